@@ -1,0 +1,1 @@
+//! The longshore transport over hyper, rustls and tokio: connecting, TLS, proxies and pooling.

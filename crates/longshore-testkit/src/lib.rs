@@ -1,0 +1,1 @@
+//! A hermetic registry, token server, fault proxy and image generator for tests.

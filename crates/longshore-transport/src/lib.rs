@@ -1,0 +1,1 @@
+//! The transport and clock a registry client runs on: one request out, one response back.

@@ -1,0 +1,1 @@
+//! A registry client that authenticates, retries, resumes and verifies, over any transport.

@@ -1,0 +1,2 @@
+//! Every check and chore of the project, runnable at home.
+fn main() {}
