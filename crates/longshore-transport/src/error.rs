@@ -1,0 +1,143 @@
+//! What can go wrong between a request and its response.
+
+use std::error::Error;
+use std::fmt;
+
+/// A request that got no response, or a response whose body broke off.
+///
+/// The [kind](Self::kind) says what happened and the [phase](Self::phase) how far the exchange
+/// was: together they decide whether the same request may be sent again.
+#[derive(Debug)]
+pub struct TransportError {
+    kind: ErrorKind,
+    phase: Phase,
+    reused: bool,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl TransportError {
+    /// Makes an error of this kind that happened in this phase.
+    #[must_use]
+    pub const fn new(kind: ErrorKind, phase: Phase) -> Self {
+        Self {
+            kind,
+            phase,
+            reused: false,
+            source: None,
+        }
+    }
+
+    /// Adds the error underneath, which [`Error::source`] gives back.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says that the connection had served an earlier request: the peer may simply have closed
+    /// it meanwhile, which earns one attempt on a new connection.
+    #[must_use]
+    pub const fn on_reused(mut self, reused: bool) -> Self {
+        self.reused = reused;
+        self
+    }
+
+    /// What happened.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// How far the exchange was when it happened.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether the connection had served an earlier request.
+    #[must_use]
+    pub const fn is_reused(&self) -> bool {
+        self.reused
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            ErrorKind::AddressRefused => "the address is not one this request may go to",
+            ErrorKind::Canceled => "the request was canceled",
+            ErrorKind::Closed => "the peer closed the connection",
+            ErrorKind::Connect => "no connection could be made",
+            ErrorKind::HeaderLimit => "the response head is larger than allowed",
+            ErrorKind::NotTls => "the peer does not speak TLS",
+            ErrorKind::Other => "the transport failed",
+            ErrorKind::Protocol => "the peer does not speak correct HTTP",
+            ErrorKind::Proxy => "the proxy refused",
+            ErrorKind::Resolve => "the host name could not be resolved",
+            ErrorKind::Timeout => "nothing arrived in time",
+            ErrorKind::Tls => "the TLS handshake failed",
+        };
+        let when = match self.phase {
+            Phase::Body => "in the response body",
+            Phase::Connect => "while connecting",
+            Phase::Head => "before the response",
+        };
+        write!(f, "{what} ({when})")
+    }
+}
+
+impl Error for TransportError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// What happened to a request.
+///
+/// Worth another attempt: `Closed`, `Connect`, `Other`, `Protocol`, `Resolve`, `Timeout`. Never
+/// repeated: `AddressRefused`, `Canceled`, `HeaderLimit`, `NotTls`, `Proxy`, `Tls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The name resolved to an address that the request's `AddressPolicy` does not permit.
+    AddressRefused,
+    /// The transport was shut down or the request dropped.
+    Canceled,
+    /// The peer closed or reset the connection.
+    Closed,
+    /// No connection could be made: refused, unreachable.
+    Connect,
+    /// The response head is over the transport's size or count limit.
+    HeaderLimit,
+    /// The peer answered, but not in TLS. Never used for a certificate error.
+    NotTls,
+    /// Something the other kinds do not cover.
+    Other,
+    /// The peer broke HTTP framing.
+    Protocol,
+    /// The proxy refused the tunnel or wants other credentials.
+    Proxy,
+    /// The host name could not be resolved.
+    Resolve,
+    /// A time limit passed.
+    Timeout,
+    /// The TLS handshake failed, or the certificate is not acceptable.
+    Tls,
+}
+
+/// How far an exchange was when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "an exchange has these three phases"
+)]
+pub enum Phase {
+    /// The response head had arrived, its body had not ended.
+    Body,
+    /// Nothing of the request had been sent.
+    Connect,
+    /// The request was sent, perhaps in part; no final response head had arrived.
+    Head,
+}
