@@ -1,1 +1,43 @@
 //! Who is at the other end of a registry connection, and what may be shown to them or sent there.
+//!
+//! Every secret a registry client holds belongs to one [`Origin`]. This crate says when two URLs
+//! share one, where a redirect may lead ([`Hop::follow`]), which addresses may be connected to on
+//! the way ([`AddressPolicy`]), and how text that came from a peer is made fit for a terminal
+//! ([`Escaped`], [`RedactedUri`]).
+//!
+//! It leaves to the caller: resolving names, connecting, and attaching secrets. It never awaits and
+//! touches no socket, file, clock, environment or random number.
+//!
+//! ```
+//! use longshore_origin::{AddressPolicy, Hop, Origin, Peer};
+//!
+//! let registry: Origin = "https://registry.example".parse()?;
+//! let blob = Hop::first(registry, "/v2/app/blobs/sha256:00")?;
+//! assert!(blob.is_home());
+//! assert_eq!(blob.policy(), AddressPolicy::Any);
+//!
+//! // A redirect to a content network leaves home: no secret follows it, now or later.
+//! let away = blob.follow(b"https://cdn.example/00?sig=x", Peer::default())?;
+//! assert!(!away.is_home());
+//! let back = away.follow(b"https://registry.example/v2/", Peer::default())?;
+//! assert!(!back.is_home());
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod address;
+mod escape;
+mod hop;
+mod origin;
+mod resolve;
+mod secret;
+mod uri;
+
+pub use address::{
+    AddressClass, AddressPolicy, AddressRange, AddressRangeError, AddressRefused, AllowAddresses,
+};
+pub use escape::{ESCAPED_LIMIT_CHARS, Escaped};
+pub use hop::{Hop, HopError, Peer};
+pub use origin::{Origin, OriginError, Scheme};
+pub use resolve::{ResolveError, URL_LIMIT_BYTES, resolve};
+pub use secret::Secret;
+pub use uri::RedactedUri;

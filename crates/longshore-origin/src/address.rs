@@ -1,0 +1,351 @@
+//! Address classes, ranges, and the policy a connection is held to.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::Escaped;
+
+/// How far an address reaches; a server may not send us to a narrower class than its own.
+///
+/// From wide to narrow: public, private, loopback. [`Never`](Self::Never) stands apart: nothing
+/// but the registry the user named is ever connected to there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "closed: every address has one of these classes"
+)]
+pub enum AddressClass {
+    /// This machine: 127.0.0.0/8 and `::1`.
+    Loopback,
+    /// A site: RFC 1918, unique local (fc00::/7), the old site-local (fec0::/10) and
+    /// carrier-grade NAT (100.64.0.0/10).
+    Private,
+    /// Everything else.
+    Public,
+    /// Link-local, unspecified (0.0.0.0/8 and `::`), multicast, broadcast, and the metadata
+    /// services of clouds.
+    Never,
+}
+
+impl AddressClass {
+    /// The class of an address.
+    ///
+    /// An IPv6 address that carries an IPv4 one (mapped, compatible, NAT64 with the well-known
+    /// prefix of RFC 6052, 6to4) has the class of the IPv4 address, for that is where it leads.
+    pub fn of(address: IpAddr) -> Self {
+        match unmapped(address) {
+            IpAddr::V4(v4) => of_v4(v4),
+            IpAddr::V6(v6) => of_v6(v6),
+        }
+    }
+
+    /// Whether this class reaches less far than `other`.
+    ///
+    /// As a bound, [`Never`](Self::Never) counts as public: there is nothing to compare it with,
+    /// and the widest bound permits least.
+    pub fn is_narrower_than(self, other: Self) -> bool {
+        self.reach() < other.reach()
+    }
+
+    pub(crate) fn wider(self, other: Self) -> Self {
+        if self.is_narrower_than(other) {
+            other
+        } else {
+            self
+        }
+    }
+
+    fn reach(self) -> u8 {
+        match self {
+            Self::Loopback => 0,
+            Self::Private => 1,
+            Self::Public | Self::Never => 2,
+        }
+    }
+}
+
+impl fmt::Display for AddressClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "loopback",
+            Self::Private => "private",
+            Self::Public => "public",
+            Self::Never => "link-local, unspecified, multicast or metadata",
+        })
+    }
+}
+
+fn of_v4(address: Ipv4Addr) -> AddressClass {
+    let [a, b, ..] = address.octets();
+    if address.is_loopback() {
+        AddressClass::Loopback
+    } else if address.is_link_local()
+        || a == 0
+        || address.is_multicast()
+        || address.is_broadcast()
+        || address == METADATA_V4
+    {
+        AddressClass::Never
+    } else if address.is_private() || (a == 100 && (64..128).contains(&b)) {
+        AddressClass::Private
+    } else {
+        AddressClass::Public
+    }
+}
+
+fn of_v6(address: Ipv6Addr) -> AddressClass {
+    if address.is_loopback() {
+        return AddressClass::Loopback;
+    }
+    if address.is_unspecified()
+        || address.is_multicast()
+        || address.is_unicast_link_local()
+        || address == METADATA_V6
+    {
+        return AddressClass::Never;
+    }
+    let segments = address.segments();
+    if address.is_unique_local() || segments[0] & 0xffc0 == 0xfec0 {
+        return AddressClass::Private;
+    }
+    let v4 = |high: u16, low: u16| of_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    match segments {
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => AddressClass::Public,
+    }
+}
+
+/// An IPv4-mapped IPv6 address as the IPv4 address it is.
+fn unmapped(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// A block of addresses in CIDR form.
+///
+/// Text forms: `10.0.0.0/8`, `fd00::/8`; a bare address stands for itself alone. An IPv4-mapped
+/// IPv6 address is compared as IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressRange {
+    first: IpAddr,
+    prefix: u8,
+}
+
+impl AddressRange {
+    /// Whether the address lies in this range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.first, unmapped(address)) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => {
+                (first.to_bits() ^ address.to_bits()) & self.mask_v4() == 0
+            }
+            (IpAddr::V6(first), IpAddr::V6(address)) => {
+                (first.to_bits() ^ address.to_bits()) & self.mask_v6() == 0
+            }
+            _ => false,
+        }
+    }
+
+    fn mask_v4(&self) -> u32 {
+        u32::MAX
+            .checked_shl(32 - u32::from(self.prefix))
+            .unwrap_or(0)
+    }
+
+    fn mask_v6(&self) -> u128 {
+        u128::MAX
+            .checked_shl(128 - u32::from(self.prefix))
+            .unwrap_or(0)
+    }
+
+    fn host_bits_are_zero(&self) -> bool {
+        match self.first {
+            IpAddr::V4(first) => first.to_bits() & !self.mask_v4() == 0,
+            IpAddr::V6(first) => first.to_bits() & !self.mask_v6() == 0,
+        }
+    }
+}
+
+impl From<IpAddr> for AddressRange {
+    fn from(address: IpAddr) -> Self {
+        let first = unmapped(address);
+        Self {
+            first,
+            prefix: bits(first),
+        }
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.prefix)
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = AddressRangeError;
+
+    fn from_str(text: &str) -> Result<Self, AddressRangeError> {
+        let refused = || AddressRangeError::Form { text: text.into() };
+        let Some((first, prefix)) = text.split_once('/') else {
+            return text
+                .parse::<IpAddr>()
+                .map(Self::from)
+                .map_err(|_| refused());
+        };
+        let first: IpAddr = first.parse().map_err(|_| refused())?;
+        let prefix = Some(prefix)
+            .filter(|p| p.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|p| p.parse().ok())
+            .filter(|p| *p <= bits(first))
+            .ok_or_else(refused)?;
+        let range = Self { first, prefix };
+        if range.host_bits_are_zero() {
+            Ok(range)
+        } else {
+            Err(AddressRangeError::HostBits { text: text.into() })
+        }
+    }
+}
+
+fn bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// Why a text is not a block of addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressRangeError {
+    /// It is neither an address nor an address and a prefix length.
+    #[error("\"{}\" is not an address range such as 10.0.0.0/8", Escaped::text(.text))]
+    Form {
+        /// The text as given.
+        text: Box<str>,
+    },
+    /// The address has bits set beyond its prefix: the writer meant one of two things.
+    #[error("\"{}\" has address bits set beyond its prefix", Escaped::text(.text))]
+    HostBits {
+        /// The text as given.
+        text: Box<str>,
+    },
+}
+
+/// Addresses a registry may send us to although their class is narrower than its own.
+///
+/// Empty by default. Never lets through [`AddressClass::Never`]. Two sets of the same ranges are
+/// equal in whatever order they were given; cloning is cheap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AllowAddresses {
+    /// Sorted and without repeats. `None` is the empty set, which so needs no allocation.
+    ranges: Option<Arc<[AddressRange]>>,
+}
+
+impl AllowAddresses {
+    /// Whether one of the ranges has this address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.ranges
+            .iter()
+            .flat_map(|r| r.iter())
+            .any(|range| range.contains(address))
+    }
+}
+
+impl FromIterator<AddressRange> for AllowAddresses {
+    fn from_iter<I: IntoIterator<Item = AddressRange>>(ranges: I) -> Self {
+        let mut ranges: Vec<_> = ranges.into_iter().collect();
+        ranges.sort_unstable();
+        ranges.dedup();
+        Self {
+            ranges: (!ranges.is_empty()).then(|| ranges.into()),
+        }
+    }
+}
+
+/// Which addresses a request may be sent to.
+///
+/// A wish that travels in the request's extensions; a transport checks it on the addresses it
+/// connects to, literal ones included, and never reuses a connection opened under another policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "closed: a transport must understand every policy"
+)]
+pub enum AddressPolicy {
+    /// Any address: the user named the host.
+    #[default]
+    Any,
+    /// No class narrower than the given one, and never [`AddressClass::Never`] (RE3, RD2).
+    AtLeast {
+        /// The narrowest class that is let through.
+        class: AddressClass,
+        /// Exceptions to the class, but not to `Never`.
+        allow: AllowAddresses,
+    },
+}
+
+impl AddressPolicy {
+    /// Checks one address against the policy.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressRefused`] says which address, and what was wanted.
+    pub fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
+        let Self::AtLeast {
+            class: at_least,
+            allow,
+        } = self
+        else {
+            return Ok(());
+        };
+        let class = AddressClass::of(address);
+        let refused = match class {
+            AddressClass::Never => true,
+            _ => class.is_narrower_than(*at_least) && !allow.contains(address),
+        };
+        if refused {
+            return Err(AddressRefused {
+                address,
+                class,
+                at_least: *at_least,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// An address that the policy of a request does not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddressRefused {
+    /// The address.
+    pub address: IpAddr,
+    /// Its class.
+    pub class: AddressClass,
+    /// The narrowest class that would have been let through.
+    pub at_least: AddressClass,
+}
+
+impl std::error::Error for AddressRefused {}
+
+impl fmt::Display for AddressRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            address,
+            class,
+            at_least,
+        } = self;
+        match class {
+            AddressClass::Never => write!(f, "{address} is a {class} address"),
+            _ => write!(
+                f,
+                "{address} is a {class} address, sent to from a {at_least} one"
+            ),
+        }
+    }
+}
+
+/// The metadata service of Alibaba Cloud, inside the carrier-grade NAT block.
+const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+/// The IPv6 metadata service of AWS, inside the unique local block.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
