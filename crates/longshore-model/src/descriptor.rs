@@ -1,0 +1,193 @@
+//! Descriptors: how one document points at content.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed as _, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use crate::digest::{Digest, UnsupportedAlgorithm};
+use crate::json::{self, Entry, Extra, Fields, Known, ObjectSeed, Reading, Slot};
+use crate::media_type::MediaType;
+use crate::platform::{Platform, PlatformFields};
+use crate::verify::Verifier;
+
+/// The largest size a descriptor may give, in bytes; anything above refuses the document (LI3).
+///
+/// Source: image-spec v1.1.1 "Properties" of descriptors, where `size` is an *int64*.
+pub const SIZE_LIMIT_BYTES: u64 = i64::MAX as u64;
+
+/// Points at content: its type, its digest and its size.
+///
+/// Source: image-spec v1.1.1 "OCI Content Descriptors".
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Descriptor {
+    /// What the content is.
+    pub media_type: MediaType,
+    /// The digest of the content.
+    pub digest: Digest,
+    /// The size of the content in bytes, at most [`SIZE_LIMIT_BYTES`].
+    pub size: u64,
+    /// Other places the content may be had from. They are never fetched unless asked for (RD6).
+    pub urls: Vec<String>,
+    /// Free annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The content itself in base64, as it was sent.
+    pub data: Option<String>,
+    /// What kind of artifact the content is, where it is a manifest.
+    pub artifact_type: Option<MediaType>,
+    /// What the content runs on, in an index.
+    pub platform: Option<Platform>,
+    /// Fields the specification does not name.
+    pub extra: Extra,
+}
+
+impl Descriptor {
+    /// Makes a descriptor with the three required fields.
+    #[must_use]
+    pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type,
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            data: None,
+            artifact_type: None,
+            platform: None,
+            extra: Extra::new(),
+        }
+    }
+
+    /// Describes `content` under its SHA-256 digest.
+    #[must_use]
+    pub fn of(media_type: MediaType, content: &[u8]) -> Self {
+        Self::new(media_type, Digest::sha256(content), content.len() as u64)
+    }
+
+    /// Starts to verify content that arrives in pieces against this digest and size.
+    ///
+    /// # Errors
+    ///
+    /// [`UnsupportedAlgorithm`] when the digest cannot be computed (DG1).
+    pub fn verifier(&self) -> Result<Verifier, UnsupportedAlgorithm> {
+        Verifier::new(&self.digest, Some(self.size))
+    }
+}
+
+impl<'de> Deserialize<'de> for Descriptor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ObjectSeed::<DescriptorFields>::new(&Reading::new()).deserialize(deserializer)
+    }
+}
+
+impl Serialize for Descriptor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("mediaType", &self.media_type)?;
+        map.serialize_entry("digest", &self.digest)?;
+        map.serialize_entry("size", &self.size)?;
+        json::write_list(&mut map, "urls", &self.urls)?;
+        json::write_strings(&mut map, "annotations", &self.annotations)?;
+        json::write_option(&mut map, "data", self.data.as_ref())?;
+        json::write_option(&mut map, "platform", self.platform.as_ref())?;
+        json::write_option(&mut map, "artifactType", self.artifact_type.as_ref())?;
+        json::write_extra(&mut map, &self.extra, KEYS)?;
+        map.end()
+    }
+}
+
+/// The known fields of a descriptor.
+#[derive(Default)]
+pub(crate) struct DescriptorFields {
+    media_type: Slot<MediaType>,
+    digest: Slot<Digest>,
+    size: Slot<Size>,
+    urls: Slot<Vec<String>>,
+    annotations: Slot<BTreeMap<String, String>>,
+    data: Slot<String>,
+    platform: Slot<Platform>,
+    artifact_type: Slot<MediaType>,
+}
+
+impl<'de> Fields<'de> for DescriptorFields {
+    type Built = Descriptor;
+    const EXPECTING: &'static str = "a descriptor object";
+
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        entry: &mut Entry<'_, A>,
+    ) -> Result<Known, A::Error> {
+        match key {
+            "mediaType" => entry.value(&mut self.media_type),
+            "digest" => entry.value(&mut self.digest),
+            "size" => entry.value(&mut self.size),
+            "urls" => entry.value(&mut self.urls),
+            "annotations" => entry.strings(&mut self.annotations),
+            "data" => entry.value(&mut self.data),
+            "platform" => entry.object::<PlatformFields>(&mut self.platform),
+            "artifactType" => entry.value(&mut self.artifact_type),
+            _ => Ok(Known::No),
+        }
+    }
+
+    fn build<E: Error>(self, extra: Extra, reading: &Reading) -> Result<Descriptor, E> {
+        reading.count_descriptor()?;
+        Ok(Descriptor {
+            media_type: self.media_type.required("mediaType")?,
+            digest: self.digest.required("digest")?,
+            size: self.size.required::<E>("size")?.0,
+            urls: self.urls.or_default(),
+            annotations: self.annotations.or_default(),
+            data: self.data.optional(),
+            artifact_type: self.artifact_type.optional(),
+            platform: self.platform.optional(),
+            extra,
+        })
+    }
+}
+
+/// A size within its range (LI3).
+struct Size(u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size, an integer from 0 to 2^63 - 1")
+            }
+
+            fn visit_u64<E: Error>(self, size: u64) -> Result<Size, E> {
+                if size > SIZE_LIMIT_BYTES {
+                    return Err(E::invalid_value(
+                        serde::de::Unexpected::Unsigned(size),
+                        &self,
+                    ));
+                }
+                Ok(Size(size))
+            }
+        }
+
+        deserializer.deserialize_u64(Bytes)
+    }
+}
+
+const KEYS: &[&str] = &[
+    "mediaType",
+    "digest",
+    "size",
+    "urls",
+    "annotations",
+    "data",
+    "platform",
+    "artifactType",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use serde_json::json;
+
+use super::*;
+
+const HEX: &str = "5b0bcabd1ed22e9fb1310cf6c2dec7cdef19f0ad69efa1f392e94a4333501270";
+
+fn full() -> serde_json::Value {
+    json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": format!("sha256:{HEX}"),
+        "size": 7682,
+        "urls": ["https://example.com/example-manifest"],
+        "annotations": {"a": "b"},
+        "data": "aGVsbG8=",
+        "platform": {
+            "architecture": "arm", "os": "linux", "os.version": "1", "os.features": ["f"],
+            "variant": "v7", "features": ["neon"], "x": [1, {"y": null}],
+        },
+        "artifactType": "application/vnd.example+type",
+        "org.example.extra": {"deep": [true, -1, 0.5, "s"]},
+    })
+}
+
+/// Changes one field of a good descriptor and says what becomes of it.
+fn check(key: &str, value: serde_json::Value, expected: Result<(), &str>) {
+    let mut object = full();
+    object[key] = value;
+    let read = serde_json::from_str::<Descriptor>(&object.to_string());
+    match (read, expected) {
+        (Ok(_), Ok(())) => {}
+        (Err(error), Err(part)) if error.to_string().contains(part) => {}
+        (read, _) => panic!("{key}: {read:?}, expected {expected:?}"),
+    }
+}
+
+#[test]
+fn every_field_survives_a_round_trip() {
+    let descriptor: Descriptor = serde_json::from_value(full()).unwrap();
+    assert_eq!(descriptor.size, 7682);
+    assert_eq!(descriptor.digest.encoded(), HEX);
+    assert_eq!(
+        descriptor.platform.as_ref().unwrap().to_string(),
+        "linux/arm/v7"
+    );
+    assert_eq!(descriptor.extra["org.example.extra"]["deep"][2], 0.5);
+    assert_eq!(serde_json::to_value(&descriptor).unwrap(), full());
+    let text = serde_json::to_string(&descriptor).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Descriptor>(&text).unwrap(),
+        descriptor
+    );
+}
+
+#[test]
+fn only_three_fields_are_required_and_null_is_absent() {
+    let text = format!(r#"{{"mediaType":"a/b","digest":"sha256:{HEX}","size":0,"urls":null}}"#);
+    let descriptor: Descriptor = serde_json::from_str(&text).unwrap();
+    let digest = format!("sha256:{HEX}").parse().unwrap();
+    assert_eq!(
+        descriptor,
+        Descriptor::new("a/b".parse().unwrap(), digest, 0)
+    );
+    for (key, message) in [
+        ("mediaType", "missing field `mediaType`"),
+        ("digest", "missing field `digest`"),
+        ("size", "missing field `size`"),
+    ] {
+        check(key, json!(null), Err(message));
+    }
+}
+
+#[test]
+fn li3_sizes_are_integers_below_two_to_the_63() {
+    check("size", json!(0), Ok(()));
+    check("size", json!(i64::MAX), Ok(()));
+    check(
+        "size",
+        json!(i64::MAX as u64 + 1),
+        Err("an integer from 0 to 2^63 - 1"),
+    );
+    check(
+        "size",
+        json!(u64::MAX),
+        Err("an integer from 0 to 2^63 - 1"),
+    );
+    check("size", json!(-1), Err("an integer from 0 to 2^63 - 1"));
+    check("size", json!(1.5), Err("an integer from 0 to 2^63 - 1"));
+    check("size", json!("7682"), Err("an integer from 0 to 2^63 - 1"));
+}
+
+#[test]
+fn malformed_fields_are_refused() {
+    check("digest", json!("sha256:00"), Err("64 hexadecimal digits"));
+    check("mediaType", json!(""), Err("not a media type"));
+    check("annotations", json!({"a": 1}), Err("expected a string"));
+    check("platform", json!("none"), Err("a platform object"));
+    check(
+        "platform",
+        json!({"os": "linux"}),
+        Err("missing field `architecture`"),
+    );
+}
+
+#[test]
+fn dg5_a_key_given_twice_is_refused_wherever_it_stands() {
+    let base = format!(r#""mediaType":"a/b","digest":"sha256:{HEX}","size":0"#);
+    for more in [
+        r#""size":0"#,
+        r#""si\u007ae":0"#,
+        r#""urls":null,"urls":[]"#,
+        r#""x":1,"x":1"#,
+        r#""x":[{"y":1,"y":2}]"#,
+        r#""annotations":{"a":"b","a":"b"}"#,
+        r#""platform":{"os":"a","architecture":"b","os":"a"}"#,
+        r#""platform":{"os":"a","architecture":"b","x":1,"x":2}"#,
+    ] {
+        let error = serde_json::from_str::<Descriptor>(&format!("{{{base},{more}}}")).unwrap_err();
+        assert!(
+            error.to_string().starts_with("key given twice"),
+            "{more}: {error}"
+        );
+    }
+}
+
+#[test]
+fn an_extra_field_cannot_shadow_a_known_one() {
+    let mut descriptor = Descriptor::of(MediaType::OCI_EMPTY, b"{}");
+    descriptor.extra.insert("size".into(), json!(1));
+    let error = serde_json::to_string(&descriptor).unwrap_err();
+    assert_eq!(error.to_string(), "extra field repeats a known one");
+}
+
+#[test]
+fn dg3_a_descriptor_verifies_its_content() {
+    let descriptor = Descriptor::of(MediaType::OCI_EMPTY, b"{}");
+    assert_eq!(descriptor.digest.short(), "44136fa355b3");
+    let mut verifier = descriptor.verifier().unwrap();
+    verifier.update(b"{}").unwrap();
+    assert_eq!(verifier.finish(), Ok(()));
+}
