@@ -1,0 +1,134 @@
+//! The steps of `cargo xtask ci`, in the order they run.
+
+use crate::checkout::{self, Checkout};
+use crate::libtest::Reading;
+use crate::step::{Report, Step};
+use crate::tidy;
+
+/// Every check that decides whether a change is good.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        run: fmt,
+    },
+    Step {
+        name: "clippy",
+        run: clippy,
+    },
+    Step {
+        name: "doc",
+        run: doc,
+    },
+    Step {
+        name: "test",
+        run: test,
+    },
+    Step {
+        name: "doctest",
+        run: doctest,
+    },
+    Step {
+        name: "fuzz-replay",
+        run: fuzz_replay,
+    },
+    Step {
+        name: "tidy",
+        run: tidy::step,
+    },
+];
+
+/// The fuzz bodies, as functions that stable can call.
+const FUZZ_BODIES: &str = "longshore-fuzz-bodies";
+const FUZZ_MANIFEST: &str = "fuzz/Cargo.toml";
+
+fn fmt(checkout: &Checkout) -> Report {
+    let ours = checkout::run(&mut checkout.cargo(["fmt", "--all", "--check"]));
+    Report::of(ours.and_then(|()| {
+        checkout::run(&mut checkout.cargo(["fmt", "--manifest-path", FUZZ_MANIFEST, "--check"]))
+    }))
+}
+
+/// Lints everything, and the facade once more as someone with their own transport builds it.
+fn clippy(checkout: &Checkout) -> Report {
+    let all = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-Dwarnings",
+    ];
+    let trait_only = [
+        "clippy",
+        "-p",
+        "longshore",
+        "--no-default-features",
+        "--locked",
+        "--",
+        "-Dwarnings",
+    ];
+    Report::of(
+        checkout::run(&mut checkout.cargo(all))
+            .and_then(|()| checkout::run(&mut checkout.cargo(trait_only))),
+    )
+}
+
+fn doc(checkout: &Checkout) -> Report {
+    let mut command = checkout.cargo(["doc", "--workspace", "--no-deps", "--locked"]);
+    Report::of(checkout::run(command.env("RUSTDOCFLAGS", "-Dwarnings")))
+}
+
+fn test(checkout: &Checkout) -> Report {
+    read_tests(
+        checkout,
+        &[
+            "--workspace",
+            "--exclude",
+            FUZZ_BODIES,
+            "--lib",
+            "--bins",
+            "--tests",
+            "--examples",
+        ],
+    )
+}
+
+fn doctest(checkout: &Checkout) -> Report {
+    read_tests(checkout, &["--workspace", "--doc"])
+}
+
+/// Replays every seed on stable; compiles the fuzz targets themselves where nightly can.
+fn fuzz_replay(checkout: &Checkout) -> Report {
+    let report = read_tests(checkout, &["-p", FUZZ_BODIES, "--lib", "--tests"]);
+    if report.error.is_some() {
+        return report;
+    }
+    let build = ["check", "--manifest-path", FUZZ_MANIFEST, "--locked"];
+    match checkout.cargo_of("nightly", build) {
+        None => report.but_skipped("the fuzz targets were not built: no nightly toolchain here"),
+        Some(mut command) => match checkout::run(&mut command) {
+            Ok(()) => Report {
+                passed: report.passed + 1,
+                ..report
+            },
+            Err(why) => Report {
+                failed: 1,
+                error: Some(why),
+                ..report
+            },
+        },
+    }
+}
+
+fn read_tests(checkout: &Checkout, what: &[&str]) -> Report {
+    let words = ["test", "--locked", "--no-fail-fast"];
+    let harness = ["--", "--show-output"];
+    let mut command = checkout.cargo(words.iter().chain(what).chain(&harness).copied());
+    let mut reading = Reading::default();
+    let result = checkout::run_lines(&mut command, |line| {
+        if reading.line(line) {
+            println!("{line}");
+        }
+    });
+    reading.finish(result)
+}

@@ -1,0 +1,147 @@
+//! `cargo xtask tidy`: the walls between the crates, and rules no compiler knows.
+//!
+//! Each rule is a function from text to findings, with a sample that breaks it in its tests; this
+//! file feeds them the checkout. A finding is fixed, or the rule is changed here in the open: there
+//! is no list of exceptions.
+
+mod edges;
+pub(crate) mod files;
+mod ids;
+mod lockfile;
+mod purity;
+mod source;
+mod spec;
+mod text;
+mod tree;
+
+use std::fmt;
+
+use crate::checkout::Checkout;
+use crate::metadata::{self, Package};
+use crate::step::Report;
+
+/// The crates that decide and never act: no await, socket, file, clock, environment or randomness.
+const PURE: [&str; 4] = [
+    "longshore-auth",
+    "longshore-model",
+    "longshore-origin",
+    "longshore-proto",
+];
+
+/// The crate whose `src/lib.rs` names the versions of the specifications.
+const SPEC_PIN: &str = "crates/longshore-model/src/lib.rs";
+
+/// One broken rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    path: String,
+    /// From 1; 0 where the whole file is meant.
+    line: usize,
+    what: String,
+}
+
+impl Finding {
+    fn at(path: &str, line: usize, what: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            line,
+            what: what.into(),
+        }
+    }
+
+    fn whole(path: &str, what: impl Into<String>) -> Self {
+        Self::at(path, 0, what)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.path, self.what),
+            line => write!(f, "{}:{line}: {}", self.path, self.what),
+        }
+    }
+}
+
+/// The step: every rule over the checkout.
+pub(crate) fn step(checkout: &Checkout) -> Report {
+    let result = check(checkout).and_then(|findings| {
+        for finding in &findings {
+            println!("{finding}");
+        }
+        match findings.len() {
+            0 => Ok(()),
+            count => Err(format!("{count} findings")),
+        }
+    });
+    Report::of(result)
+}
+
+fn check(checkout: &Checkout) -> Result<Vec<Finding>, String> {
+    let packages = metadata::load(checkout)?;
+    let mut findings = walls(checkout, &packages)?;
+    findings.extend(purity(checkout, &packages)?);
+    findings.extend(texts(checkout)?);
+    findings.extend(lockfile::check(&checkout.read("Cargo.lock")?));
+    Ok(findings)
+}
+
+/// Who may use whom: the table, and what the trees really hold.
+fn walls(checkout: &Checkout, packages: &[Package]) -> Result<Vec<Finding>, String> {
+    let mut findings = Vec::new();
+    match edges::Table::parse(&checkout.read(edges::DOCUMENT)?) {
+        Ok(table) => findings.extend(edges::check(&table, packages)),
+        Err(finding) => findings.push(finding),
+    }
+    for name in PURE {
+        let tree = tree::list(checkout, &["-p", name, "--all-features"])?;
+        findings.extend(tree::check(name, &tree, tree::IMPURE));
+    }
+    let tree = tree::list(checkout, &["-p", "longshore", "--no-default-features"])?;
+    findings.extend(tree::check(
+        "longshore --no-default-features",
+        &tree,
+        tree::HYPER,
+    ));
+    Ok(findings)
+}
+
+fn purity(checkout: &Checkout, packages: &[Package]) -> Result<Vec<Finding>, String> {
+    let root_lints = checkout.read(purity::CLIPPY_TOML)?;
+    let mut findings = Vec::new();
+    for package in packages
+        .iter()
+        .filter(|package| PURE.contains(&package.name.as_str()))
+    {
+        let directory = files::relative(checkout.root(), &package.directory);
+        let path = format!("{directory}/{}", purity::CLIPPY_TOML);
+        match checkout.read(&path) {
+            Ok(lints) => findings.extend(purity::check_lints(&path, &lints, &root_lints)),
+            Err(_) => findings.push(Finding::whole(&path, "a pure crate carries its own lints")),
+        }
+        for path in files::walk(checkout.root(), &format!("{directory}/src"))? {
+            if path.ends_with(".rs") && !path.ends_with("/tests.rs") {
+                findings.extend(purity::check_source(&path, &checkout.read(&path)?));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
+    let pin = checkout.read(SPEC_PIN)?;
+    let (pins, mut findings) = spec::pins(SPEC_PIN, &pin);
+    for path in files::walk(checkout.root(), "")? {
+        findings.extend(files::check_name(&path));
+        if !files::is_text(&path) {
+            continue;
+        }
+        let text = checkout.read(&path)?;
+        findings.extend(text::check(&path, &text));
+        findings.extend(spec::check(&pins, &path, &text));
+        if path.ends_with(".rs") {
+            findings.extend(ids::check(&path, &text));
+        }
+    }
+    Ok(findings)
+}
