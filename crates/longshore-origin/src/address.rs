@@ -349,3 +349,6 @@ impl fmt::Display for AddressRefused {
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 /// The IPv6 metadata service of AWS, inside the unique local block.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+#[cfg(test)]
+mod tests;

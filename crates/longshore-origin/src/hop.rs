@@ -260,3 +260,6 @@ const LOOPBACKS: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::LOCALHOST),
     IpAddr::V4(Ipv4Addr::LOCALHOST),
 ];
+
+#[cfg(test)]
+mod tests;

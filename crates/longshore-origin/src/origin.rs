@@ -340,3 +340,6 @@ pub(crate) fn read_port(text: &str) -> Result<u16, OriginError> {
 const NAME_LIMIT_BYTES: usize = 253;
 /// RFC 1035 §2.3.4.
 const LABEL_LIMIT_BYTES: usize = 63;
+
+#[cfg(test)]
+mod tests;

@@ -178,3 +178,6 @@ fn is_legal(byte: u8) -> bool {
 ///
 /// Threat rule table LI, "redirect/Location/Link URL".
 pub const URL_LIMIT_BYTES: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests;
