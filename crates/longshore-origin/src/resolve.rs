@@ -99,8 +99,8 @@ fn legible(reference: &[u8]) -> Result<String, ResolveError> {
     {
         return Err(ResolveError::Control { at });
     }
-    let reference = reference.split(|b| *b == b'#').next().unwrap_or_default();
     let reference = reference.trim_ascii();
+    let reference = reference.split(|b| *b == b'#').next().unwrap_or_default();
     let (before, authority, after) = split_authority(reference);
     let mut text = String::with_capacity(reference.len());
     // `before` is a scheme, a colon and two slashes, or nothing.

@@ -64,6 +64,7 @@ fn bytes_no_url_allows_are_encoded() {
     );
     check_bytes(BASE, b"/\xff", Ok("https://registry.example/%FF"));
     check(BASE, "  /a\t", "https://registry.example/a");
+    check(BASE, "/a #b ", "https://registry.example/a%20");
     // Browsers take a backslash for a slash; here it names no host.
     check(
         BASE,
