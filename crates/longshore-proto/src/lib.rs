@@ -1,1 +1,46 @@
-//! The OCI distribution protocol as values and machines, in both directions and without I/O.
+//! The OCI distribution protocol as values and machines, without I/O.
+//!
+//! Two layers. [`endpoint`] holds every request and answer of the specification as a value that
+//! is written and read in both directions, so that a client and a server share one reading of
+//! the wire. [`call`] and [`download`] are machines: they are given what arrived and return what
+//! to do next, and know neither sockets nor secrets nor the time.
+//!
+//! Left to the caller: sending, waiting, authentication, and verifying what a download brings.
+//!
+//! ```
+//! use http::HeaderMap;
+//! use longshore_model::Reference;
+//! use longshore_origin::{Origin, Scheme};
+//! use longshore_proto::endpoint::{Endpoint, ManifestRequest, Read};
+//! use longshore_proto::{Host, route};
+//!
+//! let reference: Reference = "registry.example/app:1".parse()?;
+//! let host = Host::new(Origin::from_authority(Scheme::Https, reference.registry())?);
+//! let wanted = Endpoint::Manifest(ManifestRequest::new(
+//!     Read::Get,
+//!     reference.repository(),
+//!     reference.target(),
+//! ));
+//! let head = wanted.write(&host);
+//! assert_eq!(head.path_and_query, "/v2/app/manifests/1");
+//! assert_eq!(route::read(&head.method, &head.path_and_query, &head.headers)?, wanted);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub use crate::host::Host;
+pub use crate::quirk::{Absent, HeadManifest, Quirks};
+pub use crate::refusal::{Refusal, RefusalKind};
+pub use crate::violation::Violation;
+
+pub mod call;
+pub mod download;
+pub mod endpoint;
+pub mod error_code;
+mod field;
+mod host;
+mod quirk;
+pub mod range;
+mod refusal;
+pub mod retry;
+pub mod route;
+mod violation;

@@ -1,0 +1,305 @@
+use http::Response;
+use longshore_origin::{AddressClass, Origin, Scheme};
+
+use super::*;
+use crate::endpoint::ManifestRequest;
+use crate::{Absent, Quirks};
+
+const JITTER: Jitter = Jitter::new(0);
+const LEAST: Duration = Duration::from_millis(100);
+
+fn host(authority: &str) -> Host {
+    Host::new(Origin::from_authority(Scheme::Https, authority).unwrap())
+}
+
+fn start(hosts: &[Host]) -> (Call, Step) {
+    let request = ManifestRequest::new(Read::Get, "app".parse().unwrap(), "v1".parse().unwrap());
+    let ask = Ask::new(Endpoint::Manifest(request), Take::Document { limit: 9 });
+    Call::start(ask, hosts.into(), CallPolicy::default())
+}
+
+fn head(status: u16, fields: &[(&str, &str)]) -> response::Parts {
+    let mut response = Response::builder().status(status);
+    for (name, value) in fields {
+        response = response.header(*name, *value);
+    }
+    response.body(()).unwrap().into_parts().0
+}
+
+fn public() -> Peer {
+    Peer::new(Some(AddressClass::Public), false)
+}
+
+#[track_caller]
+fn sent(step: Step) -> Sending {
+    match step {
+        Step::Send(sending) => *sending,
+        other => panic!("nothing was sent: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn sent_to(step: Step, uri: &str) {
+    assert_eq!(sent(step).hop.uri().to_string(), uri);
+}
+
+#[track_caller]
+fn next(verdict: Verdict) -> Step {
+    match verdict {
+        Verdict::Next(step) => step,
+        other => panic!("this was final: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn answers(verdict: &Verdict, expected: Take) {
+    match verdict {
+        Verdict::Answer(take) => assert_eq!(*take, expected),
+        other => panic!("this was not final: {other:?}"),
+    }
+}
+
+/// Answers the call with this head, waits if it wants to, and gives the next request.
+#[track_caller]
+fn again(call: &mut Call, head: &response::Parts) -> Sending {
+    match next(call.on_head(head, public(), JITTER)) {
+        Step::Wait(_) => sent(call.waited()),
+        step => sent(step),
+    }
+}
+
+#[test]
+fn a_success_is_taken_as_asked() {
+    let (mut call, step) = start(&[host("r.example")]);
+    let sending = sent(step);
+    assert_eq!(
+        sending.hop.uri().to_string(),
+        "https://r.example/v2/app/manifests/v1"
+    );
+    assert_eq!(sending.need.unwrap().name, "app");
+    assert_eq!(sending.head_timeout, Duration::from_secs(30));
+    answers(
+        &call.on_head(&head(200, &[]), public(), JITTER),
+        Take::Document { limit: 9 },
+    );
+}
+
+#[test]
+fn dg6_every_request_asks_for_the_stored_bytes() {
+    let (_, step) = start(&[host("r.example")]);
+    assert_eq!(sent(step).headers[header::ACCEPT_ENCODING], "identity");
+}
+
+#[test]
+fn rt1_rt2_a_failing_status_is_repeated_four_times_and_then_final() {
+    for status in [408, 429, 500, 502, 503, 504] {
+        let (mut call, _) = start(&[host("r.example")]);
+        let failing = head(status, &[]);
+        for _ in 1..5 {
+            again(&mut call, &failing);
+        }
+        assert_eq!(call.attempts(), 5);
+        answers(&call.on_head(&failing, public(), JITTER), Take::Excerpt);
+    }
+}
+
+#[test]
+fn rt2_other_refusals_are_final_at_once() {
+    for status in [400, 403, 404, 405, 410, 413, 416, 418, 501, 505] {
+        let (mut call, _) = start(&[host("r.example")]);
+        answers(
+            &call.on_head(&head(status, &[]), public(), JITTER),
+            Take::Excerpt,
+        );
+    }
+}
+
+#[test]
+fn rt3_retry_after_replaces_the_wait() {
+    let (mut call, _) = start(&[host("r.example")]);
+    let limited = head(429, &[("retry-after", "7")]);
+    let step = next(call.on_head(&limited, public(), JITTER));
+    assert!(
+        matches!(step, Step::Wait(wait) if wait == Duration::from_secs(7)),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn rt3_a_long_retry_after_ends_the_call() {
+    let (mut call, _) = start(&[host("r.example")]);
+    let limited = head(429, &[("retry-after", "61")]);
+    answers(&call.on_head(&limited, public(), JITTER), Take::Excerpt);
+}
+
+#[test]
+fn rt_the_sum_of_waits_is_bounded() {
+    let (mut call, _) = start(&[host("r.example")]);
+    let limited = head(429, &[("retry-after", "60")]);
+    again(&mut call, &limited);
+    again(&mut call, &limited);
+    answers(&call.on_head(&limited, public(), JITTER), Take::Excerpt);
+}
+
+#[test]
+fn rt1_one_attempt_switches_retries_off() {
+    let request = ManifestRequest::new(Read::Get, "a".parse().unwrap(), "b".parse().unwrap());
+    let ask = Ask::new(Endpoint::Manifest(request), Take::Stream);
+    let policy = CallPolicy {
+        retry: RetryPolicy::with_attempts(1),
+        ..CallPolicy::default()
+    };
+    let (mut call, _) = Call::start(ask, [host("r.example")].into(), policy);
+    answers(
+        &call.on_head(&head(503, &[]), public(), JITTER),
+        Take::Excerpt,
+    );
+}
+
+#[test]
+fn rt5_a_stale_connection_earns_one_more_attempt_at_once() {
+    let (mut call, _) = start(&[host("r.example")]);
+    sent(call.on_error(Failure::Stale, JITTER));
+    let step = call.on_error(Failure::Stale, JITTER);
+    assert!(
+        matches!(step, Step::Wait(wait) if wait == LEAST),
+        "{step:?}"
+    );
+    assert_eq!(call.attempts(), 1);
+}
+
+#[test]
+fn a_failure_that_repeats_names_the_attempts() {
+    let (mut call, _) = start(&[host("r.example")]);
+    for _ in 1..5 {
+        call.on_error(Failure::Transient, JITTER);
+        sent(call.waited());
+    }
+    match call.on_error(Failure::Transient, JITTER) {
+        Step::Fail(error) => assert_eq!(error.to_string(), "no answer after 5 attempts"),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn rt2_a_fatal_failure_is_not_repeated() {
+    let (mut call, _) = start(&[host("r.example")]);
+    match call.on_error(Failure::Fatal, JITTER) {
+        Step::Fail(error) => assert_eq!(error.to_string(), "no answer after 1 attempt"),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn rd1_a_redirect_is_followed_and_headers_are_built_anew() {
+    for status in [301, 302, 303, 307, 308] {
+        let (mut call, _) = start(&[host("r.example")]);
+        let moved = head(status, &[("location", "https://cdn.example/x?sig=1")]);
+        let sending = again(&mut call, &moved);
+        assert_eq!(sending.hop.uri().to_string(), "https://cdn.example/x?sig=1");
+        assert!(!sending.hop.is_home());
+        assert_eq!(sending.method, Method::GET);
+        assert_eq!(sending.headers.len(), 2, "{:?}", sending.headers);
+    }
+}
+
+#[test]
+fn rd1_the_sixth_redirect_is_refused() {
+    let (mut call, _) = start(&[host("r.example")]);
+    let moved = head(307, &[("location", "/again")]);
+    for _ in 0..5 {
+        again(&mut call, &moved);
+    }
+    let step = next(call.on_head(&moved, public(), JITTER));
+    assert!(
+        matches!(step, Step::Fail(CallError::Redirects { limit: 5 })),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn rd2_a_redirect_to_plain_http_is_refused() {
+    let (mut call, _) = start(&[host("r.example")]);
+    let moved = head(307, &[("location", "http://cdn.example/x")]);
+    let step = next(call.on_head(&moved, public(), JITTER));
+    assert!(
+        matches!(step, Step::Fail(CallError::Redirect(_))),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn rd7_a_redirect_without_one_location_is_an_error() {
+    for fields in [&[][..], &[("location", "/a"), ("location", "/b")][..]] {
+        let (mut call, _) = start(&[host("r.example")]);
+        let step = next(call.on_head(&head(302, fields), public(), JITTER));
+        assert!(
+            matches!(step, Step::Fail(CallError::Location { status: 302 })),
+            "{step:?}"
+        );
+    }
+}
+
+#[test]
+fn a_retry_begins_at_home_again() {
+    let (mut call, _) = start(&[host("r.example")]);
+    again(
+        &mut call,
+        &head(307, &[("location", "https://cdn.example/x")]),
+    );
+    let sending = again(&mut call, &head(503, &[]));
+    assert_eq!(
+        sending.hop.uri().to_string(),
+        "https://r.example/v2/app/manifests/v1"
+    );
+}
+
+#[test]
+fn a_401_and_a_lacking_scope_go_to_the_authenticator() {
+    let (mut call, _) = start(&[host("r.example")]);
+    let lacking = [("www-authenticate", r#"Bearer error="insufficient_scope""#)];
+    for head in [head(401, &[]), head(403, &lacking)] {
+        let verdict = call.on_head(&head, public(), JITTER);
+        assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
+    }
+    assert!(call.denied().is_none());
+}
+
+#[test]
+fn a_mirror_that_cannot_serve_is_passed_over() {
+    let mirror = host("mirror.example").with_prefix("hub".parse().unwrap());
+    let hosts = [mirror, host("r.example").with_base("/base/")];
+    let registry = "https://r.example/base/v2/app/manifests/v1";
+
+    let (mut call, step) = start(&hosts);
+    let sending = sent(step);
+    let at_mirror = "https://mirror.example/v2/hub/app/manifests/v1";
+    assert_eq!(sending.hop.uri().to_string(), at_mirror);
+    assert_eq!(sending.need.unwrap().name, "hub/app");
+    sent_to(
+        next(call.on_head(&head(404, &[]), public(), JITTER)),
+        registry,
+    );
+    answers(
+        &call.on_head(&head(404, &[]), public(), JITTER),
+        Take::Excerpt,
+    );
+
+    let (mut call, _) = start(&hosts);
+    sent_to(call.denied().unwrap(), registry);
+    let (mut call, _) = start(&hosts);
+    sent_to(call.on_error(Failure::Fatal, JITTER), registry);
+}
+
+#[test]
+fn absence_is_what_the_host_calls_so() {
+    let quirks = Quirks {
+        absent: Absent::NotFoundOrForbidden,
+        ..Quirks::default()
+    };
+    let (call, _) = start(&[host("r.example").with_quirks(quirks)]);
+    assert!(call.is_absent(StatusCode::FORBIDDEN));
+    let (call, _) = start(&[host("r.example")]);
+    assert!(!call.is_absent(StatusCode::FORBIDDEN));
+    assert!(call.is_absent(StatusCode::NOT_FOUND));
+}

@@ -1,0 +1,278 @@
+//! One blob until its last byte: resumed where it broke off.
+//!
+//! The machine counts bytes; it neither holds nor hashes them. Whoever receives them verifies.
+//!
+//! ```text
+//!            ask (no Range, or bytes=N-)
+//!             │
+//!             ▼
+//!   200 ──► Whole: drop the first N ──┐
+//!   206 at N, same total and tag ─────┤──► bytes … ──► end at the size ──► Finished
+//!   416, or another 206, once ──► ask (no Range)  │
+//!                                                 └──► broken, or ended early ──► ask (bytes=N-)
+//! ```
+
+use http::{StatusCode, response};
+use longshore_model::{Digest, RepositoryName};
+
+use crate::call::{Ask, Take};
+use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
+use crate::range::ByteRange;
+use crate::retry::{Jitter, backoff};
+use crate::violation::Violation;
+
+/// So many resumes in a row may each bring less than [`PROGRESS_BYTES`] (RT6).
+pub const STALLED_RESUMES: u32 = 5;
+
+/// A resume that brings less than this made no progress (RT6).
+pub const PROGRESS_BYTES: u64 = 16 * 1024;
+
+/// So many resumes one download may take in all (RT6).
+pub const RESUMES: u32 = 200;
+
+/// From this size on a body counts as large.
+const BULK_BYTES: u64 = 1024 * 1024;
+
+/// One blob on its way.
+#[derive(Clone, Debug)]
+pub struct Download {
+    name: RepositoryName,
+    digest: Digest,
+    /// The size, from the descriptor or from the first answer.
+    size: Option<u64>,
+    etag: Option<String>,
+    received: u64,
+    /// Bytes at the front of the current answer that were received before.
+    skip: u64,
+    /// What `received` was when the current answer began.
+    began: u64,
+    ranged: bool,
+    restarted: bool,
+    stalled: u32,
+    resumes: u32,
+}
+
+/// What a download needs next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle both")]
+pub enum Next {
+    /// Ask this, and go on with its body.
+    Ask(Ask),
+    /// Every byte was received.
+    Finished,
+}
+
+/// What the head of an answer means for a download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle both")]
+pub enum Body {
+    /// Drop the body, and ask this instead.
+    Ask(Ask),
+    /// Read the body, giving each piece's length to [`Download::on_bytes`].
+    Read,
+}
+
+/// Why a download ended early.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownloadError {
+    /// The connection broke again and again.
+    #[error("the blob broke off {resumes} times, at last after {received} bytes")]
+    Resumes {
+        /// How often it was resumed.
+        resumes: u32,
+        /// How many bytes had arrived.
+        received: u64,
+    },
+    /// The registry sends, or announces, more than the descriptor allows (LI1, LI3).
+    #[error("the blob is larger than the {expected} bytes its descriptor says")]
+    TooLong {
+        /// The size by the descriptor, in bytes.
+        expected: u64,
+    },
+    /// An answer breaks the specification.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+}
+
+impl Download {
+    /// A download of this blob; `size` is its size by the descriptor, in bytes.
+    #[must_use]
+    pub const fn new(name: RepositoryName, digest: Digest, size: Option<u64>) -> Self {
+        Self {
+            name,
+            digest,
+            size,
+            etag: None,
+            received: 0,
+            skip: 0,
+            began: 0,
+            ranged: false,
+            restarted: false,
+            stalled: 0,
+            resumes: 0,
+        }
+    }
+
+    /// The request for what is missing.
+    ///
+    /// At position 0 there is no `Range`: some registries answer `bytes=0-` with 400.
+    #[must_use]
+    pub fn ask(&mut self) -> Ask {
+        self.ranged = self.received > 0 && !self.restarted;
+        let mut request = BlobRequest::new(Read::Get, self.name.clone(), self.digest.clone());
+        if self.ranged {
+            request.range = Some(ByteRange::From(self.received));
+            request.if_range.clone_from(&self.etag);
+        }
+        let missing = self
+            .size
+            .map_or(u64::MAX, |size| size.saturating_sub(self.received));
+        let mut ask = Ask::new(Endpoint::Blob(request), Take::Stream);
+        ask.bulk = missing >= BULK_BYTES;
+        ask
+    }
+
+    /// How many bytes have been received.
+    #[must_use]
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The size of the blob, where a descriptor or an answer has told it.
+    #[must_use]
+    pub const fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// The head of the answer to [`ask`](Self::ask): 200, 206 or 416.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::TooLong`] when the answer announces more than the descriptor allows,
+    /// [`DownloadError::Violation`] when it breaks the specification and a restart did not help.
+    pub fn on_head(&mut self, head: &response::Parts) -> Result<Body, DownloadError> {
+        let answer = match BlobAnswer::read(head) {
+            Ok(answer) => answer,
+            Err(violation) => return self.restart(violation),
+        };
+        let total = match answer.extent {
+            Extent::Whole => {
+                self.skip = self.received;
+                answer.length
+            }
+            Extent::Part { first, total, .. } if self.continues(first, total, &answer) => {
+                self.skip = 0;
+                total
+            }
+            _ => {
+                let status = head.status.as_u16();
+                return self.restart(Violation::Status {
+                    section: "Pulling blobs",
+                    status,
+                });
+            }
+        };
+        if let (Some(size), Some(total)) = (self.size, total)
+            && total > size
+        {
+            return Err(DownloadError::TooLong { expected: size });
+        }
+        self.size = self.size.or(total);
+        if answer.etag.as_deref().is_some_and(is_strong) {
+            self.etag = answer.etag;
+        }
+        self.began = self.received;
+        Ok(Body::Read)
+    }
+
+    /// So many bytes of the body arrived; gives how many at their front are to be dropped
+    /// because they were received before.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::TooLong`] at the first byte beyond the size.
+    pub fn on_bytes(&mut self, count: u64) -> Result<u64, DownloadError> {
+        let dropped = self.skip.min(count);
+        self.skip -= dropped;
+        self.received = self.received.saturating_add(count - dropped);
+        match self.size {
+            Some(expected) if self.received > expected => Err(DownloadError::TooLong { expected }),
+            _ => Ok(dropped),
+        }
+    }
+
+    /// The body ended as HTTP lets it.
+    ///
+    /// # Errors
+    ///
+    /// As [`on_interrupted`](Self::on_interrupted), when it ended before the size.
+    pub fn on_end(&mut self, jitter: Jitter) -> Result<Next, DownloadError> {
+        match self.size {
+            Some(size) if self.received < size || self.skip > 0 => self.on_interrupted(jitter),
+            _ => Ok(Next::Finished),
+        }
+    }
+
+    /// The body broke off.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Resumes`] when it did so too often, or too often without progress.
+    pub fn on_interrupted(&mut self, jitter: Jitter) -> Result<Next, DownloadError> {
+        let progress = self.received - self.began;
+        self.stalled = if progress < PROGRESS_BYTES {
+            self.stalled + 1
+        } else {
+            0
+        };
+        self.resumes += 1;
+        if self.stalled > STALLED_RESUMES || self.resumes > RESUMES {
+            return Err(DownloadError::Resumes {
+                resumes: self.resumes,
+                received: self.received,
+            });
+        }
+        let mut ask = self.ask();
+        if self.stalled > 0 {
+            ask.delay = backoff(self.stalled, jitter);
+        }
+        Ok(Next::Ask(ask))
+    }
+
+    /// RT6: exactly where we are, and of the same content as before.
+    fn continues(&self, first: u64, total: Option<u64>, answer: &BlobAnswer) -> bool {
+        let same = |before: &Option<String>, now: &Option<String>| match (before, now) {
+            (Some(before), Some(now)) => before == now,
+            _ => true,
+        };
+        self.ranged
+            && first == self.received
+            && total.is_none_or(|total| self.size.is_none_or(|size| size == total))
+            && same(&self.etag, &answer.etag)
+    }
+
+    /// A range that was not honoured: ask once more for the whole.
+    fn restart(&mut self, violation: Violation) -> Result<Body, DownloadError> {
+        if self.restarted || !self.ranged {
+            return Err(violation.into());
+        }
+        self.restarted = true;
+        self.etag = None;
+        Ok(Body::Ask(self.ask()))
+    }
+}
+
+/// A weak tag says nothing about bytes (RFC 9110 §13.1.5).
+fn is_strong(etag: &str) -> bool {
+    etag.starts_with('"')
+}
+
+/// Whether the answer to a download is one for [`Download::on_head`], not a refusal.
+#[must_use]
+pub fn is_answer(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 206 | 416)
+}
+
+#[cfg(test)]
+mod tests;

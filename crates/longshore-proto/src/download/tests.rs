@@ -1,0 +1,226 @@
+use http::Response;
+
+use super::*;
+
+const JITTER: Jitter = Jitter::new(0);
+
+fn download(size: Option<u64>) -> Download {
+    Download::new("app".parse().unwrap(), Digest::sha256(b"content"), size)
+}
+
+fn head(status: u16, fields: &[(&str, &str)]) -> response::Parts {
+    let mut response = Response::builder().status(status);
+    for (name, value) in fields {
+        response = response.header(*name, *value);
+    }
+    response.body(()).unwrap().into_parts().0
+}
+
+#[track_caller]
+fn range(ask: &Ask) -> Option<ByteRange> {
+    match &ask.endpoint {
+        Endpoint::Blob(request) => request.range,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks, reads `received` bytes of a 200, and breaks off.
+#[track_caller]
+fn broken_at(size: Option<u64>, received: u64, fields: &[(&str, &str)]) -> (Download, Ask) {
+    let mut download = download(size);
+    assert_eq!(range(&download.ask()), None);
+    assert_eq!(download.on_head(&head(200, fields)), Ok(Body::Read));
+    assert_eq!(download.on_bytes(received), Ok(0));
+    match download.on_interrupted(JITTER).unwrap() {
+        Next::Ask(ask) => (download, ask),
+        Next::Finished => panic!("a broken download is not finished"),
+    }
+}
+
+#[test]
+fn a_download_ends_at_its_size() {
+    let mut download = download(Some(7));
+    assert!(!download.ask().bulk);
+    assert_eq!(
+        download.on_head(&head(200, &[("content-length", "7")])),
+        Ok(Body::Read)
+    );
+    assert_eq!(download.on_bytes(3), Ok(0));
+    assert_eq!(download.on_bytes(4), Ok(0));
+    assert_eq!(download.on_end(JITTER), Ok(Next::Finished));
+}
+
+#[test]
+fn the_size_is_learned_when_no_descriptor_told_it() {
+    let mut download = download(None);
+    let _ = download.ask();
+    assert_eq!(
+        download.on_head(&head(200, &[("content-length", "7")])),
+        Ok(Body::Read)
+    );
+    assert_eq!(download.size(), Some(7));
+}
+
+#[test]
+fn rt6_a_broken_download_asks_for_the_rest() {
+    let (mut download, ask) = broken_at(Some(40_000), 30_000, &[("etag", "\"a\"")]);
+    assert_eq!(range(&ask), Some(ByteRange::From(30_000)));
+    assert_eq!(ask.delay, std::time::Duration::ZERO);
+    match &ask.endpoint {
+        Endpoint::Blob(request) => assert_eq!(request.if_range.as_deref(), Some("\"a\"")),
+        other => panic!("{other:?}"),
+    }
+    let rest = [
+        ("content-range", "bytes 30000-39999/40000"),
+        ("etag", "\"a\""),
+    ];
+    assert_eq!(download.on_head(&head(206, &rest)), Ok(Body::Read));
+    assert_eq!(download.on_bytes(10_000), Ok(0));
+    assert_eq!(download.on_end(JITTER), Ok(Next::Finished));
+}
+
+#[test]
+fn rt6_a_200_to_a_resume_drops_what_was_received() {
+    let (mut download, _) = broken_at(Some(100), 30, &[]);
+    assert_eq!(
+        download.on_head(&head(200, &[("content-length", "100")])),
+        Ok(Body::Read)
+    );
+    assert_eq!(download.on_bytes(20), Ok(20));
+    assert_eq!(download.on_bytes(20), Ok(10));
+    assert_eq!(download.on_bytes(60), Ok(0));
+    assert_eq!(download.on_end(JITTER), Ok(Next::Finished));
+}
+
+#[test]
+fn rt6_a_206_that_is_not_ours_restarts_once() {
+    for fields in [
+        &[("content-range", "bytes 29-99/100")][..],
+        &[("content-range", "bytes 30-98/99")],
+        &[("content-range", "bytes 30-99/100"), ("etag", "\"b\"")],
+        &[
+            ("content-range", "bytes 30-99/100"),
+            ("content-range", "bytes 30-99/100"),
+        ],
+        &[("content-range", "nonsense")],
+        &[],
+    ] {
+        let (mut download, _) = broken_at(Some(100), 30, &[("etag", "\"a\"")]);
+        match download.on_head(&head(206, fields)).unwrap() {
+            Body::Ask(ask) => assert_eq!(range(&ask), None, "{fields:?}"),
+            Body::Read => panic!("accepted: {fields:?}"),
+        }
+        let again = download.on_head(&head(206, fields)).unwrap_err();
+        assert!(matches!(again, DownloadError::Violation(_)), "{again:?}");
+    }
+}
+
+#[test]
+fn rt6_a_416_restarts_once_and_the_whole_is_dropped_up_to_where_we_were() {
+    let (mut download, _) = broken_at(Some(100), 30, &[]);
+    assert!(matches!(
+        download.on_head(&head(416, &[])),
+        Ok(Body::Ask(_))
+    ));
+    assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(download.on_bytes(100), Ok(30));
+    assert_eq!(download.on_end(JITTER), Ok(Next::Finished));
+}
+
+#[test]
+fn a_206_that_nobody_asked_for_is_a_violation() {
+    let mut download = download(Some(7));
+    let _ = download.ask();
+    let found = download.on_head(&head(206, &[("content-range", "bytes 0-6/7")]));
+    assert!(
+        matches!(found, Err(DownloadError::Violation(_))),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_early_end_is_a_broken_download() {
+    let mut download = download(Some(100));
+    let _ = download.ask();
+    assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(download.on_bytes(60), Ok(0));
+    match download.on_end(JITTER).unwrap() {
+        Next::Ask(ask) => assert_eq!(range(&ask), Some(ByteRange::From(60))),
+        Next::Finished => panic!("60 of 100 bytes are not all"),
+    }
+}
+
+#[test]
+fn rt6_five_resumes_without_progress_are_the_last() {
+    let (mut download, mut ask) = broken_at(Some(1 << 30), 10, &[]);
+    for stalled in 2..=STALLED_RESUMES {
+        assert!(
+            ask.delay >= std::time::Duration::from_millis(100),
+            "{stalled}"
+        );
+        let at = format!(
+            "bytes {}-{}/{}",
+            download.received(),
+            (1 << 30) - 1,
+            1 << 30
+        );
+        assert_eq!(
+            download.on_head(&head(206, &[("content-range", &at)])),
+            Ok(Body::Read)
+        );
+        assert_eq!(download.on_bytes(PROGRESS_BYTES - 1), Ok(0));
+        ask = match download.on_interrupted(JITTER).unwrap() {
+            Next::Ask(ask) => ask,
+            Next::Finished => panic!("not finished"),
+        };
+    }
+    let last = download.on_interrupted(JITTER).unwrap_err();
+    assert!(
+        matches!(last, DownloadError::Resumes { resumes: 6, .. }),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn rt6_two_hundred_resumes_are_the_last() {
+    let (mut download, _) = broken_at(Some(1 << 40), PROGRESS_BYTES, &[]);
+    for _ in 1..RESUMES {
+        let at = format!(
+            "bytes {}-{}/{}",
+            download.received(),
+            (1_u64 << 40) - 1,
+            1_u64 << 40
+        );
+        assert_eq!(
+            download.on_head(&head(206, &[("content-range", &at)])),
+            Ok(Body::Read)
+        );
+        assert_eq!(download.on_bytes(PROGRESS_BYTES), Ok(0));
+        download.on_interrupted(JITTER).unwrap();
+    }
+    let last = download.on_interrupted(JITTER).unwrap_err();
+    assert!(
+        matches!(last, DownloadError::Resumes { resumes: 201, .. }),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn li1_a_larger_announcement_fails_at_once() {
+    let mut download = download(Some(7));
+    let _ = download.ask();
+    let found = download.on_head(&head(200, &[("content-length", "8")]));
+    assert_eq!(found, Err(DownloadError::TooLong { expected: 7 }));
+}
+
+#[test]
+fn li3_reading_stops_one_byte_beyond_the_size() {
+    let mut download = download(Some(7));
+    let _ = download.ask();
+    assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(download.on_bytes(7), Ok(0));
+    assert_eq!(
+        download.on_bytes(1),
+        Err(DownloadError::TooLong { expected: 7 })
+    );
+}

@@ -1,0 +1,134 @@
+//! Every request of the distribution specification as a value, in both directions.
+//!
+//! A client [writes](Endpoint::write) an endpoint into a request; a server
+//! [reads](crate::route::read) the same value out of it. A property test holds the two together:
+//! reading what was written gives the value back. Answers work the same way, in
+//! [`ManifestAnswer`], [`BlobAnswer`] and [`PingAnswer`].
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue, Method};
+use longshore_model::RepositoryName;
+
+pub use self::blob::{BlobAnswer, BlobRequest, Extent};
+pub use self::manifest::{ManifestAnswer, ManifestRequest};
+pub use self::ping::PingAnswer;
+use crate::Host;
+
+mod blob;
+mod manifest;
+mod ping;
+
+/// One request of the distribution specification (v1.1.1, "Endpoints").
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// A blob or a part of it, or its head (end-2).
+    Blob(BlobRequest),
+    /// A manifest or its head, by tag or digest (end-3).
+    Manifest(ManifestRequest),
+    /// Whether this is a registry (end-1).
+    Ping,
+}
+
+/// Whether the content is wanted or only its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the specification reads with these two methods"
+)]
+pub enum Read {
+    /// The content: `GET`.
+    Get,
+    /// Only what is known about it: `HEAD`.
+    Head,
+}
+
+impl Read {
+    /// The method of HTTP.
+    #[must_use]
+    pub const fn method(self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Head => Method::HEAD,
+        }
+    }
+}
+
+/// What a request needs to be allowed to do: the repository as the host knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Need {
+    /// The repository's name, with a mirror's prefix.
+    pub name: String,
+    /// What is done to it.
+    pub access: Access,
+}
+
+/// What is done to a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Access {
+    /// Its content is read.
+    Pull,
+}
+
+/// The head of a request, but for its origin.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// Path and query, percent-encoded.
+    pub path_and_query: String,
+    /// The headers this endpoint itself calls for.
+    pub headers: HeaderMap,
+}
+
+impl Endpoint {
+    /// Writes the request as this host wants it.
+    ///
+    /// Every request asks for the content as it is stored (DG6): a digest covers those bytes.
+    #[must_use]
+    pub fn write(&self, host: &Host) -> RequestHead {
+        let mut head = match self {
+            Self::Blob(request) => request.write(host),
+            Self::Manifest(request) => request.write(host),
+            Self::Ping => ping::write(host),
+        };
+        head.headers.insert(
+            http::header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        head
+    }
+
+    /// The repository this is about.
+    #[must_use]
+    pub const fn name(&self) -> Option<&RepositoryName> {
+        match self {
+            Self::Blob(request) => Some(&request.name),
+            Self::Manifest(request) => Some(&request.name),
+            Self::Ping => None,
+        }
+    }
+
+    /// What the request needs at this host.
+    #[must_use]
+    pub fn need(&self, host: &Host) -> Option<Need> {
+        self.name().map(|name| Need {
+            name: host.name_here(name),
+            access: Access::Pull,
+        })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blob(request) => write!(f, "blob {}", request.digest),
+            Self::Manifest(request) => write!(f, "manifest {}", request.target),
+            Self::Ping => f.write_str("ping"),
+        }
+    }
+}

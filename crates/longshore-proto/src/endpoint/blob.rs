@@ -1,0 +1,222 @@
+//! Blobs and parts of them (distribution-spec v1.1.1 "Pulling blobs", end-2).
+
+use http::{HeaderMap, StatusCode, header, response};
+use longshore_model::{Digest, RepositoryName};
+
+use super::{Read, RequestHead};
+use crate::Host;
+use crate::field;
+use crate::range::{ByteRange, ContentRange, RangeField};
+use crate::violation::Violation;
+
+/// A request for a blob, a part of it, or its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlobRequest {
+    /// The content, or only its head.
+    pub read: Read,
+    /// The repository.
+    pub name: RepositoryName,
+    /// The blob.
+    pub digest: Digest,
+    /// The part that is wanted; `None` is the whole.
+    pub range: Option<ByteRange>,
+    /// Only if the blob still has this entity tag; else the whole is sent (RFC 9110 §13.1.5).
+    pub if_range: Option<String>,
+}
+
+impl BlobRequest {
+    /// Asks for the whole blob or its head.
+    #[must_use]
+    pub const fn new(read: Read, name: RepositoryName, digest: Digest) -> Self {
+        Self {
+            read,
+            name,
+            digest,
+            range: None,
+            if_range: None,
+        }
+    }
+
+    /// Asks for this part only.
+    #[must_use]
+    pub const fn with_range(mut self, range: ByteRange) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    pub(super) fn write(&self, host: &Host) -> RequestHead {
+        let mut headers = HeaderMap::new();
+        field::put(&mut headers, header::RANGE, self.range.as_ref());
+        field::put(&mut headers, header::IF_RANGE, self.if_range.as_ref());
+        RequestHead {
+            method: self.read.method(),
+            path_and_query: host.path(Some(&self.name), format_args!("blobs/{}", self.digest)),
+            headers,
+        }
+    }
+
+    /// Reads the headers of a request whose path named this blob. A `Range` that cannot be
+    /// satisfied by any content is kept as one that no content satisfies, so that the server's
+    /// one rule for 416 holds.
+    pub(crate) fn read(
+        read: Read,
+        name: RepositoryName,
+        digest: Digest,
+        headers: &HeaderMap,
+    ) -> Self {
+        let range = headers
+            .get(header::RANGE)
+            .map(|value| RangeField::parse(value.as_bytes()));
+        Self {
+            read,
+            name,
+            digest,
+            range: match range {
+                Some(RangeField::One(range)) => Some(range),
+                Some(RangeField::Unsatisfiable) => Some(ByteRange::Suffix(0)),
+                Some(RangeField::Ignored) | None => None,
+            },
+            if_range: field::text(headers, &header::IF_RANGE),
+        }
+    }
+}
+
+/// What a registry says about a blob before its bytes, or instead of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlobAnswer {
+    /// `Content-Length` of this answer, in bytes.
+    pub length: Option<u64>,
+    /// `Docker-Content-Digest`: a claim about the whole blob.
+    pub digest: Option<Digest>,
+    /// Which part of the blob this is.
+    pub extent: Extent,
+    /// `ETag`, as sent.
+    pub etag: Option<String>,
+}
+
+/// How much of a blob an answer carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "200, 206 and 416")]
+pub enum Extent {
+    /// Nothing of what was asked for exists (416); the length of the whole where it is told.
+    Beyond(Option<u64>),
+    /// A part (206).
+    Part {
+        /// Position of the first byte of the body in the blob.
+        first: u64,
+        /// Position of the last byte of the body in the blob.
+        last: u64,
+        /// Length of the whole blob, where it is told.
+        total: Option<u64>,
+    },
+    /// The whole (200).
+    #[default]
+    Whole,
+}
+
+impl BlobAnswer {
+    /// What a server says when it sends the whole of a blob, or its head.
+    #[must_use]
+    pub const fn whole(digest: Digest, length: u64) -> Self {
+        Self {
+            length: Some(length),
+            digest: Some(digest),
+            extent: Extent::Whole,
+            etag: None,
+        }
+    }
+
+    /// What a server says when it sends a part: 206, or 416 where there is no such part.
+    #[must_use]
+    pub fn part(digest: Digest, total: u64, range: ByteRange) -> Self {
+        let (extent, length) = match range.within(total) {
+            Some((first, last)) => (
+                Extent::Part {
+                    first,
+                    last,
+                    total: Some(total),
+                },
+                last - first + 1,
+            ),
+            None => (Extent::Beyond(Some(total)), 0),
+        };
+        Self {
+            length: Some(length),
+            digest: Some(digest),
+            extent,
+            etag: None,
+        }
+    }
+
+    /// Writes the head of the answer: 200, 206 or 416.
+    #[must_use]
+    pub fn write(&self) -> (StatusCode, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        let (status, range) = match self.extent {
+            Extent::Beyond(total) => (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                total.map(|total| ContentRange::Unsatisfied { total }),
+            ),
+            Extent::Part { first, last, total } => (
+                StatusCode::PARTIAL_CONTENT,
+                Some(ContentRange::Part { first, last, total }),
+            ),
+            Extent::Whole => (StatusCode::OK, None),
+        };
+        field::put(
+            &mut headers,
+            header::CONTENT_TYPE,
+            Some(&"application/octet-stream"),
+        );
+        field::put(&mut headers, header::ACCEPT_RANGES, Some(&"bytes"));
+        field::put(&mut headers, header::CONTENT_LENGTH, self.length.as_ref());
+        field::put(&mut headers, field::CONTENT_DIGEST, self.digest.as_ref());
+        field::put(&mut headers, header::CONTENT_RANGE, range.as_ref());
+        field::put(&mut headers, header::ETAG, self.etag.as_ref());
+        (status, headers)
+    }
+
+    /// Reads the head of an answer with status 200, 206 or 416.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] for another status, a length or digest that is not one, and a 206 without
+    /// exactly one `Content-Range` that makes sense (RT6).
+    pub fn read(head: &response::Parts) -> Result<Self, Violation> {
+        let section = "Pulling blobs";
+        let (partial, beyond) = (
+            StatusCode::PARTIAL_CONTENT,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+        );
+        Violation::unless_status(head, &[StatusCode::OK, partial, beyond], section)?;
+        let mut ranges = head.headers.get_all(header::CONTENT_RANGE).iter();
+        let sent = ranges.next();
+        let range = sent.and_then(|value| ContentRange::parse(value.as_bytes()));
+        let extent = match (head.status, range, ranges.next()) {
+            (StatusCode::OK, ..) => Extent::Whole,
+            (
+                StatusCode::PARTIAL_CONTENT,
+                Some(ContentRange::Part { first, last, total }),
+                None,
+            ) => Extent::Part { first, last, total },
+            (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                Some(ContentRange::Unsatisfied { total }),
+                None,
+            ) => Extent::Beyond(Some(total)),
+            (StatusCode::RANGE_NOT_SATISFIABLE, ..) => Extent::Beyond(None),
+            _ => {
+                let found = sent.map_or(&b"(nothing)"[..], |value| value.as_bytes());
+                return Err(Violation::header(section, &header::CONTENT_RANGE, found));
+            }
+        };
+        Ok(Self {
+            length: field::length(&head.headers, section)?,
+            digest: field::digest(&head.headers, section)?,
+            extent,
+            etag: field::text(&head.headers, &header::ETAG),
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! Manifests by tag or digest (distribution-spec v1.1.1 "Pulling manifests", end-3).
+
+use http::{HeaderMap, HeaderValue, StatusCode, header, response};
+use longshore_model::{Digest, MediaType, RepositoryName, TagOrDigest};
+
+use super::{Read, RequestHead};
+use crate::Host;
+use crate::field;
+use crate::quirk::HeadManifest;
+use crate::violation::Violation;
+
+/// A request for a manifest or its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManifestRequest {
+    /// The content, or only its head.
+    pub read: Read,
+    /// The repository.
+    pub name: RepositoryName,
+    /// The tag or digest.
+    pub target: TagOrDigest,
+    /// The document types the client can use, in the order it prefers them.
+    pub accept: Vec<MediaType>,
+}
+
+impl ManifestRequest {
+    /// Asks for every document type of the OCI and Docker specifications.
+    #[must_use]
+    pub fn new(read: Read, name: RepositoryName, target: TagOrDigest) -> Self {
+        Self {
+            read,
+            name,
+            target,
+            accept: [
+                MediaType::OCI_MANIFEST,
+                MediaType::OCI_INDEX,
+                MediaType::DOCKER_MANIFEST,
+                MediaType::DOCKER_LIST,
+            ]
+            .to_vec(),
+        }
+    }
+
+    pub(super) fn write(&self, host: &Host) -> RequestHead {
+        let mut headers = HeaderMap::new();
+        let types: Vec<_> = self.accept.iter().map(MediaType::as_str).collect();
+        // A media type is visible ASCII, so the list always makes a header value.
+        if let Ok(value) = HeaderValue::from_str(&types.join(", ")) {
+            headers.insert(header::ACCEPT, value);
+        }
+        let read = match host.quirks().head_manifest {
+            HeadManifest::Get => Read::Get,
+            HeadManifest::Head => self.read,
+        };
+        RequestHead {
+            method: read.method(),
+            path_and_query: host.path(Some(&self.name), format_args!("manifests/{}", self.target)),
+            headers,
+        }
+    }
+
+    pub(crate) fn read(
+        read: Read,
+        name: RepositoryName,
+        target: TagOrDigest,
+        headers: &HeaderMap,
+    ) -> Self {
+        let accept = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+            .filter_map(|entry| std::str::from_utf8(entry).ok())
+            .filter_map(|entry| entry.trim().parse().ok())
+            .collect();
+        Self {
+            read,
+            name,
+            target,
+            accept,
+        }
+    }
+}
+
+/// What a registry says about a manifest before its bytes, or instead of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManifestAnswer {
+    /// `Content-Type` as sent; the document itself has the last word (DG5).
+    pub content_type: Option<String>,
+    /// `Content-Length`, in bytes.
+    pub length: Option<u64>,
+    /// `Docker-Content-Digest`: a claim, checked against the bytes (DG2).
+    pub digest: Option<Digest>,
+}
+
+impl ManifestAnswer {
+    /// What a server says about a manifest it has.
+    #[must_use]
+    pub fn new(media_type: &MediaType, length: u64, digest: Digest) -> Self {
+        Self {
+            content_type: Some(media_type.as_str().to_owned()),
+            length: Some(length),
+            digest: Some(digest),
+        }
+    }
+
+    /// Writes the head of the answer.
+    #[must_use]
+    pub fn write(&self) -> (StatusCode, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        field::put(
+            &mut headers,
+            header::CONTENT_TYPE,
+            self.content_type.as_ref(),
+        );
+        field::put(&mut headers, header::CONTENT_LENGTH, self.length.as_ref());
+        field::put(&mut headers, field::CONTENT_DIGEST, self.digest.as_ref());
+        (StatusCode::OK, headers)
+    }
+
+    /// Reads the head of a successful answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] when the status is not 200, or a length or digest is not one.
+    pub fn read(head: &response::Parts) -> Result<Self, Violation> {
+        let section = "Pulling manifests";
+        Violation::unless_status(head, &[StatusCode::OK], section)?;
+        Ok(Self {
+            content_type: field::text(&head.headers, &header::CONTENT_TYPE),
+            length: field::length(&head.headers, section)?,
+            digest: field::digest(&head.headers, section)?,
+        })
+    }
+}

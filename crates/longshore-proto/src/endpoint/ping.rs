@@ -1,0 +1,61 @@
+//! Whether this is a registry (distribution-spec v1.1.1 "Determining Support", end-1).
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, response};
+
+use super::RequestHead;
+use crate::Host;
+use crate::violation::Violation;
+
+/// The header in which registries have named themselves since before the specification.
+const API_VERSION: &str = "docker-distribution-api-version";
+
+pub(super) fn write(host: &Host) -> RequestHead {
+    RequestHead {
+        method: Method::GET,
+        path_and_query: host.path(None, format_args!("")),
+        headers: HeaderMap::new(),
+    }
+}
+
+/// The answer of a registry to a ping.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PingAnswer {
+    /// Whether the registry names itself `registry/2.0` in `Docker-Distribution-API-Version`.
+    pub named: bool,
+}
+
+impl PingAnswer {
+    /// The answer of a registry that names itself.
+    #[must_use]
+    pub const fn named() -> Self {
+        Self { named: true }
+    }
+
+    /// Writes the head of the answer.
+    #[must_use]
+    pub fn write(&self) -> (StatusCode, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        if self.named {
+            headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        }
+        (StatusCode::OK, headers)
+    }
+
+    /// Reads the head of a successful answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] when the status is not 200.
+    pub fn read(head: &response::Parts) -> Result<Self, Violation> {
+        Violation::unless_status(head, &[StatusCode::OK], "Determining Support")?;
+        Ok(Self {
+            named: head.headers.get_all(API_VERSION).iter().any(|value| {
+                value
+                    .as_bytes()
+                    .split(|&b| b == b' ')
+                    .any(|v| v == b"registry/2.0")
+            }),
+        })
+    }
+}

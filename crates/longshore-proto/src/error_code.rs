@@ -1,0 +1,268 @@
+//! Error answers: the codes of the specification and the body that carries them.
+//!
+//! distribution-spec v1.1.1 "Error Codes":
+//!
+//! ```text
+//! { "errors": [ { "code": "<IDENTIFIER>", "message": "<text>", "detail": <anything> }, … ] }
+//! ```
+
+use std::fmt;
+
+use bytes::Bytes;
+use longshore_origin::Escaped;
+use serde::{Deserialize, Serialize};
+
+/// Error bodies are read up to this many bytes; the rest is dropped (LI).
+pub const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
+
+/// So many entries of an error body are kept (LI).
+const ENTRIES_SHOWN: usize = 5;
+
+/// So much of a message or of a foreign error body is shown, in bytes (LI).
+const SHOWN_BYTES: usize = 1024;
+
+/// What went wrong, in the registry's own words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// `BLOB_UNKNOWN`: no such blob.
+    BlobUnknown,
+    /// `DENIED`: access to the resource is denied.
+    Denied,
+    /// `DIGEST_INVALID`: the digest does not match the content, or is malformed.
+    DigestInvalid,
+    /// `MANIFEST_INVALID`: the manifest or its reference is invalid.
+    ManifestInvalid,
+    /// `MANIFEST_UNKNOWN`: no such manifest.
+    ManifestUnknown,
+    /// `NAME_INVALID`: the repository name is malformed.
+    NameInvalid,
+    /// `NAME_UNKNOWN`: no such repository.
+    NameUnknown,
+    /// A code the specification does not have, kept as sent.
+    Other(String),
+    /// `TOOMANYREQUESTS`: a rate limit.
+    TooManyRequests,
+    /// `UNAUTHORIZED`: authentication required.
+    Unauthorized,
+    /// `UNSUPPORTED`: the operation is not supported.
+    Unsupported,
+}
+
+impl ErrorCode {
+    const KNOWN: [(Self, &'static str); 10] = [
+        (Self::BlobUnknown, "BLOB_UNKNOWN"),
+        (Self::Denied, "DENIED"),
+        (Self::DigestInvalid, "DIGEST_INVALID"),
+        (Self::ManifestInvalid, "MANIFEST_INVALID"),
+        (Self::ManifestUnknown, "MANIFEST_UNKNOWN"),
+        (Self::NameInvalid, "NAME_INVALID"),
+        (Self::NameUnknown, "NAME_UNKNOWN"),
+        (Self::TooManyRequests, "TOOMANYREQUESTS"),
+        (Self::Unauthorized, "UNAUTHORIZED"),
+        (Self::Unsupported, "UNSUPPORTED"),
+    ];
+
+    /// The identifier as it stands in a body.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        if let Self::Other(text) = self {
+            return text;
+        }
+        Self::KNOWN
+            .iter()
+            .find(|(code, _)| code == self)
+            .map_or("", |(_, text)| text)
+    }
+}
+
+impl From<&str> for ErrorCode {
+    fn from(text: &str) -> Self {
+        Self::KNOWN
+            .iter()
+            .find(|(_, known)| *known == text)
+            .map_or_else(|| Self::Other(text.to_owned()), |(code, _)| code.clone())
+    }
+}
+
+/// Shown with everything a terminal could obey made harmless (OU1).
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaped::text(self.as_str()).fmt(f)
+    }
+}
+
+/// One entry of an error body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorEntry {
+    /// The code.
+    pub code: ErrorCode,
+    /// The message, where there is one; peer text, to be shown escaped.
+    pub message: Option<String>,
+}
+
+impl ErrorEntry {
+    /// An entry with a message.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: &str) -> Self {
+        Self {
+            code,
+            message: Some(message.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for ErrorEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        match &self.message {
+            Some(message) => write!(f, " ({})", Escaped::text(message)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The body of an error answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorBody {
+    /// The first five entries of the body.
+    pub entries: Vec<ErrorEntry>,
+    /// The beginning of a body that is no error document, to be shown escaped.
+    pub excerpt: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    errors: Vec<Entry<'a>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    code: std::borrow::Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    message: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl ErrorBody {
+    /// A body with one entry.
+    #[must_use]
+    pub fn one(code: ErrorCode, message: &str) -> Self {
+        Self {
+            entries: vec![ErrorEntry::new(code, message)],
+            excerpt: None,
+        }
+    }
+
+    /// Reads an error body; anything that is no error document becomes the excerpt.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Self {
+        let Ok(document) = serde_json::from_slice::<Document<'_>>(body) else {
+            let shown = body.get(..SHOWN_BYTES).unwrap_or(body).trim_ascii();
+            let excerpt = String::from_utf8_lossy(shown).into_owned();
+            return Self {
+                entries: Vec::new(),
+                excerpt: Some(excerpt).filter(|e| !e.is_empty()),
+            };
+        };
+        let shorten = |text: &str| text.chars().take(SHOWN_BYTES).collect::<String>();
+        let entries = document
+            .errors
+            .iter()
+            .take(ENTRIES_SHOWN)
+            .map(|entry| ErrorEntry {
+                code: ErrorCode::from(shorten(&entry.code).as_str()),
+                message: entry.message.as_deref().map(shorten),
+            });
+        Self {
+            entries: entries.collect(),
+            excerpt: None,
+        }
+    }
+
+    /// Writes the body as a registry sends it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let errors = self.entries.iter().map(|entry| Entry {
+            code: entry.code.as_str().into(),
+            message: entry.message.as_deref().map(Into::into),
+        });
+        let document = Document {
+            errors: errors.collect(),
+        };
+        // Strings in a list always serialise.
+        serde_json::to_vec(&document).unwrap_or_default().into()
+    }
+
+    /// Whether the body names this code.
+    #[must_use]
+    pub fn names(&self, code: &ErrorCode) -> bool {
+        self.entries.iter().any(|entry| entry.code == *code)
+    }
+}
+
+impl fmt::Display for ErrorBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(excerpt) = &self.excerpt {
+            return write!(f, "\"{}\"", Escaped::text(excerpt));
+        }
+        for (index, entry) in self.entries.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{entry}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, shown: &str) {
+        assert_eq!(
+            ErrorBody::parse(body.as_bytes()).to_string(),
+            shown,
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn codes_and_messages_are_kept() {
+        check(r#"{"errors":[{"code":"DENIED"}]}"#, "DENIED");
+        check(
+            r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no","detail":{"a":[1]}},{"code":"X"}]}"#,
+            "NAME_UNKNOWN (no); X",
+        );
+        check(r#"{"errors":[]}"#, "");
+        check("<html>no</html>", r#""<html>no</html>""#);
+        check("", "");
+    }
+
+    #[test]
+    fn li_five_entries_are_kept() {
+        let many = [r#"{"code":"DENIED"}"#; 9].join(",");
+        let body = ErrorBody::parse(format!(r#"{{"errors":[{many}]}}"#).as_bytes());
+        assert_eq!(body.entries.len(), 5);
+    }
+
+    #[test]
+    fn ou1_a_message_cannot_reach_the_terminal_raw() {
+        let body = "{\"errors\":[{\"code\":\"A\\u001b[2J\",\"message\":\"b\\u202ec\"}]}";
+        let shown = ErrorBody::parse(body.as_bytes()).to_string();
+        assert!(
+            !shown.contains('\u{1b}') && !shown.contains('\u{202e}'),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_written_body_reads_back() {
+        let body = ErrorBody::one(ErrorCode::ManifestUnknown, "manifest unknown");
+        assert_eq!(ErrorBody::parse(&body.to_bytes()), body);
+        assert!(body.names(&ErrorCode::ManifestUnknown));
+    }
+}

@@ -1,0 +1,66 @@
+//! Header fields that several endpoints share.
+
+use std::fmt::Display;
+
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use longshore_model::Digest;
+
+use crate::range::number;
+use crate::violation::Violation;
+
+/// The digest of what was asked for, as the registry believes (distribution-spec v1.1.1
+/// "Pulling manifests").
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// Adds a field if there is a value and it fits into a header.
+pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&impl Display>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value.to_string()).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+/// The text of a field that stands once.
+pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then(|| value.to_owned())
+}
+
+/// `Content-Length`, which must be one number below 2^63 (LI3).
+pub(crate) fn length(headers: &HeaderMap, section: &'static str) -> Result<Option<u64>, Violation> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match (number(value.as_bytes()), values.next()) {
+        (Some(length), None) => Ok(Some(length)),
+        _ => Err(Violation::header(
+            section,
+            &CONTENT_LENGTH,
+            value.as_bytes(),
+        )),
+    }
+}
+
+/// `Docker-Content-Digest`, where an empty field counts as none.
+pub(crate) fn digest(
+    headers: &HeaderMap,
+    section: &'static str,
+) -> Result<Option<Digest>, Violation> {
+    let mut values = headers
+        .get_all(CONTENT_DIGEST)
+        .iter()
+        .filter(|value| !value.is_empty());
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let digest = value.to_str().ok().and_then(|text| text.parse().ok());
+    match (digest, values.next()) {
+        (Some(digest), None) => Ok(Some(digest)),
+        _ => Err(Violation::header(
+            section,
+            &CONTENT_DIGEST,
+            value.as_bytes(),
+        )),
+    }
+}

@@ -1,0 +1,164 @@
+//! When a request is sent again, and how long to wait before.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+
+use crate::range::number;
+
+/// How often and how patiently a request is repeated (RT1, RT3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// Attempts in all on one host; 1 repeats nothing. Default 5.
+    pub attempts: u32,
+    /// The sum of all waits of one request. Default 120 s.
+    pub waits: Duration,
+    /// The longest `Retry-After` that is waited for; a longer one ends the request. Default 60 s.
+    pub retry_after: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            waits: Duration::from_secs(120),
+            retry_after: Duration::from_secs(60),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The default with another number of attempts; 0 counts as 1.
+    #[must_use]
+    pub fn with_attempts(attempts: u32) -> Self {
+        Self {
+            attempts: attempts.max(1),
+            ..Self::default()
+        }
+    }
+}
+
+/// A random number from the caller, so that a machine needs none of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Jitter(u32);
+
+impl Jitter {
+    /// Any 32 random bits.
+    #[must_use]
+    pub const fn new(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The point this far between two durations.
+    fn between(self, low: Duration, high: Duration) -> Duration {
+        let span = high.saturating_sub(low).as_nanos() as u64;
+        let part = (u128::from(span) * u128::from(self.0)) >> 32;
+        low + Duration::from_nanos(u64::try_from(part).unwrap_or(span))
+    }
+}
+
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The wait before attempt `made + 1` (RT1): random in [100 ms, min(10 s, 0.5 s · 2^(made-1))].
+#[must_use]
+pub fn backoff(made: u32, jitter: Jitter) -> Duration {
+    let doublings = made.saturating_sub(1).min(16);
+    let longest = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
+    jitter.between(SHORTEST_WAIT, longest)
+}
+
+/// Whether another attempt may help (RT2).
+#[must_use]
+pub fn is_retryable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// How long a 429 or 503 asks to wait (RT3): seconds, an HTTP date, or a Unix time, which some
+/// registries send. A point in time is read against the answer's own `Date`, so that the
+/// client's clock does not matter. Garbage is `None`.
+#[must_use]
+pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    /// Above this a number is a Unix time: 1,000,000,000 s are September 2001, or 31 years.
+    const UNIX_TIME: u64 = 1_000_000_000;
+
+    if !matches!(status.as_u16(), 429 | 503) {
+        return None;
+    }
+    let date = |name| {
+        let text = headers.get(name)?.to_str().ok()?;
+        let time = httpdate::parse_http_date(text).ok()?;
+        time.duration_since(std::time::UNIX_EPOCH).ok()
+    };
+    let value = headers.get(header::RETRY_AFTER)?;
+    let until = match number(value.as_bytes().trim_ascii()) {
+        Some(seconds) if seconds <= UNIX_TIME => return Some(Duration::from_secs(seconds)),
+        Some(unix) => Duration::from_secs(unix),
+        None => date(header::RETRY_AFTER)?,
+    };
+    Some(until.saturating_sub(date(header::DATE)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rt1_waits_grow_to_ten_seconds_and_never_vanish() {
+        for (made, longest) in [
+            (1, 500),
+            (2, 1000),
+            (3, 2000),
+            (4, 4000),
+            (9, 10_000),
+            (99, 10_000),
+        ] {
+            assert_eq!(backoff(made, Jitter::new(0)), Duration::from_millis(100));
+            let top = backoff(made, Jitter::new(u32::MAX));
+            assert!(top <= Duration::from_millis(longest), "{made}: {top:?}");
+            assert!(top > Duration::from_millis(longest - 1), "{made}: {top:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check(status: u16, value: &str, expected: Option<u64>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, value.parse().unwrap());
+        headers.insert(
+            header::DATE,
+            "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap(),
+        );
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(
+            retry_after(status, &headers),
+            expected.map(Duration::from_secs),
+            "{value}"
+        );
+    }
+
+    #[test]
+    fn rt3_retry_after_in_all_its_forms() {
+        check(429, "7", Some(7));
+        check(503, " 0 ", Some(0));
+        check(429, "Sun, 06 Nov 1994 08:49:57 GMT", Some(20));
+        check(429, "Sun, 06 Nov 1994 08:49:07 GMT", Some(0));
+        check(429, "Sunday, 06-Nov-94 08:50:37 GMT", Some(60));
+        check(429, "1000000000", Some(1_000_000_000));
+        // 1,800,000,000 is January 2027; the answer's date is in 1994, 784,111,777 s after 1970.
+        check(429, "1800000000", Some(1_800_000_000 - 784_111_777));
+        for garbage in ["", "soon", "-1", "1.5", "99999999999999999999"] {
+            check(429, garbage, None);
+        }
+        check(500, "7", None);
+    }
+
+    #[test]
+    fn rt2_only_these_statuses_are_repeated() {
+        let repeated: Vec<_> = (100..600)
+            .filter(|&code| is_retryable(StatusCode::from_u16(code).unwrap()))
+            .collect();
+        assert_eq!(repeated, [408, 429, 500, 502, 503, 504]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Method and URI of a request, read back into the endpoint they name.
+//!
+//! ```text
+//! path      = "/v2/" [ name "/" rest ]
+//! rest      = "manifests/" reference  /  "blobs/" digest
+//! reference = tag / digest
+//! ```
+//!
+//! A name may itself contain `manifests` or `blobs`, so the path is read from its end. Percent
+//! encoding other than of unreserved characters is refused: none of the grammars needs it (DG8).
+
+use http::{HeaderMap, Method, StatusCode};
+use longshore_model::{Digest, RepositoryName, TagOrDigest};
+
+use crate::endpoint::{BlobRequest, Endpoint, ManifestRequest, Read};
+use crate::error_code::ErrorCode;
+
+/// Why a request is none of the endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// The digest is malformed.
+    #[error("the digest is malformed")]
+    Digest,
+    /// The method is not one of this endpoint.
+    #[error("the method is not one of this endpoint")]
+    Method,
+    /// The repository name breaks the grammar.
+    #[error("the repository name is malformed")]
+    Name,
+    /// The tag or digest of a manifest is malformed.
+    #[error("the tag or digest of the manifest is malformed")]
+    Reference,
+    /// The path belongs to no endpoint.
+    #[error("no such endpoint")]
+    Unknown,
+}
+
+impl RouteError {
+    /// The status to answer with.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Digest | Self::Name | Self::Reference => StatusCode::BAD_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unknown => StatusCode::NOT_FOUND,
+        }
+    }
+
+    /// The error code to answer with.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Digest => ErrorCode::DigestInvalid,
+            Self::Method => ErrorCode::Unsupported,
+            Self::Name => ErrorCode::NameInvalid,
+            Self::Reference => ErrorCode::ManifestInvalid,
+            Self::Unknown => ErrorCode::NameUnknown,
+        }
+    }
+}
+
+/// Reads the endpoint of a request.
+///
+/// `path` is the path alone, as it stands in the request.
+///
+/// # Errors
+///
+/// [`RouteError`] says which part is malformed; its [`status`](RouteError::status) and
+/// [`code`](RouteError::code) make the answer.
+pub fn read(method: &Method, path: &str, headers: &HeaderMap) -> Result<Endpoint, RouteError> {
+    let read = match *method {
+        Method::GET => Some(Read::Get),
+        Method::HEAD => Some(Read::Head),
+        _ => None,
+    };
+    let rest = path.strip_prefix("/v2").ok_or(RouteError::Unknown)?;
+    if rest.is_empty() || rest == "/" {
+        read.ok_or(RouteError::Method)?;
+        return Ok(Endpoint::Ping);
+    }
+    let mut parts = rest
+        .strip_prefix('/')
+        .ok_or(RouteError::Unknown)?
+        .rsplitn(3, '/');
+    let (Some(last), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(RouteError::Unknown);
+    };
+    if kind != "manifests" && kind != "blobs" {
+        return Err(RouteError::Unknown);
+    }
+    let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
+    // A colon is the one character of these grammars that some clients encode.
+    let last = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
+    if kind == "manifests" {
+        let target: TagOrDigest = last.parse().map_err(|_| RouteError::Reference)?;
+        let read = read.ok_or(RouteError::Method)?;
+        Ok(Endpoint::Manifest(ManifestRequest::read(
+            read, name, target, headers,
+        )))
+    } else {
+        let digest: Digest = last.parse().map_err(|_| RouteError::Digest)?;
+        let read = read.ok_or(RouteError::Method)?;
+        Ok(Endpoint::Blob(BlobRequest::read(
+            read, name, digest, headers,
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(method: &Method, path: &str, expected: Result<&str, RouteError>) {
+        let found = read(method, path, &HeaderMap::new()).map(|endpoint| endpoint.to_string());
+        assert_eq!(found, expected.map(str::to_owned), "{method} {path}");
+    }
+
+    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn every_path_names_one_endpoint() {
+        check(&Method::GET, "/v2/", Ok("ping"));
+        check(&Method::GET, "/v2", Ok("ping"));
+        check(&Method::GET, "/v2/a/manifests/1", Ok("manifest 1"));
+        check(
+            &Method::HEAD,
+            "/v2/blobs/manifests/manifests/v1",
+            Ok("manifest v1"),
+        );
+        check(
+            &Method::GET,
+            &format!("/v2/a/b/blobs/{DIGEST}"),
+            Ok(&format!("blob {DIGEST}")),
+        );
+        let encoded = DIGEST.replace(':', "%3A");
+        check(
+            &Method::GET,
+            &format!("/v2/a/blobs/{encoded}"),
+            Ok(&format!("blob {DIGEST}")),
+        );
+    }
+
+    #[test]
+    fn dg8_malformed_parts_are_named() {
+        check(&Method::GET, "/v2/UP/manifests/1", Err(RouteError::Name));
+        check(
+            &Method::GET,
+            "/v2/a/../b/manifests/1",
+            Err(RouteError::Name),
+        );
+        check(&Method::GET, "/v2/a%2Fb/manifests/1", Err(RouteError::Name));
+        check(&Method::GET, "/v2/a//manifests/1", Err(RouteError::Name));
+        check(&Method::GET, "/v2/a/manifests/", Err(RouteError::Reference));
+        check(
+            &Method::GET,
+            "/v2/a/manifests/%00",
+            Err(RouteError::Reference),
+        );
+        check(&Method::GET, "/v2/a/blobs/latest", Err(RouteError::Digest));
+        check(&Method::POST, "/v2/a/manifests/1", Err(RouteError::Method));
+        check(&Method::GET, "/v2/a/tags", Err(RouteError::Unknown));
+        check(&Method::GET, "/v1/a/manifests/1", Err(RouteError::Unknown));
+        check(&Method::GET, "/v2x", Err(RouteError::Unknown));
+    }
+}

@@ -1,0 +1,303 @@
+//! Properties of the protocol values and machines.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use http::{HeaderMap, HeaderValue, Response, response};
+use longshore_model::{Digest, MediaType, RepositoryName, Tag, TagOrDigest};
+use longshore_origin::{AddressClass, Origin, Peer, Scheme};
+use longshore_proto::call::{Ask, Call, CallPolicy, Failure, Step, Take, Verdict};
+use longshore_proto::download::{Body, Download, Next, RESUMES};
+use longshore_proto::endpoint::{
+    BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer, Read,
+};
+use longshore_proto::error_code::{ErrorBody, ErrorCode};
+use longshore_proto::range::{ByteRange, ContentRange, RangeField};
+use longshore_proto::retry::Jitter;
+use longshore_proto::{Host, route};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn name() -> impl Strategy<Value = RepositoryName> {
+    "[a-z0-9]{1,8}(/(manifests|blobs|[a-z0-9]{1,8}(\\.|_|__|-)[a-z0-9]{1,4})){0,3}"
+        .prop_map(|text| text.parse().unwrap())
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 8]>().prop_map(|content| Digest::sha256(&content))
+}
+
+fn target() -> impl Strategy<Value = TagOrDigest> {
+    prop_oneof![
+        "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}"
+            .prop_map(|text| TagOrDigest::from(text.parse::<Tag>().unwrap())),
+        digest().prop_map(TagOrDigest::from),
+    ]
+}
+
+fn range() -> impl Strategy<Value = ByteRange> {
+    let position = 0..i64::MAX as u64;
+    prop_oneof![
+        position.clone().prop_map(ByteRange::From),
+        (position.clone(), position.clone()).prop_map(|(a, b)| ByteRange::Span(a.min(b), a.max(b))),
+        position.prop_map(ByteRange::Suffix),
+    ]
+}
+
+fn read() -> impl Strategy<Value = Read> {
+    prop_oneof![Just(Read::Get), Just(Read::Head)]
+}
+
+fn media_type() -> impl Strategy<Value = MediaType> {
+    proptest::sample::select(vec![
+        MediaType::OCI_MANIFEST,
+        MediaType::OCI_INDEX,
+        MediaType::DOCKER_MANIFEST,
+        MediaType::DOCKER_LIST,
+    ])
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    prop_oneof![
+        Just(Endpoint::Ping),
+        (read(), name(), target(), vec(media_type(), 0..4)).prop_map(
+            |(read, name, target, accept)| {
+                let mut request = ManifestRequest::new(read, name, target);
+                request.accept = accept;
+                Endpoint::Manifest(request)
+            }
+        ),
+        (
+            read(),
+            name(),
+            digest(),
+            proptest::option::of(range()),
+            proptest::option::of("\"[a-z]{1,9}\"")
+        )
+            .prop_map(|(read, name, digest, range, if_range)| {
+                let mut request = BlobRequest::new(read, name, digest);
+                request.range = range;
+                request.if_range = if_range;
+                Endpoint::Blob(request)
+            }),
+    ]
+}
+
+fn host() -> Host {
+    Host::new(Origin::from_authority(Scheme::Https, "r.example").unwrap())
+}
+
+fn head(status: http::StatusCode, headers: HeaderMap) -> response::Parts {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = headers;
+    parts
+}
+
+/// One thing that may happen to a request.
+#[derive(Clone, Debug)]
+enum Event {
+    Head(u16, Vec<(&'static str, String)>),
+    Fails(Failure),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let status = prop_oneof![
+        proptest::sample::select(&[200_u16, 206, 301, 307, 401, 403, 404, 416, 429, 500, 503][..]),
+        100..600_u16,
+    ];
+    let field = prop_oneof![
+        "(https?://)?[a-c]\\.example(:[0-9]{1,5})?/[a-z]{0,3}|/[a-z?=]{0,5}|[ -~]{0,9}"
+            .prop_map(|location| ("location", location)),
+        "[0-9]{1,11}|[a-z ]{0,5}".prop_map(|wait| ("retry-after", wait)),
+        "bytes [0-9]{1,3}-[0-9]{1,3}/([0-9]{1,3}|\\*)".prop_map(|part| ("content-range", part)),
+        "[0-9]{1,4}".prop_map(|length| ("content-length", length)),
+        "\"[ab]\"".prop_map(|tag| ("etag", tag)),
+    ];
+    prop_oneof![
+        4 => (status, vec(field, 0..3)).prop_map(|(status, fields)| Event::Head(status, fields)),
+        1 => Just(Event::Fails(Failure::Transient)),
+        1 => Just(Event::Fails(Failure::Stale)),
+        1 => Just(Event::Fails(Failure::Fatal)),
+    ]
+}
+
+fn event_head(status: u16, fields: &[(&'static str, String)]) -> response::Parts {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        headers.append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    head(http::StatusCode::from_u16(status).unwrap(), headers)
+}
+
+proptest! {
+    #[test]
+    fn reading_what_was_written_gives_the_endpoint_back(endpoint in endpoint()) {
+        let head = endpoint.write(&host());
+        let path = head.path_and_query.as_str();
+        prop_assert_eq!(route::read(&head.method, path, &head.headers).unwrap(), endpoint);
+    }
+
+    #[test]
+    fn routing_never_panics(path in "(/v2)?(/|[ -~]{0,40})", method in "[A-Z]{1,6}") {
+        let method = method.parse().unwrap();
+        if let Err(error) = route::read(&method, &path, &HeaderMap::new()) {
+            prop_assert!(error.status().is_client_error());
+        }
+    }
+
+    #[test]
+    fn reading_what_was_written_gives_the_answer_back(
+        digest in digest(),
+        total in 0..i64::MAX as u64,
+        range in range(),
+        etag in proptest::option::of("\"[a-z]{1,9}\""),
+    ) {
+        let manifest = ManifestAnswer::new(&MediaType::OCI_INDEX, total, digest.clone());
+        let (status, headers) = manifest.write();
+        prop_assert_eq!(ManifestAnswer::read(&head(status, headers)).unwrap(), manifest);
+        for mut blob in [
+            BlobAnswer::whole(digest.clone(), total),
+            BlobAnswer::part(digest, total, range),
+        ] {
+            blob.etag.clone_from(&etag);
+            let (status, headers) = blob.write();
+            prop_assert_eq!(BlobAnswer::read(&head(status, headers)).unwrap(), blob);
+        }
+        let (status, headers) = PingAnswer::named().write();
+        prop_assert_eq!(PingAnswer::read(&head(status, headers)).unwrap(), PingAnswer::named());
+    }
+
+    #[test]
+    fn ranges_print_and_parse(range in range(), total in 1..i64::MAX as u64) {
+        let field = RangeField::parse(range.to_string().as_bytes());
+        prop_assert_eq!(field, RangeField::One(range));
+        if let Some((first, last)) = range.within(total) {
+            prop_assert!(first <= last && last < total);
+            let part = ContentRange::Part { first, last, total: Some(total) };
+            prop_assert_eq!(ContentRange::parse(part.to_string().as_bytes()), Some(part));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_range_panic(bytes in vec(any::<u8>(), 0..40)) {
+        let _ = RangeField::parse(&bytes);
+        if let Some(ContentRange::Part { first, last, total }) = ContentRange::parse(&bytes) {
+            prop_assert!(first <= last && total.is_none_or(|total| last < total));
+        }
+    }
+
+    #[test]
+    fn error_bodies_print_and_parse(entries in vec(("[A-Z_]{1,20}", ".{0,30}"), 0..5)) {
+        let mut body = ErrorBody::default();
+        for (code, message) in &entries {
+            let one = ErrorBody::one(ErrorCode::from(code.as_str()), message);
+            body.entries.extend(one.entries);
+        }
+        prop_assert_eq!(ErrorBody::parse(&body.to_bytes()), body);
+    }
+
+    #[test]
+    fn no_bytes_make_an_error_body_panic_or_grow(bytes in vec(any::<u8>(), 0..3000)) {
+        let body = ErrorBody::parse(&bytes);
+        prop_assert!(body.entries.len() <= 5);
+        prop_assert!(body.to_string().len() < 20_000);
+    }
+
+    /// Two hosts, each with five attempts of at most six hops, and one stale connection.
+    #[test]
+    fn no_script_of_answers_exceeds_the_budget_of_a_call(
+        events in vec(event(), 80..90),
+        bits: u32,
+    ) {
+        const BUDGET: usize = 2 * 5 * 6 + 6;
+        let mirror = Host::new(Origin::from_authority(Scheme::Https, "a.example").unwrap());
+        let request = BlobRequest::new(Read::Get, "app".parse().unwrap(), Digest::sha256(b""));
+        let ask = Ask::new(Endpoint::Blob(request), Take::Stream);
+        let (mut call, mut step) =
+            Call::start(ask, [mirror, host()].into(), CallPolicy::default());
+        let (mut sent, mut waited) = (0, std::time::Duration::ZERO);
+        let mut left_home = false;
+        let mut events = events.into_iter();
+        loop {
+            match step {
+                Step::Fail(_) => break,
+                Step::Wait(wait) => {
+                    waited += wait;
+                    step = call.waited();
+                }
+                Step::Send(sending) => {
+                    sent += 1;
+                    prop_assert!(sent <= BUDGET, "{} requests", sent);
+                    // RD1: once a foreign origin was asked, no later hop is trusted again.
+                    let first = sending.hop.path_and_query().starts_with("/v2/app/blobs/");
+                    left_home = !first && (left_home || sending.hop.origin() != sending.hop.home());
+                    prop_assert!(!(left_home && sending.hop.is_home()));
+                    prop_assert!(!sending.headers.contains_key("authorization"));
+                    let peer = Peer::new(Some(AddressClass::Public), false);
+                    let Some(event) = events.next() else { break };
+                    match event {
+                        Event::Fails(failure) => {
+                            step = call.on_error(failure, Jitter::new(bits));
+                        }
+                        Event::Head(status, fields) => {
+                            let head = event_head(status, &fields);
+                            match call.on_head(&head, peer, Jitter::new(bits)) {
+                                Verdict::Answer(_) => break,
+                                Verdict::Authenticate => match call.denied() {
+                                    Some(next) => step = next,
+                                    None => break,
+                                },
+                                Verdict::Next(next) => step = next,
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        prop_assert!(waited <= std::time::Duration::from_secs(120));
+    }
+
+    #[test]
+    fn no_script_of_answers_makes_a_download_endless_or_too_long(
+        events in vec((event(), vec(0..600_u64, 0..4), any::<bool>()), 1..40),
+        size in proptest::option::of(0..500_u64),
+    ) {
+        let mut download = Download::new("app".parse().unwrap(), Digest::sha256(b""), size);
+        let _ = download.ask();
+        let mut asked = 0;
+        let mut delivered = 0;
+        'script: for (event, pieces, clean) in events.into_iter().cycle() {
+            asked += 1;
+            prop_assert!(asked <= RESUMES + 2, "{} requests", asked);
+            let Event::Head(status, fields) = event else {
+                if download.on_interrupted(Jitter::default()).is_err() { break }
+                continue;
+            };
+            match download.on_head(&event_head(status, &fields)) {
+                Err(_) => break,
+                Ok(Body::Ask(_)) => continue,
+                Ok(Body::Read) => {}
+            }
+            for piece in pieces {
+                match download.on_bytes(piece) {
+                    Ok(dropped) => delivered += piece - dropped,
+                    Err(_) => break 'script,
+                }
+            }
+            prop_assert_eq!(delivered, download.received());
+            let next = if clean {
+                download.on_end(Jitter::default())
+            } else {
+                download.on_interrupted(Jitter::default())
+            };
+            match next {
+                Ok(Next::Ask(_)) => {}
+                Ok(Next::Finished) => {
+                    prop_assert!(size.is_none_or(|size| size == delivered));
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        prop_assert!(download.size().is_none_or(|size| delivered <= size));
+    }
+}
