@@ -79,6 +79,11 @@ impl Digest {
         format!("blobs/{algorithm}/{encoded}")
     }
 
+    /// Makes a digest of text that [`check_digest`] let pass.
+    pub(crate) fn from_checked(text: &str) -> Self {
+        Self(text.into())
+    }
+
     fn parts(&self) -> (&str, &str) {
         // Every constructor put the colon there.
         self.0.split_once(':').unwrap_or_default()
@@ -100,20 +105,8 @@ impl Digest {
 impl FromStr for Digest {
     type Err = DigestError;
 
-    // digest                ::= algorithm ":" encoded
-    // algorithm             ::= algorithm-component (algorithm-separator algorithm-component)*
-    // algorithm-component   ::= [a-z0-9]+
-    // algorithm-separator   ::= [+._-]
-    // encoded               ::= [a-zA-Z0-9=_-]+
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        if text.len() > DIGEST_LIMIT_BYTES {
-            return Err(DigestError::TooLong { length: text.len() });
-        }
-        let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::MissingColon)?;
-        match hex_length(algorithm) {
-            Some(expected) => check_hex(algorithm.len() + 1, encoded, expected)?,
-            None => check_other(algorithm, encoded)?,
-        }
+        check_digest(text)?;
         Ok(Self(text.into()))
     }
 }
@@ -155,7 +148,8 @@ impl Algorithm {
         }
     }
 
-    fn known_or_other(name: &str) -> Self {
+    /// Makes an algorithm of an identifier that follows the grammar.
+    pub(crate) fn known_or_other(name: &str) -> Self {
         match name {
             "sha256" => Self::Sha256,
             "sha384" => Self::Sha384,
@@ -283,6 +277,25 @@ pub enum DigestError {
 pub struct UnsupportedAlgorithm {
     /// The identifier; lower-case letters, digits and `+._-` only.
     pub algorithm: Box<str>,
+}
+
+/// Checks a digest and returns its algorithm.
+//
+// digest                ::= algorithm ":" encoded
+// algorithm             ::= algorithm-component (algorithm-separator algorithm-component)*
+// algorithm-component   ::= [a-z0-9]+
+// algorithm-separator   ::= [+._-]
+// encoded               ::= [a-zA-Z0-9=_-]+
+pub(crate) fn check_digest(text: &str) -> Result<&str, DigestError> {
+    if text.len() > DIGEST_LIMIT_BYTES {
+        return Err(DigestError::TooLong { length: text.len() });
+    }
+    let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::MissingColon)?;
+    match hex_length(algorithm) {
+        Some(expected) => check_hex(algorithm.len() + 1, encoded, expected)?,
+        None => check_other(algorithm, encoded)?,
+    }
+    Ok(algorithm)
 }
 
 /// Digits of the registered algorithms, and of SHA-384.

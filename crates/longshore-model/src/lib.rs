@@ -6,12 +6,15 @@
 //! [distribution]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 //! [image]: https://github.com/opencontainers/image-spec/blob/v1.1.1/spec.md
 
+#[cfg(test)]
+mod corpus;
 mod descriptor;
 mod digest;
 mod json;
 mod media_type;
 mod name;
 mod platform;
+mod reference;
 mod text;
 mod verify;
 
@@ -26,4 +29,5 @@ pub use name::{
     TagOrDigestError,
 };
 pub use platform::{Platform, PlatformError};
+pub use reference::{REFERENCE_LIMIT_BYTES, Reference, ReferenceError, ReferenceParts};
 pub use verify::{Verifier, VerifyError};

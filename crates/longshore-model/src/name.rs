@@ -24,6 +24,11 @@ pub const TAG_LIMIT_BYTES: usize = 128;
 pub struct RepositoryName(Arc<str>);
 
 impl RepositoryName {
+    /// Makes a name of text that was checked.
+    pub(crate) fn from_checked(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -35,7 +40,7 @@ impl FromStr for RepositoryName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        check_repository(text.as_bytes())?;
+        check_repository(text.as_bytes(), 0)?;
         Ok(Self(text.into()))
     }
 }
@@ -49,6 +54,11 @@ text_traits!(RepositoryName, "a repository name");
 pub struct Tag(Arc<str>);
 
 impl Tag {
+    /// Makes a name of text that was checked.
+    pub(crate) fn from_checked(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Returns the tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -170,10 +180,12 @@ pub enum TagOrDigestError {
     Tag(#[from] NameError),
 }
 
+/// Checks a repository name before which `prefix` more bytes will stand.
+//
 // name      ::= component ("/" component)*
 // component ::= [a-z0-9]+ (separator [a-z0-9]+)*
 // separator ::= "." | "_" | "__" | "-"+
-pub(crate) fn check_repository(name: &[u8]) -> Result<(), NameError> {
+pub(crate) fn check_repository(name: &[u8], prefix: usize) -> Result<(), NameError> {
     /// What stands before the byte looked at.
     enum Before {
         Alphanumeric,
@@ -186,7 +198,7 @@ pub(crate) fn check_repository(name: &[u8]) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
-    check_length(name, REPOSITORY_NAME_LIMIT_BYTES)?;
+    check_length(prefix + name.len(), REPOSITORY_NAME_LIMIT_BYTES)?;
     let mut before = Before::Open;
     for (at, byte) in name.iter().enumerate() {
         before = match (before, byte) {
@@ -209,7 +221,7 @@ pub(crate) fn check_tag(tag: &[u8]) -> Result<(), NameError> {
     let [first, rest @ ..] = tag else {
         return Err(NameError::Empty);
     };
-    check_length(tag, TAG_LIMIT_BYTES)?;
+    check_length(tag.len(), TAG_LIMIT_BYTES)?;
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if !word(*first) {
         return Err(NameError::Unexpected { at: 0 });
@@ -223,10 +235,11 @@ pub(crate) fn check_tag(tag: &[u8]) -> Result<(), NameError> {
     }
 }
 
-fn check_length(name: &[u8], limit: usize) -> Result<(), NameError> {
-    match name.len() {
-        length if length > limit => Err(NameError::TooLong { length, limit }),
-        _ => Ok(()),
+fn check_length(length: usize, limit: usize) -> Result<(), NameError> {
+    if length > limit {
+        Err(NameError::TooLong { length, limit })
+    } else {
+        Ok(())
     }
 }
 

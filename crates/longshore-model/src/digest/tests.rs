@@ -160,3 +160,43 @@ fn serde_goes_through_the_text() {
         "{error}"
     );
 }
+
+#[test]
+fn every_row_of_the_corpus_behaves_as_expected() {
+    crate::corpus::for_each_row("digests.jsonl", |number, input, expect| {
+        if let Some(digest) = expect["content_digest"].as_str() {
+            assert_eq!(
+                Digest::sha256(input.as_bytes()).as_str(),
+                digest,
+                "row {number}"
+            );
+            return;
+        }
+        let parsed = input.parse::<Digest>();
+        if let Some(algorithm) = expect["algorithm"].as_str() {
+            let digest = parsed.unwrap();
+            assert_eq!(digest.algorithm().as_str(), algorithm, "row {number}");
+            assert_eq!(
+                digest.encoded(),
+                expect["encoded"].as_str().unwrap(),
+                "row {number}"
+            );
+            assert!(Hasher::new(&digest.algorithm()).is_ok(), "row {number}");
+            return;
+        }
+        // What the corpus calls an unsupported algorithm is kept here if it is well formed, and
+        // refused when content is to be verified. SHA-384 is supported, by its exact length.
+        let unsupported =
+            expect["error"] == "unsupported-algorithm" && !input.starts_with("sha384:");
+        match parsed {
+            Ok(digest) => {
+                assert!(unsupported, "row {number}: {input}");
+                assert!(
+                    Hasher::new(&digest.algorithm()).is_err(),
+                    "row {number}: {input}"
+                );
+            }
+            Err(_) => assert!(!unsupported, "row {number}: {input}"),
+        }
+    });
+}
