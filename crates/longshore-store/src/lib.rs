@@ -1,1 +1,49 @@
 //! Bytes by digest: written once, verified before they are visible, streamed in and out.
+//!
+//! A [`Store`] keeps blobs under the digest of their bytes. A [`Writer`] hashes what passes
+//! through it and makes the blob visible only when length and digest are those announced;
+//! dropped before, it leaves nothing. Two drivers keep them: [`FsStore`] in files, laid out as
+//! an OCI image layout lays them out and safe to kill at any moment, and [`MemoryStore`].
+//!
+//! What is left to the caller: fetching the bytes, deciding which to keep, and calling the
+//! store from where blocking is allowed. Nothing here knows manifests or tags.
+//!
+//! ```
+//! use longshore_model::Digest;
+//! use longshore_store::{MemoryStore, Store, StoreErrorKind};
+//!
+//! # fn main() -> Result<(), longshore_store::StoreError> {
+//! let store = MemoryStore::new();
+//! let digest = Digest::sha256(b"hello");
+//!
+//! let mut writer = store.begin(&digest, Some(5))?;
+//! writer.write(b"hel")?;
+//! assert_eq!(store.size(&digest)?, None, "not visible before it is verified");
+//! writer.write(b"lo")?;
+//! writer.commit()?;
+//! assert_eq!(store.size(&digest)?, Some(5));
+//!
+//! let refused = store.put(&digest, b"jello").unwrap_err();
+//! assert_eq!(refused.kind(), StoreErrorKind::Content);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `conformance` | the module `conformance`: the tests every driver passes, for drivers elsewhere |
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod dir;
+mod error;
+mod fs;
+mod lock;
+mod memory;
+mod store;
+
+pub use dir::{Access, Dir, Entry};
+pub use error::{Action, StoreError, StoreErrorKind};
+pub use fs::{BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PRIVATE_DIR};
+pub use memory::MemoryStore;
+pub use store::{Digests, Reader, Sink, Store, Writer};

@@ -1,0 +1,315 @@
+//! A directory held open, below which no link is followed (DG9).
+//!
+//! A layout or a store may come from anybody: a link or a pipe in it must not lead a reader or
+//! a writer elsewhere. Names are therefore opened one component at a time, relative to the
+//! directory that holds them, and what was opened is looked at before it is used.
+
+#[cfg(unix)]
+#[path = "dir/unix.rs"]
+mod sys;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Action, StoreError};
+
+/// A directory held open by its descriptor, and the path it was reached by for messages.
+///
+/// Every `name` is a single component: one that names another directory is refused.
+#[derive(Debug)]
+pub struct Dir {
+    handle: sys::Handle,
+    path: PathBuf,
+}
+
+/// What stands under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entry {
+    /// A directory.
+    Directory,
+    /// A regular file and its size in bytes.
+    File(u64),
+    /// A link, a pipe, a socket or a device.
+    Other,
+}
+
+/// Who may read what is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "DG9 knows these two")]
+pub enum Access {
+    /// Only its owner: directories 0700, files 0600.
+    Private,
+    /// Anybody the umask lets: directories 0755, files 0644.
+    Shared,
+}
+
+impl Dir {
+    /// Opens the directory at `path`; links in `path` itself are followed, it is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`], [`StoreError::NotADirectory`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // An empty path means here, as it does to whoever joins it with a name.
+        let here = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        match sys::open_root(here) {
+            Ok(handle) => Ok(Self {
+                handle,
+                path: path.to_owned(),
+            }),
+            Err(error) => Err(Self::open_failed(path.to_owned(), error)),
+        }
+    }
+
+    /// Returns the path the directory was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the directory `name` in this one, `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotADirectory`] for a link or anything else, [`StoreError::Io`].
+    pub fn dir(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        let path = self.path.join(name);
+        match component(name).and_then(|name| sys::open_dir(&self.handle, name)) {
+            Ok(handle) => Ok(Some(Self { handle, path })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Self::open_failed(path, error)),
+        }
+    }
+
+    /// Opens the regular file `name` for reading, with its size; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotAFile`] for a link, a pipe or anything else, [`StoreError::Io`].
+    pub fn file(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
+        self.opened(
+            name,
+            component(name).and_then(|name| sys::open_file(&self.handle, name)),
+        )
+    }
+
+    /// Reads the document `name` whole; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooLarge`] above `limit` bytes, whatever size the file claims; else as
+    /// [`Dir::file`].
+    pub fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some((file, size)) = self.file(name)? else {
+            return Ok(None);
+        };
+        let path = || self.path.join(name);
+        let mut content = Vec::new();
+        if size <= limit {
+            file.take(limit.saturating_add(1))
+                .read_to_end(&mut content)
+                .map_err(|error| self.failed(Action::Read, name, error))?;
+        }
+        if size > limit || content.len() as u64 > limit {
+            return Err(StoreError::TooLarge {
+                path: path(),
+                limit,
+            });
+        }
+        Ok(Some(content))
+    }
+
+    /// Looks at what stands under `name` without opening it; `None` when nothing does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn entry(&self, name: &str) -> Result<Option<Entry>, StoreError> {
+        match component(name).and_then(|name| sys::entry(&self.handle, name)) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed(Action::Open, name, error)),
+        }
+    }
+
+    /// Lists the names in this directory, except `.` and `..`, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`], now or at an item.
+    pub fn names(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<OsString, StoreError>> + Send + use<>, StoreError> {
+        let path = self.path.clone();
+        let failed = move |source| StoreError::Io {
+            action: Action::List,
+            path: path.clone(),
+            source,
+        };
+        let names = sys::names(&self.handle).map_err(&failed)?;
+        Ok(names.map(move |name| name.map_err(&failed)))
+    }
+
+    /// Makes the directory `name`, unless something stands there; returns whether it was made.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn make_dir(&self, name: &str, access: Access) -> Result<bool, StoreError> {
+        match component(name).and_then(|name| sys::make_dir(&self.handle, name, access)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(self.failed(Action::Create, name, error)),
+        }
+    }
+
+    /// Makes the file `name`, where nothing may stand yet, for writing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`], also when something stands there.
+    pub fn create(&self, name: &str, access: Access) -> Result<File, StoreError> {
+        component(name)
+            .and_then(|name| sys::create(&self.handle, name, access))
+            .map_err(|error| self.failed(Action::Create, name, error))
+    }
+
+    /// Opens the private file `name` for locking and makes it where there is none; `None` when
+    /// this directory itself has been removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dir::file`].
+    pub(crate) fn lock_file(&self, name: &str) -> Result<Option<File>, StoreError> {
+        let opened = component(name).and_then(|name| sys::open_or_create(&self.handle, name));
+        Ok(self.opened(name, opened)?.map(|(file, _)| file))
+    }
+
+    /// Returns whether `file`, opened here as `name`, has not been removed since.
+    pub(crate) fn still_holds(&self, name: &str, file: &File) -> Result<bool, StoreError> {
+        sys::is_linked(file).map_err(|error| self.failed(Action::Lock, name, error))
+    }
+
+    /// Gives the file `name` its new name `to_name` in `to`, replacing a file of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn rename(&self, name: &str, to: &Self, to_name: &str) -> Result<(), StoreError> {
+        component(name)
+            .and_then(|name| sys::rename(&self.handle, name, &to.handle, component(to_name)?))
+            .map_err(|error| to.failed(Action::Rename, to_name, error))
+    }
+
+    /// Removes the file or link `name`; one that is not there is removed already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`], also for a directory.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.removed(
+            name,
+            component(name).and_then(|name| sys::remove(&self.handle, name)),
+        )
+    }
+
+    /// Removes the empty directory `name`; one that is not there is removed already.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`], also for a directory that is not empty.
+    pub fn remove_dir(&self, name: &str) -> Result<(), StoreError> {
+        self.removed(
+            name,
+            component(name).and_then(|name| sys::remove_dir(&self.handle, name)),
+        )
+    }
+
+    /// Makes the names in this directory outlive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn sync(&self) -> Result<(), StoreError> {
+        sys::sync(&self.handle).map_err(|source| StoreError::Io {
+            action: Action::Sync,
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Makes the content of the regular file `name` outlive a power cut.
+    pub(crate) fn sync_file(&self, name: &str) -> io::Result<()> {
+        match sys::open_file(&self.handle, component(name)?)? {
+            Some((file, _)) => file.sync_all(),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Names what failed under `name` in this directory.
+    pub(crate) fn failed(&self, action: Action, name: &str, source: io::Error) -> StoreError {
+        StoreError::Io {
+            action,
+            path: self.path.join(name),
+            source,
+        }
+    }
+
+    /// Says that what was just made under `name` was removed by somebody else.
+    pub(crate) fn vanished(&self, name: &str) -> StoreError {
+        self.failed(Action::Open, name, io::ErrorKind::NotFound.into())
+    }
+
+    fn opened(
+        &self,
+        name: &str,
+        opened: io::Result<Option<(File, u64)>>,
+    ) -> Result<Option<(File, u64)>, StoreError> {
+        match opened {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => Err(StoreError::NotAFile {
+                path: self.path.join(name),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed(Action::Open, name, error)),
+        }
+    }
+
+    fn removed(&self, name: &str, removed: io::Result<()>) -> Result<(), StoreError> {
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed(Action::Delete, name, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open_failed(path: PathBuf, error: io::Error) -> StoreError {
+        if error.kind() == io::ErrorKind::NotADirectory {
+            StoreError::NotADirectory { path }
+        } else {
+            StoreError::Io {
+                action: Action::Open,
+                path,
+                source: error,
+            }
+        }
+    }
+}
+
+/// Refuses a name that would lead out of the directory.
+///
+/// All names here are constants or come from a `Digest`; this keeps it so.
+fn component(name: &str) -> io::Result<&str> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', ':', '\0']) {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    Ok(name)
+}

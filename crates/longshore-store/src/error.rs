@@ -1,0 +1,216 @@
+//! What can go wrong between bytes and the place they are kept.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use longshore_model::{Digest, UnsupportedAlgorithm, VerifyError};
+
+/// Why a store did not do what it was asked.
+///
+/// [`StoreError::kind`] sorts these by who must act.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A writer was used again after one of its calls had failed.
+    #[error("an earlier write of {digest} failed, nothing more is taken")]
+    Abandoned {
+        /// The digest the writer was begun with.
+        digest: Digest,
+    },
+    /// The blob asked for is not in the store.
+    #[error("{digest} is not in the store")]
+    Absent {
+        /// The digest asked for.
+        digest: Digest,
+    },
+    /// The content differs from its digest or size; nothing of it was kept (DG3).
+    #[error("the content offered as {digest} was refused")]
+    Content {
+        /// The digest the content was offered under.
+        digest: Digest,
+        /// In what it differs.
+        source: VerifyError,
+    },
+    /// A store with a limit of its own has reached it.
+    #[error("the store is full: it keeps at most {limit} bytes")]
+    Full {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The operating system refused; `source` says why.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was being done.
+        action: Action,
+        /// What it was done to.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+    /// Another process held the lock for longer than anybody needs it.
+    #[error("another process has held {} for more than {} s", path.display(), waited.as_secs())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Something else, a link for example, stands where a directory must be (DG9).
+    #[error("{} is not a directory (links are not followed)", path.display())]
+    NotADirectory {
+        /// Where it stands.
+        path: PathBuf,
+    },
+    /// Something else, a link or a pipe for example, stands where a file must be (DG9).
+    #[error("{} is not a regular file (links are not followed)", path.display())]
+    NotAFile {
+        /// Where it stands.
+        path: PathBuf,
+    },
+    /// A document is longer than its limit allows (LI1).
+    #[error("{} is longer than {limit} bytes", path.display())]
+    TooLarge {
+        /// The document.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Content under this algorithm cannot be verified, so it is not kept (DG1).
+    #[error("{digest} cannot be kept")]
+    Unsupported {
+        /// The digest in question.
+        digest: Digest,
+        /// Its algorithm.
+        source: UnsupportedAlgorithm,
+    },
+}
+
+impl StoreError {
+    /// Sorts the error by who must act on it.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Abandoned { .. } => StoreErrorKind::Abandoned,
+            Self::Absent { .. } => StoreErrorKind::Absent,
+            Self::Content { .. } => StoreErrorKind::Content,
+            Self::Full { .. } => StoreErrorKind::Full,
+            Self::Io { source, .. } => StoreErrorKind::of(source.kind()),
+            Self::Locked { .. } => StoreErrorKind::Locked,
+            Self::NotADirectory { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => {
+                StoreErrorKind::Hostile
+            }
+            Self::Unsupported { .. } => StoreErrorKind::Unsupported,
+        }
+    }
+}
+
+/// The classes of [`StoreError`], for exit codes and for deciding what to do next.
+///
+/// None of them is worth an immediate retry; after [`Content`](Self::Content) the whole blob
+/// may be fetched once more (RT2), after [`Full`](Self::Full) somebody has to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// The caller went on with a writer that had failed.
+    Abandoned,
+    /// The blob is not there.
+    Absent,
+    /// The content is not what its digest or size says.
+    Content,
+    /// The user may not read or write here.
+    Denied,
+    /// No room: disk full, quota reached, or the store's own limit.
+    Full,
+    /// Something in the directory is not what it has to be: a link, a pipe, an endless document.
+    Hostile,
+    /// Any other answer of the operating system.
+    Io,
+    /// Another process is in the way.
+    Locked,
+    /// The file system is mounted read-only.
+    ReadOnly,
+    /// No verifier exists for the digest's algorithm.
+    Unsupported,
+}
+
+impl StoreErrorKind {
+    fn of(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            _ => Self::Io,
+        }
+    }
+}
+
+/// What was being done when the operating system refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Making a file or a directory.
+    Create,
+    /// Removing a file or a directory.
+    Delete,
+    /// Reading the names in a directory.
+    List,
+    /// Taking a lock.
+    Lock,
+    /// Opening a file or a directory.
+    Open,
+    /// Reading content.
+    Read,
+    /// Giving a file its final name.
+    Rename,
+    /// Making sure that content outlives a power cut.
+    Sync,
+    /// Writing content.
+    Write,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::List => "list",
+            Self::Lock => "lock",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Rename => "rename",
+            Self::Sync => "sync",
+            Self::Write => "write",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(code: i32, expected: StoreErrorKind) {
+        let error = StoreError::Io {
+            action: Action::Write,
+            path: PathBuf::from("a/b"),
+            source: io::Error::from_raw_os_error(code),
+        };
+        assert_eq!(error.kind(), expected);
+        assert_eq!(error.to_string(), "cannot write a/b");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_full_disk_and_a_read_only_one_are_told_apart() {
+        use rustix::io::Errno;
+        check(Errno::NOSPC.raw_os_error(), StoreErrorKind::Full);
+        check(Errno::DQUOT.raw_os_error(), StoreErrorKind::Full);
+        check(Errno::FBIG.raw_os_error(), StoreErrorKind::Full);
+        check(Errno::ROFS.raw_os_error(), StoreErrorKind::ReadOnly);
+        check(Errno::ACCESS.raw_os_error(), StoreErrorKind::Denied);
+        check(Errno::IO.raw_os_error(), StoreErrorKind::Io);
+    }
+}

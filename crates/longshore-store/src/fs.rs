@@ -1,0 +1,227 @@
+//! Blobs as files in a directory.
+
+mod blobs;
+mod durability;
+mod private;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use longshore_model::Digest;
+
+pub use self::blobs::BLOBS_DIR;
+pub use self::durability::Durability;
+pub use self::private::{LOCK_WAIT, PRIVATE_DIR};
+
+use self::blobs::Blobs;
+use self::durability::Batch;
+use self::private::{PrivateLock, Session, Temp};
+use crate::dir::Dir;
+use crate::error::StoreError;
+use crate::lock::locked;
+use crate::store::{Digests, Reader, Sink, Store, Writer};
+
+/// Blobs as files below one directory: `blobs/<algorithm>/<encoded>`.
+///
+/// Content is written to a private directory inside the root and renamed when it is verified,
+/// so that a reader, of this library or any other, sees whole blobs only, whenever the process
+/// dies. No link below the root is followed (DG9). Several processes may use one root at once.
+///
+/// Reading makes nothing: a store on a read-only file system can be read. The first write
+/// makes the private directory and removes what dead processes left in it; the last writer
+/// removes it.
+#[derive(Clone, Debug)]
+pub struct FsStore(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    blobs: Blobs,
+    durability: Durability,
+    batch: Batch,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl FsStore {
+    /// Opens the store in the directory `root`, which must exist; it may be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotADirectory`], [`StoreError::Io`].
+    pub fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
+        Ok(Self(Arc::new(Shared {
+            blobs: Blobs {
+                root: Arc::new(Dir::open(root)?),
+            },
+            durability,
+            batch: Batch::default(),
+            session: Mutex::new(None),
+        })))
+    }
+
+    /// Returns the directory the store is in.
+    #[must_use]
+    pub fn root(&self) -> &Dir {
+        &self.0.blobs.root
+    }
+
+    /// Returns when blobs are made to outlive a power cut.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.0.durability
+    }
+
+    /// Removes now what dead processes left, instead of at the first write.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`], [`StoreError::Io`].
+    pub fn clear_leftovers(&self) -> Result<(), StoreError> {
+        self.0.session().map(|_| ())
+    }
+
+    /// Takes the lock between all processes and threads that write documents to this root.
+    ///
+    /// Blobs need no lock. The lock is for what is read, changed and written again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] when another holds it for longer than [`LOCK_WAIT`];
+    /// [`StoreError::Io`].
+    pub fn lock(&self) -> Result<Exclusive<'_>, StoreError> {
+        // First: beginning a session takes the lock too.
+        let session = self.0.session()?;
+        Ok(Exclusive {
+            store: self,
+            session,
+            _lock: PrivateLock::take(self.root(), LOCK_WAIT)?,
+        })
+    }
+}
+
+impl Store for FsStore {
+    fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Writer, StoreError> {
+        Writer::new(digest, size, || {
+            let to = self.0.blobs.make_dir(digest, self.0.durability)?;
+            Ok(Box::new(FsSink {
+                temp: self.0.session()?.temp()?,
+                to,
+                digest: digest.clone(),
+                shared: Arc::clone(&self.0),
+            }))
+        })
+    }
+
+    fn open(&self, digest: &Digest) -> Result<Reader, StoreError> {
+        match self.0.blobs.open(digest)? {
+            Some((file, size)) => Ok(Reader::from_file(file, size)),
+            None => Err(StoreError::Absent {
+                digest: digest.clone(),
+            }),
+        }
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        self.0.blobs.size(digest)
+    }
+
+    fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        match self.0.blobs.dir(digest)? {
+            Some(dir) => dir.remove(digest.encoded()),
+            None => Ok(()),
+        }
+    }
+
+    fn list(&self) -> Result<Digests<'_>, StoreError> {
+        self.0.blobs.list()
+    }
+
+    fn path(&self, digest: &Digest) -> Option<PathBuf> {
+        Some(self.0.blobs.path(digest))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.0.batch.flush(&self.0.blobs)
+    }
+}
+
+impl Shared {
+    fn session(&self) -> Result<Arc<Session>, StoreError> {
+        let mut session = locked(&self.session);
+        if let Some(begun) = &*session {
+            return Ok(Arc::clone(begun));
+        }
+        let begun = Arc::new(Session::begin(Arc::clone(&self.blobs.root))?);
+        *session = Some(Arc::clone(&begun));
+        Ok(begun)
+    }
+}
+
+/// The right to change the documents beside the blobs, held until it is dropped.
+#[derive(Debug)]
+pub struct Exclusive<'a> {
+    store: &'a FsStore,
+    session: Arc<Session>,
+    _lock: PrivateLock,
+}
+
+impl Exclusive<'_> {
+    /// Replaces the document `name` in the root, all at once: a reader sees the old one or the
+    /// new one, also after a crash.
+    ///
+    /// What the document refers to must have been flushed before. It is durable when this
+    /// returns, unless the store is set to [`Durability::None`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`]; the old document is still there then.
+    pub fn replace(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        let durable = self.store.durability() != Durability::None;
+        let mut temp = self.session.temp()?;
+        temp.append(content)?;
+        if durable {
+            temp.sync()?;
+        }
+        temp.publish(self.store.root(), name)?;
+        if durable {
+            self.store.root().sync()?;
+        }
+        Ok(())
+    }
+}
+
+/// One blob on its way to its file.
+#[derive(Debug)]
+struct FsSink {
+    temp: Temp,
+    to: Dir,
+    digest: Digest,
+    shared: Arc<Shared>,
+}
+
+impl Sink for FsSink {
+    fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        self.temp.append(content)
+    }
+
+    fn publish(self: Box<Self>) -> Result<(), StoreError> {
+        let Self {
+            temp,
+            to,
+            digest,
+            shared,
+        } = *self;
+        if shared.durability == Durability::Each {
+            temp.sync()?;
+        }
+        temp.publish(&to, digest.encoded())?;
+        match shared.durability {
+            Durability::Batch => shared.batch.add(digest),
+            Durability::Each => to.sync()?,
+            Durability::None => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

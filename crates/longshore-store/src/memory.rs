@@ -1,0 +1,209 @@
+//! Blobs in memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use longshore_model::Digest;
+
+use crate::error::StoreError;
+use crate::lock::locked;
+use crate::store::{Digests, Reader, Sink, Store, Writer, supported};
+
+/// Blobs in memory, for tests and for content known to be small.
+///
+/// Clones share one content.
+#[derive(Clone, Debug)]
+pub struct MemoryStore(Arc<Mutex<Content>>);
+
+#[derive(Debug)]
+struct Content {
+    blobs: BTreeMap<Digest, Bytes>,
+    /// Bytes in `blobs` and in writers.
+    used: u64,
+    limit: u64,
+}
+
+impl MemoryStore {
+    /// Makes an empty store without a limit.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limit_bytes(u64::MAX)
+    }
+
+    /// Makes an empty store that keeps at most `limit` bytes, those being written included;
+    /// beyond it a writer fails with [`StoreError::Full`].
+    #[must_use]
+    pub fn with_limit_bytes(limit: u64) -> Self {
+        Self(Arc::new(Mutex::new(Content {
+            blobs: BTreeMap::new(),
+            used: 0,
+            limit,
+        })))
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+        supported(digest)?;
+        Ok(locked(&self.0).blobs.get(digest).cloned())
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store for MemoryStore {
+    fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Writer, StoreError> {
+        Writer::new(digest, size, || {
+            Ok(Box::new(MemorySink {
+                digest: digest.clone(),
+                written: Vec::new(),
+                content: Arc::clone(&self.0),
+            }))
+        })
+    }
+
+    fn open(&self, digest: &Digest) -> Result<Reader, StoreError> {
+        match self.get(digest)? {
+            Some(bytes) => Ok(Reader::from_bytes(bytes)),
+            None => Err(StoreError::Absent {
+                digest: digest.clone(),
+            }),
+        }
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        Ok(self.get(digest)?.map(|bytes| bytes.len() as u64))
+    }
+
+    fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        supported(digest)?;
+        let mut content = locked(&self.0);
+        if let Some(bytes) = content.blobs.remove(digest) {
+            content.release(bytes.len());
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Digests<'_>, StoreError> {
+        let digests: Vec<Digest> = locked(&self.0).blobs.keys().cloned().collect();
+        Ok(Box::new(digests.into_iter().map(Ok)))
+    }
+
+    fn path(&self, _digest: &Digest) -> Option<PathBuf> {
+        None
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Content {
+    fn reserve(&mut self, bytes: usize) -> Result<(), StoreError> {
+        match self.used.checked_add(bytes as u64) {
+            Some(used) if used <= self.limit => {
+                self.used = used;
+                Ok(())
+            }
+            _ => Err(StoreError::Full { limit: self.limit }),
+        }
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.used = self.used.saturating_sub(bytes as u64);
+    }
+}
+
+/// One blob on its way into memory.
+#[derive(Debug)]
+struct MemorySink {
+    digest: Digest,
+    written: Vec<u8>,
+    content: Arc<Mutex<Content>>,
+}
+
+impl Sink for MemorySink {
+    fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        locked(&self.content).reserve(content.len())?;
+        self.written.extend_from_slice(content);
+        Ok(())
+    }
+
+    fn publish(mut self: Box<Self>) -> Result<(), StoreError> {
+        let bytes = Bytes::from(std::mem::take(&mut self.written));
+        let mut content = locked(&self.content);
+        // What was reserved while writing now belongs to the blob, and its predecessor's is free.
+        if let Some(replaced) = content.blobs.insert(self.digest.clone(), bytes) {
+            content.release(replaced.len());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for MemorySink {
+    fn drop(&mut self) {
+        locked(&self.content).release(self.written.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+    use crate::error::StoreErrorKind;
+
+    #[test]
+    fn it_conforms() {
+        conformance::check(MemoryStore::new);
+    }
+
+    #[test]
+    fn a_full_store_refuses_and_room_comes_back() {
+        let store = MemoryStore::with_limit_bytes(10);
+        let digest = Digest::sha256(b"content");
+        store.put(&digest, b"content").unwrap();
+        let other = Digest::sha256(b"other");
+        let error = store.put(&other, b"other").unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+        assert_eq!(
+            error.to_string(),
+            "the store is full: it keeps at most 10 bytes"
+        );
+        assert_eq!(store.size(&other).unwrap(), None);
+
+        // Bytes on their way count, those of a dropped writer no longer do.
+        let mut writer = store.begin(&other, None).unwrap();
+        writer.write(b"oth").unwrap();
+        let third = Digest::sha256(b"3");
+        assert_eq!(
+            store.put(&third, b"3").unwrap_err().kind(),
+            StoreErrorKind::Full
+        );
+        drop(writer);
+        store.put(&third, b"3").unwrap();
+
+        store.delete(&digest).unwrap();
+        store.put(&other, b"other").unwrap();
+        // Its own bytes twice, for a moment.
+        assert_eq!(
+            store.put(&other, b"other").unwrap_err().kind(),
+            StoreErrorKind::Full
+        );
+        store.delete(&third).unwrap();
+        store.put(&other, b"other").unwrap();
+    }
+
+    #[test]
+    fn clones_share_their_content() {
+        let store = MemoryStore::default();
+        let digest = Digest::sha256(b"content");
+        let clone = store.clone();
+        store.put(&digest, b"content").unwrap();
+        assert_eq!(clone.size(&digest).unwrap(), Some(7));
+        assert_eq!(store.path(&digest), None);
+    }
+}
