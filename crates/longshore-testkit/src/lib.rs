@@ -1,1 +1,40 @@
 //! A hermetic registry, token server, fault proxy and image generator for tests.
+//!
+//! Everything listens on loopback and answers from memory:
+//!
+//! - [`image`]: images generated from a seed, the same bytes every time, up to any size;
+//! - [`registry`]: a registry that serves them, demands nothing, Basic or tokens, counts and
+//!   keeps every request, and misbehaves in named ways when told to;
+//! - [`token`]: a token server that signs real JWTs, which Debian's `docker-registry` accepts;
+//! - [`fault`]: a TCP proxy that cuts or stalls chosen connections after chosen bytes;
+//! - [`recorder`]: a second origin that keeps what it is sent and answers as told;
+//! - [`certificate`]: an authority and server certificates for TLS on any of the above;
+//! - [`demo`]: a registry and a token server together, as `cargo xtask demo` shows them.
+//!
+//! Every server runs on a thread and a runtime of its own, so a test may block (on a child
+//! process, say) while it is served, and stops when its handle is dropped. Nothing sleeps unless
+//! told to: where order matters, use a [`Gate`].
+//!
+//! What it leaves to the caller: a clock (tokens are stamped with the system's), and writes (the
+//! registry answers them with 405).
+
+pub mod certificate;
+mod content;
+pub mod fault;
+mod gate;
+pub mod image;
+
+mod listen;
+pub mod recorder;
+pub mod registry;
+mod requests;
+mod serve;
+#[cfg(test)]
+mod testing;
+pub mod token;
+
+pub use content::Content;
+pub use gate::Gate;
+pub use listen::Listen;
+pub use requests::{Recorded, Requests};
+pub use serve::Answer;

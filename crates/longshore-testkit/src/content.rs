@@ -1,0 +1,175 @@
+//! Bytes that are held, or made again from a seed whenever they are read.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+/// Immutable bytes of known length, readable from any offset.
+///
+/// Short content is held; long content is a rule (head, pseudo-random middle, zeros) and costs no
+/// memory until it is read, so a test can serve gibibytes.
+#[derive(Clone, Debug)]
+pub struct Content(Vec<Segment>);
+
+#[derive(Clone, Debug)]
+enum Segment {
+    Held(Bytes),
+    Random { seed: u64, length: u64 },
+    Zeros { length: u64 },
+}
+
+impl Content {
+    /// `length` pseudo-random bytes: the same for the same seed, on every machine.
+    #[must_use]
+    pub fn random(seed: u64, length: u64) -> Self {
+        Self(vec![Segment::Random { seed, length }])
+    }
+
+    /// `length` zero bytes.
+    pub(crate) fn zeros(length: u64) -> Self {
+        Self(vec![Segment::Zeros { length }])
+    }
+
+    /// This content and then `next`.
+    #[must_use]
+    pub fn then(mut self, next: impl Into<Self>) -> Self {
+        self.0.extend(next.into().0);
+        self
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.0.iter().map(Segment::length).sum()
+    }
+
+    /// The bytes from `offset`: at most `most`, none at the end, fewer at any other point.
+    #[must_use]
+    pub fn read_at(&self, mut offset: u64, most: usize) -> Bytes {
+        for segment in &self.0 {
+            let length = segment.length();
+            if offset < length {
+                let available = usize::try_from(length - offset).unwrap_or(usize::MAX);
+                return segment.read_at(offset, most.min(available));
+            }
+            offset -= length;
+        }
+        Bytes::new()
+    }
+
+    /// All of it in memory.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        if let [Segment::Held(bytes)] = self.0.as_slice() {
+            return bytes.clone();
+        }
+        let mut whole = BytesMut::new();
+        for chunk in self.chunks() {
+            whole.extend_from_slice(&chunk);
+        }
+        whole.freeze()
+    }
+
+    /// All of it in pieces of at most 64 KiB.
+    pub fn chunks(&self) -> impl Iterator<Item = Bytes> {
+        let mut offset = 0;
+        std::iter::from_fn(move || {
+            let chunk = self.read_at(offset, CHUNK_BYTES);
+            offset += chunk.len() as u64;
+            (!chunk.is_empty()).then_some(chunk)
+        })
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sink`.
+    pub fn write_to(&self, sink: &mut impl io::Write) -> io::Result<()> {
+        self.chunks().try_for_each(|chunk| sink.write_all(&chunk))
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Content {
+    fn from(bytes: T) -> Self {
+        Self(vec![Segment::Held(bytes.into())])
+    }
+}
+
+impl Segment {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Random { length, .. } | Self::Zeros { length } => *length,
+        }
+    }
+
+    /// `offset + length` lies within the segment.
+    fn read_at(&self, offset: u64, length: usize) -> Bytes {
+        match self {
+            Self::Held(bytes) => bytes
+                .slice(usize::try_from(offset).unwrap_or(usize::MAX)..)
+                .split_to(length),
+            Self::Random { seed, .. } => random_bytes(*seed, offset, length),
+            Self::Zeros { .. } => Bytes::from(vec![0; length]),
+        }
+    }
+}
+
+/// Bytes `offset..offset + length` of the stream that `seed` names.
+fn random_bytes(seed: u64, offset: u64, length: usize) -> Bytes {
+    let skip = (offset % 8) as usize;
+    let mut bytes = BytesMut::with_capacity(length + 16);
+    let mut counter = offset / 8;
+    while bytes.len() < skip + length {
+        bytes.extend_from_slice(&mix(seed, counter).to_le_bytes());
+        counter += 1;
+    }
+    bytes.freeze().slice(skip..skip + length)
+}
+
+/// The finalizer of SplitMix64 over a counter: position `n` is known without the ones before it.
+pub(crate) fn mix(seed: u64, counter: u64) -> u64 {
+    let mut word = seed.wrapping_add(counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// How much [`Content::chunks`] and the servers make at a time.
+pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_offset_reads_what_the_whole_has_there() {
+        let content = Content::from("head")
+            .then(Content::random(7, 1000))
+            .then(Content::zeros(33))
+            .then("tail");
+        let whole = content.bytes();
+        assert_eq!(whole.len() as u64, content.length());
+        assert_eq!(content.length(), 4 + 1000 + 33 + 4);
+        for offset in 0..=whole.len() {
+            let part = content.read_at(offset as u64, 29);
+            assert_eq!(
+                part,
+                whole.slice(offset..offset + part.len()),
+                "at {offset}"
+            );
+            assert_eq!(part.is_empty(), offset == whole.len());
+        }
+    }
+
+    #[test]
+    fn a_seed_names_the_same_bytes_for_ever() {
+        // SplitMix64 from state 0: the first output of the published reference code.
+        assert_eq!(mix(0, 0), 0xe220_a839_7b1d_cdaf);
+        assert_ne!(
+            Content::random(1, 64).bytes(),
+            Content::random(2, 64).bytes()
+        );
+    }
+}

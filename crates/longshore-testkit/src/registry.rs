@@ -1,0 +1,314 @@
+//! A registry that serves generated content from memory, and misbehaves when told to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use longshore_model::TagOrDigest;
+use longshore_proto::endpoint::{
+    BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer,
+};
+use longshore_proto::error_code::{ErrorBody, ErrorCode};
+use longshore_proto::route;
+
+use crate::image::Tree;
+use crate::requests::unpoisoned;
+use crate::serve::Server;
+use crate::token::TokenServer;
+use crate::{Answer, Listen, Recorded, Requests};
+
+pub use self::contents::Contents;
+use self::demand::Demand;
+use self::misbehave::Rules;
+pub use self::misbehave::{Hook, Misbehaviour, Rule};
+
+mod contents;
+mod demand;
+mod misbehave;
+
+/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs.
+///
+/// Requests are read and answers written by `longshore-proto`, so a client built on that crate
+/// is tested against its mirror image; tests against other people's registries keep both honest.
+///
+/// ```
+/// use longshore_testkit::image;
+/// use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
+///
+/// let registry = Registry::builder().image("app", "1", &image::single(1)).start()?;
+/// registry.misbehave(Rule::on(Part::Blob, Misbehaviour::CutAfter(100)).times(2));
+/// // … pull from registry.authority() …
+/// assert_eq!(registry.requests_to(Part::Blob).len(), 0);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct Registry {
+    server: Server,
+    state: Arc<State>,
+}
+
+impl Registry {
+    /// Settings for an empty registry on loopback that demands nothing.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            listen: Listen::loopback(),
+            contents: Contents::new(),
+            demand: Demand::Nothing,
+            challenges: None,
+            rules: Vec::new(),
+        }
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// `127.0.0.1:1234`, as a reference names it.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        self.server.address().to_string()
+    }
+
+    /// Its origin as a URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// What it holds; content added later is served too.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.state.contents
+    }
+
+    /// Every request it had.
+    #[must_use]
+    pub fn requests(&self) -> &Requests {
+        self.server.requests()
+    }
+
+    /// The requests to one kind of endpoint.
+    #[must_use]
+    pub fn requests_to(&self, part: Part) -> Vec<Recorded> {
+        self.requests()
+            .matching(|request| Part::of(request) == part)
+    }
+
+    /// How many connections it accepted.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    /// Misbehaves from now on as `rule` says; earlier rules stay.
+    pub fn misbehave(&self, rule: Rule) {
+        unpoisoned(&self.state.rules).push(rule);
+    }
+
+    /// Behaves again.
+    pub fn behave(&self) {
+        unpoisoned(&self.state.rules).clear();
+    }
+
+    /// Refuses every token issued so far, with `invalid_token`: what expiry looks like, without
+    /// the waiting.
+    pub fn revoke_tokens(&self) {
+        self.state.demand.revoke();
+    }
+}
+
+/// Settings of a [`Registry`].
+#[derive(Debug)]
+pub struct Builder {
+    listen: Listen,
+    contents: Contents,
+    demand: Demand,
+    challenges: Option<Vec<String>>,
+    rules: Vec<Rule>,
+}
+
+impl Builder {
+    /// Where it listens.
+    #[must_use]
+    pub fn listen(mut self, listen: Listen) -> Self {
+        self.listen = listen;
+        self
+    }
+
+    /// Serves these contents, which others may serve too.
+    #[must_use]
+    pub fn contents(mut self, contents: Contents) -> Self {
+        self.contents = contents;
+        self
+    }
+
+    /// Holds an image under a repository name and tag.
+    #[must_use]
+    pub fn image(self, repository: &str, tag: &str, tree: &Tree) -> Self {
+        self.contents.add(repository, tag, tree);
+        self
+    }
+
+    /// Demands HTTP Basic with this user and password.
+    #[must_use]
+    pub fn basic(mut self, user: &str, password: &str) -> Self {
+        self.demand = Demand::basic(user, password);
+        self
+    }
+
+    /// Demands tokens of this server.
+    #[must_use]
+    pub fn bearer(mut self, tokens: &TokenServer) -> Self {
+        self.demand = Demand::bearer(tokens);
+        self
+    }
+
+    /// Sends these values of `WWW-Authenticate` with every 401 instead of the right one.
+    #[must_use]
+    pub fn challenges(mut self, values: &[&str]) -> Self {
+        self.challenges = Some(values.iter().map(|value| (*value).to_owned()).collect());
+        self
+    }
+
+    /// Misbehaves as `rule` says, from the first request.
+    #[must_use]
+    pub fn misbehave(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Starts the registry.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on.
+    pub fn start(self) -> io::Result<Registry> {
+        let state = Arc::new(State {
+            contents: self.contents,
+            demand: self.demand.with_challenges(self.challenges),
+            rules: Mutex::new(Rules::from(self.rules)),
+        });
+        let serving = Arc::clone(&state);
+        let server = Server::start(&self.listen, move |request| serving.answer(request))?;
+        Ok(Registry { server, state })
+    }
+}
+
+/// The kinds of endpoints, as far as requests are counted by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// A blob or part of one.
+    Blob,
+    /// A manifest by tag or digest.
+    Manifest,
+    /// Nothing this registry knows.
+    Other,
+    /// `/v2/`.
+    Ping,
+}
+
+impl Part {
+    /// What `request` is for, whatever its method.
+    #[must_use]
+    pub fn of(request: &Recorded) -> Self {
+        match route::read(&http::Method::GET, request.path(), &request.headers) {
+            Ok(Endpoint::Blob(_)) => Self::Blob,
+            Ok(Endpoint::Manifest(_)) => Self::Manifest,
+            Ok(Endpoint::Ping) => Self::Ping,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    contents: Contents,
+    demand: Demand,
+    rules: Mutex<Rules>,
+}
+
+impl State {
+    fn answer(&self, request: &Recorded) -> Answer {
+        let endpoint = route::read(&request.method, request.path(), &request.headers);
+        let name = endpoint.as_ref().ok().and_then(Endpoint::name);
+        let answer = self.demand.check(request, name.map(|name| name.as_str()));
+        let allowed = answer.is_none();
+        let answer = answer.unwrap_or_else(|| match endpoint {
+            Ok(Endpoint::Blob(wanted)) => self.blob(&wanted),
+            Ok(Endpoint::Manifest(wanted)) => self.manifest(&wanted),
+            Ok(Endpoint::Ping) => head(PingAnswer::named().write()).body("{}"),
+            Ok(_) => refusal(
+                StatusCode::NOT_FOUND,
+                ErrorCode::Unsupported,
+                "not served here",
+            ),
+            Err(error) => refusal(error.status(), error.code(), &error.to_string()),
+        });
+        unpoisoned(&self.rules).apply(request, allowed, answer)
+    }
+
+    fn manifest(&self, wanted: &ManifestRequest) -> Answer {
+        let name = wanted.name.as_str();
+        let found = match &wanted.target {
+            TagOrDigest::Digest(digest) => self.contents.manifest(name, digest),
+            TagOrDigest::Tag(tag) => self.contents.tagged(name, tag.as_str()),
+        };
+        let Some(found) = found else {
+            return refusal(
+                StatusCode::NOT_FOUND,
+                ErrorCode::ManifestUnknown,
+                "manifest unknown",
+            );
+        };
+        let descriptor = found.descriptor;
+        head(
+            ManifestAnswer::new(&descriptor.media_type, descriptor.size, descriptor.digest).write(),
+        )
+        .body(found.content)
+    }
+
+    fn blob(&self, wanted: &BlobRequest) -> Answer {
+        let Some(content) = self.contents.blob(wanted.name.as_str(), &wanted.digest) else {
+            return refusal(
+                StatusCode::NOT_FOUND,
+                ErrorCode::BlobUnknown,
+                "blob unknown",
+            );
+        };
+        let (digest, length) = (wanted.digest.clone(), content.length());
+        // An entity tag is never sent, so none can match (RFC 9110 §13.1.5).
+        let Some(range) = wanted.range.filter(|_| wanted.if_range.is_none()) else {
+            return head(BlobAnswer::whole(digest, length).write()).body(content);
+        };
+        let (first, end) = range
+            .within(length)
+            .map_or((0, 0), |(first, last)| (first, last + 1));
+        head(BlobAnswer::part(digest, length, range).write())
+            .body(content)
+            .slice(first, end)
+    }
+}
+
+/// An answer with the head that `longshore-proto` wrote.
+fn head((status, headers): (StatusCode, http::HeaderMap)) -> Answer {
+    let mut answer = Answer::status(status);
+    answer.headers = headers;
+    answer
+}
+
+fn refusal(status: StatusCode, code: ErrorCode, message: &str) -> Answer {
+    Answer::status(status)
+        .header(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        )
+        .body(ErrorBody::one(code, message).to_bytes())
+}
+
+#[cfg(test)]
+mod tests;

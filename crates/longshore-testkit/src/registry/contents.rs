@@ -1,0 +1,93 @@
+//! What a registry holds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use longshore_model::Digest;
+
+use crate::content::Content;
+use crate::image::{Stored, Tree};
+use crate::requests::unpoisoned;
+
+/// Repositories with their tags, manifests and blobs. Clones share one set.
+///
+/// Repositories are apart: content of one is not found under another.
+#[derive(Clone, Debug, Default)]
+pub struct Contents(Arc<Mutex<BTreeMap<String, Repository>>>);
+
+#[derive(Debug, Default)]
+struct Repository {
+    tags: BTreeMap<String, Digest>,
+    manifests: BTreeMap<Digest, Stored>,
+    blobs: BTreeMap<Digest, Content>,
+}
+
+impl Contents {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Holds everything of `tree` in a repository, its top under `tag`; a tag there before moves.
+    pub fn add(&self, repository: &str, tag: &str, tree: &Tree) {
+        let mut all = unpoisoned(&self.0);
+        let held = all.entry(repository.to_owned()).or_default();
+        for stored in tree.documents() {
+            held.manifests
+                .insert(stored.descriptor.digest.clone(), stored.clone());
+        }
+        for stored in tree.all_blobs() {
+            held.blobs
+                .insert(stored.descriptor.digest.clone(), stored.content.clone());
+        }
+        held.tags.insert(tag.to_owned(), tree.digest().clone());
+    }
+
+    /// Puts a document under a tag whatever it says: broken documents have a place in tests.
+    pub fn add_document(&self, repository: &str, tag: &str, document: Stored) {
+        let mut all = unpoisoned(&self.0);
+        let held = all.entry(repository.to_owned()).or_default();
+        held.tags
+            .insert(tag.to_owned(), document.descriptor.digest.clone());
+        held.manifests
+            .insert(document.descriptor.digest.clone(), document);
+    }
+
+    /// Serves `content` where a blob is asked for by `digest`, whether it matches or not.
+    pub fn set_blob(&self, repository: &str, digest: &Digest, content: impl Into<Content>) {
+        let mut all = unpoisoned(&self.0);
+        let held = all.entry(repository.to_owned()).or_default();
+        held.blobs.insert(digest.clone(), content.into());
+    }
+
+    /// Forgets a blob or manifest of one repository.
+    pub fn remove(&self, repository: &str, digest: &Digest) {
+        if let Some(held) = unpoisoned(&self.0).get_mut(repository) {
+            held.blobs.remove(digest);
+            held.manifests.remove(digest);
+        }
+    }
+
+    pub(super) fn tagged(&self, repository: &str, tag: &str) -> Option<Stored> {
+        let all = unpoisoned(&self.0);
+        let held = all.get(repository)?;
+        held.manifests.get(held.tags.get(tag)?).cloned()
+    }
+
+    pub(super) fn manifest(&self, repository: &str, digest: &Digest) -> Option<Stored> {
+        unpoisoned(&self.0)
+            .get(repository)?
+            .manifests
+            .get(digest)
+            .cloned()
+    }
+
+    pub(super) fn blob(&self, repository: &str, digest: &Digest) -> Option<Content> {
+        unpoisoned(&self.0)
+            .get(repository)?
+            .blobs
+            .get(digest)
+            .cloned()
+    }
+}

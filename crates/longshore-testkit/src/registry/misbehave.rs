@@ -1,0 +1,277 @@
+//! Named ways in which a registry goes wrong.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use longshore_model::Digest;
+use longshore_proto::error_code::ErrorCode;
+
+use super::{Part, refusal};
+use crate::image::gzip_stored;
+use crate::{Answer, Gate, Recorded};
+
+/// One thing that goes wrong.
+///
+/// Each changes the answer the registry would have given, so several rules add up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Misbehaviour {
+    /// This answer comes instead.
+    Answer(Box<Answer>),
+    /// `Content-Range` says this, where the answer has one.
+    ContentRange(String),
+    /// `Content-Type` says this.
+    ContentType(String),
+    /// The byte at this position of the body is another; the length stays.
+    Corrupt(u64),
+    /// The connection closes after this many bytes of the body, whose length is announced.
+    CutAfter(u64),
+    /// `Docker-Content-Digest` names this digest.
+    DigestHeader(Digest),
+    /// The body comes in gzip and says so in `Content-Encoding`, whatever was accepted.
+    Gzip,
+    /// The connection closes without an answer.
+    HangUp,
+    /// The answer has this header field.
+    Header(HeaderName, HeaderValue),
+    /// The whole answer waits for the gate.
+    Hold(Gate),
+    /// The body waits for the gate after this many bytes.
+    HoldAfter(u64, Gate),
+    /// The answer is whatever the function makes of the right one.
+    Hook(Hook),
+    /// A range is answered with 200 and everything.
+    IgnoreRange,
+    /// There is no `Docker-Content-Digest`.
+    NoDigestHeader,
+    /// The answer lacks this header field.
+    NoHeader(HeaderName),
+    /// There is no `Content-Length`; HTTP/1.1 sends chunks.
+    NoLength,
+    /// 307 to this URL, in which `{path}` stands for the path of the request.
+    Redirect(String),
+    /// This status with this value of `Retry-After`: 429 and 503 are the ones that have it.
+    RetryAfter(StatusCode, String),
+    /// This status, with an error body where the specification has a code for it.
+    Status(StatusCode),
+}
+
+/// A function from the request and the right answer to the one sent.
+#[derive(Clone)]
+pub struct Hook(Arc<Change>);
+
+type Change = dyn Fn(&Recorded, Answer) -> Answer + Send + Sync;
+
+impl Hook {
+    /// A misbehaviour of the test's own.
+    #[must_use]
+    pub fn new(hook: impl Fn(&Recorded, Answer) -> Answer + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook(..)")
+    }
+}
+
+impl Misbehaviour {
+    fn apply(&self, request: &Recorded, answer: Answer) -> Answer {
+        match self {
+            Self::Answer(instead) => (**instead).clone(),
+            Self::ContentRange(value) if answer.headers.contains_key(CONTENT_RANGE) => {
+                answer.header(CONTENT_RANGE, text(value))
+            }
+            Self::ContentType(value) => answer.header(CONTENT_TYPE, text(value)),
+            Self::Corrupt(position) => corrupt(answer, *position),
+            Self::CutAfter(bytes) => answer.cut_after(*bytes),
+            Self::DigestHeader(digest) => answer.header(CONTENT_DIGEST, text(digest.as_str())),
+            Self::Gzip => {
+                let body = gzip_stored(&answer.part().bytes());
+                answer
+                    .without_header(&CONTENT_LENGTH)
+                    .header(CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+                    .body(body)
+            }
+            Self::HangUp => Answer::hang_up(),
+            Self::Header(name, value) => answer.header(name.clone(), value.clone()),
+            Self::Hold(gate) => answer.hold(gate.clone()),
+            Self::HoldAfter(bytes, gate) => answer.hold_after(*bytes, gate.clone()),
+            Self::Hook(Hook(hook)) => hook(request, answer),
+            Self::IgnoreRange if answer.headers.contains_key(CONTENT_RANGE) => answer
+                .with_status(StatusCode::OK)
+                .without_header(&CONTENT_RANGE)
+                .without_header(&CONTENT_LENGTH)
+                .unsliced(),
+            Self::ContentRange(_) | Self::IgnoreRange => answer,
+            Self::NoDigestHeader => answer.without_header(&CONTENT_DIGEST),
+            Self::NoHeader(name) => answer.without_header(name),
+            Self::NoLength => answer.unannounced(),
+            Self::Redirect(url) => Answer::status(StatusCode::TEMPORARY_REDIRECT)
+                .header(LOCATION, text(&url.replace("{path}", request.path()))),
+            Self::RetryAfter(status, value) => failure(*status).header(RETRY_AFTER, text(value)),
+            Self::Status(status) => failure(*status),
+        }
+    }
+}
+
+/// When a misbehaviour strikes: on which requests, after how many, how often.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    part: Option<Part>,
+    method: Option<Method>,
+    path: String,
+    skip: usize,
+    times: usize,
+    refused_too: bool,
+    what: Misbehaviour,
+}
+
+impl Rule {
+    /// On every request to one kind of endpoint that authentication lets through.
+    #[must_use]
+    pub fn on(part: Part, what: Misbehaviour) -> Self {
+        Self {
+            part: Some(part),
+            ..Self::always(what)
+        }
+    }
+
+    /// On every request that authentication lets through.
+    #[must_use]
+    pub fn always(what: Misbehaviour) -> Self {
+        Self {
+            part: None,
+            method: None,
+            path: String::new(),
+            skip: 0,
+            times: usize::MAX,
+            refused_too: false,
+            what,
+        }
+    }
+
+    /// Only on requests with this method.
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = Some(method);
+        self
+    }
+
+    /// Only on requests whose path contains this text: a digest, a tag, a repository.
+    #[must_use]
+    pub fn path(mut self, part: &str) -> Self {
+        part.clone_into(&mut self.path);
+        self
+    }
+
+    /// Only after `count` requests that match have been spared.
+    #[must_use]
+    pub fn after(mut self, count: usize) -> Self {
+        self.skip = count;
+        self
+    }
+
+    /// Only `count` times.
+    #[must_use]
+    pub fn times(mut self, count: usize) -> Self {
+        self.times = count;
+        self
+    }
+
+    /// Also on requests that authentication refuses.
+    #[must_use]
+    pub fn before_authentication(mut self) -> Self {
+        self.refused_too = true;
+        self
+    }
+
+    /// Whether the rule strikes now; counts the request if it is one of its own.
+    fn strikes(&mut self, request: &Recorded, allowed: bool) -> bool {
+        let concerned = (allowed || self.refused_too)
+            && self.part.is_none_or(|part| part == Part::of(request))
+            && self
+                .method
+                .as_ref()
+                .is_none_or(|method| *method == request.method)
+            && request.path().contains(&self.path);
+        if !concerned || self.times == 0 {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        self.times -= 1;
+        true
+    }
+}
+
+/// The rules in force, in the order they were given.
+#[derive(Debug, Default)]
+pub(super) struct Rules(Vec<Rule>);
+
+impl Rules {
+    pub(super) fn push(&mut self, rule: Rule) {
+        self.0.push(rule);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn apply(&mut self, request: &Recorded, allowed: bool, answer: Answer) -> Answer {
+        self.0.iter_mut().fold(answer, |answer, rule| {
+            if rule.strikes(request, allowed) {
+                rule.what.apply(request, answer)
+            } else {
+                answer
+            }
+        })
+    }
+}
+
+impl From<Vec<Rule>> for Rules {
+    fn from(rules: Vec<Rule>) -> Self {
+        Self(rules)
+    }
+}
+
+fn corrupt(answer: Answer, position: u64) -> Answer {
+    let mut body = BytesMut::from(answer.part().bytes().as_ref());
+    if let Some(byte) = usize::try_from(position)
+        .ok()
+        .and_then(|position| body.get_mut(position))
+    {
+        *byte ^= 0x20;
+    }
+    answer.body(body.freeze())
+}
+
+fn failure(status: StatusCode) -> Answer {
+    let code = match status {
+        StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
+        StatusCode::FORBIDDEN => ErrorCode::Denied,
+        StatusCode::TOO_MANY_REQUESTS => ErrorCode::TooManyRequests,
+        StatusCode::METHOD_NOT_ALLOWED => ErrorCode::Unsupported,
+        _ => return Answer::status(status),
+    };
+    refusal(status, code, "as told")
+}
+
+/// A value the test wrote; one that no header can carry is a mistake there.
+#[track_caller]
+fn text(value: &str) -> HeaderValue {
+    match HeaderValue::from_str(value) {
+        Ok(value) => value,
+        Err(_) => panic!("not a header value: {value:?}"),
+    }
+}
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

@@ -1,0 +1,303 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use longshore_model::Digest;
+
+use super::*;
+use crate::image;
+use crate::testing::{Reply, get, get_with, request};
+
+fn registry() -> (Registry, Tree) {
+    let tree = image::single(1);
+    (
+        Registry::builder()
+            .image("a/b", "1", &tree)
+            .start()
+            .unwrap(),
+        tree,
+    )
+}
+
+fn manifest(registry: &Registry) -> String {
+    format!("{}/v2/a/b/manifests/1", registry.url())
+}
+
+fn layer(registry: &Registry, tree: &Tree) -> String {
+    format!(
+        "{}/v2/a/b/blobs/{}",
+        registry.url(),
+        tree.blobs()[1].descriptor.digest
+    )
+}
+
+fn code(reply: &Reply) -> String {
+    reply.json()["errors"][0]["code"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn it_serves_what_it_holds() {
+    let (registry, tree) = registry();
+    let reply = get(&manifest(&registry));
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.body.as_bytes(), tree.document());
+    assert_eq!(
+        reply.header("content-type"),
+        Some(tree.media_type().as_str())
+    );
+    assert_eq!(
+        reply.header("docker-content-digest"),
+        Some(tree.digest().as_str())
+    );
+    let by_digest =
+        get(&manifest(&registry).replace("manifests/1", &format!("manifests/{}", tree.digest())));
+    assert_eq!(by_digest.body, reply.body);
+    let head = request("HEAD", &manifest(&registry), &[]);
+    assert_eq!(
+        head.header("content-length"),
+        reply.header("content-length")
+    );
+    assert_eq!(head.body, "");
+    for blob in tree.blobs() {
+        let reply = get(&format!(
+            "{}/v2/a/b/blobs/{}",
+            registry.url(),
+            blob.descriptor.digest
+        ));
+        assert_eq!(reply.body.chars().count() as u64, blob.descriptor.size);
+    }
+    assert_eq!(get(&format!("{}/v2/", registry.url())).status, 200);
+    let counts = [Part::Manifest, Part::Blob, Part::Ping, Part::Other]
+        .map(|part| registry.requests_to(part).len());
+    assert_eq!(counts, [3, 4, 1, 0]);
+}
+
+#[test]
+fn what_it_lacks_it_refuses_by_name() {
+    let (registry, tree) = registry();
+    let absent = Digest::sha256(b"absent");
+    for (target, status, expected) in [
+        ("/v2/a/b/manifests/2".to_owned(), 404, "MANIFEST_UNKNOWN"),
+        (format!("/v2/a/b/blobs/{absent}"), 404, "BLOB_UNKNOWN"),
+        (
+            format!("/v2/other/blobs/{}", tree.blobs()[0].descriptor.digest),
+            404,
+            "BLOB_UNKNOWN",
+        ),
+        ("/v2/A/manifests/1".to_owned(), 400, "NAME_INVALID"),
+    ] {
+        let reply = get(&format!("{}{target}", registry.url()));
+        assert_eq!(
+            (reply.status, code(&reply).as_str()),
+            (status, expected),
+            "{target}"
+        );
+    }
+    assert_eq!(request("POST", &manifest(&registry), &[]).status, 405);
+}
+
+#[test]
+fn ranges_are_served_as_the_rfc_says() {
+    let (registry, tree) = registry();
+    let whole = tree.blobs()[1].content.bytes();
+    let total = whole.len();
+    for (range, status, from, to) in [
+        ("bytes=0-", 206, 0, total),
+        ("bytes=5-9", 206, 5, 10),
+        ("bytes=-7", 206, total - 7, total),
+        ("bytes=1-2,4-5", 200, 0, total),
+        ("bytes=999999-", 416, 0, 0),
+    ] {
+        let reply = get_with(&layer(&registry, &tree), &[("range", range)]);
+        assert_eq!(reply.status, status, "{range}");
+        let sent: Vec<u8> = reply.body.chars().map(|c| c as u8).collect();
+        assert_eq!(sent, whole[from..to], "{range}");
+    }
+    assert_eq!(
+        registry.requests().all()[0].header("range"),
+        Some("bytes=0-")
+    );
+}
+
+#[test]
+fn basic_is_demanded_of_every_request() {
+    let tree = image::single(1);
+    let registry = Registry::builder()
+        .image("a/b", "1", &tree)
+        .basic("u", "p:w")
+        .start()
+        .unwrap();
+    let reply = get(&manifest(&registry));
+    assert_eq!((reply.status, code(&reply).as_str()), (401, "UNAUTHORIZED"));
+    assert_eq!(
+        reply.header("www-authenticate"),
+        Some("Basic realm=\"testkit\"")
+    );
+    for (pair, status) in [("u:p:w", 200), ("u:wrong", 401)] {
+        let value = format!("Basic {}", STANDARD.encode(pair));
+        assert_eq!(
+            get_with(&manifest(&registry), &[("authorization", &value)]).status,
+            status
+        );
+    }
+    assert!(registry.requests().hold("p:w"));
+}
+
+#[test]
+fn a_token_opens_the_repository_it_names_until_revoked() {
+    let tokens = TokenServer::builder().start().unwrap();
+    let tree = image::single(1);
+    let registry = Registry::builder()
+        .image("a/b", "1", &tree)
+        .image("c", "1", &tree)
+        .bearer(&tokens)
+        .start()
+        .unwrap();
+    let refused = get(&manifest(&registry));
+    let challenge = format!(
+        "Bearer realm=\"{}\",service=\"longshore-testkit\",scope=\"repository:a/b:pull\"",
+        tokens.realm()
+    );
+    assert_eq!(refused.header("www-authenticate"), Some(challenge.as_str()));
+    let bearer = || {
+        let reply = get(&format!("{}?scope=repository:a/b:pull", tokens.realm()));
+        format!("Bearer {}", reply.json()["token"].as_str().unwrap())
+    };
+    let token = bearer();
+    let with = |token: &str, url: &str| get_with(url, &[("authorization", token)]);
+    assert_eq!(with(&token, &manifest(&registry)).status, 200);
+    let other = with(&token, &format!("{}/v2/c/manifests/1", registry.url()));
+    assert!(
+        other
+            .header("www-authenticate")
+            .unwrap()
+            .ends_with("error=\"insufficient_scope\"")
+    );
+    registry.revoke_tokens();
+    let late = with(&token, &manifest(&registry));
+    assert!(
+        late.header("www-authenticate")
+            .unwrap()
+            .ends_with("error=\"invalid_token\"")
+    );
+    assert_eq!(with(&bearer(), &manifest(&registry)).status, 200);
+}
+
+#[test]
+fn challenges_can_be_anything() {
+    let registry = Registry::builder()
+        .basic("u", "p")
+        .challenges(&["A", "B c=d"])
+        .start()
+        .unwrap();
+    let head = get(&manifest(&registry)).head;
+    assert_eq!(head.matches("www-authenticate: ").count(), 2, "{head}");
+}
+
+/// What one misbehaviour makes of a manifest.
+#[track_caller]
+fn misled(what: Misbehaviour) -> Reply {
+    let (registry, _) = registry();
+    registry.misbehave(Rule::on(Part::Manifest, what));
+    get(&manifest(&registry))
+}
+
+#[test]
+fn each_misbehaviour_is_the_one_named() {
+    let document = image::single(1).document();
+    let length = document.len();
+    let wrong = Digest::sha256(b"wrong");
+    assert_eq!(
+        misled(Misbehaviour::NoDigestHeader).header("docker-content-digest"),
+        None
+    );
+    let reply = misled(Misbehaviour::DigestHeader(wrong.clone()));
+    assert_eq!(reply.header("docker-content-digest"), Some(wrong.as_str()));
+    assert_eq!(
+        misled(Misbehaviour::CutAfter(10)).body.as_bytes(),
+        &document[..10]
+    );
+    let reply = misled(Misbehaviour::Corrupt(3));
+    assert_ne!(reply.body.as_bytes(), document);
+    assert_eq!(reply.body.len(), length);
+    let reply = misled(Misbehaviour::Gzip);
+    assert_eq!(reply.header("content-encoding"), Some("gzip"));
+    assert!(reply.body.starts_with("\u{1f}\u{8b}"));
+    assert_eq!(misled(Misbehaviour::HangUp).status, 0);
+    let reply = misled(Misbehaviour::NoLength);
+    assert_eq!(reply.header("content-length"), None);
+    assert_eq!(reply.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(
+        misled(Misbehaviour::ContentType("text/plain".into())).header("content-type"),
+        Some("text/plain")
+    );
+    let reply = misled(Misbehaviour::RetryAfter(
+        StatusCode::TOO_MANY_REQUESTS,
+        "7".into(),
+    ));
+    assert_eq!(
+        (reply.status, reply.header("retry-after")),
+        (429, Some("7"))
+    );
+    let reply = misled(Misbehaviour::Redirect(
+        "http://127.0.0.2:9{path}?s=1".into(),
+    ));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (307, Some("http://127.0.0.2:9/v2/a/b/manifests/1?s=1"))
+    );
+}
+
+#[test]
+fn a_range_can_be_ignored_or_mislabelled() {
+    let (registry, tree) = registry();
+    let fetch = || get_with(&layer(&registry, &tree), &[("range", "bytes=100-")]);
+    registry.misbehave(Rule::on(Part::Blob, Misbehaviour::IgnoreRange).times(1));
+    let reply = fetch();
+    assert_eq!(
+        (reply.status, reply.body.chars().count() as u64),
+        (200, tree.blobs()[1].descriptor.size)
+    );
+    assert_eq!(reply.header("content-range"), None);
+    registry.misbehave(Rule::on(
+        Part::Blob,
+        Misbehaviour::ContentRange("bytes 0-5/6".into()),
+    ));
+    let reply = fetch();
+    assert_eq!(
+        (reply.status, reply.header("content-range")),
+        (206, Some("bytes 0-5/6"))
+    );
+    registry.behave();
+    assert_eq!(
+        fetch().header("content-range").unwrap().split('-').next(),
+        Some("bytes 100")
+    );
+}
+
+#[test]
+fn a_rule_strikes_only_where_and_when_it_is_told() {
+    let (registry, tree) = registry();
+    let failure = Misbehaviour::Status(StatusCode::BAD_GATEWAY);
+    registry.misbehave(Rule::on(Part::Manifest, failure.clone()).after(1).times(2));
+    let statuses: Vec<_> = (0..4).map(|_| get(&manifest(&registry)).status).collect();
+    assert_eq!(statuses, [200, 502, 502, 200]);
+    registry.misbehave(
+        Rule::always(failure)
+            .method(http::Method::HEAD)
+            .path("blobs"),
+    );
+    assert_eq!(request("HEAD", &layer(&registry, &tree), &[]).status, 502);
+    assert_eq!(get(&layer(&registry, &tree)).status, 200);
+}
+
+#[test]
+fn rules_wait_for_authentication_unless_told() {
+    let registry = Registry::builder().basic("u", "p").start().unwrap();
+    let failure = Misbehaviour::Status(StatusCode::BAD_GATEWAY);
+    registry.misbehave(Rule::always(failure.clone()).times(1));
+    assert_eq!(get(&manifest(&registry)).status, 401);
+    registry.misbehave(Rule::always(failure).before_authentication());
+    assert_eq!(get(&manifest(&registry)).status, 502);
+}

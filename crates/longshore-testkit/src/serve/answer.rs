@@ -1,0 +1,204 @@
+//! What a server is told to answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+
+use super::line::Line;
+use super::outgoing::{Course, Outgoing};
+use crate::Gate;
+use crate::content::Content;
+
+/// An answer, and how it reaches the client: whole, cut short, held, or not at all.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    content: Content,
+    range: (u64, u64),
+    announced: bool,
+    course: Course,
+    gate: Option<Gate>,
+    delay: Duration,
+    hang_up: bool,
+}
+
+impl Answer {
+    /// An answer with this status, no header fields of its own and no body.
+    #[must_use]
+    pub fn status(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            content: Content::from(Bytes::new()),
+            range: (0, 0),
+            announced: true,
+            course: Course::Whole,
+            gate: None,
+            delay: Duration::ZERO,
+            hang_up: false,
+        }
+    }
+
+    /// No answer: the connection closes.
+    #[must_use]
+    pub fn hang_up() -> Self {
+        Self {
+            hang_up: true,
+            ..Self::status(StatusCode::OK)
+        }
+    }
+
+    /// 200 with a JSON document.
+    #[must_use]
+    pub fn json(document: &serde_json::Value) -> Self {
+        Self::status(StatusCode::OK)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(document.to_string())
+    }
+
+    /// Changes the status.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets a header field, replacing one of that name.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Adds a header field beside others of that name.
+    #[must_use]
+    pub fn and_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Takes a header field away.
+    #[must_use]
+    pub fn without_header(mut self, name: &HeaderName) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, content: impl Into<Content>) -> Self {
+        self.content = content.into();
+        self.range = (0, self.content.length());
+        self
+    }
+
+    /// Sends all of the body again, after [`slice`](Self::slice).
+    pub(crate) fn unsliced(mut self) -> Self {
+        self.range = (0, self.content.length());
+        self
+    }
+
+    /// Sends bytes `from..end` of the body alone; what the header says of it is not touched.
+    #[must_use]
+    pub(crate) fn slice(mut self, from: u64, end: u64) -> Self {
+        self.range = (from, end);
+        self
+    }
+
+    /// Does not announce the length: HTTP/1.1 sends the body in chunks.
+    #[must_use]
+    pub fn unannounced(mut self) -> Self {
+        self.announced = false;
+        self.headers.remove(CONTENT_LENGTH);
+        self
+    }
+
+    /// Closes the connection after exactly `bytes` of the body, whose whole length is announced.
+    #[must_use]
+    pub fn cut_after(mut self, bytes: u64) -> Self {
+        self.course = Course::CutAfter(bytes);
+        self
+    }
+
+    /// Sends `bytes` of the body and the rest once `gate` is open.
+    #[must_use]
+    pub fn hold_after(mut self, bytes: u64, gate: Gate) -> Self {
+        self.course = Course::HoldAfter(bytes, gate);
+        self
+    }
+
+    /// Holds the whole answer, head and body, until `gate` is open.
+    #[must_use]
+    pub fn hold(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// Waits this long before answering, in real time: for demonstrations. Tests hold a gate.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Returns when the answer may go out.
+    pub(super) async fn ready(&self) {
+        if let Some(gate) = &self.gate {
+            gate.passed().await;
+        }
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+    }
+
+    /// The part of the body that would be sent, in memory.
+    pub(crate) fn part(&self) -> Content {
+        let (from, end) = self.range;
+        if (from, end) == (0, self.content.length()) {
+            return self.content.clone();
+        }
+        let cut = |at| usize::try_from(at).unwrap_or(usize::MAX);
+        Content::from(self.content.bytes().slice(cut(from)..cut(end)))
+    }
+
+    /// The response, with the length in the header also where `HEAD` sends no body; `None` when
+    /// the connection is to close instead.
+    pub(super) fn into_response(
+        mut self,
+        method: &Method,
+        line: Line,
+    ) -> Option<Response<Outgoing>> {
+        if self.hang_up {
+            return None;
+        }
+        let (from, end) = self.range;
+        let bodiless =
+            self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED;
+        if self.announced && !bodiless && !self.headers.contains_key(CONTENT_LENGTH) {
+            self.headers
+                .insert(CONTENT_LENGTH, HeaderValue::from(end - from));
+        }
+        if bodiless || method == Method::HEAD {
+            self.content = Content::from(Bytes::new());
+            self.range = (0, 0);
+            self.course = Course::Whole;
+        }
+        let body = Outgoing::new(self.content, self.range, self.announced, self.course, line);
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        Some(response)
+    }
+}
+
+impl<B: Into<Bytes>> From<Response<B>> for Answer {
+    fn from(response: Response<B>) -> Self {
+        let (parts, body) = response.into_parts();
+        let mut answer = Self::status(parts.status).body(body.into());
+        answer.headers = parts.headers;
+        answer
+    }
+}
