@@ -119,11 +119,12 @@ fn purity(checkout: &Checkout, packages: &[Package]) -> Result<Vec<Finding>, Str
             Ok(lints) => findings.extend(purity::check_lints(&path, &lints, &root_lints)),
             Err(_) => findings.push(Finding::whole(&path, "a pure crate carries its own lints")),
         }
+        let mut sources = Vec::new();
         for path in files::walk(checkout.root(), &format!("{directory}/src"))? {
-            if path.ends_with(".rs") && !path.ends_with("/tests.rs") {
-                findings.extend(purity::check_source(&path, &checkout.read(&path)?));
-            }
+            let text = checkout.read(&path)?;
+            sources.push((path, text));
         }
+        findings.extend(purity::check_sources(&sources));
     }
     Ok(findings)
 }

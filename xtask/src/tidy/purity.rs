@@ -62,8 +62,35 @@ pub(crate) fn check_lints(path: &str, own: &str, root: &str) -> Vec<Finding> {
     findings
 }
 
-/// Looks for impure words in the code of a file, its tests left out.
-pub(crate) fn check_source(path: &str, text: &str) -> Vec<Finding> {
+/// Looks for impure words in the code of a crate, given as paths and texts; its tests left out.
+pub(crate) fn check_sources(sources: &[(String, String)]) -> Vec<Finding> {
+    let for_tests: Vec<String> = sources
+        .iter()
+        .flat_map(|(path, text)| test_files(path, text))
+        .collect();
+    let is_for_tests = |path: &str| {
+        for_tests.iter().any(|stem| {
+            path.strip_prefix(stem)
+                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        })
+    };
+    sources
+        .iter()
+        .filter(|(path, _)| !is_for_tests(path))
+        .flat_map(|(path, text)| check_source(path, text))
+        .collect()
+}
+
+/// The files, without `.rs`, of the modules a file declares for its tests.
+fn test_files(path: &str, text: &str) -> Vec<String> {
+    let stem = path.strip_suffix(".rs").unwrap_or(path);
+    let directory = stem.strip_suffix("/lib").unwrap_or(stem);
+    source::test_modules(&source::code(text))
+        .map(|name| format!("{directory}/{name}"))
+        .collect()
+}
+
+fn check_source(path: &str, text: &str) -> Vec<Finding> {
     let code = source::without_tests(&source::code(text));
     let mut findings = Vec::new();
     for (line, text) in (1..).zip(code.lines()) {
@@ -144,6 +171,30 @@ mod tests {
         ] {
             assert_eq!(check_source("a.rs", source), [], "{source}");
         }
+    }
+
+    #[test]
+    fn modules_for_tests_are_left_out_wherever_they_stand() {
+        let source = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+        let sources = [
+            source("a/src/lib.rs", "#[cfg(test)]\nmod corpus;\nmod name;"),
+            source("a/src/corpus.rs", "use std::fs;"),
+            source("a/src/corpus/rows.rs", "use std::fs;"),
+            source("a/src/name.rs", "use std::env;\n#[cfg(test)]\nmod tests;"),
+            source("a/src/name/tests.rs", "use std::fs;"),
+            source("a/src/tests.rs", "use std::fs;"),
+        ];
+        let found: Vec<String> = check_sources(&sources)
+            .iter()
+            .map(Finding::to_string)
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "a/src/name.rs:1: `std::env` brings in the environment",
+                "a/src/tests.rs:1: `std::fs` brings in files",
+            ]
+        );
     }
 
     #[test]

@@ -97,6 +97,16 @@ fn raw_string(rest: &str) -> Option<usize> {
     )
 }
 
+/// The names of the modules in other files that cleaned code declares for tests only.
+pub(crate) fn test_modules(code: &str) -> impl Iterator<Item = &str> {
+    code.split("#[cfg(test)]").skip(1).filter_map(|after| {
+        let (name, _) = after.trim_start().strip_prefix("mod ")?.split_once(';')?;
+        name.chars()
+            .all(|c| c.is_alphanumeric() || c == '_')
+            .then_some(name)
+    })
+}
+
 /// Blanks every item under `#[cfg(test)]` in code that [`code`] has cleaned.
 pub(crate) fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
@@ -159,6 +169,12 @@ mod tests {
         for source in ["\"abc", "/* abc", "r#\"abc\"", "'\\"] {
             assert_eq!(code(source).trim(), "", "{source}");
         }
+    }
+
+    #[test]
+    fn modules_for_tests_are_named() {
+        let source = "mod a;\n#[cfg(test)]\nmod b;\nmod c;\n#[cfg(test)]\nmod d { mod e; }";
+        assert_eq!(test_modules(source).collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]
