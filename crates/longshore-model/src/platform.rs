@@ -8,6 +8,10 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::json::{self, Entry, Extra, Fields, Known, ObjectSeed, Reading, Slot};
 
+pub use fit::{Fit, NoSuchPlatform};
+
+mod fit;
+
 /// What an image runs on.
 ///
 /// Read from an index the text is whatever the peer sent; [`FromStr`] is stricter. `Display`
@@ -180,3 +184,6 @@ const KEYS: &[&str] = &[
     "variant",
     "features",
 ];
+
+#[cfg(test)]
+mod tests;

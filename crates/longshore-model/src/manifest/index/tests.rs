@@ -1,0 +1,108 @@
+use super::*;
+use crate::digest::Digest;
+
+/// Makes an index; each entry is `platform` or `-` for none, its digest that of its position.
+fn index(entries: &[&str]) -> Index {
+    let entry = |(at, platform): (usize, &&str)| {
+        let digest = Digest::sha256(at.to_string().as_bytes());
+        let mut entry = Descriptor::new(MediaType::OCI_MANIFEST, digest, 1);
+        entry.platform = platform.parse().ok();
+        entry
+    };
+    Index::new(entries.iter().enumerate().map(entry).collect())
+}
+
+#[track_caller]
+fn check(entries: &[&str], wanted: &str, expected: Result<usize, &str>) {
+    let index = index(entries);
+    let selected = index.select(&wanted.parse().unwrap());
+    let position = |entry: &Descriptor| {
+        index
+            .manifests
+            .iter()
+            .position(|other| other.digest == entry.digest)
+            .unwrap()
+    };
+    let selected = selected.map(position).map_err(|error| error.to_string());
+    assert_eq!(selected, expected.map_err(str::to_owned));
+}
+
+#[test]
+fn f11_the_best_fit_wins_and_then_the_first() {
+    check(&["linux/arm64", "linux/amd64"], "linux/amd64", Ok(1));
+    check(&["linux/arm/v6", "linux/arm/v7"], "linux/arm/v8", Ok(1));
+    check(&["linux/arm/v7", "linux/arm/v6"], "linux/arm/v6", Ok(1));
+    check(&["linux/amd64", "linux/amd64"], "linux/amd64", Ok(0));
+    check(&["-", "linux/amd64"], "linux/amd64", Ok(1));
+}
+
+#[test]
+fn f11_no_match_lists_what_there_is() {
+    check(
+        &[
+            "linux/amd64",
+            "unknown/unknown",
+            "linux/arm/v7",
+            "linux/amd64",
+        ],
+        "linux/s390x",
+        Err("no image for linux/s390x, there is linux/amd64, linux/arm/v7"),
+    );
+    check(
+        &[],
+        "linux/amd64",
+        Err("no image for linux/amd64, there is none"),
+    );
+    let mut versions = index(&["windows/amd64"]);
+    versions.manifests[0].platform.as_mut().unwrap().os_version = Some("10.0.1.2".to_owned());
+    let error = versions
+        .select(&Platform::new("linux", "amd64"))
+        .unwrap_err();
+    let expected = "no image for linux/amd64, there is windows/amd64 (10.0.1.2)";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn f11_a_long_list_is_cut() {
+    let entries: Vec<String> = (0..300).map(|n| format!("os{n}/amd64")).collect();
+    let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
+    let error = index(&entries)
+        .select(&Platform::new("linux", "amd64"))
+        .unwrap_err();
+    assert_eq!(error.available.len(), 256);
+    let text = error.to_string();
+    assert!(
+        text.ends_with("os30/amd64, os31/amd64 and 224 more"),
+        "{text}"
+    );
+}
+
+#[test]
+fn f11_attestations_are_never_selected() {
+    check(&["unknown/unknown", "linux/amd64"], "linux/amd64", Ok(1));
+    let nothing = "no image for unknown/unknown, there is none";
+    check(&["unknown/unknown"], "unknown/unknown", Err(nothing));
+}
+
+#[test]
+fn the_only_entry_without_platform_is_selected() {
+    check(&["-"], "linux/amd64", Ok(0));
+    check(&["unknown/unknown", "-"], "linux/amd64", Ok(1));
+    check(
+        &["-", "-"],
+        "linux/amd64",
+        Err("no image for linux/amd64, there is none"),
+    );
+    let other = "no image for linux/amd64, there is linux/arm64";
+    check(&["-", "linux/arm64"], "linux/amd64", Err(other));
+}
+
+#[test]
+fn content_that_is_no_manifest_is_not_selected() {
+    let mut index = index(&["linux/amd64", "linux/amd64"]);
+    index.manifests[0].media_type = "application/vnd.example".parse().unwrap();
+    let wanted = Platform::new("linux", "amd64");
+    assert_eq!(index.select(&wanted), Ok(&index.manifests[1]));
+    index.manifests[1].media_type = MediaType::DOCKER_LIST;
+    assert_eq!(index.select(&wanted), Ok(&index.manifests[1]));
+}
