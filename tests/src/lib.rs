@@ -1,1 +1,27 @@
 //! End-to-end tests against real peers and the testkit.
+//!
+//! This half is the harness: it starts and stops the peers. They are the programs a distribution
+//! packages, each in a directory of its own, on a loopback port of its own, ended when dropped.
+//! A program that is not installed skips the test and says so; with `CI` set it fails it.
+//!
+//! ```no_run
+//! use longshore_testkit::image;
+//! use longshore_tests::registry::DockerRegistry;
+//!
+//! let Some(registry) = DockerRegistry::builder().bearer().start() else { return };
+//! let tree = image::single(1);
+//! let reference = registry.push(&tree, "library/app:1");
+//! // … pull `reference` with the program under test …
+//! ```
+
+#![expect(
+    clippy::print_stderr,
+    reason = "a skipped test has to say so where it is read"
+)]
+
+pub mod nginx;
+pub mod process;
+pub mod program;
+pub mod registry;
+pub mod skopeo;
+pub mod tinyproxy;

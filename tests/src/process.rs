@@ -1,0 +1,176 @@
+//! A server process: started, waited for, read, and killed when dropped.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A running program with its directory; both are gone when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    directory: TempDir,
+    what: String,
+}
+
+impl Process {
+    /// Starts `command` with its output in files of `directory`.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command, directory: TempDir) -> Self {
+        let what = command.get_program().to_string_lossy().into_owned();
+        let output = |name| File::create(directory.path().join(name));
+        let (Ok(stdout), Ok(stderr)) = (output(STDOUT), output(STDERR)) else {
+            panic!("cannot write to {}", directory.path().display())
+        };
+        match command
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+        {
+            Ok(child) => Self {
+                child,
+                directory,
+                what,
+            },
+            Err(error) => panic!("cannot start {what}: {error}"),
+        }
+    }
+
+    /// Where the process keeps its files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The file its standard output goes to.
+    #[must_use]
+    pub fn stdout(&self) -> PathBuf {
+        self.directory.path().join(STDOUT)
+    }
+
+    /// The file its standard error goes to.
+    #[must_use]
+    pub fn stderr(&self) -> PathBuf {
+        self.directory.path().join(STDERR)
+    }
+
+    /// Asks `ready` until it gives a value; `None` when the process ends before that.
+    ///
+    /// # Panics
+    ///
+    /// When neither happens for a long time, with what the process said.
+    pub fn wait_until<T>(&mut self, mut ready: impl FnMut(&Self) -> Option<T>) -> Option<T> {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if let Some(value) = ready(self) {
+                return Some(value);
+            }
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return None;
+            }
+            // Another process cannot be waited for any other way.
+            std::thread::sleep(STEP);
+        }
+        panic!(
+            "{} is not ready after {PATIENCE:?}:\n{}",
+            self.what,
+            self.said()
+        )
+    }
+
+    /// Everything the process wrote to either output.
+    #[must_use]
+    pub fn said(&self) -> String {
+        read(&self.stderr()) + &read(&self.stdout())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback port nobody listens on; somebody may before it is used, so try again then.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|it| it.local_addr());
+    match address {
+        Ok(address) => address.port(),
+        Err(error) => panic!("no free port on loopback: {error}"),
+    }
+}
+
+/// Whether an HTTP server answers at `address`, be it to say that it wants TLS.
+#[must_use]
+pub fn answers(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "GET /v2/ HTTP/1.0\r\nhost: {address}\r\nuser-agent: {PROBE}\r\n\r\n"
+        )?;
+        let mut start = [0; 5];
+        stream.read_exact(&mut start)?;
+        std::io::Result::Ok(start == *b"HTTP/")
+    };
+    ask().unwrap_or(false)
+}
+
+/// The text of a file, empty when there is none yet.
+pub(crate) fn read(file: &Path) -> String {
+    fs::read(file).map_or_else(
+        |_| String::new(),
+        |text| String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// A directory for one process.
+///
+/// # Panics
+///
+/// When it cannot be made.
+pub(crate) fn directory() -> TempDir {
+    match tempfile::Builder::new().prefix("longshore-").tempdir() {
+        Ok(directory) => directory,
+        Err(error) => panic!("cannot make a directory: {error}"),
+    }
+}
+
+/// Writes a file of one of those directories.
+///
+/// # Panics
+///
+/// When it cannot be written.
+#[track_caller]
+pub(crate) fn write(file: &Path, text: impl AsRef<[u8]>) {
+    if let Err(error) = fs::write(file, text) {
+        panic!("cannot write {}: {error}", file.display());
+    }
+}
+
+/// How the harness names itself, so that its own requests are not counted.
+pub(crate) const PROBE: &str = "longshore-tests";
+
+const STDOUT: &str = "stdout.log";
+const STDERR: &str = "stderr.log";
+
+/// How long a server may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_millis(10);

@@ -1,0 +1,380 @@
+//! Debian's `docker-registry`, distribution 2.8: the registry most others descend from.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use longshore_testkit::Listen;
+use longshore_testkit::certificate::{Authority, Identity};
+use longshore_testkit::image::Tree;
+use longshore_testkit::token::TokenServer;
+use tempfile::TempDir;
+
+use crate::process::{self, PROBE, Process};
+use crate::program;
+use crate::skopeo::Skopeo;
+
+/// A running registry with its files; both are gone when it is dropped.
+#[derive(Debug)]
+pub struct DockerRegistry {
+    process: Process,
+    address: SocketAddr,
+    tokens: Option<TokenServer>,
+    demands: Demand,
+    authority: Option<PathBuf>,
+}
+
+impl DockerRegistry {
+    /// Settings for a registry that demands nothing, in the clear.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            demand: Demand::Nothing,
+            tls: false,
+        }
+    }
+
+    /// `127.0.0.1:1234`, as a reference names it.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its origin as a URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.authority.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The server whose tokens it demands, when it does.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&TokenServer> {
+        self.tokens.as_ref()
+    }
+
+    /// The file with the certificate to trust, when it speaks TLS.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.authority.as_deref()
+    }
+
+    /// A skopeo that knows how to talk to this registry, `None` when skopeo is not installed.
+    #[must_use]
+    pub fn skopeo(&self) -> Option<Skopeo> {
+        let skopeo = Skopeo::find()?;
+        let skopeo = match self.demands {
+            Demand::Nothing => skopeo,
+            Demand::Basic | Demand::Bearer => skopeo.credentials(USER, PASSWORD),
+        };
+        Some(match &self.authority {
+            Some(file) => skopeo.trust(file.parent().unwrap_or(file)),
+            None => skopeo,
+        })
+    }
+
+    /// Pushes an image with skopeo under `name:tag`, digests unchanged, and gives its reference;
+    /// `None` when skopeo is not installed.
+    ///
+    /// # Panics
+    ///
+    /// When skopeo fails, with what it said.
+    #[track_caller]
+    pub fn push(&self, tree: &Tree, name_and_tag: &str) -> Option<String> {
+        let skopeo = self.skopeo()?;
+        let reference = format!("{}/{name_and_tag}", self.address);
+        skopeo.push(tree, &reference);
+        Some(reference)
+    }
+
+    /// Every request it has answered, but those of the harness.
+    ///
+    /// A line is written after the answer has gone out, so the last one may be missing for a
+    /// moment: see [`wait_for_requests`](Self::wait_for_requests).
+    #[must_use]
+    pub fn requests(&self) -> Vec<Logged> {
+        process::read(&self.process.stdout())
+            .lines()
+            .filter_map(Logged::parse)
+            .collect()
+    }
+
+    /// The requests, once there are `count` of them.
+    ///
+    /// # Panics
+    ///
+    /// When there are never so many.
+    pub fn wait_for_requests(&mut self, count: usize) -> Vec<Logged> {
+        let address = self.address;
+        let requests = self.process.wait_until(|process| {
+            let text = process::read(&process.stdout());
+            let requests: Vec<_> = text.lines().filter_map(Logged::parse).collect();
+            (requests.len() >= count).then_some(requests)
+        });
+        match requests {
+            Some(requests) => requests,
+            None => panic!(
+                "the registry at {address} has ended:\n{}",
+                self.process.said()
+            ),
+        }
+    }
+
+    /// Everything the registry said, for failures.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.said()
+    }
+}
+
+/// Settings of a [`DockerRegistry`].
+#[derive(Clone, Copy, Debug)]
+pub struct Builder {
+    demand: Demand,
+    tls: bool,
+}
+
+impl Builder {
+    /// Demands HTTP Basic of [`USER`] with [`PASSWORD`].
+    #[must_use]
+    pub fn basic(mut self) -> Self {
+        self.demand = Demand::Basic;
+        self
+    }
+
+    /// Demands tokens of a server that gives them to [`USER`] with [`PASSWORD`].
+    #[must_use]
+    pub fn bearer(mut self) -> Self {
+        self.demand = Demand::Bearer;
+        self
+    }
+
+    /// Speaks TLS, and the token server with it, under an authority made for the occasion.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Starts the registry and waits until it answers; `None` when it is not installed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, with what it said.
+    #[must_use]
+    pub fn start(self) -> Option<DockerRegistry> {
+        let program = program::find("docker-registry", "docker-registry")?;
+        let directory = process::directory();
+        let tls = self.tls.then(|| Tls::write(directory.path()));
+        let tokens = (self.demand == Demand::Bearer).then(|| token_server(tls.as_ref()));
+        let config = self.write(&directory, tokens.as_ref());
+        let mut command = Command::new(program);
+        command.arg("serve").arg(config);
+        let mut process = Process::start(command, directory);
+        let ready = process.wait_until(|process| {
+            listening(&process::read(&process.stderr()))
+                .filter(|address| process::answers(*address))
+        });
+        let Some(address) = ready else {
+            panic!("docker-registry ended:\n{}", process.said())
+        };
+        let authority = tls.map(|tls| tls.authority);
+        Some(DockerRegistry {
+            process,
+            address,
+            tokens,
+            demands: self.demand,
+            authority,
+        })
+    }
+
+    /// Writes the configuration and the files it names.
+    fn write(self, directory: &TempDir, tokens: Option<&TokenServer>) -> PathBuf {
+        let root = directory.path();
+        let at = |name: &str| root.join(name);
+        let mut config = format!(
+            "version: 0.1\n\
+             log: {{level: info}}\n\
+             storage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
+             http:\n  addr: 127.0.0.1:0\n  secret: not a secret\n",
+            at("data").display()
+        );
+        if self.tls {
+            let (certificate, key) = (at(CERTIFICATE), at(KEY));
+            let (certificate, key) = (certificate.display(), key.display());
+            put(
+                &mut config,
+                format_args!("  tls: {{certificate: {certificate}, key: {key}}}\n"),
+            );
+        }
+        match (self.demand, tokens) {
+            (Demand::Basic, _) => {
+                process::write(&at("htpasswd"), format!("{USER}:{PASSWORD_BCRYPT}\n"));
+                let path = at("htpasswd");
+                let path = path.display();
+                put(
+                    &mut config,
+                    format_args!("auth:\n  htpasswd: {{realm: longshore, path: {path}}}\n"),
+                );
+            }
+            (Demand::Bearer, Some(tokens)) => {
+                process::write(&at("issuer.pem"), tokens.issuer().certificate_pem());
+                let (realm, service) = (tokens.realm(), tokens.service());
+                let (issuer, bundle) = (tokens.issuer().name(), at("issuer.pem"));
+                let bundle = bundle.display();
+                put(
+                    &mut config,
+                    format_args!(
+                        "auth:\n  token:\n    realm: {realm}\n    service: {service}\n    \
+                         issuer: {issuer}\n    rootcertbundle: {bundle}\n"
+                    ),
+                );
+            }
+            (Demand::Bearer | Demand::Nothing, _) => {}
+        }
+        let file = at("config.yml");
+        process::write(&file, config);
+        file
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Demand {
+    Basic,
+    Bearer,
+    Nothing,
+}
+
+/// Certificates for loopback, in the registry's directory.
+struct Tls {
+    authority: PathBuf,
+    identity: Identity,
+}
+
+impl Tls {
+    fn write(directory: &Path) -> Self {
+        let authority = Authority::new();
+        let identity = authority.server(&["127.0.0.1", "localhost"]);
+        process::write(&directory.join(CERTIFICATE), identity.certificate_pem());
+        process::write(&directory.join(KEY), identity.key_pem());
+        // Alone in its directory: skopeo is given directories.
+        let trusted = directory.join("trusted");
+        if let Err(error) = std::fs::create_dir(&trusted) {
+            panic!("cannot make {}: {error}", trusted.display());
+        }
+        let file = trusted.join("ca.crt");
+        process::write(&file, authority.pem());
+        Self {
+            authority: file,
+            identity,
+        }
+    }
+}
+
+fn token_server(tls: Option<&Tls>) -> TokenServer {
+    let listen = match tls {
+        Some(tls) => Listen::loopback().tls(tls.identity.clone()),
+        None => Listen::loopback(),
+    };
+    match TokenServer::builder()
+        .listen(listen)
+        .user(USER, PASSWORD)
+        .start()
+    {
+        Ok(server) => server,
+        Err(error) => panic!("cannot start the token server: {error}"),
+    }
+}
+
+/// The address in the registry's log: it was told port 0, so it alone knows.
+fn listening(log: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once("listening on ")?;
+    rest.split([',', '"']).next()?.parse().ok()
+}
+
+fn put(config: &mut String, part: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = config.write_fmt(part);
+}
+
+/// One line of the registry's access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Logged {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The status it answered with.
+    pub status: u16,
+    /// What the client calls itself.
+    pub agent: String,
+}
+
+impl Logged {
+    /// Reads the combined log format; `None` for the harness's own requests.
+    fn parse(line: &str) -> Option<Self> {
+        let mut quoted = line.split('"');
+        let (_, request, status) = (quoted.next()?, quoted.next()?, quoted.next()?);
+        let (_, _, agent) = (quoted.next()?, quoted.next()?, quoted.next()?);
+        let mut words = request.split(' ');
+        let logged = Self {
+            method: words.next()?.to_owned(),
+            target: words.next()?.to_owned(),
+            status: status.split_whitespace().next()?.parse().ok()?,
+            agent: agent.to_owned(),
+        };
+        (agent != PROBE).then_some(logged)
+    }
+}
+
+/// The one user these registries know.
+pub const USER: &str = "longshore";
+
+/// The password of [`USER`].
+pub const PASSWORD: &str = "correct horse";
+
+/// [`PASSWORD`] by bcrypt at its lowest cost: it is no secret.
+const PASSWORD_BCRYPT: &str = "$2y$05$Y2WAPpNuA1/UzLoVuzKWoOqpu68DITFK6XilRurflejIWDbcVmcN6";
+
+const CERTIFICATE: &str = "server.pem";
+const KEY: &str = "server.key";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_log_line_is_a_request() {
+        let line =
+            r#"127.0.0.1 - - [20/Nov/2026:16:20:20 +0000] "GET /v2/ HTTP/1.1" 200 2 "" "curl/7""#;
+        let logged = Logged::parse(line).unwrap();
+        assert_eq!(
+            (logged.method.as_str(), logged.target.as_str()),
+            ("GET", "/v2/")
+        );
+        assert_eq!((logged.status, logged.agent.as_str()), (200, "curl/7"));
+        assert_eq!(Logged::parse(&line.replace("curl/7", PROBE)), None);
+        assert_eq!(Logged::parse("nothing of the kind"), None);
+    }
+
+    #[test]
+    fn the_log_says_where_it_listens() {
+        let log = "level=info msg=\"listening on 127.0.0.1:38585\" go.version=go1.19.8";
+        assert_eq!(listening(log), Some("127.0.0.1:38585".parse().unwrap()));
+        let tls = log.replace("38585", "38585, tls");
+        assert_eq!(listening(&tls), listening(log));
+        assert_eq!(listening("level=warning"), None);
+    }
+}
