@@ -1,0 +1,90 @@
+use super::*;
+
+use longshore_origin::{AddressRange, AllowAddresses};
+
+// RE3, RD2
+#[test]
+fn re3_only_permitted_addresses_are_tried() {
+    let public = AddressPolicy::AtLeast {
+        class: AddressClass::Public,
+        allow: AllowAddresses::default(),
+    };
+    let allowing = AddressPolicy::AtLeast {
+        class: AddressClass::Public,
+        allow: ["10.0.0.0/8".parse::<AddressRange>().unwrap()]
+            .into_iter()
+            .collect(),
+    };
+    check(
+        &public,
+        &["127.0.0.1:1", "1.1.1.1:1", "10.0.0.1:1"],
+        Ok(&["1.1.1.1:1"]),
+    );
+    check(
+        &public,
+        &["127.0.0.1:1", "[::1]:1"],
+        Err(ErrorKind::AddressRefused),
+    );
+    check(
+        &public,
+        &["[::ffff:127.0.0.1]:1"],
+        Err(ErrorKind::AddressRefused),
+    );
+    check(
+        &allowing,
+        &["169.254.169.254:1", "10.0.0.1:1"],
+        Ok(&["10.0.0.1:1"]),
+    );
+    check(
+        &AddressPolicy::Any,
+        &["169.254.1.1:1"],
+        Ok(&["169.254.1.1:1"]),
+    );
+}
+
+#[test]
+fn families_take_turns_and_the_resolver_chooses_the_first() {
+    check(
+        &AddressPolicy::Any,
+        &["[2001::1]:1", "[2001::2]:1", "[2001::3]:1", "1.1.1.1:1"],
+        Ok(&["[2001::1]:1", "1.1.1.1:1", "[2001::2]:1", "[2001::3]:1"]),
+    );
+    check(
+        &AddressPolicy::Any,
+        &["1.1.1.1:1", "[2001::1]:1", "[2001::2]:1"],
+        Ok(&["1.1.1.1:1", "[2001::1]:1", "[2001::2]:1"]),
+    );
+    let many = vec!["1.1.1.1:1"; ADDRESS_LIMIT + 1];
+    check(&AddressPolicy::Any, &many, Ok(&many[..ADDRESS_LIMIT]));
+}
+
+// RE3
+#[test]
+fn re3_behind_a_proxy_literals_and_loopback_names_are_checked() {
+    let public = AddressPolicy::AtLeast {
+        class: AddressClass::Public,
+        allow: AllowAddresses::default(),
+    };
+    for (origin, passes) in [
+        ("https://registry.example", true),
+        ("https://1.1.1.1", true),
+        ("https://10.0.0.1", false),
+        ("https://localhost", false),
+        ("https://x.localhost", false),
+        ("https://[::1]", false),
+    ] {
+        let checked = check_known(&public, &origin.parse().unwrap());
+        assert_eq!(checked.is_ok(), passes, "{origin}");
+    }
+}
+
+fn check(policy: &AddressPolicy, found: &[&str], expected: Result<&[&str], ErrorKind>) {
+    let found = found.iter().map(|a| a.parse().unwrap()).collect();
+    let actual: Result<Vec<_>, _> = permitted(found, policy)
+        .map(|addresses| addresses.iter().map(ToString::to_string).collect())
+        .map_err(|error| error.kind());
+    assert_eq!(
+        actual,
+        expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect())
+    );
+}

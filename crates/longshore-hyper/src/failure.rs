@@ -1,0 +1,229 @@
+//! What hyper, rustls and the system report, as the kinds and phases retries are decided by.
+
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::{fmt, io};
+
+use hyper_util::client::legacy;
+use longshore_transport::{ErrorKind, Phase, TransportError};
+
+use crate::wire::Facts;
+
+/// The error of a request that got no response head.
+pub(crate) fn sending(error: legacy::Error) -> TransportError {
+    let source = error.source();
+    if let Some(connecting) = source.and_then(|e| e.downcast_ref::<ConnectFailure>())
+        && let Some(own) = connecting.take()
+    {
+        return own;
+    }
+    let mut extensions = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extensions);
+    }
+    let facts = extensions.get::<Facts>();
+    let cause = source.and_then(classify);
+    let (kind, phase) = match facts {
+        // The request was handed to a connection, and given back or not.
+        Some(_) => match cause {
+            Some(Cause { kind, unsent: true }) => (kind, Phase::Connect),
+            Some(Cause {
+                kind,
+                unsent: false,
+            }) => (kind, Phase::Head),
+            None => (ErrorKind::Other, Phase::Head),
+        },
+        // No connection became ready to take it.
+        None => (
+            cause.map_or(ErrorKind::Connect, |cause| cause.kind),
+            Phase::Connect,
+        ),
+    };
+    let reused = facts.is_some_and(Facts::is_reused);
+    TransportError::new(kind, phase)
+        .on_reused(reused)
+        .with_source(Beneath(error))
+}
+
+/// The error of a body that broke off.
+pub(crate) fn receiving(error: hyper::Error, reused: bool) -> TransportError {
+    let kind = classify(&error).map_or(ErrorKind::Other, |cause| cause.kind);
+    TransportError::new(kind, Phase::Body)
+        .on_reused(reused)
+        .with_source(error)
+}
+
+/// The error of a connection that was not made or not secured.
+pub(crate) fn connecting(error: io::Error) -> TransportError {
+    // What is not a fault of an established connection is one of making it.
+    let kind = match of_io(&error) {
+        ErrorKind::Other => ErrorKind::Connect,
+        kind => kind,
+    };
+    TransportError::new(kind, Phase::Connect).with_source(error)
+}
+
+struct Cause {
+    kind: ErrorKind,
+    /// Whether it is sure that the peer did nothing with the request.
+    unsent: bool,
+}
+
+/// Looks down the chain for the first error whose meaning is known.
+fn classify(error: &(dyn Error + 'static)) -> Option<Cause> {
+    let sent = |kind| {
+        Some(Cause {
+            kind,
+            unsent: false,
+        })
+    };
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        return of_hyper(error);
+    }
+    if let Some(error) = error.downcast_ref::<TransportError>() {
+        return sent(error.kind());
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return sent(of_tls(error));
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return sent(of_io(error));
+    }
+    #[cfg(feature = "http2")]
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        return Some(of_h2(error));
+    }
+    error.source().and_then(classify)
+}
+
+fn of_hyper(error: &hyper::Error) -> Option<Cause> {
+    let beneath = || error.source().and_then(classify);
+    if error.is_canceled() || error.is_closed() {
+        // hyper gives the request back, so nothing of it went out. What ended the connection may
+        // say more: a refused client certificate is reported only now.
+        let kind = beneath().map_or(ErrorKind::Closed, |cause| cause.kind);
+        return Some(Cause { kind, unsent: true });
+    }
+    let kind = if error.is_parse_too_large() {
+        ErrorKind::HeaderLimit
+    } else if error.is_parse() {
+        ErrorKind::Protocol
+    } else if error.is_incomplete_message() {
+        ErrorKind::Closed
+    } else if error.is_timeout() {
+        ErrorKind::Timeout
+    } else {
+        // Of a failure without a cause in the system or in our body, framing is the reason.
+        let other = if error.is_user() {
+            ErrorKind::Other
+        } else {
+            ErrorKind::Protocol
+        };
+        return beneath().or(Some(Cause {
+            kind: other,
+            unsent: false,
+        }));
+    };
+    Some(Cause {
+        kind,
+        unsent: false,
+    })
+}
+
+fn of_tls(error: &rustls::Error) -> ErrorKind {
+    match error {
+        // The first byte of what came is no TLS record's: text, most likely.
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            ErrorKind::NotTls
+        }
+        _ => ErrorKind::Tls,
+    }
+}
+
+fn of_io(error: &io::Error) -> ErrorKind {
+    if let Some(inner) = error.get_ref()
+        && let Some(Cause { kind, .. }) = classify(inner)
+    {
+        return kind;
+    }
+    match error.kind() {
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::WriteZero => ErrorKind::Closed,
+        // Chunked framing that cannot be read.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => ErrorKind::Protocol,
+        io::ErrorKind::TimedOut => ErrorKind::Timeout,
+        _ => ErrorKind::Other,
+    }
+}
+
+#[cfg(feature = "http2")]
+fn of_h2(error: &h2::Error) -> Cause {
+    if let Some(error) = error.get_io() {
+        return Cause {
+            kind: of_io(error),
+            unsent: false,
+        };
+    }
+    let kind = match error.reason() {
+        Some(
+            h2::Reason::NO_ERROR
+            | h2::Reason::INTERNAL_ERROR
+            | h2::Reason::REFUSED_STREAM
+            | h2::Reason::CANCEL
+            | h2::Reason::ENHANCE_YOUR_CALM,
+        ) => ErrorKind::Closed,
+        Some(h2::Reason::INADEQUATE_SECURITY) => ErrorKind::Tls,
+        _ => ErrorKind::Protocol,
+    };
+    // RFC 9113 §8.7: a refused stream was not processed.
+    let unsent = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    Cause { kind, unsent }
+}
+
+/// A connector's error on its way through hyper-util, which lends errors but does not give them
+/// back.
+#[derive(Debug)]
+pub(crate) struct ConnectFailure(Mutex<Option<TransportError>>);
+
+impl ConnectFailure {
+    fn take(&self) -> Option<TransportError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl From<TransportError> for ConnectFailure {
+    fn from(error: TransportError) -> Self {
+        Self(Mutex::new(Some(error)))
+    }
+}
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no connection could be made")
+    }
+}
+
+impl Error for ConnectFailure {}
+
+/// What is beneath hyper-util's own error, which says nothing ours does not.
+#[derive(Debug)]
+struct Beneath(legacy::Error);
+
+impl fmt::Display for Beneath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.source() {
+            Some(source) => write!(f, "{source}"),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl Error for Beneath {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source().and_then(Error::source)
+    }
+}
