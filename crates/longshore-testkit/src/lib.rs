@@ -20,6 +20,7 @@
 
 pub mod certificate;
 mod content;
+pub mod demo;
 pub mod fault;
 mod gate;
 pub mod image;
