@@ -77,6 +77,10 @@ pub const TESTS: &[(&str, Test)] = &[
     ),
     ("deleting_twice_is_fine", deleting_twice_is_fine),
     ("the_list_has_each_blob_once", the_list_has_each_blob_once),
+    (
+        "a_blob_is_reused_only_at_its_size",
+        a_blob_is_reused_only_at_its_size,
+    ),
     ("a_flush_keeps_what_there_is", a_flush_keeps_what_there_is),
 ];
 
@@ -142,6 +146,7 @@ fn dg1_what_cannot_be_verified_is_not_kept(store: &dyn Store) -> Result<(), Stor
     refused(store.put(&digest, b""), StoreErrorKind::Unsupported);
     refused(store.size(&digest), StoreErrorKind::Unsupported);
     refused(store.open(&digest).map(|_| ()), StoreErrorKind::Unsupported);
+    refused(store.reuse(&digest, 0), StoreErrorKind::Unsupported);
     refused(store.delete(&digest), StoreErrorKind::Unsupported);
     assert_eq!(store.list()?.count(), 0);
     Ok(())
@@ -339,6 +344,17 @@ fn the_list_has_each_blob_once(store: &dyn Store) -> Result<(), StoreError> {
     let listed: Vec<Digest> = store.list()?.collect::<Result<_, _>>()?;
     assert_eq!(listed.len(), 100);
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), expected);
+    Ok(())
+}
+
+fn a_blob_is_reused_only_at_its_size(store: &dyn Store) -> Result<(), StoreError> {
+    let digest = Digest::sha256(b"content");
+    assert!(!store.reuse(&digest, 7)?);
+    store.put(&digest, b"content")?;
+    assert!(store.reuse(&digest, 7)?);
+    assert!(!store.reuse(&digest, 8)?);
+    store.flush()?;
+    assert_eq!(read(store, &digest)?, b"content");
     Ok(())
 }
 

@@ -124,6 +124,14 @@ impl Store for FsStore {
         self.0.blobs.size(digest)
     }
 
+    fn reuse(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        let found = self.0.blobs.size(digest)? == Some(size);
+        if found && self.0.durability != Durability::None {
+            self.0.batch.add(digest.clone());
+        }
+        Ok(found)
+    }
+
     fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
         match self.0.blobs.dir(digest)? {
             Some(dir) => dir.remove(digest.encoded()),

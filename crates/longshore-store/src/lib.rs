@@ -31,7 +31,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `conformance` | the module `conformance`: the tests every driver passes, for drivers elsewhere |
+//! | `conformance` | the module `conformance`: tests every driver passes, for drivers elsewhere |
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

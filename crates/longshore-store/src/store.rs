@@ -59,6 +59,19 @@ pub trait Store: Send + Sync {
         self.size(digest).map(|size| size.is_some())
     }
 
+    /// Returns whether the blob `digest` is there with `size` bytes, so that it need not be
+    /// written; if so, the next [`Store::flush`] makes it durable as if it had been.
+    ///
+    /// Whoever wrote it may have died before the flush. The bytes are not looked at: what a
+    /// power cut left incomplete is too short, anything else is for a verification to find.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::size`].
+    fn reuse(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        Ok(self.size(digest)? == Some(size))
+    }
+
     /// Removes the blob `digest`; one that is not there is removed already.
     ///
     /// Readers that have it open keep what they have.

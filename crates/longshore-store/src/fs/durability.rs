@@ -36,19 +36,19 @@ pub enum Durability {
 /// The blobs that are visible but not yet known to outlive a power cut.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    committed: Mutex<BTreeSet<Digest>>,
+    waiting: Mutex<BTreeSet<Digest>>,
     /// Held while a batch is made durable: whoever flushes also waits for what others began.
     flushing: Mutex<()>,
 }
 
 impl Batch {
     pub(super) fn add(&self, digest: Digest) {
-        locked(&self.committed).insert(digest);
+        locked(&self.waiting).insert(digest);
     }
 
     pub(super) fn flush(&self, blobs: &Blobs) -> Result<(), StoreError> {
         let _flushing = locked(&self.flushing);
-        let digests: Vec<Digest> = std::mem::take(&mut *locked(&self.committed))
+        let digests: Vec<Digest> = std::mem::take(&mut *locked(&self.waiting))
             .into_iter()
             .collect();
         let synced = sync_files(blobs, &digests);
