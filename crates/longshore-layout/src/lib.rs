@@ -1,1 +1,45 @@
 //! OCI image layout directories, read and written atomically.
+//!
+//! A [`Layout`] is a directory that holds the blobs of images and an index that names them.
+//! Blobs are written through its [`FsStore`](longshore_store::FsStore); then
+//! [`Layout::tag`] makes an image known. Whoever reads the directory meanwhile, with this
+//! library or another, sees a valid layout, and so does whoever comes after a killed process:
+//! data is there, and durable, before anything refers to it. Several processes may write to
+//! one layout.
+//!
+//! What a layout holds is a stranger's word, wherever it came from: no link below its root is
+//! followed, documents have limits, and [`Layout::manifest`] verifies what it reads.
+//!
+//! What is left to the caller: which blobs belong to an image, and having them all written
+//! before the image is tagged.
+//!
+//! ```
+//! use longshore_layout::Layout;
+//! use longshore_model::{Descriptor, MediaType};
+//! use longshore_store::Store as _;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let parent = tempfile::tempdir()?;
+//! # let path = parent.path().join("images");
+//! let layout = Layout::create_or_open(&path)?;
+//!
+//! let manifest = br#"{"schemaVersion":2,"manifests":[]}"#;
+//! let descriptor = Descriptor::of(MediaType::OCI_INDEX, manifest);
+//! layout.store().put(&descriptor.digest, manifest)?;
+//! layout.tag("v1", descriptor.clone())?;
+//!
+//! let found = Layout::open(&path)?.resolve("v1")?;
+//! assert_eq!(found.digest, descriptor.digest);
+//! assert_eq!(layout.manifest(&found)?.bytes(), manifest.as_slice());
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod index;
+mod layout;
+mod name;
+
+pub use error::{LayoutError, LayoutErrorKind, NameReason};
+pub use layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, Layout};
+pub use name::{REF_NAME, REF_NAME_LIMIT_BYTES};

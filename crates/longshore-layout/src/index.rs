@@ -1,0 +1,138 @@
+//! `index.json`, changed without touching what is not ours.
+//!
+//! The file is checked by the strict reader of the model first. What is written back is the
+//! text that stood there, but for the one entry that changes: fields nobody here knows, entries
+//! of other programs and the very spelling of their numbers survive.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use longshore_model::{Descriptor, Manifest, ManifestError};
+use serde_json::value::RawValue;
+
+use crate::name;
+
+/// The index of a layout without images.
+pub(crate) const EMPTY: &[u8] =
+    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+const MANIFESTS: &str = "manifests";
+
+/// An `index.json`: its entries, and whatever else it holds.
+#[derive(Debug)]
+pub(crate) struct IndexFile {
+    fields: BTreeMap<String, Box<RawValue>>,
+    entries: Vec<Entry>,
+}
+
+/// One entry, as it stands there and as it is understood.
+#[derive(Debug)]
+struct Entry {
+    raw: Box<RawValue>,
+    descriptor: Descriptor,
+}
+
+/// Why an `index.json` cannot be used.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    Manifest(ManifestError),
+    Raw(serde_json::Error),
+    NotAnIndex,
+}
+
+impl IndexFile {
+    /// Reads the bytes of the file.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Unusable> {
+        let document = Bytes::copy_from_slice(bytes);
+        let manifest = Manifest::parse(document, None).map_err(Unusable::Manifest)?;
+        let index = manifest.document().as_index().ok_or(Unusable::NotAnIndex)?;
+        let mut fields: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_slice(bytes).map_err(Unusable::Raw)?;
+        let raw: Option<Vec<Box<RawValue>>> = match fields.remove(MANIFESTS) {
+            Some(list) => serde_json::from_str(list.get()).map_err(Unusable::Raw)?,
+            None => None,
+        };
+        let entries = index.manifests.iter().cloned().zip(raw.unwrap_or_default());
+        Ok(Self {
+            fields,
+            entries: entries
+                .map(|(descriptor, raw)| Entry { raw, descriptor })
+                .collect(),
+        })
+    }
+
+    /// Returns the entries in their order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Descriptor> {
+        self.entries.iter().map(|entry| &entry.descriptor)
+    }
+
+    /// Gives `descriptor` the name `name`, in the place of what had it; returns whether that
+    /// changes anything.
+    ///
+    /// The same image without a name becomes the one with the name, since readers that are
+    /// given no name expect one entry.
+    pub(crate) fn tag(
+        &mut self,
+        name: &str,
+        mut descriptor: Descriptor,
+    ) -> Result<bool, serde_json::Error> {
+        descriptor.annotations.remove(name::REF_NAME);
+        let unnamed = descriptor.clone();
+        let named = (name::REF_NAME.to_owned(), name.to_owned());
+        descriptor.annotations.extend([named]);
+
+        let gives_way = |entry: &Entry| {
+            name::of(&entry.descriptor) == Some(name) || entry.descriptor == unnamed
+        };
+        let mut before = self.entries.iter().filter(|entry| gives_way(entry));
+        if let (Some(only), None) = (before.next(), before.next())
+            && only.descriptor == descriptor
+        {
+            return Ok(false);
+        }
+        let entry = Entry::new(descriptor)?;
+        // Nothing before the first that gives way moves, so that is where the new one goes.
+        let at = self.entries.iter().position(gives_way);
+        self.entries.retain(|entry| !gives_way(entry));
+        self.entries.insert(at.unwrap_or(self.entries.len()), entry);
+        Ok(true)
+    }
+
+    /// Adds `descriptor` without a name, unless an entry leads to it already; returns whether
+    /// that changes anything.
+    pub(crate) fn add(&mut self, mut descriptor: Descriptor) -> Result<bool, serde_json::Error> {
+        if self
+            .entries()
+            .any(|entry| entry.digest == descriptor.digest)
+        {
+            return Ok(false);
+        }
+        descriptor.annotations.remove(name::REF_NAME);
+        self.entries.push(Entry::new(descriptor)?);
+        Ok(true)
+    }
+
+    /// Returns the bytes of the file.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let raw: Vec<&RawValue> = self.entries.iter().map(|entry| &*entry.raw).collect();
+        let manifests = serde_json::value::to_raw_value(&raw)?;
+        let mut fields: BTreeMap<&str, &RawValue> = BTreeMap::new();
+        for (key, value) in &self.fields {
+            fields.insert(key, value);
+        }
+        fields.insert(MANIFESTS, &manifests);
+        serde_json::to_vec(&fields)
+    }
+}
+
+impl Entry {
+    fn new(descriptor: Descriptor) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            raw: serde_json::value::to_raw_value(&descriptor)?,
+            descriptor,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

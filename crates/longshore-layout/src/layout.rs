@@ -1,0 +1,350 @@
+//! The directory as a whole.
+
+mod create;
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use longshore_model::{Descriptor, Digest, MANIFEST_LIMIT_BYTES, Manifest};
+use longshore_store::{Action, BLOBS_DIR, Durability, FsStore, Store as _, StoreError};
+use serde::Deserialize;
+
+use crate::error::LayoutError;
+use crate::index::{IndexFile, Unusable};
+use crate::name;
+
+/// The file that makes a directory an image layout.
+///
+/// Source: image-spec v1.1.1 "oci-layout file".
+pub const LAYOUT_FILE: &str = "oci-layout";
+
+/// The file that names the images of a layout.
+///
+/// Source: image-spec v1.1.1 "index.json file".
+pub const INDEX_FILE: &str = "index.json";
+
+/// The version written to [`LAYOUT_FILE`]; others with the same first number are read.
+pub const LAYOUT_VERSION: &str = "1.0.0";
+
+/// The longest `oci-layout` read, in bytes: it holds one short field.
+const LAYOUT_FILE_LIMIT_BYTES: u64 = 4096;
+
+/// The longest index or manifest read, in bytes; a longer one is refused (LI1).
+const DOCUMENT_LIMIT_BYTES: u64 = MANIFEST_LIMIT_BYTES as u64;
+
+/// An OCI image layout: a directory of blobs, and the index that names the images among them.
+///
+/// Clones share one store.
+///
+/// Source: image-spec v1.1.1 "OCI Image Layout".
+#[derive(Clone, Debug)]
+pub struct Layout {
+    store: FsStore,
+}
+
+impl Layout {
+    /// Opens the layout at `path`, and makes one where there is nothing or an empty directory;
+    /// what writes to it is made durable in batches.
+    ///
+    /// What dead processes left half written is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::NotADirectory`], [`LayoutError::NotEmpty`], or what is wrong with the
+    /// layout that is there; nothing was changed then. [`LayoutError::Store`].
+    pub fn create_or_open(path: &Path) -> Result<Self, LayoutError> {
+        Self::create_or_open_with(path, Durability::Batch)
+    }
+
+    /// As [`Layout::create_or_open`], with a choice of what outlives a power cut.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::create_or_open`].
+    pub fn create_or_open_with(path: &Path, durability: Durability) -> Result<Self, LayoutError> {
+        let layout = create::create_or_open(path, durability)?;
+        layout.store.clear_leftovers()?;
+        Ok(layout)
+    }
+
+    /// Opens the layout at `path`, which may be on a read-only file system; nothing is made or
+    /// removed there before the first write.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Absent`], [`LayoutError::NotADirectory`], [`LayoutError::NotALayout`],
+    /// or what is wrong with the layout.
+    pub fn open(path: &Path) -> Result<Self, LayoutError> {
+        Self::check(Self::at(path, Durability::Batch)?)
+    }
+
+    /// Returns where the blobs are kept.
+    #[must_use]
+    pub fn store(&self) -> &FsStore {
+        &self.store
+    }
+
+    /// Returns the path the layout was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.store.root().path()
+    }
+
+    /// Returns the entries of the index in their order, named or not.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the index, or [`LayoutError::Store`].
+    pub fn entries(&self) -> Result<Vec<Descriptor>, LayoutError> {
+        Ok(self.index()?.entries().cloned().collect())
+    }
+
+    /// Returns the names in the index, each with what it names, in the order of the index.
+    ///
+    /// A name is what stands there (OU1), and may stand there twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::entries`].
+    pub fn tags(&self) -> Result<Vec<(String, Descriptor)>, LayoutError> {
+        let named = |entry: &Descriptor| Some((name::of(entry)?.to_owned(), entry.clone()));
+        Ok(self.index()?.entries().filter_map(named).collect())
+    }
+
+    /// Returns what the name `tag` leads to.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::NoSuchName`]; [`LayoutError::Ambiguous`] when entries of that name differ
+    /// in their digest; else as [`Layout::entries`].
+    pub fn resolve(&self, tag: &str) -> Result<Descriptor, LayoutError> {
+        let index = self.index()?;
+        let mut named = index.entries().filter(|entry| name::of(entry) == Some(tag));
+        let Some(first) = named.next() else {
+            return Err(LayoutError::NoSuchName {
+                path: self.path().to_owned(),
+                name: tag.to_owned(),
+            });
+        };
+        let mut digests: BTreeSet<&Digest> = named.map(|entry| &entry.digest).collect();
+        digests.insert(&first.digest);
+        if digests.len() > 1 {
+            return Err(LayoutError::Ambiguous {
+                path: self.path().to_owned(),
+                name: tag.to_owned(),
+                count: digests.len(),
+            });
+        }
+        Ok(first.clone())
+    }
+
+    /// Reads the manifest or index `descriptor` points at, verified against it.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Store`] with [`StoreError::Absent`], [`StoreError::TooLarge`] above
+    /// [`MANIFEST_LIMIT_BYTES`] whatever the descriptor says, or [`StoreError::Content`] when
+    /// it is not what the descriptor says (DG2); [`LayoutError::Manifest`].
+    pub fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, LayoutError> {
+        let content = self.document(descriptor)?;
+        let content_type = Some(descriptor.media_type.as_str());
+        Manifest::parse_verified(content, content_type, &descriptor.digest).map_err(|source| {
+            LayoutError::Manifest {
+                path: self.blob_path(descriptor),
+                source,
+            }
+        })
+    }
+
+    /// Gives the image `descriptor` the name `name`, taking it from whatever had it.
+    ///
+    /// Every blob written or reused through [`Layout::store`] is made durable first. When this
+    /// returns an error, the index is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Name`]; [`LayoutError::Dangling`] when what `descriptor` points at is not
+    /// in the store; [`LayoutError::Entry`]; [`LayoutError::Overfull`]; else as
+    /// [`Layout::entries`].
+    pub fn tag(&self, name: &str, descriptor: Descriptor) -> Result<(), LayoutError> {
+        name::check(name).map_err(|(at, reason)| LayoutError::Name {
+            name: name.to_owned(),
+            at,
+            reason,
+        })?;
+        self.change(descriptor, |index, descriptor| index.tag(name, descriptor))
+    }
+
+    /// Adds the image `descriptor` to the index without a name, unless an entry leads to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::tag`].
+    pub fn add(&self, descriptor: Descriptor) -> Result<(), LayoutError> {
+        self.change(descriptor, IndexFile::add)
+    }
+
+    /// The order that keeps the layout valid: blobs, their directory, then the index.
+    fn change(
+        &self,
+        descriptor: Descriptor,
+        edit: impl FnOnce(&mut IndexFile, Descriptor) -> Result<bool, serde_json::Error>,
+    ) -> Result<(), LayoutError> {
+        let digest = descriptor.digest.clone();
+        if !self.store.reuse(&digest, descriptor.size)? {
+            return Err(LayoutError::Dangling {
+                expected: descriptor.size,
+                found: self.store.size(&digest)?,
+                digest,
+            });
+        }
+        self.store.flush()?;
+        let exclusive = self.store.lock()?;
+        let mut index = self.index()?;
+        let unwritable = |source| LayoutError::Entry {
+            digest: digest.clone(),
+            source,
+        };
+        if !edit(&mut index, descriptor).map_err(&unwritable)? {
+            return Ok(());
+        }
+        let content = index.to_bytes().map_err(&unwritable)?;
+        self.check_index(&content)?;
+        Ok(exclusive.replace(INDEX_FILE, &content)?)
+    }
+
+    /// Refuses to write an index that would not be read again.
+    fn check_index(&self, content: &[u8]) -> Result<(), LayoutError> {
+        let path = self.path().join(INDEX_FILE);
+        if content.len() as u64 > DOCUMENT_LIMIT_BYTES {
+            let limit = DOCUMENT_LIMIT_BYTES;
+            return Err(StoreError::TooLarge { path, limit }.into());
+        }
+        match IndexFile::parse(content) {
+            Ok(_) => Ok(()),
+            Err(Unusable::Manifest(source)) => Err(LayoutError::Overfull { path, source }),
+            Err(unusable) => Err(self.unusable(unusable)),
+        }
+    }
+
+    fn index(&self) -> Result<IndexFile, LayoutError> {
+        let root = self.store.root();
+        let Some(content) = root.read(INDEX_FILE, DOCUMENT_LIMIT_BYTES)? else {
+            return Err(LayoutError::Missing {
+                path: self.path().join(INDEX_FILE),
+            });
+        };
+        IndexFile::parse(&content).map_err(|unusable| self.unusable(unusable))
+    }
+
+    fn unusable(&self, unusable: Unusable) -> LayoutError {
+        let path = self.path().join(INDEX_FILE);
+        match unusable {
+            Unusable::Manifest(source) => LayoutError::Manifest { path, source },
+            Unusable::Raw(source) => LayoutError::Malformed { path, source },
+            Unusable::NotAnIndex => LayoutError::NotAnIndex { path },
+        }
+    }
+
+    /// Reads a small blob whole and verifies it.
+    fn document(&self, descriptor: &Descriptor) -> Result<Bytes, LayoutError> {
+        let path = || self.blob_path(descriptor);
+        if descriptor.size > DOCUMENT_LIMIT_BYTES {
+            let limit = DOCUMENT_LIMIT_BYTES;
+            return Err(StoreError::TooLarge {
+                path: path(),
+                limit,
+            }
+            .into());
+        }
+        let digest = &descriptor.digest;
+        let reader = self.store.open(digest)?;
+        let mut content = Vec::new();
+        // One byte more than it may have tells a longer one (LI3).
+        reader
+            .take(descriptor.size.saturating_add(1))
+            .read_to_end(&mut content)
+            .map_err(|source| StoreError::Io {
+                action: Action::Read,
+                path: path(),
+                source,
+            })?;
+        let mut verifier = descriptor
+            .verifier()
+            .map_err(|source| StoreError::Unsupported {
+                digest: digest.clone(),
+                source,
+            })?;
+        verifier
+            .update(&content)
+            .and_then(|()| verifier.finish())
+            .map_err(|source| StoreError::Content {
+                digest: digest.clone(),
+                source,
+            })?;
+        Ok(content.into())
+    }
+
+    fn blob_path(&self, descriptor: &Descriptor) -> PathBuf {
+        self.path().join(descriptor.digest.blob_path())
+    }
+
+    /// The directory at `path`, whatever it holds.
+    fn at(path: &Path, durability: Durability) -> Result<Self, LayoutError> {
+        match FsStore::open(path, durability) {
+            Ok(store) => Ok(Self { store }),
+            Err(StoreError::NotADirectory { path }) => Err(LayoutError::NotADirectory { path }),
+            Err(StoreError::Io { path, source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Err(LayoutError::Absent { path })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Checks that this is a layout, and one that can be read.
+    fn check(self) -> Result<Self, LayoutError> {
+        let path = self.path().join(LAYOUT_FILE);
+        let content = self
+            .store
+            .root()
+            .read(LAYOUT_FILE, LAYOUT_FILE_LIMIT_BYTES)?;
+        let Some(content) = content else {
+            return Err(LayoutError::NotALayout {
+                path: self.path().to_owned(),
+            });
+        };
+        let marker: Marker = match serde_json::from_slice(&content) {
+            Ok(marker) => marker,
+            Err(source) => return Err(LayoutError::Malformed { path, source }),
+        };
+        if !is_known(&marker.version) {
+            return Err(LayoutError::Version {
+                path,
+                found: marker.version,
+            });
+        }
+        self.index()?;
+        // Where it is a link, this is the time to say so.
+        self.store.root().dir(BLOBS_DIR)?;
+        Ok(self)
+    }
+}
+
+/// What `oci-layout` holds.
+#[derive(Deserialize)]
+struct Marker {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
+}
+
+/// Whether a layout of this version is laid out as the ones written here.
+fn is_known(version: &str) -> bool {
+    version.split('.').next() == LAYOUT_VERSION.split('.').next()
+}
+
+#[cfg(test)]
+mod tests;

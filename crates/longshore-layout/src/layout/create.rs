@@ -1,0 +1,128 @@
+//! Making a layout where there is none, so that it is one at once or not at all.
+//!
+//! The file `oci-layout` comes last: before it stands, the directory is nobody's layout, and
+//! from then on it is a whole one.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use longshore_store::{
+    Access, Action, BLOBS_DIR, Dir, Durability, Exclusive, PRIVATE_DIR, StoreError,
+};
+
+use super::{INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, Layout};
+use crate::error::LayoutError;
+use crate::index;
+
+pub(super) fn create_or_open(path: &Path, durability: Durability) -> Result<Layout, LayoutError> {
+    let made = make_root(path, durability)?;
+    let outcome = Layout::at(path, durability).and_then(|layout| {
+        // Looked at without the lock first: taking it would leave traces in what is not ours.
+        if is_marked(&layout)? {
+            return layout.check();
+        }
+        check_empty(&layout)?;
+        initialise(&layout)?;
+        layout.check()
+    });
+    if outcome.is_err() && made {
+        // Best effort: it is empty again, unless somebody else has begun to use it.
+        let _ = fs::remove_dir(path);
+    }
+    outcome
+}
+
+/// Makes the directory and those above it; returns whether there was none.
+fn make_root(path: &Path, durability: Durability) -> Result<bool, LayoutError> {
+    let failed = |source: io::Error| match above(path) {
+        Some(file) if source.kind() == io::ErrorKind::NotADirectory => LayoutError::NotADirectory {
+            path: file.to_owned(),
+        },
+        _ => LayoutError::Store(StoreError::Io {
+            action: Action::Create,
+            path: path.to_owned(),
+            source,
+        }),
+    };
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The directories above it are missing too.
+            fs::create_dir_all(path).map_err(failed)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        other => other.map_err(failed)?,
+    }
+    if durability != Durability::None
+        && let Some(parent) = path.parent()
+        && let Ok(parent) = Dir::open(parent)
+    {
+        // Best effort: a parent that may be written to but not read cannot be opened.
+        let _ = parent.sync();
+    }
+    Ok(true)
+}
+
+/// What is no directory among `path` and those above it.
+fn above(path: &Path) -> Option<&Path> {
+    path.ancestors()
+        .find(|above| fs::metadata(above).is_ok_and(|metadata| !metadata.is_dir()))
+}
+
+fn is_marked(layout: &Layout) -> Result<bool, LayoutError> {
+    Ok(layout.store.root().entry(LAYOUT_FILE)?.is_some())
+}
+
+/// Refuses a directory that holds anything but what an initialisation makes before it ends.
+fn check_empty(layout: &Layout) -> Result<(), LayoutError> {
+    let root = layout.store.root();
+    for name in root.names()? {
+        let ours = match name?.to_str() {
+            Some(PRIVATE_DIR) => true,
+            Some(BLOBS_DIR) => match root.dir(BLOBS_DIR)? {
+                Some(blobs) => blobs.names()?.next().is_none(),
+                None => true,
+            },
+            Some(INDEX_FILE) => is_empty_index(root)?,
+            _ => false,
+        };
+        if !ours {
+            return Err(LayoutError::NotEmpty {
+                path: layout.path().to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_empty_index(root: &Dir) -> Result<bool, LayoutError> {
+    match root.read(INDEX_FILE, index::EMPTY.len() as u64) {
+        Ok(content) => Ok(content.is_none_or(|content| content == index::EMPTY)),
+        Err(StoreError::TooLarge { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn initialise(layout: &Layout) -> Result<(), LayoutError> {
+    let exclusive = layout.store.lock()?;
+    // Somebody else may have been faster, or have put something there.
+    if is_marked(layout)? {
+        return Ok(());
+    }
+    check_empty(layout)?;
+    let written = write(layout, &exclusive);
+    if written.is_err() {
+        // Best effort, and still under the lock: the disk may be full.
+        let root = layout.store.root();
+        let _ = root.remove(INDEX_FILE);
+        let _ = root.remove_dir(BLOBS_DIR);
+    }
+    Ok(written?)
+}
+
+fn write(layout: &Layout, exclusive: &Exclusive<'_>) -> Result<(), StoreError> {
+    layout.store.root().make_dir(BLOBS_DIR, Access::Shared)?;
+    exclusive.replace(INDEX_FILE, index::EMPTY)?;
+    let marker = format!(r#"{{"imageLayoutVersion":"{LAYOUT_VERSION}"}}"#);
+    exclusive.replace(LAYOUT_FILE, marker.as_bytes())
+}
