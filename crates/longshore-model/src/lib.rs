@@ -1,11 +1,52 @@
 //! The nouns of the OCI specifications as values that cannot be malformed.
 //!
-//! Specifications are cited in these versions: [distribution-spec v1.1.1][distribution] and
-//! [image-spec v1.1.1][image].
+//! A [`Reference`] is read by the rules of Docker, a [`Digest`] by its grammar and the length its
+//! algorithm gives, a [`Manifest`] is the exact bytes of a document together with a view of them.
+//! Whoever holds such a value need not check it again. [`Verifier`] compares content that arrives
+//! in pieces with its digest and size, and [`Index::select`] chooses the image for a platform.
+//!
+//! Everything here is computation: no socket, no file, no clock. Left to the caller are fetching
+//! documents and bounding their length ([`MANIFEST_LIMIT_BYTES`]), following indexes
+//! ([`INDEX_DEPTH_LIMIT`]) and knowing the platform it runs on.
+//!
+//! ```
+//! use longshore_model::{Manifest, Platform, Reference};
+//!
+//! let reference: Reference = "alpine:3.20".parse()?;
+//! assert_eq!(reference.repository_str(), "library/alpine");
+//!
+//! // What a registry answered; the digest is the one of these bytes.
+//! let answer = br#"{
+//!     "schemaVersion": 2,
+//!     "manifests": [{
+//!         "mediaType": "application/vnd.oci.image.manifest.v1+json",
+//!         "digest": "sha256:5b0bcabd1ed22e9fb1310cf6c2dec7cdef19f0ad69efa1f392e94a4333501270",
+//!         "size": 7682,
+//!         "platform": {"os": "linux", "architecture": "arm64"}
+//!     }]
+//! }"#;
+//! let manifest = Manifest::parse(answer.as_slice().into(), Some("application/json"))?;
+//! let index = manifest.document().as_index().ok_or("not an index")?;
+//!
+//! let wanted: Platform = "linux/arm64/v8".parse()?;
+//! let image = index.select(&wanted)?;
+//! assert_eq!(image.digest.short(), "5b0bcabd1ed2");
+//! assert_eq!(reference.with_digest(&image.digest).target().as_str(), image.digest.as_str());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! There are no features.
+//!
+//! # Specifications
+//!
+//! They are cited in these versions: [distribution-spec v1.1.1][distribution],
+//! [image-spec v1.1.1][image]. *Image Manifest Version 2, Schema 2* is [Docker's][schema2].
 //!
 //! [distribution]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 //! [image]: https://github.com/opencontainers/image-spec/blob/v1.1.1/spec.md
+//! [schema2]: https://distribution.github.io/distribution/spec/manifest-v2-2/
 
+pub mod annotation;
 #[cfg(test)]
 mod corpus;
 mod descriptor;
@@ -35,4 +76,4 @@ pub use name::{
 };
 pub use platform::{Fit, NoSuchPlatform, Platform, PlatformError};
 pub use reference::{REFERENCE_LIMIT_BYTES, Reference, ReferenceError, ReferenceParts};
-pub use verify::{Verifier, VerifyError};
+pub use verify::{Verifier, VerifyError, VerifyReader};

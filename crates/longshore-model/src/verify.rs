@@ -1,5 +1,7 @@
 //! Checking content that arrives in pieces against the digest and size it should have.
 
+use std::io::{self, Read};
+
 use crate::digest::{Digest, Hasher, UnsupportedAlgorithm};
 
 /// Checks a stream of bytes against a digest and, where it is known, a size.
@@ -94,6 +96,49 @@ impl Verifier {
     }
 }
 
+/// A reader that hands bytes on and reports the end of the data only once they are verified.
+///
+/// Bytes that were handed out are not yet verified: only the clean end says that all were good.
+/// Content that is too long or not what it should be is an error of kind
+/// [`InvalidData`](io::ErrorKind::InvalidData) around a [`VerifyError`], and stays one.
+#[derive(Debug)]
+pub struct VerifyReader<R> {
+    inner: R,
+    verifier: Verifier,
+    outcome: Option<Result<(), VerifyError>>,
+}
+
+impl<R> VerifyReader<R> {
+    /// Verifies what `inner` reads with a verifier that was given nothing yet.
+    pub fn new(inner: R, verifier: Verifier) -> Self {
+        Self {
+            inner,
+            verifier,
+            outcome: None,
+        }
+    }
+}
+
+impl<R: Read> Read for VerifyReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // An empty buffer reads nothing, which is not the end.
+        if self.outcome.is_none() && !buffer.is_empty() {
+            let count = self.inner.read(buffer)?;
+            match buffer.get(..count) {
+                Some([]) | None => self.outcome = Some(self.verifier.clone().finish()),
+                Some(bytes) => match self.verifier.update(bytes) {
+                    Ok(()) => return Ok(count),
+                    Err(error) => self.outcome = Some(Err(error)),
+                },
+            }
+        }
+        match &self.outcome {
+            Some(Err(error)) => Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())),
+            Some(Ok(())) | None => Ok(0),
+        }
+    }
+}
+
 /// Content that is not what it was announced to be.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -172,6 +217,50 @@ mod tests {
         assert_eq!(verifier.update(b"!"), Err(too_long.clone()));
         assert_eq!(verifier.update(b""), Err(too_long.clone()));
         assert_eq!(verifier.finish(), Err(too_long));
+    }
+
+    /// Reads to the end with a small buffer and tells what came out, and whether it was clean.
+    fn read(size: Option<u64>, content: &[u8]) -> (Vec<u8>, Option<VerifyError>) {
+        let verifier = Verifier::new(&Digest::sha256(b"hello"), size).unwrap();
+        let mut reader = VerifyReader::new(content, verifier);
+        let (mut buffer, mut out) = ([0; 2], Vec::new());
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => {
+                    assert_eq!(reader.read(&mut buffer).unwrap(), 0);
+                    return (out, None);
+                }
+                Ok(count) => out.extend_from_slice(&buffer[..count]),
+                Err(error) => {
+                    let again = reader.read(&mut buffer).unwrap_err();
+                    assert_eq!(again.to_string(), error.to_string());
+                    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+                    return (out, error.downcast().ok());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn f6_a_reader_fails_before_it_reports_the_end() {
+        assert_eq!(read(Some(5), b"hello"), (b"hello".to_vec(), None));
+        assert_eq!(read(None, b"hello"), (b"hello".to_vec(), None));
+        let too_long = VerifyError::TooLong { expected: 5 };
+        assert_eq!(read(Some(5), b"hello!"), (b"hell".to_vec(), Some(too_long)));
+        let too_short = VerifyError::TooShort {
+            expected: 5,
+            actual: 4,
+        };
+        assert_eq!(read(Some(5), b"hell"), (b"hell".to_vec(), Some(too_short)));
+        let digest = |content| {
+            let (expected, actual) = (Digest::sha256(b"hello"), Digest::sha256(content));
+            Some(VerifyError::Digest { expected, actual })
+        };
+        assert_eq!(
+            read(Some(5), b"jello"),
+            (b"jello".to_vec(), digest(b"jello"))
+        );
+        assert_eq!(read(None, b""), (Vec::new(), digest(b"")));
     }
 
     #[test]

@@ -290,3 +290,5 @@ fn ou1_a_quoted_value_is_escaped_and_cut() {
     );
     assert_eq!(reason.len(), 200);
 }
+
+mod corpus;
