@@ -7,6 +7,7 @@
 //!   keeps every request, and misbehaves in named ways when told to;
 //! - [`token`]: a token server that signs real JWTs, which Debian's `docker-registry` accepts;
 //! - [`fault`]: a TCP proxy that cuts or stalls chosen connections after chosen bytes;
+//! - [`raw`]: a peer that says fixed bytes, HTTP or not;
 //! - [`recorder`]: a second origin that keeps what it is sent and answers as told;
 //! - [`certificate`]: an authority and server certificates for TLS on any of the above;
 //! - [`demo`]: a registry and a token server together, as `cargo xtask demo` shows them.
@@ -26,6 +27,7 @@ mod gate;
 pub mod image;
 
 mod listen;
+pub mod raw;
 pub mod recorder;
 pub mod registry;
 mod requests;

@@ -248,3 +248,6 @@ impl std::error::Error for HungUp {}
 
 /// The longest request body kept: the requests of this issue have none, or a token form.
 const BODY_LIMIT_BYTES: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;
