@@ -153,16 +153,22 @@ fn msrv(checkout: &Checkout) -> Report {
     }
 }
 
-/// Advisories, licences and sources.
+/// Licences, sources and duplicates, and advisories where their database can be had.
 fn deny(checkout: &Checkout) -> Report {
     if !checkout.has_subcommand("deny") {
         return Report::skipped("no cargo-deny: cargo install cargo-deny --locked");
     }
-    Report::of(checkout::run(&mut checkout.cargo([
-        "deny",
-        "--workspace",
-        "check",
-    ])))
+    let deny = |what: &[&str]| {
+        let words = ["deny", "--workspace"].iter().chain(what);
+        checkout::run(&mut checkout.cargo(words.copied()))
+    };
+    match deny(&["check", "bans", "licenses", "sources"]) {
+        Ok(()) if deny(&["fetch", "db"]).is_err() => {
+            Report::of(Ok(())).but_skipped("advisories: their database cannot be fetched")
+        }
+        Ok(()) => Report::of(deny(&["check", "advisories"])),
+        Err(why) => Report::of(Err(why)),
+    }
 }
 
 /// Each fuzz target for a minute, from its seeds.
