@@ -22,9 +22,9 @@ use crate::lock::locked;
     reason = "before, together, never: there is no fourth"
 )]
 pub enum Durability {
-    /// At [`Store::flush`], for all blobs committed since the last one, side by side. A power
-    /// cut before it may leave blobs that are visible and yet incomplete, so nothing may
-    /// refer to a blob before it was flushed.
+    /// At [`Store::flush`](crate::Store::flush), side by side for all blobs committed since the
+    /// last one. A power cut before it may leave blobs that are visible and yet incomplete, so
+    /// nothing may refer to a blob before it was flushed.
     #[default]
     Batch,
     /// Before it is visible, one by one: slow for many small blobs.

@@ -256,6 +256,67 @@ fn rt9_a_killed_process_leaves_whole_blobs_and_no_lock() {
     );
 }
 
+/// The other half of the next test: on a disk of 256 KiB.
+#[test]
+fn child_on_a_small_disk() {
+    let Some(disk) = std::env::var_os("LONGSHORE_TEST_SMALL_DISK") else {
+        return;
+    };
+    let disk = Path::new(&disk);
+    let content = vec![0; 1 << 20];
+    let digest = Digest::sha256(&content);
+    let small = Digest::sha256(b"content");
+    let store = FsStore::open(disk, Durability::Batch).unwrap();
+    let mut writer = store.begin(&digest, None).unwrap();
+    let mut pieces = content.chunks(1 << 16);
+    let error = pieces.find_map(|piece| writer.write(piece).err()).unwrap();
+    assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
+    // What was cut short cannot be committed, and has given its room back.
+    let error = writer.commit().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Abandoned, "{error}");
+    assert_eq!(store.list().unwrap().count(), 0);
+    store.put(&small, b"content").unwrap();
+
+    let exclusive = store.lock().unwrap();
+    exclusive.replace("document", b"old").unwrap();
+    let error = exclusive.replace("document", &content).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
+    assert_eq!(fs::read(disk.join("document")).unwrap(), b"old");
+    exclusive.replace("document", b"new").unwrap();
+    drop(exclusive);
+    drop(store);
+
+    let remounted = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(disk)
+        .status();
+    assert!(remounted.unwrap().success());
+    let store = FsStore::open(disk, Durability::Batch).unwrap();
+    assert_eq!(store.size(&small).unwrap(), Some(7));
+    let error = store.put(&digest, &content).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
+    let error = store.lock().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
+}
+
+#[test]
+fn a_full_disk_and_a_read_only_one_are_told() {
+    let disk = root();
+    // A mount of its own needs a name space of its own.
+    let mounted = "mount -t tmpfs -o size=256k,mode=0755 none \"$0\" || exit 77; exec \"$@\"";
+    let status = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", mounted])
+        .arg(disk.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "fs::tests::child_on_a_small_disk", "--nocapture"])
+        .env("LONGSHORE_TEST_SMALL_DISK", disk.path())
+        .status();
+    match status.map(|status| status.code()) {
+        Ok(Some(code @ (0 | 101))) => assert_eq!(code, 0, "the tests of the child failed"),
+        other => eprintln!("SKIPPED: no small disk could be mounted ({other:?})"),
+    }
+}
+
 #[test]
 fn sessions_may_begin_and_end_at_once() {
     let root = root();
