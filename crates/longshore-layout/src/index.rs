@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use longshore_model::annotation::REF_NAME;
 use longshore_model::{Descriptor, Manifest, ManifestError};
 use serde_json::value::RawValue;
 
@@ -76,9 +77,9 @@ impl IndexFile {
         name: &str,
         mut descriptor: Descriptor,
     ) -> Result<bool, serde_json::Error> {
-        descriptor.annotations.remove(name::REF_NAME);
+        descriptor.annotations.remove(REF_NAME);
         let unnamed = descriptor.clone();
-        let named = (name::REF_NAME.to_owned(), name.to_owned());
+        let named = (REF_NAME.to_owned(), name.to_owned());
         descriptor.annotations.extend([named]);
 
         let gives_way = |entry: &Entry| {
@@ -107,7 +108,7 @@ impl IndexFile {
         {
             return Ok(false);
         }
-        descriptor.annotations.remove(name::REF_NAME);
+        descriptor.annotations.remove(REF_NAME);
         self.entries.push(Entry::new(descriptor)?);
         Ok(true)
     }

@@ -7,8 +7,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use longshore_model::{Descriptor, Digest, MANIFEST_LIMIT_BYTES, Manifest};
-use longshore_store::{Action, BLOBS_DIR, Durability, FsStore, Store as _, StoreError};
+use longshore_model::{
+    Descriptor, Digest, MANIFEST_LIMIT_BYTES, Manifest, VerifyError, VerifyReader,
+};
+use longshore_store::{Action, BLOBS_DIR, Durability, FsStore, Reader, Store as _, StoreError};
 use serde::Deserialize;
 
 use crate::error::LayoutError;
@@ -158,6 +160,23 @@ impl Layout {
         })
     }
 
+    /// Opens the blob `descriptor` points at; the reader ends without an error only if all of
+    /// it was what the descriptor says (DG3).
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Store`] with what [`Store::open`](longshore_store::Store::open) returns.
+    pub fn blob(&self, descriptor: &Descriptor) -> Result<VerifyReader<Reader>, LayoutError> {
+        let reader = self.store.open(&descriptor.digest)?;
+        match descriptor.verifier() {
+            Ok(verifier) => Ok(VerifyReader::new(reader, verifier)),
+            Err(source) => Err(LayoutError::Store(StoreError::Unsupported {
+                digest: descriptor.digest.clone(),
+                source,
+            })),
+        }
+    }
+
     /// Gives the image `descriptor` the name `name`, taking it from whatever had it.
     ///
     /// Every blob written or reused through [`Layout::store`] is made durable first. When this
@@ -248,7 +267,7 @@ impl Layout {
         }
     }
 
-    /// Reads a small blob whole and verifies it.
+    /// Reads a small blob whole, and no further than its size (LI3).
     fn document(&self, descriptor: &Descriptor) -> Result<Bytes, LayoutError> {
         let path = || self.blob_path(descriptor);
         if descriptor.size > DOCUMENT_LIMIT_BYTES {
@@ -259,32 +278,22 @@ impl Layout {
             }
             .into());
         }
-        let digest = &descriptor.digest;
-        let reader = self.store.open(digest)?;
         let mut content = Vec::new();
-        // One byte more than it may have tells a longer one (LI3).
-        reader
-            .take(descriptor.size.saturating_add(1))
-            .read_to_end(&mut content)
-            .map_err(|source| StoreError::Io {
-                action: Action::Read,
-                path: path(),
-                source,
-            })?;
-        let mut verifier = descriptor
-            .verifier()
-            .map_err(|source| StoreError::Unsupported {
-                digest: digest.clone(),
-                source,
-            })?;
-        verifier
-            .update(&content)
-            .and_then(|()| verifier.finish())
-            .map_err(|source| StoreError::Content {
-                digest: digest.clone(),
-                source,
-            })?;
-        Ok(content.into())
+        match self.blob(descriptor)?.read_to_end(&mut content) {
+            Ok(_) => Ok(content.into()),
+            Err(error) => Err(match error.downcast::<VerifyError>() {
+                Ok(source) => StoreError::Content {
+                    digest: descriptor.digest.clone(),
+                    source,
+                },
+                Err(source) => StoreError::Io {
+                    action: Action::Read,
+                    path: path(),
+                    source,
+                },
+            }
+            .into()),
+        }
     }
 
     fn blob_path(&self, descriptor: &Descriptor) -> PathBuf {

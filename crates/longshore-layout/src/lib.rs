@@ -42,4 +42,4 @@ mod name;
 
 pub use error::{LayoutError, LayoutErrorKind, NameReason};
 pub use layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, Layout};
-pub use name::{REF_NAME, REF_NAME_LIMIT_BYTES};
+pub use name::REF_NAME_LIMIT_BYTES;

@@ -1,13 +1,9 @@
 //! The names of images in a layout.
 
 use longshore_model::Descriptor;
+use longshore_model::annotation::REF_NAME;
 
 use crate::error::NameReason;
-
-/// The annotation that holds the name of an entry in `index.json`.
-///
-/// Source: image-spec v1.1.1 "Pre-Defined Annotation Keys".
-pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// The longest name that is written, in bytes: room for a reference with all its parts.
 pub const REF_NAME_LIMIT_BYTES: usize = 1024;

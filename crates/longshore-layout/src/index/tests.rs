@@ -90,7 +90,7 @@ fn a_name_moves_in_its_place() {
 fn a_name_given_to_several_is_one_afterwards() {
     let entry = |content: &str| {
         let mut entry = descriptor(content);
-        let name = (name::REF_NAME.to_owned(), "v1".to_owned());
+        let name = (REF_NAME.to_owned(), "v1".to_owned());
         entry.annotations.extend([name]);
         serde_json::to_string(&entry).unwrap()
     };
@@ -138,7 +138,7 @@ fn an_image_without_a_name_gets_one() {
 fn a_name_that_came_with_the_descriptor_is_not_taken_over() {
     let mut index = IndexFile::parse(EMPTY).unwrap();
     let mut named = descriptor("1");
-    let name = (name::REF_NAME.to_owned(), "elsewhere".to_owned());
+    let name = (REF_NAME.to_owned(), "elsewhere".to_owned());
     named.annotations.extend([name]);
     index.add(named.clone()).unwrap();
     assert_eq!(names(&index), [(None, named.digest.clone())]);

@@ -86,7 +86,8 @@ fn check_empty(layout: &Layout) -> Result<(), LayoutError> {
             Some(INDEX_FILE) => is_empty_index(root)?,
             _ => false,
         };
-        if !ours {
+        // Another process may have ended its initialisation, and gone on, while this looked.
+        if !ours && !is_marked(layout)? {
             return Err(LayoutError::NotEmpty {
                 path: layout.path().to_owned(),
             });

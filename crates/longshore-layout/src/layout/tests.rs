@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use longshore_model::annotation::REF_NAME;
 use longshore_model::{MediaType, VerifyError};
 use longshore_store::{PRIVATE_DIR, StoreErrorKind};
 use tempfile::TempDir;
@@ -192,7 +193,7 @@ fn a_name_that_leads_to_different_images_is_an_error() {
     let layout = Layout::create_or_open(parent.path()).unwrap();
     let entry = |seed| {
         let mut entry = image(&layout, seed);
-        let name = (crate::REF_NAME.to_owned(), "v1".to_owned());
+        let name = (REF_NAME.to_owned(), "v1".to_owned());
         entry.annotations.extend([name]);
         serde_json::to_string(&entry).unwrap()
     };
@@ -353,6 +354,81 @@ fn check_whole(layout: &Layout) {
     }
 }
 
+/// The other half of the next test: on a disk of 64 KiB.
+#[test]
+fn child_on_a_small_disk() {
+    let Some(disk) = std::env::var_os("LONGSHORE_TEST_SMALL_DISK") else {
+        return;
+    };
+    let disk = Path::new(&disk);
+    let (full, path) = (disk.join("full"), disk.join("images"));
+    fs::write(&full, vec![0; 1 << 20]).unwrap_err();
+    let error = Layout::create_or_open(&path).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        LayoutErrorKind::Store(StoreErrorKind::Full),
+        "{error}"
+    );
+    check_names(disk, &["full"]);
+
+    fs::remove_file(&full).unwrap();
+    let layout = Layout::create_or_open(&path).unwrap();
+    let one = image(&layout, "one");
+    layout.tag("v1", one.clone()).unwrap();
+    fs::write(&full, vec![0; 1 << 20]).unwrap_err();
+    let error = layout.tag("v2", one.clone()).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        LayoutErrorKind::Store(StoreErrorKind::Full),
+        "{error}"
+    );
+    assert_eq!(tag_names(&layout), ["v1"]);
+    drop(layout);
+    check_names(&path, &["blobs", "index.json", "oci-layout"]);
+
+    let remounted = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(disk)
+        .status();
+    assert!(remounted.unwrap().success());
+    let layout = Layout::open(&path).unwrap();
+    layout.manifest(&layout.resolve("v1").unwrap()).unwrap();
+    let error = layout.tag("v2", one).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        LayoutErrorKind::Store(StoreErrorKind::ReadOnly),
+        "{error}"
+    );
+    let error = Layout::create_or_open(&path).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        LayoutErrorKind::Store(StoreErrorKind::ReadOnly),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_full_disk_leaves_the_layout_as_it_was() {
+    let disk = parent();
+    // A mount of its own needs a name space of its own.
+    let mounted = "mount -t tmpfs -o size=64k,mode=0755 none \"$0\" || exit 77; exec \"$@\"";
+    let status = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", mounted])
+        .arg(disk.path())
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "layout::tests::child_on_a_small_disk",
+            "--nocapture",
+        ])
+        .env("LONGSHORE_TEST_SMALL_DISK", disk.path())
+        .status();
+    match status.map(|status| status.code()) {
+        Ok(Some(code @ (0 | 101))) => assert_eq!(code, 0, "the tests of the child failed"),
+        other => eprintln!("SKIPPED: no small disk could be mounted ({other:?})"),
+    }
+}
+
 // DG9, from here on: a layout may come from anybody.
 
 fn hostile(error: &LayoutError, at: &Path) {
@@ -487,6 +563,27 @@ fn dg2_a_manifest_is_verified_before_it_is_read() {
     fs::remove_file(&blob).unwrap();
     let error = layout.manifest(&one).unwrap_err();
     assert_eq!(error.kind(), LayoutErrorKind::Store(StoreErrorKind::Absent));
+}
+
+#[test]
+fn dg3_a_damaged_blob_never_ends_cleanly() {
+    let parent = parent();
+    let layout = Layout::create_or_open(parent.path()).unwrap();
+    let one = image(&layout, "one");
+    let mut content = String::new();
+    let read = layout.blob(&one).unwrap().read_to_string(&mut content);
+    assert_eq!(read.unwrap() as u64, one.size);
+
+    let blob = layout.store().path(&one.digest).unwrap();
+    for damaged in [
+        content.replace("one", "two"),
+        content.replace("one", ""),
+        content + " ",
+    ] {
+        fs::write(&blob, damaged).unwrap();
+        let read = layout.blob(&one).unwrap().read_to_end(&mut Vec::new());
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }
 
 fn check_refused(marker: &str, index: &str) -> LayoutError {
