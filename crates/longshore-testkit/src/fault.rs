@@ -175,11 +175,16 @@ async fn forward(
     let mut server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let spent = exchange(&mut client, &mut server, limit, &at_limit, counters).await?;
-    if spent == End::Limit && matches!(at_limit, AtLimit::Reset) {
-        client.set_zero_linger()?;
+    let end = exchange(&mut client, &mut server, limit, &at_limit, counters).await?;
+    if end == End::Limit && matches!(at_limit, AtLimit::Reset) {
+        return client.set_zero_linger();
     }
-    Ok(())
+    drop(server);
+    client.shutdown().await?;
+    // Closing with bytes unread would reset the connection and might lose the last ones sent.
+    tokio::io::copy(&mut client, &mut tokio::io::sink())
+        .await
+        .map(drop)
 }
 
 /// Copies both ways until the server is done or the limit is reached for good.
@@ -264,8 +269,9 @@ async fn pump(
         if read == 0 {
             return Ok(End::Closed);
         }
-        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+        // Counted first: whoever has the bytes finds them in the count.
         counter.fetch_add(read as u64, Ordering::SeqCst);
+        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
         left -= read as u64;
     }
     Ok(End::Limit)

@@ -16,7 +16,8 @@ use crate::serve::Background;
 /// ```
 /// use longshore_testkit::raw::RawServer;
 ///
-/// let twice = RawServer::start("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n")?;
+/// let two_lengths = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n";
+/// let broken = RawServer::start(two_lengths)?;
 /// let mute = RawServer::start("")?;
 /// # std::io::Result::Ok(())
 /// ```
