@@ -209,7 +209,7 @@ pub(crate) fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Whether `secret` stands in `text`, as it is, percent-encoded, or inside a base64 word.
 fn contains(text: &[u8], secret: &str) -> bool {
-    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     holds(text, secret.as_bytes())
         || holds(text, encoded.as_bytes())
         || text

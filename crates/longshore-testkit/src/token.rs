@@ -358,7 +358,7 @@ impl Asked {
             service: None,
             access: Vec::new(),
         };
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {
                 "service" => asked.service = Some(value.into_owned()),
                 "scope" => asked
