@@ -16,6 +16,24 @@
 //! process, say) while it is served, and stops when its handle is dropped. Nothing sleeps unless
 //! told to: where order matters, use a [`Gate`].
 //!
+//! ```
+//! use longshore_testkit::image;
+//! use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
+//! use longshore_testkit::token::TokenServer;
+//!
+//! let tokens = TokenServer::builder().user("alice", "secret").start()?;
+//! let registry = Registry::builder()
+//!     .image("library/app", "1.0", &image::twenty_platforms(7))
+//!     .bearer(&tokens)
+//!     .start()?;
+//! registry.misbehave(Rule::on(Part::Blob, Misbehaviour::CutAfter(100)).times(1));
+//! let reference = format!("{}/library/app:1.0", registry.authority());
+//! // … let the client under test pull `reference`, then look at what it did …
+//! assert!(!registry.requests().hold("secret"), "a password is for the token server alone");
+//! # let _ = reference;
+//! # std::io::Result::Ok(())
+//! ```
+//!
 //! What it leaves to the caller: a clock (tokens are stamped with the system's), and writes (the
 //! registry answers them with 405).
 
