@@ -22,7 +22,7 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
         connected.get_extras(&mut extensions);
     }
     let facts = extensions.get::<Facts>();
-    let cause = source.and_then(classify);
+    let cause = source.and_then(|e| classify(e, Phase::Head));
     let (kind, phase) = match facts {
         // The request was handed to a connection, and given back or not.
         Some(_) => match cause {
@@ -47,7 +47,7 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
 
 /// The error of a body that broke off.
 pub(crate) fn receiving(error: hyper::Error, reused: bool) -> TransportError {
-    let kind = classify(&error).map_or(ErrorKind::Other, |cause| cause.kind);
+    let kind = classify(&error, Phase::Body).map_or(ErrorKind::Other, |cause| cause.kind);
     TransportError::new(kind, Phase::Body)
         .on_reused(reused)
         .with_source(error)
@@ -56,7 +56,7 @@ pub(crate) fn receiving(error: hyper::Error, reused: bool) -> TransportError {
 /// The error of a connection that was not made or not secured.
 pub(crate) fn connecting(error: io::Error) -> TransportError {
     // What is not a fault of an established connection is one of making it.
-    let kind = match of_io(&error) {
+    let kind = match of_io(&error, Phase::Connect) {
         ErrorKind::Other => ErrorKind::Connect,
         kind => kind,
     };
@@ -70,7 +70,7 @@ struct Cause {
 }
 
 /// Looks down the chain for the first error whose meaning is known.
-fn classify(error: &(dyn Error + 'static)) -> Option<Cause> {
+fn classify(error: &(dyn Error + 'static), phase: Phase) -> Option<Cause> {
     let sent = |kind| {
         Some(Cause {
             kind,
@@ -78,7 +78,7 @@ fn classify(error: &(dyn Error + 'static)) -> Option<Cause> {
         })
     };
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        return of_hyper(error);
+        return of_hyper(error, phase);
     }
     if let Some(error) = error.downcast_ref::<TransportError>() {
         return sent(error.kind());
@@ -87,17 +87,17 @@ fn classify(error: &(dyn Error + 'static)) -> Option<Cause> {
         return sent(of_tls(error));
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        return sent(of_io(error));
+        return sent(of_io(error, phase));
     }
     #[cfg(feature = "http2")]
     if let Some(error) = error.downcast_ref::<h2::Error>() {
         return Some(of_h2(error));
     }
-    error.source().and_then(classify)
+    error.source().and_then(|e| classify(e, phase))
 }
 
-fn of_hyper(error: &hyper::Error) -> Option<Cause> {
-    let beneath = || error.source().and_then(classify);
+fn of_hyper(error: &hyper::Error, phase: Phase) -> Option<Cause> {
+    let beneath = || error.source().and_then(|e| classify(e, phase));
     if error.is_canceled() || error.is_closed() {
         // hyper gives the request back, so nothing of it went out. What ended the connection may
         // say more: a refused client certificate is reported only now.
@@ -140,9 +140,9 @@ fn of_tls(error: &rustls::Error) -> ErrorKind {
     }
 }
 
-fn of_io(error: &io::Error) -> ErrorKind {
+fn of_io(error: &io::Error, phase: Phase) -> ErrorKind {
     if let Some(inner) = error.get_ref()
-        && let Some(Cause { kind, .. }) = classify(inner)
+        && let Some(Cause { kind, .. }) = classify(inner, phase)
     {
         return kind;
     }
@@ -153,6 +153,9 @@ fn of_io(error: &io::Error) -> ErrorKind {
         | io::ErrorKind::NotConnected
         | io::ErrorKind::UnexpectedEof
         | io::ErrorKind::WriteZero => ErrorKind::Closed,
+        // h2 keeps only the kind and text of what rustls said; before a body, nothing else has
+        // this kind.
+        io::ErrorKind::InvalidData if phase != Phase::Body => ErrorKind::Tls,
         // Chunked framing that cannot be read.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => ErrorKind::Protocol,
         io::ErrorKind::TimedOut => ErrorKind::Timeout,
@@ -164,7 +167,7 @@ fn of_io(error: &io::Error) -> ErrorKind {
 fn of_h2(error: &h2::Error) -> Cause {
     if let Some(error) = error.get_io() {
         return Cause {
-            kind: of_io(error),
+            kind: of_io(error, Phase::Head),
             unsent: false,
         };
     }

@@ -1,0 +1,12 @@
+//! The transport against peers on loopback.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test, panicking is how to fail; the peers' own functions do it too"
+)]
+
+mod plain;
+mod proxy;
+mod support;
+mod tls;
