@@ -8,7 +8,8 @@
 
 use std::path::{Path, PathBuf};
 
-use longshore_auth::Challenge;
+use longshore_auth::{Challenge, Issued, TokenError};
+use longshore_origin::Secret;
 use serde_json::Value;
 
 #[test]
@@ -69,6 +70,35 @@ fn check_challenges(text: &[String], expect: &Value, bytes: fn(&str) -> Vec<u8>)
         }
         assert_eq!(params, expected_params, "{text:?}");
     }
+}
+
+#[test]
+fn every_token_response_of_the_corpus_is_read() {
+    let Some(rows) = rows("token_responses.jsonl") else {
+        return;
+    };
+    for row in &rows {
+        let (body, expect) = (row["input"].as_str().expect("a string"), &row["expect"]);
+        let issued = match Issued::parse(body.as_bytes()) {
+            Ok(issued) => issued,
+            Err(error) => {
+                assert_eq!(expect["usable"], false, "{body}: {error}");
+                let reason = match error {
+                    TokenError::Missing => "no usable token",
+                    _ => "not JSON",
+                };
+                assert_eq!(expect["reason"], reason, "{body}: {error}");
+                continue;
+            }
+        };
+        assert_eq!(expect["usable"], true, "{body}");
+        assert_eq!(expect["token"], issued.token.expose());
+        // Whole seconds, as the corpus has them; `issued_at` is ignored by design (RT7).
+        assert_eq!(expect["lifetime_s"], issued.lifetime.as_secs(), "{body}");
+        let refresh_token = issued.refresh_token.as_ref().map(Secret::expose);
+        assert_eq!(expect["refresh_token"].as_str(), refresh_token, "{body}");
+    }
+    assert_eq!(rows.len(), 46);
 }
 
 fn latin1(text: &str) -> Vec<u8> {

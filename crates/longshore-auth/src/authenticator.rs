@@ -1,0 +1,354 @@
+//! Who may say what to which origin: the machine that answers a 401.
+//!
+//! An [`Authenticator`] serves one client, an [`AuthCall`] one logical call: a request with all its
+//! redirects, retries and repetitions. The driver asks [`prepare`](Authenticator::prepare) before
+//! every send and tells [`refused`](Authenticator::refused) of every 401; nothing else changes what
+//! is known. A call's states, and what leads from one to the other:
+//!
+//! ```text
+//!            ┌───────── prepare ──────────────────────────────────────────────────────┐
+//!  unasked ──┤ a token given by the user ───────────────────────► Attach              │
+//!     │      │ registry known to want tokens: Lookup, then cached ► Attach            │
+//!     │      │                                expired in the cache ► Fetch            │
+//!     │      │ registry known to want Basic:  Lookup, then ───────► Attach            │
+//!     │      │ otherwise, and on every foreign hop ──────────────► Anonymous          │
+//!     │      └────────────────────────────────────────────────────────────────────────┘
+//!     │ 401, Bearer challenge
+//!     ├──────────────────────► bearer: Lookup (home only), then
+//!     │                          token of this call or the cache ► Attach
+//!     │                          otherwise ────────────────────► Fetch ─ begin ─┬─ None: again
+//!     │                        ▲                                   2xx token ───┼─ finish: again
+//!     │                        │                                   401, 403 ────┴─ failed
+//!     │                        │ 401 on a token not earned by this challenge: one fresh handshake
+//!     │                        │ 401 invalid_token, insufficient_scope: one renewal (CR7)
+//!     │                        └─────────────────────────────────────────────────────┐
+//!     │ 401, Basic challenge, home                                                    │
+//!     ├──────────────────────► basic: Lookup, then ────────────────────────────► Attach
+//!     │
+//!     │ 401 otherwise; 401 on Basic; 401 on a fresh token; third refused token; third token request
+//!     └──────────────────────► failed: every later prepare gives the same error
+//! ```
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::WWW_AUTHENTICATE;
+use http::response::Parts;
+use longshore_origin::{Hop, Origin, Peer};
+
+use self::call::{Answer, Sent};
+use self::offer::Offer;
+use crate::cache::Cached;
+use crate::realm::Guard;
+use crate::{
+    AuthError, Authorization, Issued, PublicSuffixes, Realm, RegistrySettings, ScopeSet, Token,
+    TokenCache, TokenExchange, TokenKey,
+};
+
+pub use self::call::{AuthCall, REFUSED_TOKENS_LIMIT, RENEWALS_LIMIT, TOKEN_REQUESTS_LIMIT};
+
+mod call;
+mod offer;
+mod prepare;
+mod refused;
+#[cfg(test)]
+mod tests;
+
+/// Decides which request carries which secret.
+///
+/// No method waits or takes long, so an authenticator can be kept behind a `std::sync::Mutex` that
+/// is locked for one call at a time. Time is a duration since a start of the caller's choice; it is
+/// read when it matters and never kept but in the cache.
+///
+/// Without a [`TokenCache`] every call earns its own token, and nothing is learned from one call
+/// for the next. With one, fewer requests are sent, and the answers are the same (F23).
+///
+/// See the [crate documentation](crate) for the loop that drives it.
+#[derive(Default)]
+pub struct Authenticator {
+    cache: Option<TokenCache>,
+    suffixes: Option<Arc<dyn PublicSuffixes>>,
+    settings: HashMap<Origin, RegistrySettings>,
+    default_settings: RegistrySettings,
+    /// What registries wanted last time, so that the next call need not be refused first.
+    habits: HashMap<Origin, Habit>,
+    failures: HashMap<TokenKey, Failure>,
+    /// Counts token requests that have ended.
+    exchanges: u64,
+}
+
+/// What to do before a request is sent.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "closed: a driver must do every one of these"
+)]
+pub enum Prepare {
+    /// Send it without an `Authorization` field.
+    Anonymous,
+    /// Send it with this one.
+    Attach(Authorization),
+    /// Find the user's credentials for this registry, give them to [`AuthCall::provide`], and
+    /// prepare again.
+    Lookup(Origin),
+    /// Get a token for this key ([`Authenticator::begin`]), and prepare again.
+    Fetch(TokenKey),
+}
+
+/// How a registry wants to be spoken to.
+#[derive(Clone, Debug)]
+enum Habit {
+    Basic,
+    Bearer { realm: Realm, service: String },
+}
+
+/// A token request that failed, and when.
+struct Failure {
+    exchange: u64,
+    error: AuthError,
+}
+
+impl Authenticator {
+    /// An authenticator that caches nothing and knows nothing of any registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps tokens in this cache, which others may share.
+    #[must_use]
+    pub fn with_cache(self, cache: TokenCache) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self
+        }
+    }
+
+    /// Lets credentials go to token endpoints of the registry's own registrable domain (RE4).
+    ///
+    /// Without a list that rule does not apply; same origin, same host and pairs do.
+    #[must_use]
+    pub fn with_public_suffixes(self, suffixes: Arc<dyn PublicSuffixes>) -> Self {
+        Self {
+            suffixes: Some(suffixes),
+            ..self
+        }
+    }
+
+    /// Sets what the user has settled for one registry, in place of what was set before.
+    pub fn configure(&mut self, registry: Origin, settings: RegistrySettings) {
+        self.settings.insert(registry, settings);
+    }
+
+    /// Says how the next request of a call goes out.
+    ///
+    /// This is the only function that attaches a secret to a request for a registry, and the hop
+    /// is what it goes by: none is attached for a hop that is not home but a token got without any
+    /// (CR1, CR5, RD1). `need` is what the request needs; it is remembered for the 401 that may
+    /// follow.
+    ///
+    /// # Errors
+    ///
+    /// The error with which the call has failed before; [`AuthError::CredentialsRequired`],
+    /// [`AuthError::CredentialsUnfit`], [`AuthError::Credential`] and [`AuthError::Insecure`] when
+    /// there is nothing to answer the challenge with.
+    pub fn prepare(
+        &self,
+        call: &mut AuthCall,
+        hop: &Hop,
+        need: &ScopeSet,
+        now: Duration,
+    ) -> Result<Prepare, AuthError> {
+        call.check()?;
+        call.joined.get_or_insert(self.exchanges);
+        call.need = need.clone();
+        call.sent = Sent::Nothing;
+        let prepared = match call.answer_to(hop) {
+            None => self.unasked(call, hop, now),
+            Some(Answer::Basic) => self.basic(call, hop),
+            Some(Answer::Bearer(offer)) => self.bearer(call, hop, &offer, now),
+        };
+        prepared.map_err(|error| call.fail(error))
+    }
+
+    /// Learns from a 401.
+    ///
+    /// # Errors
+    ///
+    /// Any [`AuthError`] when the 401 is final; the call has then failed.
+    pub fn refused(
+        &mut self,
+        call: &mut AuthCall,
+        hop: &Hop,
+        head: &Parts,
+        peer: Peer,
+    ) -> Result<(), AuthError> {
+        call.check()?;
+        let fields = head.headers.get_all(WWW_AUTHENTICATE).iter();
+        let offer = Offer::read(fields.map(HeaderValue::as_bytes));
+        let answer = self
+            .give_up_what_was_sent(call, hop, &offer)
+            .and_then(|guessed| self.choose(hop, offer, guessed, peer));
+        match answer {
+            Ok(Some(answer)) => call.challenge(hop, answer),
+            Ok(None) => call.stop_guessing(),
+            Err(error) => return Err(call.fail(error)),
+        }
+        Ok(())
+    }
+
+    /// Begins the token request for a key, unless there is a token by now.
+    ///
+    /// To be called with a lock on the key held, by drivers that send requests at the same time:
+    /// whoever waited for the lock finds the token of the one before, or its failure (F22).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::RealmRefused`] when the realm may not be asked; the failure of another call's
+    /// request for the same token, if this call has waited for it; the last refusal, when the
+    /// call's two token requests are spent (CR7). The call has then failed.
+    pub fn begin(
+        &self,
+        call: &mut AuthCall,
+        key: &TokenKey,
+        now: Duration,
+    ) -> Result<Option<TokenExchange>, AuthError> {
+        call.check()?;
+        if self.token(call, key, now).is_some() {
+            return Ok(None);
+        }
+        match self.begin_now(call, key) {
+            Ok(exchange) => Ok(Some(exchange)),
+            Err(error) => call.fetch_failed(error).map(|()| None),
+        }
+    }
+
+    /// Ends a token request, one way or the other.
+    ///
+    /// A token is kept for this call, and in the cache if there is one. A failure is final for this
+    /// call and for all that were waiting for the same token; later calls ask anew. The exception
+    /// is a token that was to be renewed before anybody asked for it, and could not be: then the
+    /// request goes out as it would have without a cache (F23), unless it was the credentials that
+    /// were refused.
+    ///
+    /// # Errors
+    ///
+    /// The failure that was handed in, when it is final.
+    pub fn finish(
+        &mut self,
+        call: &mut AuthCall,
+        key: TokenKey,
+        result: Result<Issued, AuthError>,
+        now: Duration,
+    ) -> Result<(), AuthError> {
+        self.exchanges += 1;
+        match result {
+            Ok(issued) => {
+                self.failures.remove(&key);
+                if let Some(cache) = &self.cache {
+                    let (token, ttl) = (issued.token.clone(), Some(issued.lifetime));
+                    cache.put(key.clone(), token, ttl, now);
+                }
+                call.earn(key, issued, now);
+                Ok(())
+            }
+            Err(error) => {
+                self.remember(key, error.clone());
+                call.fetch_failed(error)
+            }
+        }
+    }
+
+    /// Keeps a failure for the calls that are waiting for it.
+    fn remember(&mut self, key: TokenKey, error: AuthError) {
+        if self.failures.len() >= FAILURES_LIMIT {
+            let oldest = self.failures.iter().min_by_key(|(_, f)| f.exchange);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.failures.remove(&oldest);
+            }
+        }
+        let exchange = self.exchanges;
+        self.failures.insert(key, Failure { exchange, error });
+    }
+
+    /// A token that this call may show: its own, or one from the cache.
+    fn token(&self, call: &AuthCall, key: &TokenKey, now: Duration) -> Option<Token> {
+        if let Some(token) = call.earned(key, now) {
+            return Some(token);
+        }
+        match self.look_up(key, now) {
+            Cached::Fresh(token) if call.may_try(&token) => Some(token),
+            _ => None,
+        }
+    }
+
+    fn look_up(&self, key: &TokenKey, now: Duration) -> Cached {
+        let cache = self.cache.as_ref();
+        cache.map_or(Cached::Unknown, |cache| cache.look_up(key, now))
+    }
+
+    fn begin_now(&self, call: &mut AuthCall, key: &TokenKey) -> Result<TokenExchange, AuthError> {
+        let waited_for = self.failures.get(key).filter(|failure| {
+            let joined = call.joined.unwrap_or(self.exchanges);
+            failure.exchange > joined
+        });
+        if let Some(failure) = waited_for {
+            return Err(failure.error.clone());
+        }
+        call.spend_token_request(key)?;
+        let guard = Guard {
+            settings: self.settings(key.registry()),
+            suffixes: self.suffixes.as_deref(),
+        };
+        let realm = key.realm().origin();
+        let with_credentials = !key.is_anonymous();
+        guard.check(
+            key.registry(),
+            realm,
+            &key.request().reach,
+            with_credentials,
+        )?;
+        TokenExchange::new(key.clone())
+    }
+
+    /// What a hop is told that would have to be answered in the clear (CR4).
+    fn insecure(&self, hop: &Hop) -> AuthError {
+        let origin = hop.origin().clone();
+        if hop.is_home() {
+            AuthError::Insecure { origin }
+        } else {
+            foreign(hop)
+        }
+    }
+
+    fn may_send_secrets_to(&self, origin: &Origin) -> bool {
+        self.settings(origin).may_send_secrets_to(origin)
+    }
+
+    fn settings(&self, registry: &Origin) -> &RegistrySettings {
+        let settings = self.settings.get(registry);
+        settings.unwrap_or(&self.default_settings)
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("cache", &self.cache)
+            .field("settings", &self.settings)
+            .field("habits", &self.habits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn foreign(hop: &Hop) -> AuthError {
+    AuthError::Foreign {
+        origin: hop.origin().clone(),
+        registry: hop.home().clone(),
+    }
+}
+
+/// The most failed token requests remembered, the oldest forgotten first.
+const FAILURES_LIMIT: usize = 256;

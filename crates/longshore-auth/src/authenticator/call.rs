@@ -1,0 +1,222 @@
+//! What one call remembers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_origin::{AddressPolicy, Hop, Origin};
+
+use super::offer::BearerOffer;
+use crate::cache::renew_at;
+use crate::{AuthError, Credential, Issued, ScopeSet, Token, TokenKey};
+
+/// One logical call: its memory and its budget (CR7).
+///
+/// Begin a new one for every operation's request, and for every host it is tried on; keep it over
+/// the redirects, retries and repetitions of that request. It may be dropped at any time. `Debug`
+/// shows no secret.
+#[derive(Debug, Default)]
+pub struct AuthCall {
+    /// The credentials found for a registry; the inner `None` means that there are none.
+    credential: Option<(Origin, Option<Credential>)>,
+    /// How many token requests had ended when this call began.
+    pub(super) joined: Option<u64>,
+    pub(super) need: ScopeSet,
+    /// What went with the last request.
+    pub(super) sent: Sent,
+    /// Where the last challenge came from, and how it is answered.
+    challenged: Option<Challenged>,
+    /// Nothing is tried unasked: that has been done, and did not help.
+    wait_for_challenge: bool,
+    earned: Option<Earned>,
+    token_requests: u8,
+    renewals: u8,
+    refused: Vec<Token>,
+    failed: Option<AuthError>,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum Sent {
+    #[default]
+    Nothing,
+    /// A password; `asked` tells whether this call was challenged for it.
+    Basic { asked: bool },
+    /// A token the user gave.
+    Given,
+    /// A token that was issued to this call or another.
+    Token { key: TokenKey, token: Token },
+}
+
+#[derive(Debug)]
+struct Challenged {
+    by: Origin,
+    at_home: bool,
+    answer: Answer,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Basic,
+    Bearer(Arc<BearerAnswer>),
+}
+
+/// A Bearer challenge that is being met.
+#[derive(Debug)]
+pub(super) struct BearerAnswer {
+    pub(super) offer: BearerOffer,
+    /// Where its realm may be (RE3).
+    pub(super) reach: AddressPolicy,
+}
+
+#[derive(Debug)]
+struct Earned {
+    key: TokenKey,
+    token: Token,
+    renew_at: Duration,
+    /// Whether a challenge of this call asked for it.
+    asked: bool,
+}
+
+impl AuthCall {
+    /// A call that has not sent anything yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says which credentials the user has for a registry, or that there are none.
+    ///
+    /// The answer to [`Prepare::Lookup`](crate::Prepare::Lookup); where it is at hand, it may be
+    /// given before it is asked for. Credentials are used for requests to this registry and its
+    /// accepted token endpoints only (CR1), and forgotten with the call.
+    pub fn provide(&mut self, registry: &Origin, credential: Option<Credential>) {
+        self.credential = Some((registry.clone(), credential));
+    }
+
+    /// The token that went with the last request, if one did that was issued by a token endpoint.
+    ///
+    /// Another client may use it as [`Credential::Token`].
+    pub fn token(&self) -> Option<&Token> {
+        match &self.sent {
+            Sent::Token { token, .. } => Some(token),
+            Sent::Nothing | Sent::Basic { .. } | Sent::Given => None,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), AuthError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn fail(&mut self, error: AuthError) -> AuthError {
+        self.failed = Some(error.clone());
+        error
+    }
+
+    /// The credentials for this hop's registry; `None` where they have not been looked up.
+    pub(super) fn credential(&self, hop: &Hop) -> Option<&Option<Credential>> {
+        let (registry, credential) = self.credential.as_ref()?;
+        (registry == hop.home()).then_some(credential)
+    }
+
+    pub(super) fn challenge(&mut self, hop: &Hop, answer: Answer) {
+        self.challenged = Some(Challenged {
+            by: hop.origin().clone(),
+            at_home: hop.is_home(),
+            answer,
+        });
+    }
+
+    /// How the challenge of this very place is answered, if it has sent one.
+    pub(super) fn answer_to(&self, hop: &Hop) -> Option<Answer> {
+        let challenged = self.challenged.as_ref()?;
+        let same = challenged.by == *hop.origin() && challenged.at_home == hop.is_home();
+        same.then(|| challenged.answer.clone())
+    }
+
+    pub(super) fn is_challenged(&self) -> bool {
+        self.challenged.is_some()
+    }
+
+    /// Whether something may be shown that nobody has asked for in this call.
+    pub(super) fn may_guess(&self) -> bool {
+        !self.wait_for_challenge
+    }
+
+    pub(super) fn stop_guessing(&mut self) {
+        self.wait_for_challenge = true;
+    }
+
+    /// Takes the failure of a token request.
+    ///
+    /// One made unasked, to spare a refusal, ends nothing unless it was the credentials that were
+    /// refused: the request can still be sent as it would have been without a cache (F23).
+    pub(super) fn fetch_failed(&mut self, error: AuthError) -> Result<(), AuthError> {
+        let refused = matches!(
+            error,
+            AuthError::CredentialsRefused { .. } | AuthError::CredentialsRequired { .. }
+        );
+        if self.challenged.is_none() && !refused {
+            self.stop_guessing();
+            return Ok(());
+        }
+        Err(self.fail(error))
+    }
+
+    pub(super) fn earn(&mut self, key: TokenKey, issued: Issued, now: Duration) {
+        self.earned = Some(Earned {
+            key,
+            token: issued.token,
+            renew_at: renew_at(issued.lifetime, now),
+            asked: self.challenged.is_some(),
+        });
+    }
+
+    /// The call's own token for this key.
+    ///
+    /// Past its time only when no other can be had any more: the registry may still take it.
+    pub(super) fn earned(&self, key: &TokenKey, now: Duration) -> Option<Token> {
+        let earned = self.earned.as_ref().filter(|earned| earned.key == *key)?;
+        let spent = self.token_requests >= TOKEN_REQUESTS_LIMIT;
+        (spent || now < earned.renew_at).then(|| earned.token.clone())
+    }
+
+    /// Whether a token earned by somebody else is worth trying.
+    pub(super) fn may_try(&self, token: &Token) -> bool {
+        self.refused.len() + 1 < REFUSED_TOKENS_LIMIT && !self.refused.contains(token)
+    }
+
+    /// Counts a token request (CR7).
+    pub(super) fn spend_token_request(&mut self, key: &TokenKey) -> Result<(), AuthError> {
+        if self.token_requests >= TOKEN_REQUESTS_LIMIT {
+            let registry = key.registry().clone();
+            return Err(AuthError::TooManyTokens { registry });
+        }
+        self.token_requests += 1;
+        Ok(())
+    }
+
+    /// Counts a refused token; says whether another may be tried (CR7, F21).
+    pub(super) fn refuse_token(&mut self, token: Token, error: Option<&str>) -> bool {
+        let earned = self.earned.take_if(|earned| earned.token == token);
+        self.refused.push(token);
+        if earned.is_some_and(|earned| earned.asked) {
+            // Issued for this very challenge: only a token said to be the wrong one is renewed.
+            if !matches!(error, Some("invalid_token" | "insufficient_scope")) {
+                return false;
+            }
+            self.renewals += 1;
+        }
+        self.renewals <= RENEWALS_LIMIT
+            && self.token_requests < TOKEN_REQUESTS_LIMIT
+            && self.refused.len() < REFUSED_TOKENS_LIMIT
+    }
+}
+
+/// The most token requests of one call (CR7).
+pub const TOKEN_REQUESTS_LIMIT: u8 = 2;
+
+/// The most renewals of a token issued for a call's own challenge and refused as `invalid_token`
+/// or `insufficient_scope` (CR7).
+pub const RENEWALS_LIMIT: u8 = 1;
+
+/// The refused token that ends a call, wherever the tokens came from: one from the cache, one that
+/// another call has renewed meanwhile, and one of its own.
+pub const REFUSED_TOKENS_LIMIT: usize = 3;

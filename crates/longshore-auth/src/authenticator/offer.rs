@@ -1,0 +1,75 @@
+//! What of a 401 is of use to us.
+
+use crate::{Challenge, Realm, RealmError};
+
+/// The challenges of one response, boiled down.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    /// The first Bearer challenge that can be met.
+    pub(super) bearer: Option<BearerOffer>,
+    /// Whether there is a Basic challenge.
+    pub(super) basic: bool,
+    /// Why the first Bearer challenge that cannot be met cannot.
+    pub(super) flaw: Option<Flaw>,
+    /// The `error` of the first Bearer challenge that has one.
+    pub(super) error: Option<Box<str>>,
+    /// Schemes we do not speak; they never receive anything (F17).
+    pub(super) others: Vec<Box<str>>,
+}
+
+/// A Bearer challenge with a realm. Token Authentication "How to authenticate", RFC 6750 §3.
+#[derive(Debug)]
+pub(super) struct BearerOffer {
+    pub(super) realm: Realm,
+    pub(super) service: String,
+    pub(super) scope: String,
+}
+
+/// What is wrong with a Bearer challenge.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    /// It has no realm (F14).
+    NoRealm,
+    /// Its realm is no URL to ask at (RE1).
+    Realm(RealmError),
+}
+
+impl Offer {
+    pub(super) fn read<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut offer = Self::default();
+        // Faults between the challenges take nothing away from those that can be read.
+        for challenge in Challenge::parse_all(fields).flatten() {
+            if challenge.is("Bearer") {
+                offer.take_bearer(&challenge);
+            } else if challenge.is("Basic") {
+                offer.basic = true;
+            } else {
+                offer.others.push(challenge.scheme().into());
+            }
+        }
+        offer
+    }
+
+    fn take_bearer(&mut self, challenge: &Challenge<'_>) {
+        let text = |name| {
+            let value = challenge.param(name)?;
+            Some(String::from_utf8_lossy(&value).into_owned())
+        };
+        if self.error.is_none() {
+            self.error = text("error").map(Box::from);
+        }
+        let realm = challenge.param("realm").filter(|realm| !realm.is_empty());
+        let realm = realm.ok_or(Flaw::NoRealm);
+        match realm.and_then(|text| Realm::parse(&text).map_err(Flaw::Realm)) {
+            Ok(realm) if self.bearer.is_none() => {
+                self.bearer = Some(BearerOffer {
+                    realm,
+                    service: text("service").unwrap_or_default(),
+                    scope: text("scope").unwrap_or_default(),
+                });
+            }
+            Err(flaw) if self.flaw.is_none() => self.flaw = Some(flaw),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

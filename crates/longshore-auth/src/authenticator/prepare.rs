@@ -1,0 +1,141 @@
+//! Before a request: what, if anything, goes with it.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use longshore_origin::Hop;
+
+use super::call::{BearerAnswer, Sent};
+use super::{Authenticator, Habit, Prepare, foreign};
+use crate::cache::{Cached, TokenRequest};
+use crate::credential::{basic, bearer};
+use crate::realm::Guard;
+use crate::{AuthCall, AuthError, Authorization, Credential, CredentialError, Token, TokenKey};
+
+impl Authenticator {
+    /// Before any challenge: what is worth showing unasked (F21).
+    pub(super) fn unasked(
+        &self,
+        call: &mut AuthCall,
+        hop: &Hop,
+        now: Duration,
+    ) -> Result<Prepare, AuthError> {
+        if !hop.is_home() || !call.may_guess() || !self.may_send_secrets_to(hop.origin()) {
+            return Ok(Prepare::Anonymous);
+        }
+        let credential = call.credential(hop).cloned();
+        if let Some(Some(Credential::Token(token))) = &credential {
+            return self.attach(call, hop, Sent::Given, bearer(token.expose()));
+        }
+        let Some(habit) = self.habits.get(hop.origin()) else {
+            return Ok(Prepare::Anonymous);
+        };
+        let Some(account) = credential else {
+            return Ok(Prepare::Lookup(hop.home().clone()));
+        };
+        match habit {
+            Habit::Basic => match account {
+                Some(Credential::Basic { username, password }) => {
+                    let header = basic(&username, &password);
+                    self.attach(call, hop, Sent::Basic { asked: false }, header)
+                }
+                _ => Ok(Prepare::Anonymous),
+            },
+            Habit::Bearer { realm, service } => {
+                let (registry, realm) = (hop.origin().clone(), realm.clone());
+                let key = TokenKey::new(registry, realm, service, &call.need, account);
+                if let Some(token) = self.token(call, &key, now) {
+                    return self.attach_token(call, hop, key, token);
+                }
+                match self.look_up(&key, now) {
+                    Cached::Expired(known) => Ok(Prepare::Fetch(known)),
+                    Cached::Fresh(_) | Cached::Unknown => Ok(Prepare::Anonymous),
+                }
+            }
+        }
+    }
+
+    /// After a Basic challenge (CR3).
+    pub(super) fn basic(&self, call: &mut AuthCall, hop: &Hop) -> Result<Prepare, AuthError> {
+        let registry = hop.home().clone();
+        match call.credential(hop).cloned() {
+            None => Ok(Prepare::Lookup(registry)),
+            Some(None) => Err(AuthError::CredentialsRequired { registry }),
+            Some(Some(Credential::Basic { username, password })) => {
+                let header = basic(&username, &password);
+                self.attach(call, hop, Sent::Basic { asked: true }, header)
+            }
+            Some(Some(_)) => Err(AuthError::CredentialsUnfit {
+                registry,
+                scheme: "Basic",
+            }),
+        }
+    }
+
+    /// After a Bearer challenge.
+    pub(super) fn bearer(
+        &self,
+        call: &mut AuthCall,
+        hop: &Hop,
+        answer: &BearerAnswer,
+        now: Duration,
+    ) -> Result<Prepare, AuthError> {
+        let account = match call.credential(hop).cloned() {
+            // CR5: there are no credentials for a foreign hop, so none are looked for.
+            _ if !hop.is_home() => None,
+            None => return Ok(Prepare::Lookup(hop.home().clone())),
+            Some(Some(Credential::Token(token))) => {
+                return self.attach(call, hop, Sent::Given, bearer(token.expose()));
+            }
+            Some(account) => account,
+        };
+        let (registry, offer) = (hop.origin().clone(), &answer.offer);
+        let own = Guard::is_own(&registry, offer.realm.origin());
+        let request = TokenRequest {
+            realm: offer.realm.clone(),
+            scope: call.need.to_request(&offer.scope, own),
+            reach: answer.reach.clone(),
+        };
+        let scope = call.need.to_string();
+        let key = TokenKey::with_request(registry, &offer.service, scope, account, request);
+        match self.token(call, &key, now) {
+            Some(token) => self.attach_token(call, hop, key, token),
+            None => Ok(Prepare::Fetch(key)),
+        }
+    }
+
+    fn attach_token(
+        &self,
+        call: &mut AuthCall,
+        hop: &Hop,
+        key: TokenKey,
+        token: Token,
+    ) -> Result<Prepare, AuthError> {
+        let header = bearer(token.expose());
+        self.attach(call, hop, Sent::Token { key, token }, header)
+    }
+
+    /// The gate: every secret passes here on its way into a request, and nowhere else.
+    fn attach(
+        &self,
+        call: &mut AuthCall,
+        hop: &Hop,
+        secret: Sent,
+        header: Result<HeaderValue, CredentialError>,
+    ) -> Result<Prepare, AuthError> {
+        // CR1, CR5, RD1: away from home there is nothing of the user's, only what anybody can get.
+        let anybodys = matches!(&secret, Sent::Token { key, .. } if key.is_anonymous());
+        if !anybodys && !hop.is_home() {
+            return Err(foreign(hop));
+        }
+        if !self.may_send_secrets_to(hop.origin()) {
+            return Err(self.insecure(hop));
+        }
+        let header = header.map_err(|source| AuthError::Credential {
+            registry: hop.origin().clone(),
+            source,
+        })?;
+        call.sent = secret;
+        Ok(Prepare::Attach(Authorization::new(hop, header)))
+    }
+}

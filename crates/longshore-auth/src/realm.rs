@@ -1,0 +1,389 @@
+//! Which token endpoints a registry may name, and which of them may see credentials.
+//!
+//! A registry says in its challenge where tokens are got. That it does so over TLS proves who says
+//! it, not that the place is the user's choice: a compromised registry, or a proxy in front of
+//! one, could have passwords sent anywhere. So the realm passes a [`Guard`] before anything is sent
+//! to it. The rules, in the order they are looked at:
+//!
+//! | rule | asked anonymously | asked with credentials |
+//! |---|---|---|
+//! | RE1 | absolute http or https URL, no user information, no fragment; https if the registry is | the same |
+//! | RE2 | http: registry plain http, and the same host or a pair | registry plain http (CR4) |
+//! | RE3 | address class no narrower than the registry's | the same |
+//! | RE4 | – | same origin; https and same host or registrable domain; a pair |
+//!
+//! A *pair* is a registry and the origin of a realm, built in ([`BUILT_IN_REALMS`]) or allowed by
+//! the user ([`RegistrySettings::allow_realm`]).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use longshore_origin::{
+    AddressClass, AddressPolicy, AddressRefused, AllowAddresses, Escaped, Hop, Origin, Peer,
+    ResolveError, Scheme, resolve,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// A well-formed realm: an absolute URL by RE1.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Realm {
+    origin: Origin,
+    path_and_query: Box<str>,
+}
+
+impl Realm {
+    /// Reads the realm of a Bearer challenge.
+    ///
+    /// # Errors
+    ///
+    /// [`RealmError`] for whatever is no absolute http or https URL, or has user information or a
+    /// fragment (RE1, CR12).
+    pub fn parse(text: &[u8]) -> Result<Self, RealmError> {
+        let refused = |reason| RealmError {
+            realm: text.into(),
+            reason,
+        };
+        if text.contains(&b'#') {
+            return Err(refused(RealmReason::Fragment));
+        }
+        let scheme = text.iter().position(|b| *b == b':').unwrap_or_default();
+        let (_, rest) = text.split_at_checked(scheme).unwrap_or_default();
+        if scheme == 0 || !rest.starts_with(b"://") {
+            return Err(refused(RealmReason::Relative));
+        }
+        // An absolute URL takes nothing from what it is resolved against.
+        let base = Origin::from_authority(Scheme::Https, BASE);
+        let base = base.map_err(|e| refused(RealmReason::Resolve(e.into())))?;
+        let (origin, path_and_query) =
+            resolve((&base, "/"), text).map_err(|e| refused(RealmReason::Resolve(e)))?;
+        Ok(Self {
+            origin,
+            path_and_query: path_and_query.into(),
+        })
+    }
+
+    /// Where the realm is: what may be allowed, or not.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Path and query of the token endpoint, as the registry wrote them.
+    pub fn path_and_query(&self) -> &str {
+        &self.path_and_query
+    }
+}
+
+/// A realm that is no URL we could ask for a token (RE1).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the realm \"{}\" is not the absolute URL of a token endpoint", Escaped::new(.realm))]
+#[non_exhaustive]
+pub struct RealmError {
+    /// The realm as sent.
+    pub realm: Box<[u8]>,
+    /// What is wrong with it.
+    #[source]
+    pub reason: RealmReason,
+}
+
+/// What is wrong with a realm.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RealmReason {
+    /// It has a fragment.
+    #[error("it has a fragment")]
+    Fragment,
+    /// It does not begin with a scheme and `://`.
+    #[error("it does not begin with https:// or http://")]
+    Relative,
+    /// It does not lead to an origin.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+}
+
+/// Tells which part of a host name somebody registered: `example.co.uk` of `a.example.co.uk`.
+///
+/// Injected, so that this crate need not carry a copy of the public suffix list.
+pub trait PublicSuffixes: Send + Sync {
+    /// The registrable domain of a lower-case host name: its public suffix and one label more.
+    ///
+    /// `None` where the host is itself a public suffix, or the list knows nothing of it. Suffixes
+    /// of private registrations count: `a.github.io` and `b.github.io` belong to different people.
+    fn registrable_domain<'a>(&self, host: &'a str) -> Option<&'a str>;
+}
+
+/// What the user has settled for one registry.
+///
+/// The default is what holds for a registry nobody has said anything about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistrySettings {
+    plain_http: bool,
+    allow_realms: Vec<Origin>,
+    allow_addresses: AllowAddresses,
+}
+
+impl RegistrySettings {
+    /// Nothing settled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The registry is meant to be spoken to without TLS, secrets included (CR4).
+    ///
+    /// Loopback registries need no such setting.
+    #[must_use]
+    pub fn plain_http(self) -> Self {
+        Self {
+            plain_http: true,
+            ..self
+        }
+    }
+
+    /// Credentials may be sent to a token endpoint of this origin (RE4); http only if the registry
+    /// itself is plain http (RE2).
+    #[must_use]
+    pub fn allow_realm(mut self, realm: Origin) -> Self {
+        self.allow_realms.push(realm);
+        self
+    }
+
+    /// Token endpoints may be at these addresses although they are of a narrower class than the
+    /// registry's (RE3).
+    #[must_use]
+    pub fn allow_addresses(self, allow_addresses: AllowAddresses) -> Self {
+        Self {
+            allow_addresses,
+            ..self
+        }
+    }
+
+    /// Whether secrets may be sent to this origin, as far as encryption goes (CR4).
+    pub(crate) fn may_send_secrets_to(&self, origin: &Origin) -> bool {
+        origin.scheme() == Scheme::Https || self.plain_http || origin.is_loopback_name()
+    }
+
+    /// Which addresses a token endpoint may have that this hop named (RE3).
+    ///
+    /// The registry itself may be anywhere. Others may not be of a class narrower than that of the
+    /// peer that answered, nor narrower than was asked of that peer.
+    pub(crate) fn reach(&self, hop: &Hop, peer: Peer, realm: &Origin) -> AddressPolicy {
+        if hop.is_home() && realm == hop.origin() {
+            return AddressPolicy::Any;
+        }
+        let answered = peer.class.or_else(|| hop.origin().known_class());
+        let answered = answered.unwrap_or(AddressClass::Public);
+        match hop.policy() {
+            AddressPolicy::Any => AddressPolicy::AtLeast {
+                class: answered,
+                allow: self.allow_addresses.clone(),
+            },
+            AddressPolicy::AtLeast { class, allow } => AddressPolicy::AtLeast {
+                class: if answered.is_narrower_than(class) {
+                    class
+                } else {
+                    answered
+                },
+                allow,
+            },
+        }
+    }
+}
+
+/// The rules for realms, with what they depend on.
+pub(crate) struct Guard<'a> {
+    pub(crate) settings: &'a RegistrySettings,
+    pub(crate) suffixes: Option<&'a dyn PublicSuffixes>,
+}
+
+impl Guard<'_> {
+    /// Whether the realm may be asked at all (RE1–RE3), and with credentials if there are any
+    /// (RE4, CR4).
+    pub(crate) fn check(
+        &self,
+        registry: &Origin,
+        realm: &Origin,
+        reach: &AddressPolicy,
+        with_credentials: bool,
+    ) -> Result<(), RealmRefused> {
+        let refused = |rule| RealmRefused {
+            registry: registry.clone(),
+            realm: realm.clone(),
+            rule,
+        };
+        if realm.scheme() == Scheme::Http {
+            self.check_http(registry, realm, with_credentials)
+                .map_err(refused)?;
+        }
+        check_known_addresses(realm, reach).map_err(|e| refused(RealmRule::Address(e)))?;
+        if with_credentials && !self.is_trusted(registry, realm) {
+            return Err(refused(RealmRule::OtherDomain));
+        }
+        Ok(())
+    }
+
+    /// Whether the pair is the registry itself or built in, so that even an opaque scope is taken
+    /// from its challenges (CR8).
+    pub(crate) fn is_own(registry: &Origin, realm: &Origin) -> bool {
+        registry == realm || is_built_in(registry, realm)
+    }
+
+    fn check_http(
+        &self,
+        registry: &Origin,
+        realm: &Origin,
+        with_credentials: bool,
+    ) -> Result<(), RealmRule> {
+        if registry.scheme() == Scheme::Https {
+            return Err(RealmRule::Downgrade);
+        }
+        let plain = self.settings.may_send_secrets_to(registry);
+        if with_credentials && !plain {
+            return Err(RealmRule::PlainHttp);
+        }
+        let both_loopback = registry.is_loopback_name() && realm.is_loopback_name();
+        let same_host = registry.host() == realm.host() || both_loopback;
+        if (plain && same_host) || self.is_pair(registry, realm) {
+            return Ok(());
+        }
+        Err(RealmRule::OtherHost)
+    }
+
+    /// RE4
+    fn is_trusted(&self, registry: &Origin, realm: &Origin) -> bool {
+        let same_owner = || {
+            registry.host() == realm.host()
+                || self
+                    .registrable_domain(registry)
+                    .is_some_and(|domain| self.registrable_domain(realm) == Some(domain))
+        };
+        registry == realm
+            || (realm.scheme() == Scheme::Https && same_owner())
+            || self.is_pair(registry, realm)
+    }
+
+    fn is_pair(&self, registry: &Origin, realm: &Origin) -> bool {
+        self.settings.allow_realms.contains(realm) || is_built_in(registry, realm)
+    }
+
+    fn registrable_domain<'o>(&self, origin: &'o Origin) -> Option<&'o str> {
+        let host = origin.host();
+        if origin.address().is_some() || !host.contains('.') {
+            return None;
+        }
+        self.suffixes?.registrable_domain(host)
+    }
+}
+
+fn is_built_in(registry: &Origin, realm: &Origin) -> bool {
+    let https =
+        |origin: &Origin, host| origin.scheme() == Scheme::Https && origin.authority() == host;
+    BUILT_IN_REALMS
+        .iter()
+        .any(|(r, t)| https(registry, *r) && https(realm, *t))
+}
+
+/// What can be told of the addresses without resolving a name; the transport checks the rest.
+fn check_known_addresses(realm: &Origin, reach: &AddressPolicy) -> Result<(), AddressRefused> {
+    let known: &[IpAddr] = match realm.address() {
+        Some(address) => &[address],
+        None if realm.is_loopback_name() => &LOOPBACKS,
+        None => return Ok(()),
+    };
+    let mut refused = Ok(());
+    for address in known {
+        match reach.check(*address) {
+            Ok(()) => return Ok(()),
+            Err(error) => refused = Err(error),
+        }
+    }
+    refused
+}
+
+/// A realm that is not asked, or not with credentials, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RealmRefused {
+    /// The registry whose challenge named the realm.
+    pub registry: Origin,
+    /// Where the realm is.
+    pub realm: Origin,
+    /// The rule that refuses it.
+    pub rule: RealmRule,
+}
+
+impl RealmRefused {
+    /// The command-line option under which it would not have been refused, if there is one.
+    ///
+    /// In a program: [`RegistrySettings::allow_realm`] with [`realm`](Self::realm).
+    pub fn option(&self) -> Option<String> {
+        match self.rule {
+            RealmRule::OtherDomain | RealmRule::OtherHost => {
+                Some(format!("--allow-realm {}", self.realm))
+            }
+            RealmRule::PlainHttp => Some("--plain-http".to_owned()),
+            RealmRule::Address(_) | RealmRule::Downgrade => None,
+        }
+    }
+}
+
+impl fmt::Display for RealmRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            registry,
+            realm,
+            rule,
+        } = self;
+        write!(f, "{registry} sends us to {realm} for a token, ")?;
+        f.write_str(match rule {
+            RealmRule::Address(_) => "which must not be connected to from there",
+            RealmRule::Downgrade => "which is not encrypted",
+            RealmRule::OtherDomain => {
+                "which is not known to belong to it, so no credentials go there"
+            }
+            RealmRule::OtherHost => "which is another host, and not encrypted",
+            RealmRule::PlainHttp => "which is not encrypted, so no credentials go there",
+        })?;
+        match self.option() {
+            Some(option) => write!(f, " (allow it with {option})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for RealmRefused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.rule {
+            RealmRule::Address(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// The rule by which a realm is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RealmRule {
+    /// Its address is of a narrower class than the registry's, or never connected to (RE3).
+    Address(AddressRefused),
+    /// It is http, and the registry https (RE1).
+    Downgrade,
+    /// There are credentials, and nothing shows that they belong there (RE4).
+    OtherDomain,
+    /// It is http, and on another host than the registry (RE2).
+    OtherHost,
+    /// There are credentials, and the registry is not meant to be plain http (CR4).
+    PlainHttp,
+}
+
+/// Registries that have their tokens issued under another domain by design: the authority of the
+/// registry, and that of its token endpoint, both https (RE4).
+pub const BUILT_IN_REALMS: &[(&str, &str)] = &[("registry-1.docker.io", "auth.docker.io")];
+
+const LOOPBACKS: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+];
+
+/// A name that leads nowhere, RFC 2606 §2.
+const BASE: &str = "realm.invalid";

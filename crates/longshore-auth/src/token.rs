@@ -1,0 +1,323 @@
+//! Bearer tokens, and the document a token endpoint answers with.
+
+use std::time::Duration;
+
+use longshore_origin::Secret;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A bearer token: 1 to 64 KiB of visible ASCII (CR9), opaque to us.
+///
+/// Never decoded: registries hand out JSON web tokens and others alike. `Debug` shows nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Token(Secret);
+
+impl Token {
+    /// Takes over the text of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Empty`], [`TokenError::Text`] and [`TokenError::TokenTooLong`] for what may
+    /// not stand in a header (CR9).
+    pub fn new(text: String) -> Result<Self, TokenError> {
+        let secret = Secret::new(text);
+        check_text(secret.expose())?;
+        Ok(Self(secret))
+    }
+
+    /// The text, to be put where it belongs and nowhere else.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// Gives up the guarantee about the text.
+    pub fn into_secret(self) -> Secret {
+        self.0
+    }
+}
+
+/// `1*VCHAR`, RFC 5234 appendix B.1, and a length.
+pub(crate) fn check_text(text: &str) -> Result<(), TokenError> {
+    if text.is_empty() {
+        return Err(TokenError::Empty);
+    }
+    if text.len() > TOKEN_LIMIT_BYTES {
+        return Err(TokenError::TokenTooLong { bytes: text.len() });
+    }
+    match text.bytes().position(|b| !b.is_ascii_graphic()) {
+        Some(at) => Err(TokenError::Text { at }),
+        None => Ok(()),
+    }
+}
+
+/// What a token endpoint issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Issued {
+    /// The token.
+    pub token: Token,
+    /// How long it is valid from the moment its response arrived, between
+    /// [`LIFETIME_FLOOR`] and [`LIFETIME_LIMIT`] when read from a response (RT7).
+    pub lifetime: Duration,
+    /// A token to get further tokens with, if one was issued.
+    pub refresh_token: Option<Secret>,
+}
+
+impl Issued {
+    /// A token with a lifetime, got by some other way than a token endpoint.
+    pub fn new(token: Token, lifetime: Duration) -> Self {
+        Self {
+            token,
+            lifetime,
+            refresh_token: None,
+        }
+    }
+
+    /// Reads the body of a successful token response.
+    ///
+    /// Token Authentication "Token Response Fields", and RFC 6749 §5.1 for `access_token`. Where
+    /// the two token members differ, the text leaves the choice open: `token` is taken, the name
+    /// this specification requires, and `access_token` where that is missing, empty or no string.
+    ///
+    /// `issued_at` is ignored: it compares the server's clock with ours (RT7). `expires_in` may be
+    /// a string, as some servers send it; missing, below 60 or meaningless it is 60 seconds, and
+    /// above an hour it is an hour.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]; nothing of the body is repeated in it, for any part may be a secret.
+    pub fn parse(body: &[u8]) -> Result<Self, TokenError> {
+        if body.len() > TOKEN_RESPONSE_LIMIT_BYTES {
+            return Err(TokenError::TooLong);
+        }
+        // A sequence would do for a struct, too.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(TokenError::NotAnObject);
+        }
+        // The text of the error may quote the body: only the place is kept.
+        let response: Response = serde_json::from_slice(body).map_err(|e| TokenError::Json {
+            line: e.line(),
+            column: e.column(),
+        })?;
+        let token = text(response.token)
+            .or_else(|| text(response.access_token))
+            .ok_or(TokenError::Missing)?;
+        Ok(Self {
+            token: Token::new(token)?,
+            lifetime: lifetime(&response.expires_in),
+            refresh_token: text(response.refresh_token).map(Secret::new),
+        })
+    }
+}
+
+/// Members of another type than they should have are as if missing, so all are read as any value.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Response {
+    token: Value,
+    access_token: Value,
+    expires_in: Value,
+    refresh_token: Value,
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+fn lifetime(expires_in: &Value) -> Duration {
+    let seconds = match expires_in {
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(seconds), _) => Some(seconds),
+            // A cast saturates, and makes 0 of what is negative.
+            (None, Some(seconds)) => Some(seconds as u64),
+            (None, None) => None,
+        },
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    seconds
+        .map_or(LIFETIME_FLOOR, Duration::from_secs)
+        .clamp(LIFETIME_FLOOR, LIFETIME_LIMIT)
+}
+
+/// Why a token response cannot be used.
+///
+/// It holds positions and sizes, and nothing of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The text of a token is empty.
+    #[error("the token is empty")]
+    Empty,
+    /// The body is not JSON, or has a member twice.
+    #[error("the token response is not JSON (line {line}, column {column})")]
+    Json {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// Neither `token` nor `access_token` is a string with something in it.
+    #[error("the token response has no token")]
+    Missing,
+    /// The body is JSON of some other kind, or no JSON at all.
+    #[error("the token response is not a JSON object")]
+    NotAnObject,
+    /// The token has a byte that is not visible ASCII (CR9).
+    #[error("the token has a character at byte {at} that may not stand in a header")]
+    Text {
+        /// Where in the token, in bytes from 0.
+        at: usize,
+    },
+    /// The token is longer than [`TOKEN_LIMIT_BYTES`] (CR9).
+    #[error("the token is longer than {TOKEN_LIMIT_BYTES} bytes ({bytes})")]
+    TokenTooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// The body is longer than [`TOKEN_RESPONSE_LIMIT_BYTES`].
+    #[error("the token response is longer than {TOKEN_RESPONSE_LIMIT_BYTES} bytes")]
+    TooLong,
+}
+
+/// The longest token, in bytes; a longer one is refused (CR9).
+pub const TOKEN_LIMIT_BYTES: usize = 64 * 1024;
+
+/// The longest body of a token response, in bytes; a longer one is refused.
+///
+/// Threat rule table LI, "token response body".
+pub const TOKEN_RESPONSE_LIMIT_BYTES: usize = 256 * 1024;
+
+/// The lifetime of a token that names none, or a shorter one (RT7, and Token Authentication
+/// "Token Response Fields": no client should see less than 60 seconds).
+pub const LIFETIME_FLOOR: Duration = Duration::from_secs(60);
+
+/// The longest lifetime believed (RT7).
+pub const LIFETIME_LIMIT: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_member_is_the_token() {
+        token(r#"{"token":"a"}"#, Ok("a"));
+        token(r#"{"access_token":"b"}"#, Ok("b"));
+        token(r#"{"token":"a","access_token":"b"}"#, Ok("a"));
+        token(r#"{"token":"","access_token":"b"}"#, Ok("b"));
+        token(r#"{"token":null,"access_token":"b"}"#, Ok("b"));
+        token(
+            r#"{"access_token":{"token":"a"}}"#,
+            Err(TokenError::Missing),
+        );
+        token(r#"{"Token":"a"}"#, Err(TokenError::Missing));
+        token(r#" {"token":"\u0061"}"#, Ok("a"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for body in [
+            "",
+            " ",
+            "null",
+            "\"a\"",
+            "[\"a\",\"b\",1,\"c\"]",
+            "<html>",
+            "\u{feff}{}",
+        ] {
+            token(body, Err(TokenError::NotAnObject));
+        }
+        token("{", Err(TokenError::Json { line: 1, column: 1 }));
+        token(
+            "{\n\"token\":\"a\",\"token\":\"b\"}",
+            Err(TokenError::Json {
+                line: 2,
+                column: 19,
+            }),
+        );
+        let deep = format!("{{\"token\":{}", "[".repeat(10_000));
+        token(
+            &deep,
+            Err(TokenError::Json {
+                line: 1,
+                column: 136,
+            }),
+        );
+    }
+
+    // CR9
+    #[test]
+    fn cr9_a_token_that_may_not_stand_in_a_header_is_refused() {
+        token(r#"{"token":"a b"}"#, Err(TokenError::Text { at: 1 }));
+        token(r#"{"token":"ab\r\nX: y"}"#, Err(TokenError::Text { at: 2 }));
+        token(r#"{"token":"\u0000"}"#, Err(TokenError::Text { at: 0 }));
+        token(r#"{"token":"ä"}"#, Err(TokenError::Text { at: 0 }));
+        token(r#"{"token":"a\u007f"}"#, Err(TokenError::Text { at: 1 }));
+        let long = "x".repeat(TOKEN_LIMIT_BYTES);
+        token(&format!(r#"{{"token":"{long}"}}"#), Ok(&long));
+        let bytes = TOKEN_LIMIT_BYTES + 1;
+        token(
+            &format!(r#"{{"token":"{long}x"}}"#),
+            Err(TokenError::TokenTooLong { bytes }),
+        );
+    }
+
+    #[test]
+    fn no_more_than_256_kib_are_read() {
+        let mut body = br#"{"token":"a"}"#.to_vec();
+        body.resize(TOKEN_RESPONSE_LIMIT_BYTES, b' ');
+        assert_eq!(Issued::parse(&body).unwrap().token.expose(), "a");
+        body.push(b' ');
+        assert_eq!(Issued::parse(&body), Err(TokenError::TooLong));
+    }
+
+    fn token(body: &str, expected: Result<&str, TokenError>) {
+        let found = Issued::parse(body.as_bytes());
+        let found = found.as_ref().map(|i| i.token.expose());
+        assert_eq!(found.map_err(|e| *e), expected, "{body:.80}");
+    }
+
+    // RT7
+    #[test]
+    fn rt7_lifetimes_lie_between_a_minute_and_an_hour() {
+        for (expires_in, seconds) in [
+            ("null", 60),
+            ("0", 60),
+            ("59", 60),
+            ("60", 60),
+            ("61", 61),
+            ("300.9", 300),
+            ("\"3599\"", 3599),
+            ("\" 90 \"", 90),
+            ("3600", 3600),
+            ("3601", 3600),
+            ("18446744073709551615", 3600),
+            ("1e300", 3600),
+            ("-1", 60),
+            ("-1e300", 60),
+            ("\"soon\"", 60),
+            ("true", 60),
+            ("[300]", 60),
+        ] {
+            let body = format!(r#"{{"token":"t","expires_in":{expires_in},"issued_at":7}}"#);
+            let issued = Issued::parse(body.as_bytes()).unwrap();
+            assert_eq!(
+                issued.lifetime,
+                Duration::from_secs(seconds),
+                "{expires_in}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_is_kept_apart() {
+        let issued = Issued::parse(br#"{"token":"t","refresh_token":"r"}"#).unwrap();
+        assert_eq!(issued.refresh_token, Some(Secret::new("r".into())));
+        let issued = Issued::parse(br#"{"token":"t","refresh_token":""}"#).unwrap();
+        assert_eq!(issued, Issued::new(issued.token.clone(), LIFETIME_FLOOR));
+        assert!(!format!("{issued:?}").contains("\"t\""));
+    }
+}
