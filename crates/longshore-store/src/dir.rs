@@ -4,15 +4,20 @@
 //! a writer elsewhere. Names are therefore opened one component at a time, relative to the
 //! directory that holds them, and what was opened is looked at before it is used.
 
+#[cfg(any(not(unix), test))]
+mod portable;
 #[cfg(unix)]
-#[path = "dir/unix.rs"]
-mod sys;
+mod unix;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+#[cfg(not(unix))]
+use self::portable as sys;
+#[cfg(unix)]
+use self::unix as sys;
 use crate::error::{Action, StoreError};
 
 /// A directory held open by its descriptor, and the path it was reached by for messages.
@@ -47,6 +52,9 @@ pub enum Access {
 }
 
 impl Dir {
+    /// Whether [`Dir::still_holds`] can tell that a file was removed.
+    pub(crate) const TELLS_REMOVED: bool = sys::TELLS_UNLINKED;
+
     /// Opens the directory at `path`; links in `path` itself are followed, it is the caller's.
     ///
     /// # Errors
@@ -247,10 +255,8 @@ impl Dir {
 
     /// Makes the content of the regular file `name` outlive a power cut.
     pub(crate) fn sync_file(&self, name: &str) -> io::Result<()> {
-        match sys::open_file(&self.handle, component(name)?)? {
-            Some((file, _)) => file.sync_all(),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        sys::sync_file(&self.handle, component(name)?)?
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Names what failed under `name` in this directory.
@@ -313,3 +319,6 @@ fn component(name: &str) -> io::Result<&str> {
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,4 +232,5 @@ impl Sink for FsSink {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

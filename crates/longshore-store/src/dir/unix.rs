@@ -14,6 +14,9 @@ use super::{Access, Entry};
 
 pub(super) type Handle = File;
 
+/// An open file that has lost its name has no links.
+pub(super) const TELLS_UNLINKED: bool = true;
+
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
@@ -123,4 +126,12 @@ pub(super) fn remove_dir(within: &Handle, name: &str) -> io::Result<()> {
 
 pub(super) fn sync(within: &Handle) -> io::Result<()> {
     within.sync_all()
+}
+
+/// Makes the content of a file durable; `None` as [`open_file`].
+pub(super) fn sync_file(within: &Handle, name: &str) -> io::Result<Option<()>> {
+    match open_file(within, name)? {
+        Some((file, _)) => file.sync_all().map(Some),
+        None => Ok(None),
+    }
 }
