@@ -71,6 +71,16 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Looks whether [`Layout::create_or_open`] would find or could make a layout at `path`; makes
+    /// and changes nothing. For finding out before anything is fetched.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::create_or_open`].
+    pub fn check_destination(path: &Path) -> Result<(), LayoutError> {
+        create::check_destination(path)
+    }
+
     /// Opens the layout at `path`, which may be on a read-only file system; nothing is made or
     /// removed there before the first write.
     ///
@@ -356,4 +366,5 @@ fn is_known(version: &str) -> bool {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

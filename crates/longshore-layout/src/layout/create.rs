@@ -33,6 +33,30 @@ pub(super) fn create_or_open(path: &Path, durability: Durability) -> Result<Layo
     outcome
 }
 
+/// Looks whether [`create_or_open`] would find or could make a layout, and changes nothing.
+pub(super) fn check_destination(path: &Path) -> Result<(), LayoutError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotADirectory => {
+            return Err(LayoutError::Store(StoreError::Io {
+                action: Action::Open,
+                path: path.to_owned(),
+                source: error,
+            }));
+        }
+        Ok(metadata) if metadata.is_dir() => {}
+        _ => {
+            let path = above(path).unwrap_or(path).to_owned();
+            return Err(LayoutError::NotADirectory { path });
+        }
+    }
+    let layout = Layout::at(path, Durability::None)?;
+    if is_marked(&layout)? {
+        return layout.check().map(|_| ());
+    }
+    check_empty(&layout)
+}
+
 /// Makes the directory and those above it; returns whether there was none.
 fn make_root(path: &Path, durability: Durability) -> Result<bool, LayoutError> {
     let failed = |source: io::Error| match above(path) {

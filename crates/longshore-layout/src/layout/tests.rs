@@ -412,7 +412,7 @@ fn a_full_disk_leaves_the_layout_as_it_was() {
     let disk = parent();
     // A mount of its own needs a name space of its own.
     let mounted = "mount -t tmpfs -o size=64k,mode=0755 none \"$0\" || exit 77; exec \"$@\"";
-    let status = Command::new("unshare")
+    let output = Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", mounted])
         .arg(disk.path())
         .arg(std::env::current_exe().unwrap())
@@ -422,10 +422,11 @@ fn a_full_disk_leaves_the_layout_as_it_was() {
             "--nocapture",
         ])
         .env("LONGSHORE_TEST_SMALL_DISK", disk.path())
-        .status();
-    match status.map(|status| status.code()) {
-        Ok(Some(code @ (0 | 101))) => assert_eq!(code, 0, "the tests of the child failed"),
-        other => eprintln!("SKIPPED: no small disk could be mounted ({other:?})"),
+        .output();
+    match output.map(|output| (output.status.code(), output)) {
+        Ok((Some(0), _)) => {}
+        Ok((Some(101), output)) => panic!("{}", String::from_utf8_lossy(&output.stdout)),
+        other => eprintln!("SKIPPED: no small disk could be mounted: {other:?}"),
     }
 }
 
