@@ -1,1 +1,45 @@
-fn main() {}
+//! The longshore command line: arguments in; progress, text or JSON out.
+//!
+//! Data goes to stdout and everything else to stderr. Exit codes are by error class and stable:
+//! see [`exit::Exit`].
+
+mod args;
+mod command;
+mod connect;
+mod exit;
+mod output;
+mod progress;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command, ManifestCommand};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// One thread drives every connection; large blobs get a thread of their own.
+fn run(args: Args) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::runtime)?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Digest(args) => stop::unless_stopped(command::digest::run(args)).await,
+            Command::Manifest(ManifestCommand::Get(args)) => {
+                stop::unless_stopped(command::manifest::get(args)).await
+            }
+            Command::Ping(args) => stop::unless_stopped(command::ping::run(args)).await,
+            Command::Pull(args) => command::pull::run(args).await,
+        }
+    })
+}

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header, response};
+use longshore_model::RepositoryName;
 use longshore_origin::{Hop, HopError, Peer};
 
 use crate::Host;
@@ -39,6 +40,8 @@ pub struct Ask {
     pub delay: Duration,
     /// Whether the body is expected to be large.
     pub bulk: bool,
+    /// The repository on whose behalf a request is made that is about none itself.
+    pub behalf: Option<RepositoryName>,
 }
 
 impl Ask {
@@ -50,7 +53,14 @@ impl Ask {
             take,
             delay: Duration::ZERO,
             bulk: false,
+            behalf: None,
         }
+    }
+
+    /// What the request needs at this host.
+    fn need(&self, host: &Host) -> Option<Need> {
+        let name = self.endpoint.name().or(self.behalf.as_ref())?;
+        Some(Need::pull(host.name_here(name)))
     }
 }
 
@@ -356,7 +366,7 @@ impl Call {
             hop,
             method: head.method,
             headers: head.headers,
-            need: self.host().and_then(|host| self.ask.endpoint.need(host)),
+            need: self.host().and_then(|host| self.ask.need(host)),
             head_timeout: if blob {
                 self.policy.blob_head
             } else {

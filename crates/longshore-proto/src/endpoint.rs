@@ -65,6 +65,17 @@ pub struct Need {
     pub access: Access,
 }
 
+impl Need {
+    /// The content of this repository is read.
+    #[must_use]
+    pub const fn pull(name: String) -> Self {
+        Self {
+            name,
+            access: Access::Pull,
+        }
+    }
+}
+
 /// What is done to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -111,15 +122,6 @@ impl Endpoint {
             Self::Manifest(request) => Some(&request.name),
             Self::Ping => None,
         }
-    }
-
-    /// What the request needs at this host.
-    #[must_use]
-    pub fn need(&self, host: &Host) -> Option<Need> {
-        self.name().map(|name| Need {
-            name: host.name_here(name),
-            access: Access::Pull,
-        })
     }
 }
 

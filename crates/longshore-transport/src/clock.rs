@@ -62,7 +62,8 @@ impl TestClock {
             .clone()
     }
 
-    /// From now on every alarm rings at once (`true`) or never (`false`).
+    /// From now on every alarm rings at once and moves the time on (`true`), or never rings
+    /// (`false`).
     pub fn ring(&self, ringing: bool) {
         self.ringing
             .store(ringing, std::sync::atomic::Ordering::SeqCst);
@@ -92,8 +93,9 @@ impl Clock for TestClock {
         Box::pin(std::future::ready(()))
     }
 
-    fn alarm(&self, _duration: Duration) -> Timer {
+    fn alarm(&self, duration: Duration) -> Timer {
         if self.ringing.load(std::sync::atomic::Ordering::SeqCst) {
+            self.advance(duration);
             Box::pin(std::future::ready(()))
         } else {
             Box::pin(std::future::pending())

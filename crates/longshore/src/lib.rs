@@ -1,1 +1,60 @@
-//! A registry client that authenticates, retries, resumes and verifies, over any transport.
+//! A registry client that authenticates, retries, resumes and verifies.
+//!
+//! [`Client`] reads repositories of OCI registries over any transport. It answers challenges,
+//! fetches and keeps tokens, follows redirects, repeats what may be repeated, takes up blobs
+//! where they broke off, and hands out no byte of a manifest, and no end of a blob, that does not
+//! match its digest. A secret goes to the origin it belongs to and nowhere else.
+//!
+//! Left to the caller: where blobs go (see `longshore-layout`), and in which order.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use longshore::Client;
+//! use longshore::model::Reference;
+//!
+//! let client = Client::builder().build()?;
+//! let reference: Reference = "alpine:3.20".parse()?;
+//! let repository = client.repository(&reference).await?;
+//! let pulled = repository.manifest(&reference.target()).await?;
+//! println!("{} {}", pulled.digest(), pulled.manifest.media_type());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `hyper` (default) | the transport and clock of `longshore-hyper`, used where none are given |
+
+pub use longshore_auth as auth;
+pub use longshore_auth::Credential;
+pub use longshore_model as model;
+pub use longshore_origin as origin;
+pub use longshore_proto as proto;
+pub use longshore_transport as transport;
+
+pub use crate::blob::{BlobFrames, BlobReader, CopyError, IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
+pub use crate::builder::{BuildError, Builder};
+pub use crate::client::Client;
+pub use crate::credentials::{
+    Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
+    DockerConfigError, OneCredential,
+};
+pub use crate::error::{Cause, Error, ErrorKind};
+pub use crate::hosts::{HostError, HostSettings};
+pub use crate::limit::REQUESTS_PER_ORIGIN;
+pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};
+pub use crate::tokens::{TOKENS_KEPT, TokenCache};
+
+mod blob;
+mod builder;
+mod client;
+mod credentials;
+mod drive;
+mod error;
+mod hosts;
+mod limit;
+mod repository;
+mod suffixes;
+mod tokens;

@@ -1,0 +1,334 @@
+//! How a command ends: an exit code by error class, and one paragraph with what, where, why and
+//! what to do.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use longshore::model::{NoSuchPlatform, Platform, ReferenceError};
+use longshore::origin::Escaped;
+use longshore::transport::{ErrorKind as WireKind, TransportError};
+use longshore::{Cause, ErrorKind};
+use longshore_layout::{LayoutError, LayoutErrorKind};
+use longshore_store::{StoreError, StoreErrorKind};
+
+use crate::output;
+
+/// The exit codes as every help text ends with them.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+    0  done
+    1  something else went wrong
+    2  the command line makes no sense
+    3  not found
+    4  not authorized: no credentials, wrong ones, or access denied
+    5  the content is not what its digest or size says
+    6  the other end cannot be reached, or cannot answer now
+    7  rate limited
+    8  the other end breaks the protocol, or leads where it must not
+    9  the registry does not support it
+   10  malformed reference
+   11  the destination is not an image layout and cannot become one
+   12  no image for the platform
+   13  the disk is full, read-only, or cannot be written
+   14  the token server is not one this registry's credentials may go to
+  130  interrupted (143 terminated)";
+
+/// The class of a failure, and so the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Other = 1,
+    NotFound = 3,
+    Auth = 4,
+    Digest = 5,
+    Unavailable = 6,
+    RateLimited = 7,
+    Protocol = 8,
+    Unsupported = 9,
+    Reference = 10,
+    Destination = 11,
+    Platform = 12,
+    Disk = 13,
+    Realm = 14,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+/// Why a command failed, for the one who ran it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    /// What happened, then what it was caused by.
+    chain: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: &str) -> Self {
+        Self {
+            exit,
+            chain: vec![what.to_owned()],
+            hint: None,
+        }
+    }
+
+    /// An error with everything underneath it.
+    fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut chain = vec![error.to_string()];
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            // Libraries below ours repeat what is underneath in their own words.
+            if chain.last().is_none_or(|above| !above.contains(&text)) {
+                chain.push(text);
+            }
+            source = error.source();
+        }
+        Self {
+            exit,
+            chain,
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
+    pub(crate) fn stopped(exit: Exit) -> Self {
+        Self::new(
+            exit,
+            "stopped; what was complete is kept, and the next run goes on from there",
+        )
+    }
+
+    /// A transfer that ended because the command did.
+    pub(crate) fn given_up() -> Self {
+        Self::new(Exit::Interrupted, "given up")
+    }
+
+    pub(crate) fn nested() -> Self {
+        Self::new(
+            Exit::Protocol,
+            "the index has indexes in it more than 8 deep",
+        )
+    }
+
+    pub(crate) fn platform(wanted: &Platform, found: &[Platform]) -> Self {
+        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+        let what = format!(
+            "there is no image for {wanted}; there is {}",
+            found.join(", ")
+        );
+        Self::new(Exit::Platform, &what).hint("choose one of these with --platform")
+    }
+
+    pub(crate) fn runtime(error: io::Error) -> Self {
+        Self::of(Exit::Other, &error)
+    }
+
+    pub(crate) fn stdin(error: io::Error) -> Self {
+        let mut failure = Self::of(Exit::Other, &error);
+        failure
+            .chain
+            .insert(0, "cannot read the password from standard input".to_owned());
+        failure
+    }
+
+    pub(crate) fn stdout(error: io::Error) -> Self {
+        let mut failure = Self::of(Exit::Disk, &error);
+        failure
+            .chain
+            .insert(0, "cannot write to standard output".to_owned());
+        failure
+    }
+
+    pub(crate) fn task(error: tokio::task::JoinError) -> Self {
+        Self::of(Exit::Other, &error)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Says it on stderr, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        output::note(&self.to_string());
+        ExitCode::from(self.exit as u8)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, text) in self.chain.iter().enumerate() {
+            // OU1: whatever an error below ours made of peer text, the terminal gets it escaped.
+            let shown = Escaped::text(text);
+            match index {
+                0 => write!(f, "error: {shown}")?,
+                _ => write!(f, "\n  caused by: {shown}")?,
+            }
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<longshore::Error> for Failure {
+    fn from(error: longshore::Error) -> Self {
+        let exit = match error.kind() {
+            ErrorKind::Auth | ErrorKind::Denied => Exit::Auth,
+            ErrorKind::Digest => Exit::Digest,
+            ErrorKind::NotFound => Exit::NotFound,
+            ErrorKind::Protocol | ErrorKind::TooLarge => Exit::Protocol,
+            ErrorKind::RateLimited => Exit::RateLimited,
+            ErrorKind::RealmRefused => Exit::Realm,
+            ErrorKind::Unavailable => Exit::Unavailable,
+            ErrorKind::Unsupported => Exit::Unsupported,
+            _ => Exit::Other,
+        };
+        let mut failure = Self::of(exit, &error);
+        failure.hint = advice(&error);
+        failure
+    }
+}
+
+/// What the user can do about it.
+fn advice(error: &longshore::Error) -> Option<String> {
+    use longshore::auth::AuthError;
+
+    let registry = error.registry();
+    Some(match (error.kind(), error.cause()) {
+        (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => match refused.option() {
+            Some(option) => format!(
+                "if {} really issues tokens for {registry}, say so with {option}",
+                refused.realm
+            ),
+            None => return None,
+        },
+        (_, Cause::Auth(AuthError::CredentialsRequired { .. }, _)) => format!(
+            "give --username and --password-stdin, or log in to {registry} with a program that \
+             keeps credentials in Docker's config.json; the repository may also not exist"
+        ),
+        (_, Cause::Auth(AuthError::CredentialsRefused { .. }, _)) => {
+            "check the user name and the password; the repository may also not exist".to_owned()
+        }
+        (_, Cause::Credentials(_)) => {
+            "give --username and --password-stdin, or put the credentials into \"auths\"".to_owned()
+        }
+        (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
+        (ErrorKind::Denied, _) => {
+            "these credentials may not read it; log in as somebody who may".to_owned()
+        }
+        (ErrorKind::RateLimited, _) => match error.retry_after() {
+            Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
+            None => "try again later, or log in: limits are higher then".to_owned(),
+        },
+        (ErrorKind::Digest, _) => {
+            "the registry, or something on the way, changes the content; nothing was kept"
+                .to_owned()
+        }
+        (_, Cause::Call(_, Some(wire)) | Cause::Download(_, Some(wire))) => wire_advice(wire)?,
+        (_, Cause::Call(..)) => {
+            "the registry is set up in a way that is not safe to follow".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn wire_advice(error: &TransportError) -> Option<String> {
+    let advice = match error.kind() {
+        WireKind::Resolve => "check the spelling of the registry and the network",
+        WireKind::Connect => "check that the registry runs and that its port is right",
+        WireKind::NotTls => "if the registry really speaks plain http, give --plain-http",
+        WireKind::Tls => {
+            "if the registry has a certificate of your own authority, give --ca-file FILE"
+        }
+        WireKind::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+        WireKind::Timeout | WireKind::Closed => "check the network, and try again later",
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+impl From<LayoutError> for Failure {
+    fn from(error: LayoutError) -> Self {
+        match error.kind() {
+            LayoutErrorKind::NotALayout => Self::of(Exit::Destination, &error)
+                .hint("name a directory that is empty, an image layout, or not there yet"),
+            LayoutErrorKind::Malformed => Self::of(Exit::Destination, &error)
+                .hint("the image layout is damaged; pull into another directory"),
+            LayoutErrorKind::Store(kind) => Self::stored(kind, &error),
+            _ => Self::of(Exit::Other, &error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::stored(error.kind(), &error)
+    }
+}
+
+impl Failure {
+    fn stored(kind: StoreErrorKind, error: &dyn std::error::Error) -> Self {
+        match kind {
+            StoreErrorKind::Full => Self::of(Exit::Disk, error)
+                .hint("make room and run it again; what was complete is kept"),
+            StoreErrorKind::ReadOnly => {
+                Self::of(Exit::Disk, error).hint("choose a destination that can be written")
+            }
+            StoreErrorKind::Denied => {
+                Self::of(Exit::Disk, error).hint("choose a destination that you may write to")
+            }
+            StoreErrorKind::Content => Self::of(Exit::Digest, error).hint(
+                "the registry, or something on the way, changes the content; nothing was kept",
+            ),
+            StoreErrorKind::Hostile => Self::of(Exit::Destination, error)
+                .hint("the image layout is damaged; pull into another directory"),
+            StoreErrorKind::Unsupported => Self::of(Exit::Unsupported, error),
+            _ => Self::of(Exit::Disk, error),
+        }
+    }
+}
+
+impl From<ReferenceError> for Failure {
+    fn from(error: ReferenceError) -> Self {
+        Self::of(Exit::Reference, &error)
+            .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
+    }
+}
+
+impl From<NoSuchPlatform> for Failure {
+    fn from(error: NoSuchPlatform) -> Self {
+        Self::of(Exit::Platform, &error)
+            .hint("choose another with --platform, or take all with --all-platforms")
+    }
+}
+
+impl From<longshore::BuildError> for Failure {
+    fn from(error: longshore::BuildError) -> Self {
+        Self::of(Exit::Other, &error)
+    }
+}
+
+impl From<longshore_hyper::SettingsError> for Failure {
+    fn from(error: longshore_hyper::SettingsError) -> Self {
+        Self::of(Exit::Other, &error)
+    }
+}
+
+impl From<longshore::auth::CredentialError> for Failure {
+    fn from(error: longshore::auth::CredentialError) -> Self {
+        Self::of(Exit::Auth, &error)
+    }
+}
+
+impl From<longshore::DockerConfigError> for Failure {
+    fn from(error: longshore::DockerConfigError) -> Self {
+        Self::of(Exit::Other, &error).hint("mend the file, or point DOCKER_CONFIG elsewhere")
+    }
+}

@@ -1,0 +1,55 @@
+//! Ctrl-C and `kill`.
+
+#[cfg(unix)]
+use std::task::Poll;
+
+use crate::exit::{Exit, Failure};
+
+/// Runs a command until it is done or the user wants it to stop.
+pub(crate) async fn unless_stopped(
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    unless_stopped_then(command, || ()).await
+}
+
+/// As [`unless_stopped`]; `stop` ends what the command left to other threads.
+pub(crate) async fn unless_stopped_then<T>(
+    command: impl Future<Output = Result<T, Failure>>,
+    stop: impl FnOnce(),
+) -> Result<T, Failure> {
+    tokio::select! {
+        result = command => result,
+        exit = requested() => {
+            stop();
+            Err(Failure::stopped(exit))
+        }
+    }
+}
+
+/// Ends when the user wants the program to stop, and says with which exit code.
+pub(crate) async fn requested() -> Exit {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            return std::future::pending().await;
+        };
+        std::future::poll_fn(|cx| {
+            if interrupt.poll_recv(cx).is_ready() {
+                return Poll::Ready(Exit::Interrupted);
+            }
+            terminate.poll_recv(cx).map(|_| Exit::Terminated)
+        })
+        .await
+    }
+    #[cfg(not(unix))]
+    {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Exit::Interrupted,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

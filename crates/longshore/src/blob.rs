@@ -1,0 +1,404 @@
+//! A blob as it arrives.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use longshore_model::{Digest, RepositoryName, UnsupportedAlgorithm, Verifier, VerifyError};
+use longshore_proto::call::Ask;
+use longshore_proto::download::{self, Download, Next};
+use longshore_transport::{Body, Clock, ErrorKind, Phase, Timer, TransportError};
+
+use crate::drive::{Answer, Content};
+use crate::error::{Cause, Error};
+use crate::limit::Permit;
+use crate::repository::Site;
+
+/// Nothing for this long ends a body, and the rest is asked for again (RT).
+pub const IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Over this much time spent waiting, a body brings [`SLOW_BYTES`] or is given up (RT).
+pub const SLOW_WINDOW: Duration = Duration::from_secs(60);
+
+/// What a body brings at least in each [`SLOW_WINDOW`]: 1 KiB/s.
+pub const SLOW_BYTES: u64 = 60 * 1024;
+
+/// The frames of a blob: resumed where they break off, guarded against stalls, **not verified**.
+///
+/// For whoever verifies the bytes anyway, as a store that hashes while it writes. Everybody else
+/// wants a [`BlobReader`].
+pub struct BlobFrames {
+    site: Arc<Site>,
+    digest: Digest,
+    download: Download,
+    state: State,
+    guard: Guard,
+    last: Option<TransportError>,
+}
+
+enum State {
+    Asking(Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>),
+    Reading(Body, #[expect(dead_code, reason = "held")] Permit),
+    Done,
+}
+
+impl BlobFrames {
+    pub(crate) fn new(
+        site: Arc<Site>,
+        name: RepositoryName,
+        digest: Digest,
+        size: Option<u64>,
+    ) -> Self {
+        let mut download = Download::new(name, digest.clone(), size);
+        let ask = download.ask();
+        let guard = Guard::new(Arc::clone(site.client().clock()));
+        let state = State::Asking(asking(&site, ask));
+        Self {
+            site,
+            digest,
+            download,
+            state,
+            guard,
+            last: None,
+        }
+    }
+
+    /// The size of the blob in bytes: from the descriptor, or from the registry once it answered.
+    #[must_use]
+    pub const fn size(&self) -> Option<u64> {
+        self.download.size()
+    }
+
+    /// The next bytes, or `None` at the end.
+    ///
+    /// Cancel-safe: dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// The registry refuses, cannot be reached, or broke off more often than is resumed.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            let step = match &mut self.state {
+                State::Done => return Poll::Ready(None),
+                State::Asking(asking) => match ready!(asking.as_mut().poll(cx)) {
+                    Ok(answer) => self.on_answer(answer),
+                    Err(error) => Err(error),
+                },
+                State::Reading(body, _) => match ready!(self.guard.poll_frame(body, cx)) {
+                    Some(Ok(bytes)) => match self.on_bytes(bytes) {
+                        Ok(bytes) if bytes.is_empty() => continue,
+                        Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                        Err(error) => Err(error),
+                    },
+                    Some(Err(error)) => {
+                        tracing::debug!(digest = %self.digest, %error, "the blob broke off");
+                        self.last = Some(error);
+                        let next = self.download.on_interrupted(self.site.client().jitter());
+                        self.go_on(next)
+                    }
+                    None => {
+                        let next = self.download.on_end(self.site.client().jitter());
+                        self.go_on(next)
+                    }
+                },
+            };
+            if let Err(error) = step {
+                self.state = State::Done;
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+
+    fn on_answer(&mut self, answer: Answer) -> Result<(), Error> {
+        if !download::is_answer(answer.head.status) {
+            return Err(self
+                .error(Cause::Refused(answer.refusal()))
+                .after(answer.attempts));
+        }
+        let verdict = self.download.on_head(&answer.head);
+        match (verdict.map_err(|error| self.failed(error))?, answer.content) {
+            (download::Body::Read, Content::Stream(body, permit)) => {
+                self.guard.begin();
+                self.state = State::Reading(body, permit);
+            }
+            (download::Body::Ask(ask), _) => self.state = State::Asking(asking(&self.site, ask)),
+            (download::Body::Read, Content::Bytes(_)) => self.state = State::Done,
+        }
+        Ok(())
+    }
+
+    fn on_bytes(&mut self, mut bytes: Bytes) -> Result<Bytes, Error> {
+        let count = bytes.len() as u64;
+        let dropped = self
+            .download
+            .on_bytes(count)
+            .map_err(|error| self.failed(error))?;
+        // Never more than the bytes there are, which are a usize.
+        let dropped = usize::try_from(dropped).unwrap_or(bytes.len());
+        Ok(if dropped == 0 {
+            bytes
+        } else {
+            bytes.split_off(dropped.min(bytes.len()))
+        })
+    }
+
+    fn go_on(&mut self, next: Result<Next, download::DownloadError>) -> Result<(), Error> {
+        self.state = match next.map_err(|error| self.failed(error))? {
+            Next::Ask(ask) => State::Asking(asking(&self.site, ask)),
+            Next::Finished => State::Done,
+        };
+        Ok(())
+    }
+
+    fn failed(&mut self, error: download::DownloadError) -> Error {
+        let last = self.last.take();
+        self.error(Cause::Download(error, last))
+    }
+
+    fn error(&self, cause: Cause) -> Error {
+        self.site.error(format_args!("blob {}", self.digest), cause)
+    }
+}
+
+/// Boxed, so that the next request of a blob can be waited for beside its body.
+fn asking(
+    site: &Arc<Site>,
+    ask: Ask,
+) -> Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>> {
+    let site = Arc::clone(site);
+    Box::pin(async move { site.drive(ask).await })
+}
+
+impl Stream for BlobFrames {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+impl fmt::Debug for BlobFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobFrames")
+            .field("digest", &self.digest)
+            .field("received", &self.download.received())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A blob that is verified as it is read: it never ends cleanly unless its digest and size match
+/// (DG3).
+///
+/// Bytes are handed out as they arrive, so what was read before the end is not to be trusted
+/// until the end was reached without an error.
+#[derive(Debug)]
+pub struct BlobReader {
+    frames: BlobFrames,
+    verifier: Option<Verifier>,
+}
+
+impl BlobReader {
+    pub(crate) fn new(frames: BlobFrames, size: Option<u64>) -> Result<Self, UnsupportedAlgorithm> {
+        let verifier = Some(Verifier::new(&frames.digest, size)?);
+        Ok(Self { frames, verifier })
+    }
+
+    /// The size of the blob in bytes: from the descriptor, or from the registry once it answered.
+    #[must_use]
+    pub const fn size(&self) -> Option<u64> {
+        self.frames.size()
+    }
+
+    /// The next bytes, or `None` at the verified end.
+    ///
+    /// Cancel-safe: dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`BlobFrames::next`], and at the end when digest or size do not match.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// The whole blob, if it is no larger than `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next), and when the blob is larger.
+    pub async fn bytes(mut self, limit: u64) -> Result<Bytes, Error> {
+        let too_large = |reader: &Self| reader.frames.error(Cause::TooLarge { limit });
+        if self.size().is_some_and(|size| size > limit) {
+            return Err(too_large(&self));
+        }
+        let mut whole = Vec::new();
+        while let Some(bytes) = self.next().await {
+            whole.extend_from_slice(&bytes?);
+            if whole.len() as u64 > limit {
+                return Err(too_large(&self));
+            }
+        }
+        Ok(whole.into())
+    }
+
+    /// Writes the whole blob to `sink` and gives its length in bytes.
+    ///
+    /// Writing blocks, so a large blob belongs on a thread that may block. What was written
+    /// before an error is not verified.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError::Read`] as [`next`](Self::next), [`CopyError::Write`] when the sink fails.
+    pub async fn copy_to(mut self, sink: &mut impl io::Write) -> Result<u64, CopyError> {
+        let mut count = 0;
+        while let Some(bytes) = self.next().await {
+            let bytes = bytes?;
+            sink.write_all(&bytes)?;
+            count += bytes.len() as u64;
+        }
+        Ok(count)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let Some(verifier) = &mut self.verifier else {
+            return Poll::Ready(None);
+        };
+        let failed = match ready!(self.frames.poll(cx)) {
+            Some(Ok(bytes)) => match verifier.update(&bytes) {
+                Ok(()) => return Poll::Ready(Some(Ok(bytes))),
+                Err(error) => error,
+            },
+            Some(Err(error)) => {
+                self.verifier = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+            None => match self.verifier.take().map_or(Ok(()), Verifier::finish) {
+                Ok(()) => return Poll::Ready(None),
+                Err(error) => error,
+            },
+        };
+        self.verifier = None;
+        Poll::Ready(Some(Err(self.mismatch(failed))))
+    }
+
+    fn mismatch(&self, error: VerifyError) -> Error {
+        self.frames.error(Cause::Digest(error))
+    }
+}
+
+impl Stream for BlobReader {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+/// Why a blob could not be copied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The blob could not be read.
+    #[error(transparent)]
+    Read(#[from] Error),
+    /// The sink could not be written.
+    #[error("cannot write the blob")]
+    Write(#[from] io::Error),
+}
+
+/// Ends a body that stalls.
+///
+/// Only time spent waiting for the body counts: a slow consumer is no fault of the peer. One
+/// alarm runs for a whole period and is armed again when it rings, so a frame that is there costs
+/// no timer.
+struct Guard {
+    clock: Arc<dyn Clock>,
+    alarm: Option<Timer>,
+    /// When the wait for the next frame began.
+    since: Option<Duration>,
+    /// Time waited, and bytes that came, in the current window.
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Guard {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            alarm: None,
+            since: None,
+            waited: Duration::ZERO,
+            bytes: 0,
+        }
+    }
+
+    fn begin(&mut self) {
+        (self.alarm, self.since) = (None, None);
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+    }
+
+    /// The data of the next frame; trailers are passed over.
+    fn poll_frame(
+        &mut self,
+        body: &mut Body,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, TransportError>>> {
+        loop {
+            return match http_body::Body::poll_frame(Pin::new(&mut *body), cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) if self.arrived(bytes.len()) => Poll::Ready(Some(Ok(bytes))),
+                    Ok(_) => Poll::Ready(Some(Err(stalled()))),
+                    Err(_trailers) => continue,
+                },
+                Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map(|_| Bytes::new()))),
+                Poll::Pending => match self.waits(cx) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err(stalled()))),
+                    Poll::Pending => Poll::Pending,
+                },
+            };
+        }
+    }
+
+    /// Bytes came; says whether they come fast enough.
+    fn arrived(&mut self, count: usize) -> bool {
+        self.bytes += count as u64;
+        if let Some(since) = self.since.take() {
+            self.waited += self.clock.now().saturating_sub(since);
+        }
+        if self.waited < SLOW_WINDOW {
+            return true;
+        }
+        let fast = self.bytes >= SLOW_BYTES;
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        fast
+    }
+
+    /// Nothing came; ready when that has gone on for too long.
+    fn waits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(|| self.clock.now());
+        loop {
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| self.clock.alarm(IDLE_LIMIT));
+            ready!(alarm.as_mut().poll(cx));
+            let waited = self.clock.now().saturating_sub(since);
+            if waited >= IDLE_LIMIT {
+                return Poll::Ready(());
+            }
+            self.alarm = Some(self.clock.alarm(IDLE_LIMIT - waited));
+        }
+    }
+}
+
+fn stalled() -> TransportError {
+    TransportError::new(ErrorKind::Timeout, Phase::Body)
+}

@@ -1,0 +1,135 @@
+//! The client.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use longshore_auth::Authenticator;
+use longshore_model::Reference;
+use longshore_proto::call::CallPolicy;
+use longshore_proto::endpoint::PingAnswer;
+use longshore_proto::retry::Jitter;
+use longshore_transport::{Clock, DynTransport};
+
+use crate::builder::Builder;
+use crate::credentials::DynCredentials;
+use crate::error::{Cause, Error};
+use crate::hosts::{Hosts, canonical};
+use crate::limit::Limit;
+use crate::repository::{Repository, Site};
+use crate::tokens::TokenCache;
+
+/// A client of any number of registries. Cheap to clone; clones share connections, tokens and
+/// limits.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) transport: DynTransport,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) jitter: Box<dyn Fn() -> u32 + Send + Sync>,
+    pub(crate) auth: Mutex<Authenticator>,
+    pub(crate) tokens: Option<TokenCache>,
+    pub(crate) credentials: DynCredentials,
+    pub(crate) hosts: Hosts,
+    pub(crate) limit: Limit,
+    pub(crate) policy: CallPolicy,
+}
+
+impl Client {
+    /// Begins a client with the defaults: no credentials, a token cache of its own, five
+    /// attempts, and with feature `hyper` the transport of `longshore-hyper`.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// The repository a reference names.
+    ///
+    /// For a loopback name that nothing is configured for this finds out whether the registry
+    /// speaks TLS; otherwise nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Host`] when the registry's name or settings cannot be used.
+    pub async fn repository(&self, reference: &Reference) -> Result<Repository, Error> {
+        let site = self.site(reference.registry()).await?;
+        Ok(Repository::new(Arc::new(site), reference.repository()))
+    }
+
+    /// Asks whether this is a registry that can be used (distribution-spec v1.1.1 "Determining
+    /// Support"), authenticating if it wants that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says why it is none, or none for whoever asks.
+    pub async fn ping(&self, registry: &str) -> Result<PingAnswer, Error> {
+        self.site(registry).await?.ping().await
+    }
+
+    async fn site(&self, registry: &str) -> Result<Site, Error> {
+        let registry = canonical(registry);
+        let failed = |error| Error::new("anything", registry, Cause::Host(error));
+        let hosts = &self.0.hosts;
+        let home = hosts
+            .resolve(registry, &self.0.transport, &*self.0.clock)
+            .await;
+        let home = home.map_err(failed)?;
+        let Some(origin) = home.hosts.last().map(|host| host.origin().clone()) else {
+            return Err(failed(crate::hosts::HostError::BaseUrl));
+        };
+        self.auth().configure(origin.clone(), home.settings.auth());
+        Ok(Site::new(self.clone(), registry.to_owned(), home, origin))
+    }
+
+    pub(crate) fn transport(&self) -> &DynTransport {
+        &self.0.transport
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    pub(crate) fn jitter(&self) -> Jitter {
+        Jitter::new((self.0.jitter)())
+    }
+
+    /// Quick calls only: the guard is never held across a wait.
+    pub(crate) fn auth(&self) -> MutexGuard<'_, Authenticator> {
+        self.0.auth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time by which tokens expire: that of the cache, which several clients may share.
+    pub(crate) fn auth_now(&self) -> Duration {
+        self.0
+            .tokens
+            .as_ref()
+            .map_or_else(|| self.0.clock.now(), TokenCache::now)
+    }
+
+    pub(crate) fn tokens(&self) -> Option<&TokenCache> {
+        self.0.tokens.as_ref()
+    }
+
+    pub(crate) fn credentials(&self) -> &DynCredentials {
+        &self.0.credentials
+    }
+
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.0.limit
+    }
+
+    pub(crate) fn policy(&self) -> &CallPolicy {
+        &self.0.policy
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}

@@ -1,0 +1,154 @@
+use super::*;
+
+fn basic(username: &str, password: &str) -> Option<Credential> {
+    Some(Credential::Basic {
+        username: username.to_owned(),
+        password: Secret::new(password.to_owned()),
+    })
+}
+
+#[track_caller]
+fn check(file: &str, registry: &str, expected: Option<Credential>) {
+    let config = DockerConfig::parse(file.as_bytes()).unwrap();
+    assert_eq!(
+        config.credential(registry).unwrap(),
+        expected,
+        "{registry} in {file}"
+    );
+}
+
+#[track_caller]
+fn refuses(file: &str, registry: &str, expected: &str) {
+    let config = DockerConfig::parse(file.as_bytes()).unwrap();
+    assert_eq!(
+        config.credential(registry).unwrap_err().to_string(),
+        expected
+    );
+}
+
+#[test]
+fn an_entry_is_found_by_the_name_of_its_registry() {
+    // "user:pass", with and without padding, and with NULs behind it.
+    let file = r#"{"auths":{"a.example":{"auth":"dXNlcjpwYXNz"},"b.example:5000":{"auth":"dTpw"},
+        "c.example":{"auth":"dXNlcjpwYQ"},"d.example":{"auth":"dTpwAAA="},
+        "https://e.example/v2/":{"username":"u","password":"p"},"f.example":{},"g.example":null}}"#;
+    check(file, "a.example", basic("user", "pass"));
+    check(file, "b.example:5000", basic("u", "p"));
+    check(file, "c.example", basic("user", "pa"));
+    check(file, "d.example", basic("u", "p"));
+    check(file, "e.example", basic("u", "p"));
+    check(file, "f.example", None);
+    check(file, "g.example", None);
+}
+
+#[test]
+fn cr2_no_prefix_suffix_or_path_of_a_name_matches() {
+    let file = r#"{"auths":{"a.example":{"auth":"dTpw"},"a.example/team":{"auth":"dTpw"}}}"#;
+    for other in [
+        "example",
+        "b.a.example",
+        "a.example.net",
+        "a.example:443",
+        "team",
+        "",
+    ] {
+        check(file, other, None);
+    }
+    let scoped = r#"{"auths":{"a.example/team":{"auth":"dTpw"}}}"#;
+    check(scoped, "a.example", None);
+}
+
+#[test]
+fn docker_hub_stands_under_many_names() {
+    for key in [
+        "https://index.docker.io/v1/",
+        "index.docker.io",
+        "docker.io",
+        "https://registry-1.docker.io",
+    ] {
+        let file = format!(r#"{{"auths":{{"{key}":{{"auth":"dTpw"}}}}}}"#);
+        check(&file, "docker.io", basic("u", "p"));
+        check(&file, "registry-1.docker.io", basic("u", "p"));
+    }
+}
+
+#[test]
+fn the_plain_name_wins_over_an_url() {
+    let file = r#"{"auths":{"https://a.example":{"auth":"dTox"},"a.example":{"auth":"dToy"},
+        "http://a.example/v1/":{"auth":"dToz"}}}"#;
+    check(file, "a.example", basic("u", "2"));
+}
+
+#[test]
+fn tokens_win_over_passwords() {
+    let token = |text: &str| Secret::new(text.to_owned());
+    let file = r#"{"auths":{"a.example":{"auth":"dTpw","identitytoken":"id"},
+        "b.example":{"registrytoken":"bearer"},"c.example":{"auth":"dTpw","identitytoken":""}}}"#;
+    check(
+        file,
+        "a.example",
+        Some(Credential::IdentityToken(token("id"))),
+    );
+    check(file, "b.example", Some(Credential::Token(token("bearer"))));
+    check(file, "c.example", basic("u", "p"));
+}
+
+#[test]
+fn a_malformed_entry_is_an_error_of_its_registry_alone() {
+    let file = r#"{"auths":{"a.example":{"auth":"%%%"},"b.example":{"auth":"dXNlcg=="},
+        "c.example":{"auth":"OnA="},"d.example":{"auth":"dTpw"}}}"#;
+    let what = |reason| format!("its entry in \"auths\" is malformed: {reason}");
+    refuses(file, "a.example", &what("\"auth\" is not base64"));
+    refuses(file, "b.example", &what("\"auth\" holds no colon"));
+    refuses(file, "c.example", &what("\"auth\" holds no username"));
+    check(file, "d.example", basic("u", "p"));
+}
+
+#[test]
+fn a_helper_is_named_and_never_passed_over() {
+    let says = |helper: &str, setting: &str| {
+        format!(
+            "the configuration names the credential helper \"{helper}\" in \"{setting}\", and \
+             helpers are not supported yet"
+        )
+    };
+    let file = r#"{"auths":{"a.example":{"auth":"dTpw"}},"credsStore":"desktop",
+        "credHelpers":{"b.example":"ecr-login"}}"#;
+    refuses(file, "a.example", &says("desktop", "credsStore"));
+    refuses(file, "b.example", &says("ecr-login", "credHelpers"));
+    let one = r#"{"auths":{"a.example":{"auth":"dTpw"}},"credHelpers":{"b.example":"x"}}"#;
+    check(one, "a.example", basic("u", "p"));
+    refuses(one, "b.example", &says("x", "credHelpers"));
+}
+
+#[test]
+fn li_a_file_that_is_too_large_or_no_configuration_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    assert_eq!(
+        DockerConfig::load(&path)
+            .unwrap()
+            .credential("a.example")
+            .unwrap(),
+        None
+    );
+    std::fs::write(&path, r#"{"auths":"no"}"#).unwrap();
+    let error = DockerConfig::load(&path).unwrap_err().to_string();
+    assert!(
+        error.ends_with("is not a Docker configuration file"),
+        "{error}"
+    );
+    std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).unwrap();
+    let error = DockerConfig::load(&path).unwrap_err().to_string();
+    assert!(error.ends_with("is larger than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn cr1_no_secret_is_shown() {
+    let config = DockerConfig::parse(br#"{"auths":{"a.example":{"auth":"dTpodW50ZXIy"}}}"#);
+    let shown = format!("{:?}", config.unwrap());
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("dTpodW50ZXIy"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,440 @@
+//! The only loop that sends.
+//!
+//! It matches, awaits and hands on. What to send and what an answer means is decided by the
+//! machines: the [`Call`] (attempts, hops, waits, hosts), the authenticator (secrets) and, above
+//! this loop, the operation that asks.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, header, response};
+use longshore_auth::{
+    AuthCall, AuthError, Authorization, ExchangeStep, Issued, Prepare, ScopeSet, TokenExchange,
+    TokenKey,
+};
+use longshore_origin::{Origin, RedactedUri};
+use longshore_proto::Refusal;
+use longshore_proto::call::{Ask, Call, Failure, Sending, Step, Take, Verdict};
+use longshore_proto::error_code::ERROR_BODY_LIMIT_BYTES;
+use longshore_proto::retry::{backoff, is_retryable, retry_after};
+use longshore_transport::{
+    Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
+};
+
+use crate::blob::IDLE_LIMIT;
+use crate::error::{Cause, Error};
+use crate::limit::Permit;
+use crate::repository::Site;
+
+/// The final answer to an [`Ask`].
+pub(crate) struct Answer {
+    pub(crate) head: response::Parts,
+    pub(crate) content: Content,
+    pub(crate) attempts: u32,
+    absent: bool,
+}
+
+pub(crate) enum Content {
+    Bytes(Bytes),
+    Stream(Body, Permit),
+}
+
+impl Answer {
+    /// The answer as an error answer.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let body: &[u8] = match &self.content {
+            Content::Bytes(bytes) => bytes,
+            Content::Stream(..) => &[],
+        };
+        Refusal::read(&self.head, body, self.absent)
+    }
+}
+
+impl Site {
+    /// Asks until there is a final answer.
+    pub(crate) async fn drive(&self, ask: Ask) -> Result<Answer, Error> {
+        self.drive_as(ask, &mut AuthCall::new()).await
+    }
+
+    /// As [`drive`](Self::drive), with a memory of the secrets that went along.
+    pub(crate) async fn drive_as(&self, ask: Ask, auth: &mut AuthCall) -> Result<Answer, Error> {
+        let what = ask.endpoint.to_string();
+        let client = self.client();
+        let permit = client.limit().acquire(self.origin()).await;
+        let mut last = None;
+        let (mut call, mut step) = Call::start(ask, self.hosts(), *client.policy());
+        loop {
+            let sending = match step {
+                Step::Send(sending) => sending,
+                Step::Wait(wait) => {
+                    client.clock().sleep(wait).await;
+                    step = call.waited();
+                    continue;
+                }
+                Step::Fail(error) => {
+                    let error = Error::new(&what, self.registry(), Cause::Call(error, last));
+                    return Err(error.after(call.attempts()));
+                }
+            };
+            let authorization = match self.authorize(auth, &sending).await {
+                Ok(authorization) => authorization,
+                Err(cause) => match call.denied() {
+                    Some(next) => {
+                        step = next;
+                        continue;
+                    }
+                    None => return Err(self.error(&what, cause)),
+                },
+            };
+            let sent = self.send(&sending, authorization).await;
+            let response = match sent {
+                Ok(response) => response,
+                Err(error) => {
+                    step = call.on_error(failure(&error), client.jitter());
+                    last = Some(error);
+                    continue;
+                }
+            };
+            let peer = response.extensions().get().copied().unwrap_or_default();
+            let (head, body) = response.into_parts();
+            match call.on_head(&head, peer, client.jitter()) {
+                Verdict::Next(next) => step = next,
+                Verdict::Authenticate => {
+                    let learned = client.auth().refused(auth, &sending.hop, &head, peer);
+                    step = match learned {
+                        Ok(()) => Step::Send(sending),
+                        Err(error) => match call.denied() {
+                            Some(next) => next,
+                            None => {
+                                let said = self.collect(body, Take::Excerpt).await;
+                                let said = said.unwrap_or_default();
+                                let refusal = Box::new(Refusal::read(&head, &said, false));
+                                return Err(self.error(&what, Cause::Auth(error, Some(refusal))));
+                            }
+                        },
+                    };
+                }
+                Verdict::Answer(take) => {
+                    let (absent, attempts) = (call.is_absent(head.status), call.attempts());
+                    let collected = match take {
+                        Take::Stream => {
+                            let content = Content::Stream(body, permit);
+                            return Ok(Answer {
+                                head,
+                                content,
+                                attempts,
+                                absent,
+                            });
+                        }
+                        take => self.collect(body, take).await,
+                    };
+                    match collected {
+                        Ok(bytes) => {
+                            let content = Content::Bytes(bytes);
+                            return Ok(Answer {
+                                head,
+                                content,
+                                attempts,
+                                absent,
+                            });
+                        }
+                        Err(Broken::TooLarge { limit }) => {
+                            return Err(self.error(&what, Cause::TooLarge { limit }));
+                        }
+                        Err(Broken::Transport(error)) => {
+                            step = call.on_error(failure(&error), client.jitter());
+                            last = Some(error);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The secret for a request, if it gets one: what the authenticator says, with the look-ups
+    /// and token requests it needs first.
+    async fn authorize(
+        &self,
+        call: &mut AuthCall,
+        sending: &Sending,
+    ) -> Result<Option<Authorization>, Cause> {
+        let client = self.client();
+        let scopes = match &sending.need {
+            Some(need) => ScopeSet::pull(&need.name),
+            None => ScopeSet::empty(),
+        };
+        loop {
+            let prepared = client
+                .auth()
+                .prepare(call, &sending.hop, &scopes, client.auth_now());
+            match prepared.map_err(|error| Cause::Auth(error, None))? {
+                Prepare::Anonymous => return Ok(None),
+                Prepare::Attach(authorization) => return Ok(Some(authorization)),
+                Prepare::Lookup(origin) => {
+                    let credential = self.credential().await.map_err(Cause::Credentials)?;
+                    call.provide(&origin, credential);
+                }
+                Prepare::Fetch(key) => self.fetch(call, key).await?,
+            }
+        }
+    }
+
+    /// Fetches the token of this key, unless somebody else just did.
+    async fn fetch(&self, call: &mut AuthCall, key: TokenKey) -> Result<(), Cause> {
+        let client = self.client();
+        let auth = |error| Cause::Auth(error, None);
+        let _flight = match client.tokens() {
+            Some(tokens) => Some(tokens.flight(&key).await),
+            None => None,
+        };
+        let begun = client.auth().begin(call, &key, client.auth_now());
+        let Some(exchange) = begun.map_err(auth)? else {
+            return Ok(());
+        };
+        let issued = self.exchange(exchange).await;
+        let now = client.auth_now();
+        client.auth().finish(call, key, issued, now).map_err(auth)
+    }
+
+    /// Asks a token endpoint, again where it cannot answer, for 30 s in all (RT).
+    async fn exchange(&self, mut exchange: TokenExchange) -> Result<Issued, AuthError> {
+        let client = self.client();
+        let began = client.clock().now();
+        let mut attempts = 0;
+        loop {
+            let request = exchange.request().map(Body::from);
+            let left = (began + TOKEN_LIMIT).saturating_sub(client.clock().now());
+            let sent = self.send_for_token(request, &exchange, left).await;
+            let (wait, error) = match sent {
+                Ok((head, body)) => {
+                    let retry = is_retryable(head.status);
+                    let peer = head.extensions.get().copied().unwrap_or_default();
+                    match exchange.on_head(&head, peer) {
+                        Ok(ExchangeStep::Send) => continue,
+                        Ok(ExchangeStep::Collect { limit }) => {
+                            // One byte more shows a body that is too long for what it is.
+                            let take = Take::Document {
+                                limit: limit as u64 + 1,
+                            };
+                            match self.collect(body, take).await {
+                                Ok(bytes) => return exchange.on_body(&bytes),
+                                Err(broken) => (None, broken.for_token(exchange.hop().origin())),
+                            }
+                        }
+                        Ok(_) => return exchange.on_body(&[]),
+                        Err(error) if retry => (retry_after(head.status, &head.headers), error),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(error) if failure(&error) == Failure::Fatal => {
+                    return Err(AuthError::unreachable(
+                        exchange.hop().origin().clone(),
+                        error,
+                    ));
+                }
+                Err(error) => (
+                    None,
+                    AuthError::unreachable(exchange.hop().origin().clone(), error),
+                ),
+            };
+            attempts += 1;
+            let wait = wait.unwrap_or_else(|| backoff(attempts, client.jitter()));
+            let spent = client
+                .clock()
+                .now()
+                .saturating_sub(began)
+                .saturating_add(wait);
+            if attempts >= client.policy().retry.attempts || spent >= TOKEN_LIMIT {
+                return Err(error);
+            }
+            client.clock().sleep(wait).await;
+        }
+    }
+
+    async fn send_for_token(
+        &self,
+        mut request: Request<Body>,
+        exchange: &TokenExchange,
+        limit: Duration,
+    ) -> Result<(response::Parts, Body), TransportError> {
+        // A realm on the registry's own origin is spoken to as the registry is.
+        if exchange.hop().origin() == self.origin() {
+            request.extensions_mut().insert(self.tls().clone());
+        }
+        let client = self.client();
+        let response = send(client.transport(), &**client.clock(), request, limit).await?;
+        Ok(response.into_parts())
+    }
+
+    /// Sends one request, with the wishes the transport needs to know.
+    async fn send(
+        &self,
+        sending: &Sending,
+        authorization: Option<Authorization>,
+    ) -> Result<Response<Body>, TransportError> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = sending.method.clone();
+        *request.uri_mut() = sending.hop.uri().clone();
+        *request.headers_mut() = sending.headers.clone();
+        // An authorization gives its header only to a hop of the origin it was made for (CR1).
+        if let Some(value) = authorization
+            .as_ref()
+            .and_then(|auth| auth.header(&sending.hop))
+        {
+            request
+                .headers_mut()
+                .insert(header::AUTHORIZATION, value.clone());
+        }
+        let wishes = request.extensions_mut();
+        wishes.insert(sending.hop.policy());
+        wishes.insert(if sending.bulk {
+            WireWish::Bulk
+        } else {
+            WireWish::Small
+        });
+        if sending.hop.is_home() {
+            wishes.insert(self.tls().clone());
+        }
+        let client = self.client();
+        send(
+            client.transport(),
+            &**client.clock(),
+            request,
+            sending.head_timeout,
+        )
+        .await
+    }
+
+    /// Reads a body into memory, or its beginning, or nothing of it.
+    async fn collect(&self, mut body: Body, take: Take) -> Result<Bytes, Broken> {
+        let limit = match take {
+            Take::Document { limit } => limit,
+            Take::Excerpt => ERROR_BODY_LIMIT_BYTES as u64,
+            _ => return Ok(Bytes::new()),
+        };
+        let excerpt = take == Take::Excerpt;
+        let announced = http_body::Body::size_hint(&body).lower();
+        if announced > limit && !excerpt {
+            return Err(Broken::TooLarge { limit });
+        }
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        loop {
+            let length = (first.len() + rest.len()) as u64;
+            match self.frame(&mut body).await {
+                None => break,
+                // What arrived of an error body is worth more than the reason why no more did.
+                Some(Err(_)) if excerpt => break,
+                Some(Err(error)) => return Err(Broken::Transport(error)),
+                Some(Ok(bytes)) if length + bytes.len() as u64 > limit => {
+                    if !excerpt {
+                        return Err(Broken::TooLarge { limit });
+                    }
+                    break;
+                }
+                Some(Ok(bytes)) if length == 0 => first = bytes,
+                Some(Ok(bytes)) => {
+                    if rest.is_empty() {
+                        rest.extend_from_slice(&std::mem::take(&mut first));
+                    }
+                    rest.extend_from_slice(&bytes);
+                }
+            }
+        }
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            rest.freeze()
+        })
+    }
+
+    /// The data of the next frame of a document, within the idle limit.
+    async fn frame(&self, body: &mut Body) -> Option<Result<Bytes, TransportError>> {
+        let client = self.client();
+        loop {
+            let alarm = client.clock().alarm(IDLE_LIMIT);
+            let frame = match race(body.frame(), alarm).await {
+                Some(frame) => frame?,
+                None => Err(TransportError::new(ErrorKind::Timeout, Phase::Body)),
+            };
+            match frame.map(http_body::Frame::into_data) {
+                Ok(Ok(bytes)) => return Some(Ok(bytes)),
+                Ok(Err(_trailers)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Why a document could not be collected.
+enum Broken {
+    TooLarge { limit: u64 },
+    Transport(TransportError),
+}
+
+impl Broken {
+    fn for_token(self, realm: &Origin) -> AuthError {
+        let source: Box<dyn std::error::Error + Send + Sync> = match self {
+            Self::TooLarge { limit } => format!("its answer is over {limit} bytes").into(),
+            Self::Transport(error) => error.into(),
+        };
+        AuthError::unreachable(realm.clone(), source)
+    }
+}
+
+/// A token request may take so long in all, repetitions and waits included (RT).
+const TOKEN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Sends one request and waits no longer than `limit` for the head of its answer.
+pub(crate) async fn send(
+    transport: &DynTransport,
+    clock: &dyn Clock,
+    request: Request<Body>,
+    limit: Duration,
+) -> Result<Response<Body>, TransportError> {
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let began = clock.now();
+    let answer = race(transport.send(request), clock.alarm(limit)).await;
+    let result =
+        answer.unwrap_or_else(|| Err(TransportError::new(ErrorKind::Timeout, Phase::Head)));
+    let took = clock.now().saturating_sub(began).as_millis();
+    let shown = RedactedUri::new(&uri);
+    match &result {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            tracing::debug!(target: "longshore::request", "{method} {shown} {status} ({took} ms)");
+        }
+        Err(error) => {
+            tracing::debug!(target: "longshore::request", "{method} {shown} failed: {error}");
+        }
+    }
+    result
+}
+
+/// What `work` gives, or `None` if the alarm rings first.
+async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// What a call has to know of a transport's failure.
+fn failure(error: &TransportError) -> Failure {
+    match error.kind() {
+        ErrorKind::AddressRefused
+        | ErrorKind::Canceled
+        | ErrorKind::HeaderLimit
+        | ErrorKind::NotTls
+        | ErrorKind::Proxy
+        | ErrorKind::Tls => Failure::Fatal,
+        ErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => Failure::Stale,
+        _ => Failure::Transient,
+    }
+}

@@ -1,0 +1,241 @@
+//! The one error of the client.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use longshore_auth::AuthError;
+use longshore_model::{ManifestError, UnsupportedAlgorithm, VerifyError};
+use longshore_origin::Origin;
+use longshore_proto::call::CallError;
+use longshore_proto::download::DownloadError;
+use longshore_proto::{Refusal, RefusalKind, Violation};
+use longshore_transport::TransportError;
+
+use crate::credentials::CredentialError;
+use crate::hosts::HostError;
+
+/// What was being done, where, how often it was tried, and why it failed.
+///
+/// [`kind`](Self::kind) is for deciding, [`cause`](Self::cause) for details; the source chain
+/// goes on where the cause has an error underneath.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    operation: String,
+    registry: String,
+    attempts: u32,
+    cause: Cause,
+}
+
+/// Why an operation failed, sorted by who must act.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Authentication failed or was refused; the registry's own words, where it gave any.
+    Auth(AuthError, Option<Box<Refusal>>),
+    /// No answer came, or it led where it must not; the last failure of the transport, if that
+    /// was the reason.
+    Call(CallError, Option<TransportError>),
+    /// The credentials for the registry exist but cannot be had.
+    Credentials(CredentialError),
+    /// The content is not what its digest or size says.
+    Digest(VerifyError),
+    /// The manifest is not one.
+    Document(ManifestError),
+    /// The blob broke off too often, or is larger than it may be.
+    Download(DownloadError, Option<TransportError>),
+    /// The registry's name or settings cannot be used.
+    Host(HostError),
+    /// The registry answers with an error.
+    Refused(Refusal),
+    /// A document is larger than it may be.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// No verifier exists for the digest's algorithm (DG1).
+    Unverifiable(UnsupportedAlgorithm),
+    /// The answer breaks the specification.
+    Violation(Violation),
+}
+
+/// What kind of failure this is; stable, for deciding what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Who asks must say who they are, or what they said was not accepted.
+    Auth,
+    /// Settings, names or credentials on this side cannot be used.
+    Configuration,
+    /// Who asks may not have it.
+    Denied,
+    /// Content does not match its digest or size.
+    Digest,
+    /// What was asked for is not there.
+    NotFound,
+    /// The other end breaks the protocol, or leads where it must not.
+    Protocol,
+    /// Too many requests; see [`Error::retry_after`].
+    RateLimited,
+    /// The registry sends its users to a token endpoint that the rules do not allow (RE1–RE4).
+    RealmRefused,
+    /// Something is larger than it may be.
+    TooLarge,
+    /// The other end cannot be reached, or cannot answer now.
+    Unavailable,
+    /// The registry does not do this.
+    Unsupported,
+}
+
+impl Error {
+    pub(crate) fn new(operation: impl fmt::Display, registry: &str, cause: Cause) -> Self {
+        Self(Box::new(Inner {
+            operation: operation.to_string(),
+            registry: registry.to_owned(),
+            attempts: 1,
+            cause,
+        }))
+    }
+
+    pub(crate) fn after(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    /// The registry, by the name its references carry.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.0.registry
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// How often the request was sent.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// How long the registry asks to wait, if it was a rate limit that says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.0.cause {
+            Cause::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    /// The token endpoint that would have to be allowed for the credentials to go there (RE4).
+    #[must_use]
+    pub fn refused_realm(&self) -> Option<&Origin> {
+        match &self.0.cause {
+            Cause::Auth(AuthError::RealmRefused(refused), _) => Some(&refused.realm),
+            _ => None,
+        }
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &self.0.cause {
+            Cause::Auth(AuthError::Unreachable { .. } | AuthError::Exchange { .. }, _) => {
+                ErrorKind::Unavailable
+            }
+            Cause::Auth(AuthError::RealmRefused(_) | AuthError::Realm { .. }, _) => {
+                ErrorKind::RealmRefused
+            }
+            Cause::Auth(..) => ErrorKind::Auth,
+            Cause::Call(CallError::Failed { .. }, _) => ErrorKind::Unavailable,
+            Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
+            Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
+            Cause::Digest(_) => ErrorKind::Digest,
+            Cause::Download(DownloadError::TooLong { .. }, _) => ErrorKind::Digest,
+            Cause::Download(DownloadError::Violation(_), _) => ErrorKind::Protocol,
+            Cause::Download(..) => ErrorKind::Unavailable,
+            Cause::Refused(refusal) => match refusal.kind() {
+                RefusalKind::Absent => ErrorKind::NotFound,
+                RefusalKind::Denied => ErrorKind::Denied,
+                RefusalKind::RateLimited => ErrorKind::RateLimited,
+                RefusalKind::Unauthorized => ErrorKind::Auth,
+                RefusalKind::Unavailable => ErrorKind::Unavailable,
+                RefusalKind::Unsupported => ErrorKind::Unsupported,
+                _ => ErrorKind::Protocol,
+            },
+            Cause::TooLarge { .. } => ErrorKind::TooLarge,
+            Cause::Unverifiable(_) => ErrorKind::Unsupported,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            operation,
+            registry,
+            attempts,
+            cause,
+        } = &*self.0;
+        write!(f, "cannot read {operation} from {registry}: {cause}")?;
+        match attempts {
+            0 | 1 => Ok(()),
+            many => write!(f, " after {many} attempts"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auth(_, None) => f.write_str("authentication failed"),
+            Self::Auth(_, Some(refusal)) => write!(f, "authentication failed ({refusal})"),
+            Self::Call(CallError::Failed { .. }, _) => f.write_str("no answer"),
+            Self::Call(..) => f.write_str("it leads where it must not"),
+            Self::Credentials(_) => f.write_str("no credentials"),
+            Self::Digest(_) => f.write_str("the content is not what was asked for"),
+            Self::Document(_) => f.write_str("the document is not a manifest"),
+            Self::Download(..) => f.write_str("the content did not arrive"),
+            Self::Host(_) => f.write_str("it cannot be addressed"),
+            Self::Refused(refusal) => {
+                let what = match refusal.kind() {
+                    RefusalKind::Absent => "not found",
+                    RefusalKind::Denied => "denied",
+                    RefusalKind::RateLimited => "too many requests",
+                    RefusalKind::Unauthorized => "not authorized",
+                    RefusalKind::Unavailable => "the registry cannot answer",
+                    RefusalKind::Unsupported => "the registry does not support it",
+                    _ => "the registry refuses",
+                };
+                write!(f, "{what} ({refusal})")
+            }
+            Self::TooLarge { limit } => write!(f, "larger than {limit} bytes"),
+            Self::Unverifiable(_) => f.write_str("it cannot be verified"),
+            Self::Violation(_) => f.write_str("the answer makes no sense"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.cause {
+            Cause::Auth(error, _) => Some(error),
+            Cause::Call(CallError::Failed { .. }, Some(error)) => Some(error),
+            Cause::Call(error, _) => Some(error),
+            Cause::Credentials(error) => Some(error),
+            Cause::Digest(error) => Some(error),
+            Cause::Document(error) => Some(error),
+            Cause::Download(DownloadError::Resumes { .. }, Some(error)) => Some(error),
+            Cause::Download(error, _) => Some(error),
+            Cause::Host(error) => Some(error),
+            Cause::Refused(_) | Cause::TooLarge { .. } => None,
+            Cause::Unverifiable(error) => Some(error),
+            Cause::Violation(error) => Some(error),
+        }
+    }
+}

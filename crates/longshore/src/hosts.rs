@@ -1,0 +1,228 @@
+//! Which hosts serve a registry, and how they are spoken to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::Request;
+use longshore_auth::RegistrySettings;
+use longshore_model::RepositoryName;
+use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
+use longshore_proto::{Host, Quirks};
+use longshore_transport::{Body, Clock, DynTransport, ErrorKind, TlsIdentity};
+
+/// The registry that a name without one belongs to.
+const HUB: &str = "docker.io";
+
+/// Where Docker Hub's API is.
+const HUB_API: &str = "registry-1.docker.io";
+
+/// What is configured for one registry; the default is TLS on the registry's own name.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct HostSettings {
+    /// Where the API is, if not at `https://<registry>/v2/`: `https://host[:port][/path]`.
+    pub base_url: Option<String>,
+    /// Speak plain http. Secrets then go over the wire in the clear (CR4).
+    pub plain_http: bool,
+    /// Token endpoints that may get this registry's credentials although the rules for other
+    /// origins would not allow it (RE4).
+    pub allow_realm: Vec<Origin>,
+    /// Addresses that redirects and realms may lead to although they are of a narrower class
+    /// than the registry's own (RE3, RD2).
+    pub allow_addresses: AllowAddresses,
+    /// Which of the transport's TLS settings to use for the registry itself.
+    pub tls: TlsIdentity,
+    /// A name before each repository's name, as caches of many registries have it.
+    pub prefix: Option<RepositoryName>,
+    /// What the registry does differently.
+    pub quirks: Quirks,
+}
+
+impl HostSettings {
+    /// What the authenticator has to know of them.
+    pub(crate) fn auth(&self) -> RegistrySettings {
+        let mut settings = RegistrySettings::new().allow_addresses(self.allow_addresses.clone());
+        if self.plain_http
+            || self
+                .base_url
+                .as_deref()
+                .is_some_and(|url| url.starts_with("http:"))
+        {
+            settings = settings.plain_http();
+        }
+        self.allow_realm
+            .iter()
+            .cloned()
+            .fold(settings, RegistrySettings::allow_realm)
+    }
+}
+
+/// The name a registry goes by: Docker Hub has three (F2).
+pub(crate) fn canonical(registry: &str) -> &str {
+    match registry {
+        "index.docker.io" | HUB_API => HUB,
+        other => other,
+    }
+}
+
+/// Why a registry's name or its settings cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The base URL of its settings is none, or has a query or a fragment.
+    #[error("the base URL must be http(s)://host[:port][/path], without query or fragment")]
+    BaseUrl,
+    /// The name is not one of a host.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+}
+
+/// The hosts of every registry that was asked for so far.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    settings: HashMap<String, HostSettings>,
+    /// Loopback names whose scheme is decided (architecture: "Loopback scheme").
+    pinned: Mutex<HashMap<String, Scheme>>,
+    probing: tokio::sync::Mutex<()>,
+}
+
+/// A registry as it is to be spoken to.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    pub(crate) hosts: Arc<[Host]>,
+    pub(crate) settings: HostSettings,
+}
+
+impl Hosts {
+    pub(crate) fn new(settings: HashMap<String, HostSettings>) -> Self {
+        Self {
+            settings,
+            pinned: Mutex::default(),
+            probing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The hosts of the registry of this canonical name.
+    pub(crate) async fn resolve(
+        &self,
+        registry: &str,
+        transport: &DynTransport,
+        clock: &dyn Clock,
+    ) -> Result<Registry, HostError> {
+        let settings = self.settings.get(registry).cloned().unwrap_or_default();
+        let host = match &settings.base_url {
+            Some(url) => base(url)?,
+            None => {
+                let authority = if registry == HUB { HUB_API } else { registry };
+                let https = Origin::from_authority(Scheme::Https, authority)?;
+                let scheme = if settings.plain_http {
+                    Scheme::Http
+                } else if https.is_loopback_name() {
+                    self.probe(&https, &settings.tls, transport, clock).await
+                } else {
+                    Scheme::Https
+                };
+                Host::new(Origin::from_authority(scheme, authority)?)
+            }
+        };
+        let mut host = host
+            .with_allowed(settings.allow_addresses.clone())
+            .with_quirks(settings.quirks.clone());
+        if let Some(prefix) = &settings.prefix {
+            host = host.with_prefix(prefix.clone());
+        }
+        Ok(Registry {
+            hosts: [host].into(),
+            settings,
+        })
+    }
+
+    /// Tries TLS on a loopback name that nothing is configured for, and pins the name to plain
+    /// http if the peer does not speak it. Nothing secret is sent: the request has no header.
+    ///
+    /// A certificate error is an answer in TLS, so it pins nothing to http. A peer that cannot be
+    /// reached pins nothing at all.
+    async fn probe(
+        &self,
+        https: &Origin,
+        tls: &TlsIdentity,
+        transport: &DynTransport,
+        clock: &dyn Clock,
+    ) -> Scheme {
+        let pinned = |hosts: &Self| {
+            let pinned = hosts.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+            pinned.get(https.authority()).copied()
+        };
+        let _one_at_a_time = self.probing.lock().await;
+        if let Some(scheme) = pinned(self) {
+            return scheme;
+        }
+        let Ok(mut request) = Request::get(format!("{https}/v2/")).body(Body::empty()) else {
+            return Scheme::Https;
+        };
+        request.extensions_mut().insert(tls.clone());
+        let scheme = match crate::drive::send(transport, clock, request, PROBE_LIMIT).await {
+            Err(error) if error.kind() == ErrorKind::NotTls => Scheme::Http,
+            Err(error) if error.kind() != ErrorKind::Tls => return Scheme::Https,
+            _ => Scheme::Https,
+        };
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        *pinned.entry(https.authority().to_owned()).or_insert(scheme)
+    }
+}
+
+/// How long a loopback peer may take to show which protocol it speaks.
+const PROBE_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+fn base(url: &str) -> Result<Host, HostError> {
+    let (scheme, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (Scheme::Https, rest),
+        (_, Some(rest)) => (Scheme::Http, rest),
+        _ => return Err(HostError::BaseUrl),
+    };
+    let at = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(at);
+    if path.contains(['?', '#']) || !path.is_ascii() {
+        return Err(HostError::BaseUrl);
+    }
+    Ok(Host::new(Origin::from_authority(scheme, authority)?).with_base(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, expected: Result<&str, HostError>) {
+        let found = base(url).map(|host| host.origin().to_string());
+        assert_eq!(found, expected.map(str::to_owned), "{url}");
+    }
+
+    #[test]
+    fn a_base_url_is_an_origin_and_a_path() {
+        check("https://a.example", Ok("https://a.example"));
+        check(
+            "http://a.example:8080/registry/",
+            Ok("http://a.example:8080"),
+        );
+        check("a.example", Err(HostError::BaseUrl));
+        check("ftp://a.example", Err(HostError::BaseUrl));
+        check("https://a.example/?x", Err(HostError::BaseUrl));
+    }
+
+    #[test]
+    fn cr12_a_base_url_with_a_user_is_refused() {
+        assert!(matches!(
+            base("https://u:p@a.example"),
+            Err(HostError::Origin(_))
+        ));
+    }
+
+    #[test]
+    fn docker_hub_has_one_name() {
+        for name in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+            assert_eq!(canonical(name), "docker.io");
+        }
+        assert_eq!(canonical("quay.io"), "quay.io");
+    }
+}
