@@ -230,3 +230,55 @@ impl Error for Beneath {
         self.0.source().and_then(Error::source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn only_a_refused_stream_is_sure_not_to_have_been_read() {
+        for (reason, kind, unsent) in [
+            (h2::Reason::NO_ERROR, ErrorKind::Closed, false),
+            (h2::Reason::INTERNAL_ERROR, ErrorKind::Closed, false),
+            (h2::Reason::REFUSED_STREAM, ErrorKind::Closed, true),
+            (h2::Reason::CANCEL, ErrorKind::Closed, false),
+            (h2::Reason::ENHANCE_YOUR_CALM, ErrorKind::Closed, false),
+            (h2::Reason::INADEQUATE_SECURITY, ErrorKind::Tls, false),
+            (h2::Reason::PROTOCOL_ERROR, ErrorKind::Protocol, false),
+            (h2::Reason::FRAME_SIZE_ERROR, ErrorKind::Protocol, false),
+            (h2::Reason::HTTP_1_1_REQUIRED, ErrorKind::Protocol, false),
+        ] {
+            let cause = classify(&h2::Error::from(reason), Phase::Head).unwrap();
+            assert_eq!((cause.kind, cause.unsent), (kind, unsent), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn system_errors_have_the_kind_their_phase_gives_them() {
+        let of = |kind: io::ErrorKind, phase| of_io(&io::Error::from(kind), phase);
+        for (kind, expected) in [
+            (io::ErrorKind::ConnectionReset, ErrorKind::Closed),
+            (io::ErrorKind::BrokenPipe, ErrorKind::Closed),
+            (io::ErrorKind::UnexpectedEof, ErrorKind::Closed),
+            (io::ErrorKind::TimedOut, ErrorKind::Timeout),
+            (io::ErrorKind::HostUnreachable, ErrorKind::Other),
+        ] {
+            assert_eq!(of(kind, Phase::Head), expected);
+            assert_eq!(of(kind, Phase::Body), expected);
+        }
+        assert_eq!(of(io::ErrorKind::InvalidData, Phase::Head), ErrorKind::Tls);
+        assert_eq!(
+            of(io::ErrorKind::InvalidData, Phase::Body),
+            ErrorKind::Protocol
+        );
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
+        let inner = io::Error::new(io::ErrorKind::InvalidData, alert);
+        assert_eq!(of_io(&inner, Phase::Body), ErrorKind::Tls);
+        let unreachable = connecting(io::Error::from(io::ErrorKind::HostUnreachable));
+        assert_eq!(
+            (unreachable.kind(), unreachable.phase()),
+            (ErrorKind::Connect, Phase::Connect)
+        );
+    }
+}

@@ -104,10 +104,13 @@ impl TlsSettings {
 
     fn config(&self, provider: Arc<CryptoProvider>) -> Result<ClientConfig, rustls::Error> {
         let verifier: Arc<dyn ServerCertVerifier> = match self.verification {
-            Verification::Full => Arc::new(Verifier::new_with_extra_roots(
-                self.roots.clone(),
-                provider.clone(),
-            )?),
+            Verification::Full => {
+                match Verifier::new_with_extra_roots(self.roots.clone(), provider.clone()) {
+                    Ok(verifier) => Arc::new(verifier),
+                    // A machine without roots can still find out that a peer speaks no TLS.
+                    Err(error) => Arc::new(NoRoots(error, Unverified(provider.clone()))),
+                }
+            }
             Verification::None => Arc::new(Unverified(provider.clone())),
         };
         let config = ClientConfig::builder_with_provider(provider)
@@ -273,6 +276,45 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Believes no certificate, for there is nothing to judge it by.
+#[derive(Debug)]
+struct NoRoots(rustls::Error, Unverified);
+
+impl ServerCertVerifier for NoRoots {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Err(self.0.clone())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.1.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.1.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.1.supported_verify_schemes()
     }
 }
 

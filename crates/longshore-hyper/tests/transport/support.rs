@@ -64,6 +64,15 @@ impl Server {
         .await
     }
 
+    /// Reads once, whatever comes, writes this, and closes.
+    pub(crate) async fn closing_after_some(answer: &'static [u8]) -> Self {
+        Self::start(move |mut stream| async move {
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            stream.write_all(answer).await.unwrap();
+        })
+        .await
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }

@@ -93,14 +93,7 @@ async fn a_peer_that_answers_in_plain_text_does_not_speak_tls() {
         b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
         b"SSH-2.0-OpenSSH_9.6\r\n",
     ] {
-        let server = Server::start(move |mut stream| async move {
-            let mut hello = [0; 1024];
-            tokio::io::AsyncReadExt::read(&mut stream, &mut hello)
-                .await
-                .unwrap();
-            stream.write_all(answer).await.unwrap();
-        })
-        .await;
+        let server = Server::closing_after_some(answer).await;
         let transport = direct().tls(Authority::new().believed()).build().unwrap();
         let request = get(&server.url("https"));
         fails(&transport, request, ErrorKind::NotTls, Phase::Connect).await;
@@ -219,6 +212,65 @@ async fn many_small_requests_share_one_http2_connection() {
         assert_eq!(done.unwrap().unwrap(), "HTTP/2.0");
     }
     assert_eq!(server.connections(), 1);
+}
+
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn requests_that_race_to_open_an_http2_connection_all_arrive() {
+    let authority = Authority::new();
+    let server = authority.serve(&["127.0.0.1"], Clients::Any).await;
+    let transport = direct().tls(authority.believed()).build().unwrap();
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (transport, request) = (transport.clone(), get(&server.url("https")));
+        requests.spawn(async move { text(transport.send(request).await?).await });
+    }
+    while let Some(done) = requests.join_next().await {
+        assert_eq!(done.unwrap().unwrap(), "HTTP/2.0");
+    }
+}
+
+#[test]
+fn a_machine_without_roots_still_tells_plain_text_from_tls() {
+    // Changing our own environment would race with the other tests.
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "tls::without_roots", "--nocapture", "--ignored"]);
+    child
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent");
+    let output = child.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains("1 passed"),
+        "{printed}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by a_machine_without_roots_still_tells_plain_text_from_tls"]
+async fn without_roots() {
+    let authority = Authority::new();
+    let transport = direct().build().unwrap();
+    let plain = Server::closing_after_some(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    fails(
+        &transport,
+        get(&plain.url("https")),
+        ErrorKind::NotTls,
+        Phase::Connect,
+    )
+    .await;
+    let server = authority.serve(&["127.0.0.1"], Clients::Any).await;
+    let request = get(&server.url("https"));
+    let error = fails(&transport, request, ErrorKind::Tls, Phase::Connect).await;
+    assert!(
+        chain(&error).contains("No CA certificates were loaded"),
+        "{}",
+        chain(&error)
+    );
+    // Added roots do without the platform's.
+    let transport = direct().tls(authority.believed()).build().unwrap();
+    let response = transport.send(get(&server.url("https"))).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), SMALL);
 }
 
 #[tokio::test]
