@@ -1,6 +1,6 @@
-//! The tests every driver passes, as plain functions over an empty store.
+//! The tests every driver passes, as plain functions over an empty store (F61).
 //!
-//! A driver's test is one line: `conformance::check(|| MyStore::new())`.
+//! A driver's test is one line: `conformance::check(MyStore::new)`.
 //! What makes a driver itself (files, sizes on disk, lost connections) it tests beside this.
 
 use std::collections::BTreeSet;
