@@ -62,6 +62,7 @@ fn what_others_wrote_survives_byte_for_byte() {
     assert!(written.contains(note), "{written}");
 }
 
+// F59
 #[test]
 fn several_names_lead_to_one_digest() {
     let mut index = IndexFile::parse(EMPTY).unwrap();
