@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed as _, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::digest::{Digest, UnsupportedAlgorithm};
-use crate::json::{self, Entry, Extra, Fields, Known, ObjectSeed, Reading, Slot};
+use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
 use crate::media_type::MediaType;
 use crate::platform::{Platform, PlatformFields};
 use crate::verify::Verifier;
@@ -78,7 +78,7 @@ impl Descriptor {
 
 impl<'de> Deserialize<'de> for Descriptor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ObjectSeed::<DescriptorFields>::new(&Reading::new()).deserialize(deserializer)
+        json::read_object::<DescriptorFields, D>(deserializer, &Reading::new())
     }
 }
 
@@ -124,8 +124,8 @@ impl<'de> Fields<'de> for DescriptorFields {
             "mediaType" => entry.value(&mut self.media_type),
             "digest" => entry.value(&mut self.digest),
             "size" => entry.value(&mut self.size),
-            "urls" => entry.value(&mut self.urls),
-            "annotations" => entry.strings(&mut self.annotations),
+            "urls" => entry.strings(&mut self.urls),
+            "annotations" => entry.string_map(&mut self.annotations),
             "data" => entry.value(&mut self.data),
             "platform" => entry.object::<PlatformFields>(&mut self.platform),
             "artifactType" => entry.value(&mut self.artifact_type),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 
-use crate::text::text_traits;
+use crate::text::{split_once, text_traits};
 
 /// The longest digest text accepted, in bytes; longer text is refused.
 ///
@@ -86,7 +86,7 @@ impl Digest {
 
     fn parts(&self) -> (&str, &str) {
         // Every constructor put the colon there.
-        self.0.split_once(':').unwrap_or_default()
+        split_once(&self.0, b':').unwrap_or_default()
     }
 
     fn from_hash(algorithm: &str, hash: &[u8]) -> Self {
@@ -290,7 +290,7 @@ pub(crate) fn check_digest(text: &str) -> Result<&str, DigestError> {
     if text.len() > DIGEST_LIMIT_BYTES {
         return Err(DigestError::TooLong { length: text.len() });
     }
-    let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::MissingColon)?;
+    let (algorithm, encoded) = split_once(text, b':').ok_or(DigestError::MissingColon)?;
     match hex_length(algorithm) {
         Some(expected) => check_hex(algorithm.len() + 1, encoded, expected)?,
         None => check_other(algorithm, encoded)?,

@@ -64,7 +64,7 @@ pub use descriptor::{Descriptor, SIZE_LIMIT_BYTES};
 pub use digest::{
     Algorithm, DIGEST_LIMIT_BYTES, Digest, DigestError, Hasher, UnsupportedAlgorithm,
 };
-pub use json::{DESCRIPTORS_LIMIT, Extra, JSON_DEPTH_LIMIT};
+pub use json::{DESCRIPTORS_LIMIT, Extra, JSON_DEPTH_LIMIT, VALUES_LIMIT};
 pub use manifest::{
     Document, INDEX_DEPTH_LIMIT, ImageManifest, Index, MANIFEST_LIMIT_BYTES, Manifest,
     ManifestError, Structure,

@@ -3,10 +3,10 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use serde::de::{Deserialize, DeserializeSeed as _, Deserializer, Error, MapAccess};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use crate::json::{self, Entry, Extra, Fields, Known, ObjectSeed, Reading, Slot};
+use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
 
 pub use fit::{Fit, NoSuchPlatform};
 
@@ -105,7 +105,7 @@ impl fmt::Display for Platform {
 
 impl<'de> Deserialize<'de> for Platform {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ObjectSeed::<PlatformFields>::new(&Reading::new()).deserialize(deserializer)
+        json::read_object::<PlatformFields, D>(deserializer, &Reading::new())
     }
 }
 
@@ -156,9 +156,9 @@ impl<'de> Fields<'de> for PlatformFields {
             "architecture" => entry.value(&mut self.architecture),
             "os" => entry.value(&mut self.os),
             "os.version" => entry.value(&mut self.os_version),
-            "os.features" => entry.value(&mut self.os_features),
+            "os.features" => entry.strings(&mut self.os_features),
             "variant" => entry.value(&mut self.variant),
-            "features" => entry.value(&mut self.features),
+            "features" => entry.strings(&mut self.features),
             _ => Ok(Known::No),
         }
     }

@@ -42,7 +42,7 @@ impl<'de> Fields<'de> for DocumentFields {
             "layers" => entry.objects::<DescriptorFields>(&mut self.layers),
             "manifests" => entry.objects::<DescriptorFields>(&mut self.manifests),
             "subject" => entry.object::<DescriptorFields>(&mut self.subject),
-            "annotations" => entry.strings(&mut self.annotations),
+            "annotations" => entry.string_map(&mut self.annotations),
             _ => Ok(Known::No),
         }
     }

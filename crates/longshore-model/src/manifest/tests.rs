@@ -2,7 +2,9 @@ use serde_json::{Value, json};
 
 use super::ManifestError as E;
 use super::*;
-use crate::json::JSON_DEPTH_LIMIT;
+use crate::json::{DESCRIPTORS_LIMIT, JSON_DEPTH_LIMIT, VALUES_LIMIT};
+use crate::media_type::MediaTypeError;
+use crate::verify::VerifyError;
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -208,6 +210,42 @@ fn li_a_document_has_at_most_ten_thousand_descriptors() {
     assert_eq!(manifest.document().children().count(), DESCRIPTORS_LIMIT);
     image["subject"] = descriptor();
     assert_eq!(parse(&image, None).unwrap_err(), E::TooManyDescriptors);
+}
+
+#[test]
+fn li2_many_small_values_do_not_blow_up_the_view() {
+    // Takes what `make` gives for `limit`, and refuses it for one more.
+    let check = |make: fn(usize) -> Value, limit: usize| {
+        let with = |count| {
+            let mut index = document(Structure::Index, None);
+            for (key, value) in make(count).as_object().unwrap() {
+                index[key] = value.clone();
+            }
+            parse(&index, None).map(drop)
+        };
+        assert_eq!(with(limit), Ok(()));
+        assert_eq!(with(limit + 1), Err(E::TooManyValues));
+    };
+    fn strings(count: usize) -> Value {
+        (0..count)
+            .map(|n| (n.to_string(), Value::from("")))
+            .collect()
+    }
+    // The unknown field is a value itself.
+    check(|count| json!({"x": vec![0; count]}), VALUES_LIMIT - 1);
+    check(
+        |count| json!({"x": vec![json!({"y": 0}); count]}),
+        VALUES_LIMIT / 2 - 1,
+    );
+    check(|count| json!({"annotations": strings(count)}), VALUES_LIMIT);
+    check(
+        |count| {
+            let mut entry = descriptor();
+            entry["urls"] = vec![""; count].into();
+            json!({"manifests": [entry]})
+        },
+        VALUES_LIMIT,
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{DEFAULT_REGISTRY, OFFICIAL, REFERENCE_LIMIT_BYTES, ReferenceError};
 use crate::digest::{Algorithm, Hasher, check_digest};
 use crate::name::{NameError, check_repository, check_tag};
+use crate::text::split_once;
 
 /// The parts of a reference as they were written, before any default.
 ///
@@ -46,7 +47,7 @@ impl<'a> ReferenceParts<'a> {
 pub(super) fn normalized(
     text: &str,
 ) -> Result<(&str, &'static str, ReferenceParts<'_>), ReferenceError> {
-    let (registry, start) = match text.split_once('/') {
+    let (registry, start) = match split_once(text, b'/') {
         Some((first, _)) if reads_as_registry(first) => {
             check_registry(first.as_bytes()).map_err(|at| registry_error(text, at))?;
             (first, first.len() + 1)
@@ -69,8 +70,7 @@ pub(super) fn normalized(
 
 /// Says whether the first component of a name reads as a registry of its own.
 pub(super) fn starts_with_registry(name: &str) -> bool {
-    name.split_once('/')
-        .is_some_and(|(first, _)| reads_as_registry(first))
+    split_once(name, b'/').is_some_and(|(first, _)| reads_as_registry(first))
 }
 
 /// Docker's rule: a first component is a registry if it could not be the first component of a
@@ -106,11 +106,11 @@ fn remainder<'a>(
         return Err(ReferenceError::Empty);
     }
     let rest = text.get(start..).unwrap_or_default();
-    let (rest, digest) = match rest.split_once('@') {
+    let (rest, digest) = match split_once(rest, b'@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (rest, None),
     };
-    let (path, tag) = match rest.split_once(':') {
+    let (path, tag) = match split_once(rest, b':') {
         Some((path, tag)) => (path, Some(tag)),
         None => (rest, None),
     };

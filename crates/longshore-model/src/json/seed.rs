@@ -1,0 +1,311 @@
+//! How each kind of value is read.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{Entry, Extra, Fields, Known, Reading};
+
+/// Reads an object through its [`Fields`] and puts it where it belongs.
+///
+/// A descriptor is large: returned through the layers of the deserializer it would be copied at
+/// each of them.
+pub(super) struct ObjectSeed<'r, F, P> {
+    reading: &'r Reading,
+    put: P,
+    fields: PhantomData<F>,
+}
+
+impl<'r, F, P> ObjectSeed<'r, F, P> {
+    pub(super) fn new(reading: &'r Reading, put: P) -> Self {
+        Self {
+            reading,
+            put,
+            fields: PhantomData,
+        }
+    }
+}
+
+impl<'de, F: Fields<'de>, P: FnOnce(F::Built)> DeserializeSeed<'de> for ObjectSeed<'_, F, P> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: Fields<'de>, P: FnOnce(F::Built)> Visitor<'de> for ObjectSeed<'_, F, P> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(F::EXPECTING)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reading = self.reading;
+        let mut fields = F::default();
+        let mut extra = Extra::new();
+        while let Some(key) = map.next_key_seed(Text)? {
+            let mut entry = Entry {
+                map: &mut map,
+                reading,
+            };
+            if let Known::No = fields.read(&key, &mut entry)? {
+                let value = map.next_value_seed(AnySeed { reading })?;
+                if extra.insert(key.into_owned(), value).is_some() {
+                    return Err(reading.duplicate_key());
+                }
+            }
+        }
+        (self.put)(fields.build(extra, reading)?);
+        Ok(())
+    }
+}
+
+/// Reads a list of objects, which grows as they arrive (LI2).
+pub(super) struct ObjectsSeed<'r, F> {
+    reading: &'r Reading,
+    fields: PhantomData<F>,
+}
+
+impl<'r, F> ObjectsSeed<'r, F> {
+    pub(super) fn new(reading: &'r Reading) -> Self {
+        Self {
+            reading,
+            fields: PhantomData,
+        }
+    }
+}
+
+impl<'de, F: Fields<'de>> DeserializeSeed<'de> for ObjectsSeed<'_, F> {
+    type Value = Vec<F::Built>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, F: Fields<'de>> Visitor<'de> for ObjectsSeed<'_, F> {
+    type Value = Vec<F::Built>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list, each {}", F::EXPECTING)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut objects = Vec::new();
+        loop {
+            let seed = ObjectSeed::<F, _>::new(self.reading, |object| objects.push(object));
+            if list.next_element_seed(seed)?.is_none() {
+                return Ok(objects);
+            }
+        }
+    }
+}
+
+/// Reads a list of strings.
+pub(super) struct StringsSeed<'r> {
+    reading: &'r Reading,
+}
+
+impl<'r> StringsSeed<'r> {
+    pub(super) fn new(reading: &'r Reading) -> Self {
+        Self { reading }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for StringsSeed<'_> {
+    type Value = Vec<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StringsSeed<'_> {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut strings = Vec::new();
+        while let Some(string) = list.next_element()? {
+            self.reading.count_value()?;
+            strings.push(string);
+        }
+        Ok(strings)
+    }
+}
+
+/// Reads an object of strings.
+pub(super) struct StringMapSeed<'r> {
+    reading: &'r Reading,
+}
+
+impl<'r> StringMapSeed<'r> {
+    pub(super) fn new(reading: &'r Reading) -> Self {
+        Self { reading }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for StringMapSeed<'_> {
+    type Value = BTreeMap<String, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StringMapSeed<'_> {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut strings = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            self.reading.count_value()?;
+            if strings.insert(key, value).is_some() {
+                return Err(self.reading.duplicate_key());
+            }
+        }
+        Ok(strings)
+    }
+}
+
+/// Reads any value, refusing a key given twice at any depth of it.
+struct AnySeed<'r> {
+    reading: &'r Reading,
+}
+
+impl<'de> DeserializeSeed<'de> for AnySeed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.reading.count_value()?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AnySeed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let reading = self.reading;
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(AnySeed { reading })? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let reading = self.reading;
+        let mut object = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(AnySeed { reading })?;
+            if object.insert(key, value).is_some() {
+                return Err(reading.duplicate_key());
+            }
+        }
+        Ok(object.into())
+    }
+}
+
+/// Reads text without copying it, unless it holds escapes.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// Reads `null` as nothing and everything else by the seed within.
+pub(super) struct OrNull<S>(pub(super) S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for OrNull<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for OrNull<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
+    }
+}

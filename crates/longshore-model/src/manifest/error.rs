@@ -1,0 +1,116 @@
+//! Why a document is refused.
+
+use super::Structure;
+use crate::digest::UnsupportedAlgorithm;
+use crate::json::{Broken, DESCRIPTORS_LIMIT, Reading, VALUES_LIMIT};
+use crate::media_type::{MediaType, MediaTypeError};
+use crate::verify::VerifyError;
+
+/// A document that is not a manifest, or not one to be trusted. It is refused whole.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// It has the fields of an image manifest and those of an index: two readers could take it
+    /// for two things (DG5).
+    #[error("the document is both an image manifest and an index")]
+    Ambiguous,
+    /// The `Content-Type` it came with is not a media type.
+    #[error("malformed content type")]
+    ContentType(#[source] MediaTypeError),
+    /// A key stands twice in one object: two readers could take either value (DG5).
+    #[error("a key is given twice, at line {line} column {column}")]
+    DuplicateKey {
+        /// The line, from 1.
+        line: usize,
+        /// The column in bytes, from 1.
+        column: usize,
+    },
+    /// It is not JSON, or a field has the wrong form or is missing.
+    #[error("malformed document: {reason}, at line {line} column {column}")]
+    Malformed {
+        /// What is wrong, at most 200 characters and without control characters.
+        reason: Box<str>,
+        /// The line, from 1.
+        line: usize,
+        /// The column in bytes, from 1.
+        column: usize,
+    },
+    /// It is an image manifest without `config`.
+    #[error("the image manifest has no config")]
+    NoConfig,
+    /// It has the fields of neither an image manifest nor an index.
+    #[error("the document is neither an image manifest nor an index")]
+    NoStructure,
+    /// It is not text.
+    #[error("the document is not UTF-8: unexpected at byte {at}")]
+    NotUtf8 {
+        /// The first byte that is wrong, from 0.
+        at: usize,
+    },
+    /// `schemaVersion` is missing or not 2. Version 1 is Docker's obsolete schema.
+    #[error("the schema version is not 2")]
+    SchemaVersion {
+        /// The version given, where there is one.
+        found: Option<u64>,
+    },
+    /// The type it says it has is not that of its structure (DG5).
+    #[error("the document is {structure}, but its type is given as {media_type}")]
+    StructureDisagrees {
+        /// The type given.
+        media_type: MediaType,
+        /// What the fields make it.
+        structure: Structure,
+    },
+    /// It holds more descriptors than [`DESCRIPTORS_LIMIT`].
+    #[error("the document has more than {DESCRIPTORS_LIMIT} descriptors")]
+    TooManyDescriptors,
+    /// It holds more annotations, strings and unknown values than [`VALUES_LIMIT`].
+    #[error("the document has more than {VALUES_LIMIT} annotations and other values")]
+    TooManyValues,
+    /// `Content-Type` and embedded `mediaType` are specific and differ (DG5).
+    #[error("the content type is {content_type}, but the document says {media_type}")]
+    TypesDisagree {
+        /// The type it came with.
+        content_type: MediaType,
+        /// The type it says it has.
+        media_type: MediaType,
+    },
+    /// It was asked for by a digest that cannot be computed (DG1).
+    #[error(transparent)]
+    UnsupportedAlgorithm(#[from] UnsupportedAlgorithm),
+    /// It says it has a type that is not read here.
+    #[error("documents of type {media_type} are not supported")]
+    UnsupportedType {
+        /// The type given.
+        media_type: MediaType,
+    },
+    /// It is not what was asked for by digest (DG2).
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+impl ManifestError {
+    pub(super) fn new(error: &serde_json::Error, reading: &Reading) -> Self {
+        let (line, column) = (error.line(), error.column());
+        match reading.broken() {
+            Some(Broken::DuplicateKey) => Self::DuplicateKey { line, column },
+            Some(Broken::TooManyDescriptors) => Self::TooManyDescriptors,
+            Some(Broken::TooManyValues) => Self::TooManyValues,
+            None => {
+                // The text may quote the peer, in Rust's escapes but at any length.
+                let text = error.to_string();
+                let reason = text
+                    .rsplit_once(" at line ")
+                    .map_or(&*text, |(reason, _)| reason);
+                let reason = reason.chars().take(REASON_LIMIT).collect::<String>().into();
+                Self::Malformed {
+                    reason,
+                    line,
+                    column,
+                }
+            }
+        }
+    }
+}
+
+const REASON_LIMIT: usize = 200;
