@@ -6,7 +6,7 @@ use longshore_model::{
     Algorithm, Descriptor, Digest, Document, Hasher, ImageManifest, Index, Manifest, MediaType,
     Platform, Reference, ReferenceParts, RepositoryName, Tag, TagOrDigest, Verifier,
 };
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -21,7 +21,6 @@ where
     Ok(())
 }
 
-const NAME: &str = "[a-z0-9]{1,8}((\\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}";
 const PATH: &str = "[a-z0-9]{1,8}((\\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}(/[a-z0-9]{1,8}){0,3}";
 const TAG: &str = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}";
 const REGISTRY: &str = "localhost|docker\\.io|[a-z0-9]{1,8}(\\.[a-z0-9]{1,8}){1,2}(:[0-9]{1,5})?\
@@ -33,10 +32,9 @@ const MEDIA_TYPE: &str = "[a-zA-Z0-9][a-z0-9.+!#$&^_-]{0,20}/[a-z0-9][a-z0-9.+_-
 proptest! {
     #[test]
     fn printing_gives_the_text_that_was_read(
-        name in NAME, path in PATH, tag in TAG, digest in DIGEST, any in ANY_DIGEST,
+        path in PATH, tag in TAG, digest in DIGEST, any in ANY_DIGEST,
         media_type in MEDIA_TYPE, platform in "[a-z]{1,8}/[a-z0-9_]{1,8}(/v[0-9.]{1,3})?",
     ) {
-        round_trip::<RepositoryName>(&name)?;
         round_trip::<RepositoryName>(&path)?;
         round_trip::<Tag>(&tag)?;
         round_trip::<Digest>(&digest)?;
@@ -52,7 +50,8 @@ proptest! {
         registry in option::of(REGISTRY), path in PATH,
         tag in option::of(TAG), digest in option::of(DIGEST),
     ) {
-        let mut text = registry.as_ref().map_or_else(String::new, |registry| format!("{registry}/"));
+        let mut text = String::new();
+        registry.iter().for_each(|registry| text.push_str(&format!("{registry}/")));
         text.push_str(&path);
         tag.iter().for_each(|tag| text.push_str(&format!(":{tag}")));
         digest.iter().for_each(|digest| text.push_str(&format!("@{digest}")));
@@ -89,7 +88,9 @@ proptest! {
     }
 
     #[test]
-    fn text_close_to_a_reference_never_panics(text in "[a.:/@_A\\[\\]0-9é-]{0,24}(@sha256:.{0,8})?") {
+    fn text_close_to_a_reference_never_panics(
+        text in "[a.:/@_A\\[\\]0-9é-]{0,24}(@sha256:.{0,8})?",
+    ) {
         let _ = ReferenceParts::parse(&text);
         if let Ok(reference) = Reference::parse(&text) {
             round_trip::<Reference>(reference.as_str())?;
@@ -138,8 +139,9 @@ proptest! {
 
     #[test]
     fn documents_survive_being_written(
-        layers in vec(descriptor(), 0..4), config in descriptor(), subject in option::of(descriptor()),
-        artifact_type in option::of(media_type()), annotations in prop::collection::btree_map(any::<String>(), any::<String>(), 0..3),
+        layers in vec(descriptor(), 0..4), config in descriptor(),
+        subject in option::of(descriptor()), artifact_type in option::of(media_type()),
+        annotations in btree_map(any::<String>(), any::<String>(), 0..3),
         index in any::<bool>(),
     ) {
         let document = if index {
