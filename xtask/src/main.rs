@@ -10,6 +10,7 @@
 
 mod checkout;
 mod ci;
+mod demo;
 mod full;
 mod libtest;
 mod metadata;
@@ -28,6 +29,7 @@ cargo xtask <command>
                     ones by apt with --install, or where CI=true and the user is root
   ci [STEP…]        the checks alone, in order; or only the steps named:
                     fmt clippy doc test doctest fuzz-replay tidy
+  demo              pulls a generated image from a registry on this machine, step by step
   tidy              walls, purity, spec versions, text rules
   full [STEP…]      what is slow or needs more tools:
                     features doc-hosts minimal-versions msrv deny fuzz
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["test"] => test(&checkout, false),
         ["test", "--install"] => test(&checkout, true),
         ["ci", names @ ..] => step::run(&checkout, ci::STEPS, names),
+        ["demo"] => demo::run_demo(&checkout).map(|()| true),
         ["tidy"] => step::run(&checkout, ci::STEPS, &["tidy"]),
         ["full", names @ ..] => step::run(&checkout, full::STEPS, names),
         [] | ["help" | "--help" | "-h"] => {

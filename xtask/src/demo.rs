@@ -1,0 +1,250 @@
+//! The main job on this machine alone: a registry that wants tokens, and a pull from it.
+//!
+//! The registry is the testkit's and holds a generated image of twenty platforms; the program is
+//! the one people run. What is on disk afterwards is checked here, without any code of theirs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::checkout::{Checkout, output, run};
+
+/// Runs the demonstration.
+///
+/// # Errors
+///
+/// A program cannot be built or started, or what it pulled is not what the registry has.
+pub(crate) fn run_demo(checkout: &Checkout) -> Result<(), String> {
+    let programs = build(checkout)?;
+    let longshore = program(&programs, "longshore")?;
+    let registry = Registry::start(program(&programs, "longshore-testkit-demo")?)?;
+    let dir = Scratch::new()?;
+    let layout = dir.0.join("layout");
+    // The configuration of whoever runs this is none of the demonstration's business.
+    let mut pull = Command::new(longshore);
+    pull.args(["pull", &registry.reference])
+        .arg(&layout)
+        .env("DOCKER_CONFIG", &dir.0);
+
+    println!("\nA registry on this machine demands tokens. The image has 20 platforms.\n");
+    println!("1. Pull the image of this platform. What the registry and its token server see:\n");
+    run(&mut pull)?;
+    for line in registry.requests() {
+        println!("    {}", shorten(&line));
+    }
+    println!("\n2. Hash every blob of the layout again.\n");
+    let blobs = check_blobs(&layout)?;
+    println!("    {blobs} blobs, each has the digest it is named by");
+    println!("\n3. Pull all platforms. Only what is missing is moved:\n");
+    let digest = output(pull.arg("--all-platforms"))?;
+    let digest = digest.trim();
+    if digest != registry.digest {
+        return Err(format!(
+            "pulled {digest}, but the registry has {}",
+            registry.digest
+        ));
+    }
+    let all = check_blobs(&layout)?;
+    let requests = registry.requests();
+    let tokens = requests
+        .iter()
+        .filter(|line| line.starts_with("tokens"))
+        .count();
+    println!(
+        "\n    {} requests, {tokens} of them for a token",
+        requests.len()
+    );
+    println!("    {all} blobs, each has the digest it is named by");
+    println!("    the index is {digest}, as the registry says");
+    println!("\nThe demonstration went well; its files are removed again.");
+    Ok(())
+}
+
+/// Builds the programs and gives their paths by name.
+fn build(checkout: &Checkout) -> Result<BTreeMap<String, PathBuf>, String> {
+    let messages = output(&mut checkout.cargo([
+        "build",
+        "--package=longshore-cli",
+        "--package=longshore-testkit",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]))?;
+    let built = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let path = message.get("executable")?.as_str()?;
+        let name = message.get("target")?.get("name")?.as_str()?;
+        Some((name.to_owned(), PathBuf::from(path)))
+    });
+    Ok(built.collect())
+}
+
+fn program<'a>(programs: &'a BTreeMap<String, PathBuf>, name: &str) -> Result<&'a Path, String> {
+    let program = programs
+        .get(name)
+        .ok_or_else(|| format!("{name} was not built"))?;
+    Ok(program)
+}
+
+/// The testkit's registry, which tells of each request and ends when its input does.
+struct Registry {
+    child: Child,
+    log: Receiver<String>,
+    reference: String,
+    digest: String,
+}
+
+impl Registry {
+    fn start(program: &Path) -> Result<Self, String> {
+        let started = Command::new(program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = started.map_err(|error| format!("the registry does not start: {error}"))?;
+        let first = child.stdout.take().and_then(|stdout| {
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).ok()?;
+            serde_json::from_str::<Value>(&line).ok()
+        });
+        let (sender, log) = channel();
+        if let Some(stderr) = child.stderr.take() {
+            thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        let field = |path: &str| {
+            let value = first.as_ref().and_then(|first| first.pointer(path));
+            value.and_then(Value::as_str).map(str::to_owned)
+        };
+        match (field("/references/0"), field("/digest")) {
+            (Some(reference), Some(digest)) => Ok(Self {
+                child,
+                log,
+                reference,
+                digest,
+            }),
+            _ => Err("the registry does not say where it is".to_owned()),
+        }
+    }
+
+    /// The requests since the last time, a line each; they come through a pipe, so a moment late.
+    fn requests(&self) -> Vec<String> {
+        let next = || self.log.recv_timeout(Duration::from_millis(300)).ok();
+        std::iter::from_fn(next).collect()
+    }
+}
+
+/// The line with every digest cut to what tells it from the others.
+fn shorten(line: &str) -> String {
+    let cut = |word: &str| match word.split_once("sha256:") {
+        Some((before, hex)) if hex.len() == 64 => {
+            format!("{before}sha256:{}…", hex.get(..12).unwrap_or(hex))
+        }
+        _ => word.to_owned(),
+    };
+    line.split(' ').map(cut).collect::<Vec<_>>().join(" ")
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A directory that is removed again.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, String> {
+        let dir = std::env::temp_dir().join(format!("longshore-demo-{}", std::process::id()));
+        fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Hashes every blob of a layout and compares with its name; gives their number.
+fn check_blobs(layout: &Path) -> Result<usize, String> {
+    let dir = layout.join("blobs").join("sha256");
+    let failed = |error| format!("{}: {error}", dir.display());
+    let mut count = 0;
+    for entry in fs::read_dir(&dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let hex = hash(&path).map_err(failed)?;
+        if hex != name {
+            return Err(format!("blob {name} hashes to {hex}"));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn hash(path: &Path) -> std::io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => hasher.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_cut_and_all_else_kept() {
+        let hex = "ab".repeat(32);
+        let line = format!("registry GET  /v2/a/blobs/sha256:{hex} bearer");
+        assert_eq!(
+            shorten(&line),
+            "registry GET  /v2/a/blobs/sha256:abababababab… bearer"
+        );
+        assert_eq!(shorten("sha256:short"), "sha256:short");
+    }
+
+    #[test]
+    fn a_blob_that_is_not_what_its_name_says_is_found() {
+        let dir = Scratch::new().unwrap();
+        let blobs = dir.0.join("blobs").join("sha256");
+        fs::create_dir_all(&blobs).unwrap();
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        fs::write(blobs.join(empty), "").unwrap();
+        assert_eq!(check_blobs(&dir.0), Ok(1));
+        fs::write(blobs.join(empty), "no longer").unwrap();
+        let found = check_blobs(&dir.0).unwrap_err();
+        assert!(
+            found.starts_with(&format!("blob {empty} hashes to ")),
+            "{found}"
+        );
+    }
+}
