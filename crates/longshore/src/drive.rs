@@ -224,7 +224,6 @@ impl Site {
                                 Err(broken) => (None, broken.for_token(exchange.hop().origin())),
                             }
                         }
-                        Ok(_) => return exchange.on_body(&[]),
                         Err(error) if retry => (retry_after(head.status, &head.headers), error),
                         Err(error) => return Err(error),
                     }
