@@ -25,3 +25,10 @@ pub mod program;
 pub mod registry;
 pub mod skopeo;
 pub mod tinyproxy;
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Readme;
