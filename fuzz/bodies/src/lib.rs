@@ -4,8 +4,10 @@
 //! that the fuzzer can look for an input and `cargo test` can replay the ones already found. It is
 //! given text a stranger chose; everything it asserts holds for every text.
 
+mod authenticator;
 mod challenge;
 mod reference;
 
+pub use authenticator::authenticator;
 pub use challenge::challenge;
 pub use reference::reference;

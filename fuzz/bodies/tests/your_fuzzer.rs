@@ -15,7 +15,8 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 2] = [
+const TARGETS: [(&str, Body); 3] = [
+    ("authenticator", bodies::authenticator),
     ("challenge", bodies::challenge),
     ("reference", bodies::reference),
 ];
