@@ -54,8 +54,6 @@ mod call;
 mod offer;
 mod prepare;
 mod refused;
-#[cfg(test)]
-mod tests;
 
 /// Decides which request carries which secret.
 ///

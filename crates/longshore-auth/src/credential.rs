@@ -213,11 +213,7 @@ mod tests {
             format!("{:?}", Credential::basic("me", secret())),
             format!("{:?}", Credential::IdentityToken(secret())),
             format!("{:?}", Credential::Token(secret())),
-            format!(
-                "{:?}",
-                Authorization::bearer(origin.clone(), false, "hunter2")
-            ),
-            format!("{:?}", Authorization::basic(origin, "me", &secret())),
+            format!("{:?}", Authorization::new(&hop, bearer("hunter2").unwrap())),
         ];
         for text in texts {
             assert!(

@@ -55,7 +55,7 @@ pub enum AuthError {
     },
     /// The realm in the challenge is not trusted with credentials, or not asked at all.
     #[error(transparent)]
-    RealmRefused(#[from] RealmRefused),
+    RealmRefused(Box<RealmRefused>),
     /// A token was issued for credentials and then not accepted (F27).
     #[error("{registry} does not accept a token issued for the credentials{}", describe(.error))]
     TokenRefused {
@@ -127,6 +127,12 @@ impl AuthError {
             realm,
             source: source.into().into(),
         }
+    }
+}
+
+impl From<RealmRefused> for AuthError {
+    fn from(refused: RealmRefused) -> Self {
+        Self::RealmRefused(refused.into())
     }
 }
 

@@ -41,7 +41,10 @@ pub struct TokenExchange {
 
 /// What a driver does after the head of a token response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "closed: a driver must do every one of these"
+)]
 pub enum ExchangeStep {
     /// Collect the body, no more than so many bytes and one, and give it to
     /// [`TokenExchange::on_body`].

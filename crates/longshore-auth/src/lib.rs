@@ -1,4 +1,118 @@
-//! Registry authentication without I/O: challenges, scopes, tokens and the machine that answers a 401.
+//! Registry authentication without I/O: challenges, scopes, tokens and the machine that answers a
+//! 401.
+//!
+//! It reads every form of `WWW-Authenticate` ([`Challenge`]), knows what a token is to permit
+//! ([`ScopeSet`]) and what a token endpoint answers ([`Issued`]), keeps tokens ([`TokenCache`]),
+//! and decides which request carries which secret ([`Authenticator`]): to which token endpoint
+//! credentials may go, when a token is renewed, when a refusal is final.
+//!
+//! It leaves to the caller: sending requests, telling the time, finding the user's credentials
+//! ([`Prepare::Lookup`]), knowing the public suffix list ([`PublicSuffixes`]), and letting only one
+//! request at a time ask for the same token.
+//!
+//! **Invariant.** Nothing here awaits or touches a socket, a file, the clock, the environment or a
+//! random number. [`Authenticator::prepare`] is the only function that attaches a secret to a
+//! request for a registry, and [`Authenticator::begin`] the only one that does for a token
+//! endpoint. No secret passes from one origin to another. Tokens are never decoded.
+//!
+//! # The loop
+//!
+//! A driver matches, sends, and decides nothing. This one has a registry of a few lines to talk to;
+//! a real one awaits where this one calls, and lets go of the authenticator before it does.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use http::{Request, Response, header};
+//! use longshore_auth::{
+//!     AuthCall, AuthError, Authenticator, Credential, ExchangeStep, Issued, Prepare, ScopeSet,
+//!     TokenExchange,
+//! };
+//! use longshore_origin::{Hop, Peer, Secret};
+//!
+//! fn get(
+//!     auth: &mut Authenticator,
+//!     hop: &Hop,
+//!     need: &ScopeSet,
+//!     now: Duration,
+//! ) -> Result<Response<&'static str>, AuthError> {
+//!     let mut call = AuthCall::new();
+//!     loop {
+//!         let prepared = auth.prepare(&mut call, hop, need, now)?;
+//!         let authorization = match prepared {
+//!             Prepare::Anonymous => None,
+//!             Prepare::Attach(authorization) => Some(authorization),
+//!             Prepare::Lookup(registry) => {
+//!                 // From a file or a helper; an error there ends the call.
+//!                 call.provide(&registry, find_credentials(registry.host()));
+//!                 continue;
+//!             }
+//!             Prepare::Fetch(key) => {
+//!                 // One at a time for each key: a lock on `key` is held from here to `finish`.
+//!                 if let Some(exchange) = auth.begin(&mut call, &key, now)? {
+//!                     let issued = get_token(exchange);
+//!                     auth.finish(&mut call, key, issued, now)?;
+//!                 }
+//!                 continue;
+//!             }
+//!         };
+//!         let mut request = Request::get(hop.uri()).body(Vec::new()).expect("a valid head");
+//!         if let Some(value) = authorization.as_ref().and_then(|a| a.header(hop)) {
+//!             request.headers_mut().insert(header::AUTHORIZATION, value.clone());
+//!         }
+//!         let (head, body) = send(request).into_parts();
+//!         if head.status != 401 {
+//!             return Ok(Response::from_parts(head, body));
+//!         }
+//!         let peer = head.extensions.get::<Peer>().copied().unwrap_or_default();
+//!         auth.refused(&mut call, hop, &head, peer)?;
+//!     }
+//! }
+//!
+//! fn get_token(mut exchange: TokenExchange) -> Result<Issued, AuthError> {
+//!     loop {
+//!         let request = exchange.request().map(|body| body.to_vec());
+//!         let (head, body) = send(request).into_parts();
+//!         let peer = head.extensions.get::<Peer>().copied().unwrap_or_default();
+//!         match exchange.on_head(&head, peer)? {
+//!             ExchangeStep::Collect { limit } => {
+//!                 // Of a real body no more than `limit` bytes and one are read.
+//!                 let body = body.as_bytes();
+//!                 return exchange.on_body(body.get(..=limit).unwrap_or(body));
+//!             }
+//!             ExchangeStep::Send => {}
+//!         }
+//!     }
+//! }
+//!
+//! fn find_credentials(host: &str) -> Option<Credential> {
+//!     let password = Secret::new("open sesame".into());
+//!     (host == "r.example").then(|| Credential::basic("aladdin", password).expect("no colon"))
+//! }
+//!
+//! fn send(request: Request<Vec<u8>>) -> Response<&'static str> {
+//!     let authorization = request.headers().get(header::AUTHORIZATION);
+//!     let authorization = authorization.map(|value| value.to_str().expect("ASCII"));
+//!     let response = Response::builder();
+//!     match (request.uri().path(), authorization) {
+//!         ("/token", Some("Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")) => {
+//!             response.body(r#"{"token":"t1","expires_in":300}"#)
+//!         }
+//!         ("/v2/app/manifests/1", Some("Bearer t1")) => response.body("{}"),
+//!         _ => {
+//!             let challenge = r#"Bearer realm="https://r.example/token",service="r.example""#;
+//!             response.status(401).header(header::WWW_AUTHENTICATE, challenge).body("")
+//!         }
+//!     }
+//!     .expect("a valid head")
+//! }
+//!
+//! let hop = Hop::first("https://r.example".parse()?, "/v2/app/manifests/1")?;
+//! let mut auth = Authenticator::new();
+//! let response = get(&mut auth, &hop, &ScopeSet::pull("app"), Duration::ZERO)?;
+//! assert_eq!(*response.body(), "{}");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 mod authenticator;
 mod cache;

@@ -27,6 +27,8 @@ pub struct AuthCall {
     challenged: Option<Challenged>,
     /// Nothing is tried unasked: that has been done, and did not help.
     wait_for_challenge: bool,
+    /// The registry was shown the password unasked, and refused.
+    pub(super) password_refused: bool,
     earned: Option<Earned>,
     token_requests: u8,
     renewals: u8,

@@ -61,6 +61,11 @@ impl Authenticator {
         match call.credential(hop).cloned() {
             None => Ok(Prepare::Lookup(registry)),
             Some(None) => Err(AuthError::CredentialsRequired { registry }),
+            // The same password would be refused again, and perhaps lock the account.
+            Some(_) if call.password_refused => Err(AuthError::CredentialsRefused {
+                by: registry.clone(),
+                registry,
+            }),
             Some(Some(Credential::Basic { username, password })) => {
                 let header = basic(&username, &password);
                 self.attach(call, hop, Sent::Basic { asked: true }, header)

@@ -24,9 +24,11 @@ impl Authenticator {
         match std::mem::take(&mut call.sent) {
             Sent::Nothing => Ok(false),
             Sent::Given => Err(refused()),
-            // The same password again would be refused again, and perhaps lock the account.
-            Sent::Basic { asked } if asked || offer.bearer.is_none() => Err(refused()),
-            Sent::Basic { .. } => Ok(true),
+            Sent::Basic { asked: true } => Err(refused()),
+            Sent::Basic { asked: false } => {
+                call.password_refused = true;
+                Ok(true)
+            }
             Sent::Token { key, token } => {
                 if let Some(cache) = &self.cache {
                     cache.discard(&key, &token);
@@ -49,8 +51,8 @@ impl Authenticator {
         }
     }
 
-    /// Chooses among the challenges: Bearer before Basic, whatever their order. `None`: there is
-    /// none that could be met, but the request has not yet been sent without anything.
+    /// Chooses among the challenges: Bearer before Basic, whatever their order. `None`: what was
+    /// refused was shown unasked, and before anything else is, the request is sent without (F23).
     pub(super) fn choose(
         &mut self,
         hop: &Hop,
@@ -73,8 +75,8 @@ impl Authenticator {
             }
             // CR5: whatever else a foreign origin asks for, it does not get.
             None if !hop.is_home() => return Err(foreign(hop)),
-            None if offer.basic => (Answer::Basic, Habit::Basic),
             None if guessed => return Ok(None),
+            None if offer.basic => (Answer::Basic, Habit::Basic),
             None => return Err(useless(hop, offer.flaw, offer.others)),
         };
         if !self.may_send_secrets_to(hop.origin()) {

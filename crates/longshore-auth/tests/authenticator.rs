@@ -1,0 +1,871 @@
+//! Whole calls: what is sent to whom, and how they end.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "what does not go as written is a failed test"
+)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_auth::{
+    AuthCall, AuthError, Authenticator, Credential, Prepare, PublicSuffixes, RegistrySettings,
+    ScopeSet, TokenCache, TokenKey,
+};
+use longshore_origin::{Hop, Peer, Secret};
+
+#[expect(dead_code, reason = "shared with tests that look at more of it")]
+#[path = "support/world.rs"]
+mod world;
+
+use world::World;
+
+const BEARER: &str = r#"401 Bearer realm="https://auth.example.com/token",service="r""#;
+const BASIC: &str = r#"401 Basic realm="r""#;
+const TOKEN_1: &str = r#"200 {"token":"t1","expires_in":300}"#;
+const TOKEN_2: &str = r#"200 {"token":"t2","expires_in":300}"#;
+const TOKEN_3: &str = r#"200 {"token":"t3","expires_in":300}"#;
+/// `me:hunter2`
+const PASSWORD: &str = "Basic bWU6aHVudGVyMg==";
+const TOKEN_REQUEST: &str =
+    "https://auth.example.com/token?service=r&scope=repository%3Aapp%3Apull";
+const ASKED: &str = "https://r.example.com/v2/ -";
+
+// ---------------------------------------------------------------- answers to a challenge
+
+#[test]
+fn nothing_is_sent_that_was_not_asked_for() {
+    let mut world = with_password();
+    world.ends(&["404"], Ok(404), &[ASKED]);
+    assert_eq!(world.lookups, []);
+}
+
+// CR3, F17
+#[test]
+fn cr3_a_basic_challenge_is_answered_with_basic() {
+    let mut world = with_password();
+    let basic = format!("https://r.example.com/v2/ {PASSWORD}");
+    world.ends(&[BASIC, "200"], Ok(200), &[ASKED, &basic]);
+    assert_eq!(world.lookups.len(), 1);
+    // The same again, without a cache; a retry within a call keeps what was learned.
+    world.ends(&[BASIC, "503"], Ok(503), &[ASKED, &basic]);
+}
+
+#[test]
+fn a_bearer_challenge_is_answered_with_a_token() {
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    let answer = "https://r.example.com/v2/ Bearer t1";
+    let mut world = with_password();
+    world.ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, &token, answer]);
+    assert_eq!(world.lookups.len(), 1);
+    // F27: and so it is without credentials.
+    let token = format!("{TOKEN_REQUEST} -");
+    anonymous().ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, &token, answer]);
+}
+
+#[test]
+fn bearer_is_chosen_before_basic_in_whatever_order() {
+    let bearer = BEARER.trim_start_matches("401 ");
+    for challenges in [
+        format!("401 {bearer}, Basic realm=\"r\""),
+        format!("401 Basic realm=\"r\", {bearer}"),
+        format!("401 Basic realm=\"r\" | {bearer}"),
+        format!("401 Negotiate, Digest realm=\"x\" | {bearer}, Basic"),
+        format!("401 \"broken | Bearer error=\"x\", {bearer}"),
+    ] {
+        let mut world = with_password();
+        world.run(&[&challenges, TOKEN_1, "200"], Ok(200));
+        assert_eq!(
+            world.last(),
+            "https://r.example.com/v2/ Bearer t1",
+            "{challenges}"
+        );
+    }
+}
+
+// F17
+#[test]
+fn f17_unknown_schemes_never_receive_credentials() {
+    let error = "https://r.example.com answers 401 without a challenge that can be met \
+                 (it offers Digest, Basicx, Bearer2)";
+    let script = [r#"401 Digest realm="r", Basicx realm="r" | Bearer2 realm="https://x.example""#];
+    with_password().ends(&script, Err(error), &[ASKED]);
+    let error = "https://r.example.com answers 401 without a challenge that can be met";
+    with_password().ends(&["401"], Err(error), &[ASKED]);
+    with_password().ends(&["401 \"nonsense"], Err(error), &[ASKED]);
+}
+
+// F14
+#[test]
+fn f14_a_bearer_challenge_without_realm_is_an_error() {
+    let error = "https://r.example.com wants a token but does not say where to get it \
+                 (no realm in its challenge)";
+    for challenge in [
+        "401 Bearer",
+        "401 Bearer realm=\"\"",
+        "401 Bearer error=\"invalid_token\"",
+    ] {
+        with_password().ends(&[challenge], Err(error), &[ASKED]);
+    }
+    // Where Basic is offered besides, that can be met.
+    let mut world = with_password();
+    world.run(&["401 Bearer service=\"r\", Basic", "200"], Ok(200));
+    assert_eq!(
+        world.last(),
+        format!("https://r.example.com/v2/ {PASSWORD}")
+    );
+}
+
+// RE1
+#[test]
+fn re1_a_realm_that_is_no_url_is_an_error() {
+    let error = "https://r.example.com wants a token from nowhere";
+    for realm in [
+        "/token",
+        "null://x",
+        "https://me@auth.example.com/",
+        "https://a/#b",
+    ] {
+        let challenge = format!("401 Bearer realm=\"{realm}\"");
+        with_password().ends(&[&challenge], Err(error), &[ASKED]);
+    }
+    let mut world = with_password();
+    world.run(&["401 Bearer realm=\"/token\", Basic", "200"], Ok(200));
+    assert_eq!(
+        world.last(),
+        format!("https://r.example.com/v2/ {PASSWORD}")
+    );
+}
+
+// CR8
+#[test]
+fn cr8_no_more_is_asked_for_than_the_request_needs() {
+    for (challenged, asked) in [
+        ("repository:app:pull", "repository%3Aapp%3Apull"),
+        ("repository:app:pull,push", "repository%3Aapp%3Apull"),
+        ("repository:other:pull", "repository%3Aapp%3Apull"),
+        ("registry:catalog:*", "repository%3Aapp%3Apull"),
+        // The realm is neither the registry nor built in.
+        ("aws", "repository%3Aapp%3Apull"),
+    ] {
+        let challenge = format!("{BEARER},scope=\"{challenged}\"");
+        let mut world = with_password();
+        world.run(&[&challenge, TOKEN_1, "200"], Ok(200));
+        let scope = format!("&scope={asked}");
+        assert!(
+            world.sent[1].path.ends_with(&scope),
+            "{challenged}: {}",
+            world.sent[1]
+        );
+    }
+    let challenge = r#"401 Bearer realm="https://r.example.com/token",scope="aws""#;
+    let mut world = with_password();
+    world.run(&[challenge, TOKEN_1, "200"], Ok(200));
+    assert_eq!(world.sent[1].path, "/token?scope=aws");
+}
+
+#[test]
+fn f16_an_identity_token_is_exchanged_in_a_form() {
+    let mut world = client(authenticator(), identity_token());
+    let token = "https://auth.example.com/token -";
+    let answer = "https://r.example.com/v2/ Bearer t1";
+    world.ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, token, answer]);
+    assert!(world.sent[1].body.ends_with("&refresh_token=refresh"));
+    let error = "the credentials for https://r.example.com are of no use for its Basic challenge";
+    client(authenticator(), identity_token()).ends(&[BASIC], Err(error), &[ASKED]);
+}
+
+#[test]
+fn a_token_of_the_users_is_shown_as_it_is() {
+    let given = "https://r.example.com/v2/ Bearer given";
+    let mut world = client(authenticator(), given_token());
+    world.ends(&[BEARER, "200"], Ok(200), &[ASKED, given]);
+    // At once, if it is known at once.
+    let mut call = AuthCall::new();
+    call.provide(&"https://r.example.com".parse().unwrap(), given_token());
+    world.drive_to_end(call, &["200"], Ok(200), &[given]);
+    // And if it is refused, that is that.
+    let error = "https://r.example.com does not accept the credentials for https://r.example.com";
+    world.ends(&[BEARER, BEARER], Err(error), &[ASKED, given]);
+}
+
+#[test]
+fn an_earned_token_can_be_handed_to_another_client() {
+    let mut world = with_password();
+    let mut call = AuthCall::new();
+    world.server = script(&[BEARER, TOKEN_1, "200"]);
+    assert_eq!(world.drive(&mut call, home()).unwrap(), 200);
+    let token = call.token().expect("a token was used").clone();
+    let mut other = client(authenticator(), Some(token.into()));
+    let shown = "https://r.example.com/v2/ Bearer t1";
+    other.ends(&[BEARER, "200"], Ok(200), &[ASKED, shown]);
+}
+
+// ---------------------------------------------------------------- refusals and budgets
+
+// F27
+#[test]
+fn f27_no_credentials_and_refused_credentials_are_told_apart() {
+    let none =
+        "https://r.example.com gives no access without credentials, and there are none for it";
+    anonymous().ends(&[BASIC], Err(none), &[ASKED]);
+    anonymous().run(&[BEARER, TOKEN_1, BEARER], Err(none));
+    anonymous().run(&[BEARER, "401"], Err(none));
+    anonymous().run(&[BEARER, "403"], Err(none));
+
+    let registry =
+        "https://r.example.com does not accept the credentials for https://r.example.com";
+    with_password().run(&[BASIC, BASIC], Err(registry));
+    let realm =
+        "https://auth.example.com does not accept the credentials for https://r.example.com";
+    with_password().run(&[BEARER, "401"], Err(realm));
+    let token = "https://r.example.com does not accept a token issued for the credentials";
+    with_password().run(&[BEARER, TOKEN_1, BEARER], Err(token));
+    let denied = format!("{BEARER},error=\"insufficient_scope\"");
+    let token = "https://r.example.com does not accept a token issued for the credentials \
+                 (insufficient_scope)";
+    with_password().run(&[BEARER, TOKEN_1, &denied, TOKEN_2, &denied], Err(token));
+}
+
+// CR7
+#[test]
+fn cr7_a_second_401_is_final() {
+    let mut world = with_password();
+    let mut call = AuthCall::new();
+    world.server = script(&[BEARER, TOKEN_1, BEARER, TOKEN_2, "200"]);
+    let first = world.drive(&mut call, home()).unwrap_err().to_string();
+    assert_eq!(world.sent.len(), 3);
+    // And remembered for the call.
+    let again = world.drive(&mut call, home()).unwrap_err().to_string();
+    assert_eq!((first, world.sent.len()), (again, 3));
+}
+
+// CR7
+#[test]
+fn cr7_one_renewal_after_a_token_said_to_be_wrong() {
+    for error in ["invalid_token", "insufficient_scope"] {
+        let wrong = format!("{BEARER},error=\"{error}\"");
+        let mut world = with_password();
+        world.run(&[BEARER, TOKEN_1, &wrong, TOKEN_2, "200"], Ok(200));
+        assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t2");
+        assert_eq!(world.token_requests(), 2);
+        let mut world = with_password();
+        world.run(
+            &[BEARER, TOKEN_1, &wrong, TOKEN_2, &wrong, TOKEN_3, "200"],
+            Err(""),
+        );
+        assert_eq!(world.token_requests(), 2);
+    }
+    let mut world = with_password();
+    let wrong = format!("{BEARER},error=\"invalid_request\"");
+    world.run(&[BEARER, TOKEN_1, &wrong, TOKEN_2, "200"], Err(""));
+    assert_eq!(world.token_requests(), 1);
+}
+
+// CR7
+#[test]
+fn cr7_a_refusal_by_the_token_endpoint_is_final() {
+    for status in ["401", "401 Basic realm=\"auth\"", "403"] {
+        let mut world = with_password();
+        let mut call = AuthCall::new();
+        world.server = script(&[BEARER, status, TOKEN_1, "200"]);
+        let first = world.drive(&mut call, home()).unwrap_err().to_string();
+        let again = world.drive(&mut call, home()).unwrap_err().to_string();
+        assert_eq!(first, again);
+        assert_eq!(world.token_requests(), 1);
+    }
+}
+
+#[test]
+fn a_password_is_shown_once_in_a_call() {
+    let mut world = with_password().cached();
+    world.run(&[BASIC, "200"], Ok(200));
+    // Now it is known that the registry wants it, and refused at once.
+    let basic = format!("https://r.example.com/v2/ {PASSWORD}");
+    let error = "https://r.example.com does not accept the credentials for https://r.example.com";
+    world.ends(&[BASIC, BASIC, "200"], Err(error), &[&basic, ASKED]);
+    // F23: it may not have been wanted for this.
+    world.ends(&[BASIC, "200"], Ok(200), &[&basic, ASKED]);
+    // Unless the registry has changed its mind.
+    world.sent.clear();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t1");
+}
+
+#[test]
+fn other_failures_of_the_token_endpoint_end_the_call() {
+    let endpoint = "https://auth.example.com issues no token";
+    for answer in ["500", "404", "200 {}", "307 https://evil.example/token"] {
+        with_password().run(&[BEARER, answer], Err(endpoint));
+    }
+    let error = "https://auth.example.com could not be asked for a token";
+    with_password().run(&[BEARER], Err(error));
+}
+
+#[test]
+fn a_token_that_expires_during_a_call_is_renewed_once() {
+    let mut world = with_password();
+    let mut call = AuthCall::new();
+    world.server = script(&[BEARER, TOKEN_1, "503", TOKEN_2, "503", "503"]);
+    for expected in ["t1", "t2", "t2"] {
+        assert_eq!(world.drive(&mut call, home()).unwrap(), 503);
+        assert_eq!(
+            world.last(),
+            format!("https://r.example.com/v2/ Bearer {expected}")
+        );
+        world.now += Duration::from_secs(290);
+    }
+    assert_eq!(world.token_requests(), 2);
+}
+
+// ---------------------------------------------------------------- foreign origins
+
+// CR5
+#[test]
+fn cr5_a_foreign_401_never_gets_credentials() {
+    let foreign = "https://cdn.example.net, where https://r.example.com sent us, wants credentials, \
+                   and gets none";
+    let away = "307 https://cdn.example.net/blob";
+    let cdn = "https://cdn.example.net/blob -";
+    let mut world = with_password();
+    world.ends(&[away, BASIC], Err(foreign), &[ASKED, cdn]);
+    world.ends(&[away, "401"], Err(foreign), &[ASKED, cdn]);
+    world.ends(&[away, "401 Bearer"], Err(foreign), &[ASKED, cdn]);
+    assert_eq!(world.lookups, []);
+    // What anybody can get may be got.
+    let bearer = r#"401 Bearer realm="https://auth.example.net/t",service="cdn", Basic"#;
+    let token = "https://auth.example.net/t?service=cdn&scope=repository%3Aapp%3Apull -";
+    let shown = "https://cdn.example.net/blob Bearer t1";
+    world.ends(
+        &[away, bearer, TOKEN_1, "200"],
+        Ok(200),
+        &[ASKED, cdn, token, shown],
+    );
+    world.ends(
+        &[away, bearer, TOKEN_1, bearer],
+        Err(foreign),
+        &[ASKED, cdn, token, shown],
+    );
+    assert_eq!(world.lookups, []);
+}
+
+// RD1
+#[test]
+fn rd1_nothing_is_home_again_once_left() {
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    world.sent.clear();
+    let script = [
+        "307 https://cdn.example.net/",
+        "307 https://r.example.com/v2/",
+        BASIC,
+    ];
+    let error = "https://r.example.com, where https://r.example.com sent us, wants credentials, \
+                 and gets none";
+    let shown = "https://r.example.com/v2/ Bearer t1";
+    world.ends(
+        &script,
+        Err(error),
+        &[shown, "https://cdn.example.net/ -", ASKED],
+    );
+}
+
+// CR1
+#[test]
+fn cr1_a_redirect_within_the_registry_keeps_the_token() {
+    let mut world = with_password();
+    world.run(&[BEARER, TOKEN_1, "307 /v2/other", "200"], Ok(200));
+    assert_eq!(world.last(), "https://r.example.com/v2/other Bearer t1");
+}
+
+#[test]
+fn a_call_chased_from_token_to_token_ends() {
+    let bearer = |host| format!(r#"401 Bearer realm="https://{host}/t""#);
+    let script = [
+        BEARER,
+        TOKEN_1,
+        "307 https://a.example.net/",
+        &bearer("a.example.net"),
+        TOKEN_2,
+        "307 https://b.example.net/",
+        &bearer("b.example.net"),
+        TOKEN_3,
+    ];
+    let mut world = with_password();
+    world.run(
+        &script,
+        Err("https://b.example.net asks for one token after the other"),
+    );
+    assert_eq!(world.token_requests(), 2);
+}
+
+// ---------------------------------------------------------------- realms
+
+// RE4
+#[test]
+fn re4_credentials_go_to_no_strange_realm() {
+    let strange = r#"401 Bearer realm="https://auth.example.net/token""#;
+    let error = "https://r.example.com sends us to https://auth.example.net for a token, which is \
+                 not known to belong to it, so no credentials go there \
+                 (allow it with --allow-realm https://auth.example.net)";
+    with_password().ends(&[strange], Err(error), &[ASKED]);
+    // Not even where Basic is offered, too: refused is refused.
+    with_password().ends(&[&format!("{strange}, Basic")], Err(error), &[ASKED]);
+
+    let mut world = with_password();
+    let allowed = RegistrySettings::new().allow_realm("https://auth.example.net".parse().unwrap());
+    world
+        .auth
+        .configure("https://r.example.com".parse().unwrap(), allowed);
+    world.run(&[strange, TOKEN_1, "200"], Ok(200));
+    assert_eq!(world.sent[1].authorization.as_deref(), Some(PASSWORD));
+    // RE5: without credentials there is nothing to refuse.
+    let mut world = anonymous();
+    world.run(&[strange, TOKEN_1, "200"], Ok(200));
+    assert_eq!(world.sent[1].authorization, None);
+}
+
+// CR4
+#[test]
+fn cr4_no_secret_goes_over_plain_http_unless_meant_to() {
+    let hop = Hop::first("http://r.example.com".parse().unwrap(), "/v2/").unwrap();
+    let error = "no secrets are sent to http://r.example.com, which is not encrypted \
+                 (allow it with --plain-http)";
+    let bearer = r#"401 Bearer realm="http://r.example.com/token""#;
+    for challenge in [BASIC, bearer] {
+        let mut world = with_password();
+        world.server = script(&[challenge, TOKEN_1, "200"]);
+        assert_eq!(world.call(&hop).unwrap_err().to_string(), error);
+        assert_eq!(world.sent.len(), 1);
+        assert_eq!(world.lookups, []);
+    }
+    // A token of the user's is not shown unasked, either.
+    let mut world = client(authenticator(), None);
+    let mut call = AuthCall::new();
+    call.provide(hop.home(), given_token());
+    assert_eq!(world.drive(&mut call, hop.clone()).unwrap(), 200);
+    assert_eq!(world.last(), "http://r.example.com/v2/ -");
+
+    let mut world = with_password();
+    let settings = RegistrySettings::new().plain_http();
+    world.auth.configure(hop.origin().clone(), settings);
+    world.server = script(&[bearer, TOKEN_1, "200"]);
+    assert_eq!(world.call(&hop).unwrap(), 200);
+    assert_eq!(world.sent[1].authorization.as_deref(), Some(PASSWORD));
+    // Loopback is meant to.
+    let hop = Hop::first("http://localhost:5000".parse().unwrap(), "/v2/").unwrap();
+    let mut world = with_password();
+    world.server = script(&[BASIC, "200"]);
+    assert_eq!(world.call(&hop).unwrap(), 200);
+    assert_eq!(
+        world.last(),
+        format!("http://localhost:5000/v2/ {PASSWORD}")
+    );
+}
+
+// CR9
+#[test]
+fn cr9_credentials_that_would_break_a_header_are_not_sent() {
+    let password = Secret::new("x\r\nX-Evil: 1".into());
+    let username = "me".to_owned();
+    let broken = Credential::Basic { username, password };
+    let error = "the credentials for https://r.example.com cannot be sent";
+    client(authenticator(), Some(broken.clone())).ends(&[BASIC], Err(error), &[ASKED]);
+    client(authenticator(), Some(broken)).ends(&[BEARER], Err(error), &[ASKED]);
+    let broken = Credential::Token(Secret::new("a\r\nb".into()));
+    client(authenticator(), Some(broken)).ends(&[BEARER], Err(error), &[ASKED]);
+}
+
+// ---------------------------------------------------------------- the cache
+
+// F21
+#[test]
+fn f21_a_cached_token_is_shown_unasked() {
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    world.sent.clear();
+    world.ends(&["200"], Ok(200), &["https://r.example.com/v2/ Bearer t1"]);
+}
+
+// F21
+#[test]
+fn f21_a_401_on_a_cached_token_does_one_fresh_handshake() {
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    world.sent.clear();
+    let old = "https://r.example.com/v2/ Bearer t1";
+    let new = "https://r.example.com/v2/ Bearer t2";
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    world.ends(&[BEARER, TOKEN_2, "200"], Ok(200), &[old, &token, new]);
+    // Which is stored in place of the old one.
+    world.sent.clear();
+    world.ends(&["200"], Ok(200), &[new]);
+    // Exactly one.
+    world.sent.clear();
+    let third = "https://r.example.com/v2/ Bearer t3";
+    world.ends(
+        &[BEARER, TOKEN_3, BEARER, TOKEN_1, "200"],
+        Err(""),
+        &[new, &token, third],
+    );
+}
+
+#[test]
+fn f21_a_cached_token_refused_without_a_challenge_is_left_out_once() {
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    world.sent.clear();
+    let old = "https://r.example.com/v2/ Bearer t1";
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    let new = "https://r.example.com/v2/ Bearer t2";
+    world.ends(
+        &["401", BEARER, TOKEN_2, "200"],
+        Ok(200),
+        &[old, ASKED, &token, new],
+    );
+    world.sent.clear();
+    world.ends(&["401", "401"], Err(""), &[new, ASKED]);
+}
+
+// F21, CR7
+#[test]
+fn a_late_401_about_one_token_does_not_discard_the_next() {
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    // This call shows the old token, and its answer is slow to come.
+    let mut slow = AuthCall::new();
+    let shown = attached(&mut world, &mut slow);
+    assert_eq!(shown, "Bearer t1");
+    // Meanwhile another renews it.
+    world.run(&[BEARER, TOKEN_2, "200"], Ok(200));
+    let requests = world.token_requests();
+    refused(&mut world, &mut slow, BEARER).unwrap();
+    assert_eq!(attached(&mut world, &mut slow), "Bearer t2");
+    assert_eq!(world.token_requests(), requests);
+    // If that is refused, too, one more is got.
+    refused(&mut world, &mut slow, BEARER).unwrap();
+    world.server = script(&[TOKEN_3, "200"]);
+    assert_eq!(world.drive(&mut slow, home()).unwrap(), 200);
+    assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t3");
+    // And that is final: a third refused token ends every call.
+    let wrong = format!("{BEARER},error=\"invalid_token\"");
+    refused(&mut world, &mut slow, &wrong).unwrap_err();
+}
+
+// F22
+#[test]
+fn f22_concurrent_misses_make_one_token_request() {
+    let mut world = with_password().cached();
+    let mut calls: Vec<_> = (0..10).map(|_| AuthCall::new()).collect();
+    let keys: Vec<_> = calls
+        .iter_mut()
+        .map(|call| fetching(&mut world, call))
+        .collect();
+    // One after the other gets the lock on the key.
+    world.server = script(&[TOKEN_1]);
+    for (call, key) in calls.iter_mut().zip(keys) {
+        world.fetch(call, key).unwrap();
+        assert_eq!(attached(&mut world, call), "Bearer t1");
+    }
+    assert_eq!(world.token_requests(), 1);
+}
+
+// F22, CR7
+#[test]
+fn f22_cr7_whoever_waited_for_a_refusal_does_not_ask_again() {
+    for mut world in [with_password(), with_password().cached()] {
+        let mut calls: Vec<_> = (0..10).map(|_| AuthCall::new()).collect();
+        let keys: Vec<_> = calls
+            .iter_mut()
+            .map(|call| fetching(&mut world, call))
+            .collect();
+        world.server = script(&["401", TOKEN_1]);
+        for (call, key) in calls.iter_mut().zip(keys) {
+            let error = world.fetch(call, key).unwrap_err();
+            assert!(matches!(error, AuthError::CredentialsRefused { .. }));
+        }
+        assert_eq!(world.token_requests(), 1);
+        // Later calls do: the user may have been let in by then.
+        let mut later = AuthCall::new();
+        let key = fetching(&mut world, &mut later);
+        world.fetch(&mut later, key).unwrap();
+        assert_eq!(attached(&mut world, &mut later), "Bearer t1");
+    }
+}
+
+// CR6
+#[test]
+fn cr6_a_token_is_not_shared_between_accounts_scopes_or_registries() {
+    let cache = TokenCache::new(100);
+    let mut world = client(authenticator().with_cache(cache.clone()), password("me"));
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+
+    // Another need.
+    world.need = ScopeSet::push("app");
+    world.run(&[BEARER, TOKEN_2, "200"], Ok(200));
+    assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t2");
+    world.need = ScopeSet::pull("app");
+    world.run(&["200"], Ok(200));
+    assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t1");
+    // Another account, in another client that shares the cache.
+    for account in [password("you"), None, identity_token()] {
+        let mut other = client(authenticator().with_cache(cache.clone()), account);
+        other.run(&[BEARER, TOKEN_3, "200"], Ok(200));
+        assert_eq!(other.last(), "https://r.example.com/v2/ Bearer t3");
+    }
+    // The same account finds it.
+    let mut other = client(authenticator().with_cache(cache), password("me"));
+    other.run(&[BEARER, "200"], Ok(200));
+    assert_eq!(other.last(), "https://r.example.com/v2/ Bearer t1");
+    // Another registry with the same realm and service.
+    let hop = Hop::first("https://other.example.com".parse().unwrap(), "/v2/").unwrap();
+    other.server = script(&[BEARER, TOKEN_2, "200"]);
+    other.call(&hop).unwrap();
+    assert_eq!(other.last(), "https://other.example.com/v2/ Bearer t2");
+}
+
+// RT7
+#[test]
+fn rt7_an_expired_token_is_renewed_before_it_is_refused() {
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    world.sent.clear();
+    world.now += Duration::from_secs(290);
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    let new = "https://r.example.com/v2/ Bearer t2";
+    world.ends(&[TOKEN_2, "200"], Ok(200), &[&token, new]);
+    // The token was not asked for, so one fresh handshake may follow its refusal.
+    world.now += Duration::from_secs(290);
+    world.sent.clear();
+    let third = "https://r.example.com/v2/ Bearer t3";
+    let first = "https://r.example.com/v2/ Bearer t1";
+    let script = [TOKEN_3, BEARER, TOKEN_1, "200"];
+    world.ends(&script, Ok(200), &[&token, third, &token, first]);
+}
+
+// F23
+#[test]
+fn f23_a_renewal_that_fails_leaves_things_as_without_a_cache() {
+    for failure in ["503", "200 {}"] {
+        let mut world = with_password().cached();
+        world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+        world.sent.clear();
+        world.now += Duration::from_secs(300);
+        let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+        world.ends(&[failure, "200"], Ok(200), &[&token, ASKED]);
+    }
+    // But refused credentials are not tried twice.
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    world.sent.clear();
+    world.now += Duration::from_secs(300);
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    world.ends(&["401"], Err(""), &[&token]);
+}
+
+// F23
+#[test]
+fn f23_without_a_cache_nothing_is_kept_between_calls() {
+    let mut world = with_password();
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    for (answer, shown) in [(TOKEN_1, "t1"), (TOKEN_2, "t2")] {
+        let shown = format!("https://r.example.com/v2/ Bearer {shown}");
+        world.ends(&[BEARER, answer, "200"], Ok(200), &[ASKED, &token, &shown]);
+    }
+    let basic = format!("https://r.example.com/v2/ {PASSWORD}");
+    for _ in 0..2 {
+        world.ends(&[BASIC, "200"], Ok(200), &[ASKED, &basic]);
+    }
+}
+
+// F20
+#[test]
+fn f20_a_cache_without_room_changes_nothing_but_the_number_of_requests() {
+    let cache = TokenCache::new(0);
+    let mut world = client(authenticator().with_cache(cache), password("me"));
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    for _ in 0..2 {
+        let shown = "https://r.example.com/v2/ Bearer t1";
+        world.ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, &token, shown]);
+    }
+}
+
+// OU3
+#[test]
+fn ou3_nothing_shown_for_debugging_has_a_secret_in_it() {
+    let mut world = with_password().cached();
+    let mut call = AuthCall::new();
+    let key = fetching(&mut world, &mut call);
+    let exchange = world
+        .auth
+        .begin(&mut call, &key, world.now)
+        .unwrap()
+        .unwrap();
+    let mut texts = vec![format!("{key:?}{exchange:?}{call:?}")];
+    world.server = script(&[r#"200 {"token":"t0ken","refresh_token":"t0ken"}"#]);
+    let issued = world.exchange(exchange).unwrap();
+    texts.push(format!("{issued:?}"));
+    world
+        .auth
+        .finish(&mut call, key, Ok(issued), world.now)
+        .unwrap();
+    let prepared = world
+        .auth
+        .prepare(&mut call, &home(), &world.need, world.now);
+    texts.push(format!("{prepared:?}{call:?}{:?}", world.auth));
+    for text in texts {
+        for secret in ["hunter2", "t0ken", "bWU6"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+// ---------------------------------------------------------------- steps by hand
+
+/// Asks, is challenged, and wants a token.
+fn fetching(world: &mut World, call: &mut AuthCall) -> TokenKey {
+    let (hop, need, now) = (home(), world.need.clone(), world.now);
+    let asked = world.auth.prepare(call, &hop, &need, now).unwrap();
+    assert!(matches!(asked, Prepare::Anonymous | Prepare::Lookup(_)));
+    if let Prepare::Lookup(registry) = asked {
+        call.provide(&registry, world.credential.clone());
+        let asked = world.auth.prepare(call, &hop, &need, now).unwrap();
+        assert!(matches!(asked, Prepare::Anonymous));
+    }
+    refused(world, call, BEARER).unwrap();
+    call.provide(hop.home(), world.credential.clone());
+    match world.auth.prepare(call, &hop, &need, now).unwrap() {
+        Prepare::Fetch(key) => key,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The header the call would send now.
+fn attached(world: &mut World, call: &mut AuthCall) -> String {
+    let (hop, need, now) = (home(), world.need.clone(), world.now);
+    match world.auth.prepare(call, &hop, &need, now).unwrap() {
+        Prepare::Attach(authorization) => {
+            let value = authorization.header(&hop).unwrap();
+            value.to_str().unwrap().to_owned()
+        }
+        Prepare::Lookup(registry) => {
+            call.provide(&registry, world.credential.clone());
+            attached(world, call)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(world: &mut World, call: &mut AuthCall, answer: &str) -> Result<(), AuthError> {
+    let challenge = answer.strip_prefix("401 ").unwrap();
+    let head = http::Response::builder().status(401);
+    let head = head.header("www-authenticate", challenge).body(()).unwrap();
+    let (head, ()) = head.into_parts();
+    world.auth.refused(call, &home(), &head, Peer::default())
+}
+
+// ---------------------------------------------------------------- the world
+
+impl World {
+    /// Runs a call and checks how it ends; an empty text stands for any error.
+    #[track_caller]
+    fn run(&mut self, answers: &[&str], expected: Result<u16, &str>) {
+        self.server = script(answers);
+        let ended = self.call(&home()).map_err(|e| e.to_string());
+        self.check(ended, expected);
+    }
+
+    /// Also checks what was sent.
+    #[track_caller]
+    fn ends(&mut self, answers: &[&str], expected: Result<u16, &str>, sent: &[&str]) {
+        self.drive_to_end(AuthCall::new(), answers, expected, sent);
+    }
+
+    #[track_caller]
+    fn drive_to_end(
+        &mut self,
+        mut call: AuthCall,
+        answers: &[&str],
+        expected: Result<u16, &str>,
+        sent: &[&str],
+    ) {
+        self.sent.clear();
+        self.server = script(answers);
+        let ended = self.drive(&mut call, home()).map_err(|e| e.to_string());
+        self.check(ended, expected);
+        let lines: Vec<_> = self.sent.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, sent);
+    }
+
+    #[track_caller]
+    fn check(&self, ended: Result<u16, String>, expected: Result<u16, &str>) {
+        if expected == Err("") && ended.is_err() {
+            return;
+        }
+        assert_eq!(
+            ended.as_ref().map_err(String::as_str),
+            expected.as_ref().map_err(|e| *e)
+        );
+    }
+
+    fn cached(mut self) -> Self {
+        self.auth = self.auth.with_cache(TokenCache::new(100));
+        self
+    }
+
+    fn last(&self) -> String {
+        self.sent.last().unwrap().to_string()
+    }
+
+    fn token_requests(&self) -> usize {
+        self.sent.iter().filter(|s| s.token_for.is_some()).count()
+    }
+}
+
+fn client(auth: Authenticator, credential: Option<Credential>) -> World {
+    World::new(auth, credential, VecDeque::new())
+}
+
+fn with_password() -> World {
+    client(authenticator(), password("me"))
+}
+
+fn anonymous() -> World {
+    client(authenticator(), None)
+}
+
+fn authenticator() -> Authenticator {
+    Authenticator::new().with_public_suffixes(Arc::new(LastTwoLabels))
+}
+
+struct LastTwoLabels;
+
+impl PublicSuffixes for LastTwoLabels {
+    fn registrable_domain<'a>(&self, host: &'a str) -> Option<&'a str> {
+        let (rest, _) = host.rsplit_once('.')?;
+        host.get(rest.rfind('.').map_or(0, |at| at + 1)..)
+    }
+}
+
+fn password(username: &str) -> Option<Credential> {
+    let password = Secret::new("hunter2".into());
+    Some(Credential::basic(username, password).unwrap())
+}
+
+fn identity_token() -> Option<Credential> {
+    Some(Credential::IdentityToken(Secret::new("refresh".into())))
+}
+
+fn given_token() -> Option<Credential> {
+    Some(Credential::Token(Secret::new("given".into())))
+}
+
+fn home() -> Hop {
+    Hop::first("https://r.example.com".parse().unwrap(), "/v2/").unwrap()
+}
+
+fn script(answers: &[&str]) -> VecDeque<String> {
+    answers.iter().map(|answer| (*answer).to_owned()).collect()
+}
