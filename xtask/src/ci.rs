@@ -39,6 +39,9 @@ pub(crate) const STEPS: &[Step] = &[
 
 /// The fuzz bodies, as functions that stable can call.
 const FUZZ_BODIES: &str = "longshore-fuzz-bodies";
+/// The command line, a program and no library.
+pub(crate) const PROGRAM: &str = "longshore-cli";
+
 const FUZZ_MANIFEST: &str = "fuzz/Cargo.toml";
 
 fn fmt(checkout: &Checkout) -> Report {
@@ -73,8 +76,18 @@ fn clippy(checkout: &Checkout) -> Report {
     )
 }
 
+/// Documents all but the program: its comments are help texts, written for a terminal, and its
+/// name is also that of the client.
 fn doc(checkout: &Checkout) -> Report {
-    let mut command = checkout.cargo(["doc", "--workspace", "--no-deps", "--locked"]);
+    let words = [
+        "doc",
+        "--workspace",
+        "--exclude",
+        PROGRAM,
+        "--no-deps",
+        "--locked",
+    ];
+    let mut command = checkout.cargo(words);
     Report::of(checkout::run(command.env("RUSTDOCFLAGS", "-Dwarnings")))
 }
 

@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use crate::checkout::{self, Checkout};
+use crate::ci;
 use crate::metadata::{self, Package};
 use crate::step::{Report, Step};
 use crate::tidy::files;
@@ -85,6 +86,8 @@ fn doc_hosts(checkout: &Checkout) -> Report {
     let words = [
         "doc",
         "--workspace",
+        "--exclude",
+        ci::PROGRAM,
         "--no-deps",
         "--all-features",
         "--locked",
