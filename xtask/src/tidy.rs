@@ -8,6 +8,7 @@ mod edges;
 pub(crate) mod files;
 mod ids;
 mod lockfile;
+mod promises;
 mod purity;
 mod source;
 mod spec;
@@ -132,6 +133,7 @@ fn purity(checkout: &Checkout, packages: &[Package]) -> Result<Vec<Finding>, Str
 fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
     let pin = checkout.read(SPEC_PIN)?;
     let (pins, mut findings) = spec::pins(SPEC_PIN, &pin);
+    let mut sources = Vec::new();
     for path in files::walk(checkout.root(), "")? {
         findings.extend(files::check_name(&path));
         if !files::is_text(&path) {
@@ -142,7 +144,10 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
         findings.extend(spec::check(&pins, &path, &text));
         if path.ends_with(".rs") {
             findings.extend(ids::check(&path, &text));
+            sources.push((path, text));
         }
     }
+    let promises = checkout.read(promises::DOCUMENT)?;
+    findings.extend(promises::check(&promises, &sources));
     Ok(findings)
 }
