@@ -48,7 +48,7 @@ use crate::{
     TokenCache, TokenExchange, TokenKey,
 };
 
-pub use self::call::{AuthCall, REFUSED_TOKENS_LIMIT, RENEWALS_LIMIT, TOKEN_REQUESTS_LIMIT};
+pub use self::call::{AuthCall, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT};
 
 mod call;
 mod offer;
@@ -277,7 +277,7 @@ impl Authenticator {
             return Some(token);
         }
         match self.look_up(key, now) {
-            Cached::Fresh(token) if call.may_try(&token) => Some(token),
+            Cached::Fresh(token) if !call.was_refused(&token) => Some(token),
             _ => None,
         }
     }

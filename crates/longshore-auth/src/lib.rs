@@ -125,7 +125,7 @@ mod scope;
 mod token;
 
 pub use authenticator::{
-    AuthCall, Authenticator, Prepare, REFUSED_TOKENS_LIMIT, RENEWALS_LIMIT, TOKEN_REQUESTS_LIMIT,
+    AuthCall, Authenticator, Prepare, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT,
 };
 pub use cache::{TokenCache, TokenKey};
 pub use challenge::{

@@ -85,6 +85,29 @@ fn bearer_is_chosen_before_basic_in_whatever_order() {
     }
 }
 
+#[test]
+fn of_several_bearer_challenges_the_first_that_can_be_met_counts() {
+    let first = r#"Bearer realm="https://one.example.com/",service="1""#;
+    let second = r#"Bearer realm="https://two.example.com/",service="2""#;
+    for (challenges, asked) in [
+        (format!("401 {first}, {second}"), "https://one.example.com"),
+        (
+            format!("401 Bearer, {second}, {first}"),
+            "https://two.example.com",
+        ),
+        (
+            format!("401 Bearer realm=\"/x\" | {second}"),
+            "https://two.example.com",
+        ),
+    ] {
+        let mut world = with_password();
+        world.run(&[&challenges, TOKEN_1, "200"], Ok(200));
+        assert_eq!(world.sent[1].to.to_string(), asked, "{challenges}");
+    }
+    let wrong = format!("401 {first},error=\"invalid_token\", {second},error=\"x\"");
+    with_password().run(&[BEARER, TOKEN_1, &wrong, TOKEN_2, "200"], Ok(200));
+}
+
 // F17
 #[test]
 fn f17_unknown_schemes_never_receive_credentials() {
@@ -370,6 +393,14 @@ fn rd1_nothing_is_home_again_once_left() {
         Err(error),
         &[shown, "https://cdn.example.net/ -", ASKED],
     );
+    // What was wanted at home is not shown to what only looks like it.
+    let basic = format!("https://r.example.com/v2/ {PASSWORD}");
+    let [away, back, _] = script;
+    with_password().ends(
+        &[BASIC, away, back, "200"],
+        Ok(200),
+        &[ASKED, &basic, "https://cdn.example.net/ -", ASKED],
+    );
 }
 
 // CR1
@@ -393,12 +424,41 @@ fn a_call_chased_from_token_to_token_ends() {
         &bearer("b.example.net"),
         TOKEN_3,
     ];
+    let error = "https://b.example.net asks for one token after the other";
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    let sent = [
+        ASKED,
+        &token,
+        "https://r.example.com/v2/ Bearer t1",
+        "https://a.example.net/ -",
+        "https://a.example.net/t?scope=repository%3Aapp%3Apull -",
+        "https://a.example.net/ Bearer t2",
+        // What one foreign origin wants is no answer to another.
+        "https://b.example.net/ -",
+    ];
+    with_password().ends(&script, Err(error), &sent);
+}
+
+// CR1, F26
+#[test]
+fn f26_a_call_that_moves_to_another_registry_takes_no_secret_along() {
+    let mirror = Hop::first("https://mirror.example.com".parse().unwrap(), "/v2/").unwrap();
     let mut world = with_password();
-    world.run(
-        &script,
-        Err("https://b.example.net asks for one token after the other"),
-    );
-    assert_eq!(world.token_requests(), 2);
+    let mut call = AuthCall::new();
+    for answers in [&[BASIC, "404"], &[BEARER, TOKEN_1]] {
+        world.server = script(answers);
+        world.drive(&mut call, mirror.clone()).unwrap();
+        world.credential = None;
+        world.sent.clear();
+        world.server = script(&[BASIC]);
+        let error = world.drive(&mut call, home()).unwrap_err();
+        assert!(matches!(error, AuthError::CredentialsRequired { .. }));
+        assert_eq!(world.last(), ASKED);
+        // The call has failed; another.
+        call = AuthCall::new();
+        world.credential = password("me");
+    }
+    assert_eq!(world.lookups.len(), 4);
 }
 
 // ---------------------------------------------------------------- realms
@@ -554,6 +614,21 @@ fn a_late_401_about_one_token_does_not_discard_the_next() {
     refused(&mut world, &mut slow, &wrong).unwrap_err();
 }
 
+#[test]
+fn a_refused_token_is_not_taken_from_the_cache_again() {
+    let mut world = with_password().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    let mut slow = AuthCall::new();
+    attached(&mut world, &mut slow);
+    refused(&mut world, &mut slow, BEARER).unwrap();
+    // A token endpoint that issues the same token whenever it is asked.
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    let prepared = world
+        .auth
+        .prepare(&mut slow, &home(), &world.need, world.now);
+    assert!(matches!(prepared.unwrap(), Prepare::Fetch(_)));
+}
+
 // F22
 #[test]
 fn f22_concurrent_misses_make_one_token_request() {
@@ -593,6 +668,47 @@ fn f22_cr7_whoever_waited_for_a_refusal_does_not_ask_again() {
         world.fetch(&mut later, key).unwrap();
         assert_eq!(attached(&mut world, &mut later), "Bearer t1");
     }
+}
+
+#[test]
+fn a_failure_followed_by_a_success_is_forgotten() {
+    let mut world = with_password();
+    let (mut one, mut two) = (AuthCall::new(), AuthCall::new());
+    let keys = [
+        fetching(&mut world, &mut one),
+        fetching(&mut world, &mut two),
+    ];
+    let [first, second] = keys;
+    world.server = script(&["401"]);
+    world.fetch(&mut one, first).unwrap_err();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    world.server = script(&[TOKEN_2]);
+    world.fetch(&mut two, second).unwrap();
+    assert_eq!(attached(&mut world, &mut two), "Bearer t2");
+}
+
+#[test]
+fn no_more_than_256_failures_are_remembered() {
+    let mut world = with_password();
+    let mut waiting = Vec::new();
+    for i in 0..300 {
+        world.need = ScopeSet::pull(&format!("app{i}"));
+        let mut calls = [AuthCall::new(), AuthCall::new()];
+        let key = fetching(&mut world, &mut calls[0]);
+        fetching(&mut world, &mut calls[1]);
+        waiting.push((calls, key));
+    }
+    for ([one, _], key) in &mut waiting {
+        world.server = script(&["401"]);
+        world.fetch(one, key.clone()).unwrap_err();
+    }
+    let asked = |([_, two], key): &mut ([AuthCall; 2], TokenKey)| {
+        world.auth.begin(two, key, world.now).is_ok()
+    };
+    let asked: Vec<_> = waiting.iter_mut().map(asked).collect();
+    let (forgotten, remembered) = asked.split_at(300 - 256);
+    assert!(forgotten.iter().all(|asked| *asked));
+    assert!(remembered.iter().all(|asked| !*asked));
 }
 
 // CR6

@@ -11,9 +11,9 @@ use crate::{AuthError, Credential, Issued, ScopeSet, Token, TokenKey};
 
 /// One logical call: its memory and its budget (CR7).
 ///
-/// Begin a new one for every operation's request, and for every host it is tried on; keep it over
-/// the redirects, retries and repetitions of that request. It may be dropped at any time. `Debug`
-/// shows no secret.
+/// Begin a new one for every operation's request; keep it over the redirects, retries and
+/// repetitions of that request. It may move on to another registry (a mirror), but the budget is
+/// for all of them together. It may be dropped at any time. `Debug` shows no secret.
 #[derive(Debug, Default)]
 pub struct AuthCall {
     /// The credentials found for a registry; the inner `None` means that there are none.
@@ -31,7 +31,6 @@ pub struct AuthCall {
     pub(super) password_refused: bool,
     earned: Option<Earned>,
     token_requests: u8,
-    renewals: u8,
     refused: Vec<Token>,
     failed: Option<AuthError>,
 }
@@ -180,9 +179,9 @@ impl AuthCall {
         (spent || now < earned.renew_at).then(|| earned.token.clone())
     }
 
-    /// Whether a token earned by somebody else is worth trying.
-    pub(super) fn may_try(&self, token: &Token) -> bool {
-        self.refused.len() + 1 < REFUSED_TOKENS_LIMIT && !self.refused.contains(token)
+    /// Whether this token was refused already; some token endpoints issue the same again.
+    pub(super) fn was_refused(&self, token: &Token) -> bool {
+        self.refused.contains(token)
     }
 
     /// Counts a token request (CR7).
@@ -200,24 +199,18 @@ impl AuthCall {
         let earned = self.earned.take_if(|earned| earned.token == token);
         self.refused.push(token);
         if earned.is_some_and(|earned| earned.asked) {
-            // Issued for this very challenge: only a token said to be the wrong one is renewed.
+            // Issued for this very challenge: only a token said to be the wrong one is renewed,
+            // and only once, for two token requests are one and its renewal.
             if !matches!(error, Some("invalid_token" | "insufficient_scope")) {
                 return false;
             }
-            self.renewals += 1;
         }
-        self.renewals <= RENEWALS_LIMIT
-            && self.token_requests < TOKEN_REQUESTS_LIMIT
-            && self.refused.len() < REFUSED_TOKENS_LIMIT
+        self.token_requests < TOKEN_REQUESTS_LIMIT && self.refused.len() < REFUSED_TOKENS_LIMIT
     }
 }
 
-/// The most token requests of one call (CR7).
+/// The most token requests of one call, and so the most renewals but one (CR7).
 pub const TOKEN_REQUESTS_LIMIT: u8 = 2;
-
-/// The most renewals of a token issued for a call's own challenge and refused as `invalid_token`
-/// or `insufficient_scope` (CR7).
-pub const RENEWALS_LIMIT: u8 = 1;
 
 /// The refused token that ends a call, wherever the tokens came from: one from the cache, one that
 /// another call has renewed meanwhile, and one of its own.
