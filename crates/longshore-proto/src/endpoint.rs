@@ -128,9 +128,9 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Blob(request) => write!(f, "blob {}", request.digest),
-            Self::Manifest(request) => write!(f, "manifest {}", request.target),
-            Self::Ping => f.write_str("ping"),
+            Self::Blob(request) => write!(f, "blob {} of {}", request.digest, request.name),
+            Self::Manifest(request) => write!(f, "manifest {} of {}", request.target, request.name),
+            Self::Ping => f.write_str("the API version"),
         }
     }
 }

@@ -121,24 +121,24 @@ mod tests {
 
     #[test]
     fn every_path_names_one_endpoint() {
-        check(&Method::GET, "/v2/", Ok("ping"));
-        check(&Method::GET, "/v2", Ok("ping"));
-        check(&Method::GET, "/v2/a/manifests/1", Ok("manifest 1"));
+        check(&Method::GET, "/v2/", Ok("the API version"));
+        check(&Method::GET, "/v2", Ok("the API version"));
+        check(&Method::GET, "/v2/a/manifests/1", Ok("manifest 1 of a"));
         check(
             &Method::HEAD,
             "/v2/blobs/manifests/manifests/v1",
-            Ok("manifest v1"),
+            Ok("manifest v1 of blobs/manifests"),
         );
         check(
             &Method::GET,
             &format!("/v2/a/b/blobs/{DIGEST}"),
-            Ok(&format!("blob {DIGEST}")),
+            Ok(&format!("blob {DIGEST} of a/b")),
         );
         let encoded = DIGEST.replace(':', "%3A");
         check(
             &Method::GET,
             &format!("/v2/a/blobs/{encoded}"),
-            Ok(&format!("blob {DIGEST}")),
+            Ok(&format!("blob {DIGEST} of a")),
         );
     }
 

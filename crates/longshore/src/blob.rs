@@ -35,6 +35,7 @@ pub const SLOW_BYTES: u64 = 60 * 1024;
 /// wants a [`BlobReader`].
 pub struct BlobFrames {
     site: Arc<Site>,
+    name: RepositoryName,
     digest: Digest,
     download: Download,
     state: State,
@@ -55,12 +56,13 @@ impl BlobFrames {
         digest: Digest,
         size: Option<u64>,
     ) -> Self {
-        let mut download = Download::new(name, digest.clone(), size);
+        let mut download = Download::new(name.clone(), digest.clone(), size);
         let ask = download.ask();
         let guard = Guard::new(Arc::clone(site.client().clock()));
         let state = State::Asking(asking(&site, ask));
         Self {
             site,
+            name,
             digest,
             download,
             state,
@@ -166,7 +168,8 @@ impl BlobFrames {
     }
 
     fn error(&self, cause: Cause) -> Error {
-        self.site.error(format_args!("blob {}", self.digest), cause)
+        let what = format_args!("blob {} of {}", self.digest, self.name);
+        self.site.error(what, cause)
     }
 }
 

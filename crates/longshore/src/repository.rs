@@ -248,8 +248,8 @@ impl Repository {
     /// No verifier exists for the digest's algorithm (DG1).
     pub fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<BlobReader, Error> {
         BlobReader::new(self.blob_frames(digest, size), size).map_err(|error| {
-            self.site
-                .error(format_args!("blob {digest}"), Cause::Unverifiable(error))
+            let what = format_args!("blob {digest} of {}", self.name);
+            self.site.error(what, Cause::Unverifiable(error))
         })
     }
 
@@ -278,7 +278,8 @@ impl Repository {
         let mut auth = AuthCall::new();
         let answer = self.site.drive_as(ask, &mut auth).await?;
         if !answer.head.status.is_success() {
-            return Err(self.site.refused("a token", &answer));
+            let what = format_args!("a token for {}", self.name);
+            return Err(self.site.refused(what, &answer));
         }
         Ok(auth.token().cloned().map(Credential::from))
     }
