@@ -20,7 +20,9 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
     narrate(options.verbose);
     let mut tls = TlsSettings::default();
     if let Some(path) = &options.ca_file {
-        tls = tls.ca_file(path)?;
+        tls = tls
+            .ca_file(path)
+            .map_err(|error| Failure::ca_file(path, &error))?;
     }
     if options.insecure_skip_verify {
         tls = tls.insecure_skip_verify();

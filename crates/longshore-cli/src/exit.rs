@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use longshore::model::{NoSuchPlatform, Platform, ReferenceError};
@@ -122,6 +123,13 @@ impl Failure {
             found.join(", ")
         );
         Self::new(Exit::Platform, &what).hint("choose one of these with --platform")
+    }
+
+    pub(crate) fn ca_file(path: &Path, error: &longshore_hyper::SettingsError) -> Self {
+        let what = format!("cannot take certificates from {}", path.display());
+        let mut failure = Self::of(Exit::Other, error);
+        failure.chain.insert(0, what);
+        failure.hint("give a file with certificates in PEM")
     }
 
     pub(crate) fn runtime(error: io::Error) -> Self {

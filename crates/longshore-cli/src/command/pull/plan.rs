@@ -26,6 +26,8 @@ pub(super) struct Plan {
     /// How many manifests were written to the store, and how many bytes they have.
     pub(super) manifests: u64,
     pub(super) bytes: u64,
+    /// How many manifests were there already.
+    pub(super) present: u64,
 }
 
 impl Plan {
@@ -87,7 +89,9 @@ impl Plan {
         manifest: &Manifest,
         seen: &mut HashSet<Digest>,
     ) -> Result<VecDeque<Descriptor>, Failure> {
-        if !store.reuse(manifest.digest(), manifest.bytes().len() as u64)? {
+        if store.reuse(manifest.digest(), manifest.bytes().len() as u64)? {
+            self.present += 1;
+        } else {
             store.put(manifest.digest(), manifest.bytes())?;
             self.manifests += 1;
             self.bytes += manifest.bytes().len() as u64;

@@ -74,7 +74,7 @@ impl Moving {
     ) -> Result<Summary, Failure> {
         let mut summary = Summary {
             moved: plan.manifests,
-            present: 0,
+            present: plan.present,
             bytes: plan.bytes,
         };
         let mut missing = Vec::new();
