@@ -3,30 +3,35 @@
 //! An [`Authenticator`] serves one client, an [`AuthCall`] one logical call: a request with all its
 //! redirects, retries and repetitions. The driver asks [`prepare`](Authenticator::prepare) before
 //! every send and tells [`refused`](Authenticator::refused) of every 401; nothing else changes what
-//! is known. A call's states, and what leads from one to the other:
+//! is known. What a call is told, by its state at the registry it is at:
 //!
 //! ```text
-//!            ┌───────── prepare ──────────────────────────────────────────────────────┐
-//!  unasked ──┤ a token given by the user ───────────────────────► Attach              │
-//!     │      │ registry known to want tokens: Lookup, then cached ► Attach            │
-//!     │      │                                expired in the cache ► Fetch            │
-//!     │      │ registry known to want Basic:  Lookup, then ───────► Attach            │
-//!     │      │ otherwise, and on every foreign hop ──────────────► Anonymous          │
-//!     │      └────────────────────────────────────────────────────────────────────────┘
-//!     │ 401, Bearer challenge
-//!     ├──────────────────────► bearer: Lookup (home only), then
-//!     │                          token of this call or the cache ► Attach
-//!     │                          otherwise ────────────────────► Fetch ─ begin ─┬─ None: again
-//!     │                        ▲                                   2xx token ───┼─ finish: again
-//!     │                        │                                   401, 403 ────┴─ failed
-//!     │                        │ 401 on a token not earned by this challenge: one fresh handshake
-//!     │                        │ 401 invalid_token, insufficient_scope: one renewal (CR7)
-//!     │                        └─────────────────────────────────────────────────────┐
-//!     │ 401, Basic challenge, home                                                    │
-//!     ├──────────────────────► basic: Lookup, then ────────────────────────────► Attach
-//!     │
-//!     │ 401 otherwise; 401 on Basic; 401 on a fresh token; third refused token; third token request
-//!     └──────────────────────► failed: every later prepare gives the same error
+//! unasked ─┬─ at home, the user gave a token ─────────────────────────────────► Attach
+//!          ├─ at home, tokens are wanted there: Lookup, then fresh in the cache ► Attach
+//!          │                                         or expired in the cache ──► Fetch
+//!          ├─ at home, Basic is wanted there:   Lookup, then a password ───────► Attach
+//!          └─ otherwise, and always on a foreign hop ──────────────────────────► Anonymous
+//! bearer ──┬─ Lookup (at home only), then a token of this call or the cache ───► Attach
+//!          └─ otherwise ───────────────────────────────────────────────────────► Fetch
+//! basic ───── Lookup, then a password ─────────────────────────────────────────► Attach
+//! failed ──── the same error as before; nothing is sent any more
+//! ```
+//!
+//! and what leads from one state to another:
+//!
+//! ```text
+//! unasked ─┬─ 401, Bearer ─────────────────────────────────────────► bearer
+//!          ├─ 401, Basic, at home ─────────────────────────────────► basic
+//!          ├─ 401, no Bearer, on what was shown unasked ───────────► unasked, showing nothing
+//!          └─ 401 otherwise ───────────────────────────────────────► failed
+//! bearer ──┬─ 401 on a token this challenge did not ask for ───────► bearer (one handshake, F21)
+//!          ├─ 401 invalid_token, insufficient_scope ───────────────► bearer (one renewal, CR7)
+//!          └─ 401 otherwise; third refused token; requests spent ──► failed
+//! basic ───── 401 ─────────────────────────────────────────────────► failed
+//! Fetch ───┬─ begin: there is a token by now, or 2xx and finish ───► as before, with a token
+//!          ├─ 401, 403 of the token endpoint (CR7) ────────────────► failed
+//!          ├─ other failure, a challenge asked for the token ──────► failed
+//!          └─ other failure, nobody asked ─────────────────────────► unasked, showing nothing
 //! ```
 
 use std::collections::HashMap;
@@ -39,7 +44,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::response::Parts;
 use longshore_origin::{Hop, Origin, Peer};
 
-use self::call::{Answer, Sent};
+use self::call::{Answer, Sent, Visit};
 use self::offer::Offer;
 use crate::cache::Cached;
 use crate::realm::Guard;
@@ -159,16 +164,17 @@ impl Authenticator {
         need: &ScopeSet,
         now: Duration,
     ) -> Result<Prepare, AuthError> {
-        call.check()?;
-        call.joined.get_or_insert(self.exchanges);
-        call.need = need.clone();
-        call.sent = Sent::Nothing;
-        let prepared = match call.answer_to(hop) {
-            None => self.unasked(call, hop, now),
-            Some(Answer::Basic) => self.basic(call, hop),
-            Some(Answer::Bearer(offer)) => self.bearer(call, hop, &offer, now),
+        let visit = call.visit(hop.home());
+        visit.check()?;
+        visit.joined.get_or_insert(self.exchanges);
+        visit.need = need.clone();
+        visit.sent = Sent::Nothing;
+        let prepared = match visit.answer_to(hop) {
+            None => self.unasked(visit, hop, now),
+            Some(Answer::Basic) => self.basic(visit, hop),
+            Some(Answer::Bearer(answer)) => self.bearer(visit, hop, &answer, now),
         };
-        prepared.map_err(|error| call.fail(error))
+        prepared.map_err(|error| visit.fail(error))
     }
 
     /// Learns from a 401.
@@ -183,16 +189,17 @@ impl Authenticator {
         head: &Parts,
         peer: Peer,
     ) -> Result<(), AuthError> {
-        call.check()?;
+        let visit = call.visit(hop.home());
+        visit.check()?;
         let fields = head.headers.get_all(WWW_AUTHENTICATE).iter();
         let offer = Offer::read(fields.map(HeaderValue::as_bytes));
         let answer = self
-            .give_up_what_was_sent(call, hop, &offer)
+            .give_up_what_was_sent(visit, hop, &offer)
             .and_then(|guessed| self.choose(hop, offer, guessed, peer));
         match answer {
-            Ok(Some(answer)) => call.challenge(hop, answer),
-            Ok(None) => call.stop_guessing(),
-            Err(error) => return Err(call.fail(error)),
+            Ok(Some(answer)) => visit.challenge(hop, answer),
+            Ok(None) => visit.stop_guessing(),
+            Err(error) => return Err(visit.fail(error)),
         }
         Ok(())
     }
@@ -213,13 +220,14 @@ impl Authenticator {
         key: &TokenKey,
         now: Duration,
     ) -> Result<Option<TokenExchange>, AuthError> {
-        call.check()?;
-        if self.token(call, key, now).is_some() {
+        let visit = call.here();
+        visit.check()?;
+        if self.token(visit, key, now).is_some() {
             return Ok(None);
         }
-        match self.begin_now(call, key) {
+        match self.begin_now(visit, key) {
             Ok(exchange) => Ok(Some(exchange)),
-            Err(error) => call.fetch_failed(error).map(|()| None),
+            Err(error) => visit.fetch_failed(error).map(|()| None),
         }
     }
 
@@ -249,12 +257,12 @@ impl Authenticator {
                     let (token, ttl) = (issued.token.clone(), Some(issued.lifetime));
                     cache.put(key.clone(), token, ttl, now);
                 }
-                call.earn(key, issued, now);
+                call.here().earn(key, issued, now);
                 Ok(())
             }
             Err(error) => {
                 self.remember(key, error.clone());
-                call.fetch_failed(error)
+                call.here().fetch_failed(error)
             }
         }
     }
@@ -272,12 +280,12 @@ impl Authenticator {
     }
 
     /// A token that this call may show: its own, or one from the cache.
-    fn token(&self, call: &AuthCall, key: &TokenKey, now: Duration) -> Option<Token> {
-        if let Some(token) = call.earned(key, now) {
+    fn token(&self, visit: &Visit, key: &TokenKey, now: Duration) -> Option<Token> {
+        if let Some(token) = visit.earned(key, now) {
             return Some(token);
         }
         match self.look_up(key, now) {
-            Cached::Fresh(token) if !call.was_refused(&token) => Some(token),
+            Cached::Fresh(token) if !visit.was_refused(&token) => Some(token),
             _ => None,
         }
     }
@@ -287,15 +295,15 @@ impl Authenticator {
         cache.map_or(Cached::Unknown, |cache| cache.look_up(key, now))
     }
 
-    fn begin_now(&self, call: &mut AuthCall, key: &TokenKey) -> Result<TokenExchange, AuthError> {
+    fn begin_now(&self, visit: &mut Visit, key: &TokenKey) -> Result<TokenExchange, AuthError> {
         let waited_for = self.failures.get(key).filter(|failure| {
-            let joined = call.joined.unwrap_or(self.exchanges);
+            let joined = visit.joined.unwrap_or(self.exchanges);
             failure.exchange > joined
         });
         if let Some(failure) = waited_for {
             return Err(failure.error.clone());
         }
-        call.spend_token_request(key)?;
+        visit.spend_token_request(key)?;
         let guard = Guard {
             settings: self.settings(key.registry()),
             suffixes: self.suffixes.as_deref(),

@@ -443,22 +443,44 @@ fn a_call_chased_from_token_to_token_ends() {
 #[test]
 fn f26_a_call_that_moves_to_another_registry_takes_no_secret_along() {
     let mirror = Hop::first("https://mirror.example.com".parse().unwrap(), "/v2/").unwrap();
-    let mut world = with_password();
-    let mut call = AuthCall::new();
-    for answers in [&[BASIC, "404"], &[BEARER, TOKEN_1]] {
+    for answers in [&[BASIC, "404"][..], &[BEARER, TOKEN_1, "404"]] {
+        let mut world = with_password();
+        let mut call = AuthCall::new();
         world.server = script(answers);
-        world.drive(&mut call, mirror.clone()).unwrap();
+        assert_eq!(world.drive(&mut call, mirror.clone()).unwrap(), 404);
         world.credential = None;
-        world.sent.clear();
         world.server = script(&[BASIC]);
         let error = world.drive(&mut call, home()).unwrap_err();
         assert!(matches!(error, AuthError::CredentialsRequired { .. }));
         assert_eq!(world.last(), ASKED);
-        // The call has failed; another.
-        call = AuthCall::new();
-        world.credential = password("me");
+        assert_eq!(
+            world.lookups,
+            [mirror.home().clone(), home().home().clone()]
+        );
     }
-    assert_eq!(world.lookups.len(), 4);
+}
+
+// CR7
+#[test]
+fn cr7_what_failed_at_one_registry_is_not_held_against_the_next() {
+    let mirror = Hop::first("https://mirror.example.com".parse().unwrap(), "/v2/").unwrap();
+    let mut world = with_password();
+    let mut call = AuthCall::new();
+    let wrong = format!("{BEARER},error=\"invalid_token\"");
+    world.server = script(&[BEARER, TOKEN_1, &wrong, TOKEN_2, &wrong]);
+    let error = world.drive(&mut call, mirror.clone()).unwrap_err();
+    world.server = script(&[BEARER, TOKEN_3, "200"]);
+    assert_eq!(world.drive(&mut call, home()).unwrap(), 200);
+    assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t3");
+    // But it is held against itself.
+    let sent = world.sent.len();
+    let again = world.drive(&mut call, mirror).unwrap_err();
+    assert_eq!(
+        (again.to_string(), world.sent.len()),
+        (error.to_string(), sent)
+    );
+    assert_eq!(world.drive(&mut call, home()).unwrap(), 200);
+    assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t3");
 }
 
 // ---------------------------------------------------------------- realms

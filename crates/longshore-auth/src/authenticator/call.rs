@@ -12,13 +12,24 @@ use crate::{AuthError, Credential, Issued, ScopeSet, Token, TokenKey};
 /// One logical call: its memory and its budget (CR7).
 ///
 /// Begin a new one for every operation's request; keep it over the redirects, retries and
-/// repetitions of that request. It may move on to another registry (a mirror), but the budget is
-/// for all of them together. It may be dropped at any time. `Debug` shows no secret.
+/// repetitions of that request. A call may also be tried on one registry after the other (mirrors):
+/// memory and budget are kept apart for each, so that what failed on one is not held against the
+/// next. It may be dropped at any time. `Debug` shows no secret.
 #[derive(Debug, Default)]
 pub struct AuthCall {
-    /// The credentials found for a registry; the inner `None` means that there are none.
-    credential: Option<(Origin, Option<Credential>)>,
-    /// How many token requests had ended when this call began.
+    here: Visit,
+    /// Registries the call has been tried on before, or was given credentials for.
+    others: Vec<Visit>,
+}
+
+/// A call as far as one registry is concerned.
+#[derive(Debug, Default)]
+pub(super) struct Visit {
+    /// `None` before the first request.
+    registry: Option<Origin>,
+    /// The credentials found for the registry; the inner `None` means that there are none.
+    credential: Option<Option<Credential>>,
+    /// How many token requests had ended when this began.
     pub(super) joined: Option<u64>,
     pub(super) need: ScopeSet,
     /// What went with the last request.
@@ -89,17 +100,54 @@ impl AuthCall {
     /// given before it is asked for. Credentials are used for requests to this registry and its
     /// accepted token endpoints only (CR1), and forgotten with the call.
     pub fn provide(&mut self, registry: &Origin, credential: Option<Credential>) {
-        self.credential = Some((registry.clone(), credential));
+        let mut visits = std::iter::once(&mut self.here).chain(&mut self.others);
+        if let Some(visit) = visits.find(|visit| visit.is_at(registry)) {
+            visit.credential = Some(credential);
+            return;
+        }
+        self.others.push(Visit {
+            registry: Some(registry.clone()),
+            credential: Some(credential),
+            ..Visit::default()
+        });
     }
 
     /// The token that went with the last request, if one did that was issued by a token endpoint.
     ///
     /// Another client may use it as [`Credential::Token`].
     pub fn token(&self) -> Option<&Token> {
-        match &self.sent {
+        match &self.here.sent {
             Sent::Token { token, .. } => Some(token),
             Sent::Nothing | Sent::Basic { .. } | Sent::Given => None,
         }
+    }
+
+    /// Goes to a registry, or back to it, and remembers what is known of the one left.
+    pub(super) fn visit(&mut self, registry: &Origin) -> &mut Visit {
+        if !self.here.is_at(registry) {
+            let known = self.others.iter().position(|visit| visit.is_at(registry));
+            let next = known.map(|at| self.others.swap_remove(at));
+            let next = next.unwrap_or_else(|| Visit {
+                registry: Some(registry.clone()),
+                ..Visit::default()
+            });
+            let left = std::mem::replace(&mut self.here, next);
+            if left.registry.is_some() {
+                self.others.push(left);
+            }
+        }
+        &mut self.here
+    }
+
+    /// The registry the call is at.
+    pub(super) fn here(&mut self) -> &mut Visit {
+        &mut self.here
+    }
+}
+
+impl Visit {
+    fn is_at(&self, registry: &Origin) -> bool {
+        self.registry.as_ref() == Some(registry)
     }
 
     pub(super) fn check(&self) -> Result<(), AuthError> {
@@ -111,10 +159,9 @@ impl AuthCall {
         error
     }
 
-    /// The credentials for this hop's registry; `None` where they have not been looked up.
-    pub(super) fn credential(&self, hop: &Hop) -> Option<&Option<Credential>> {
-        let (registry, credential) = self.credential.as_ref()?;
-        (registry == hop.home()).then_some(credential)
+    /// The credentials for the registry; `None` where they have not been looked up.
+    pub(super) fn credential(&self) -> Option<Option<Credential>> {
+        self.credential.clone()
     }
 
     pub(super) fn challenge(&mut self, hop: &Hop, answer: Answer) {
@@ -209,7 +256,7 @@ impl AuthCall {
     }
 }
 
-/// The most token requests of one call, and so the most renewals but one (CR7).
+/// The most token requests of one call at one registry: a token, and one renewal (CR7).
 pub const TOKEN_REQUESTS_LIMIT: u8 = 2;
 
 /// The refused token that ends a call, wherever the tokens came from: one from the cache, one that

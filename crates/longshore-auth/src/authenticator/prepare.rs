@@ -5,27 +5,27 @@ use std::time::Duration;
 use http::HeaderValue;
 use longshore_origin::Hop;
 
-use super::call::{BearerAnswer, Sent};
+use super::call::{BearerAnswer, Sent, Visit};
 use super::{Authenticator, Habit, Prepare, foreign};
 use crate::cache::{Cached, TokenRequest};
 use crate::credential::{basic, bearer};
 use crate::realm::Guard;
-use crate::{AuthCall, AuthError, Authorization, Credential, CredentialError, Token, TokenKey};
+use crate::{AuthError, Authorization, Credential, CredentialError, Token, TokenKey};
 
 impl Authenticator {
     /// Before any challenge: what is worth showing unasked (F21).
     pub(super) fn unasked(
         &self,
-        call: &mut AuthCall,
+        visit: &mut Visit,
         hop: &Hop,
         now: Duration,
     ) -> Result<Prepare, AuthError> {
-        if !hop.is_home() || !call.may_guess() || !self.may_send_secrets_to(hop.origin()) {
+        if !hop.is_home() || !visit.may_guess() || !self.may_send_secrets_to(hop.origin()) {
             return Ok(Prepare::Anonymous);
         }
-        let credential = call.credential(hop).cloned();
+        let credential = visit.credential();
         if let Some(Some(Credential::Token(token))) = &credential {
-            return self.attach(call, hop, Sent::Given, bearer(token.expose()));
+            return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
         }
         let Some(habit) = self.habits.get(hop.origin()) else {
             return Ok(Prepare::Anonymous);
@@ -37,15 +37,15 @@ impl Authenticator {
             Habit::Basic => match account {
                 Some(Credential::Basic { username, password }) => {
                     let header = basic(&username, &password);
-                    self.attach(call, hop, Sent::Basic { asked: false }, header)
+                    self.attach(visit, hop, Sent::Basic { asked: false }, header)
                 }
                 _ => Ok(Prepare::Anonymous),
             },
             Habit::Bearer { realm, service } => {
                 let (registry, realm) = (hop.origin().clone(), realm.clone());
-                let key = TokenKey::new(registry, realm, service, &call.need, account);
-                if let Some(token) = self.token(call, &key, now) {
-                    return self.attach_token(call, hop, key, token);
+                let key = TokenKey::new(registry, realm, service, &visit.need, account);
+                if let Some(token) = self.token(visit, &key, now) {
+                    return self.attach_token(visit, hop, key, token);
                 }
                 match self.look_up(&key, now) {
                     Cached::Expired(known) => Ok(Prepare::Fetch(known)),
@@ -56,19 +56,19 @@ impl Authenticator {
     }
 
     /// After a Basic challenge (CR3).
-    pub(super) fn basic(&self, call: &mut AuthCall, hop: &Hop) -> Result<Prepare, AuthError> {
+    pub(super) fn basic(&self, visit: &mut Visit, hop: &Hop) -> Result<Prepare, AuthError> {
         let registry = hop.home().clone();
-        match call.credential(hop).cloned() {
+        match visit.credential() {
             None => Ok(Prepare::Lookup(registry)),
             Some(None) => Err(AuthError::CredentialsRequired { registry }),
             // The same password would be refused again, and perhaps lock the account.
-            Some(_) if call.password_refused => Err(AuthError::CredentialsRefused {
+            Some(_) if visit.password_refused => Err(AuthError::CredentialsRefused {
                 by: registry.clone(),
                 registry,
             }),
             Some(Some(Credential::Basic { username, password })) => {
                 let header = basic(&username, &password);
-                self.attach(call, hop, Sent::Basic { asked: true }, header)
+                self.attach(visit, hop, Sent::Basic { asked: true }, header)
             }
             Some(Some(_)) => Err(AuthError::CredentialsUnfit {
                 registry,
@@ -80,17 +80,17 @@ impl Authenticator {
     /// After a Bearer challenge.
     pub(super) fn bearer(
         &self,
-        call: &mut AuthCall,
+        visit: &mut Visit,
         hop: &Hop,
         answer: &BearerAnswer,
         now: Duration,
     ) -> Result<Prepare, AuthError> {
-        let account = match call.credential(hop).cloned() {
+        let account = match visit.credential() {
             // CR5: there are no credentials for a foreign hop, so none are looked for.
             _ if !hop.is_home() => None,
             None => return Ok(Prepare::Lookup(hop.home().clone())),
             Some(Some(Credential::Token(token))) => {
-                return self.attach(call, hop, Sent::Given, bearer(token.expose()));
+                return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
             }
             Some(account) => account,
         };
@@ -98,32 +98,32 @@ impl Authenticator {
         let own = Guard::is_own(&registry, offer.realm.origin());
         let request = TokenRequest {
             realm: offer.realm.clone(),
-            scope: call.need.to_request(&offer.scope, own),
+            scope: visit.need.to_request(&offer.scope, own),
             reach: answer.reach.clone(),
         };
-        let scope = call.need.to_string();
+        let scope = visit.need.to_string();
         let key = TokenKey::with_request(registry, &offer.service, scope, account, request);
-        match self.token(call, &key, now) {
-            Some(token) => self.attach_token(call, hop, key, token),
+        match self.token(visit, &key, now) {
+            Some(token) => self.attach_token(visit, hop, key, token),
             None => Ok(Prepare::Fetch(key)),
         }
     }
 
     fn attach_token(
         &self,
-        call: &mut AuthCall,
+        visit: &mut Visit,
         hop: &Hop,
         key: TokenKey,
         token: Token,
     ) -> Result<Prepare, AuthError> {
         let header = bearer(token.expose());
-        self.attach(call, hop, Sent::Token { key, token }, header)
+        self.attach(visit, hop, Sent::Token { key, token }, header)
     }
 
     /// The gate: every secret passes here on its way into a request, and nowhere else.
     fn attach(
         &self,
-        call: &mut AuthCall,
+        visit: &mut Visit,
         hop: &Hop,
         secret: Sent,
         header: Result<HeaderValue, CredentialError>,
@@ -140,7 +140,7 @@ impl Authenticator {
             registry: hop.origin().clone(),
             source,
         })?;
-        call.sent = secret;
+        visit.sent = secret;
         Ok(Prepare::Attach(Authorization::new(hop, header)))
     }
 }

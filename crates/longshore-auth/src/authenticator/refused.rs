@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use longshore_origin::{Hop, Peer};
 
-use super::call::{Answer, BearerAnswer, Sent};
+use super::call::{Answer, BearerAnswer, Sent, Visit};
 use super::offer::{Flaw, Offer};
 use super::{Authenticator, Habit, foreign};
-use crate::{AuthCall, AuthError};
+use crate::AuthError;
 
 impl Authenticator {
     /// Takes back what the 401 is about. Returns whether it was something nobody had asked for.
     pub(super) fn give_up_what_was_sent(
         &self,
-        call: &mut AuthCall,
+        visit: &mut Visit,
         hop: &Hop,
         offer: &Offer,
     ) -> Result<bool, AuthError> {
@@ -21,20 +21,20 @@ impl Authenticator {
             registry: hop.home().clone(),
             by: hop.origin().clone(),
         };
-        match std::mem::take(&mut call.sent) {
+        match std::mem::take(&mut visit.sent) {
             Sent::Nothing => Ok(false),
             Sent::Given => Err(refused()),
             Sent::Basic { asked: true } => Err(refused()),
             Sent::Basic { asked: false } => {
-                call.password_refused = true;
+                visit.password_refused = true;
                 Ok(true)
             }
             Sent::Token { key, token } => {
                 if let Some(cache) = &self.cache {
                     cache.discard(&key, &token);
                 }
-                let guessed = !call.is_challenged();
-                if call.refuse_token(token, offer.error.as_deref()) {
+                let guessed = !visit.is_challenged();
+                if visit.refuse_token(token, offer.error.as_deref()) {
                     return Ok(guessed);
                 }
                 Err(match (hop.is_home(), key.is_anonymous()) {

@@ -89,6 +89,19 @@ fn quoted_values_are_unescaped() {
     check("A x='y'", &[("A", &[("x", "'y'")])]);
 }
 
+#[test]
+fn nothing_is_copied_that_needs_no_unescaping() {
+    let line = br#"A x=1, y="2", z="\3""#.as_slice();
+    let challenge = Challenge::parse_all([line].into_iter()).next();
+    let copied: Vec<_> = challenge
+        .unwrap()
+        .unwrap()
+        .params()
+        .map(|(name, value)| (name, matches!(value, Cow::Owned(_))))
+        .collect();
+    assert_eq!(copied, [("x", false), ("y", false), ("z", true)]);
+}
+
 /// Checks a line that follows the grammar: no fault, and the same after printing.
 fn check(line: &str, expected: &[Read]) {
     let read = read(&[line.as_bytes()]);
