@@ -59,6 +59,9 @@ impl Ask {
 
     /// What the request needs at this host.
     fn need(&self, host: &Host) -> Option<Need> {
+        if matches!(self.endpoint, Endpoint::Catalogue(_)) {
+            return Some(Need::catalogue());
+        }
         let name = self.endpoint.name().or(self.behalf.as_ref())?;
         Some(Need::pull(host.name_here(name)))
     }
@@ -311,7 +314,7 @@ impl Call {
         let head = match &self.ask.endpoint {
             Endpoint::Blob(request) => request.read == Read::Head,
             Endpoint::Manifest(request) => request.read == Read::Head,
-            Endpoint::Ping => false,
+            _ => false,
         };
         match (head, status.is_success()) {
             (true, _) => Take::Nothing,

@@ -11,11 +11,16 @@ use http::{HeaderMap, HeaderValue, Method};
 use longshore_model::RepositoryName;
 
 pub use self::blob::{BlobAnswer, BlobRequest, Extent};
+pub use self::list::{
+    CatalogueRequest, ListAnswer, PageQuery, ReferrersRequest, TagsRequest, read_repositories,
+    read_tags, write_repositories, write_tags,
+};
 pub use self::manifest::{ManifestAnswer, ManifestRequest};
 pub use self::ping::PingAnswer;
 use crate::Host;
 
 mod blob;
+mod list;
 mod manifest;
 mod ping;
 
@@ -25,10 +30,16 @@ mod ping;
 pub enum Endpoint {
     /// A blob or a part of it, or its head (end-2).
     Blob(BlobRequest),
+    /// The repositories of a registry.
+    Catalogue(CatalogueRequest),
     /// A manifest or its head, by tag or digest (end-3).
     Manifest(ManifestRequest),
     /// Whether this is a registry (end-1).
     Ping,
+    /// What refers to a manifest (end-12).
+    Referrers(ReferrersRequest),
+    /// The tags of a repository (end-8).
+    Tags(TagsRequest),
 }
 
 /// Whether the content is wanted or only its head.
@@ -55,12 +66,13 @@ impl Read {
     }
 }
 
-/// What a request needs to be allowed to do: the repository as the host knows it.
+/// What a request needs to be allowed to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Need {
-    /// The repository's name, with a mirror's prefix.
-    pub name: String,
+    /// The repository's name as the host knows it, with a mirror's prefix; `None` is the
+    /// registry itself.
+    pub name: Option<String>,
     /// What is done to it.
     pub access: Access,
 }
@@ -70,16 +82,27 @@ impl Need {
     #[must_use]
     pub const fn pull(name: String) -> Self {
         Self {
-            name,
+            name: Some(name),
             access: Access::Pull,
+        }
+    }
+
+    /// The repositories of the registry are listed.
+    #[must_use]
+    pub const fn catalogue() -> Self {
+        Self {
+            name: None,
+            access: Access::Catalogue,
         }
     }
 }
 
-/// What is done to a repository.
+/// What is done to a repository or a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Access {
+    /// The repositories of a registry are listed.
+    Catalogue,
     /// Its content is read.
     Pull,
 }
@@ -104,8 +127,11 @@ impl Endpoint {
     pub fn write(&self, host: &Host) -> RequestHead {
         let mut head = match self {
             Self::Blob(request) => request.write(host),
+            Self::Catalogue(request) => request.write(host),
             Self::Manifest(request) => request.write(host),
             Self::Ping => ping::write(host),
+            Self::Referrers(request) => request.write(host),
+            Self::Tags(request) => request.write(host),
         };
         head.headers.insert(
             http::header::ACCEPT_ENCODING,
@@ -120,7 +146,9 @@ impl Endpoint {
         match self {
             Self::Blob(request) => Some(&request.name),
             Self::Manifest(request) => Some(&request.name),
-            Self::Ping => None,
+            Self::Referrers(request) => Some(&request.name),
+            Self::Tags(request) => Some(&request.name),
+            Self::Catalogue(_) | Self::Ping => None,
         }
     }
 }
@@ -130,7 +158,16 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Blob(request) => write!(f, "blob {} of {}", request.digest, request.name),
             Self::Manifest(request) => write!(f, "manifest {} of {}", request.target, request.name),
+            Self::Catalogue(_) => f.write_str("the list of repositories"),
             Self::Ping => f.write_str("the API version"),
+            Self::Referrers(request) => {
+                write!(
+                    f,
+                    "the referrers of {} in {}",
+                    request.subject, request.name
+                )
+            }
+            Self::Tags(request) => write!(f, "the tags of {}", request.name),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Two layers. [`endpoint`] holds every request and answer of the specification as a value that
 //! is written and read in both directions, so that a client and a server share one reading of
-//! the wire. [`call`] and [`download`] are machines: they are given what arrived and return what
+//! the wire. [`call`], [`download`] and [`listing`] are machines: they are given what arrived and return what
 //! to do next, and know neither sockets nor secrets nor the time.
 //!
 //! Left to the caller: sending, waiting, authentication, and verifying what a download brings.
@@ -38,6 +38,8 @@ pub mod endpoint;
 pub mod error_code;
 mod field;
 mod host;
+pub mod link;
+pub mod listing;
 mod quirk;
 pub mod range;
 mod refusal;

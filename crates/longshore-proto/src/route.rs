@@ -1,8 +1,8 @@
 //! Method and URI of a request, read back into the endpoint they name.
 //!
 //! ```text
-//! path      = "/v2/" [ name "/" rest ]
-//! rest      = "manifests/" reference  /  "blobs/" digest
+//! path      = "/v2/" [ "_catalog" / name "/" rest ] [ "?" query ]
+//! rest      = "manifests/" reference / "blobs/" digest / "tags/list" / "referrers/" digest
 //! reference = tag / digest
 //! ```
 //!
@@ -10,9 +10,12 @@
 //! encoding other than of unreserved characters is refused: none of the grammars needs it (DG8).
 
 use http::{HeaderMap, Method, StatusCode};
-use longshore_model::{Digest, RepositoryName, TagOrDigest};
+use longshore_model::{Digest, RepositoryName};
 
-use crate::endpoint::{BlobRequest, Endpoint, ManifestRequest, Read};
+use crate::endpoint::{
+    BlobRequest, CatalogueRequest, Endpoint, ManifestRequest, PageQuery, Read, ReferrersRequest,
+    TagsRequest,
+};
 use crate::error_code::ErrorCode;
 
 /// Why a request is none of the endpoints.
@@ -62,22 +65,28 @@ impl RouteError {
 
 /// Reads the endpoint of a request.
 ///
-/// `path` is the path alone, as it stands in the request.
+/// `target` is path and query, as they stand in the request; only lists have a query.
 ///
 /// # Errors
 ///
 /// [`RouteError`] says which part is malformed; its [`status`](RouteError::status) and
 /// [`code`](RouteError::code) make the answer.
-pub fn read(method: &Method, path: &str, headers: &HeaderMap) -> Result<Endpoint, RouteError> {
-    let read = match *method {
-        Method::GET => Some(Read::Get),
-        Method::HEAD => Some(Read::Head),
-        _ => None,
-    };
+pub fn read(method: &Method, target: &str, headers: &HeaderMap) -> Result<Endpoint, RouteError> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let rest = path.strip_prefix("/v2").ok_or(RouteError::Unknown)?;
-    if rest.is_empty() || rest == "/" {
-        read.ok_or(RouteError::Method)?;
-        return Ok(Endpoint::Ping);
+    let read = match *method {
+        Method::GET => Ok(Read::Get),
+        Method::HEAD => Ok(Read::Head),
+        _ => Err(RouteError::Method),
+    };
+    let page = || match read {
+        Ok(Read::Get) => Ok(PageQuery::raw(query)),
+        _ => Err(RouteError::Method),
+    };
+    match rest {
+        "" | "/" => return read.map(|_| Endpoint::Ping),
+        "/_catalog" => return Ok(Endpoint::Catalogue(CatalogueRequest::new(page()?))),
+        _ => {}
     }
     let mut parts = rest
         .strip_prefix('/')
@@ -86,26 +95,31 @@ pub fn read(method: &Method, path: &str, headers: &HeaderMap) -> Result<Endpoint
     let (Some(last), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(RouteError::Unknown);
     };
-    if kind != "manifests" && kind != "blobs" {
+    let known = matches!(kind, "manifests" | "blobs" | "referrers") || (kind, last) == TAGS_LIST;
+    if !known {
         return Err(RouteError::Unknown);
     }
     let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
     // A colon is the one character of these grammars that some clients encode.
     let last = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
-    if kind == "manifests" {
-        let target: TagOrDigest = last.parse().map_err(|_| RouteError::Reference)?;
-        let read = read.ok_or(RouteError::Method)?;
-        Ok(Endpoint::Manifest(ManifestRequest::read(
-            read, name, target, headers,
-        )))
-    } else {
-        let digest: Digest = last.parse().map_err(|_| RouteError::Digest)?;
-        let read = read.ok_or(RouteError::Method)?;
-        Ok(Endpoint::Blob(BlobRequest::read(
-            read, name, digest, headers,
-        )))
-    }
+    let digest = || last.parse::<Digest>().map_err(|_| RouteError::Digest);
+    Ok(match kind {
+        "manifests" => {
+            let target = last.parse().map_err(|_| RouteError::Reference)?;
+            Endpoint::Manifest(ManifestRequest::read(read?, name, target, headers))
+        }
+        "blobs" => Endpoint::Blob(BlobRequest::read(read?, name, digest()?, headers)),
+        "referrers" => {
+            let mut request = ReferrersRequest::new(name, digest()?, None);
+            request.page = page()?;
+            Endpoint::Referrers(request)
+        }
+        _ => Endpoint::Tags(TagsRequest::new(name, page()?)),
+    })
 }
+
+/// The last two segments of the path of a list of tags.
+const TAGS_LIST: (&str, &str) = ("tags", "list");
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +148,21 @@ mod tests {
             &format!("/v2/a/b/blobs/{DIGEST}"),
             Ok(&format!("blob {DIGEST} of a/b")),
         );
+        check(
+            &Method::GET,
+            "/v2/_catalog?n=5",
+            Ok("the list of repositories"),
+        );
+        check(
+            &Method::GET,
+            "/v2/tags/tags/list?last=1",
+            Ok("the tags of tags"),
+        );
+        check(
+            &Method::GET,
+            &format!("/v2/a/referrers/{DIGEST}?artifactType=x"),
+            Ok(&format!("the referrers of {DIGEST} in a")),
+        );
         let encoded = DIGEST.replace(':', "%3A");
         check(
             &Method::GET,
@@ -161,6 +190,13 @@ mod tests {
         check(&Method::GET, "/v2/a/blobs/latest", Err(RouteError::Digest));
         check(&Method::POST, "/v2/a/manifests/1", Err(RouteError::Method));
         check(&Method::GET, "/v2/a/tags", Err(RouteError::Unknown));
+        check(&Method::HEAD, "/v2/a/tags/list", Err(RouteError::Method));
+        check(&Method::POST, "/v2/_catalog", Err(RouteError::Method));
+        check(
+            &Method::GET,
+            "/v2/a/referrers/latest",
+            Err(RouteError::Digest),
+        );
         check(&Method::GET, "/v1/a/manifests/1", Err(RouteError::Unknown));
         check(&Method::GET, "/v2x", Err(RouteError::Unknown));
     }

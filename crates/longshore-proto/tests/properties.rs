@@ -7,12 +7,13 @@ use longshore_origin::{AddressClass, Origin, Peer, Scheme};
 use longshore_proto::call::{Ask, Call, CallPolicy, Failure, Step, Take, Verdict};
 use longshore_proto::download::{Body, Download, Next, RESUMES};
 use longshore_proto::endpoint::{
-    BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer, Read,
+    BlobAnswer, BlobRequest, CatalogueRequest, Endpoint, ListAnswer, ManifestAnswer,
+    ManifestRequest, PageQuery, PingAnswer, Read, ReferrersRequest, TagsRequest,
 };
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 use longshore_proto::range::{ByteRange, ContentRange, RangeField};
 use longshore_proto::retry::Jitter;
-use longshore_proto::{Host, route};
+use longshore_proto::{Host, link, route};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -56,8 +57,19 @@ fn media_type() -> impl Strategy<Value = MediaType> {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let page = "(n=[0-9]{1,4}(&last=[a-z0-9%]{0,9})?)?";
     prop_oneof![
         Just(Endpoint::Ping),
+        page.prop_map(|page| Endpoint::Catalogue(CatalogueRequest::new(PageQuery::raw(&page)))),
+        (name(), page).prop_map(|(name, page)| {
+            Endpoint::Tags(TagsRequest::new(name, PageQuery::raw(&page)))
+        }),
+        (name(), digest(), proptest::option::of(media_type())).prop_map(
+            |(name, subject, artifact_type)| {
+                let request = ReferrersRequest::new(name, subject, artifact_type.as_ref());
+                Endpoint::Referrers(request)
+            }
+        ),
         (read(), name(), target(), vec(media_type(), 0..4)).prop_map(
             |(read, name, target, accept)| {
                 let mut request = ManifestRequest::new(read, name, target);
@@ -164,6 +176,34 @@ proptest! {
         }
         let (status, headers) = PingAnswer::named().write();
         prop_assert_eq!(PingAnswer::read(&head(status, headers)).unwrap(), PingAnswer::named());
+    }
+
+    #[test]
+    fn a_page_that_was_written_reads_back(
+        next in proptest::option::of("/v2/[a-z]{1,5}/tags/list\\?last=[a-z,;]{0,9}"),
+        filtered: bool,
+    ) {
+        let mut answer = ListAnswer::last("application/json");
+        answer.next = next;
+        answer.filtered = filtered;
+        let (status, headers) = answer.write();
+        prop_assert_eq!(ListAnswer::read(&head(status, headers)).unwrap(), answer);
+    }
+
+    #[test]
+    fn no_bytes_make_a_link_panic(bytes in vec(any::<u8>(), 0..60)) {
+        if let Ok(Some(target)) = link::next([bytes.as_slice()]) {
+            prop_assert!(target.len() <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_link_is_found_behind_any_other(
+        target in "[a-z/?=,;]{0,20}",
+        title in "[ -!#-\\[\\]-~]{0,9}",
+    ) {
+        let field = format!("<x>; title=\"{title}\", <{target}>; title=\"{title}\"; rel=next");
+        prop_assert_eq!(link::next([field.as_bytes()]), Ok(Some(target.as_bytes())));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use longshore_auth::{
 use longshore_origin::{Origin, RedactedUri};
 use longshore_proto::Refusal;
 use longshore_proto::call::{Ask, Call, Failure, Sending, Step, Take, Verdict};
+use longshore_proto::endpoint::Access;
 use longshore_proto::error_code::ERROR_BODY_LIMIT_BYTES;
 use longshore_proto::retry::{backoff, is_retryable, retry_after};
 use longshore_transport::{
@@ -162,9 +163,10 @@ impl Site {
         sending: &Sending,
     ) -> Result<Option<Authorization>, Cause> {
         let client = self.client();
-        let scopes = match &sending.need {
-            Some(need) => ScopeSet::pull(&need.name),
-            None => ScopeSet::empty(),
+        let scopes = match sending.need.as_ref().map(|need| (need.access, &need.name)) {
+            Some((Access::Catalogue, _)) => ScopeSet::parse("registry:catalog:*"),
+            Some((_, Some(name))) => ScopeSet::pull(name),
+            _ => ScopeSet::empty(),
         };
         loop {
             let prepared = client

@@ -76,7 +76,7 @@ fn a_success_is_taken_as_asked() {
         sending.hop.uri().to_string(),
         "https://r.example/v2/app/manifests/v1"
     );
-    assert_eq!(sending.need.unwrap().name, "app");
+    assert_eq!(sending.need.unwrap().name.as_deref(), Some("app"));
     assert_eq!(sending.head_timeout, Duration::from_secs(30));
     answers(
         &call.on_head(&head(200, &[]), public(), JITTER),
@@ -275,7 +275,7 @@ fn a_mirror_that_cannot_serve_is_passed_over() {
     let sending = sent(step);
     let at_mirror = "https://mirror.example/v2/hub/app/manifests/v1";
     assert_eq!(sending.hop.uri().to_string(), at_mirror);
-    assert_eq!(sending.need.unwrap().name, "hub/app");
+    assert_eq!(sending.need.unwrap().name.as_deref(), Some("hub/app"));
     sent_to(
         next(call.on_head(&head(404, &[]), public(), JITTER)),
         registry,

@@ -1,0 +1,393 @@
+//! Lists in pages: tags (end-8), referrers (end-12), and the repositories of a registry.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
+use longshore_model::{Digest, MediaType, RepositoryName};
+use serde::{Deserialize, Serialize};
+
+use super::RequestHead;
+use crate::link;
+use crate::violation::Violation;
+use crate::{Host, field};
+
+/// The header that names the filters a registry applied (distribution-spec v1.1.1 "Listing
+/// Referrers").
+const FILTERS_APPLIED: &str = "oci-filters-applied";
+
+/// The part of a list that is asked for: the query of its URL, without the question mark.
+///
+/// The query of a following page is the registry's and goes back byte for byte (RD5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PageQuery(String);
+
+impl PageQuery {
+    /// The first page: at most `n` entries, those after `last`.
+    #[must_use]
+    pub fn first(n: Option<u32>, last: Option<&str>) -> Self {
+        let mut query = Self::default();
+        if let Some(n) = n {
+            query.push("n", &n.to_string());
+        }
+        if let Some(last) = last {
+            query.push("last", last);
+        }
+        query
+    }
+
+    /// The query of a `Link` target, or as it stands in a request.
+    #[must_use]
+    pub fn raw(query: &str) -> Self {
+        Self(query.to_owned())
+    }
+
+    /// The query as it stands in a URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of the first parameter of this name, decoded; `None` also where the decoded
+    /// bytes are no UTF-8.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
+        let value = pairs.into_iter().find(|(found, _)| *found == name)?.1;
+        String::from_utf8(decode(value.as_bytes())).ok()
+    }
+
+    fn push(&mut self, name: &str, value: &str) {
+        use fmt::Write as _;
+
+        let separator = if self.0.is_empty() { "" } else { "&" };
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "{separator}{name}=");
+        for byte in value.bytes() {
+            let _ = match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    write!(self.0, "{}", char::from(byte))
+                }
+                _ => write!(self.0, "%{byte:02X}"),
+            };
+        }
+    }
+}
+
+/// Undoes percent-encoding and `+`; a percent sign before anything else stands for itself.
+fn decode(text: &[u8]) -> Vec<u8> {
+    let hex = |byte: Option<&u8>| byte.and_then(|&byte| char::from(byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let (byte, after) = match (first, hex(after.first()), hex(after.get(1))) {
+            (b'%', Some(high), Some(low)) => {
+                // Two hexadecimal digits make one byte.
+                let byte = u8::try_from(high << 4 | low).unwrap_or(b'%');
+                (byte, after.get(2..).unwrap_or_default())
+            }
+            (b'+', ..) => (b' ', after),
+            _ => (first, after),
+        };
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
+}
+
+/// A request for the tags of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TagsRequest {
+    /// The repository.
+    pub name: RepositoryName,
+    /// Which part.
+    pub page: PageQuery,
+}
+
+impl TagsRequest {
+    /// Asks for one page.
+    #[must_use]
+    pub const fn new(name: RepositoryName, page: PageQuery) -> Self {
+        Self { name, page }
+    }
+
+    pub(super) fn write(&self, host: &Host) -> RequestHead {
+        get(
+            host.path(Some(&self.name), format_args!("tags/list")),
+            &self.page,
+        )
+    }
+}
+
+/// A request for the manifests that refer to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReferrersRequest {
+    /// The repository.
+    pub name: RepositoryName,
+    /// The manifest they refer to.
+    pub subject: Digest,
+    /// Which part, with the filter of artifact types.
+    pub page: PageQuery,
+}
+
+impl ReferrersRequest {
+    /// Asks for the first page, of one artifact type or of all.
+    #[must_use]
+    pub fn new(name: RepositoryName, subject: Digest, artifact_type: Option<&MediaType>) -> Self {
+        let mut page = PageQuery::default();
+        if let Some(artifact_type) = artifact_type {
+            page.push("artifactType", artifact_type.as_str());
+        }
+        Self {
+            name,
+            subject,
+            page,
+        }
+    }
+
+    pub(super) fn write(&self, host: &Host) -> RequestHead {
+        let path = host.path(Some(&self.name), format_args!("referrers/{}", self.subject));
+        let mut head = get(path, &self.page);
+        let accept = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
+        head.headers.insert(header::ACCEPT, accept);
+        head
+    }
+}
+
+/// A request for the repositories of a registry, which the specification leaves out and many
+/// registries have (Docker Registry HTTP API V2 "Catalog").
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CatalogueRequest {
+    /// Which part.
+    pub page: PageQuery,
+}
+
+impl CatalogueRequest {
+    /// Asks for one page.
+    #[must_use]
+    pub const fn new(page: PageQuery) -> Self {
+        Self { page }
+    }
+
+    pub(super) fn write(&self, host: &Host) -> RequestHead {
+        get(host.path(None, format_args!("_catalog")), &self.page)
+    }
+}
+
+fn get(mut path: String, page: &PageQuery) -> RequestHead {
+    if !page.as_str().is_empty() {
+        path.push('?');
+        path.push_str(page.as_str());
+    }
+    RequestHead {
+        method: Method::GET,
+        path_and_query: path,
+        headers: HeaderMap::new(),
+    }
+}
+
+/// The head of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListAnswer {
+    /// The target of `Link` with the relation `next`, as sent.
+    pub next: Option<String>,
+    /// Whether the registry applied the filter of artifact types.
+    pub filtered: bool,
+    /// The type of the page.
+    pub content_type: Option<String>,
+}
+
+impl ListAnswer {
+    /// The head of the last or only page.
+    #[must_use]
+    pub fn last(content_type: &str) -> Self {
+        Self {
+            content_type: Some(content_type.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Another page follows, at this path and query.
+    #[must_use]
+    pub fn with_next(mut self, target: &str) -> Self {
+        self.next = Some(target.to_owned());
+        self
+    }
+
+    /// The entries are of one artifact type, as was asked for.
+    #[must_use]
+    pub const fn with_filter(mut self) -> Self {
+        self.filtered = true;
+        self
+    }
+
+    /// Writes the head of the page.
+    #[must_use]
+    pub fn write(&self) -> (StatusCode, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        let link = self
+            .next
+            .as_ref()
+            .map(|target| format!("<{target}>; rel=\"next\""));
+        field::put(&mut headers, header::LINK, link.as_ref());
+        field::put(
+            &mut headers,
+            header::CONTENT_TYPE,
+            self.content_type.as_ref(),
+        );
+        if self.filtered {
+            headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
+        }
+        (StatusCode::OK, headers)
+    }
+
+    /// Reads the head of a page.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] when the status is not 200 or `Link` makes no sense.
+    pub fn read(head: &response::Parts) -> Result<Self, Violation> {
+        let section = "Content Discovery";
+        Violation::unless_status(head, &[StatusCode::OK], section)?;
+        let fields = head
+            .headers
+            .get_all(header::LINK)
+            .iter()
+            .map(HeaderValue::as_bytes);
+        let next = link::next(fields).map_err(|_| {
+            let found = head
+                .headers
+                .get(header::LINK)
+                .map_or(&b""[..], HeaderValue::as_bytes);
+            Violation::header(section, &header::LINK, found)
+        })?;
+        let filters = head.headers.get_all(FILTERS_APPLIED).iter();
+        Ok(Self {
+            next: next.map(|target| String::from_utf8_lossy(target).into_owned()),
+            filtered: filters
+                .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+                .any(|filter| filter.trim_ascii() == b"artifactType"),
+            content_type: field::text(&head.headers, &header::CONTENT_TYPE),
+        })
+    }
+}
+
+/// A page of names: `{"name": …, "tags": […]}` or `{"repositories": […]}`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Names {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<Option<String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repositories: Option<Vec<Option<String>>>,
+}
+
+/// Reads a page of tags.
+///
+/// A missing or `null` list is empty, and so are entries: some registries send them.
+///
+/// # Errors
+///
+/// The position in the text where it is no such page.
+pub fn read_tags(page: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    let names: Names = serde_json::from_slice(page)?;
+    Ok(names
+        .tags
+        .unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .filter(|t| !t.is_empty())
+        .collect())
+}
+
+/// Reads a page of repository names.
+///
+/// # Errors
+///
+/// As [`read_tags`].
+pub fn read_repositories(page: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    let names: Names = serde_json::from_slice(page)?;
+    let names = names.repositories.unwrap_or_default();
+    Ok(names
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty())
+        .collect())
+}
+
+/// Writes a page of tags.
+#[must_use]
+pub fn write_tags(name: &RepositoryName, tags: &[String]) -> Vec<u8> {
+    write(&Names {
+        name: Some(name.as_str().to_owned()),
+        tags: Some(tags.iter().cloned().map(Some).collect()),
+        repositories: None,
+    })
+}
+
+/// Writes a page of repository names.
+#[must_use]
+pub fn write_repositories(names: &[String]) -> Vec<u8> {
+    write(&Names {
+        repositories: Some(names.iter().cloned().map(Some).collect()),
+        ..Names::default()
+    })
+}
+
+fn write(names: &Names) -> Vec<u8> {
+    // Strings in lists always serialise.
+    serde_json::to_vec(names).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_query_encodes_and_decodes() {
+        let query = PageQuery::first(Some(5), Some("a/b +c"));
+        assert_eq!(query.as_str(), "n=5&last=a%2Fb%20%2Bc");
+        assert_eq!(query.get("last").as_deref(), Some("a/b +c"));
+        assert_eq!(query.get("n").as_deref(), Some("5"));
+        assert_eq!(query.get("x"), None);
+        assert_eq!(
+            PageQuery::raw("last=a%2&n=%zz+").get("last").as_deref(),
+            Some("a%2")
+        );
+        assert_eq!(PageQuery::raw("n=%zz+").get("n").as_deref(), Some("%zz "));
+        assert_eq!(PageQuery::raw("n=%ff").get("n"), None);
+    }
+
+    #[test]
+    fn null_lists_and_entries_are_empty() {
+        for (page, expected) in [
+            (r#"{"name":"a","tags":["1","2"]}"#, &["1", "2"][..]),
+            (r#"{"name":"a","tags":null}"#, &[]),
+            (r#"{"name":"a"}"#, &[]),
+            (r#"{"tags":[null,"","1"]}"#, &["1"]),
+        ] {
+            assert_eq!(read_tags(page.as_bytes()).unwrap(), expected, "{page}");
+        }
+        assert_eq!(
+            read_repositories(br#"{"repositories":["a/b"]}"#).unwrap(),
+            ["a/b"]
+        );
+        assert!(read_tags(b"<html>").is_err());
+        assert!(read_tags(br#"{"tags":{"a":1}}"#).is_err());
+    }
+
+    #[test]
+    fn pages_that_were_written_read_back() {
+        let names = ["b".to_owned(), "a/c".to_owned()];
+        let name = "x".parse().unwrap();
+        assert_eq!(read_tags(&write_tags(&name, &names)).unwrap(), names);
+        assert_eq!(
+            read_repositories(&write_repositories(&names)).unwrap(),
+            names
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! One list to its last page.
+//!
+//! The machine decides where the next page is and whether there may be one; what an entry is,
+//! its driver knows, and tells it as text.
+//!
+//! ```text
+//!   ask ──► 200 ──► on_page ─┬─ no Link ───────────────────────────► None: the end
+//!    ▲                       ├─ Link, and something new came ──────► the next page
+//!    └───────────────────────┘
+//!                            ├─ Link to a page seen before ────────┐
+//!                            ├─ Link, and nothing new came ────────┼► ListingError (RD5)
+//!                            └─ pages or entries over their limit ─┘
+//! ```
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+
+use longshore_model::{Digest, MediaType, RepositoryName};
+
+use crate::call::{Ask, Take};
+use crate::endpoint::{
+    CatalogueRequest, Endpoint, ListAnswer, PageQuery, ReferrersRequest, TagsRequest,
+};
+
+/// A page of a list is read up to this size, in bytes; a larger one is an error (LI).
+pub const PAGE_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// So many pages of one list are read; one more is an error (LI).
+pub const PAGES_LIMIT: u32 = 10_000;
+
+/// So many entries of one list are read by default; more are an error (LI).
+pub const ENTRIES_LIMIT: u64 = 1_000_000;
+
+/// One list on its way.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    endpoint: Endpoint,
+    limit: u64,
+    pages: u32,
+    entries: u64,
+    /// Queries of the pages that were asked for, and entries that came, as hashes: a million
+    /// entries are 16 MiB, whatever their length. Two entries of one hash are taken for one,
+    /// which could at worst end a list whose page holds nothing else.
+    asked: HashSet<u64>,
+    came: HashSet<u64>,
+}
+
+/// Why a list ends early (RD5, LI).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListingError {
+    /// The list has more entries than its limit.
+    #[error("the list has more than {limit} entries")]
+    Entries {
+        /// The limit.
+        limit: u64,
+    },
+    /// The registry leads to a page that was read before, or on from one with nothing new.
+    #[error("the registry leads in a circle: page {page} of the list brings nothing new")]
+    Loop {
+        /// Which page, from 1.
+        page: u32,
+    },
+    /// The list has more pages than [`PAGES_LIMIT`].
+    #[error("the list has more than {PAGES_LIMIT} pages")]
+    Pages,
+}
+
+impl Listing {
+    /// The tags of a repository, at most `n` a page, those after `last`.
+    #[must_use]
+    pub fn tags(name: RepositoryName, n: Option<u32>, last: Option<&str>) -> Self {
+        Self::of(Endpoint::Tags(TagsRequest::new(
+            name,
+            PageQuery::first(n, last),
+        )))
+    }
+
+    /// The repositories of a registry, at most `n` a page, those after `last`.
+    #[must_use]
+    pub fn catalogue(n: Option<u32>, last: Option<&str>) -> Self {
+        Self::of(Endpoint::Catalogue(CatalogueRequest::new(
+            PageQuery::first(n, last),
+        )))
+    }
+
+    /// What refers to a manifest, of one artifact type or of all.
+    #[must_use]
+    pub fn referrers(
+        name: RepositoryName,
+        subject: Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> Self {
+        Self::of(Endpoint::Referrers(ReferrersRequest::new(
+            name,
+            subject,
+            artifact_type,
+        )))
+    }
+
+    fn of(endpoint: Endpoint) -> Self {
+        let mut listing = Self {
+            endpoint,
+            limit: ENTRIES_LIMIT,
+            pages: 0,
+            entries: 0,
+            asked: HashSet::new(),
+            came: HashSet::new(),
+        };
+        let first = hash(listing.page().map_or("", PageQuery::as_str));
+        listing.asked.insert(first);
+        listing
+    }
+
+    /// Reads no more than this many entries.
+    #[must_use]
+    pub const fn with_limit(mut self, entries: u64) -> Self {
+        self.limit = entries;
+        self
+    }
+
+    /// The request for the page that is due.
+    #[must_use]
+    pub fn ask(&self) -> Ask {
+        Ask::new(
+            self.endpoint.clone(),
+            Take::Document {
+                limit: PAGE_LIMIT_BYTES,
+            },
+        )
+    }
+
+    /// A page came with these entries; says whether another is to be asked for.
+    ///
+    /// Of the link to it only the query is used: the next page is of the same list, on the same
+    /// registry, wherever the link leads (RD5).
+    ///
+    /// # Errors
+    ///
+    /// [`ListingError`] when the list goes in a circle or over a limit. The entries of this page
+    /// are then as good as those before.
+    pub fn on_page<'a>(
+        &mut self,
+        answer: &ListAnswer,
+        entries: impl IntoIterator<Item = &'a str>,
+    ) -> Result<bool, ListingError> {
+        self.pages += 1;
+        let mut fresh = false;
+        for entry in entries {
+            self.entries += 1;
+            fresh |= self.came.insert(hash(entry));
+            if self.entries > self.limit {
+                return Err(ListingError::Entries { limit: self.limit });
+            }
+        }
+        let Some(next) = &answer.next else {
+            return Ok(false);
+        };
+        if self.pages >= PAGES_LIMIT {
+            return Err(ListingError::Pages);
+        }
+        let query = query_of(next);
+        if !fresh || !self.asked.insert(hash(query)) {
+            return Err(ListingError::Loop { page: self.pages });
+        }
+        let query = PageQuery::raw(query);
+        if let Some(page) = self.page_mut() {
+            *page = query;
+        }
+        Ok(true)
+    }
+
+    fn page(&self) -> Option<&PageQuery> {
+        match &self.endpoint {
+            Endpoint::Catalogue(request) => Some(&request.page),
+            Endpoint::Referrers(request) => Some(&request.page),
+            Endpoint::Tags(request) => Some(&request.page),
+            _ => None,
+        }
+    }
+
+    fn page_mut(&mut self) -> Option<&mut PageQuery> {
+        match &mut self.endpoint {
+            Endpoint::Catalogue(request) => Some(&mut request.page),
+            Endpoint::Referrers(request) => Some(&mut request.page),
+            Endpoint::Tags(request) => Some(&mut request.page),
+            _ => None,
+        }
+    }
+}
+
+/// The query of a URI reference, without its question mark (RFC 3986 §3.4).
+fn query_of(target: &str) -> &str {
+    let target = target.split_once('#').map_or(target, |(target, _)| target);
+    target.split_once('?').map_or("", |(_, query)| query)
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags() -> Listing {
+        Listing::tags("app".parse().unwrap(), None, None)
+    }
+
+    fn page(next: &str) -> ListAnswer {
+        ListAnswer::last("application/json").with_next(next)
+    }
+
+    #[track_caller]
+    fn asks_for(listing: &Listing, query: &str) {
+        match listing.ask().endpoint {
+            Endpoint::Tags(request) => assert_eq!(request.page.as_str(), query),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn pages_follow_until_there_is_no_link() {
+        let mut listing = tags();
+        asks_for(&listing, "");
+        assert_eq!(
+            listing.on_page(&page("/v2/app/tags/list?last=b&n=2"), ["a", "b"]),
+            Ok(true)
+        );
+        asks_for(&listing, "last=b&n=2");
+        assert_eq!(
+            listing.on_page(&ListAnswer::last("application/json"), ["c"]),
+            Ok(false)
+        );
+    }
+
+    #[test]
+    fn rd5_only_the_query_of_a_link_is_used() {
+        for target in [
+            "https://evil.example/steal?last=b",
+            "//x/?last=b",
+            "?last=b#there",
+        ] {
+            let mut listing = tags();
+            assert_eq!(listing.on_page(&page(target), ["a"]), Ok(true), "{target}");
+            asks_for(&listing, "last=b");
+        }
+    }
+
+    #[test]
+    fn rd5_a_circle_ends_the_list() {
+        let mut listing = tags();
+        assert_eq!(listing.on_page(&page("?last=b"), ["a", "b"]), Ok(true));
+        let again = listing.on_page(&page("?last=b"), ["c"]);
+        assert_eq!(again, Err(ListingError::Loop { page: 2 }));
+
+        let mut listing = tags();
+        assert_eq!(listing.on_page(&page("?last=b"), ["a", "b"]), Ok(true));
+        let same = listing.on_page(&page("?last=c"), ["a", "b"]);
+        assert_eq!(same, Err(ListingError::Loop { page: 2 }));
+
+        let mut listing = tags();
+        let nowhere = listing.on_page(&page("/v2/app/tags/list"), ["a"]);
+        assert_eq!(nowhere, Err(ListingError::Loop { page: 1 }));
+    }
+
+    #[test]
+    fn li_entries_and_pages_are_counted() {
+        let mut listing = tags().with_limit(2);
+        let many = listing.on_page(&page("?x"), ["a", "b", "c"]);
+        assert_eq!(many, Err(ListingError::Entries { limit: 2 }));
+
+        let mut listing = tags();
+        for number in 1..PAGES_LIMIT {
+            let next = page(&format!("?last={number}"));
+            assert_eq!(
+                listing.on_page(&next, [number.to_string().as_str()]),
+                Ok(true)
+            );
+        }
+        assert_eq!(
+            listing.on_page(&page("?last=x"), ["x"]),
+            Err(ListingError::Pages)
+        );
+    }
+}
