@@ -8,7 +8,7 @@
 //! challenge        = auth-scheme [ 1*SP ( token68 / #auth-param ) ]
 //! auth-scheme      = token
 //! auth-param       = token BWS "=" BWS ( token / quoted-string )
-//! #element         = [ element ] *( OWS "," OWS [ element ] )      ; as a recipient reads it, §5.6.1.2
+//! #element         = [ element ] *( OWS "," OWS [ element ] )  ; as recipients read it, §5.6.1.2
 //! ```
 //!
 //! The grammar needs no backtracking: after a comma, a token followed by `=` is a parameter, any
@@ -122,7 +122,9 @@ impl<'a> Challenge<'a> {
     /// | [`FaultKind::NoComma`] | two parameters |
     /// | [`FaultKind::NoSpace`] | a challenge and its parameters |
     /// | [`FaultKind::Unquoted`] | a value up to the next blank or comma |
-    /// | [`FaultKind::Control`], [`FaultKind::Garbage`], [`FaultKind::NoValue`] | nothing: passed over |
+    /// | [`FaultKind::Control`] | nothing: passed over |
+    /// | [`FaultKind::Garbage`] | nothing: passed over |
+    /// | [`FaultKind::NoValue`] | nothing: passed over |
     /// | [`FaultKind::Unterminated`] | nothing: the rest of the field is passed over |
     pub fn leniency(&self) -> Option<Fault> {
         self.leniency

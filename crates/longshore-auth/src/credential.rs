@@ -49,8 +49,8 @@ impl Credential {
     /// Whether the credential can be put into a header.
     ///
     /// ```text
-    /// user-pass = user-id ":" password      ; RFC 7617 §2: no colon in user-id, no control characters
-    /// b64token                              ; RFC 6750 §2.1; we ask for visible ASCII (CR9)
+    /// user-pass = user-id ":" password  ; RFC 7617 §2: no colon in user-id, no control characters
+    /// b64token                          ; RFC 6750 §2.1; we ask for visible ASCII (CR9)
     /// ```
     ///
     /// # Errors

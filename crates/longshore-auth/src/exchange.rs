@@ -243,8 +243,8 @@ pub enum ExchangeError {
         /// The status.
         status: StatusCode,
     },
-    /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or any of a request that must not be sent twice
-    /// (RE6).
+    /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or any of a request that must not be sent
+    /// twice (RE6).
     #[error("it redirects too often")]
     TooManyRedirects,
 }

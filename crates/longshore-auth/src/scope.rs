@@ -3,7 +3,8 @@
 //! ```text
 //! scope         = resourcescope *( SP resourcescope )     ; Token Authentication "Token Scope"
 //! resourcescope = kind ":" name ":" action *( "," action )
-//! kind          = value [ "(" value ")" ]                 ; value = 1*( lower-case letter / digit )
+//! kind          = value [ "(" value ")" ]
+//! value         = 1*( lower-case letter / digit )
 //! ```
 //!
 //! A name may have colons (`host:5000/app`), so kind ends at the first and the actions begin after

@@ -348,8 +348,8 @@ fn a_token_that_expires_during_a_call_is_renewed_once() {
 // CR5
 #[test]
 fn cr5_a_foreign_401_never_gets_credentials() {
-    let foreign = "https://cdn.example.net, where https://r.example.com sent us, wants credentials, \
-                   and gets none";
+    let foreign = "https://cdn.example.net, where https://r.example.com sent us, wants \
+                   credentials, and gets none";
     let away = "307 https://cdn.example.net/blob";
     let cdn = "https://cdn.example.net/blob -";
     let mut world = with_password();

@@ -269,12 +269,12 @@ const fn classes_of(byte: u8) -> u8 {
     let mut classes = 0;
     // tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." / "^" / "_" / "`" / "|"
     //       / "~" / DIGIT / ALPHA                                           RFC 9110 §5.6.2
-    if byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
-    {
+    let alphanumeric = byte.is_ascii_alphanumeric();
+    let marks = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`');
+    if alphanumeric || marks || matches!(byte, b'|' | b'~') {
         classes |= TCHAR;
     }
-    if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {
+    if alphanumeric || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/') {
         classes |= TOKEN68;
     }
     if matches!(byte, b'\t' | b' ' | b'!' | b'#'..=b'[' | b']'..=b'~' | 0x80..) {
