@@ -90,6 +90,15 @@ pub enum DownloadError {
         /// The size by the descriptor, in bytes.
         expected: u64,
     },
+    /// The registry announces less than the descriptor says: it has other content (DG3), and
+    /// asking again for the rest would not bring it.
+    #[error("the blob has {announced} bytes, but its descriptor says {expected}")]
+    TooShort {
+        /// The size by the descriptor, in bytes.
+        expected: u64,
+        /// The size by the registry, in bytes.
+        announced: u64,
+    },
     /// An answer breaks the specification.
     #[error(transparent)]
     Violation(#[from] Violation),
@@ -149,8 +158,8 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::TooLong`] when the answer announces more than the descriptor allows,
-    /// [`DownloadError::Violation`] when it breaks the specification and a restart did not help.
+    /// [`DownloadError::TooLong`] and [`DownloadError::TooShort`] when the answer announces another
+    /// size than the descriptor's, [`DownloadError::Violation`] when it breaks the specification and a restart did not help.
     pub fn on_head(&mut self, head: &response::Parts) -> Result<Body, DownloadError> {
         let answer = match BlobAnswer::read(head) {
             Ok(answer) => answer,
@@ -173,10 +182,17 @@ impl Download {
                 });
             }
         };
-        if let (Some(size), Some(total)) = (self.size, total)
-            && total > size
-        {
-            return Err(DownloadError::TooLong { expected: size });
+        match (self.size, total) {
+            (Some(expected), Some(announced)) if announced > expected => {
+                return Err(DownloadError::TooLong { expected });
+            }
+            (Some(expected), Some(announced)) if announced < expected => {
+                return Err(DownloadError::TooShort {
+                    expected,
+                    announced,
+                });
+            }
+            _ => {}
         }
         self.size = self.size.or(total);
         if answer.etag.as_deref().is_some_and(is_strong) {

@@ -28,7 +28,7 @@
 //! ```
 
 pub use crate::host::Host;
-pub use crate::quirk::{Absent, HeadManifest, Quirks};
+pub use crate::quirk::{Absent, HeadManifest, Quirks, Referrers};
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;
 

@@ -12,7 +12,43 @@ pub struct Quirks {
     pub absent: Absent,
     /// How to ask for a manifest's head.
     pub head_manifest: HeadManifest,
+    /// How to ask what refers to a manifest.
+    pub referrers: Referrers,
 }
+
+impl Quirks {
+    /// What is known of the registry of this name; the default for one nothing is known of.
+    #[must_use]
+    pub fn of(registry: &str) -> Self {
+        let known = KNOWN.iter().find(|(name, _)| *name == registry);
+        known.map_or_else(Self::default, |(_, quirks)| quirks.clone())
+    }
+
+    const DEFAULT: Self = Self {
+        absent: Absent::NotFound,
+        head_manifest: HeadManifest::Head,
+        referrers: Referrers::Api,
+    };
+}
+
+/// What registries are known for. GHCR redirects the referrers API to a web page and limits its
+/// rate there; Ollama's registry answers 405 to `HEAD` on a manifest.
+const KNOWN: &[(&str, Quirks)] = &[
+    (
+        "ghcr.io",
+        Quirks {
+            referrers: Referrers::Tag,
+            ..Quirks::DEFAULT
+        },
+    ),
+    (
+        "registry.ollama.ai",
+        Quirks {
+            head_manifest: HeadManifest::Get,
+            ..Quirks::DEFAULT
+        },
+    ),
+];
 
 /// Which statuses of a read mean that the thing is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,4 +79,27 @@ pub enum HeadManifest {
     /// As the specification says.
     #[default]
     Head,
+}
+
+/// How a host answers what refers to a manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Referrers {
+    /// As the specification says; where it answers 404, by a tag.
+    #[default]
+    Api,
+    /// By a tag: asking the API does harm or is useless.
+    Tag,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_registry_is_taken_at_the_word_of_the_specification() {
+        assert_eq!(Quirks::of("registry.example"), Quirks::default());
+        assert_eq!(Quirks::DEFAULT, Quirks::default());
+        assert_eq!(Quirks::of("ghcr.io").referrers, Referrers::Tag);
+    }
 }

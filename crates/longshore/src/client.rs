@@ -16,6 +16,7 @@ use crate::credentials::DynCredentials;
 use crate::error::{Cause, Error};
 use crate::hosts::{Hosts, canonical};
 use crate::limit::Limit;
+use crate::list::{List, catalogue};
 use crate::repository::{Repository, Site};
 use crate::tokens::TokenCache;
 
@@ -69,6 +70,23 @@ impl Client {
     /// [`Error`] says why it is none, or none for whoever asks.
     pub async fn ping(&self, registry: &str) -> Result<PingAnswer, Error> {
         self.site(registry).await?.ping().await
+    }
+
+    /// The names of the registry's repositories, at most `n` a page, those after `last`.
+    ///
+    /// Many registries keep this list to themselves, Docker Hub among them.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Host`] when the registry's name or settings cannot be used.
+    pub async fn repositories(
+        &self,
+        registry: &str,
+        n: Option<u32>,
+        last: Option<&str>,
+    ) -> Result<List<String>, Error> {
+        let site = self.site(registry).await?;
+        Ok(catalogue(Arc::new(site), n, last))
     }
 
     async fn site(&self, registry: &str) -> Result<Site, Error> {

@@ -44,6 +44,14 @@ pub(crate) enum Content {
 }
 
 impl Answer {
+    /// The body, where it was collected.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self.content {
+            Content::Bytes(bytes) => bytes,
+            Content::Stream(..) => Bytes::new(),
+        }
+    }
+
     /// The answer as an error answer.
     pub(crate) fn refusal(&self) -> Refusal {
         let body: &[u8] = match &self.content {

@@ -9,6 +9,7 @@ use longshore_model::{ManifestError, UnsupportedAlgorithm, VerifyError};
 use longshore_origin::Origin;
 use longshore_proto::call::CallError;
 use longshore_proto::download::DownloadError;
+use longshore_proto::listing::ListingError;
 use longshore_proto::{Refusal, RefusalKind, Violation};
 use longshore_transport::TransportError;
 
@@ -49,6 +50,12 @@ pub enum Cause {
     Download(DownloadError, Option<TransportError>),
     /// The registry's name or settings cannot be used.
     Host(HostError),
+    /// The list goes on for ever (RD5, LI).
+    Listing(ListingError),
+    /// A document is none of the kind that was asked for.
+    NotAnIndex,
+    /// A page of a list is none.
+    Page(serde_json::Error),
     /// The registry answers with an error.
     Refused(Refusal),
     /// A document is larger than it may be.
@@ -156,7 +163,10 @@ impl Error {
             Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
             Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
             Cause::Digest(_) => ErrorKind::Digest,
-            Cause::Download(DownloadError::TooLong { .. }, _) => ErrorKind::Digest,
+            Cause::Download(
+                DownloadError::TooLong { .. } | DownloadError::TooShort { .. },
+                _,
+            ) => ErrorKind::Digest,
             Cause::Download(DownloadError::Violation(_), _) => ErrorKind::Protocol,
             Cause::Download(..) => ErrorKind::Unavailable,
             Cause::Refused(refusal) => match refusal.kind() {
@@ -168,6 +178,7 @@ impl Error {
                 RefusalKind::Unsupported => ErrorKind::Unsupported,
                 _ => ErrorKind::Protocol,
             },
+            Cause::Listing(_) | Cause::NotAnIndex | Cause::Page(_) => ErrorKind::Protocol,
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
         }
@@ -202,6 +213,9 @@ impl fmt::Display for Cause {
             Self::Document(_) => f.write_str("the document is not a manifest"),
             Self::Download(..) => f.write_str("the content did not arrive"),
             Self::Host(_) => f.write_str("it cannot be addressed"),
+            Self::Listing(_) => f.write_str("the list does not end"),
+            Self::NotAnIndex => f.write_str("the answer is not an index"),
+            Self::Page(_) => f.write_str("the answer is not a list"),
             Self::Refused(refusal) => {
                 let what = match refusal.kind() {
                     RefusalKind::Absent => "not found",
@@ -233,7 +247,9 @@ impl StdError for Error {
             Cause::Download(DownloadError::Resumes { .. }, Some(error)) => Some(error),
             Cause::Download(error, _) => Some(error),
             Cause::Host(error) => Some(error),
-            Cause::Refused(_) | Cause::TooLarge { .. } => None,
+            Cause::Listing(error) => Some(error),
+            Cause::Page(error) => Some(error),
+            Cause::NotAnIndex | Cause::Refused(_) | Cause::TooLarge { .. } => None,
             Cause::Unverifiable(error) => Some(error),
             Cause::Violation(error) => Some(error),
         }

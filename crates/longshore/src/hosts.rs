@@ -34,8 +34,8 @@ pub struct HostSettings {
     pub tls: TlsIdentity,
     /// A name before each repository's name, as caches of many registries have it.
     pub prefix: Option<RepositoryName>,
-    /// What the registry does differently.
-    pub quirks: Quirks,
+    /// What the registry does differently; `None` is what is known of it by its name.
+    pub quirks: Option<Quirks>,
 }
 
 impl HostSettings {
@@ -127,7 +127,12 @@ impl Hosts {
         };
         let mut host = host
             .with_allowed(settings.allow_addresses.clone())
-            .with_quirks(settings.quirks.clone());
+            .with_quirks(
+                settings
+                    .quirks
+                    .clone()
+                    .unwrap_or_else(|| Quirks::of(registry)),
+            );
         if let Some(prefix) = &settings.prefix {
             host = host.with_prefix(prefix.clone());
         }

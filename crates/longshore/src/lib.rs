@@ -44,6 +44,7 @@ pub use crate::credentials::{
 pub use crate::error::{Cause, Error, ErrorKind};
 pub use crate::hosts::{HostError, HostSettings};
 pub use crate::limit::REQUESTS_PER_ORIGIN;
+pub use crate::list::{List, ReferrersPage};
 pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};
 pub use crate::tokens::{TOKENS_KEPT, TokenCache};
 
@@ -55,6 +56,7 @@ mod drive;
 mod error;
 mod hosts;
 mod limit;
+mod list;
 mod repository;
 mod suffixes;
 mod tokens;

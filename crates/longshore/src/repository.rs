@@ -10,18 +10,18 @@ use longshore_model::{
     TagOrDigest, VerifyError,
 };
 use longshore_origin::Origin;
-use longshore_proto::Host;
 use longshore_proto::call::{Ask, Take};
 use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer, Read,
 };
+use longshore_proto::{Host, Quirks};
 use longshore_transport::TlsIdentity;
 use tokio::sync::OnceCell;
 
 use crate::blob::{BlobFrames, BlobReader};
 use crate::client::Client;
 use crate::credentials::CredentialError;
-use crate::drive::{Answer, Content};
+use crate::drive::Answer;
 use crate::error::{Cause, Error};
 use crate::hosts::Registry;
 
@@ -71,6 +71,15 @@ impl Site {
         &self.origin
     }
 
+    /// What the registry itself does differently.
+    pub(crate) fn quirks(&self) -> Quirks {
+        self.home
+            .hosts
+            .last()
+            .map(|host| host.quirks().clone())
+            .unwrap_or_default()
+    }
+
     pub(crate) const fn tls(&self) -> &TlsIdentity {
         &self.home.settings.tls
     }
@@ -94,7 +103,7 @@ impl Site {
             .map_err(|violation| self.error("the API version", Cause::Violation(violation)))
     }
 
-    fn refused(&self, operation: impl fmt::Display, answer: &Answer) -> Error {
+    pub(crate) fn refused(&self, operation: impl fmt::Display, answer: &Answer) -> Error {
         self.error(operation, Cause::Refused(answer.refusal()))
             .after(answer.attempts)
     }
@@ -158,6 +167,10 @@ impl Repository {
         &self.name
     }
 
+    pub(crate) const fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
     /// The origin of its registry: where secrets go, and nowhere else.
     #[must_use]
     pub fn origin(&self) -> &Origin {
@@ -187,10 +200,7 @@ impl Repository {
         let claims = ManifestAnswer::read(&answer.head)
             .map_err(Cause::Violation)
             .map_err(failed)?;
-        let bytes = match answer.content {
-            Content::Bytes(bytes) => bytes,
-            Content::Stream(..) => Bytes::new(),
-        };
+        let bytes = answer.into_bytes();
         let content_type = claims.content_type.as_deref();
         let manifest = read(target, claims.digest.as_ref(), bytes, content_type).map_err(failed)?;
         Ok(PulledManifest {

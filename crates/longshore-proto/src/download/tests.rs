@@ -214,6 +214,21 @@ fn li1_a_larger_announcement_fails_at_once() {
 }
 
 #[test]
+fn dg3_a_smaller_announcement_fails_at_once() {
+    let mut download = download(Some(7));
+    let _ = download.ask();
+    let found = download.on_head(&head(200, &[("content-length", "6")]));
+    let (expected, announced) = (7, 6);
+    assert_eq!(
+        found,
+        Err(DownloadError::TooShort {
+            expected,
+            announced
+        })
+    );
+}
+
+#[test]
 fn li3_reading_stops_one_byte_beyond_the_size() {
     let mut download = download(Some(7));
     let _ = download.ask();
