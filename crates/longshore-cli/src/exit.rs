@@ -235,6 +235,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
             Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
             None => "try again later, or log in: limits are higher then".to_owned(),
         },
+        (ErrorKind::Unavailable, Cause::Refused(_)) => match error.retry_after() {
+            Some(wait) => format!("try again in {} seconds", wait.as_secs()),
+            None => "try again later".to_owned(),
+        },
         (ErrorKind::Digest, _) => {
             "the registry, or something on the way, changes the content; nothing was kept"
                 .to_owned()
