@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use longshore::model::Platform;
+use longshore::model::{MediaType, Platform};
 use longshore::origin::Origin;
 
 use crate::exit;
@@ -19,6 +19,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Work with blobs
+    #[command(subcommand)]
+    Blob(BlobCommand),
     /// Print the digest of a manifest
     #[command(visible_alias = "resolve", after_long_help = exit::TABLE)]
     Digest(Digest),
@@ -31,6 +34,95 @@ pub(crate) enum Command {
     /// Pull an image or artifact into an OCI image layout directory
     #[command(after_long_help = exit::TABLE)]
     Pull(Pull),
+    /// Print what refers to a manifest: signatures, attestations, attached files
+    #[command(visible_alias = "discover", after_long_help = exit::TABLE)]
+    Referrers(Referrers),
+    /// Print the names of a registry's repositories
+    #[command(visible_alias = "catalog", after_long_help = exit::TABLE)]
+    Repos(Repos),
+    /// Print the tags of a repository
+    #[command(visible_aliases = ["ls", "list-tags"], after_long_help = exit::TABLE)]
+    Tags(Tags),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlobCommand {
+    /// Print a blob, or write it to a file
+    #[command(visible_alias = "fetch", after_long_help = exit::TABLE)]
+    Get(BlobGet),
+    /// Print the size of a blob
+    #[command(after_long_help = exit::TABLE)]
+    Head(BlobHead),
+}
+
+/// Bytes are printed as they arrive. Only exit code 0 says that they are what DIGEST says.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BlobGet {
+    /// Which: [REGISTRY/]NAME@DIGEST
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Write to this file, which appears whole and verified or not at all
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BlobHead {
+    /// Which: [REGISTRY/]NAME@DIGEST
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Referrers {
+    /// What they refer to: [REGISTRY/]NAME[:TAG][@DIGEST]
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Only those of this artifact type
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) artifact_type: Option<MediaType>,
+    /// Also what refers to these, and so on
+    #[arg(long)]
+    pub(crate) tree: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Repos {
+    /// The registry: a host name, with a port where it is not the usual one
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: String,
+    #[command(flatten)]
+    pub(crate) page: Page,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tags {
+    /// The repository: [REGISTRY/]NAME
+    #[arg(value_name = "REPOSITORY")]
+    pub(crate) repository: String,
+    #[command(flatten)]
+    pub(crate) page: Page,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Which part of a list.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Page {
+    /// Print no more than so many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<NonZeroUsize>,
+    /// Begin after this one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) last: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,14 +1,17 @@
 //! The commands, a file each.
 
 use longshore::Repository;
-use longshore::model::{Document, INDEX_DEPTH_LIMIT, Manifest, Platform, TagOrDigest};
+use longshore::model::{Digest, Document, INDEX_DEPTH_LIMIT, Manifest, Platform, TagOrDigest};
 
 use crate::exit::Failure;
 
+pub(crate) mod blob;
 pub(crate) mod digest;
+pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod ping;
 pub(crate) mod pull;
+pub(crate) mod referrers;
 
 /// Follows an index, and indexes in it, to the manifest of one platform.
 pub(crate) async fn choose(
@@ -30,4 +33,18 @@ pub(crate) async fn choose(
         Document::Index(_) => Err(Failure::nested()),
         _ => Ok(manifest),
     }
+}
+
+/// The digest of what a tag or digest names, if it is there: by HEAD, which no registry counts
+/// against a pull limit, or by GET where that tells none.
+pub(crate) async fn resolve(
+    repository: &Repository,
+    target: &TagOrDigest,
+) -> Result<Digest, Failure> {
+    if let Some(head) = repository.manifest_head(target).await?
+        && let Some(digest) = target.digest().cloned().or(head.digest)
+    {
+        return Ok(digest);
+    }
+    Ok(repository.manifest(target).await?.manifest.digest().clone())
 }

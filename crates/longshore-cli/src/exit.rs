@@ -152,6 +152,14 @@ impl Failure {
         failure
     }
 
+    pub(crate) fn file(path: &Path, error: io::Error) -> Self {
+        let mut failure = Self::of(Exit::Disk, &error);
+        failure
+            .chain
+            .insert(0, format!("cannot write {}", path.display()));
+        failure.hint("choose a file that can be written, on a disk with room")
+    }
+
     pub(crate) fn task(error: tokio::task::JoinError) -> Self {
         Self::of(Exit::Other, &error)
     }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Args, Command, ManifestCommand};
+use crate::args::{Args, BlobCommand, Command, ManifestCommand};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
@@ -34,12 +34,21 @@ fn run(args: Args) -> Result<(), Failure> {
         .map_err(Failure::runtime)?;
     runtime.block_on(async {
         match args.command {
+            Command::Blob(BlobCommand::Get(args)) => {
+                stop::unless_stopped(command::blob::get(args)).await
+            }
+            Command::Blob(BlobCommand::Head(args)) => {
+                stop::unless_stopped(command::blob::head(args)).await
+            }
             Command::Digest(args) => stop::unless_stopped(command::digest::run(args)).await,
             Command::Manifest(ManifestCommand::Get(args)) => {
                 stop::unless_stopped(command::manifest::get(args)).await
             }
             Command::Ping(args) => stop::unless_stopped(command::ping::run(args)).await,
             Command::Pull(args) => command::pull::run(args).await,
+            Command::Referrers(args) => stop::unless_stopped(command::referrers::run(args)).await,
+            Command::Repos(args) => stop::unless_stopped(command::list::repos(args)).await,
+            Command::Tags(args) => stop::unless_stopped(command::list::tags(args)).await,
         }
     })
 }

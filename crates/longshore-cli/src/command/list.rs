@@ -1,0 +1,84 @@
+//! `longshore tags REPOSITORY` and `longshore repos REGISTRY`
+
+use longshore::List;
+use longshore::model::{Reference, RepositoryName, Tag};
+use longshore::origin::Escaped;
+use serde_json::json;
+
+use crate::args::{Connection, Output, Page, Repos, Tags};
+use crate::connect;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
+    let reference = Reference::parse(&args.repository)?;
+    let client = connect::client(&args.connection, reference.registry())?;
+    let repository = client.repository(&reference).await?;
+    let list = repository.tags(None, args.page.last.as_deref());
+    let names = take(list, &args.page, |name| name.parse::<Tag>().is_ok()).await?;
+    let head = json!({
+        "registry": reference.registry(),
+        "repository": reference.repository_str(),
+    });
+    print(&args.connection, head, "tags", &names)
+}
+
+pub(crate) async fn repos(args: Repos) -> Result<(), Failure> {
+    let client = connect::client(&args.connection, &args.registry)?;
+    let list = client
+        .repositories(&args.registry, None, args.page.last.as_deref())
+        .await?;
+    let names = take(list, &args.page, |name| {
+        name.parse::<RepositoryName>().is_ok()
+    })
+    .await?;
+    print(
+        &args.connection,
+        json!({ "registry": args.registry }),
+        "repositories",
+        &names,
+    )
+}
+
+/// Reads a list as far as it is wanted. A name that breaks the grammar is an error, for a script
+/// would make something else of it (OU2).
+async fn take(
+    mut list: List<String>,
+    page: &Page,
+    is_valid: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Failure> {
+    let limit = page.limit.map_or(usize::MAX, usize::from);
+    let mut names = Vec::new();
+    while names.len() < limit
+        && let Some(name) = list.next().await
+    {
+        let name = name?;
+        if !is_valid(&name) {
+            let what = format!(
+                "the registry lists a name that is none: {}",
+                Escaped::text(&name)
+            );
+            return Err(Failure::new(Exit::Protocol, &what));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn print(
+    connection: &Connection,
+    mut head: serde_json::Value,
+    key: &str,
+    names: &[String],
+) -> Result<(), Failure> {
+    match connection.output {
+        Output::Json => {
+            if let Some(object) = head.as_object_mut() {
+                object.insert(key.to_owned(), json!(names));
+            }
+            output::json(&head)
+        }
+        Output::Text if names.is_empty() => Ok(()),
+        Output::Text => output::text(&names.join("\n")),
+    }
+}

@@ -1,0 +1,125 @@
+//! `longshore referrers REF`
+
+use std::collections::HashSet;
+use std::pin::Pin;
+
+use longshore::Repository;
+use longshore::model::{Descriptor, Digest, MediaType, Reference};
+use longshore::origin::Escaped;
+use serde_json::{Value, json};
+
+use super::resolve;
+use crate::args::{Output, Referrers};
+use crate::connect;
+use crate::exit::Failure;
+use crate::output;
+
+/// Referrers of referrers are followed this deep: a signature of an attestation of an image is
+/// three.
+const DEPTH_LIMIT: usize = 8;
+
+/// A manifest that refers to another, and what refers to it.
+struct Node {
+    descriptor: Descriptor,
+    referrers: Vec<Self>,
+}
+
+pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
+    let reference = Reference::parse(&args.reference)?;
+    let client = connect::client(&args.connection, reference.registry())?;
+    let repository = client.repository(&reference).await?;
+    let subject = resolve(&repository, &reference.target()).await?;
+    let depth = if args.tree { DEPTH_LIMIT } else { 1 };
+    let mut seen = HashSet::from([subject.clone()]);
+    let wanted = args.artifact_type.as_ref();
+    let nodes = below(&repository, subject.clone(), wanted, depth, &mut seen).await?;
+    match args.connection.output {
+        Output::Json => output::json(&json!({
+            "reference": reference.to_string(),
+            "digest": subject.to_string(),
+            "referrers": nodes.iter().map(|node| node.json(args.tree)).collect::<Vec<_>>(),
+        })),
+        Output::Text => {
+            let mut lines = Vec::new();
+            if args.tree {
+                lines.push(subject.to_string());
+            }
+            nodes
+                .iter()
+                .for_each(|node| node.lines(usize::from(args.tree), &mut lines));
+            if lines.is_empty() {
+                Ok(())
+            } else {
+                output::text(&lines.join("\n"))
+            }
+        }
+    }
+}
+
+type Below<'a> = Pin<Box<dyn Future<Output = Result<Vec<Node>, Failure>> + 'a>>;
+
+/// What refers to `subject`, each once: a circle of referrers is shown up to where it closes.
+fn below<'a>(
+    repository: &'a Repository,
+    subject: Digest,
+    wanted: Option<&'a MediaType>,
+    depth: usize,
+    seen: &'a mut HashSet<Digest>,
+) -> Below<'a> {
+    Box::pin(async move {
+        let mut nodes = Vec::new();
+        let mut list = repository.referrers(&subject, wanted);
+        while let Some(descriptor) = list.next().await {
+            let descriptor = descriptor?;
+            let digest = descriptor.digest.clone();
+            let referrers = if depth > 1 && seen.insert(digest.clone()) {
+                below(repository, digest, None, depth - 1, seen).await?
+            } else {
+                Vec::new()
+            };
+            nodes.push(Node {
+                descriptor,
+                referrers,
+            });
+        }
+        Ok(nodes)
+    })
+}
+
+impl Node {
+    fn artifact_type(&self) -> &MediaType {
+        self.descriptor
+            .artifact_type
+            .as_ref()
+            .unwrap_or(&self.descriptor.media_type)
+    }
+
+    fn json(&self, tree: bool) -> Value {
+        let mut value = json!({
+            "digest": self.descriptor.digest.to_string(),
+            "media_type": self.descriptor.media_type.as_str(),
+            "artifact_type": self.descriptor.artifact_type.as_ref().map(MediaType::as_str),
+            "size": self.descriptor.size,
+            "annotations": self.descriptor.annotations,
+        });
+        if let (true, Some(object)) = (tree, value.as_object_mut()) {
+            let below = self.referrers.iter().map(|node| node.json(tree));
+            object.insert("referrers".to_owned(), below.collect());
+        }
+        value
+    }
+
+    fn lines(&self, indent: usize, lines: &mut Vec<String>) {
+        let artifact_type = Escaped::text(self.artifact_type().as_str());
+        let digest = &self.descriptor.digest;
+        let size = output::size(self.descriptor.size);
+        lines.push(format!(
+            "{:indent$}{digest} {artifact_type} {size}",
+            "",
+            indent = indent * 2
+        ));
+        self.referrers
+            .iter()
+            .for_each(|node| node.lines(indent + 1, lines));
+    }
+}
