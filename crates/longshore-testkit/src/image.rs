@@ -74,6 +74,20 @@ pub fn many_layers(seed: u64, count: u64) -> Tree {
 /// Source: image-spec v1.1.1 "Guidelines for Artifact Usage".
 #[must_use]
 pub fn artifact(seed: u64) -> Tree {
+    artifact_about(seed, None)
+}
+
+/// An artifact that refers to another manifest, as a signature does.
+///
+/// Source: image-spec v1.1.1 "Image Manifest Property Descriptions", `subject`.
+#[must_use]
+pub fn attached(seed: u64, subject: &Tree) -> Tree {
+    let subject = subject.descriptor();
+    let (kind, digest) = (subject.media_type.clone(), subject.digest.clone());
+    artifact_about(seed, Some(&Descriptor::new(kind, digest, subject.size)))
+}
+
+fn artifact_about(seed: u64, subject: Option<&Descriptor>) -> Tree {
     let text = Content::from("generated ").then(Content::random(seed, 100));
     let blob = Stored::new(media_type("application/vnd.longshore.testkit.data"), text);
     let config = Stored::new(MediaType::OCI_EMPTY, Content::from("{}"));
@@ -83,6 +97,7 @@ pub fn artifact(seed: u64) -> Tree {
         std::slice::from_ref(&blob),
     );
     manifest.artifact_type = Some(media_type("application/vnd.longshore.testkit"));
+    manifest.subject = subject;
     let mut root = Stored::document(MediaType::OCI_MANIFEST, &manifest);
     root.descriptor.artifact_type = manifest.artifact_type;
     Tree::new(root, Vec::new(), vec![config, blob])

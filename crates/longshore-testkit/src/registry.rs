@@ -25,6 +25,7 @@ pub use self::misbehave::{Hook, Misbehaviour, Rule};
 
 mod contents;
 mod demand;
+mod list;
 mod misbehave;
 
 /// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs.
@@ -204,6 +205,8 @@ impl Builder {
 pub enum Part {
     /// A blob or part of one.
     Blob,
+    /// Tags, referrers or repositories.
+    List,
     /// A manifest by tag or digest.
     Manifest,
     /// Nothing this registry knows.
@@ -220,6 +223,7 @@ impl Part {
             Ok(Endpoint::Blob(_)) => Self::Blob,
             Ok(Endpoint::Manifest(_)) => Self::Manifest,
             Ok(Endpoint::Ping) => Self::Ping,
+            Ok(Endpoint::Catalogue(_) | Endpoint::Referrers(_) | Endpoint::Tags(_)) => Self::List,
             _ => Self::Other,
         }
     }
@@ -234,7 +238,11 @@ struct State {
 
 impl State {
     fn answer(&self, request: &Recorded) -> Answer {
-        let endpoint = route::read(&request.method, request.path(), &request.headers);
+        let target = request
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let endpoint = route::read(&request.method, target, &request.headers);
         let name = endpoint.as_ref().ok().and_then(Endpoint::name);
         let answer = self.demand.check(request, name.map(|name| name.as_str()));
         let allowed = answer.is_none();
@@ -242,6 +250,9 @@ impl State {
             Ok(Endpoint::Blob(wanted)) => self.blob(&wanted),
             Ok(Endpoint::Manifest(wanted)) => self.manifest(&wanted),
             Ok(Endpoint::Ping) => head(PingAnswer::named().write()).body("{}"),
+            Ok(Endpoint::Catalogue(wanted)) => self.catalogue(&wanted),
+            Ok(Endpoint::Referrers(wanted)) => self.referrers(&wanted),
+            Ok(Endpoint::Tags(wanted)) => self.tags(&wanted),
             Ok(_) => refusal(
                 StatusCode::NOT_FOUND,
                 ErrorCode::Unsupported,

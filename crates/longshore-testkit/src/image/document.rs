@@ -47,6 +47,8 @@ pub(super) struct Manifest<'a> {
     pub(super) artifact_type: Option<MediaType>,
     config: &'a Descriptor,
     layers: Vec<&'a Descriptor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) subject: Option<&'a Descriptor>,
 }
 
 impl<'a> Manifest<'a> {
@@ -57,6 +59,7 @@ impl<'a> Manifest<'a> {
             artifact_type: None,
             config: &config.descriptor,
             layers: layers.iter().map(|layer| &layer.descriptor).collect(),
+            subject: None,
         }
     }
 }

@@ -22,6 +22,19 @@ struct Repository {
     blobs: BTreeMap<Digest, Content>,
 }
 
+impl Repository {
+    fn hold(&mut self, tree: &Tree) {
+        for stored in tree.documents() {
+            self.manifests
+                .insert(stored.descriptor.digest.clone(), stored.clone());
+        }
+        for stored in tree.all_blobs() {
+            self.blobs
+                .insert(stored.descriptor.digest.clone(), stored.content.clone());
+        }
+    }
+}
+
 impl Contents {
     /// Nothing yet.
     #[must_use]
@@ -33,15 +46,15 @@ impl Contents {
     pub fn add(&self, repository: &str, tag: &str, tree: &Tree) {
         let mut all = unpoisoned(&self.0);
         let held = all.entry(repository.to_owned()).or_default();
-        for stored in tree.documents() {
-            held.manifests
-                .insert(stored.descriptor.digest.clone(), stored.clone());
-        }
-        for stored in tree.all_blobs() {
-            held.blobs
-                .insert(stored.descriptor.digest.clone(), stored.content.clone());
-        }
+        held.hold(tree);
         held.tags.insert(tag.to_owned(), tree.digest().clone());
+    }
+
+    /// Holds everything of `tree` in a repository without a tag, as what refers to another
+    /// manifest.
+    pub fn attach(&self, repository: &str, tree: &Tree) {
+        let mut all = unpoisoned(&self.0);
+        all.entry(repository.to_owned()).or_default().hold(tree);
     }
 
     /// Puts a document under a tag whatever it says: broken documents have a place in tests.
@@ -81,6 +94,23 @@ impl Contents {
             .manifests
             .get(digest)
             .cloned()
+    }
+
+    pub(super) fn manifests(&self, repository: &str) -> Vec<Stored> {
+        let all = unpoisoned(&self.0);
+        let held = all.get(repository);
+        held.map(|held| held.manifests.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Sorted, as every list here.
+    pub(super) fn tags(&self, repository: &str) -> Option<Vec<String>> {
+        let all = unpoisoned(&self.0);
+        Some(all.get(repository)?.tags.keys().cloned().collect())
+    }
+
+    pub(super) fn repositories(&self) -> Vec<String> {
+        unpoisoned(&self.0).keys().cloned().collect()
     }
 
     pub(super) fn blob(&self, repository: &str, digest: &Digest) -> Option<Content> {

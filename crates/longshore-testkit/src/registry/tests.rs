@@ -301,3 +301,51 @@ fn rules_wait_for_authentication_unless_told() {
     registry.misbehave(Rule::always(failure).before_authentication());
     assert_eq!(get(&manifest(&registry)).status, 502);
 }
+
+#[test]
+fn lists_come_in_the_pages_asked_for() {
+    let tree = image::single(1);
+    let registry = Registry::builder()
+        .image("a/b", "1", &tree)
+        .image("a/b", "2", &tree)
+        .image("c", "3", &tree)
+        .start()
+        .unwrap();
+    let first = get(&format!("{}/v2/a/b/tags/list?n=1", registry.url()));
+    assert_eq!(first.json()["tags"], serde_json::json!(["1"]));
+    let link = first.header("link").unwrap();
+    assert_eq!(link, "</v2/a/b/tags/list?n=1&last=1>; rel=\"next\"");
+    let second = get(&format!("{}/v2/a/b/tags/list?n=1&last=1", registry.url()));
+    assert_eq!(second.json()["tags"], serde_json::json!(["2"]));
+    assert_eq!(second.header("link"), None);
+    let names = get(&format!("{}/v2/_catalog", registry.url()));
+    assert_eq!(
+        names.json()["repositories"],
+        serde_json::json!(["a/b", "c"])
+    );
+    let none = get(&format!("{}/v2/x/tags/list", registry.url()));
+    assert_eq!((none.status, code(&none).as_str()), (404, "NAME_UNKNOWN"));
+    assert_eq!(registry.requests_to(Part::List).len(), 4);
+}
+
+#[test]
+fn what_refers_to_a_manifest_is_found_and_filtered() {
+    let tree = image::single(1);
+    let signature = image::attached(2, &tree);
+    let contents = Contents::new();
+    contents.add("a", "1", &tree);
+    contents.attach("a", &signature);
+    let registry = Registry::builder().contents(contents).start().unwrap();
+    let url = format!("{}/v2/a/referrers/{}", registry.url(), tree.digest());
+    let found = get(&url);
+    assert_eq!(
+        found.header("content-type"),
+        Some("application/vnd.oci.image.index.v1+json")
+    );
+    let entry = &found.json()["manifests"][0];
+    assert_eq!(entry["digest"], signature.digest().as_str());
+    assert_eq!(entry["artifactType"], "application/vnd.longshore.testkit");
+    let other = get(&format!("{url}?artifactType=text%2Fa"));
+    assert_eq!(other.json()["manifests"], serde_json::json!([]));
+    assert_eq!(other.header("oci-filters-applied"), Some("artifactType"));
+}
