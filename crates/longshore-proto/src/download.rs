@@ -159,7 +159,8 @@ impl Download {
     /// # Errors
     ///
     /// [`DownloadError::TooLong`] and [`DownloadError::TooShort`] when the answer announces another
-    /// size than the descriptor's, [`DownloadError::Violation`] when it breaks the specification and a restart did not help.
+    /// size than the descriptor's, [`DownloadError::Violation`] when it breaks the specification
+    /// and a restart did not help.
     pub fn on_head(&mut self, head: &response::Parts) -> Result<Body, DownloadError> {
         let answer = match BlobAnswer::read(head) {
             Ok(answer) => answer,

@@ -234,7 +234,7 @@ mod tests {
     fn codes_and_messages_are_kept() {
         check(r#"{"errors":[{"code":"DENIED"}]}"#, "DENIED");
         check(
-            r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no","detail":{"a":[1]}},{"code":"X"}]}"#,
+            r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no","detail":[1]},{"code":"X"}]}"#,
             "NAME_UNKNOWN (no); X",
         );
         check(r#"{"errors":[]}"#, "");

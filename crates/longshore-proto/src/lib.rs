@@ -2,8 +2,8 @@
 //!
 //! Two layers. [`endpoint`] holds every request and answer of the specification as a value that
 //! is written and read in both directions, so that a client and a server share one reading of
-//! the wire. [`call`], [`download`] and [`listing`] are machines: they are given what arrived and return what
-//! to do next, and know neither sockets nor secrets nor the time.
+//! the wire. [`call`], [`download`] and [`listing`] are machines: they are given what arrived and
+//! return what to do next, and know neither sockets nor secrets nor the time.
 //!
 //! Left to the caller: sending, waiting, authentication, and verifying what a download brings.
 //!
