@@ -5,24 +5,13 @@ use std::task::Poll;
 
 use crate::exit::{Exit, Failure};
 
-/// Runs a command until it is done or the user wants it to stop.
-pub(crate) async fn unless_stopped(
-    command: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
-    unless_stopped_then(command, || ()).await
-}
-
-/// As [`unless_stopped`]; `stop` ends what the command left to other threads.
-pub(crate) async fn unless_stopped_then<T>(
+/// Runs a command until it is done or the user wants it to stop; then it is dropped.
+pub(crate) async fn unless_stopped<T>(
     command: impl Future<Output = Result<T, Failure>>,
-    stop: impl FnOnce(),
 ) -> Result<T, Failure> {
     tokio::select! {
         result = command => result,
-        exit = requested() => {
-            stop();
-            Err(Failure::stopped(exit))
-        }
+        exit = requested() => Err(Failure::stopped(exit)),
     }
 }
 

@@ -36,13 +36,14 @@ pub(crate) async fn run(args: Pull) -> Result<(), Failure> {
     let destination = Destination::parse(&args.destination)?;
     destination.check()?;
     let client = connect::client(&args.connection, reference.registry())?;
-    let (moving, stopped) = Moving::new(args.jobs.get());
+    let moving = Moving::new(args.jobs.get());
     let pulling = async {
         let repository = client.repository(&reference).await?;
         pull(&args, &reference, &destination, &repository, &moving).await
     };
-    let pulled = stop::unless_stopped_then(pulling, || stopped.stop()).await?;
-    report(&args, &reference, &destination, &pulled)
+    let pulled = stop::unless_stopped(pulling).await;
+    moving.stop().await;
+    report(&args, &reference, &destination, &pulled?)
 }
 
 async fn pull(

@@ -25,21 +25,16 @@ const SMALL_PER_LARGE: usize = 8;
 /// More small requests at once gain nothing on one connection pool.
 const SMALL_LIMIT: usize = 32;
 
+/// More threads than these are not started at once, however many jobs are allowed.
+const LARGE_LIMIT: u32 = 512;
+
 /// How blobs are moved, and whether they still are.
 pub(super) struct Moving {
+    /// Each thread that moves a large blob holds one permit of these.
     large: Arc<Semaphore>,
+    threads: u32,
     small: Arc<Semaphore>,
-    stopped: watch::Receiver<bool>,
-}
-
-/// Ends a transfer.
-pub(super) struct Stopper(watch::Sender<bool>);
-
-impl Stopper {
-    /// From now on no blob is begun or gone on with; what was half written is discarded.
-    pub(super) fn stop(&self) {
-        self.0.send_replace(true);
-    }
+    stopped: watch::Sender<bool>,
 }
 
 /// What was moved.
@@ -51,17 +46,26 @@ pub(super) struct Summary {
 }
 
 impl Moving {
-    pub(super) fn new(jobs: usize) -> (Self, Stopper) {
-        let (sender, stopped) = watch::channel(false);
+    pub(super) fn new(jobs: usize) -> Self {
+        let threads = u32::try_from(jobs).map_or(LARGE_LIMIT, |jobs| jobs.min(LARGE_LIMIT));
         let small = jobs
             .saturating_mul(SMALL_PER_LARGE)
             .min(SMALL_LIMIT.max(jobs));
-        let moving = Self {
-            large: Arc::new(Semaphore::new(jobs.min(Semaphore::MAX_PERMITS))),
+        Self {
+            large: Arc::new(Semaphore::new(threads as usize)),
+            threads,
             small: Arc::new(Semaphore::new(small.min(Semaphore::MAX_PERMITS))),
-            stopped,
-        };
-        (moving, Stopper(sender))
+            stopped: watch::Sender::new(false),
+        }
+    }
+
+    /// From now on no blob is begun or gone on with; what was half written is discarded.
+    ///
+    /// Ends when every thread has: they need the runtime, so it must not end before them.
+    pub(super) async fn stop(&self) {
+        self.stopped.send_replace(true);
+        // The semaphore is never closed.
+        let _ = self.large.acquire_many(self.threads).await;
     }
 
     /// Moves every blob of the plan that is not there yet.
@@ -117,7 +121,7 @@ impl Moving {
                 store: store.clone(),
                 blob,
                 moved: moved.clone(),
-                stopped: self.stopped.clone(),
+                stopped: self.stopped.subscribe(),
             };
             if large {
                 let handle = Handle::current();
@@ -172,10 +176,10 @@ impl One {
         loop {
             let frame = tokio::select! {
                 biased;
-                frame = frames.next() => frame,
                 _ = self.stopped.wait_for(|stopped| *stopped) => {
                     return Err(Attempt::Failed(Failure::given_up()));
                 }
+                frame = frames.next() => frame,
             };
             match frame {
                 Some(bytes) => {
