@@ -46,13 +46,18 @@ impl ProxySettings {
                 return Err(SettingsError::ProxyVariable { name });
             }
         }
+        let except = ["NO_PROXY", "no_proxy"].map(std::env::var).into_iter();
+        if except.flatten().next().is_some_and(|it| is_everything(&it)) {
+            return Ok(Self::none());
+        }
         Ok(Self(Arc::new(Matcher::from_env())))
     }
 
     /// One proxy for everything but the hosts in `except`.
     ///
     /// `url` is `http://[user:password@]host[:port]` or `https://…`; `except` has the form of
-    /// `NO_PROXY`: names (with all below them), addresses and address ranges, with commas between.
+    /// `NO_PROXY`: names (with all below them), addresses and address ranges, with commas between,
+    /// or `*` for every host.
     ///
     /// # Errors
     ///
@@ -61,6 +66,9 @@ impl ProxySettings {
         let proxy = read(url).ok_or(SettingsError::ProxyUrl)?;
         if !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
             return Err(SettingsError::ProxyUrl);
+        }
+        if is_everything(except) {
+            return Ok(Self::none());
         }
         Ok(Self(Arc::new(
             Matcher::builder()
@@ -88,6 +96,11 @@ fn read(url: &str) -> Option<Intercept> {
         .all(url.to_owned())
         .build()
         .intercept(&Uri::from_static("http://any/"))
+}
+
+/// Whether these exceptions hold `*`, which the matcher takes for every name but for no address.
+fn is_everything(except: &str) -> bool {
+    except.split(',').any(|entry| entry.trim() == "*")
 }
 
 /// One proxy.
@@ -305,5 +318,10 @@ mod tests {
         );
         assert_eq!(is_proxied("https://sub.example.org/"), None);
         assert_eq!(is_proxied("https://10.1.2.3/"), None);
+        let proxy = ProxySettings::url("http://p:1", "example.org, *").unwrap();
+        for uri in ["https://registry.example/", "http://127.0.0.1:5000/"] {
+            let uri = Uri::from_static(uri);
+            assert!(proxy.intercept(&uri).unwrap().is_none(), "{uri}");
+        }
     }
 }
