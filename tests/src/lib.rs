@@ -3,15 +3,18 @@
 //! This half is the harness: it starts and stops the peers. They are the programs a distribution
 //! packages, each in a directory of its own, on a loopback port of its own, ended when dropped.
 //! A program that is not installed skips the test and says so; with `CI` set it fails it.
+//! The program under test is the real one, run as a user runs it.
 //!
 //! ```no_run
 //! use longshore_testkit::image;
+//! use longshore_tests::longshore::Longshore;
 //! use longshore_tests::registry::DockerRegistry;
 //!
 //! let Some(registry) = DockerRegistry::builder().bearer().start() else { return };
 //! let tree = image::single(1);
-//! let reference = registry.push(&tree, "library/app:1");
-//! // … pull `reference` with the program under test …
+//! let Some(reference) = registry.push(&tree, "library/app:1") else { return };
+//! let pulled = Longshore::pull(&reference, "layout").login("user", "password").run();
+//! assert_eq!(pulled.succeeded(), tree.digest().as_str());
 //! ```
 
 #![expect(
@@ -19,6 +22,10 @@
     reason = "a skipped test has to say so where it is read"
 )]
 
+mod binary;
+pub mod disk;
+pub mod layout;
+pub mod longshore;
 pub mod nginx;
 pub mod process;
 pub mod program;

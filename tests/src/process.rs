@@ -171,6 +171,8 @@ pub(crate) const PROBE: &str = "longshore-tests";
 const STDOUT: &str = "stdout.log";
 const STDERR: &str = "stderr.log";
 
-/// How long a server may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-const STEP: Duration = Duration::from_millis(10);
+/// How long a process may take to start, or to end, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a process is looked at.
+pub(crate) const STEP: Duration = Duration::from_millis(10);

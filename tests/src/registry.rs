@@ -1,5 +1,6 @@
 //! Debian's `docker-registry`, distribution 2.8: the registry most others descend from.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use longshore_testkit::image::Tree;
 use longshore_testkit::token::TokenServer;
 use tempfile::TempDir;
 
+use crate::longshore::Longshore;
 use crate::process::{self, PROBE, Process};
 use crate::program;
 use crate::skopeo::Skopeo;
@@ -82,6 +84,30 @@ impl DockerRegistry {
             Some(file) => skopeo.trust(file.parent().unwrap_or(file)),
             None => skopeo,
         })
+    }
+
+    /// Has `longshore` log in, and trust whom this registry names.
+    #[must_use]
+    pub fn admit(&self, longshore: Longshore) -> Longshore {
+        let longshore = self.introduce(longshore);
+        match self.demands {
+            Demand::Nothing => longshore,
+            Demand::Basic | Demand::Bearer => longshore.login(USER, PASSWORD),
+        }
+    }
+
+    /// Has `longshore` trust this registry and its token server, as nobody in particular.
+    #[must_use]
+    pub fn introduce(&self, longshore: Longshore) -> Longshore {
+        match (&self.authority, &self.tokens) {
+            (Some(file), _) => longshore.args([OsStr::new("--ca-file"), file.as_os_str()]),
+            // RE4: in the clear, another port is another origin even on the same host.
+            (None, Some(tokens)) => {
+                let realm = format!("http://{}", tokens.address());
+                longshore.args(["--allow-realm", &realm])
+            }
+            (None, None) => longshore,
+        }
     }
 
     /// Pushes an image with skopeo under `name:tag`, digests unchanged, and gives its reference;
