@@ -16,9 +16,9 @@ mod tests;
 /// What a token was issued for: two requests with equal keys may share one token (CR6).
 ///
 /// Equal keys have the same registry origin, service, scope as the operation needs it, and
-/// account; an account is the credential itself, so a changed password is another account. Not
-/// compared, and only there to ask for the token: the realm and the words the scope is asked in.
-/// Cloning is cheap.
+/// account; an account is the credential itself, so a changed password is another account. What
+/// is got for a foreign hop is kept apart, too (RD1). Not compared, and only there to ask for the
+/// token: the realm and the words the scope is asked in. Cloning is cheap.
 #[derive(Clone)]
 pub struct TokenKey(Arc<Key>);
 
@@ -27,6 +27,7 @@ struct Key {
     service: String,
     scope: String,
     account: Option<Credential>,
+    foreign: bool,
     request: TokenRequest,
 }
 
@@ -69,6 +70,7 @@ impl TokenKey {
         Self::with_request(registry, service, scope, account, request)
     }
 
+    /// The key of a token for the user's own registry.
     pub(crate) fn with_request(
         registry: Origin,
         service: &str,
@@ -81,6 +83,24 @@ impl TokenKey {
             service: service.to_owned(),
             scope,
             account,
+            foreign: false,
+            request,
+        }))
+    }
+
+    /// The key of a token for a place the registry has sent us to; never with an account (CR5).
+    pub(crate) fn foreign(
+        origin: Origin,
+        service: &str,
+        scope: String,
+        request: TokenRequest,
+    ) -> Self {
+        Self(Arc::new(Key {
+            registry: origin,
+            service: service.to_owned(),
+            scope,
+            account: None,
+            foreign: true,
             request,
         }))
     }
@@ -110,6 +130,15 @@ impl TokenKey {
         self.0.account.is_none()
     }
 
+    /// Whether the token is for a place the registry has sent us to, and not for the registry.
+    ///
+    /// Then nothing of the user's may go with the request for it: no credentials, which
+    /// [`Authenticator::begin`](crate::Authenticator::begin) sees to, and no client certificate,
+    /// which a driver has to (CR5).
+    pub fn is_foreign(&self) -> bool {
+        self.0.foreign
+    }
+
     pub(crate) fn account(&self) -> Option<&Credential> {
         self.0.account.as_ref()
     }
@@ -118,9 +147,16 @@ impl TokenKey {
         &self.0.request
     }
 
-    fn identity(&self) -> (&Origin, &str, &str, Option<&Credential>) {
+    fn identity(&self) -> (&Origin, &str, &str, Option<&Credential>, bool) {
         let key = &*self.0;
-        (&key.registry, &key.service, &key.scope, self.account())
+        let account = key.account.as_ref();
+        (
+            &key.registry,
+            &key.service,
+            &key.scope,
+            account,
+            key.foreign,
+        )
     }
 }
 
@@ -145,6 +181,7 @@ impl fmt::Debug for TokenKey {
             .field("service", &self.0.service)
             .field("scope", &self.0.scope)
             .field("account", &self.0.account)
+            .field("foreign", &self.0.foreign)
             .field("request", &self.0.request)
             .finish()
     }

@@ -403,6 +403,27 @@ fn rd1_nothing_is_home_again_once_left() {
     );
 }
 
+// RD1, CR5
+#[test]
+fn rd1_a_token_got_at_home_is_not_shown_to_what_only_looks_like_it() {
+    let mut world = anonymous().cached();
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    let away = "307 https://cdn.example.net/";
+    let back = "307 https://r.example.com/v2/";
+    let cdn = "https://cdn.example.net/ -";
+    let mut call = AuthCall::new();
+    call.provide(home().home(), None);
+    let (old, new) = (
+        "https://r.example.com/v2/ Bearer t1",
+        "https://r.example.com/v2/ Bearer t2",
+    );
+    let token = format!("{TOKEN_REQUEST} -");
+    let script = [away, back, BEARER, TOKEN_2, "200"];
+    world.drive_to_end(call, &script, Ok(200), &[old, cdn, ASKED, &token, new]);
+    // Nor the other way round.
+    world.ends(&["200"], Ok(200), &[old]);
+}
+
 // CR1
 #[test]
 fn cr1_a_redirect_within_the_registry_keeps_the_token() {

@@ -85,24 +85,27 @@ impl Authenticator {
         answer: &BearerAnswer,
         now: Duration,
     ) -> Result<Prepare, AuthError> {
-        let account = match visit.credential() {
-            // CR5: there are no credentials for a foreign hop, so none are looked for.
-            _ if !hop.is_home() => None,
-            None => return Ok(Prepare::Lookup(hop.home().clone())),
-            Some(Some(Credential::Token(token))) => {
-                return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
-            }
-            Some(account) => account,
-        };
-        let (registry, offer) = (hop.origin().clone(), &answer.offer);
-        let own = Guard::is_own(&registry, offer.realm.origin());
+        let (origin, offer) = (hop.origin().clone(), &answer.offer);
+        let own = hop.is_home() && Guard::is_own(&origin, offer.realm.origin());
         let request = TokenRequest {
             realm: offer.realm.clone(),
             scope: visit.need.to_request(&offer.scope, own),
             reach: answer.reach.clone(),
         };
         let scope = visit.need.to_string();
-        let key = TokenKey::with_request(registry, &offer.service, scope, account, request);
+        let key = if hop.is_home() {
+            let account = match visit.credential() {
+                None => return Ok(Prepare::Lookup(hop.home().clone())),
+                Some(Some(Credential::Token(token))) => {
+                    return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
+                }
+                Some(account) => account,
+            };
+            TokenKey::with_request(origin, &offer.service, scope, account, request)
+        } else {
+            // CR5: there are no credentials for a foreign hop, so none are looked for.
+            TokenKey::foreign(origin, &offer.service, scope, request)
+        };
         match self.token(visit, &key, now) {
             Some(token) => self.attach_token(visit, hop, key, token),
             None => Ok(Prepare::Fetch(key)),
@@ -129,7 +132,7 @@ impl Authenticator {
         header: Result<HeaderValue, CredentialError>,
     ) -> Result<Prepare, AuthError> {
         // CR1, CR5, RD1: away from home there is nothing of the user's, only what anybody can get.
-        let anybodys = matches!(&secret, Sent::Token { key, .. } if key.is_anonymous());
+        let anybodys = matches!(&secret, Sent::Token { key, .. } if key.is_foreign());
         if !anybodys && !hop.is_home() {
             return Err(foreign(hop));
         }
