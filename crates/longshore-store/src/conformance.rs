@@ -3,6 +3,8 @@
 //! A driver's test is one line: `conformance::check(MyStore::new)`.
 //! What makes a driver itself (files, sizes on disk, lost connections) it tests beside this.
 
+mod partial;
+
 use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::thread;
@@ -82,6 +84,58 @@ pub const TESTS: &[(&str, Test)] = &[
         a_blob_is_reused_only_at_its_size,
     ),
     ("a_flush_keeps_what_there_is", a_flush_keeps_what_there_is),
+    (
+        "what_is_kept_is_resumed_where_it_ends",
+        partial::what_is_kept_is_resumed_where_it_ends,
+    ),
+    (
+        "a_blob_may_be_kept_and_resumed_at_every_byte",
+        partial::a_blob_may_be_kept_and_resumed_at_every_byte,
+    ),
+    (
+        "a_resumed_writer_that_is_dropped_is_kept",
+        partial::a_resumed_writer_that_is_dropped_is_kept,
+    ),
+    (
+        "a_discarded_writer_leaves_nothing",
+        partial::a_discarded_writer_leaves_nothing,
+    ),
+    (
+        "what_is_kept_whole_needs_no_more_bytes",
+        partial::what_is_kept_whole_needs_no_more_bytes,
+    ),
+    (
+        "dg3_what_is_kept_is_verified_with_the_rest",
+        partial::dg3_what_is_kept_is_verified_with_the_rest,
+    ),
+    (
+        "li3_what_is_kept_and_too_long_is_discarded",
+        partial::li3_what_is_kept_and_too_long_is_discarded,
+    ),
+    (
+        "li3_a_resumed_writer_takes_no_byte_too_many",
+        partial::li3_a_resumed_writer_takes_no_byte_too_many,
+    ),
+    (
+        "what_is_kept_has_one_writer_at_a_time",
+        partial::what_is_kept_has_one_writer_at_a_time,
+    ),
+    (
+        "the_longest_of_what_is_kept_stays",
+        partial::the_longest_of_what_is_kept_stays,
+    ),
+    (
+        "a_commit_removes_what_is_kept_of_its_blob_only",
+        partial::a_commit_removes_what_is_kept_of_its_blob_only,
+    ),
+    (
+        "clearing_partials_disturbs_no_writer",
+        partial::clearing_partials_disturbs_no_writer,
+    ),
+    (
+        "resuming_at_once_is_fine",
+        partial::resuming_at_once_is_fine,
+    ),
 ];
 
 /// Runs every test, each on a store of its own made by `empty`.
@@ -141,6 +195,10 @@ fn dg1_what_cannot_be_verified_is_not_kept(store: &dyn Store) -> Result<(), Stor
     };
     refused(
         store.begin(&digest, None).map(|_| ()),
+        StoreErrorKind::Unsupported,
+    );
+    refused(
+        store.resume(&digest, 0).map(|_| ()),
         StoreErrorKind::Unsupported,
     );
     refused(store.put(&digest, b""), StoreErrorKind::Unsupported);
@@ -232,6 +290,7 @@ fn rt9_a_dropped_writer_leaves_nothing(store: &dyn Store) -> Result<(), StoreErr
     writer.write(b"content")?;
     drop(writer);
     nothing_visible(store, &digest)?;
+    partial::nothing_kept(store)?;
     // Nor does it stand in the way of the next one.
     store.put(&digest, b"content")?;
     assert_eq!(read(store, &digest)?, b"content");
@@ -275,16 +334,7 @@ fn writing_the_same_blob_at_once_is_fine(store: &dyn Store) -> Result<(), StoreE
         assert_eq!(store.size(&digest)?, Some(100_000));
         store.flush()
     };
-    thread::scope(|scope| {
-        let writers: Vec<_> = (0..8).map(|_| scope.spawn(write)).collect();
-        for writer in writers {
-            match writer.join() {
-                Ok(outcome) => outcome?,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(())
-    })?;
+    at_once(write)?;
     assert_eq!(read(store, &digest)?, content);
     assert_eq!(store.list()?.count(), 1);
     Ok(())
@@ -370,6 +420,20 @@ fn a_flush_keeps_what_there_is(store: &dyn Store) -> Result<(), StoreError> {
         assert_eq!(read(store, &Digest::sha256(content))?, content);
     }
     Ok(())
+}
+
+/// Runs `work` on eight threads.
+fn at_once(work: impl Fn() -> Result<(), StoreError> + Sync) -> Result<(), StoreError> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(&work)).collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(outcome) => outcome?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(())
+    })
 }
 
 fn read(store: &dyn Store, digest: &Digest) -> Result<Vec<u8>, StoreError> {

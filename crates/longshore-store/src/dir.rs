@@ -189,6 +189,27 @@ impl Dir {
             .map_err(|error| self.failed(Action::Create, name, error))
     }
 
+    /// Opens the file `name`, which is expected to be of our making, for reading and writing on;
+    /// `None` when it cannot be, or there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub(crate) fn reopen(&self, name: &str) -> Result<Option<File>, StoreError> {
+        match component(name).and_then(|name| sys::reopen(&self.handle, name)) {
+            Ok(file) => Ok(file),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(self.failed(Action::Open, name, error)),
+        }
+    }
+
     /// Opens the private file `name` for locking and makes it where there is none; `None` when
     /// this directory itself has been removed.
     ///

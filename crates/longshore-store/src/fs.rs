@@ -2,24 +2,31 @@
 
 mod blobs;
 mod durability;
+mod partials;
 mod private;
+mod session;
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use longshore_model::Digest;
 
 pub use self::blobs::BLOBS_DIR;
 pub use self::durability::Durability;
+pub use self::partials::PARTIAL_AGE_LIMIT;
 pub use self::private::{LOCK_WAIT, PRIVATE_DIR};
 
 use self::blobs::Blobs;
 use self::durability::Batch;
-use self::private::{PrivateLock, Session, Temp};
+use self::private::PrivateLock;
+use self::session::{Session, Temp};
 use crate::dir::Dir;
 use crate::error::StoreError;
 use crate::lock::locked;
-use crate::store::{Digests, Reader, Sink, Store, Writer};
+use crate::store::{Digests, Partials, Reader, Store};
+use crate::writer::{Sink, Writer};
 
 /// Blobs as files below one directory: `blobs/<algorithm>/<encoded>`.
 ///
@@ -28,8 +35,10 @@ use crate::store::{Digests, Reader, Sink, Store, Writer};
 /// dies. No link below the root is followed (DG9). Several processes may use one root at once.
 ///
 /// Reading makes nothing: a store on a read-only file system can be read. The first write
-/// makes the private directory and removes what dead processes left in it; the last writer
-/// removes it.
+/// makes the private directory and clears up what dead processes left in it; the last writer
+/// removes it, unless unfinished blobs are kept there for [`Store::resume`]. These go when the
+/// blob is committed, with [`Store::clear_partials`], or at the first write after
+/// [`PARTIAL_AGE_LIMIT`].
 #[derive(Clone, Debug)]
 pub struct FsStore(Arc<Shared>);
 
@@ -70,7 +79,8 @@ impl FsStore {
         self.0.durability
     }
 
-    /// Removes now what dead processes left, instead of at the first write.
+    /// Clears up now what dead processes left, instead of at the first write: blobs that can be
+    /// resumed are kept, everything else is removed.
     ///
     /// # Errors
     ///
@@ -101,14 +111,43 @@ impl FsStore {
 impl Store for FsStore {
     fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Writer, StoreError> {
         Writer::new(digest, size, || {
-            let to = self.0.blobs.make_dir(digest, self.0.durability)?;
-            Ok(Box::new(FsSink {
-                temp: self.0.session()?.temp()?,
-                to,
-                digest: digest.clone(),
-                shared: Arc::clone(&self.0),
-            }))
+            let place = self.0.place(digest)?;
+            let temp = place.session.temp()?;
+            Ok(Box::new(place.sink(temp)))
         })
+    }
+
+    fn resume(&self, digest: &Digest, size: u64) -> Result<Writer, StoreError> {
+        let kept = || {
+            let place = self.0.place(digest)?;
+            let temp = place.session.resume(digest, size)?;
+            Ok(temp.map(|temp| place.sink(temp)))
+        };
+        let open = || {
+            let place = self.0.place(digest)?;
+            let temp = place.session.lasting_temp(digest)?;
+            Ok(place.sink(temp))
+        };
+        Writer::resume(digest, size, kept, open)
+    }
+
+    fn partials(&self) -> Result<Partials<'_>, StoreError> {
+        let kept = match self.root().dir(PRIVATE_DIR)? {
+            Some(private) => partials::Partials::open(&private)?,
+            None => None,
+        };
+        match kept {
+            Some(kept) => Ok(Box::new(kept.list()?)),
+            None => Ok(Box::new(std::iter::empty())),
+        }
+    }
+
+    fn clear_partials(&self) -> Result<(), StoreError> {
+        // Beginning a session gives back what dead processes had.
+        match self.0.session()?.partials()? {
+            Some(kept) => kept.clear(),
+            None => Ok(()),
+        }
     }
 
     fn open(&self, digest: &Digest) -> Result<Reader, StoreError> {
@@ -158,9 +197,43 @@ impl Shared {
         if let Some(begun) = &*session {
             return Ok(Arc::clone(begun));
         }
-        let begun = Arc::new(Session::begin(Arc::clone(&self.blobs.root))?);
+        let begun = Arc::new(Session::begin(
+            Arc::clone(&self.blobs.root),
+            SystemTime::now(),
+        )?);
         *session = Some(Arc::clone(&begun));
         Ok(begun)
+    }
+
+    /// Prepares what the blob `digest` needs beside a file.
+    ///
+    /// All that can fail comes before a file is taken that would be lost then.
+    fn place(self: &Arc<Self>, digest: &Digest) -> Result<Place, StoreError> {
+        Ok(Place {
+            to: self.blobs.make_dir(digest, self.durability)?,
+            session: self.session()?,
+            digest: digest.clone(),
+            shared: Arc::clone(self),
+        })
+    }
+}
+
+/// From where, and to where, one blob goes.
+struct Place {
+    to: Dir,
+    session: Arc<Session>,
+    digest: Digest,
+    shared: Arc<Shared>,
+}
+
+impl Place {
+    fn sink(self, temp: Temp) -> FsSink {
+        FsSink {
+            temp,
+            to: self.to,
+            digest: self.digest,
+            shared: self.shared,
+        }
     }
 }
 
@@ -221,13 +294,23 @@ impl Sink for FsSink {
         if shared.durability == Durability::Each {
             temp.sync()?;
         }
-        temp.publish(&to, digest.encoded())?;
+        temp.publish_blob(&to, &digest)?;
         match shared.durability {
             Durability::Batch => shared.batch.add(digest),
             Durability::Each => to.sync()?,
             Durability::None => {}
         }
         Ok(())
+    }
+
+    fn keep(self: Box<Self>) -> Result<(), StoreError> {
+        self.temp.keep(&self.digest)
+    }
+}
+
+impl Read for FsSink {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.temp.read(buffer)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Bytes by digest: written once, verified before they are visible, streamed in and out.
 //!
 //! A [`Store`] keeps blobs under the digest of their bytes. A [`Writer`] hashes what passes
-//! through it and makes the blob visible only when length and digest are those announced;
-//! dropped before, it leaves nothing. Two drivers keep them: [`FsStore`] in files, laid out as
-//! an OCI image layout lays them out and safe to kill at any moment, and [`MemoryStore`].
+//! through it and makes the blob visible only when length and digest are those announced. One
+//! from [`Store::resume`] that is dropped or killed before leaves what the next one goes on
+//! with; one from [`Store::begin`] leaves nothing. Two drivers keep them: [`FsStore`] in files,
+//! laid out as an OCI image layout lays them out and safe to kill at any moment, and
+//! [`MemoryStore`].
 //!
 //! What is left to the caller: fetching the bytes, deciding which to keep, and calling the
 //! store from where blocking is allowed. Nothing here knows manifests or tags.
@@ -23,6 +25,16 @@
 //! writer.commit()?;
 //! assert_eq!(store.size(&digest)?, Some(5));
 //!
+//! // Interrupted, and gone on with.
+//! let digest = Digest::sha256(b"goodbye");
+//! let mut writer = store.resume(&digest, 7)?;
+//! writer.write(b"good")?;
+//! writer.keep()?;
+//! let mut writer = store.resume(&digest, 7)?;
+//! assert_eq!(writer.position(), 4, "fetch from here");
+//! writer.write(b"bye")?;
+//! writer.commit()?;
+//!
 //! let refused = store.put(&digest, b"jello").unwrap_err();
 //! assert_eq!(refused.kind(), StoreErrorKind::Content);
 //! # Ok(())
@@ -41,9 +53,13 @@ mod fs;
 mod lock;
 mod memory;
 mod store;
+mod writer;
 
 pub use dir::{Access, Dir, Entry};
 pub use error::{Action, StoreError, StoreErrorKind};
-pub use fs::{BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PRIVATE_DIR};
+pub use fs::{
+    BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PARTIAL_AGE_LIMIT, PRIVATE_DIR,
+};
 pub use memory::MemoryStore;
-pub use store::{Digests, Reader, Sink, Store, Writer};
+pub use store::{Digests, Partial, Partials, Reader, Store};
+pub use writer::{Sink, Writer};

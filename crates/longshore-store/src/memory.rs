@@ -1,6 +1,7 @@
 //! Blobs in memory.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +10,8 @@ use longshore_model::Digest;
 
 use crate::error::StoreError;
 use crate::lock::locked;
-use crate::store::{Digests, Reader, Sink, Store, Writer, supported};
+use crate::store::{Digests, Partial, Partials, Reader, Store, supported};
+use crate::writer::{Sink, Writer};
 
 /// Blobs in memory, for tests and for content known to be small.
 ///
@@ -20,7 +22,8 @@ pub struct MemoryStore(Arc<Mutex<Content>>);
 #[derive(Debug)]
 struct Content {
     blobs: BTreeMap<Digest, Bytes>,
-    /// Bytes in `blobs` and in writers.
+    partials: BTreeMap<Digest, Vec<u8>>,
+    /// Bytes in `blobs`, in `partials` and in writers.
     used: u64,
     limit: u64,
 }
@@ -32,12 +35,13 @@ impl MemoryStore {
         Self::with_limit_bytes(u64::MAX)
     }
 
-    /// Makes an empty store that keeps at most `limit` bytes, those being written included;
-    /// beyond it a writer fails with [`StoreError::Full`].
+    /// Makes an empty store that keeps at most `limit` bytes, those of partial blobs and those
+    /// being written included; beyond it a writer fails with [`StoreError::Full`].
     #[must_use]
     pub fn with_limit_bytes(limit: u64) -> Self {
         Self(Arc::new(Mutex::new(Content {
             blobs: BTreeMap::new(),
+            partials: BTreeMap::new(),
             used: 0,
             limit,
         })))
@@ -46,6 +50,15 @@ impl MemoryStore {
     fn get(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         supported(digest)?;
         Ok(locked(&self.0).blobs.get(digest).cloned())
+    }
+
+    fn sink(&self, digest: &Digest, written: Vec<u8>) -> MemorySink {
+        MemorySink {
+            digest: digest.clone(),
+            written,
+            read: 0,
+            content: Arc::clone(&self.0),
+        }
     }
 }
 
@@ -57,13 +70,34 @@ impl Default for MemoryStore {
 
 impl Store for MemoryStore {
     fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Writer, StoreError> {
-        Writer::new(digest, size, || {
-            Ok(Box::new(MemorySink {
-                digest: digest.clone(),
-                written: Vec::new(),
-                content: Arc::clone(&self.0),
-            }))
-        })
+        Writer::new(digest, size, || Ok(Box::new(self.sink(digest, Vec::new()))))
+    }
+
+    fn resume(&self, digest: &Digest, size: u64) -> Result<Writer, StoreError> {
+        let kept = || locked(&self.0).partials.remove(digest);
+        Writer::resume(
+            digest,
+            size,
+            || Ok(kept().map(|written| self.sink(digest, written))),
+            || Ok(self.sink(digest, Vec::new())),
+        )
+    }
+
+    fn partials(&self) -> Result<Partials<'_>, StoreError> {
+        let partials: Vec<Partial> = locked(&self.0)
+            .partials
+            .iter()
+            .map(|(digest, written)| Partial::new(digest.clone(), written.len() as u64))
+            .collect();
+        Ok(Box::new(partials.into_iter().map(Ok)))
+    }
+
+    fn clear_partials(&self) -> Result<(), StoreError> {
+        let mut content = locked(&self.0);
+        for written in std::mem::take(&mut content.partials).into_values() {
+            content.release(written.len());
+        }
+        Ok(())
     }
 
     fn open(&self, digest: &Digest) -> Result<Reader, StoreError> {
@@ -123,6 +157,8 @@ impl Content {
 struct MemorySink {
     digest: Digest,
     written: Vec<u8>,
+    /// How much of what was kept was hashed again.
+    read: usize,
     content: Arc<Mutex<Content>>,
 }
 
@@ -140,7 +176,31 @@ impl Sink for MemorySink {
         if let Some(replaced) = content.blobs.insert(self.digest.clone(), bytes) {
             content.release(replaced.len());
         }
+        if let Some(partial) = content.partials.remove(&self.digest) {
+            content.release(partial.len());
+        }
         Ok(())
+    }
+
+    fn keep(mut self: Box<Self>) -> Result<(), StoreError> {
+        let mut content = locked(&self.content);
+        let before = content.partials.get(&self.digest).map_or(0, Vec::len);
+        if self.written.len() > before {
+            let written = std::mem::take(&mut self.written);
+            content.partials.insert(self.digest.clone(), written);
+            content.release(before);
+        }
+        drop(content);
+        Ok(())
+    }
+}
+
+impl Read for MemorySink {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut rest = self.written.get(self.read..).unwrap_or_default();
+        let count = rest.read(buffer)?;
+        self.read += count;
+        Ok(count)
     }
 }
 

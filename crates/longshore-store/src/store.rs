@@ -1,17 +1,38 @@
-//! What every store does, and the writer that lets no unverified byte through.
+//! What every store does, and what it hands out.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use longshore_model::{Digest, Hasher, Verifier, VerifyError};
+use longshore_model::{Digest, Hasher};
 
 use crate::error::StoreError;
+use crate::writer::Writer;
 
 /// The blobs of a store, in no particular order.
 pub type Digests<'a> = Box<dyn Iterator<Item = Result<Digest, StoreError>> + Send + 'a>;
+
+/// The partial blobs of a store, in no particular order.
+pub type Partials<'a> = Box<dyn Iterator<Item = Result<Partial, StoreError>> + Send + 'a>;
+
+/// What is kept of a blob that was not finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Partial {
+    /// The digest the blob is to have.
+    pub digest: Digest,
+    /// How many bytes are kept.
+    pub size: u64,
+}
+
+impl Partial {
+    /// Says that `size` bytes of `digest` are kept; for drivers.
+    #[must_use]
+    pub fn new(digest: Digest, size: u64) -> Self {
+        Self { digest, size }
+    }
+}
 
 /// Bytes by digest: written once, verified before they are visible, read by anybody.
 ///
@@ -31,6 +52,36 @@ pub trait Store: Send + Sync {
     ///
     /// [`StoreError::Unsupported`], or what the driver meets when it makes a place to write to.
     fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Writer, StoreError>;
+
+    /// Goes on with what is kept of the blob `digest`, of `size` bytes, or begins it where
+    /// nothing is; [`Writer::position`] says how many bytes there are already.
+    ///
+    /// What is kept may come from another process, however that ended, so all of it is hashed
+    /// again here, which takes a while for a large one: what [`Writer::commit`] verifies is the
+    /// whole blob. One that is longer than `size`, or cannot be read, is discarded. The writer
+    /// owns what it goes on with: nobody else finds it meanwhile, and begins anew.
+    ///
+    /// The writer returned is kept when it is dropped, and when the process dies, if the store
+    /// outlives it. A partial blob is never visible as a blob.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::begin`].
+    fn resume(&self, digest: &Digest, size: u64) -> Result<Writer, StoreError>;
+
+    /// Lists what is kept of unfinished blobs; what somebody is writing to is not among it.
+    ///
+    /// # Errors
+    ///
+    /// What the driver meets, now or at an item.
+    fn partials(&self) -> Result<Partials<'_>, StoreError>;
+
+    /// Removes everything that is kept of unfinished blobs; nobody's writer is disturbed.
+    ///
+    /// # Errors
+    ///
+    /// What the driver meets.
+    fn clear_partials(&self) -> Result<(), StoreError>;
 
     /// Opens the blob `digest` from its first byte.
     ///
@@ -111,116 +162,6 @@ pub trait Store: Send + Sync {
         let mut writer = self.begin(digest, Some(content.len() as u64))?;
         writer.write(content)?;
         writer.commit()
-    }
-}
-
-/// Where a driver puts the bytes of one blob until they are verified.
-///
-/// A sink is told nothing of digests: [`Writer`] verifies, in one place, for all drivers.
-/// Dropping a sink that was not published discards what it holds.
-pub trait Sink: fmt::Debug + Send {
-    /// Appends `content`.
-    ///
-    /// # Errors
-    ///
-    /// What the driver meets; the sink is dropped then.
-    fn append(&mut self, content: &[u8]) -> Result<(), StoreError>;
-
-    /// Makes the verified content visible, all at once.
-    ///
-    /// # Errors
-    ///
-    /// What the driver meets; nothing has become visible then.
-    fn publish(self: Box<Self>) -> Result<(), StoreError>;
-}
-
-/// One blob on its way into a store.
-///
-/// Each call hashes and hands on what it is given: nothing is buffered here. Dropping a writer
-/// discards everything (RT9); only [`Writer::commit`] makes a blob visible.
-#[derive(Debug)]
-pub struct Writer {
-    verifier: Verifier,
-    /// Gone after the first error: what was appended can no longer be trusted.
-    sink: Option<Box<dyn Sink>>,
-}
-
-impl Writer {
-    /// Makes a writer for `digest` over the sink that `open` provides; for drivers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Unsupported`] before `open` is called, or what `open` returns.
-    pub fn new(
-        digest: &Digest,
-        size: Option<u64>,
-        open: impl FnOnce() -> Result<Box<dyn Sink>, StoreError>,
-    ) -> Result<Self, StoreError> {
-        let verifier = Verifier::new(digest, size).map_err(|source| StoreError::Unsupported {
-            digest: digest.clone(),
-            source,
-        })?;
-        Ok(Self {
-            verifier,
-            sink: Some(open()?),
-        })
-    }
-
-    /// Appends `content`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Content`] as soon as there is more than the size said at the beginning
-    /// (LI3); [`StoreError::Io`] or [`StoreError::Full`] when it cannot be kept. Each is final:
-    /// what was written is discarded and later calls return [`StoreError::Abandoned`].
-    pub fn write(&mut self, content: &[u8]) -> Result<(), StoreError> {
-        let mut sink = self.take_sink()?;
-        self.verifier
-            .update(content)
-            .map_err(|source| self.refused(source))?;
-        sink.append(content)?;
-        self.sink = Some(sink);
-        Ok(())
-    }
-
-    /// Verifies length and digest and makes the blob visible.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Content`] when it is not what was announced, [`StoreError::Abandoned`]
-    /// after an earlier error, or what the driver meets. In each case nothing became visible.
-    pub fn commit(mut self) -> Result<(), StoreError> {
-        let sink = self.take_sink()?;
-        let digest = self.digest().clone();
-        self.verifier
-            .finish()
-            .map_err(|source| StoreError::Content { digest, source })?;
-        sink.publish()
-    }
-
-    /// Returns how many bytes were taken so far.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.verifier.position()
-    }
-
-    /// Returns the digest the content must have.
-    #[must_use]
-    pub fn digest(&self) -> &Digest {
-        self.verifier.expected()
-    }
-
-    fn take_sink(&mut self) -> Result<Box<dyn Sink>, StoreError> {
-        self.sink.take().ok_or_else(|| StoreError::Abandoned {
-            digest: self.digest().clone(),
-        })
-    }
-
-    fn refused(&self, source: VerifyError) -> StoreError {
-        StoreError::Content {
-            digest: self.digest().clone(),
-            source,
-        }
     }
 }
 

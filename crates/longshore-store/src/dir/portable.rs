@@ -52,6 +52,16 @@ pub(super) fn open_or_create(within: &Handle, name: &str) -> io::Result<Option<(
     regular(options.open(path)?)
 }
 
+/// Opens a file of ours again for reading and writing; `None` as [`open_file`].
+pub(super) fn reopen(within: &Handle, name: &str) -> io::Result<Option<File>> {
+    let path = within.join(name);
+    if !fs::symlink_metadata(&path)?.is_file() {
+        return Ok(None);
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    Ok(regular(file)?.map(|(file, _)| file))
+}
+
 fn regular(file: File) -> io::Result<Option<(File, u64)>> {
     let metadata = file.metadata()?;
     Ok(metadata.is_file().then_some((file, metadata.len())))

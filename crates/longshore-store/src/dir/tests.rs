@@ -73,6 +73,22 @@ macro_rules! tests_of {
                 assert_eq!(sys::is_linked(&opened).unwrap(), !sys::TELLS_UNLINKED);
             }
 
+            #[test]
+            fn a_file_is_read_and_written_on() {
+                let temp = tempfile::tempdir().unwrap();
+                let root = sys::open_root(temp.path()).unwrap();
+                let mut made = sys::create(&root, "new", Access::Shared).unwrap();
+                made.write_all(b"con").unwrap();
+                let mut again = sys::reopen(&root, "new").unwrap().unwrap();
+                let mut content = Vec::new();
+                again.read_to_end(&mut content).unwrap();
+                again.write_all(b"tent").unwrap();
+                assert_eq!(content, b"con");
+                assert_eq!(fs::read(temp.path().join("new")).unwrap(), b"content");
+                let absent = sys::reopen(&root, "x").unwrap_err();
+                assert_eq!(absent.kind(), ErrorKind::NotFound);
+            }
+
             #[cfg(unix)]
             #[test]
             fn dg9_no_link_is_followed() {
@@ -90,6 +106,7 @@ macro_rules! tests_of {
                 }
                 for name in ["dir-link", "file-link"] {
                     assert!(sys::open_file(&root, name).unwrap().is_none(), "{name}");
+                    assert!(sys::reopen(&root, name).unwrap().is_none(), "{name}");
                     assert!(
                         sys::open_or_create(&root, name).unwrap().is_none(),
                         "{name}"
@@ -103,6 +120,7 @@ macro_rules! tests_of {
                 assert_eq!(sys::entry(&root, "file").unwrap(), Entry::File(0));
                 assert!(sys::open_file(&root, "dir").unwrap().is_none());
                 assert!(sys::open_or_create(&root, "dir").unwrap().is_none());
+                assert!(sys::reopen(&root, "dir").unwrap().is_none());
             }
         }
     };

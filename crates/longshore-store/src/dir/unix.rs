@@ -52,6 +52,18 @@ pub(super) fn open_or_create(within: &Handle, name: &str) -> io::Result<Option<(
     open_regular(within, name, OFlags::RDWR | OFlags::CREATE)
 }
 
+/// Opens a file of ours again for reading and writing; `None` as [`open_file`], and for one that
+/// has other names, or that others may write to or run: whoever made that, it was not us.
+pub(super) fn reopen(within: &Handle, name: &str) -> io::Result<Option<File>> {
+    let Some((file, _)) = open_regular(within, name, OFlags::RDWR)? else {
+        return Ok(None);
+    };
+    let metadata = file.metadata()?;
+    // What the umask leaves of a file for everybody.
+    let ours = metadata.nlink() == 1 && metadata.mode() & 0o7777 & !0o644 == 0;
+    Ok(ours.then_some(file))
+}
+
 fn open_regular(within: &Handle, name: &str, flags: OFlags) -> io::Result<Option<(File, u64)>> {
     let mode = Mode::from_raw_mode(0o600);
     let file = match rustix::fs::openat(within, name, flags | REGULAR, mode) {

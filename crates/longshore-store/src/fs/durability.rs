@@ -15,21 +15,25 @@ use crate::lock::locked;
 /// When a committed blob is made to outlive a power cut.
 ///
 /// Whatever is chosen, a killed process harms nothing: what was committed stays with the
-/// operating system.
+/// operating system. What is kept of unfinished blobs is never made durable, since it is hashed
+/// again before it is gone on with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "before, together, never: there is no fourth"
 )]
 pub enum Durability {
-    /// At [`Store::flush`](crate::Store::flush), side by side for all blobs committed since the
-    /// last one. A power cut before it may leave blobs that are visible and yet incomplete, so
-    /// nothing may refer to a blob before it was flushed.
+    /// All blobs together, at [`Store::flush`](crate::Store::flush), side by side, and before
+    /// anything that refers to them. A power cut before it may leave blobs that are visible and
+    /// yet incomplete, but nothing refers to these.
     #[default]
     Batch,
-    /// Before it is visible, one by one: slow for many small blobs.
+    /// One by one, each before it is visible: a power cut costs no blob that was finished, and
+    /// many small blobs take long.
     Each,
-    /// Whenever the operating system gets to it.
+    /// Whenever the operating system gets to it. A power cut soon after may leave incomplete
+    /// blobs that are referred to; one that is too short is written again when it is next
+    /// needed, any other damage is for a verification to find.
     None,
 }
 

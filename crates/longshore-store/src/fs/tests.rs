@@ -13,6 +13,8 @@ use super::*;
 use crate::conformance;
 use crate::error::StoreErrorKind;
 
+mod partials;
+
 fn root() -> TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -177,7 +179,7 @@ fn what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not() {
         }
     }
     // Not ours to judge: the next version may keep something here.
-    fs::create_dir(private.join("partial")).unwrap();
+    fs::create_dir(private.join("other")).unwrap();
 
     let next = open(&root);
     next.clear_leftovers().unwrap();
@@ -189,7 +191,7 @@ fn what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not() {
         &[
             ".longshore/",
             ".longshore/lock",
-            ".longshore/partial/",
+            ".longshore/other/",
             &session(0),
             &lock(0),
             &format!("{}0", session(0)),
@@ -217,7 +219,7 @@ fn child_that_is_killed() {
     writer.write(b"cont").unwrap();
     println!("half written");
     // Nobody writes to this: it ends with the process.
-    let _ = std::io::stdin().read_line(&mut String::new());
+    let _ = io::stdin().read_line(&mut String::new());
 }
 
 #[test]
@@ -276,6 +278,16 @@ fn child_on_a_small_disk() {
     assert_eq!(error.kind(), StoreErrorKind::Abandoned, "{error}");
     assert_eq!(store.list().unwrap().count(), 0);
     store.put(&small, b"content").unwrap();
+    // Nor is it kept: whoever has to make room shall not have to look for it.
+    let mut writer = store.resume(&digest, 1 << 20).unwrap();
+    let mut pieces = content.chunks(1 << 16);
+    let error = pieces.find_map(|piece| writer.write(piece).err()).unwrap();
+    assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
+    drop(writer);
+    assert_eq!(store.partials().unwrap().count(), 0);
+    let mut writer = store.resume(&digest, 1 << 20).unwrap();
+    writer.write(b"\0\0\0").unwrap();
+    writer.keep().unwrap();
 
     let exclusive = store.lock().unwrap();
     exclusive.replace("document", b"old").unwrap();
@@ -293,6 +305,9 @@ fn child_on_a_small_disk() {
     assert!(remounted.unwrap().success());
     let store = FsStore::open(disk, Durability::Batch).unwrap();
     assert_eq!(store.size(&small).unwrap(), Some(7));
+    assert_eq!(store.partials().unwrap().count(), 1);
+    let error = store.resume(&digest, 1 << 20).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
     let error = store.put(&digest, &content).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
     let error = store.lock().unwrap_err();

@@ -1,0 +1,237 @@
+//! The place of one store in the private directory, and the files in it.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use longshore_model::Digest;
+
+use super::partials::{self, Partials};
+use super::private::{LOCK, LOCK_WAIT, PrivateLock};
+use crate::dir::{Access, Dir};
+use crate::error::{Action, StoreError};
+
+/// One store's place to write in, as long as the store or one of its writers lives.
+#[derive(Debug)]
+pub(crate) struct Session {
+    root: Arc<Dir>,
+    private: Arc<Dir>,
+    dir: Dir,
+    name: String,
+    next: AtomicU64,
+    _held: File,
+}
+
+impl Session {
+    /// Clears up what dead sessions left, and what was kept for too long, and begins a new one.
+    pub(crate) fn begin(root: Arc<Dir>, now: SystemTime) -> Result<Self, StoreError> {
+        let lock = PrivateLock::take(&root, LOCK_WAIT)?;
+        lock.clear_dead()?;
+        // Something else in its place is refused when it is needed.
+        if let Ok(Some(partials)) = Partials::open(&lock.dir) {
+            let _ = partials.clear_aged(now);
+        }
+        let name = lock.make_session()?;
+        let (dir, held) = match Self::hold(&lock.dir, &name) {
+            Ok(held) => held,
+            Err(error) => {
+                // The disk may be full: leave nothing behind, and say what happened first.
+                let _ = lock.clear_if_dead(&name);
+                let _ = lock.leave(&root);
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            root,
+            private: Arc::clone(&lock.dir),
+            dir,
+            name,
+            next: AtomicU64::new(0),
+            _held: held,
+        })
+    }
+
+    fn hold(private: &Dir, name: &str) -> Result<(Dir, File), StoreError> {
+        let dir = private.dir(name)?.ok_or_else(|| private.vanished(name))?;
+        let held = dir.lock_file(LOCK)?.ok_or_else(|| dir.vanished(LOCK))?;
+        match held.try_lock() {
+            Ok(()) => Ok((dir, held)),
+            Err(error) => Err(dir.failed(Action::Lock, LOCK, error.into())),
+        }
+    }
+
+    /// Makes a file to write to, that nobody sees before it is published.
+    pub(crate) fn temp(self: &Arc<Self>) -> Result<Temp, StoreError> {
+        self.create(self.number())
+    }
+
+    /// Makes a file as [`Session::temp`], that is kept for `digest` if the process dies.
+    pub(crate) fn lasting_temp(self: &Arc<Self>, digest: &Digest) -> Result<Temp, StoreError> {
+        self.create(self.lasting_name(digest))
+    }
+
+    /// Goes on with what is kept of `digest`, if there is something of at most `size` bytes.
+    pub(crate) fn resume(
+        self: &Arc<Self>,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Option<Temp>, StoreError> {
+        let Some(partials) = Partials::open(&self.private)? else {
+            return Ok(None);
+        };
+        let name = self.lasting_name(digest);
+        if !partials.take(digest, size, &self.dir, &name)? {
+            return Ok(None);
+        }
+        match self.dir.reopen(&name)? {
+            Some(file) => Ok(Some(self.hold_temp(name, file))),
+            None => {
+                self.dir.remove(&name)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Opens what is kept, `None` when nothing is.
+    pub(crate) fn partials(&self) -> Result<Option<Partials>, StoreError> {
+        Partials::open(&self.private)
+    }
+
+    fn create(self: &Arc<Self>, name: String) -> Result<Temp, StoreError> {
+        // Only its owner can reach it here; its final name is for everybody.
+        let file = self.dir.create(&name, Access::Shared)?;
+        Ok(self.hold_temp(name, file))
+    }
+
+    fn hold_temp(self: &Arc<Self>, name: String, file: File) -> Temp {
+        Temp {
+            session: Arc::clone(self),
+            name,
+            file,
+            moved: false,
+        }
+    }
+
+    fn number(&self) -> String {
+        self.next.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    fn lasting_name(&self, digest: &Digest) -> String {
+        format!("{}-{}", self.number(), partials::file_name(digest))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Best effort: whatever stays is removed when the next session begins.
+        let _ = clear_session(&self.private, &self.dir, &self.name);
+        if let Ok(lock) = PrivateLock::take(&self.root, Duration::ZERO) {
+            let _ = lock.leave(&self.root);
+        }
+    }
+}
+
+/// A file being written, removed when it is dropped neither published nor kept (RT9).
+#[derive(Debug)]
+pub(crate) struct Temp {
+    session: Arc<Session>,
+    name: String,
+    file: File,
+    moved: bool,
+}
+
+impl Temp {
+    pub(crate) fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        self.file
+            .write_all(content)
+            .map_err(|error| self.session.dir.failed(Action::Write, &self.name, error))
+    }
+
+    /// Makes the content outlive a power cut.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file
+            .sync_all()
+            .map_err(|error| self.session.dir.failed(Action::Sync, &self.name, error))
+    }
+
+    /// Gives the file its final name, replacing what has it.
+    pub(crate) fn publish(mut self, to: &Dir, name: &str) -> Result<(), StoreError> {
+        self.session.dir.rename(&self.name, to, name)?;
+        self.moved = true;
+        Ok(())
+    }
+
+    /// As [`Temp::publish`], for the blob `digest`: what is kept of it is of no more use.
+    pub(crate) fn publish_blob(self, to: &Dir, digest: &Digest) -> Result<(), StoreError> {
+        let session = Arc::clone(&self.session);
+        self.publish(to, digest.encoded())?;
+        // Best effort: what stays goes when it has aged.
+        if let Ok(Some(partials)) = Partials::open(&session.private) {
+            let _ = partials.remove(digest);
+        }
+        Ok(())
+    }
+
+    /// Keeps the content as part of `digest`.
+    pub(crate) fn keep(mut self, digest: &Digest) -> Result<(), StoreError> {
+        let partials = Partials::make(&self.session.private)?;
+        partials.keep(digest, &self.session.dir, &self.name)?;
+        self.moved = true;
+        Ok(())
+    }
+}
+
+impl Read for Temp {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if !self.moved {
+            let _ = self.session.dir.remove(&self.name);
+        }
+    }
+}
+
+/// Removes a session and the files in it, but for the blobs to be kept; a directory, which no
+/// session makes, stays.
+pub(super) fn clear_session(private: &Dir, session: &Dir, name: &str) -> Result<(), StoreError> {
+    for file in session.names()? {
+        let file = file?;
+        let Some(file) = file.to_str().filter(|file| *file != LOCK) else {
+            continue;
+        };
+        let kept = match lasting(file) {
+            Some(digest) => Partials::make(private)
+                .and_then(|partials| partials.keep(&digest, session, file))
+                .is_ok(),
+            None => false,
+        };
+        if !kept {
+            session.remove(file)?;
+        }
+    }
+    // Last, so that a session half removed is still known as one without a process.
+    session.remove(LOCK)?;
+    private.remove_dir(name)
+}
+
+// session = 1*DIGIT "-" 1*DIGIT
+pub(super) fn is_session(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.split_once('-')
+        .is_some_and(|(process, n)| digits(process) && digits(n))
+}
+
+/// Returns the digest of which a session's file is to be kept.
+//
+// lasting = 1*DIGIT "-" partial
+fn lasting(file: &str) -> Option<Digest> {
+    let (number, kept) = file.split_once('-')?;
+    number.parse::<u64>().ok()?;
+    partials::digest(kept)
+}
