@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
         loop {
             self.eat_while(|byte| byte != b'"' && byte != b'\\');
             if self.eat(b'\\') {
-                self.at += 1;
+                self.at += usize::from(self.peek().is_some());
                 continue;
             }
             let value = self.field.get(start..self.at).unwrap_or_default();
@@ -251,6 +251,7 @@ mod tests {
             ("</a", 3),
             (r#"</a>; rel="next"#, 15),
             ("</a>; rel=", 10),
+            (r#"</a>; rel="\"#, 12),
             ("</a> rel=next", 5),
             ("</a>; r*d=x", 9),
         ] {
