@@ -90,6 +90,12 @@ pub enum DownloadError {
         /// The size by the descriptor, in bytes.
         expected: u64,
     },
+    /// The registry says that what it sends has another digest than the one asked for (DG2).
+    #[error("the registry sends a blob of digest {claimed}")]
+    OtherDigest {
+        /// The digest by the registry.
+        claimed: Digest,
+    },
     /// The registry announces less than the descriptor says: it has other content (DG3), and
     /// asking again for the rest would not bring it.
     #[error("the blob has {announced} bytes, but its descriptor says {expected}")]
@@ -121,6 +127,14 @@ impl Download {
             stalled: 0,
             resumes: 0,
         }
+    }
+
+    /// A download of which the first bytes are there already, from an earlier attempt.
+    #[must_use]
+    pub const fn resumed(mut self, position: u64) -> Self {
+        self.received = position;
+        self.began = position;
+        self
     }
 
     /// The request for what is missing.
@@ -159,13 +173,22 @@ impl Download {
     /// # Errors
     ///
     /// [`DownloadError::TooLong`] and [`DownloadError::TooShort`] when the answer announces another
-    /// size than the descriptor's, [`DownloadError::Violation`] when it breaks the specification
+    /// size than the descriptor's, [`DownloadError::OtherDigest`] when it is about other content,
+    /// [`DownloadError::Violation`] when it breaks the specification
     /// and a restart did not help.
     pub fn on_head(&mut self, head: &response::Parts) -> Result<Body, DownloadError> {
         let answer = match BlobAnswer::read(head) {
             Ok(answer) => answer,
             Err(violation) => return self.restart(violation),
         };
+        if let Some(claimed) = answer
+            .digest
+            .as_ref()
+            .filter(|claimed| self.is_other(claimed))
+        {
+            let claimed = claimed.clone();
+            return Err(DownloadError::OtherDigest { claimed });
+        }
         let total = match answer.extent {
             Extent::Whole => {
                 self.skip = self.received;
@@ -231,12 +254,16 @@ impl Download {
         }
     }
 
-    /// The body broke off.
+    /// The body broke off; behind its last byte that is no loss.
     ///
     /// # Errors
     ///
     /// [`DownloadError::Resumes`] when it did so too often, or too often without progress.
     pub fn on_interrupted(&mut self, jitter: Jitter) -> Result<Next, DownloadError> {
+        // What broke was only the end of the body: there is nothing left to ask for.
+        if self.size == Some(self.received) && self.skip == 0 {
+            return Ok(Next::Finished);
+        }
         let progress = self.received - self.began;
         self.stalled = if progress < PROGRESS_BYTES {
             self.stalled + 1
@@ -255,6 +282,12 @@ impl Download {
             ask.delay = backoff(self.stalled, jitter);
         }
         Ok(Next::Ask(ask))
+    }
+
+    /// Whether a digest is under the same algorithm another than the one asked for. Under any
+    /// other it tells nothing.
+    fn is_other(&self, claimed: &Digest) -> bool {
+        claimed.algorithm() == self.digest.algorithm() && *claimed != self.digest
     }
 
     /// RT6: exactly where we are, and of the same content as before.

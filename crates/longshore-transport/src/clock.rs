@@ -1,6 +1,12 @@
 //! Time as the client sees it.
 
 use std::pin::Pin;
+#[cfg(feature = "test-util")]
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "test-util")]
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "test-util")]
+use std::task::Poll;
 use std::time::Duration;
 
 /// A future that ends when its time has come.
@@ -21,84 +27,68 @@ pub trait Clock: Send + Sync + 'static {
     fn alarm(&self, duration: Duration) -> Timer;
 }
 
-/// A clock for tests: waits end at once and move the time on; alarms never ring.
+/// A clock for tests: waits end at once and move the time on; alarms ring on command.
+///
+/// Clones share the time.
+#[cfg(feature = "test-util")]
+#[derive(Clone, Debug, Default)]
+pub struct TestClock(Arc<Times>);
+
 #[cfg(feature = "test-util")]
 #[derive(Debug, Default)]
-pub struct TestClock {
-    now: std::sync::Mutex<Duration>,
-    slept: std::sync::Mutex<Vec<Duration>>,
-    ringing: std::sync::atomic::AtomicBool,
+struct Times {
+    now: Mutex<Duration>,
+    slept: Mutex<Vec<Duration>>,
+    ringing: AtomicBool,
 }
 
 #[cfg(feature = "test-util")]
 impl TestClock {
     /// Moves the time on.
-    ///
-    /// # Panics
-    ///
-    /// When another thread panicked while it held the clock.
-    #[expect(
-        clippy::expect_used,
-        reason = "a poisoned test clock means a failed test"
-    )]
     pub fn advance(&self, by: Duration) {
-        *self.now.lock().expect("the test clock is not poisoned") += by;
+        *lock(&self.0.now) += by;
     }
 
     /// The waits that were asked for so far, in order.
-    ///
-    /// # Panics
-    ///
-    /// When another thread panicked while it held the clock.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        reason = "a poisoned test clock means a failed test"
-    )]
     pub fn slept(&self) -> Vec<Duration> {
-        self.slept
-            .lock()
-            .expect("the test clock is not poisoned")
-            .clone()
+        lock(&self.0.slept).clone()
     }
 
-    /// From now on every alarm rings at once and moves the time on (`true`), or never rings
-    /// (`false`).
+    /// From now on an alarm that somebody waits for rings at once and moves the time on (`true`),
+    /// or never rings (`false`).
     pub fn ring(&self, ringing: bool) {
-        self.ringing
-            .store(ringing, std::sync::atomic::Ordering::SeqCst);
+        self.0.ringing.store(ringing, Ordering::SeqCst);
     }
 }
 
 #[cfg(feature = "test-util")]
 impl Clock for TestClock {
-    #[expect(
-        clippy::expect_used,
-        reason = "a poisoned test clock means a failed test"
-    )]
     fn now(&self) -> Duration {
-        *self.now.lock().expect("the test clock is not poisoned")
+        *lock(&self.0.now)
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "a poisoned test clock means a failed test"
-    )]
     fn sleep(&self, duration: Duration) -> Timer {
-        self.slept
-            .lock()
-            .expect("the test clock is not poisoned")
-            .push(duration);
+        lock(&self.0.slept).push(duration);
         self.advance(duration);
         Box::pin(std::future::ready(()))
     }
 
     fn alarm(&self, duration: Duration) -> Timer {
-        if self.ringing.load(std::sync::atomic::Ordering::SeqCst) {
-            self.advance(duration);
-            Box::pin(std::future::ready(()))
-        } else {
-            Box::pin(std::future::pending())
-        }
+        let clock = self.clone();
+        // Looks when it is waited for: what is over before its alarm is looked at took no time.
+        Box::pin(std::future::poll_fn(move |_| {
+            if !clock.0.ringing.load(Ordering::SeqCst) {
+                return Poll::Pending;
+            }
+            clock.advance(duration);
+            Poll::Ready(())
+        }))
     }
+}
+
+/// The values stay whole whatever panicked beside them.
+#[cfg(feature = "test-util")]
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,28 +6,20 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
 use longshore_model::{Digest, RepositoryName, UnsupportedAlgorithm, Verifier, VerifyError};
 use longshore_proto::call::Ask;
 use longshore_proto::download::{self, Download, Next};
-use longshore_transport::{Body, Clock, ErrorKind, Phase, Timer, TransportError};
+use longshore_transport::{Body, TransportError};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::drive::{Answer, Content};
 use crate::error::{Cause, Error};
+use crate::idle::Guard;
 use crate::limit::Permit;
-use crate::repository::Site;
-
-/// Nothing for this long ends a body, and the rest is asked for again (RT).
-pub const IDLE_LIMIT: Duration = Duration::from_secs(30);
-
-/// Over this much time spent waiting, a body brings [`SLOW_BYTES`] or is given up (RT).
-pub const SLOW_WINDOW: Duration = Duration::from_secs(60);
-
-/// What a body brings at least in each [`SLOW_WINDOW`]: 1 KiB/s.
-pub const SLOW_BYTES: u64 = 60 * 1024;
+use crate::repository::{Repository, Site};
 
 /// The frames of a blob: resumed where they break off, guarded against stalls, **not verified**.
 ///
@@ -55,11 +47,16 @@ impl BlobFrames {
         name: RepositoryName,
         digest: Digest,
         size: Option<u64>,
+        position: u64,
     ) -> Self {
-        let mut download = Download::new(name.clone(), digest.clone(), size);
-        let ask = download.ask();
+        let download = Download::new(name.clone(), digest.clone(), size);
+        let mut download = download.resumed(position);
         let guard = Guard::new(Arc::clone(site.client().clock()));
-        let state = State::Asking(asking(&site, ask));
+        let state = if position > 0 && size == Some(position) {
+            State::Done
+        } else {
+            State::Asking(asking(&site, download.ask()))
+        };
         Self {
             site,
             name,
@@ -77,6 +74,11 @@ impl BlobFrames {
         self.download.size()
     }
 
+    /// Where the blob is.
+    pub(crate) fn repository(&self) -> Repository {
+        Repository::new(Arc::clone(&self.site), self.name.clone())
+    }
+
     /// The next bytes, or `None` at the end.
     ///
     /// Cancel-safe: dropping the future loses nothing.
@@ -85,7 +87,8 @@ impl BlobFrames {
     ///
     /// The registry refuses, cannot be reached, or broke off more often than is resumed.
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        poll_fn(|cx| self.poll(cx)).await
+        let asking = Asking(self, |frames| &mut frames.guard);
+        poll_fn(|cx| asking.0.poll(cx)).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
@@ -208,12 +211,18 @@ impl fmt::Debug for BlobFrames {
 pub struct BlobReader {
     frames: BlobFrames,
     verifier: Option<Verifier>,
+    /// What came and was not yet read, when it is read as a byte stream.
+    ahead: Bytes,
 }
 
 impl BlobReader {
     pub(crate) fn new(frames: BlobFrames, size: Option<u64>) -> Result<Self, UnsupportedAlgorithm> {
         let verifier = Some(Verifier::new(&frames.digest, size)?);
-        Ok(Self { frames, verifier })
+        Ok(Self {
+            frames,
+            verifier,
+            ahead: Bytes::new(),
+        })
     }
 
     /// The size of the blob in bytes: from the descriptor, or from the registry once it answered.
@@ -230,7 +239,16 @@ impl BlobReader {
     ///
     /// As [`BlobFrames::next`], and at the end when digest or size do not match.
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        poll_fn(|cx| self.poll(cx)).await
+        let asking = Asking(self, |reader| &mut reader.frames.guard);
+        poll_fn(|cx| asking.0.poll(cx)).await
+    }
+
+    pub(crate) fn repository(&self) -> Repository {
+        self.frames.repository()
+    }
+
+    pub(crate) const fn digest(&self) -> &Digest {
+        &self.frames.digest
     }
 
     /// The whole blob, if it is no larger than `limit` bytes.
@@ -272,6 +290,13 @@ impl BlobReader {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ahead))));
+        }
+        self.poll_frame(cx)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let Some(verifier) = &mut self.verifier else {
             return Poll::Ready(None);
         };
@@ -298,11 +323,43 @@ impl BlobReader {
     }
 }
 
+/// Reads as [`BlobReader::next`] does; an error of the blob is the source of the I/O error.
+impl AsyncRead for BlobReader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        while self.ahead.is_empty() {
+            match ready!(self.poll_frame(cx)) {
+                Some(bytes) => self.ahead = bytes.map_err(io::Error::other)?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let count = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl Stream for BlobReader {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll(cx)
+    }
+}
+
+/// Somebody waits for the next bytes, until this is dropped: time in which nobody does is not
+/// the body's.
+struct Asking<'a, T>(&'a mut T, fn(&mut T) -> &mut Guard);
+
+impl<T> Drop for Asking<'_, T> {
+    fn drop(&mut self) {
+        (self.1)(self.0).pause();
     }
 }
 
@@ -316,92 +373,4 @@ pub enum CopyError {
     /// The sink could not be written.
     #[error("cannot write the blob")]
     Write(#[from] io::Error),
-}
-
-/// Ends a body that stalls.
-///
-/// Only time spent waiting for the body counts: a slow consumer is no fault of the peer. One
-/// alarm runs for a whole period and is armed again when it rings, so a frame that is there costs
-/// no timer.
-struct Guard {
-    clock: Arc<dyn Clock>,
-    alarm: Option<Timer>,
-    /// When the wait for the next frame began.
-    since: Option<Duration>,
-    /// Time waited, and bytes that came, in the current window.
-    waited: Duration,
-    bytes: u64,
-}
-
-impl Guard {
-    fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            alarm: None,
-            since: None,
-            waited: Duration::ZERO,
-            bytes: 0,
-        }
-    }
-
-    fn begin(&mut self) {
-        (self.alarm, self.since) = (None, None);
-        (self.waited, self.bytes) = (Duration::ZERO, 0);
-    }
-
-    /// The data of the next frame; trailers are passed over.
-    fn poll_frame(
-        &mut self,
-        body: &mut Body,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, TransportError>>> {
-        loop {
-            return match http_body::Body::poll_frame(Pin::new(&mut *body), cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) if self.arrived(bytes.len()) => Poll::Ready(Some(Ok(bytes))),
-                    Ok(_) => Poll::Ready(Some(Err(stalled()))),
-                    Err(_trailers) => continue,
-                },
-                Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map(|_| Bytes::new()))),
-                Poll::Pending => match self.waits(cx) {
-                    Poll::Ready(()) => Poll::Ready(Some(Err(stalled()))),
-                    Poll::Pending => Poll::Pending,
-                },
-            };
-        }
-    }
-
-    /// Bytes came; says whether they come fast enough.
-    fn arrived(&mut self, count: usize) -> bool {
-        self.bytes += count as u64;
-        if let Some(since) = self.since.take() {
-            self.waited += self.clock.now().saturating_sub(since);
-        }
-        if self.waited < SLOW_WINDOW {
-            return true;
-        }
-        let fast = self.bytes >= SLOW_BYTES;
-        (self.waited, self.bytes) = (Duration::ZERO, 0);
-        fast
-    }
-
-    /// Nothing came; ready when that has gone on for too long.
-    fn waits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(|| self.clock.now());
-        loop {
-            let alarm = self
-                .alarm
-                .get_or_insert_with(|| self.clock.alarm(IDLE_LIMIT));
-            ready!(alarm.as_mut().poll(cx));
-            let waited = self.clock.now().saturating_sub(since);
-            if waited >= IDLE_LIMIT {
-                return Poll::Ready(());
-            }
-            self.alarm = Some(self.clock.alarm(IDLE_LIMIT - waited));
-        }
-    }
-}
-
-fn stalled() -> TransportError {
-    TransportError::new(ErrorKind::Timeout, Phase::Body)
 }

@@ -1,8 +1,8 @@
 //! Where credentials come from.
 //!
-//! A [`CredentialSource`] is asked once for each registry, when a challenge calls for one; what
-//! it gives is kept for the client's life and sent only to that registry or to a token endpoint
-//! that the realm guard accepts (CR1, RE4).
+//! A [`CredentialSource`] is asked once by each [`Repository`](crate::Repository), when a
+//! challenge calls for it; what it gives is kept as long as that, and sent only to that registry
+//! or to a token endpoint that the realm guard accepts (CR1, RE4).
 
 use std::fmt;
 use std::pin::Pin;

@@ -6,18 +6,19 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, header, response};
 use longshore_auth::{
-    AuthCall, AuthError, Authorization, ExchangeStep, Issued, Prepare, ScopeSet, TokenExchange,
-    TokenKey,
+    AuthCall, AuthError, Authorization, ExchangeError, ExchangeStep, Issued, Prepare, ScopeSet,
+    TokenError, TokenExchange, TokenKey,
 };
-use longshore_origin::{Origin, RedactedUri};
+use longshore_origin::RedactedUri;
 use longshore_proto::Refusal;
-use longshore_proto::call::{Ask, Call, Failure, Sending, Step, Take, Verdict};
+use longshore_proto::call::{Ask, Call, CallError, Failure, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::Access;
 use longshore_proto::error_code::ERROR_BODY_LIMIT_BYTES;
 use longshore_proto::retry::{backoff, is_retryable, retry_after};
@@ -25,8 +26,8 @@ use longshore_transport::{
     Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
 };
 
-use crate::blob::IDLE_LIMIT;
 use crate::error::{Cause, Error};
+use crate::idle::Guard;
 use crate::limit::Permit;
 use crate::repository::Site;
 
@@ -73,6 +74,9 @@ impl Site {
         let what = ask.endpoint.to_string();
         let client = self.client();
         let permit = client.limit().acquire(self.origin()).await;
+        if let Some(credential) = self.known_credential() {
+            auth.provide(self.origin(), credential);
+        }
         let mut last = None;
         let (mut call, mut step) = Call::start(ask, self.hosts(), *client.policy());
         loop {
@@ -95,7 +99,7 @@ impl Site {
                         step = next;
                         continue;
                     }
-                    None => return Err(self.error(&what, cause)),
+                    None => return Err(self.error(&what, cause).after(call.attempts())),
                 },
             };
             let sent = self.send(&sending, authorization).await;
@@ -118,10 +122,11 @@ impl Site {
                         Err(error) => match call.denied() {
                             Some(next) => next,
                             None => {
-                                let said = self.collect(body, Take::Excerpt).await;
+                                let said = self.collect(&head, body, Take::Excerpt).await;
                                 let said = said.unwrap_or_default();
                                 let refusal = Box::new(Refusal::read(&head, &said, false));
-                                return Err(self.error(&what, Cause::Auth(error, Some(refusal))));
+                                let cause = Cause::Auth(error, Some(refusal));
+                                return Err(self.error(&what, cause).after(call.attempts()));
                             }
                         },
                     };
@@ -138,7 +143,7 @@ impl Site {
                                 absent,
                             });
                         }
-                        take => self.collect(body, take).await,
+                        take => self.collect(&head, body, take).await,
                     };
                     match collected {
                         Ok(bytes) => {
@@ -151,7 +156,8 @@ impl Site {
                             });
                         }
                         Err(Broken::TooLarge { limit }) => {
-                            return Err(self.error(&what, Cause::TooLarge { limit }));
+                            let error = self.error(&what, Cause::TooLarge { limit });
+                            return Err(error.after(attempts));
                         }
                         Err(Broken::Transport(error)) => {
                             step = call.on_error(failure(&error), client.jitter());
@@ -209,29 +215,44 @@ impl Site {
         client.auth().finish(call, key, issued, now).map_err(auth)
     }
 
-    /// Asks a token endpoint, again where it cannot answer, for 30 s in all (RT).
-    async fn exchange(&self, mut exchange: TokenExchange) -> Result<Issued, AuthError> {
+    /// Asks a token endpoint, for 30 s in all (RT).
+    async fn exchange(&self, exchange: TokenExchange) -> Result<Issued, AuthError> {
+        let realm = exchange.hop().origin().clone();
+        let alarm = self.client().clock().alarm(TOKEN_LIMIT);
+        let issued = race(self.exchange_with_retries(exchange), alarm).await;
+        issued.unwrap_or_else(|| {
+            let late = TransportError::new(ErrorKind::Timeout, Phase::Head);
+            Err(AuthError::unreachable(realm, late))
+        })
+    }
+
+    /// Asks a token endpoint, again where it cannot answer.
+    async fn exchange_with_retries(
+        &self,
+        mut exchange: TokenExchange,
+    ) -> Result<Issued, AuthError> {
         let client = self.client();
         let began = client.clock().now();
         let mut attempts = 0;
         loop {
-            let request = exchange.request().map(Body::from);
-            let left = (began + TOKEN_LIMIT).saturating_sub(client.clock().now());
-            let sent = self.send_for_token(request, &exchange, left).await;
-            let (wait, error) = match sent {
+            let (wait, error) = match self.send_for_token(&exchange).await {
                 Ok((head, body)) => {
                     let retry = is_retryable(head.status);
                     let peer = head.extensions.get().copied().unwrap_or_default();
                     match exchange.on_head(&head, peer) {
                         Ok(ExchangeStep::Send) => continue,
                         Ok(ExchangeStep::Collect { limit }) => {
-                            // One byte more shows a body that is too long for what it is.
-                            let take = Take::Document {
-                                limit: limit as u64 + 1,
-                            };
-                            match self.collect(body, take).await {
+                            let limit = limit as u64;
+                            match self.collect(&head, body, Take::Document { limit }).await {
                                 Ok(bytes) => return exchange.on_body(&bytes),
-                                Err(broken) => (None, broken.for_token(exchange.hop().origin())),
+                                Err(Broken::TooLarge { .. }) => {
+                                    let source = ExchangeError::Response(TokenError::TooLong);
+                                    let realm = exchange.hop().origin().clone();
+                                    return Err(AuthError::Exchange { realm, source });
+                                }
+                                Err(Broken::Transport(error)) => {
+                                    (None, unreachable(&exchange, error))
+                                }
                             }
                         }
                         Err(error) if retry => (retry_after(head.status, &head.headers), error),
@@ -239,15 +260,9 @@ impl Site {
                     }
                 }
                 Err(error) if failure(&error) == Failure::Fatal => {
-                    return Err(AuthError::unreachable(
-                        exchange.hop().origin().clone(),
-                        error,
-                    ));
+                    return Err(unreachable(&exchange, error));
                 }
-                Err(error) => (
-                    None,
-                    AuthError::unreachable(exchange.hop().origin().clone(), error),
-                ),
+                Err(error) => (None, unreachable(&exchange, error)),
             };
             attempts += 1;
             let wait = wait.unwrap_or_else(|| backoff(attempts, client.jitter()));
@@ -265,16 +280,17 @@ impl Site {
 
     async fn send_for_token(
         &self,
-        mut request: Request<Body>,
         exchange: &TokenExchange,
-        limit: Duration,
     ) -> Result<(response::Parts, Body), TransportError> {
-        // A realm on the registry's own origin is spoken to as the registry is.
-        if exchange.hop().origin() == self.origin() {
+        let mut request = exchange.request().map(Body::from);
+        // A realm on the registry's own origin is spoken to as the registry is, but only on the
+        // registry's own word: what a client certificate earns is not for somebody else (CR5).
+        if exchange.hop().origin() == self.origin() && !exchange.key().is_foreign() {
             request.extensions_mut().insert(self.tls().clone());
         }
         let client = self.client();
-        let response = send(client.transport(), &**client.clock(), request, limit).await?;
+        let clock = &**client.clock();
+        let response = send(client.transport(), clock, request, TOKEN_LIMIT).await?;
         Ok(response.into_parts())
     }
 
@@ -317,40 +333,70 @@ impl Site {
         .await
     }
 
+    /// Reads a body of this length into memory, and no more than that.
+    pub(crate) async fn collect_part(
+        &self,
+        what: &str,
+        head: &response::Parts,
+        body: Body,
+        length: u64,
+    ) -> Result<Bytes, Error> {
+        let collected = self
+            .collect(head, body, Take::Document { limit: length })
+            .await;
+        collected.map_err(|broken| match broken {
+            Broken::TooLarge { limit } => self.error(what, Cause::TooLarge { limit }),
+            Broken::Transport(error) => {
+                let failed = CallError::Failed { attempts: 1 };
+                self.error(what, Cause::Call(failed, Some(error)))
+            }
+        })
+    }
+
     /// Reads a body into memory, or its beginning, or nothing of it.
-    async fn collect(&self, mut body: Body, take: Take) -> Result<Bytes, Broken> {
+    async fn collect(
+        &self,
+        head: &response::Parts,
+        mut body: Body,
+        take: Take,
+    ) -> Result<Bytes, Broken> {
         let limit = match take {
             Take::Document { limit } => limit,
             Take::Excerpt => ERROR_BODY_LIMIT_BYTES as u64,
             _ => return Ok(Bytes::new()),
         };
         let excerpt = take == Take::Excerpt;
-        let announced = http_body::Body::size_hint(&body).lower();
-        if announced > limit && !excerpt {
+        if announced(head, &body) > limit && !excerpt {
             return Err(Broken::TooLarge { limit });
         }
+        let mut guard = Guard::new(Arc::clone(self.client().clock()));
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        loop {
-            let length = (first.len() + rest.len()) as u64;
-            match self.frame(&mut body).await {
-                None => break,
+        while let Some(frame) = poll_fn(|cx| guard.poll_frame(&mut body, cx)).await {
+            let mut bytes = match frame {
+                Ok(bytes) => bytes,
                 // What arrived of an error body is worth more than the reason why no more did.
-                Some(Err(_)) if excerpt => break,
-                Some(Err(error)) => return Err(Broken::Transport(error)),
-                Some(Ok(bytes)) if length + bytes.len() as u64 > limit => {
-                    if !excerpt {
-                        return Err(Broken::TooLarge { limit });
-                    }
-                    break;
+                Err(_) if excerpt => break,
+                Err(error) => return Err(Broken::Transport(error)),
+            };
+            let length = (first.len() + rest.len()) as u64;
+            let room = limit - length;
+            let full = bytes.len() as u64 > room;
+            if full && !excerpt {
+                return Err(Broken::TooLarge { limit });
+            }
+            // Where it is full, the room is less than the usize it is compared with.
+            bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+            if length == 0 {
+                first = bytes;
+            } else {
+                if rest.is_empty() {
+                    rest.extend_from_slice(&std::mem::take(&mut first));
                 }
-                Some(Ok(bytes)) if length == 0 => first = bytes,
-                Some(Ok(bytes)) => {
-                    if rest.is_empty() {
-                        rest.extend_from_slice(&std::mem::take(&mut first));
-                    }
-                    rest.extend_from_slice(&bytes);
-                }
+                rest.extend_from_slice(&bytes);
+            }
+            if full {
+                break;
             }
         }
         Ok(if rest.is_empty() {
@@ -359,23 +405,14 @@ impl Site {
             rest.freeze()
         })
     }
+}
 
-    /// The data of the next frame of a document, within the idle limit.
-    async fn frame(&self, body: &mut Body) -> Option<Result<Bytes, TransportError>> {
-        let client = self.client();
-        loop {
-            let alarm = client.clock().alarm(IDLE_LIMIT);
-            let frame = match race(body.frame(), alarm).await {
-                Some(frame) => frame?,
-                None => Err(TransportError::new(ErrorKind::Timeout, Phase::Body)),
-            };
-            match frame.map(http_body::Frame::into_data) {
-                Ok(Ok(bytes)) => return Some(Ok(bytes)),
-                Ok(Err(_trailers)) => {}
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
+/// How long a body is at least, by what its head or its transport says (LI1).
+fn announced(head: &response::Parts, body: &Body) -> u64 {
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let length: u64 = length.unwrap_or_default();
+    length.max(http_body::Body::size_hint(body).lower())
 }
 
 /// Why a document could not be collected.
@@ -384,14 +421,8 @@ enum Broken {
     Transport(TransportError),
 }
 
-impl Broken {
-    fn for_token(self, realm: &Origin) -> AuthError {
-        let source: Box<dyn std::error::Error + Send + Sync> = match self {
-            Self::TooLarge { limit } => format!("its answer is over {limit} bytes").into(),
-            Self::Transport(error) => error.into(),
-        };
-        AuthError::unreachable(realm.clone(), source)
-    }
+fn unreachable(exchange: &TokenExchange, error: TransportError) -> AuthError {
+    AuthError::unreachable(exchange.hop().origin().clone(), error)
 }
 
 /// A token request may take so long in all, repetitions and waits included (RT).

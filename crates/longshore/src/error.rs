@@ -4,12 +4,13 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use longshore_auth::AuthError;
+use longshore_auth::{AuthError, ExchangeError};
 use longshore_model::{ManifestError, UnsupportedAlgorithm, VerifyError};
 use longshore_origin::Origin;
 use longshore_proto::call::CallError;
 use longshore_proto::download::DownloadError;
 use longshore_proto::listing::ListingError;
+use longshore_proto::retry::is_retryable;
 use longshore_proto::{Refusal, RefusalKind, Violation};
 use longshore_transport::TransportError;
 
@@ -52,6 +53,8 @@ pub enum Cause {
     Host(HostError),
     /// The list goes on for ever (RD5, LI).
     Listing(ListingError),
+    /// The registry does not send parts of a blob, or does not tell its size.
+    NoRanges,
     /// A document is none of the kind that was asked for.
     NotAnIndex,
     /// A page of a list is none.
@@ -152,9 +155,14 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &self.0.cause {
-            Cause::Auth(AuthError::Unreachable { .. } | AuthError::Exchange { .. }, _) => {
-                ErrorKind::Unavailable
-            }
+            Cause::Auth(AuthError::Unreachable { .. }, _) => ErrorKind::Unavailable,
+            Cause::Auth(AuthError::Exchange { source, .. }, _) => match source {
+                ExchangeError::Status { status } if status.as_u16() == 429 => {
+                    ErrorKind::RateLimited
+                }
+                ExchangeError::Status { status } if is_retryable(*status) => ErrorKind::Unavailable,
+                _ => ErrorKind::Protocol,
+            },
             Cause::Auth(AuthError::RealmRefused(_) | AuthError::Realm { .. }, _) => {
                 ErrorKind::RealmRefused
             }
@@ -163,12 +171,9 @@ impl Error {
             Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
             Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
             Cause::Digest(_) => ErrorKind::Digest,
-            Cause::Download(
-                DownloadError::TooLong { .. } | DownloadError::TooShort { .. },
-                _,
-            ) => ErrorKind::Digest,
+            Cause::Download(DownloadError::Resumes { .. }, _) => ErrorKind::Unavailable,
             Cause::Download(DownloadError::Violation(_), _) => ErrorKind::Protocol,
-            Cause::Download(..) => ErrorKind::Unavailable,
+            Cause::Download(..) => ErrorKind::Digest,
             Cause::Refused(refusal) => match refusal.kind() {
                 RefusalKind::Absent => ErrorKind::NotFound,
                 RefusalKind::Denied => ErrorKind::Denied,
@@ -178,6 +183,7 @@ impl Error {
                 RefusalKind::Unsupported => ErrorKind::Unsupported,
                 _ => ErrorKind::Protocol,
             },
+            Cause::NoRanges => ErrorKind::Unsupported,
             Cause::Listing(_) | Cause::NotAnIndex | Cause::Page(_) => ErrorKind::Protocol,
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
@@ -209,11 +215,18 @@ impl fmt::Display for Cause {
             Self::Call(CallError::Failed { .. }, _) => f.write_str("no answer"),
             Self::Call(..) => f.write_str("it leads where it must not"),
             Self::Credentials(_) => f.write_str("no credentials"),
-            Self::Digest(_) => f.write_str("the content is not what was asked for"),
             Self::Document(_) => f.write_str("the document is not a manifest"),
-            Self::Download(..) => f.write_str("the content did not arrive"),
+            // The source is the last failure alone, so what it led to is told here.
+            Self::Download(error @ DownloadError::Resumes { .. }, Some(_)) => error.fmt(f),
+            Self::Download(DownloadError::Resumes { .. } | DownloadError::Violation(_), _) => {
+                f.write_str("the content did not arrive")
+            }
+            Self::Digest(_) | Self::Download(..) => {
+                f.write_str("the content is not what was asked for")
+            }
             Self::Host(_) => f.write_str("it cannot be addressed"),
             Self::Listing(_) => f.write_str("the list does not end"),
+            Self::NoRanges => f.write_str("the registry does not send parts of it"),
             Self::NotAnIndex => f.write_str("the answer is not an index"),
             Self::Page(_) => f.write_str("the answer is not a list"),
             Self::Refused(refusal) => {
@@ -249,7 +262,9 @@ impl StdError for Error {
             Cause::Host(error) => Some(error),
             Cause::Listing(error) => Some(error),
             Cause::Page(error) => Some(error),
-            Cause::NotAnIndex | Cause::Refused(_) | Cause::TooLarge { .. } => None,
+            Cause::NoRanges | Cause::NotAnIndex | Cause::Refused(_) | Cause::TooLarge { .. } => {
+                None
+            }
             Cause::Unverifiable(error) => Some(error),
             Cause::Violation(error) => Some(error),
         }

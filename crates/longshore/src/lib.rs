@@ -34,7 +34,7 @@ pub use longshore_origin as origin;
 pub use longshore_proto as proto;
 pub use longshore_transport as transport;
 
-pub use crate::blob::{BlobFrames, BlobReader, CopyError, IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
+pub use crate::blob::{BlobFrames, BlobReader, CopyError};
 pub use crate::builder::{BuildError, Builder};
 pub use crate::client::Client;
 pub use crate::credentials::{
@@ -43,9 +43,11 @@ pub use crate::credentials::{
 };
 pub use crate::error::{Cause, Error, ErrorKind};
 pub use crate::hosts::{HostError, HostSettings};
+pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
 pub use crate::limit::REQUESTS_PER_ORIGIN;
 pub use crate::list::{List, ReferrersPage};
 pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};
+pub use crate::seek::{BlobSeeker, SEEK_BLOCK_BYTES, SEEK_BLOCKS_KEPT};
 pub use crate::tokens::{TOKENS_KEPT, TokenCache};
 
 mod blob;
@@ -55,8 +57,10 @@ mod credentials;
 mod drive;
 mod error;
 mod hosts;
+mod idle;
 mod limit;
 mod list;
 mod repository;
+mod seek;
 mod suffixes;
 mod tokens;

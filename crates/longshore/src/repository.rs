@@ -4,17 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{header, response};
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::{
     Digest, Hasher, MANIFEST_LIMIT_BYTES, Manifest, ManifestError, MediaType, RepositoryName,
     TagOrDigest, VerifyError,
 };
-use longshore_origin::Origin;
+use longshore_origin::{Escaped, Origin};
 use longshore_proto::call::{Ask, Take};
 use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer, Read,
 };
-use longshore_proto::{Host, Quirks};
+use longshore_proto::{Host, Quirks, Violation};
 use longshore_transport::TlsIdentity;
 use tokio::sync::OnceCell;
 
@@ -82,6 +83,11 @@ impl Site {
 
     pub(crate) const fn tls(&self) -> &TlsIdentity {
         &self.home.settings.tls
+    }
+
+    /// The credential of the registry, once somebody had to look for it.
+    pub(crate) fn known_credential(&self) -> Option<Option<Credential>> {
+        self.credential.get().cloned()
     }
 
     /// The credential of the registry; an error is not remembered.
@@ -200,9 +206,8 @@ impl Repository {
         let claims = ManifestAnswer::read(&answer.head)
             .map_err(Cause::Violation)
             .map_err(failed)?;
-        let bytes = answer.into_bytes();
-        let content_type = claims.content_type.as_deref();
-        let manifest = read(target, claims.digest.as_ref(), bytes, content_type).map_err(failed)?;
+        let coding = coding(&answer.head);
+        let manifest = read(target, &claims, coding, answer.into_bytes()).map_err(failed)?;
         Ok(PulledManifest {
             manifest,
             digest_header: claims.digest,
@@ -266,12 +271,20 @@ impl Repository {
     /// Reads a blob without verifying it, for a sink that does.
     #[must_use]
     pub fn blob_frames(&self, digest: &Digest, size: Option<u64>) -> BlobFrames {
-        BlobFrames::new(
-            Arc::clone(&self.site),
-            self.name.clone(),
-            digest.clone(),
-            size,
-        )
+        self.blob_frames_from(digest, size, 0)
+    }
+
+    /// As [`blob_frames`](Self::blob_frames), from this position on: the bytes before are there
+    /// already, and were hashed.
+    #[must_use]
+    pub fn blob_frames_from(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        position: u64,
+    ) -> BlobFrames {
+        let site = Arc::clone(&self.site);
+        BlobFrames::new(site, self.name.clone(), digest.clone(), size, position)
     }
 
     /// Earns a bearer token to read this repository with, to be used elsewhere: another client
@@ -316,23 +329,38 @@ impl Repository {
     }
 }
 
+/// The `Content-Encoding` of an answer that is coded although it was asked for as it is (DG6).
+fn coding(head: &response::Parts) -> Option<Violation> {
+    let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    let coding = codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))?;
+    Some(Violation::Header {
+        section: "Pulling manifests",
+        header: header::CONTENT_ENCODING.to_string(),
+        found: Escaped::new(coding.as_bytes()).to_string(),
+    })
+}
+
+/// Reads a document after checking it against the digest it was asked for by, and against the
+/// one the registry claims (DG2).
 #[expect(
     clippy::result_large_err,
     reason = "one for each manifest, boxed by the caller"
 )]
-/// Reads a document after checking it against the digest it was asked for by, and against the
-/// one the registry claims (DG2).
 fn read(
     target: &TagOrDigest,
-    claimed: Option<&Digest>,
+    claims: &ManifestAnswer,
+    coding: Option<Violation>,
     bytes: Bytes,
-    content_type: Option<&str>,
 ) -> Result<Manifest, Cause> {
     // A claim that nobody can check is neither believed nor refused.
+    let claimed = claims.digest.as_ref();
     let claimed = claimed.filter(|digest| Hasher::new(&digest.algorithm()).is_ok());
-    let manifest = match target.digest().or(claimed) {
-        Some(digest) => Manifest::parse_verified(bytes, content_type, digest),
-        None => Manifest::parse(bytes, content_type),
+    let content_type = claims.content_type.as_deref();
+    let manifest = match (target.digest().or(claimed), coding) {
+        (Some(digest), _) => Manifest::parse_verified(bytes, content_type, digest),
+        // Nothing tells that these are the bytes that were meant.
+        (None, Some(violation)) => return Err(Cause::Violation(violation)),
+        (None, None) => Manifest::parse(bytes, content_type),
     };
     let manifest = manifest.map_err(|error| match error {
         ManifestError::Verify(error) => Cause::Digest(error),

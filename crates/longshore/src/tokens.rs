@@ -47,8 +47,8 @@ impl TokenCache {
         self.tokens.get(key, self.clock.now())
     }
 
-    /// Keeps a token: for `ttl` where it is given, else for the lifetime the token came with.
-    /// A TTL of zero keeps nothing.
+    /// Keeps a token: for `ttl` where it is given, else for a minute (RT7). With a TTL of zero it
+    /// is never found.
     pub fn put(&self, key: TokenKey, token: Token, ttl: Option<Duration>) {
         self.tokens.put(key, token, ttl, self.clock.now());
     }

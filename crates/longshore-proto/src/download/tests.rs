@@ -239,3 +239,28 @@ fn li3_reading_stops_one_byte_beyond_the_size() {
         Err(DownloadError::TooLong { expected: 7 })
     );
 }
+
+#[test]
+fn a_body_that_breaks_behind_its_last_byte_is_whole() {
+    for (size, fields) in [(Some(7), &[][..]), (None, &[("content-length", "7")])] {
+        let mut download = download(size);
+        let _ = download.ask();
+        assert_eq!(download.on_head(&head(200, fields)), Ok(Body::Read));
+        assert_eq!(download.on_bytes(7), Ok(0));
+        assert_eq!(download.on_interrupted(JITTER), Ok(Next::Finished));
+    }
+}
+
+#[test]
+fn dg2_a_blob_said_to_be_another_is_refused() {
+    let claim = |digest: &Digest| head(200, &[("docker-content-digest", digest.as_str())]);
+    let sha512 = Digest::of(&longshore_model::Algorithm::Sha512, b"other").unwrap();
+    for same in [Digest::sha256(b"content"), sha512] {
+        assert_eq!(download(None).on_head(&claim(&same)), Ok(Body::Read));
+    }
+    let claimed = Digest::sha256(b"other");
+    assert_eq!(
+        download(None).on_head(&claim(&claimed)),
+        Err(DownloadError::OtherDigest { claimed })
+    );
+}

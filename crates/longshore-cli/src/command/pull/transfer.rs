@@ -59,7 +59,8 @@ impl Moving {
         }
     }
 
-    /// From now on no blob is begun or gone on with; what was half written is discarded.
+    /// From now on no blob is begun or gone on with; what came of a large one is kept for the
+    /// next run, out of sight.
     ///
     /// Ends when every thread has: they need the runtime, so it must not end before them.
     pub(super) async fn stop(&self) {
@@ -94,12 +95,13 @@ impl Moving {
             .iter()
             .map(|blob| blob.size)
             .fold(0, u64::saturating_add);
-        summary.bytes = summary.bytes.saturating_add(total);
         let moved = Moved::default();
+        let kept = Moved::default();
         tokio::select! {
-            done = self.fetch_all(repository, store, missing, &moved) => done?,
+            done = self.fetch_all(repository, store, missing, &moved, &kept) => done?,
             () = draw(moved.clone(), total, what) => {}
         }
+        summary.bytes = summary.bytes.saturating_add(total.saturating_sub(kept.bytes()));
         Ok(summary)
     }
 
@@ -109,6 +111,7 @@ impl Moving {
         store: &FsStore,
         blobs: Vec<Descriptor>,
         moved: &Moved,
+        kept: &Moved,
     ) -> Result<(), Failure> {
         let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
         for blob in blobs {
@@ -121,6 +124,7 @@ impl Moving {
                 store: store.clone(),
                 blob,
                 moved: moved.clone(),
+                kept: kept.clone(),
                 stopped: self.stopped.subscribe(),
             };
             if large {
@@ -152,6 +156,8 @@ struct One {
     store: FsStore,
     blob: Descriptor,
     moved: Moved,
+    /// What was there of it from an earlier run.
+    kept: Moved,
     stopped: watch::Receiver<bool>,
 }
 
@@ -168,11 +174,18 @@ impl One {
         }
     }
 
+    /// A large blob goes on from what an earlier run kept of it; the store hashes that again.
     async fn attempt(&mut self) -> Result<(), Attempt> {
-        let mut writer = self.store.begin(&self.blob.digest, Some(self.blob.size))?;
-        let mut frames = self
-            .repository
-            .blob_frames(&self.blob.digest, Some(self.blob.size));
+        let (digest, size) = (&self.blob.digest, self.blob.size);
+        let mut writer = if size >= LARGE_BYTES {
+            self.store.resume(digest, size)?
+        } else {
+            self.store.begin(digest, Some(size))?
+        };
+        let kept = writer.position();
+        self.moved.add(kept);
+        self.kept.add(kept);
+        let mut frames = self.repository.blob_frames_from(digest, Some(size), kept);
         loop {
             let frame = tokio::select! {
                 biased;
@@ -193,6 +206,7 @@ impl One {
         let position = writer.position();
         writer.commit().map_err(|error| {
             self.moved.take_back(position);
+            self.kept.take_back(kept);
             Attempt::from(error)
         })
     }

@@ -1,0 +1,169 @@
+//! Blobs as byte streams: from the front, and wherever one looks.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::io::SeekFrom;
+
+use longshore::model::{Digest, Reference};
+use longshore::transport::{Exchange, ScriptedTransport, TestClock};
+use longshore::{Client, ErrorKind, Repository, SEEK_BLOCK_BYTES};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+
+async fn repository(script: impl IntoIterator<Item = Exchange>) -> (Repository, ScriptedTransport) {
+    let transport = ScriptedTransport::new(script);
+    let client = Client::builder()
+        .transport(transport.clone())
+        .clock(TestClock::default())
+        .attempts(1)
+        .build()
+        .unwrap();
+    let reference: Reference = "r.example/app:1".parse().unwrap();
+    (client.repository(&reference).await.unwrap(), transport)
+}
+
+fn content() -> Vec<u8> {
+    (0..SEEK_BLOCK_BYTES * 3 + 10)
+        .map(|at| (at % 251) as u8)
+        .collect()
+}
+
+fn uri(content: &[u8]) -> String {
+    format!("https://r.example/v2/app/blobs/{}", Digest::sha256(content))
+}
+
+fn part(content: &[u8], first: usize, last: usize) -> Exchange {
+    Exchange::new("GET", &uri(content), 206)
+        .wants("range", &format!("bytes={first}-{last}"))
+        .header(
+            "content-range",
+            &format!("bytes {first}-{last}/{}", content.len()),
+        )
+        .body(content[first..=last].to_vec())
+}
+
+#[tokio::test]
+async fn a_blob_is_read_as_a_byte_stream() {
+    let content = content();
+    let get = Exchange::new("GET", &uri(&content), 200)
+        .body(content[..1000].to_vec())
+        .body(content[1000..].to_vec());
+    let (repository, transport) = repository([get]).await;
+    let size = Some(content.len() as u64);
+    let mut reader = repository.blob(&Digest::sha256(&content), size).unwrap();
+    let mut whole = Vec::new();
+    reader.read_to_end(&mut whole).await.unwrap();
+    assert_eq!(whole, content);
+    transport.finish();
+}
+
+#[tokio::test]
+async fn dg3_a_byte_stream_that_is_not_what_it_should_be_does_not_end_well() {
+    let content = content();
+    let mut other = content.clone();
+    other[7] ^= 1;
+    let get = Exchange::new("GET", &uri(&content), 200).body(other);
+    let (repository, _) = repository([get]).await;
+    let mut reader = repository.blob(&Digest::sha256(&content), None).unwrap();
+    let error = reader.read_to_end(&mut Vec::new()).await.unwrap_err();
+    let error = error
+        .get_ref()
+        .unwrap()
+        .downcast_ref::<longshore::Error>()
+        .unwrap();
+    assert_eq!(error.kind(), ErrorKind::Digest);
+}
+
+#[tokio::test]
+async fn a_seeker_fetches_the_blocks_it_looks_into_once() {
+    let content = content();
+    let block = SEEK_BLOCK_BYTES as usize;
+    let (repository, transport) = repository([
+        part(&content, 3 * block, 3 * block + 9),
+        part(&content, 0, block - 1),
+        part(&content, block, 2 * block - 1),
+    ])
+    .await;
+    let size = Some(content.len() as u64);
+    let reader = repository.blob(&Digest::sha256(&content), size).unwrap();
+    let mut seeker = reader.seek().await.unwrap();
+
+    let mut end = [0; 4];
+    assert_eq!(
+        seeker.seek(SeekFrom::End(-4)).await.unwrap(),
+        content.len() as u64 - 4
+    );
+    seeker.read_exact(&mut end).await.unwrap();
+    assert_eq!(end, content[content.len() - 4..]);
+    assert_eq!(seeker.read(&mut end).await.unwrap(), 0);
+
+    let mut across = vec![0; 100];
+    seeker
+        .seek(SeekFrom::Start(block as u64 - 50))
+        .await
+        .unwrap();
+    seeker.read_exact(&mut across).await.unwrap();
+    assert_eq!(across, content[block - 50..block + 50]);
+    seeker.seek(SeekFrom::Start(3)).await.unwrap();
+    assert_eq!(seeker.read_u8().await.unwrap(), content[3]);
+    assert!(seeker.seek(SeekFrom::Current(-5)).await.is_err());
+    transport.finish();
+}
+
+#[tokio::test]
+async fn a_registry_that_sends_no_parts_is_told_so() {
+    let content = content();
+    let size = content.len();
+    for answer in [
+        Exchange::new("GET", &uri(&content), 200).body(content.clone()),
+        Exchange::new("GET", &uri(&content), 206)
+            .header("content-range", &format!("bytes 1-5/{size}"))
+            .body(content[1..6].to_vec()),
+        Exchange::new("GET", &uri(&content), 206)
+            .header("content-range", &format!("bytes 0-4/{size}"))
+            .body(content[..4].to_vec()),
+        Exchange::new("GET", &uri(&content), 416),
+    ] {
+        let (repository, transport) = repository([answer]).await;
+        let reader = repository
+            .blob(&Digest::sha256(&content), Some(size as u64))
+            .unwrap();
+        let error = reader
+            .seek()
+            .await
+            .unwrap()
+            .read_at(0, 5)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        transport.finish();
+    }
+}
+
+#[tokio::test]
+async fn the_size_is_asked_for_where_nobody_told_it() {
+    let content = content();
+    let head = Exchange::new("HEAD", &uri(&content), 200)
+        .header("content-length", &content.len().to_string());
+    let (repository, transport) = repository([head, part(&content, 5, 9)]).await;
+    let reader = repository.blob(&Digest::sha256(&content), None).unwrap();
+    let seeker = reader.seek().await.unwrap();
+    assert_eq!(seeker.size(), content.len() as u64);
+    assert_eq!(seeker.read_at(5, 5).await.unwrap(), content[5..10]);
+    transport.finish();
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_asked_for() {
+    let content = content();
+    let (digest, size) = (Digest::sha256(&content), content.len() as u64);
+    let rest = Exchange::new("GET", &uri(&content), 206)
+        .wants("range", "bytes=1000-")
+        .header("content-range", &format!("bytes 1000-{}/{size}", size - 1))
+        .body(content[1000..].to_vec());
+    let (repository, transport) = repository([rest]).await;
+    let mut frames = repository.blob_frames_from(&digest, Some(size), 1000);
+    assert_eq!(frames.next().await.unwrap().unwrap(), content[1000..]);
+    assert!(frames.next().await.is_none());
+    let mut all = repository.blob_frames_from(&digest, Some(size), size);
+    assert!(all.next().await.is_none());
+    transport.finish();
+}
