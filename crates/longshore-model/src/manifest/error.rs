@@ -7,6 +7,8 @@ use crate::media_type::{MediaType, MediaTypeError};
 use crate::verify::VerifyError;
 
 /// A document that is not a manifest, or not one to be trusted. It is refused whole.
+///
+/// Of a media type it shows the essence: parameters are the peer's, at any length (OU1).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -54,7 +56,7 @@ pub enum ManifestError {
         found: Option<u64>,
     },
     /// The type it says it has is not that of its structure (DG5).
-    #[error("the document is {structure}, but its type is given as {media_type}")]
+    #[error("the document is {structure}, but its type is given as {}", .media_type.essence())]
     StructureDisagrees {
         /// The type given.
         media_type: MediaType,
@@ -68,7 +70,11 @@ pub enum ManifestError {
     #[error("the document has more than {VALUES_LIMIT} annotations and other values")]
     TooManyValues,
     /// `Content-Type` and embedded `mediaType` are specific and differ (DG5).
-    #[error("the content type is {content_type}, but the document says {media_type}")]
+    #[error(
+        "the content type is {}, but the document says {}",
+        .content_type.essence(),
+        .media_type.essence()
+    )]
     TypesDisagree {
         /// The type it came with.
         content_type: MediaType,
@@ -79,7 +85,7 @@ pub enum ManifestError {
     #[error(transparent)]
     UnsupportedAlgorithm(#[from] UnsupportedAlgorithm),
     /// It says it has a type that is not read here.
-    #[error("documents of type {media_type} are not supported")]
+    #[error("documents of type {} are not supported", .media_type.essence())]
     UnsupportedType {
         /// The type given.
         media_type: MediaType,

@@ -329,4 +329,14 @@ fn ou1_a_quoted_value_is_escaped_and_cut() {
     assert_eq!(reason.len(), 200);
 }
 
+#[test]
+fn ou1_of_a_media_type_the_essence_is_shown() {
+    let long = format!("text/x;\tq={}", "x".repeat(1000));
+    let error = parse(&json!({"manifests": []}), Some(&long)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "documents of type text/x are not supported"
+    );
+}
+
 mod corpus;
