@@ -25,15 +25,26 @@ pub fn assert_holds(layout: &Path, tree: &Tree) {
     }
 }
 
-/// Demands that the directory is a layout and nothing else: no file beside what OCI defines, no
-/// blob that is not what its name says. Gives the digests of the blobs.
+/// Demands that the directory is a layout and nothing else: no file beside what OCI defines, but
+/// for what is kept of unfinished blobs, and no blob that is not what its name says. Gives the
+/// digests of the blobs.
 ///
 /// # Panics
 ///
 /// When any of that is not so.
 #[track_caller]
 pub fn assert_clean(layout: &Path) -> BTreeSet<Digest> {
-    assert_eq!(names(layout), ["blobs", "index.json", "oci-layout"]);
+    let mut found = names(layout);
+    if found.first().is_some_and(|name| name == PRIVATE) {
+        found.remove(0);
+        let private = layout.join(PRIVATE);
+        assert_ne!(names(&private.join("partial")), [""; 0], "nothing is kept");
+        let others = names(&private)
+            .into_iter()
+            .filter(|name| name != "partial" && name != "lock");
+        assert_eq!(others.collect::<Vec<_>>(), [""; 0], "left behind");
+    }
+    assert_eq!(found, ["blobs", "index.json", "oci-layout"]);
     assert_whole(layout)
 }
 
@@ -86,7 +97,7 @@ pub fn entries(layout: &Path) -> Vec<(Option<String>, String)> {
 #[must_use]
 pub fn unfinished(layout: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = Vec::new();
-    for session in paths(&layout.join(".longshore")) {
+    for session in paths(&layout.join(PRIVATE)) {
         for file in paths(&session) {
             let length = fs::metadata(&file).map_or(0, |metadata| metadata.len());
             found.push((file, length));
@@ -122,6 +133,9 @@ fn read(file: &Path) -> Vec<u8> {
         Err(error) => panic!("cannot read {}: {error}", file.display()),
     }
 }
+
+/// Where the program keeps what is not for others to read.
+const PRIVATE: &str = ".longshore";
 
 /// image-spec v1.1.1 "Pre-Defined Annotation Keys".
 const REF_NAME: &str = "org.opencontainers.image.ref.name";

@@ -124,6 +124,17 @@ fn wait_for_bytes(running: &mut Running, layout: &Path, bytes: u64) {
     });
 }
 
+/// Waits until all blobs but the one that is held are there; gives their number.
+fn wait_for_the_others(running: &mut Running, scene: &Scene, layout: &Path) -> usize {
+    let others = scene.tree.blobs().len() - 1;
+    running.wait_until(|| {
+        let blobs = scene.tree.blobs().iter();
+        let there = blobs.filter(|it| layout::blob(layout, &it.descriptor.digest).exists());
+        (there.count() == others).then_some(())
+    });
+    others
+}
+
 // RT9, CA1
 #[test]
 fn rt9_a_pull_that_is_stopped_halfway_leaves_a_valid_layout() {
@@ -138,13 +149,7 @@ fn rt9_a_pull_that_is_stopped_halfway_leaves_a_valid_layout() {
         let layout = scene.layout();
         let mut running = scene.pull(&[]).start();
         wait_for_bytes(&mut running, &layout, BEFORE_BYTES);
-        // Everything else has arrived.
-        let others = scene.tree.blobs().len() - 1;
-        running.wait_until(|| {
-            let blobs = scene.tree.blobs().iter();
-            let there = blobs.filter(|it| layout::blob(&layout, &it.descriptor.digest).exists());
-            (there.count() == others).then_some(())
-        });
+        let others = wait_for_the_others(&mut running, &scene, &layout);
         stop(running, signal, end);
         let kept = assert_valid(&layout, end);
         assert!(!kept.contains(&last));
@@ -249,6 +254,7 @@ fn a_pull_into_a_layout_in_use_leaves_what_was_there() {
         let before = layout::entries(&layout);
         let mut running = scene.pull(&[]).start();
         wait_for_bytes(&mut running, &layout, BEFORE_BYTES);
+        wait_for_the_others(&mut running, &scene, &layout);
         stop(running, signal, end);
         assert_eq!(layout::entries(&layout), before);
         layout::assert_holds(&layout, &there);
