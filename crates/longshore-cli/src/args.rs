@@ -190,8 +190,22 @@ pub(crate) struct Pull {
     /// Move so many large blobs at once, and eight times as many small ones
     #[arg(long, short, value_name = "N", default_value = "4")]
     pub(crate) jobs: NonZeroUsize,
+    /// What a power cut may take: a killed program never harms the layout
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
+    pub(crate) durability: Durability,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// When what was pulled is made to outlive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// Each blob before it is visible: slow for many small ones.
+    Each,
+    /// All blobs together, before the image is named: what is named is whole.
+    Batch,
+    /// Whenever the system gets to it: a power cut soon after may leave the layout damaged.
+    None,
 }
 
 /// How to speak to registries, and how to speak of it.

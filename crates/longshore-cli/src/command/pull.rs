@@ -7,12 +7,13 @@
 use longshore::Repository;
 use longshore::model::{Descriptor, Document, Manifest, Platform, Reference};
 use longshore_layout::Layout;
+use longshore_store::Durability;
 use serde_json::json;
 
 use self::destination::Destination;
 use self::plan::Plan;
 use self::transfer::{Moving, Summary};
-use crate::args::{Output, Pull};
+use crate::args::{self, Output, Pull};
 use crate::command::choose;
 use crate::connect;
 use crate::exit::Failure;
@@ -59,7 +60,12 @@ async fn pull(
     } else {
         choose_platform(args, repository, first).await?
     };
-    let layout = Layout::create_or_open(&destination.path)?;
+    let durability = match args.durability {
+        args::Durability::Each => Durability::Each,
+        args::Durability::Batch => Durability::Batch,
+        args::Durability::None => Durability::None,
+    };
+    let layout = Layout::create_or_open_with(&destination.path, durability)?;
     let top = manifest.descriptor();
     let plan = Plan::make(repository, layout.store(), manifest).await?;
     let what = reference.familiar().to_owned();

@@ -101,7 +101,9 @@ impl Moving {
             done = self.fetch_all(repository, store, missing, &moved, &kept) => done?,
             () = draw(moved.clone(), total, what) => {}
         }
-        summary.bytes = summary.bytes.saturating_add(total.saturating_sub(kept.bytes()));
+        summary.bytes = summary
+            .bytes
+            .saturating_add(total.saturating_sub(kept.bytes()));
         Ok(summary)
     }
 
