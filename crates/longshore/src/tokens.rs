@@ -102,3 +102,81 @@ impl fmt::Debug for TokenCache {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use longshore_auth::{Realm, ScopeSet};
+    use longshore_transport::TestClock;
+
+    use super::*;
+
+    fn try_now<F: Future>(future: F) -> Option<F::Output> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    fn key(name: &str) -> TokenKey {
+        let realm = Realm::parse(b"https://auth.example/token").unwrap();
+        let registry = "https://r.example".parse().unwrap();
+        TokenKey::new(registry, realm, "r", &ScopeSet::pull(name), None)
+    }
+
+    // F22, RT9
+    #[test]
+    fn f22_one_at_a_time_fetches_the_token_of_a_key() {
+        let cache = TokenCache::new(TestClock::default());
+        let shared = cache.clone();
+        let first = try_now(cache.flight(&key("app"))).unwrap();
+        assert!(try_now(shared.flight(&key("app"))).is_none());
+        let _other = try_now(cache.flight(&key("other"))).unwrap();
+        drop(first);
+        assert!(try_now(shared.flight(&key("app"))).is_some());
+    }
+
+    #[test]
+    fn flights_that_are_over_leave_nothing_behind() {
+        let cache = TokenCache::new(TestClock::default());
+        for name in ["a", "b", "c"] {
+            assert!(try_now(cache.flight(&key(name))).is_some());
+        }
+        let _held = try_now(cache.flight(&key("d"))).unwrap();
+        let _last = try_now(cache.flight(&key("e"))).unwrap();
+        assert_eq!(cache.flights.lock().unwrap().len(), 2);
+    }
+
+    // F20
+    #[test]
+    fn f20_a_token_is_kept_for_its_ttl_or_a_minute() {
+        let clock = TestClock::default();
+        let cache = TokenCache::new(clock.clone());
+        let token = Token::new("t".to_owned()).unwrap();
+        for (ttl, last) in [(None, 53), (Some(300), 289), (Some(20), 17)] {
+            cache.put(key("app"), token.clone(), ttl.map(Duration::from_secs));
+            clock.advance(Duration::from_secs(last));
+            assert_eq!(cache.get(&key("app")), Some(token.clone()), "{ttl:?}");
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(cache.get(&key("app")), None, "{ttl:?}");
+        }
+        assert!(!cache.is_empty());
+        cache.clear();
+        assert_eq!((cache.len(), cache.is_empty()), (0, true));
+    }
+
+    // F20: bounded, the least recently used goes first.
+    #[test]
+    fn f20_there_is_room_for_so_many_and_no_more() {
+        let cache = TokenCache::new(TestClock::default());
+        let token = Token::new("t".to_owned()).unwrap();
+        for number in 0..=TOKENS_KEPT {
+            cache.put(key(&format!("app{number}")), token.clone(), None);
+        }
+        assert_eq!(cache.len(), TOKENS_KEPT);
+        assert_eq!(cache.get(&key("app0")), None);
+        assert_eq!(cache.get(&key("app1")), Some(token));
+    }
+}

@@ -1,5 +1,9 @@
 //! Blobs as byte streams: from the front, and wherever one looks.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "in a test, panicking is how to fail"
+)]
 
 use std::io::SeekFrom;
 

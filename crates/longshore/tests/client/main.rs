@@ -1,0 +1,19 @@
+//! The client over services in this process: what it sends, to whom, and what it makes of answers.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test, panicking is how to fail"
+)]
+
+mod auth;
+mod blob;
+mod exchange;
+mod foreign;
+mod loopback;
+mod manifest;
+mod patience;
+mod properties;
+mod refusals;
+mod retry;
+mod support;

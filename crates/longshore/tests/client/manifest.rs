@@ -1,0 +1,356 @@
+//! Manifests: exact bytes, verified before they are believed.
+
+use bytes::Bytes;
+use longshore::model::{Algorithm, Digest, MANIFEST_LIMIT_BYTES, TagOrDigest, VerifyError};
+use longshore::transport::{Body, Exchange, Phase, ScriptedTransport, TestClock};
+use longshore::{Cause, Error, ErrorKind, PulledManifest};
+
+use crate::auth::MANIFEST_URI;
+use crate::support::{HOME, MANIFEST, Net, app, builder, closed, reply};
+
+async fn pull(net: &Net, target: &str) -> Result<PulledManifest, Error> {
+    let target: TagOrDigest = target.parse().unwrap();
+    app(builder(net).build().unwrap())
+        .await
+        .manifest(&target)
+        .await
+}
+
+fn answering(fields: &[(&'static str, &str)], body: impl Into<Bytes>) -> Net {
+    let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
+    let body = body.into();
+    Net::serving(move |_| {
+        let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        reply(200, &fields, body.clone())
+    })
+}
+
+#[track_caller]
+fn mismatch(result: Result<PulledManifest, Error>) -> (Digest, Digest) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Digest);
+    match error.cause() {
+        Cause::Digest(VerifyError::Digest { expected, actual }) => {
+            (expected.clone(), actual.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+// DG4, F36
+#[tokio::test]
+async fn dg4_a_manifest_is_its_bytes_as_they_came() {
+    let odd = format!("\n {MANIFEST}\t ");
+    let pulled = pull(&answering(&[], odd.clone()), "v1").await.unwrap();
+    assert_eq!(pulled.manifest.bytes(), odd.as_bytes());
+    assert_eq!(*pulled.digest(), Digest::sha256(odd.as_bytes()));
+    assert_eq!(pulled.digest_header, None);
+}
+
+#[tokio::test]
+async fn dg2_content_asked_for_by_digest_has_that_digest() {
+    let (right, wrong) = (
+        Digest::sha256(MANIFEST.as_bytes()),
+        Digest::sha256(b"other"),
+    );
+    let net = answering(&[], MANIFEST);
+    assert_eq!(*pull(&net, right.as_str()).await.unwrap().digest(), right);
+    assert_eq!(mismatch(pull(&net, wrong.as_str()).await), (wrong, right));
+    // It is the registry's content: another attempt would bring the same.
+    assert_eq!(net.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn dg2_a_digest_header_that_disagrees_with_the_bytes_is_refused_even_by_tag() {
+    let (right, wrong) = (
+        Digest::sha256(MANIFEST.as_bytes()),
+        Digest::sha256(b"other"),
+    );
+    let lies = answering(&[("docker-content-digest", wrong.as_str())], MANIFEST);
+    for target in ["v1", right.as_str()] {
+        assert_eq!(
+            mismatch(pull(&lies, target).await),
+            (wrong.clone(), right.clone())
+        );
+    }
+    let honest = answering(&[("docker-content-digest", right.as_str())], MANIFEST);
+    assert_eq!(
+        pull(&honest, "v1").await.unwrap().digest_header,
+        Some(right)
+    );
+}
+
+#[tokio::test]
+async fn dg2_a_digest_header_that_is_none_is_a_violation() {
+    for (fields, expected) in [
+        (&[("docker-content-digest", "sha256:short")][..], false),
+        (
+            &[
+                (
+                    "docker-content-digest",
+                    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+                ),
+                (
+                    "docker-content-digest",
+                    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+                ),
+            ],
+            false,
+        ),
+        (&[("docker-content-digest", "")], true),
+        // Nobody here can compute it, so it is passed on and believed by nobody.
+        (
+            &[(
+                "docker-content-digest",
+                "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564",
+            )],
+            true,
+        ),
+    ] {
+        let result = pull(&answering(fields, MANIFEST), "v1").await;
+        let kind = result.as_ref().map_err(Error::kind).map(|_| ());
+        assert_eq!(
+            kind,
+            if expected {
+                Ok(())
+            } else {
+                Err(ErrorKind::Protocol)
+            },
+            "{fields:?}"
+        );
+    }
+}
+
+// F5
+#[tokio::test]
+async fn a_manifest_asked_for_by_sha512_is_verified_and_named_by_it() {
+    let digest = Digest::of(&Algorithm::Sha512, MANIFEST.as_bytes()).unwrap();
+    let sha256 = Digest::sha256(MANIFEST.as_bytes());
+    let net = answering(&[("docker-content-digest", sha256.as_str())], MANIFEST);
+    let pulled = pull(&net, digest.as_str()).await.unwrap();
+    assert_eq!(
+        (pulled.digest(), pulled.digest_header.clone()),
+        (&digest, Some(sha256))
+    );
+    assert_eq!(
+        net.lines(),
+        [format!("GET {HOME}/v2/app/manifests/{digest}")]
+    );
+
+    let (wrong, pulled) = (
+        Digest::of(&Algorithm::Sha512, b"other").unwrap(),
+        answering(&[], MANIFEST),
+    );
+    assert_eq!(
+        mismatch(pull(&pulled, wrong.as_str()).await),
+        (wrong, digest.clone())
+    );
+
+    // By tag, a registry that thinks in sha512 is believed once it was checked.
+    let net = answering(&[("docker-content-digest", digest.as_str())], MANIFEST);
+    assert_eq!(*pull(&net, "v1").await.unwrap().digest(), digest);
+}
+
+// DG1
+#[tokio::test]
+async fn dg1_what_cannot_be_verified_is_refused() {
+    let error = pull(
+        &answering(&[], MANIFEST),
+        "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564",
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+fn padded(length: usize) -> Bytes {
+    let mut body = MANIFEST.as_bytes().to_vec();
+    body.resize(length, b' ');
+    body.into()
+}
+
+/// A body in pieces of which it does not tell how many there are.
+fn unannounced(content: &Bytes) -> Body {
+    let pieces = content
+        .chunks(1 << 20)
+        .map(|piece| crate::support::Piece::Bytes(content.slice_ref(piece)));
+    crate::support::Pieces::body(&TestClock::default(), pieces)
+}
+
+// LI1, F37
+#[tokio::test]
+async fn li1_a_manifest_may_have_eight_mebibytes_and_no_byte_more() {
+    let limit = MANIFEST_LIMIT_BYTES;
+    let (full, over) = (padded(limit), padded(limit + 1));
+    let pulled = pull(&answering(&[], full.clone()), "v1").await.unwrap();
+    assert_eq!(pulled.manifest.bytes().len(), limit);
+    let length = (limit + 1).to_string();
+    let nets = [
+        answering(&[], over.clone()),
+        Net::serving(move |_| reply(200, &[], unannounced(&over))),
+        // It fails by what it says, not by what it brings.
+        answering(&[("content-length", &length)], MANIFEST),
+    ];
+    for net in nets {
+        let error = pull(&net, "v1").await.unwrap_err();
+        assert!(
+            matches!(error.cause(), Cause::TooLarge { limit: 8_388_608 }),
+            "{error:?}"
+        );
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert_eq!(net.lines().len(), 1);
+    }
+    let net = Net::serving(move |_| reply(200, &[], unannounced(&full)));
+    assert_eq!(
+        pull(&net, "v1").await.unwrap().manifest.bytes().len(),
+        limit
+    );
+}
+
+// DG6, F34
+#[tokio::test]
+async fn dg6_a_coded_manifest_is_refused_unless_its_bytes_are_what_was_meant() {
+    let gzip: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
+    let coded = ("content-encoding", "gzip");
+    let digest = Digest::sha256(MANIFEST.as_bytes());
+    let claimed = ("docker-content-digest", digest.as_str());
+
+    let net = answering(&[coded], gzip);
+    assert_eq!(
+        pull(&net, "v1").await.unwrap_err().kind(),
+        ErrorKind::Protocol
+    );
+    assert_eq!(
+        pull(&net, digest.as_str()).await.unwrap_err().kind(),
+        ErrorKind::Digest
+    );
+    // Nothing tells that these bytes were meant.
+    let net = answering(&[coded], MANIFEST);
+    assert_eq!(
+        pull(&net, "v1").await.unwrap_err().kind(),
+        ErrorKind::Protocol
+    );
+    // The digest does.
+    assert_eq!(*pull(&net, digest.as_str()).await.unwrap().digest(), digest);
+    assert_eq!(
+        *pull(&answering(&[coded, claimed], MANIFEST), "v1")
+            .await
+            .unwrap()
+            .digest(),
+        digest
+    );
+    let net = answering(&[("content-encoding", "identity")], MANIFEST);
+    assert_eq!(*pull(&net, "v1").await.unwrap().digest(), digest);
+}
+
+// DG5
+#[tokio::test]
+async fn dg5_a_type_that_contradicts_the_document_is_refused() {
+    for (content_type, expected) in [
+        ("application/vnd.oci.image.manifest.v1+json", Ok(())),
+        ("application/json; charset=utf-8", Ok(())),
+        (
+            "application/vnd.oci.image.index.v1+json",
+            Err(ErrorKind::Protocol),
+        ),
+    ] {
+        let net = answering(&[("content-type", content_type)], MANIFEST);
+        let result = pull(&net, "v1")
+            .await
+            .map(|_| ())
+            .map_err(|error| error.kind());
+        assert_eq!(result, expected, "{content_type}");
+    }
+    for body in ["", "<html>", "{}", "[]", "\u{0}"] {
+        let error = pull(&answering(&[], body), "v1").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{body}");
+        assert!(matches!(error.cause(), Cause::Document(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_success_other_than_200_is_no_manifest() {
+    for status in [201, 204, 206] {
+        let net = Net::serving(move |_| reply(status, &[], MANIFEST));
+        let error = pull(&net, "v1").await.unwrap_err();
+        assert!(
+            matches!(error.cause(), Cause::Violation(_)),
+            "{status}: {error:?}"
+        );
+    }
+}
+
+// RT1: until its last byte is there, a document can be asked for again.
+#[tokio::test]
+async fn a_manifest_that_breaks_off_is_asked_for_again() {
+    let net = Net::over(ScriptedTransport::new([
+        Exchange::new("GET", MANIFEST_URI, 200)
+            .body(&MANIFEST[..9])
+            .broken(closed(Phase::Body)),
+        Exchange::new("GET", MANIFEST_URI, 200)
+            .body(&MANIFEST[..9])
+            .body(&MANIFEST[9..]),
+    ]));
+    let pulled = pull(&net, "v1").await.unwrap();
+    assert_eq!(pulled.manifest.bytes(), MANIFEST.as_bytes());
+}
+
+// F35, F39
+#[tokio::test]
+async fn f39_absent_unauthorized_and_failed_are_three_answers() {
+    for (status, expected) in [
+        (200, Ok(true)),
+        (404, Ok(false)),
+        (401, Err(ErrorKind::Auth)),
+        (403, Err(ErrorKind::Denied)),
+        (405, Err(ErrorKind::Unsupported)),
+        (429, Err(ErrorKind::RateLimited)),
+        (500, Err(ErrorKind::Unavailable)),
+        (503, Err(ErrorKind::Unavailable)),
+    ] {
+        let net = Net::serving(move |seen| {
+            assert_eq!(seen.method, "HEAD");
+            reply(status, &[("content-length", "7")], "")
+        });
+        let app = app(builder(&net).build().unwrap()).await;
+        let blob = app.blob_head(&Digest::sha256(b"")).await;
+        let blob = blob
+            .map(|head| head.is_some())
+            .map_err(|error| error.kind());
+        assert_eq!(blob, expected, "blob, {status}");
+        let manifest = app.manifest_head(&"v1".parse().unwrap()).await;
+        let manifest = manifest
+            .map(|head| head.is_some())
+            .map_err(|error| error.kind());
+        assert_eq!(manifest, expected, "manifest, {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_tells_what_the_registry_claims() {
+    let digest = Digest::sha256(MANIFEST.as_bytes());
+    let claimed = digest.clone();
+    let net = Net::serving(move |_| {
+        let fields = [
+            ("docker-content-digest", claimed.as_str()),
+            ("content-type", "application/vnd.oci.image.manifest.v1+json"),
+            ("content-length", "337"),
+        ];
+        reply(200, &fields, "")
+    });
+    let app = app(builder(&net).build().unwrap()).await;
+    let head = app
+        .manifest_head(&"v1".parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((head.digest, head.size), (Some(digest.clone()), Some(337)));
+    assert_eq!(
+        head.media_type.unwrap().as_str(),
+        "application/vnd.oci.image.manifest.v1+json"
+    );
+    assert_eq!(
+        app.blob_head(&digest).await.unwrap().unwrap().size,
+        Some(337)
+    );
+}
