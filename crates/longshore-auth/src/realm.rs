@@ -7,7 +7,7 @@
 //!
 //! | rule | asked anonymously | asked with credentials |
 //! |---|---|---|
-//! | RE1 | absolute URL without user information and fragment; https if the registry is | the same |
+//! | RE1 | absolute URL, no user information, no fragment; https if the registry is | the same |
 //! | RE2 | http: registry plain http, and the same host or a pair | registry plain http (CR4) |
 //! | RE3 | address class no narrower than the registry's | the same |
 //! | RE4 | – | same origin; https and same host or registrable domain; a pair |
