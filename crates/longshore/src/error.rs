@@ -58,7 +58,7 @@ pub enum Cause {
     /// A document is none of the kind that was asked for.
     NotAnIndex,
     /// A page of a list is none.
-    Page(serde_json::Error),
+    Page(JsonError),
     /// The registry answers with an error.
     Refused(Refusal),
     /// A document is larger than it may be.
@@ -268,5 +268,26 @@ impl StdError for Error {
             Cause::Unverifiable(error) => Some(error),
             Cause::Violation(error) => Some(error),
         }
+    }
+}
+
+/// Text that is not the JSON it should be, and where.
+///
+/// What a parser says may quote the text at any length, and the text is a peer's (OU1) or holds
+/// secrets (OU3). So only the place is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unexpected at line {line} column {column}")]
+#[non_exhaustive]
+pub struct JsonError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in bytes, from 1.
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        Self { line, column }
     }
 }

@@ -41,7 +41,7 @@ pub use crate::credentials::{
     Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
     DockerConfigError, OneCredential,
 };
-pub use crate::error::{Cause, Error, ErrorKind};
+pub use crate::error::{Cause, Error, ErrorKind, JsonError};
 pub use crate::hosts::{HostError, HostSettings};
 pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
 pub use crate::limit::REQUESTS_PER_ORIGIN;

@@ -335,7 +335,7 @@ async fn names(
         return Err(site.refused(&what, &answer));
     }
     let (head, body) = page_of(&site, &what, answer)?;
-    let items = read(&body).map_err(|error| site.error(&what, Cause::Page(error)))?;
+    let items = read(&body).map_err(|error| site.error(&what, Cause::Page(error.into())))?;
     let entries: Vec<_> = items.iter().map(String::as_str).collect();
     let next = match go_on(&site, &what, &mut listing, &head, entries) {
         Ok(true) => State::Due(Box::new(listing)),

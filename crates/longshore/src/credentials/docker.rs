@@ -22,6 +22,7 @@ use longshore_origin::Secret;
 use serde::Deserialize;
 
 use super::{CredentialError, CredentialSource};
+use crate::JsonError;
 use crate::hosts::canonical;
 
 /// A configuration file is read up to this size (LI); a larger one is an error.
@@ -76,7 +77,7 @@ pub enum DockerConfigError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: serde_json::Error,
+        source: JsonError,
     },
     /// The file is larger than 1 MiB.
     #[error("{} is larger than {DOCKER_CONFIG_LIMIT_BYTES} bytes", path.display())]
@@ -163,7 +164,7 @@ impl DockerConfig {
     ///
     /// When it is not JSON of the right shape. A malformed entry is reported only when its
     /// registry is looked up.
-    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let file: File = serde_json::from_slice(bytes)?;
         let mut auths = BTreeMap::new();
         for (key, auth) in file.auths {

@@ -130,6 +130,34 @@ async fn ou1_what_a_registry_says_cannot_write_to_the_terminal() {
     }
 }
 
+// OU1: nor is it quoted at any length.
+#[tokio::test]
+async fn ou1_documents_of_the_wrong_shape_are_not_quoted() {
+    let long = "\u{202e}long".repeat(10_000);
+    let mut quoted = 0;
+    for body in [
+        format!(r#"{{"schemaVersion":"{long}"}}"#),
+        format!(r#"{{"schemaVersion":2,"mediaType":"{long}"}}"#),
+        format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{long}"}}]}}"#),
+        format!(r#"{{"tags":"{long}"}}"#),
+        format!(r#"{{"tags":[{{"{long}":1}}]}}"#),
+        long,
+    ] {
+        let net = Net::serving(move |_| reply(200, &[], body.clone().into_bytes()));
+        let app = app(builder(&net).build().unwrap()).await;
+        let manifest = app.manifest(&"v1".parse().unwrap()).await.err();
+        let tags = app.tags(None, None).collect().await.err();
+        assert!(manifest.is_some());
+        for error in manifest.iter().chain(&tags) {
+            assert_eq!(error.kind(), ErrorKind::Protocol);
+            let text = chain(error);
+            assert!(text.len() < 2_000 && !text.contains('\u{202e}'), "{text}");
+        }
+        quoted += usize::from(tags.is_some());
+    }
+    assert_eq!(quoted, 3);
+}
+
 // LI: 64 KiB are read of an error, and what is shown is a line.
 #[tokio::test]
 async fn li_a_long_error_is_cut_and_not_lost() {

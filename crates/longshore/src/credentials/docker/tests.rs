@@ -152,3 +152,27 @@ fn cr1_no_secret_is_shown() {
         "{shown}"
     );
 }
+
+// OU3: a file of the wrong shape has its secrets where a parser would quote them.
+#[test]
+fn ou3_no_error_quotes_the_file() {
+    for file in [
+        r#"{"auths":"hunter2"}"#,
+        r#"{"auths":{"a.example":"hunter2"}}"#,
+        r#"{"auths":{"a.example":{"auth":["hunter2"]}}}"#,
+        r#"{"auths":{"a.example":{"password":4242}}}"#,
+        r#"{"credHelpers":{"a.example":{"hunter2":1}}}"#,
+        r#"{"auths":{"a.example":{"hunter2"}}}"#,
+        "hunter2",
+    ] {
+        let error = DockerConfig::parse(file.as_bytes()).unwrap_err();
+        for shown in [error.to_string(), format!("{error:?}")] {
+            assert!(
+                !shown.contains("hunter2") && !shown.contains("4242"),
+                "{shown}"
+            );
+        }
+    }
+    let error = DockerConfig::parse(b"{\n \"auths\": 7}").unwrap_err();
+    assert_eq!((error.line, error.column), (2, 11));
+}
