@@ -10,6 +10,7 @@ mod auth;
 mod blob;
 mod exchange;
 mod foreign;
+mod logs;
 mod loopback;
 mod manifest;
 mod patience;
