@@ -183,20 +183,20 @@ impl NoSuchPlatform {
     }
 }
 
-/// Prints a platform with its version, which `Display` leaves out.
+/// Prints a platform with its version, which `Display` leaves out, as far as one reads (OU1).
 struct Precise<'a>(&'a Platform);
 
 impl fmt::Display for Precise<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
-        match &self.0.os_version {
-            Some(version) => write!(f, " ({})", version.escape_default()),
-            None => Ok(()),
+        let mut text = self.0.to_string();
+        if let Some(version) = &self.0.os_version {
+            text.push_str(&format!(" ({})", version.escape_default()));
         }
+        write!(f, "{text:.PLATFORM_LIMIT$}")
     }
 }
 
-/// Prints platforms, as many as one reads.
+/// Prints platforms, as many as one reads (OU1).
 struct List<'a>(&'a [Platform]);
 
 impl fmt::Display for List<'_> {
@@ -204,13 +204,15 @@ impl fmt::Display for List<'_> {
         if self.0.is_empty() {
             return f.write_str("none");
         }
+        let mut shown = 0;
         for (at, platform) in self.0.iter().enumerate() {
-            match at {
-                0 => {}
-                SHOWN_LIMIT => return write!(f, " and {} more", self.0.len() - at),
-                _ => f.write_str(", ")?,
+            if at == SHOWN_LIMIT || shown >= SHOWN_LIMIT_CHARACTERS {
+                return write!(f, " and {} more", self.0.len() - at);
             }
-            Precise(platform).fmt(f)?;
+            let text = Precise(platform).to_string();
+            let separator = if at == 0 { "" } else { ", " };
+            shown += separator.len() + text.len();
+            write!(f, "{separator}{text}")?;
         }
         Ok(())
     }
@@ -218,3 +220,5 @@ impl fmt::Display for List<'_> {
 
 const AVAILABLE_LIMIT: usize = 256;
 const SHOWN_LIMIT: usize = 32;
+const SHOWN_LIMIT_CHARACTERS: usize = 400;
+const PLATFORM_LIMIT: usize = 64;

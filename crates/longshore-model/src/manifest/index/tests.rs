@@ -63,6 +63,22 @@ fn f11_no_match_lists_what_there_is() {
 }
 
 #[test]
+fn ou1_a_long_platform_is_cut() {
+    let long = format!("linux/{}", "x".repeat(9000));
+    let entries = [long.as_str(), "linux/arm64"];
+    let error = index(&entries)
+        .select(&Platform::new("linux", "amd64"))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "no image for linux/amd64, there is linux/{}, linux/arm64",
+            "x".repeat(58)
+        )
+    );
+}
+
+#[test]
 fn f11_a_long_list_is_cut() {
     let entries: Vec<String> = (0..300).map(|n| format!("os{n}/amd64")).collect();
     let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
