@@ -246,12 +246,14 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// As [`on_interrupted`](Self::on_interrupted), when it ended before the size.
+    /// As [`on_interrupted`](Self::on_interrupted), when it ended before the size, or before what
+    /// had been received already.
     pub fn on_end(&mut self, jitter: Jitter) -> Result<Next, DownloadError> {
-        match self.size {
-            Some(size) if self.received < size || self.skip > 0 => self.on_interrupted(jitter),
-            _ => Ok(Next::Finished),
+        let is_whole = self.size.is_none_or(|size| self.received >= size);
+        if is_whole && self.skip == 0 {
+            return Ok(Next::Finished);
         }
+        self.on_interrupted(jitter)
     }
 
     /// The body broke off; behind its last byte that is no loss.

@@ -264,3 +264,12 @@ fn dg2_a_blob_said_to_be_another_is_refused() {
         Err(DownloadError::OtherDigest { claimed })
     );
 }
+
+#[test]
+fn rt6_a_whole_that_ends_before_what_was_received_is_no_end() {
+    let (mut download, _) = broken_at(None, 100, &[]);
+    assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(download.on_bytes(50), Ok(50));
+    let next = download.on_end(JITTER);
+    assert!(matches!(next, Ok(Next::Ask(_))), "{next:?}");
+}
