@@ -11,7 +11,7 @@ use crate::exit;
 
 /// Moves container images and artifacts between registries, disks and clusters.
 #[derive(Debug, Parser)]
-#[command(name = "longshore", version, about, after_long_help = exit::TABLE)]
+#[command(name = "longshore", version, after_long_help = exit::TABLE)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -32,6 +32,11 @@ pub(crate) enum Command {
     #[command(after_long_help = exit::TABLE)]
     Ping(Ping),
     /// Pull an image or artifact into an OCI image layout directory
+    ///
+    /// Only what is missing is moved: blobs that DEST has already are kept, and a large blob goes
+    /// on where an earlier run broke off. DEST is a directory, made if need be, with the name the
+    /// image gets in it: DIR[:TAG]. Without TAG it is the tag of REF. Nothing is visible there
+    /// before it is whole and verified.
     #[command(after_long_help = exit::TABLE)]
     Pull(Pull),
     /// Print what refers to a manifest: signatures, attestations, attached files
@@ -48,6 +53,8 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BlobCommand {
     /// Print a blob, or write it to a file
+    ///
+    /// Bytes are printed as they arrive. Only exit code 0 says that they are what DIGEST says.
     #[command(visible_alias = "fetch", after_long_help = exit::TABLE)]
     Get(BlobGet),
     /// Print the size of a blob
@@ -55,7 +62,6 @@ pub(crate) enum BlobCommand {
     Head(BlobHead),
 }
 
-/// Bytes are printed as they arrive. Only exit code 0 says that they are what DIGEST says.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobGet {
     /// Which: [REGISTRY/]NAME@DIGEST
@@ -165,10 +171,6 @@ pub(crate) struct Ping {
     pub(crate) connection: Connection,
 }
 
-/// Only what is missing is moved: blobs that DEST has already are kept.
-///
-/// DEST is a directory, made if need be, with the name the image gets in it: `DIR[:TAG]`. Without
-/// TAG it is the tag of REF. Nothing is visible there before it is whole and verified.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pull {
     /// What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]

@@ -1,7 +1,9 @@
 //! The commands, a file each.
 
 use longshore::Repository;
-use longshore::model::{Digest, Document, INDEX_DEPTH_LIMIT, Manifest, Platform, TagOrDigest};
+use longshore::model::{
+    Digest, Document, INDEX_DEPTH_LIMIT, Manifest, Platform, Reference, TagOrDigest,
+};
 
 use crate::exit::Failure;
 
@@ -12,6 +14,11 @@ pub(crate) mod manifest;
 pub(crate) mod ping;
 pub(crate) mod pull;
 pub(crate) mod referrers;
+
+/// Reads a reference; one that is none is told with its text.
+pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
+    Reference::parse(text).map_err(|error| Failure::reference(text, &error))
+}
 
 /// Follows an index, and indexes in it, to the manifest of one platform.
 pub(crate) async fn choose(

@@ -152,6 +152,14 @@ impl Failure {
         failure
     }
 
+    pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {
+        let mut failure = Self::of(Exit::Reference, error);
+        failure
+            .chain
+            .insert(0, format!("\"{text}\" is not a reference"));
+        failure.hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
+    }
+
     pub(crate) fn file(path: &Path, error: io::Error) -> Self {
         let mut failure = Self::of(Exit::Disk, &error);
         failure
@@ -312,13 +320,6 @@ impl Failure {
             StoreErrorKind::Unsupported => Self::of(Exit::Unsupported, error),
             _ => Self::of(Exit::Disk, error),
         }
-    }
-}
-
-impl From<ReferenceError> for Failure {
-    fn from(error: ReferenceError) -> Self {
-        Self::of(Exit::Reference, &error)
-            .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
     }
 }
 

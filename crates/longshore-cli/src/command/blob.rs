@@ -3,11 +3,12 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use longshore::model::{Digest, Reference};
+use longshore::model::Digest;
 use longshore::{BlobReader, CopyError, Repository};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
+use super::reference;
 use crate::args::{BlobGet, BlobHead, Connection, Output};
 use crate::connect;
 use crate::exit::{Exit, Failure};
@@ -41,7 +42,7 @@ pub(crate) async fn head(args: BlobHead) -> Result<(), Failure> {
 }
 
 async fn open(text: &str, connection: &Connection) -> Result<(Repository, Digest), Failure> {
-    let reference = Reference::parse(text)?;
+    let reference = reference(text)?;
     let Some(digest) = reference.digest() else {
         let hint = "name the blob as [REGISTRY/]NAME@DIGEST";
         return Err(Failure::new(Exit::Reference, "the reference has no digest").hint(hint));

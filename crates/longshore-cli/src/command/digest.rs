@@ -1,16 +1,15 @@
 //! `longshore digest REF`
 
-use longshore::model::Reference;
 use serde_json::json;
 
-use super::{choose, resolve};
+use super::{choose, reference, resolve};
 use crate::args::{Digest, Output};
 use crate::connect;
 use crate::exit::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: Digest) -> Result<(), Failure> {
-    let reference = Reference::parse(&args.reference)?;
+    let reference = reference(&args.reference)?;
     let client = connect::client(&args.connection, reference.registry())?;
     let repository = client.repository(&reference).await?;
     let target = reference.target();

@@ -1,17 +1,18 @@
 //! `longshore tags REPOSITORY` and `longshore repos REGISTRY`
 
 use longshore::List;
-use longshore::model::{Reference, RepositoryName, Tag};
+use longshore::model::{RepositoryName, Tag};
 use longshore::origin::Escaped;
 use serde_json::json;
 
+use super::reference;
 use crate::args::{Connection, Output, Page, Repos, Tags};
 use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
 pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
-    let reference = Reference::parse(&args.repository)?;
+    let reference = reference(&args.repository)?;
     let client = connect::client(&args.connection, reference.registry())?;
     let repository = client.repository(&reference).await?;
     let list = repository.tags(None, args.page.last.as_deref());

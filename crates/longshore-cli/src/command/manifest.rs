@@ -1,9 +1,8 @@
 //! `longshore manifest get REF`
 
-use longshore::model::Reference;
 use serde_json::json;
 
-use super::choose;
+use super::{choose, reference};
 use crate::args::{ManifestGet, Output};
 use crate::connect;
 use crate::exit::Failure;
@@ -11,7 +10,7 @@ use crate::output;
 
 /// Prints the exact bytes, or what is known about them together with the document.
 pub(crate) async fn get(args: ManifestGet) -> Result<(), Failure> {
-    let reference = Reference::parse(&args.reference)?;
+    let reference = reference(&args.reference)?;
     let client = connect::client(&args.connection, reference.registry())?;
     let repository = client.repository(&reference).await?;
     let mut manifest = repository.manifest(&reference.target()).await?.manifest;

@@ -14,7 +14,7 @@ use self::destination::Destination;
 use self::plan::Plan;
 use self::transfer::{Moving, Summary};
 use crate::args::{self, Output, Pull};
-use crate::command::choose;
+use crate::command::{choose, reference};
 use crate::connect;
 use crate::exit::Failure;
 use crate::output;
@@ -33,7 +33,7 @@ struct Pulled {
 }
 
 pub(crate) async fn run(args: Pull) -> Result<(), Failure> {
-    let reference = Reference::parse(&args.reference)?;
+    let reference = reference(&args.reference)?;
     let destination = Destination::parse(&args.destination)?;
     destination.check()?;
     let client = connect::client(&args.connection, reference.registry())?;

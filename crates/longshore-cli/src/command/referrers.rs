@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::pin::Pin;
 
 use longshore::Repository;
-use longshore::model::{Descriptor, Digest, MediaType, Reference};
+use longshore::model::{Descriptor, Digest, MediaType};
 use longshore::origin::Escaped;
 use serde_json::{Value, json};
 
-use super::resolve;
+use super::{reference, resolve};
 use crate::args::{Output, Referrers};
 use crate::connect;
 use crate::exit::Failure;
@@ -25,7 +25,7 @@ struct Node {
 }
 
 pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
-    let reference = Reference::parse(&args.reference)?;
+    let reference = reference(&args.reference)?;
     let client = connect::client(&args.connection, reference.registry())?;
     let repository = client.repository(&reference).await?;
     let subject = resolve(&repository, &reference.target()).await?;
