@@ -83,6 +83,92 @@ async fn f53_each_answer_has_its_kind_and_its_text() {
     }
 }
 
+// OU5, and no line says what the next one says, too.
+#[tokio::test]
+async fn ou5_each_cause_has_its_text() {
+    let digest = |text: &'static str| longshore::model::Digest::sha256(text.as_bytes());
+    let (right, wrong) = (digest("hello"), digest("other"));
+    let other = wrong.to_string();
+    let cases: [(Net, bool, String); 9] = [
+        (
+            Net::serving(|_| reply(401, &[("www-authenticate", "Bearer")], "go away")),
+            false,
+            "authentication failed (status 401, \"go away\"): https://r.example.com wants a \
+             token but does not say where to get it (no realm in its challenge)"
+                .to_owned(),
+        ),
+        (
+            Net::serving(|_| reply(307, &[("location", "http://r.example.net/")], "")),
+            false,
+            "it leads where it must not: a redirect was refused: http://r.example.net is not \
+             encrypted, but was sent to from https"
+                .to_owned(),
+        ),
+        (
+            Net::serving(|_| reply(307, &[], "")),
+            false,
+            "it leads where it must not: status 307 without one Location header".to_owned(),
+        ),
+        (
+            Net::serving(|_| reply(200, &[("content-length", "9000000")], "")),
+            false,
+            "larger than 8388608 bytes".to_owned(),
+        ),
+        (
+            Net::serving(|_| reply(206, &[], "")),
+            false,
+            "the answer makes no sense: the registry breaks distribution-spec \"Pulling \
+             manifests\": status 206"
+                .to_owned(),
+        ),
+        (
+            Net::serving(|_| reply(200, &[], "{}")),
+            false,
+            "the document is not a manifest: the document is neither an image manifest nor an \
+             index"
+                .to_owned(),
+        ),
+        (
+            Net::serving(move |_| reply(200, &[("docker-content-digest", &other)], "hello")),
+            true,
+            format!(
+                "the content is not what was asked for: the registry sends a blob of digest {wrong}"
+            ),
+        ),
+        (
+            Net::serving(|_| reply(200, &[], "other")),
+            true,
+            format!(
+                "the content is not what was asked for: content has digest {wrong}, expected {right}"
+            ),
+        ),
+        (
+            Net::serving(|_| reply(200, &[], "hello and more")),
+            true,
+            "the content is not what was asked for: the blob is larger than the 5 bytes its \
+             descriptor says"
+                .to_owned(),
+        ),
+    ];
+    for (net, is_blob, expected) in cases {
+        let (error, what) = if is_blob {
+            let app = app(builder(&net).build().unwrap()).await;
+            let reader = app.blob(&right, Some(5)).unwrap();
+            (reader.bytes(5).await.unwrap_err(), format!("blob {right}"))
+        } else {
+            (refused(&net).await, "manifest v1".to_owned())
+        };
+        let place = format!("cannot read {what} of app from r.example.com: ");
+        assert_eq!(
+            chain(&error).strip_prefix(&place),
+            Some(&*expected),
+            "{}",
+            chain(&error)
+        );
+        assert_eq!(net.lines().len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_registry_that_cannot_be_reached_is_told_with_the_reason() {
     let net = Net::over(from_fn(|_| async {
