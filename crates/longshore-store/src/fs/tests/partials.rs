@@ -311,8 +311,8 @@ const POOL_SIZE: usize = 300_000;
 fn pool(n: u64) -> (Digest, Vec<u8>) {
     let mut content = vec![0; POOL_SIZE];
     let mut random = Random(n + 1);
-    for byte in &mut content {
-        *byte = random.below(256) as u8;
+    for piece in content.chunks_exact_mut(8) {
+        piece.copy_from_slice(&random.next().to_le_bytes());
     }
     (Digest::sha256(&content), content)
 }
@@ -322,10 +322,14 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % limit
+        self.0
     }
 }
 
@@ -374,26 +378,33 @@ fn rt9_a_process_killed_at_any_moment_leaves_nothing_wrong() {
     let pool: Vec<_> = (0..POOL).map(pool).collect();
     let mut random = Random(0x1a2b_3c4d);
     let (mut whole, mut partial) = (0, 0);
-    for _ in 0..100 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture"])
-            .arg("fs::tests::partials::child_that_is_killed_at_any_moment")
-            .env("LONGSHORE_TEST_KILLED_AT_ANY_MOMENT_IN", root.path())
-            .env(
-                "LONGSHORE_TEST_SEED",
-                (1 + random.below(1 << 32)).to_string(),
-            )
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("begun")));
+    for _ in 0..50 {
+        let mut children = [0; 2].map(|_| {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "--nocapture"])
+                .arg("fs::tests::partials::child_that_is_killed_at_any_moment")
+                .env("LONGSHORE_TEST_KILLED_AT_ANY_MOMENT_IN", root.path())
+                .env(
+                    "LONGSHORE_TEST_SEED",
+                    (1 + random.below(1 << 32)).to_string(),
+                )
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert!(lines.any(|line| line.unwrap().contains("begun")));
+            child
+        });
         let store = open(&root);
-        for _ in 0..random.below(3_000) {
-            store.list().unwrap().for_each(drop);
+        for child in &mut children {
+            for _ in 0..random.below(2_000) {
+                store.list().unwrap().for_each(drop);
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // Beside the other, which may go on with what the first has left.
+            open(&root).clear_leftovers().unwrap();
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
 
         store.clear_leftovers().unwrap();
         for digest in store.list().unwrap().map(Result::unwrap) {
