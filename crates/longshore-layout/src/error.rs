@@ -90,6 +90,21 @@ pub enum LayoutError {
         /// What a reader would say.
         source: ManifestError,
     },
+    /// So many documents refer to so much that no end of it was seen; nothing more was read.
+    #[error("{} leads to more than {limit} blobs", path.display())]
+    Endless {
+        /// The layout.
+        path: PathBuf,
+        /// How many were followed.
+        limit: usize,
+    },
+    /// An index in an index, and so on, deeper than
+    /// [`INDEX_DEPTH_LIMIT`](longshore_model::INDEX_DEPTH_LIMIT); it was not read.
+    #[error("{digest} is nested too deeply")]
+    TooDeep {
+        /// The document not read.
+        digest: Digest,
+    },
     /// A document of the layout is missing.
     #[error("{} is missing", path.display())]
     Missing {
@@ -145,7 +160,9 @@ impl LayoutError {
             | Self::Dangling { .. }
             | Self::Entry { .. }
             | Self::Overfull { .. } => LayoutErrorKind::Caller,
-            Self::Missing { .. }
+            Self::Endless { .. }
+            | Self::TooDeep { .. }
+            | Self::Missing { .. }
             | Self::Malformed { .. }
             | Self::Manifest { .. }
             | Self::NotAnIndex { .. }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use longshore_model::annotation::REF_NAME;
-use longshore_model::{Descriptor, Manifest, ManifestError};
+use longshore_model::{Descriptor, Digest, Manifest, ManifestError};
 use serde_json::value::RawValue;
 
 use crate::name;
@@ -111,6 +111,22 @@ impl IndexFile {
         descriptor.annotations.remove(REF_NAME);
         self.entries.push(Entry::new(descriptor)?);
         Ok(true)
+    }
+
+    /// Removes every entry named `name`; returns how many there were.
+    pub(crate) fn remove(&mut self, name: &str) -> usize {
+        self.remove_if(|descriptor| name::of(descriptor) == Some(name))
+    }
+
+    /// Removes every entry that leads to `digest`; returns how many there were.
+    pub(crate) fn delete(&mut self, digest: &Digest) -> usize {
+        self.remove_if(|descriptor| descriptor.digest == *digest)
+    }
+
+    fn remove_if(&mut self, gone: impl Fn(&Descriptor) -> bool) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|entry| !gone(&entry.descriptor));
+        before - self.entries.len()
     }
 
     /// Returns the bytes of the file.

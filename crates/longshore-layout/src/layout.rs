@@ -1,14 +1,18 @@
 //! The directory as a whole.
 
 mod create;
+mod graph;
+mod lookup;
+mod verify;
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use longshore_model::{
-    Descriptor, Digest, MANIFEST_LIMIT_BYTES, Manifest, VerifyError, VerifyReader,
+    Descriptor, Digest, MANIFEST_LIMIT_BYTES, Manifest, ManifestError, Verifier, VerifyError,
+    VerifyReader,
 };
 use longshore_store::{Action, BLOBS_DIR, Durability, FsStore, Reader, Store as _, StoreError};
 use serde::Deserialize;
@@ -50,7 +54,8 @@ impl Layout {
     /// Opens the layout at `path`, and makes one where there is nothing or an empty directory;
     /// what writes to it is made durable in batches.
     ///
-    /// What dead processes left half written is removed.
+    /// What dead processes left is cleared up; of their unfinished blobs, what can be
+    /// [resumed](longshore_store::Store::resume) is kept.
     ///
     /// # Errors
     ///
@@ -125,33 +130,6 @@ impl Layout {
         Ok(self.index()?.entries().filter_map(named).collect())
     }
 
-    /// Returns what the name `tag` leads to.
-    ///
-    /// # Errors
-    ///
-    /// [`LayoutError::NoSuchName`]; [`LayoutError::Ambiguous`] when entries of that name differ
-    /// in their digest; else as [`Layout::entries`].
-    pub fn resolve(&self, tag: &str) -> Result<Descriptor, LayoutError> {
-        let index = self.index()?;
-        let mut named = index.entries().filter(|entry| name::of(entry) == Some(tag));
-        let Some(first) = named.next() else {
-            return Err(LayoutError::NoSuchName {
-                path: self.path().to_owned(),
-                name: tag.to_owned(),
-            });
-        };
-        let mut digests: BTreeSet<&Digest> = named.map(|entry| &entry.digest).collect();
-        digests.insert(&first.digest);
-        if digests.len() > 1 {
-            return Err(LayoutError::Ambiguous {
-                path: self.path().to_owned(),
-                name: tag.to_owned(),
-                count: digests.len(),
-            });
-        }
-        Ok(first.clone())
-    }
-
     /// Reads the manifest or index `descriptor` points at, verified against it.
     ///
     /// # Errors
@@ -160,14 +138,15 @@ impl Layout {
     /// [`MANIFEST_LIMIT_BYTES`] whatever the descriptor says, or [`StoreError::Content`] when
     /// it is not what the descriptor says (DG2); [`LayoutError::Manifest`].
     pub fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, LayoutError> {
-        let content = self.document(descriptor)?;
         let content_type = Some(descriptor.media_type.as_str());
-        Manifest::parse_verified(content, content_type, &descriptor.digest).map_err(|source| {
-            LayoutError::Manifest {
-                path: self.blob_path(descriptor),
-                source,
-            }
-        })
+        self.read_manifest(&descriptor.digest, descriptor.size, content_type)
+            .map_err(|unread| match unread {
+                Unread::Manifest(source) => LayoutError::Manifest {
+                    path: self.blob_path(&descriptor.digest),
+                    source,
+                },
+                Unread::Store(error) => LayoutError::Store(error),
+            })
     }
 
     /// Opens the blob `descriptor` points at; the reader ends without an error only if all of
@@ -177,14 +156,7 @@ impl Layout {
     ///
     /// [`LayoutError::Store`] with what [`Store::open`](longshore_store::Store::open) returns.
     pub fn blob(&self, descriptor: &Descriptor) -> Result<VerifyReader<Reader>, LayoutError> {
-        let reader = self.store.open(&descriptor.digest)?;
-        match descriptor.verifier() {
-            Ok(verifier) => Ok(VerifyReader::new(reader, verifier)),
-            Err(source) => Err(LayoutError::Store(StoreError::Unsupported {
-                digest: descriptor.digest.clone(),
-                source,
-            })),
-        }
+        Ok(self.read_blob(&descriptor.digest, descriptor.size)?)
     }
 
     /// Gives the image `descriptor` the name `name`, taking it from whatever had it.
@@ -203,7 +175,7 @@ impl Layout {
             at,
             reason,
         })?;
-        self.change(descriptor, |index, descriptor| index.tag(name, descriptor))
+        self.enter(descriptor, |index, descriptor| index.tag(name, descriptor))
     }
 
     /// Adds the image `descriptor` to the index without a name, unless an entry leads to it.
@@ -212,11 +184,43 @@ impl Layout {
     ///
     /// As [`Layout::tag`].
     pub fn add(&self, descriptor: Descriptor) -> Result<(), LayoutError> {
-        self.change(descriptor, IndexFile::add)
+        self.enter(descriptor, IndexFile::add)
+    }
+
+    /// Takes the name `name` away; other names of the same image stay.
+    ///
+    /// No blob is deleted: another image may be made of it, now or in a moment. An image whose
+    /// last entry this was is no longer led to.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::NoSuchName`]; else as [`Layout::entries`], and [`LayoutError::Store`].
+    pub fn remove(&self, name: &str) -> Result<(), LayoutError> {
+        self.change(|index| match index.remove(name) {
+            0 => Err(self.no_such_name(name)),
+            _ => Ok(true),
+        })
+    }
+
+    /// Takes every entry away that leads to `digest`, under whatever names, and no other;
+    /// returns how many there were.
+    ///
+    /// No blob is deleted, as with [`Layout::remove`]; an index that lists the image still does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::entries`], and [`LayoutError::Store`].
+    pub fn delete(&self, digest: &Digest) -> Result<usize, LayoutError> {
+        let mut deleted = 0;
+        self.change(|index| {
+            deleted = index.delete(digest);
+            Ok(deleted > 0)
+        })?;
+        Ok(deleted)
     }
 
     /// The order that keeps the layout valid: blobs, their directory, then the index.
-    fn change(
+    fn enter(
         &self,
         descriptor: Descriptor,
         edit: impl FnOnce(&mut IndexFile, Descriptor) -> Result<bool, serde_json::Error>,
@@ -230,16 +234,24 @@ impl Layout {
             });
         }
         self.store.flush()?;
+        self.change(|index| {
+            edit(index, descriptor).map_err(|source| LayoutError::Entry { digest, source })
+        })
+    }
+
+    /// Reads the index, and writes it again if `edit` says that it is another.
+    fn change(
+        &self,
+        edit: impl FnOnce(&mut IndexFile) -> Result<bool, LayoutError>,
+    ) -> Result<(), LayoutError> {
         let exclusive = self.store.lock()?;
         let mut index = self.index()?;
-        let unwritable = |source| LayoutError::Entry {
-            digest: digest.clone(),
-            source,
-        };
-        if !edit(&mut index, descriptor).map_err(&unwritable)? {
+        if !edit(&mut index)? {
             return Ok(());
         }
-        let content = index.to_bytes().map_err(&unwritable)?;
+        let content = index
+            .to_bytes()
+            .map_err(|source| self.unusable(Unusable::Raw(source)))?;
         self.check_index(&content)?;
         Ok(exclusive.replace(INDEX_FILE, &content)?)
     }
@@ -277,37 +289,74 @@ impl Layout {
         }
     }
 
+    /// Reads a manifest, verified against digest and size before it is parsed (DG2).
+    fn read_manifest(
+        &self,
+        digest: &Digest,
+        size: u64,
+        content_type: Option<&str>,
+    ) -> Result<Manifest, Unread> {
+        let content = self.read_document(digest, size).map_err(Unread::Store)?;
+        Manifest::parse_verified(content, content_type, digest).map_err(Unread::Manifest)
+    }
+
     /// Reads a small blob whole, and no further than its size (LI3).
-    fn document(&self, descriptor: &Descriptor) -> Result<Bytes, LayoutError> {
-        let path = || self.blob_path(descriptor);
-        if descriptor.size > DOCUMENT_LIMIT_BYTES {
-            let limit = DOCUMENT_LIMIT_BYTES;
+    fn read_document(&self, digest: &Digest, size: u64) -> Result<Bytes, StoreError> {
+        if size > DOCUMENT_LIMIT_BYTES {
             return Err(StoreError::TooLarge {
-                path: path(),
-                limit,
-            }
-            .into());
+                path: self.blob_path(digest),
+                limit: DOCUMENT_LIMIT_BYTES,
+            });
+        }
+        // A thousand descriptors that differ in the size only shall not have it read as often.
+        if let Some(found) = self.store.size(digest)? {
+            check_size(size, found).map_err(|source| StoreError::Content {
+                digest: digest.clone(),
+                source,
+            })?;
         }
         let mut content = Vec::new();
-        match self.blob(descriptor)?.read_to_end(&mut content) {
+        match self.read_blob(digest, size)?.read_to_end(&mut content) {
             Ok(_) => Ok(content.into()),
-            Err(error) => Err(match error.downcast::<VerifyError>() {
-                Ok(source) => StoreError::Content {
-                    digest: descriptor.digest.clone(),
-                    source,
-                },
-                Err(source) => StoreError::Io {
-                    action: Action::Read,
-                    path: path(),
-                    source,
-                },
-            }
-            .into()),
+            Err(error) => Err(self.read_failed(digest, error)),
         }
     }
 
-    fn blob_path(&self, descriptor: &Descriptor) -> PathBuf {
-        self.path().join(descriptor.digest.blob_path())
+    fn read_blob(&self, digest: &Digest, size: u64) -> Result<VerifyReader<Reader>, StoreError> {
+        let reader = self.store.open(digest)?;
+        match Verifier::new(digest, Some(size)) {
+            Ok(verifier) => Ok(VerifyReader::new(reader, verifier)),
+            Err(source) => Err(StoreError::Unsupported {
+                digest: digest.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// Says what a read from a blob failed of: its content, or the operating system.
+    fn read_failed(&self, digest: &Digest, error: io::Error) -> StoreError {
+        match error.downcast::<VerifyError>() {
+            Ok(source) => StoreError::Content {
+                digest: digest.clone(),
+                source,
+            },
+            Err(source) => StoreError::Io {
+                action: Action::Read,
+                path: self.blob_path(digest),
+                source,
+            },
+        }
+    }
+
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.path().join(digest.blob_path())
+    }
+
+    fn no_such_name(&self, name: &str) -> LayoutError {
+        LayoutError::NoSuchName {
+            path: self.path().to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     /// The directory at `path`, whatever it holds.
@@ -351,6 +400,21 @@ impl Layout {
         self.store.root().dir(BLOBS_DIR)?;
         Ok(self)
     }
+}
+
+/// Compares the size of a file with the one its descriptor gives.
+fn check_size(expected: u64, actual: u64) -> Result<(), VerifyError> {
+    match actual.cmp(&expected) {
+        Ordering::Less => Err(VerifyError::TooShort { expected, actual }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(VerifyError::TooLong { expected }),
+    }
+}
+
+/// Why a manifest was not read.
+enum Unread {
+    Manifest(ManifestError),
+    Store(StoreError),
 }
 
 /// What `oci-layout` holds.

@@ -9,6 +9,7 @@
 //!
 //! What a layout holds is a stranger's word, wherever it came from: no link below its root is
 //! followed, documents have limits, and [`Layout::manifest`] verifies what it reads.
+//! [`Layout::verify`] looks at all of it, and tells everything that is wrong.
 //!
 //! What is left to the caller: which blobs belong to an image, and having them all written
 //! before the image is tagged.
@@ -31,6 +32,10 @@
 //! let found = Layout::open(&path)?.resolve("v1")?;
 //! assert_eq!(found.digest, descriptor.digest);
 //! assert_eq!(layout.manifest(&found)?.bytes(), manifest.as_slice());
+//!
+//! let report = layout.verify(|_progress| ())?;
+//! assert!(report.is_sound());
+//! assert_eq!(report.blobs, 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -39,7 +44,9 @@ mod error;
 mod index;
 mod layout;
 mod name;
+mod report;
 
 pub use error::{LayoutError, LayoutErrorKind, NameReason};
 pub use layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, Layout};
 pub use name::REF_NAME_LIMIT_BYTES;
+pub use report::{FINDINGS_LIMIT, Finding, Problem, Progress, Report};

@@ -170,3 +170,28 @@ fn what_is_no_index_is_refused() {
     let outcome = IndexFile::parse(image.as_bytes());
     assert!(matches!(outcome, Err(Unusable::NotAnIndex)), "{outcome:?}");
 }
+
+// F59: a name goes alone, a digest goes with all its names, and nothing else does.
+#[test]
+fn f59_only_what_was_named_is_removed() {
+    let mut index = parse(OTHERS);
+    for (name, content) in [("v1", "1"), ("v1.0", "1"), ("v2", "2")] {
+        assert!(index.tag(name, descriptor(content)).unwrap());
+    }
+    let before = names(&index);
+    assert_eq!(index.remove("v"), 0);
+    assert_eq!(index.remove("v1"), 1);
+    assert_eq!(
+        names(&round_trip(&index)),
+        [&before[..1], &before[2..]].concat()
+    );
+    assert!(index.tag("v1", descriptor("1")).unwrap());
+    assert_eq!(index.delete(&Digest::sha256(b"3")), 0);
+    assert_eq!(index.delete(&Digest::sha256(b"1")), 2);
+    assert_eq!(names(&index), [before[0].clone(), before[3].clone()]);
+    let written = String::from_utf8(round_trip(&index).to_bytes().unwrap()).unwrap();
+    assert!(
+        written.contains("123456789012345678901234567890"),
+        "{written}"
+    );
+}

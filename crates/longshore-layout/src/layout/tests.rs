@@ -1,19 +1,21 @@
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
 use longshore_model::annotation::REF_NAME;
-use longshore_model::{MediaType, VerifyError};
+use longshore_model::{Algorithm, Document, MediaType, VerifyError};
 use longshore_store::{PRIVATE_DIR, StoreErrorKind};
 use tempfile::TempDir;
 
 use super::*;
 use crate::error::{LayoutErrorKind, NameReason};
 
+mod killed;
+mod lookup;
 mod skopeo;
+mod verify;
 
 fn parent() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -188,6 +190,33 @@ fn an_image_may_have_no_name() {
 }
 
 #[test]
+fn f59_a_name_is_taken_from_one_entry_and_a_digest_from_all_of_its_own() {
+    let parent = parent();
+    let layout = Layout::create_or_open(parent.path()).unwrap();
+    let one = image(&layout, "one");
+    let two = image(&layout, "two");
+    for (name, image) in [("v1", &one), ("v1.0", &one), ("v2", &two)] {
+        layout.tag(name, image.clone()).unwrap();
+    }
+    layout.remove("v1").unwrap();
+    assert_eq!(tag_names(&layout), ["v1.0", "v2"]);
+    assert_eq!(layout.resolve("v1.0").unwrap().digest, one.digest);
+    let error = layout.remove("v1").unwrap_err();
+    assert!(matches!(&error, LayoutError::NoSuchName { name, .. } if name == "v1"));
+
+    layout.tag("v1", one.clone()).unwrap();
+    assert_eq!(layout.delete(&one.digest).unwrap(), 2);
+    assert_eq!(tag_names(&layout), ["v2"]);
+    assert_eq!(layout.delete(&one.digest).unwrap(), 0);
+    // The blobs stay, so that whoever uses them still can.
+    layout.manifest(&one).unwrap();
+    layout.tag("again", one).unwrap();
+    layout.remove("again").unwrap();
+    layout.remove("v2").unwrap();
+    assert_eq!(layout.entries().unwrap(), []);
+}
+
+#[test]
 fn a_name_that_leads_to_different_images_is_an_error() {
     let parent = parent();
     let layout = Layout::create_or_open(parent.path()).unwrap();
@@ -207,6 +236,13 @@ fn a_name_that_leads_to_different_images_is_an_error() {
         LayoutError::Ambiguous { name, count, .. } => assert_eq!((&*name, count), ("v1", 2)),
         other => panic!("another error: {other}"),
     }
+    write(&[entry("one"), entry("two"), entry("one")]);
+    layout.remove("v1").unwrap();
+    assert_eq!(
+        layout.entries().unwrap(),
+        [],
+        "there is nothing to choose between"
+    );
     write(&[entry("one"), entry("one")]);
     layout.resolve("v1").unwrap();
 }
@@ -300,59 +336,6 @@ fn many_may_create_and_tag_at_once() {
     let layout = Layout::open(&path).unwrap();
     assert_eq!(layout.tags().unwrap().len(), 60);
     check_names(&path, &["blobs", "index.json", "oci-layout"]);
-}
-
-/// The other half of the next test: a process that is killed while it writes.
-#[test]
-fn child_that_is_killed() {
-    let Some(path) = std::env::var_os("LONGSHORE_TEST_KILLED_IN") else {
-        return;
-    };
-    let layout = Layout::create_or_open(Path::new(&path)).unwrap();
-    println!("begun");
-    for n in 0_u64.. {
-        let one = image(&layout, &n.to_string());
-        layout.tag(&format!("v{}", n % 10), one).unwrap();
-    }
-}
-
-#[test]
-fn rt9_a_killed_process_leaves_a_valid_layout() {
-    let parent = parent();
-    let path = parent.path().join("images");
-    for round in 0..10 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "layout::tests::child_that_is_killed",
-                "--nocapture",
-            ])
-            .env("LONGSHORE_TEST_KILLED_IN", &path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("begun")));
-        // Read beside the writer, a while that differs from round to round; then it dies.
-        for _ in 0..round * 20 {
-            check_whole(&Layout::open(&path).unwrap());
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        check_whole(&Layout::open(&path).unwrap());
-    }
-    let layout = Layout::create_or_open(&path).unwrap();
-    let one = image(&layout, "after");
-    layout.tag("after", one).unwrap();
-    check_whole(&layout);
-    drop(layout);
-    check_names(&path, &["blobs", "index.json", "oci-layout"]);
-}
-
-fn check_whole(layout: &Layout) {
-    for (_, descriptor) in layout.tags().unwrap() {
-        layout.manifest(&descriptor).unwrap();
-    }
 }
 
 /// The other half of the next test: on a disk of 64 KiB.

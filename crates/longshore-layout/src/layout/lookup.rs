@@ -1,0 +1,192 @@
+//! Finding an image by name or digest, at the top of the index or below it.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use longshore_model::{Descriptor, Digest, Manifest};
+use longshore_store::StoreError;
+
+use super::graph::{BLOBS_LIMIT, Graph, Kind, Node};
+use super::{Layout, Unread};
+use crate::error::LayoutError;
+use crate::name;
+
+impl Layout {
+    /// Returns what the name `tag` leads to.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::NoSuchName`]; [`LayoutError::Ambiguous`] when entries of that name differ
+    /// in their digest; else as [`Layout::entries`].
+    pub fn resolve(&self, tag: &str) -> Result<Descriptor, LayoutError> {
+        let mut named = Named::default();
+        for entry in self.index()?.entries() {
+            named.see(tag, entry);
+        }
+        named.only(self, tag)
+    }
+
+    /// As [`Layout::resolve`], and if the index has no such name, looks for it in the indexes
+    /// that are listed there, those listed in these, and so on; the first depth that has the
+    /// name decides.
+    ///
+    /// The specification lets only names in `index.json` be considered valid (image-spec v1.1.1
+    /// "Pre-Defined Annotation Keys"); layouts with a nested index that has them exist, so it is
+    /// the caller who chooses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::resolve`]; and when nothing was found, the first of the documents that could
+    /// not be read, where it may have been: [`LayoutError::Manifest`], [`LayoutError::Store`],
+    /// [`LayoutError::TooDeep`], [`LayoutError::Endless`]. Documents that are not in the layout
+    /// are passed over.
+    pub fn resolve_nested(&self, tag: &str) -> Result<Descriptor, LayoutError> {
+        let mut named = Named::default();
+        let mut found_at = None;
+        let damage = self.walk(|depth, descriptor| {
+            if found_at.is_some_and(|found| depth > found) {
+                return ControlFlow::Break(());
+            }
+            if named.see(tag, descriptor) {
+                found_at = Some(depth);
+            }
+            ControlFlow::Continue(())
+        })?;
+        match damage {
+            Some(error) if found_at.is_none() => Err(error),
+            _ => named.only(self, tag),
+        }
+    }
+
+    /// Finds a descriptor of `digest` anywhere in the layout: in the index, or in what it leads
+    /// to, as manifest, config, layer or subject; the one nearest to the index.
+    ///
+    /// The result says that something refers to `digest`, not that it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::entries`]; and when nothing was found, as [`Layout::resolve_nested`].
+    pub fn find(&self, digest: &Digest) -> Result<Option<Descriptor>, LayoutError> {
+        let mut found = None;
+        let damage = self.walk(|_, descriptor| {
+            if descriptor.digest != *digest {
+                return ControlFlow::Continue(());
+            }
+            found = Some(descriptor.clone());
+            ControlFlow::Break(())
+        })?;
+        match (found, damage) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Shows `visit` every descriptor, with its depth, those at the least depth first; returns
+    /// the first error that kept it from looking further somewhere.
+    fn walk(
+        &self,
+        mut visit: impl FnMut(usize, &Descriptor) -> ControlFlow<()>,
+    ) -> Result<Option<LayoutError>, LayoutError> {
+        let index = self.index()?;
+        for entry in index.entries() {
+            if visit(0, entry).is_break() {
+                return Ok(None);
+            }
+        }
+        let mut graph = Graph::new(index.entries());
+        let mut damage = None;
+        while let Some(node) = graph.next() {
+            let manifest = match self.read_node(&node) {
+                Ok(Some(manifest)) => manifest,
+                Ok(None) => continue,
+                Err(error) => {
+                    damage.get_or_insert(error);
+                    continue;
+                }
+            };
+            let document = manifest.document();
+            for child in document.children().chain(document.subject()) {
+                if visit(node.depth + 1, child).is_break() {
+                    return Ok(damage);
+                }
+            }
+            graph.expand(&node, &manifest);
+        }
+        if graph.is_endless() {
+            damage.get_or_insert_with(|| LayoutError::Endless {
+                path: self.path().to_owned(),
+                limit: BLOBS_LIMIT,
+            });
+        }
+        Ok(damage)
+    }
+
+    /// Reads the manifest `node` is; `None` where it is none, or not there.
+    fn read_node(&self, node: &Node) -> Result<Option<Manifest>, LayoutError> {
+        if node.is_too_deep() {
+            return Err(LayoutError::TooDeep {
+                digest: node.digest.clone(),
+            });
+        }
+        match self.read_kind(node) {
+            Err(Unread::Store(StoreError::Absent { .. })) => Ok(None),
+            Err(Unread::Store(error)) => Err(error.into()),
+            Err(Unread::Manifest(source)) => Err(LayoutError::Manifest {
+                path: self.blob_path(&node.digest),
+                source,
+            }),
+            Ok(manifest) => Ok(manifest),
+        }
+    }
+
+    /// Reads the manifest `node` has to be, or turns out to be.
+    pub(super) fn read_kind(&self, node: &Node) -> Result<Option<Manifest>, Unread> {
+        match &node.kind {
+            Kind::Content => Ok(None),
+            Kind::Manifest(media_type) => self
+                .read_manifest(&node.digest, node.size, Some(media_type.as_str()))
+                .map(Some),
+            Kind::Unknown => match self.read_manifest(&node.digest, node.size, None) {
+                Ok(manifest) => Ok(Some(manifest)),
+                // It need not be a manifest.
+                Err(
+                    Unread::Manifest(_)
+                    | Unread::Store(StoreError::TooLarge { .. } | StoreError::Unsupported { .. }),
+                ) => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+/// The images found under one name.
+#[derive(Default)]
+struct Named {
+    first: Option<Descriptor>,
+    digests: BTreeSet<Digest>,
+}
+
+impl Named {
+    /// Notes `descriptor` if it has the name; returns whether it does.
+    fn see(&mut self, name: &str, descriptor: &Descriptor) -> bool {
+        if name::of(descriptor) != Some(name) {
+            return false;
+        }
+        self.digests.insert(descriptor.digest.clone());
+        self.first.get_or_insert_with(|| descriptor.clone());
+        true
+    }
+
+    /// Returns the one image there is.
+    fn only(self, layout: &Layout, name: &str) -> Result<Descriptor, LayoutError> {
+        match self.first {
+            None => Err(layout.no_such_name(name)),
+            Some(_) if self.digests.len() > 1 => Err(LayoutError::Ambiguous {
+                path: layout.path().to_owned(),
+                name: name.to_owned(),
+                count: self.digests.len(),
+            }),
+            Some(first) => Ok(first),
+        }
+    }
+}
