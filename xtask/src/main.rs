@@ -8,6 +8,7 @@
     reason = "a program for people at a terminal"
 )]
 
+mod bench;
 mod checkout;
 mod ci;
 mod demo;
@@ -29,6 +30,8 @@ cargo xtask <command>
                     ones by apt with --install, or where CI=true and the user is root
   ci [STEP…]        the checks alone, in order; or only the steps named:
                     fmt clippy doc test doctest fuzz-replay tidy
+  bench pull        what a pull costs, beside the floor and other programs;
+                    bench --help tells of its options
   demo              pulls a generated image from a registry on this machine, step by step
   tidy              walls, purity, spec versions, text rules
   full [STEP…]      what is slow or needs more tools:
@@ -43,6 +46,11 @@ fn main() -> ExitCode {
         ["test"] => test(&checkout, false),
         ["test", "--install"] => test(&checkout, true),
         ["ci", names @ ..] => step::run(&checkout, ci::STEPS, names),
+        ["bench", "pull", options @ ..] => bench::run(&checkout, options).map(|()| true),
+        ["bench", ..] => {
+            print!("{}", bench::USAGE);
+            Ok(true)
+        }
         ["demo"] => demo::run_demo(&checkout).map(|()| true),
         ["tidy"] => step::run(&checkout, ci::STEPS, &["tidy"]),
         ["full", names @ ..] => step::run(&checkout, full::STEPS, names),

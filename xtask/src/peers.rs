@@ -77,7 +77,7 @@ fn missing() -> Vec<&'static Peer> {
 }
 
 /// Looks a program up in `PATH` and where daemons are.
-fn find(binary: &str) -> Option<PathBuf> {
+pub(crate) fn find(binary: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(DAEMON_DIRECTORIES.map(PathBuf::from))

@@ -1,0 +1,294 @@
+//! The programs that pull: the floor, ours and the rivals, and how each is told to.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::CREDENTIALS;
+use super::image::{Image, TAG};
+use super::server::{Kind, Server};
+use super::tls::Certificates;
+use crate::checkout::{self, Checkout};
+use crate::peers;
+
+/// A program that pulls, in one way of using it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Program {
+    /// Socket, hash, file, over so many connections.
+    Floor,
+    /// Ours, making nothing durable, as no rival does. It is what is compared.
+    Longshore,
+    /// Ours, with what was written on the disk before it ends.
+    LongshoreBatch,
+    OciClient,
+    Skopeo,
+}
+
+impl Program {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Floor,
+        Self::Longshore,
+        Self::LongshoreBatch,
+        Self::Skopeo,
+        Self::OciClient,
+    ];
+
+    /// The programs ours is to be faster than.
+    pub(super) const RIVALS: [Self; 2] = [Self::Skopeo, Self::OciClient];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Longshore => "longshore",
+            Self::LongshoreBatch => "longshore, batch",
+            Self::OciClient => "oci-client",
+            Self::Skopeo => "skopeo",
+        }
+    }
+}
+
+/// Where the programs are, and what versions they have.
+#[derive(Default)]
+pub(super) struct Programs {
+    paths: BTreeMap<&'static str, PathBuf>,
+    /// Whether ours can be told how durable its files are to be.
+    pub(super) durability: bool,
+    pub(super) versions: BTreeMap<&'static str, String>,
+    /// What could not be had, and why.
+    pub(super) absent: Vec<String>,
+}
+
+/// A way to pull: from where, what, and where to.
+pub(super) struct Pull<'a> {
+    pub(super) image: Image,
+    pub(super) kind: Kind,
+    pub(super) server: &'a Server,
+    pub(super) certificates: Option<&'a Certificates>,
+    pub(super) destination: &'a Path,
+    /// An empty place to look for configuration and credentials, instead of the user's own.
+    pub(super) configuration: &'a Path,
+}
+
+impl Programs {
+    /// Builds what is ours to build, and looks for the rest.
+    ///
+    /// # Errors
+    ///
+    /// The program that measures, the floor, or longshore cannot be built.
+    pub(super) fn gather(checkout: &Checkout, longshore: Option<&Path>) -> Result<Self, String> {
+        let mut programs = Self::default();
+        match longshore {
+            Some(path) => {
+                programs.paths.insert("longshore", path.to_path_buf());
+                let which = format!("longshore was not built, but is {}", path.display());
+                programs.absent.push(which);
+            }
+            None => programs.build(checkout, &["--package=longshore-cli", "--bin=longshore"])?,
+        }
+        programs.build(checkout, &["--manifest-path=bench/Cargo.toml"])?;
+        let rival = ["--manifest-path=bench/rival-oci-client/Cargo.toml"];
+        if let Err(why) = programs.build(checkout, &rival) {
+            programs.absent.push(format!("rival-oci-client: {why}"));
+        }
+        for (name, package) in [
+            ("docker-registry", "docker-registry"),
+            ("nginx", "nginx-light"),
+            ("openssl", "openssl"),
+            ("skopeo", "skopeo"),
+            ("strace", "strace"),
+        ] {
+            match peers::find(name) {
+                Some(path) => {
+                    programs.paths.insert(name, path);
+                }
+                None => {
+                    let how = format!("{name} is not installed: apt-get install {package}");
+                    programs.absent.push(how);
+                }
+            }
+        }
+        programs.ask_versions(checkout);
+        Ok(programs)
+    }
+
+    /// The path of a program by its file name.
+    pub(super) fn path(&self, name: &str) -> Result<&Path, String> {
+        let path = self.paths.get(name).map(PathBuf::as_path);
+        path.ok_or_else(|| format!("no {name}"))
+    }
+
+    /// How a program is told to pull; `None` where it cannot, or need not be asked.
+    pub(super) fn command(&self, program: Program, pull: &Pull<'_>) -> Option<Command> {
+        let secure = pull.certificates.filter(|_| pull.kind == Kind::NginxTls);
+        let authority = pull.server.authority();
+        let repository = pull.image.repository();
+        let reference = format!("{authority}/{repository}:{TAG}");
+        let destination = pull.destination;
+        let mut command;
+        match program {
+            Program::Floor => {
+                if !matches!(pull.kind, Kind::DockerRegistry | Kind::Nginx) {
+                    return None;
+                }
+                command = Command::new(self.path("bench-floor").ok()?);
+                command
+                    .args([&authority, &repository, TAG])
+                    .arg(destination);
+                command.arg(FLOOR_CONNECTIONS);
+            }
+            Program::Longshore | Program::LongshoreBatch => {
+                let durability = match (program, self.durability) {
+                    (Program::Longshore, true) => Some("none"),
+                    (Program::LongshoreBatch, true) => Some("batch"),
+                    (Program::LongshoreBatch, false) => return None,
+                    _ => None,
+                };
+                command = Command::new(self.path("longshore").ok()?);
+                command.args(["pull", &reference]).arg(destination);
+                command.args(durability.map(|how| format!("--durability={how}")));
+                match secure {
+                    Some(tls) => command.arg("--ca-file").arg(&tls.authority),
+                    None => command.arg("--plain-http"),
+                };
+            }
+            Program::Skopeo => {
+                command = Command::new(self.path("skopeo").ok()?);
+                // No policy file need be there, and no layer is to be compressed anew.
+                command.args(["--insecure-policy", "copy", "--quiet", "--preserve-digests"]);
+                match secure {
+                    Some(tls) => command.arg("--src-cert-dir").arg(&tls.directory),
+                    None => command.arg("--src-tls-verify=false"),
+                };
+                command.arg(format!("docker://{reference}"));
+                command.arg(format!("oci:{}:{TAG}", destination.display()));
+            }
+            Program::OciClient => {
+                command = Command::new(self.path("rival-oci-client").ok()?);
+                if let Some(tls) = secure {
+                    command.arg("--ca-file").arg(&tls.authority);
+                }
+                command.arg(&reference).arg(destination);
+            }
+        }
+        command.env("DOCKER_CONFIG", pull.configuration);
+        command.env("REGISTRY_AUTH_FILE", pull.configuration.join(CREDENTIALS));
+        command.envs(PROXIES.map(|name| (name, "")));
+        Some(command)
+    }
+
+    /// Builds with optimisation and remembers where the programs are.
+    fn build(&mut self, checkout: &Checkout, what: &[&str]) -> Result<(), String> {
+        let words = ["build", "--release", "--locked", MESSAGES];
+        let mut command = checkout.cargo(words.iter().chain(what).copied());
+        let messages = checkout::output(&mut command)?;
+        for line in messages.lines() {
+            let Ok(message) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            let name = message.pointer("/target/name").and_then(Value::as_str);
+            let path = message.get("executable").and_then(Value::as_str);
+            if let (Some(name), Some(path)) = (name, path)
+                && let Some(known) = BUILT.iter().find(|known| **known == name)
+            {
+                self.paths.insert(known, PathBuf::from(path));
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_versions(&mut self, checkout: &Checkout) {
+        let longshore = self.paths.get("longshore");
+        let help = longshore.map(|path| said(Command::new(path).args(["pull", "--help"])));
+        self.durability = help.is_some_and(|help| help.contains("--durability"));
+        if !self.durability {
+            let why = "longshore pull has no --durability: it is measured as it is";
+            self.absent.push(why.to_owned());
+        }
+        for (name, option) in [
+            ("docker-registry", "--version"),
+            ("longshore", "--version"),
+            ("nginx", "-v"),
+            ("openssl", "version"),
+            ("skopeo", "--version"),
+            ("strace", "-V"),
+        ] {
+            if let Some(path) = self.paths.get(name) {
+                let said = said(Command::new(path).arg(option));
+                let first = said.lines().next().unwrap_or_default().to_owned();
+                self.versions.insert(name, first);
+            }
+        }
+        let git =
+            |words: &[&str]| said(Command::new("git").args(words).current_dir(checkout.root()));
+        let changed = !git(&["status", "--porcelain"]).trim().is_empty();
+        let commit = git(&["rev-parse", "--short", "HEAD"]);
+        let commit = format!(
+            "{}{}",
+            commit.trim(),
+            if changed { ", changed" } else { "" }
+        );
+        self.versions.insert("commit", commit);
+        let rustc = said(Command::new("rustc").arg("--version"));
+        self.versions.insert("rustc", rustc.trim().to_owned());
+        if let Ok(lock) = checkout.read("bench/rival-oci-client/Cargo.lock") {
+            let version = locked_version(&lock, "oci-client").unwrap_or("unknown");
+            self.versions.insert("oci-client", version.to_owned());
+        }
+    }
+}
+
+/// What a program writes, on whichever output; nothing when it does not start.
+fn said(command: &mut Command) -> String {
+    let output = command.output().map_or_else(
+        |_| Vec::new(),
+        |output| [output.stdout, output.stderr].concat(),
+    );
+    String::from_utf8_lossy(&output).into_owned()
+}
+
+/// The version a lock file has of a package.
+fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let name = format!("name = \"{package}\"");
+    let mut lines = lock.lines().skip_while(|line| *line != name);
+    let version = lines.nth(1)?.strip_prefix("version = ")?;
+    Some(version.trim_matches('"'))
+}
+
+/// What cargo builds for a run.
+const BUILT: [&str; 5] = [
+    "bench-floor",
+    "bench-measure",
+    "bench-registry",
+    "longshore",
+    "rival-oci-client",
+];
+
+/// What would send a program somewhere else than to loopback.
+const PROXIES: [&str; 6] = [
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
+const MESSAGES: &str = "--message-format=json-render-diagnostics";
+
+/// The number of threads that was best on two cores; more or fewer were slower.
+const FLOOR_CONNECTIONS: &str = "4";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_from_a_lock_file() {
+        let lock = "[[package]]\nname = \"a-b\"\nversion = \"1.0.0\"\n\n\
+                    [[package]]\nname = \"a\"\nversion = \"2.0.0\"\n";
+        assert_eq!(locked_version(lock, "a"), Some("2.0.0"));
+        assert_eq!(locked_version(lock, "b"), None);
+    }
+}

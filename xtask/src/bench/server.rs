@@ -1,0 +1,386 @@
+//! The servers that images are pulled from, and what their logs say of a pull.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::image::Trees;
+use super::tls::Certificates;
+
+/// What is served by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Tokens are wanted, and each answer takes so many milliseconds.
+    Delayed(u32),
+    DockerRegistry,
+    Nginx,
+    NginxTls,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Delayed(milliseconds) => format!("tokens, {milliseconds} ms"),
+            Self::DockerRegistry => "docker-registry".to_owned(),
+            Self::Nginx => "nginx".to_owned(),
+            Self::NginxTls => "nginx, TLS".to_owned(),
+        }
+    }
+}
+
+/// A running server; it ends when this is dropped.
+pub(super) struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: PathBuf,
+    read_line: fn(&str) -> Option<Request>,
+}
+
+/// One line of a log.
+#[derive(Debug, PartialEq, Eq)]
+struct Request {
+    connection: String,
+    path: String,
+    status: u16,
+}
+
+/// What a server saw of one pull.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traffic {
+    pub(super) requests: u64,
+    pub(super) connections: u64,
+    /// Requests that were refused for want of a token.
+    pub(super) refused: u64,
+    /// Requests for a token.
+    pub(super) tokens: u64,
+    /// Requests for `/v2/` alone.
+    pub(super) pings: u64,
+}
+
+impl Server {
+    /// Starts nginx over the files, in the clear or with TLS.
+    pub(super) fn nginx(
+        program: &Path,
+        directory: &Path,
+        trees: &Trees,
+        tls: Option<&Certificates>,
+    ) -> Result<Self, String> {
+        let directory = directory.join(if tls.is_some() { "nginx-tls" } else { "nginx" });
+        let address = free_address()?;
+        let log = directory.join("access");
+        let file = directory.join("nginx.conf");
+        write(&log, "")?;
+        write(&file, &nginx_config(&directory, address, trees, tls))?;
+        let mut command = Command::new(program);
+        command.args(["-e", "stderr", "-c"]).arg(file);
+        command.arg("-p").arg(&directory);
+        let child = start(&mut command, &directory)?;
+        Self::new(child, address, log, plain_line).answering(&directory)
+    }
+
+    /// Starts a `docker-registry` over its storage.
+    pub(super) fn docker_registry(
+        program: &Path,
+        directory: &Path,
+        trees: &Trees,
+    ) -> Result<Self, String> {
+        let directory = directory.join("docker-registry");
+        let address = free_address()?;
+        let file = directory.join("config.yml");
+        let storage = trees.storage.display();
+        write(
+            &file,
+            &format!(
+                "version: 0.1\nlog: {{level: info, formatter: json, accesslog: {{disabled: true}}}}\
+                 \nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\
+                 \nhttp: {{addr: \"{address}\", secret: bench}}\n"
+            ),
+        )?;
+        let mut command = Command::new(program);
+        command.arg("serve").arg(file);
+        let child = start(&mut command, &directory)?;
+        let log = directory.join(STDERR);
+        Self::new(child, address, log, json_line).answering(&directory)
+    }
+
+    /// Starts the server of this bench that wants tokens and takes its time.
+    pub(super) fn delayed(
+        program: &Path,
+        directory: &Path,
+        trees: &Trees,
+        milliseconds: u32,
+    ) -> Result<Self, String> {
+        let directory = directory.join(format!("delayed-{milliseconds}"));
+        let log = directory.join(STDOUT);
+        let mut command = Command::new(program);
+        command.arg(&trees.files).arg(milliseconds.to_string());
+        let child = start(&mut command, &directory)?;
+        let mut server = Self::new(child, nowhere(), log, plain_line);
+        let first = |log: &Path| fs::read_to_string(log).ok()?.lines().next()?.parse().ok();
+        match wait(|| first(&server.log)) {
+            Some(address) => {
+                server.address = address;
+                Ok(server)
+            }
+            None => Err(format!("no address from it{}", said(&directory))),
+        }
+    }
+
+    fn new(
+        child: Child,
+        address: SocketAddr,
+        log: PathBuf,
+        read_line: fn(&str) -> Option<Request>,
+    ) -> Self {
+        Self {
+            child,
+            address,
+            log,
+            read_line,
+        }
+    }
+
+    fn answering(self, directory: &Path) -> Result<Self, String> {
+        match wait(|| answers(self.address).then_some(())) {
+            Some(()) => Ok(self),
+            None => Err(format!("no answer from it{}", said(directory))),
+        }
+    }
+
+    /// The host and port, as a reference names them.
+    pub(super) fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Where the log ends now, once nothing more is being written to it.
+    pub(super) fn mark(&self) -> u64 {
+        let length = || fs::metadata(&self.log).map_or(0, |metadata| metadata.len());
+        let mut before = length();
+        loop {
+            thread::sleep(SETTLED);
+            let now = length();
+            if now == before {
+                return now;
+            }
+            before = now;
+        }
+    }
+
+    /// What was asked since the log ended there.
+    pub(super) fn since(&self, mark: u64) -> io::Result<Traffic> {
+        self.mark();
+        let mut file = File::open(&self.log)?;
+        file.seek(SeekFrom::Start(mark))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(Traffic::of(text.lines().filter_map(self.read_line)))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Traffic {
+    fn of(requests: impl Iterator<Item = Request>) -> Self {
+        let requests: Vec<Request> = requests.collect();
+        let count = |wanted: &dyn Fn(&Request) -> bool| {
+            requests.iter().filter(|request| wanted(request)).count() as u64
+        };
+        let mut connections: Vec<&str> = requests
+            .iter()
+            .map(|request| request.connection.as_str())
+            .collect();
+        connections.sort_unstable();
+        connections.dedup();
+        Self {
+            requests: requests.len() as u64,
+            connections: connections.len() as u64,
+            refused: count(&|request| request.status == 401),
+            tokens: count(&|request| request.path.starts_with("/token")),
+            pings: count(&|request| request.path == "/v2/"),
+        }
+    }
+}
+
+/// A line of nginx as configured here, and of the server of this bench.
+fn plain_line(line: &str) -> Option<Request> {
+    let mut words = line.split(' ');
+    let (connection, _method, path, status) =
+        (words.next()?, words.next()?, words.next()?, words.next()?);
+    Some(Request {
+        connection: connection.to_owned(),
+        path: path.to_owned(),
+        status: status.parse().ok()?,
+    })
+}
+
+/// A line of `docker-registry`: one of several for each request says how it was answered.
+fn json_line(line: &str) -> Option<Request> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    if !text("msg")?.starts_with("response completed") {
+        return None;
+    }
+    Some(Request {
+        connection: text("http.request.remoteaddr")?.to_owned(),
+        path: text("http.request.uri")?.to_owned(),
+        status: u16::try_from(value.get("http.response.status")?.as_u64()?).ok()?,
+    })
+}
+
+fn nginx_config(
+    directory: &Path,
+    address: SocketAddr,
+    trees: &Trees,
+    tls: Option<&Certificates>,
+) -> String {
+    let (root, files) = (directory.display(), trees.files.display());
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("  {kind}_temp_path {root}/{kind};\n"))
+        .collect();
+    let (listen, keys) = match tls {
+        None => (address.to_string(), String::new()),
+        Some(tls) => (
+            format!("{address} ssl"),
+            format!(
+                "ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3;",
+                tls.certificate.display(),
+                tls.key.display()
+            ),
+        ),
+    };
+    format!(
+        "daemon off;\nmaster_process off;\npid {root}/pid;\nerror_log stderr;\n\
+         events {{ worker_connections 256; }}\n\
+         http {{\n  log_format bench '$connection $request_method $uri $status';\n  \
+         access_log {root}/access bench;\n{temporary}  \
+         sendfile on;\n  tcp_nopush on;\n  keepalive_requests 100000;\n  \
+         default_type application/octet-stream;\n  server {{\n    \
+         listen {listen};\n    {keys}\n    root {files};\n    \
+         location = /v2/ {{ return 200 '{{}}'; }}\n    \
+         location ~ /manifests/ {{ default_type application/vnd.oci.image.manifest.v1+json; }}\n  \
+         }}\n}}\n"
+    )
+}
+
+/// Starts a server with its output in files of its directory.
+fn start(command: &mut Command, directory: &Path) -> Result<Child, String> {
+    fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let output = |name: &str| {
+        File::create(directory.join(name)).map_err(|error| format!("{name} of a server: {error}"))
+    };
+    command
+        .stdin(Stdio::null())
+        .stdout(output(STDOUT)?)
+        .stderr(output(STDERR)?)
+        .spawn()
+        .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))
+}
+
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    let directory = file.parent().unwrap_or(file);
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(file, text))
+        .map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Everything a server wrote, for when it does not do what it should.
+fn said(directory: &Path) -> String {
+    [STDOUT, STDERR]
+        .iter()
+        .filter_map(|name| fs::read_to_string(directory.join(name)).ok())
+        .flat_map(|text| {
+            text.lines()
+                .map(|line| format!("\n    {line}"))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// A loopback port that nobody listens on now.
+fn free_address() -> Result<SocketAddr, String> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(|error| format!("no free port on loopback: {error}"))
+}
+
+fn nowhere() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// Whether an HTTP server answers there, be it to say that it wants TLS.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET /v2/ HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+        let mut start = [0; 5];
+        stream.read_exact(&mut start)?;
+        io::Result::Ok(start == *b"HTTP/")
+    };
+    ask().unwrap_or(false)
+}
+
+/// Asks again and again until there is a value, or patience ends.
+fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(value) = ready() {
+            return Some(value);
+        }
+        thread::sleep(SETTLED);
+    }
+    None
+}
+
+const STDOUT: &str = "stdout";
+const STDERR: &str = "stderr";
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A log that did not grow for so long is complete.
+const SETTLED: Duration = Duration::from_millis(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_counted_from_the_log() {
+        let log = "1 GET /v2/ 401\n2 GET /token 200\n1 GET /v2/a/blobs/sha256:0 200\nbroken";
+        let expected = Traffic {
+            requests: 3,
+            connections: 2,
+            refused: 1,
+            tokens: 1,
+            pings: 1,
+        };
+        assert_eq!(Traffic::of(log.lines().filter_map(plain_line)), expected);
+    }
+
+    #[test]
+    fn a_registry_logs_several_lines_for_a_request_and_one_counts() {
+        let line = |message: &str| {
+            format!(
+                r#"{{"http.request.remoteaddr":"127.0.0.1:5","http.request.uri":"/v2/a",
+                    "http.response.status":200,"msg":"{message}"}}"#
+            )
+        };
+        let request = json_line(&line("response completed")).unwrap();
+        assert_eq!(request.connection, "127.0.0.1:5");
+        assert_eq!((request.path.as_str(), request.status), ("/v2/a", 200));
+        assert_eq!(json_line(&line("authorized request")), None);
+    }
+}
