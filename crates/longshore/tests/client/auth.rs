@@ -280,6 +280,24 @@ async fn cr7_a_registry_that_refuses_every_token_is_not_asked_for_ever() {
     assert_eq!((net.count(AUTH), net.count(HOME)), (2, 3));
 }
 
+// CR7: a 403 may ask for another token, once; without that word it is a refusal.
+#[tokio::test]
+async fn cr7_a_403_that_asks_for_a_wider_token_gets_one() {
+    let wider = format!("{CHALLENGE},error=\"insufficient_scope\"");
+    for (challenge, expected) in [(&*wider, Ok((2, 3))), (CHALLENGE, Err(ErrorKind::Denied))] {
+        let (tokens, challenge) = (Tokens::default(), challenge.to_owned());
+        let registry = tokens.clone();
+        let net = Net::serving(move |seen| match seen.header("authorization") {
+            Some("Bearer t1") => reply(403, &[("www-authenticate", &challenge)], ""),
+            _ => registry.answer(seen),
+        });
+        let app = app(builder(&net).build().unwrap()).await;
+        let result = app.manifest(&"v1".parse().unwrap()).await;
+        let found = result.map(|_| (net.count(AUTH), net.count(HOME)));
+        assert_eq!(found.map_err(|error| error.kind()), expected);
+    }
+}
+
 // RT7, F18, F20: 300 s, less a margin of 10 s.
 #[tokio::test]
 async fn rt7_a_token_is_renewed_before_it_expires_and_without_a_401() {

@@ -1,11 +1,13 @@
 //! What other origins get to see: nothing that is the user's.
 
+use std::time::Duration;
+
 use http::Response;
 use longshore::auth::AuthError;
 use longshore::model::{Digest, TagOrDigest};
 use longshore::origin::{AddressClass, AddressPolicy, Peer};
-use longshore::transport::{Body, TlsIdentity};
-use longshore::{Builder, Cause, ErrorKind, HostSettings, Repository};
+use longshore::transport::{Body, TestClock, TlsIdentity};
+use longshore::{Builder, Cause, ErrorKind, HostSettings, Repository, TokenCache};
 
 use crate::auth::{CHALLENGE, MANIFEST_URI, TOKEN_URI};
 use crate::support::{
@@ -192,6 +194,36 @@ async fn re4_credentials_go_to_no_foreign_token_service_unless_it_is_allowed() {
     manifest(&app(builder(&net).build().unwrap()).await)
         .await
         .unwrap();
+    assert_eq!(net.count(EVIL), 1);
+}
+
+// RE4: what one client may do another may not, only because they share their tokens.
+#[tokio::test]
+async fn re4_a_shared_cache_lends_tokens_and_no_permission() {
+    let net = Net::serving(|seen| {
+        let authorization = seen.header("authorization");
+        match seen.uri.starts_with(EVIL) {
+            true => reply(200, &[], r#"{"token":"home-token","expires_in":60}"#),
+            false if authorization == Some("Bearer home-token") => reply(200, &[], MANIFEST),
+            false => unauthorized(r#"Bearer realm="https://evil.example.net/token""#),
+        }
+    });
+    let clock = TestClock::default();
+    let cache = TokenCache::new(clock.clone());
+    let client = || {
+        builder(&net)
+            .token_cache(cache.clone())
+            .credentials(basic())
+    };
+    let mut settings = HostSettings::default();
+    settings.allow_realm = vec![EVIL.parse().unwrap()];
+    let allowed = client().host("r.example.com", settings).build().unwrap();
+    let other = app(client().build().unwrap()).await;
+    manifest(&app(allowed).await).await.unwrap();
+    manifest(&other).await.unwrap();
+    clock.advance(Duration::from_secs(60));
+    let error = manifest(&other).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RealmRefused);
     assert_eq!(net.count(EVIL), 1);
 }
 
