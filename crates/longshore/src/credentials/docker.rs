@@ -18,7 +18,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use longshore_auth::Credential;
-use longshore_origin::Secret;
+use longshore_origin::{Escaped, Secret};
 use serde::Deserialize;
 
 use super::{CredentialError, CredentialSource};
@@ -54,8 +54,9 @@ pub enum DockerConfigError {
     },
     /// A credential helper keeps the credentials of this registry.
     #[error(
-        "the configuration names the credential helper \"{helper}\" in \"{setting}\", and helpers \
-         are not supported yet"
+        "the configuration names the credential helper \"{}\" in \"{setting}\", and helpers \
+         are not supported yet",
+        Escaped::text(.helper)
     )]
     Helper {
         /// The helper's name.

@@ -119,6 +119,8 @@ fn a_helper_is_named_and_never_passed_over() {
     let one = r#"{"auths":{"a.example":{"auth":"dTpw"}},"credHelpers":{"b.example":"x"}}"#;
     check(one, "a.example", basic("u", "p"));
     refuses(one, "b.example", &says("x", "credHelpers"));
+    let odd = r#"{"credsStore":"x\u001b[2J\n"}"#;
+    refuses(odd, "b.example", &says(r"x\u{1b}[2J\u{a}", "credsStore"));
 }
 
 #[test]
