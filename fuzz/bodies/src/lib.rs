@@ -4,10 +4,33 @@
 //! that the fuzzer can look for an input and `cargo test` can replay the ones already found. It is
 //! given text a stranger chose; everything it asserts holds for every text.
 
+mod answer;
 mod authenticator;
+mod call;
 mod challenge;
+mod content_range;
+mod digest;
+mod docker_config;
+mod download;
+mod json;
+mod link;
+mod listing;
+mod manifest;
 mod reference;
+mod retry_after;
+mod shown;
+mod token_response;
 
 pub use authenticator::authenticator;
+pub use call::call;
 pub use challenge::challenge;
+pub use content_range::content_range;
+pub use digest::digest;
+pub use docker_config::docker_config;
+pub use download::download;
+pub use link::link;
+pub use listing::listing;
+pub use manifest::manifest;
 pub use reference::reference;
+pub use retry_after::retry_after;
+pub use token_response::token_response;

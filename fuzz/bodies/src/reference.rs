@@ -1,11 +1,11 @@
 //! References: what parses is canonical, within limits, and made of values that parse alone.
 
-use std::error::Error;
-
 use longshore_model::{
     Digest, REPOSITORY_NAME_LIMIT_BYTES, Reference, ReferenceParts, RepositoryName,
     TAG_LIMIT_BYTES, Tag, TagOrDigest, Verifier,
 };
+
+use crate::shown::is_plain;
 
 /// Reads the bytes as one reference.
 ///
@@ -75,19 +75,3 @@ fn as_written(text: &str) {
         .unwrap_or_default();
     assert_eq!(format!("{registry}{}{tag}{digest}", parts.path), text);
 }
-
-/// What an error shows is one line without control characters.
-fn is_plain(error: &dyn Error) {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let shown = error.to_string();
-        assert!(
-            !shown.contains(char::is_control) && shown.chars().count() <= SHOWN_LIMIT_CHARACTERS,
-            "{shown:?}"
-        );
-        next = error.source();
-    }
-}
-
-/// The most an error may show: 512 characters of what it was given (OU1), and its own words.
-const SHOWN_LIMIT_CHARACTERS: usize = 512 + 128;

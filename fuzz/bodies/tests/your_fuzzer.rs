@@ -15,10 +15,20 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 3] = [
+const TARGETS: [(&str, Body); 13] = [
     ("authenticator", bodies::authenticator),
+    ("call", bodies::call),
     ("challenge", bodies::challenge),
+    ("content_range", bodies::content_range),
+    ("digest", bodies::digest),
+    ("docker_config", bodies::docker_config),
+    ("download", bodies::download),
+    ("link", bodies::link),
+    ("listing", bodies::listing),
+    ("manifest", bodies::manifest),
     ("reference", bodies::reference),
+    ("retry_after", bodies::retry_after),
+    ("token_response", bodies::token_response),
 ];
 
 #[test]
@@ -70,10 +80,61 @@ fn the_corpus_of_challenges_replays() {
 }
 
 #[test]
+fn the_corpus_of_ranges_replays() {
+    for input in corpus("ranges.jsonl") {
+        println!("{input}");
+        bodies::content_range(input["value"].as_str().unwrap().as_bytes());
+    }
+}
+
+#[test]
 fn the_corpus_of_references_replays() {
     for input in corpus("references.jsonl") {
         println!("{input}");
         bodies::reference(input.as_str().unwrap().as_bytes());
+    }
+}
+
+#[test]
+fn the_corpus_of_digests_replays() {
+    for input in corpus("digests.jsonl") {
+        println!("{input}");
+        bodies::digest(input.as_str().unwrap_or_default().as_bytes());
+    }
+}
+
+#[test]
+fn the_corpus_of_docker_configurations_replays() {
+    for input in corpus("docker_config.jsonl") {
+        println!("{input}");
+        bodies::docker_config(input.as_str().unwrap().as_bytes());
+    }
+}
+
+#[test]
+fn the_corpus_of_links_replays() {
+    for input in corpus("link_headers.jsonl") {
+        println!("{input}");
+        let fields = input["link"].as_array().unwrap();
+        let fields: Vec<&str> = fields.iter().flat_map(|field| field.as_str()).collect();
+        bodies::link(fields.join("\n").as_bytes());
+    }
+}
+
+#[test]
+fn the_corpus_of_manifests_replays() {
+    for input in corpus("manifests.jsonl") {
+        let document = input.as_str().unwrap();
+        println!("{document:.200}");
+        bodies::manifest(format!("\n{document}").as_bytes());
+    }
+}
+
+#[test]
+fn the_corpus_of_token_responses_replays() {
+    for input in corpus("token_responses.jsonl") {
+        println!("{input}");
+        bodies::token_response(input.as_str().unwrap().as_bytes());
     }
 }
 

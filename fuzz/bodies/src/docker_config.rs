@@ -1,0 +1,230 @@
+//! Docker's configuration file: every entry for its own registry, and nothing to be seen of it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use longshore::auth::Credential;
+use longshore::{DOCKER_CONFIG_LIMIT_BYTES, DockerConfig};
+use serde_json::Value;
+
+use crate::shown::is_plain;
+
+/// Reads the bytes as a configuration file, and looks up the registries it names, and some others.
+///
+/// # Panics
+///
+/// When a registry is given credentials that no entry names it for, when a credential is not what
+/// the file holds, or when what is shown of the file depends on the secrets in it.
+pub fn docker_config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if text.len() as u64 > DOCKER_CONFIG_LIMIT_BYTES {
+        return;
+    }
+    let Ok(plain) = serde_json::from_str::<Value>(&text) else {
+        if let Err(error) = DockerConfig::parse(data) {
+            is_plain(&error);
+        }
+        return;
+    };
+    let auths = plain.get("auths").and_then(Value::as_object);
+    let mut entries = auths.into_iter().flatten().map(|(_, entry)| entry);
+    // A list of the fields, in their order, would do for an object; nobody writes one.
+    if plain.is_array() || entries.any(Value::is_array) {
+        return;
+    }
+    // Written anew, so that two files differ in nothing but their secrets.
+    match DockerConfig::parse(plain.to_string().as_bytes()) {
+        Err(error) => {
+            let masked = masked(&plain).to_string();
+            let masked = DockerConfig::parse(masked.as_bytes());
+            let masked = masked.map_or_else(|error| error.to_string(), |_| String::new());
+            assert_eq!(error.to_string(), masked, "OU3");
+            is_plain(&error);
+        }
+        Ok(config) => {
+            let registries = registries(&plain);
+            for registry in &registries {
+                is_found_by_its_name(&config, registry, &plain);
+            }
+            let other = with_other_secrets(&plain).to_string();
+            let other = DockerConfig::parse(other.as_bytes());
+            let other = other.unwrap_or_else(|error| panic!("other secrets: {error}"));
+            let seen = seen(&config, &registries);
+            assert_eq!(seen, self::seen(&other, &registries), "OU3");
+        }
+    }
+}
+
+/// What the file names, what is close to that, and what it has no business with.
+fn registries(plain: &Value) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = OTHERS.into_iter().map(str::to_owned).collect();
+    for section in ["auths", "credHelpers"] {
+        for key in keys(plain, section).take(KEYS_LIMIT) {
+            let name = named(key).unwrap_or_default();
+            found.extend([key.to_owned(), name.to_owned()]);
+            found.extend([format!("x{name}"), format!("{name}x"), format!("x.{name}")]);
+            found.extend(name.split_once('.').map(|(_, domain)| domain.to_owned()));
+            found.extend(name.split_once(':').map(|(host, _)| host.to_owned()));
+        }
+    }
+    found
+}
+
+fn keys<'a>(plain: &'a Value, section: &str) -> impl Iterator<Item = &'a str> {
+    let section = plain.get(section).and_then(Value::as_object);
+    section.into_iter().flatten().map(|(key, _)| key.as_str())
+}
+
+/// CR2: the registry a key names: the key, or the host of a URL without a path of its own.
+fn named(key: &str) -> Option<&str> {
+    let url = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| key.strip_prefix(scheme));
+    let text = url.unwrap_or(key);
+    let (host, path) = text.split_once('/').unwrap_or((text, ""));
+    let path = path.trim_end_matches('/');
+    let whole = path.is_empty() || (url.is_some() && ["v1", "v2"].contains(&path));
+    (whole && !host.is_empty()).then_some(host)
+}
+
+/// F2: Docker Hub has several names.
+fn same_registry(one: &str, other: &str) -> bool {
+    let is_hub = |name| ["docker.io", "index.docker.io", "registry-1.docker.io"].contains(&name);
+    one == other || (is_hub(one) && is_hub(other))
+}
+
+/// CR2, and the fields of one entry that names the registry.
+fn is_found_by_its_name(config: &DockerConfig, registry: &str, plain: &Value) {
+    let is_named = |section| {
+        let mut names = keys(plain, section).filter_map(named);
+        names.any(|name| same_registry(name, registry))
+    };
+    match config.credential(registry) {
+        Ok(Some(credential)) => {
+            let auths = plain.get("auths").and_then(Value::as_object);
+            let mut entries = auths.into_iter().flatten();
+            let fits = entries.any(|(key, entry)| {
+                named(key).is_some_and(|name| same_registry(name, registry))
+                    && holds(entry, &credential)
+            });
+            assert!(fits, "CR2: {registry}");
+            assert!(
+                !is_named("credHelpers") || !has_helper(plain, registry),
+                "CR11"
+            );
+        }
+        Ok(None) => {}
+        Err(error) => {
+            is_plain(&error);
+            let stored = text(plain, "credsStore").is_some();
+            let known = stored || is_named("auths") || is_named("credHelpers");
+            assert!(known, "{registry}: {error}");
+        }
+    }
+}
+
+fn has_helper(plain: &Value, registry: &str) -> bool {
+    let helpers = plain.get("credHelpers").and_then(Value::as_object);
+    helpers.into_iter().flatten().any(|(key, helper)| {
+        named(key).is_some_and(|name| same_registry(name, registry))
+            && helper.as_str().is_some_and(|helper| !helper.is_empty())
+    })
+}
+
+fn holds(entry: &Value, credential: &Credential) -> bool {
+    let text = |key| text(entry, key);
+    match credential {
+        Credential::Token(secret) => text("registrytoken") == Some(secret.expose()),
+        Credential::IdentityToken(secret) => text("identitytoken") == Some(secret.expose()),
+        Credential::Basic { username, password } => match text("auth") {
+            None => {
+                text("username").unwrap_or_default() == username
+                    && text("password").unwrap_or_default() == password.expose()
+            }
+            Some(auth) => decoded(auth)
+                .is_some_and(|decoded| decoded == (username.clone(), password.expose().to_owned())),
+        },
+        _ => false,
+    }
+}
+
+/// User and password of an `auth` field: base64, padded or not, with NULs behind it.
+fn decoded(auth: &str) -> Option<(String, String)> {
+    let bare = auth.trim_end_matches('=');
+    let padding = "=".repeat((4 - bare.len() % 4) % 4);
+    let bytes = STANDARD.decode(format!("{bare}{padding}")).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (username, password) = text.trim_end_matches('\0').split_once(':')?;
+    Some((username.to_owned(), password.to_owned()))
+}
+
+fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
+    let text = entry.get(key).and_then(Value::as_str);
+    text.filter(|text| !text.is_empty())
+}
+
+/// Everything a log or an error could show of the file.
+fn seen(config: &DockerConfig, registries: &BTreeSet<String>) -> String {
+    let mut seen = format!("{config:?}");
+    for registry in registries {
+        let found = config.credential(registry);
+        // Writing to a String cannot fail.
+        let _ = write!(seen, "\n{registry:?} {found:?}");
+        if let Err(error) = found {
+            let _ = write!(seen, " {error}");
+        }
+    }
+    seen
+}
+
+/// The same file with a longer secret wherever there is one.
+fn with_other_secrets(plain: &Value) -> Value {
+    let mut plain = plain.clone();
+    let auths = plain.get_mut("auths").and_then(Value::as_object_mut);
+    for (_, entry) in auths.into_iter().flatten() {
+        for key in ["password", "identitytoken", "registrytoken", "auth"] {
+            let Some(Value::String(text)) = entry.get_mut(key) else {
+                continue;
+            };
+            if key != "auth" && !text.is_empty() {
+                text.push('x');
+            } else if let Some((username, password)) = decoded(text) {
+                *text = STANDARD.encode(format!("{username}:{password}x"));
+            }
+        }
+    }
+    plain
+}
+
+/// The same file with an `x` for each letter and digit of every value.
+fn masked(value: &Value) -> Value {
+    match value {
+        Value::String(text) => {
+            let mask = |c: char| if c.is_ascii_alphanumeric() { 'x' } else { c };
+            Value::String(text.chars().map(mask).collect())
+        }
+        Value::Number(number) => {
+            let digits = number.to_string();
+            let mask = |c: char| if c.is_ascii_digit() { '1' } else { c };
+            let masked: String = digits.chars().map(mask).collect();
+            serde_json::from_str(&masked).unwrap_or_else(|_| value.clone())
+        }
+        Value::Array(list) => Value::Array(list.iter().map(masked).collect()),
+        Value::Object(map) => {
+            let entries = map.iter();
+            Value::Object(
+                entries
+                    .map(|(key, value)| (key.clone(), masked(value)))
+                    .collect(),
+            )
+        }
+        Value::Bool(_) | Value::Null => value.clone(),
+    }
+}
+
+const OTHERS: [&str; 4] = ["", "docker.io", "index.docker.io", "nobody.invalid"];
+
+/// So many keys of a file are looked up.
+const KEYS_LIMIT: usize = 20;
