@@ -154,6 +154,9 @@ fn holds(entry: &Value, credential: &Credential) -> bool {
 fn decoded(auth: &str) -> Option<(String, String)> {
     let bare = auth.trim_end_matches('=');
     let padding = "=".repeat((4 - bare.len() % 4) % 4);
+    if auth.len() - bare.len() > padding.len() {
+        return None;
+    }
     let bytes = STANDARD.decode(format!("{bare}{padding}")).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let (username, password) = text.trim_end_matches('\0').split_once(':')?;
@@ -205,7 +208,8 @@ fn masked(value: &Value) -> Value {
             let mask = |c: char| if c.is_ascii_alphanumeric() { 'x' } else { c };
             Value::String(text.chars().map(mask).collect())
         }
-        Value::Number(number) => {
+        // A fraction could become longer.
+        Value::Number(number) if !number.is_f64() => {
             let digits = number.to_string();
             let mask = |c: char| if c.is_ascii_digit() { '1' } else { c };
             let masked: String = digits.chars().map(mask).collect();
@@ -220,7 +224,7 @@ fn masked(value: &Value) -> Value {
                     .collect(),
             )
         }
-        Value::Bool(_) | Value::Null => value.clone(),
+        Value::Bool(_) | Value::Null | Value::Number(_) => value.clone(),
     }
 }
 
