@@ -48,6 +48,11 @@ pub(crate) enum Command {
     /// Print the tags of a repository
     #[command(visible_aliases = ["ls", "list-tags"], after_long_help = exit::TABLE)]
     Tags(Tags),
+    /// Verify an OCI image layout: hash everything it leads to
+    ///
+    /// Prints what is missing, damaged, or referred to by nothing; only the last is no damage.
+    #[command(visible_alias = "validate", after_long_help = exit::TABLE)]
+    Verify(Verify),
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +123,16 @@ pub(crate) struct Tags {
     pub(crate) page: Page,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The directory of the image layout
+    #[arg(value_name = "DIR")]
+    pub(crate) layout: PathBuf,
+    /// Print the result as text or as one JSON object
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub(crate) output: Output,
 }
 
 /// Which part of a list.

@@ -14,6 +14,7 @@ pub(crate) mod manifest;
 pub(crate) mod ping;
 pub(crate) mod pull;
 pub(crate) mod referrers;
+pub(crate) mod verify;
 
 /// Reads a reference; one that is none is told with its text.
 pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {

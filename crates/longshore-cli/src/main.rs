@@ -49,6 +49,8 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Referrers(args) => stop::unless_stopped(command::referrers::run(args)).await,
             Command::Repos(args) => stop::unless_stopped(command::list::repos(args)).await,
             Command::Tags(args) => stop::unless_stopped(command::list::tags(args)).await,
+            // Reads a disk and waits for nobody; Ctrl-C may simply end it.
+            Command::Verify(args) => command::verify::run(&args),
         }
     })
 }

@@ -36,17 +36,24 @@ pub(crate) async fn draw(moved: Moved, total: u64, what: String) {
     if !std::io::stderr().is_terminal() {
         return std::future::pending().await;
     }
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let template = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.set_message(what);
+    let bar = bar(what);
+    bar.set_length(total);
     let _cleared = Cleared(&bar);
     loop {
         bar.set_position(moved.bytes());
         tokio::time::sleep(REDRAW).await;
     }
+}
+
+/// A bar of bytes; nothing is drawn where stderr is no terminal.
+pub(crate) fn bar(what: String) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let template = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(what);
+    bar
 }
 
 /// Leaves the line as it was.

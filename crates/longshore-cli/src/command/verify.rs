@@ -1,0 +1,95 @@
+//! `longshore verify DIR`
+
+use std::path::Path;
+
+use longshore_layout::{Finding, Layout, Report};
+use serde_json::json;
+
+use crate::args::{Output, Verify};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::progress;
+
+/// Hashes everything a layout leads to. Findings are the result, so they go to stdout.
+pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
+    let layout = Layout::open(&args.layout)?;
+    let bar = progress::bar(args.layout.display().to_string());
+    let report = layout.verify(|progress| {
+        bar.set_length(progress.known_bytes);
+        bar.set_position(progress.bytes);
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    print(&args.layout, args.output, &report)?;
+    if report.is_sound() {
+        return Ok(());
+    }
+    let what = format!("{} is damaged", args.layout.display());
+    Err(Failure::new(Exit::Digest, &what)
+        .hint("pull the images in it again: what is whole is kept"))
+}
+
+fn print(path: &Path, output: Output, report: &Report) -> Result<(), Failure> {
+    let Report {
+        manifests,
+        blobs,
+        bytes,
+        findings,
+        more,
+        ..
+    } = report;
+    match output {
+        Output::Json => output::json(&json!({
+            "layout": path.to_string_lossy(),
+            "sound": report.is_sound(),
+            "manifests": manifests,
+            "blobs": blobs,
+            "bytes": bytes,
+            "findings": findings.iter().map(|finding| json!({
+                "digest": finding.digest.as_ref().map(ToString::to_string),
+                "referrer": finding.referrer.as_ref().map(ToString::to_string),
+                "problem": problem(finding),
+                "damage": finding.problem.is_damage(),
+            })).collect::<Vec<_>>(),
+            "more": more,
+        })),
+        Output::Text => {
+            for finding in findings {
+                output::text(&line(finding))?;
+            }
+            if *more > 0 {
+                output::text(&format!("and {more} more"))?;
+            }
+            let size = output::size(*bytes);
+            output::note(&format!(
+                "{blobs} blobs, {manifests} of them manifests, {size}, verified"
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn line(finding: &Finding) -> String {
+    let digest = finding
+        .digest
+        .as_ref()
+        .map_or_else(String::new, |digest| format!("{digest}: "));
+    let referrer = finding
+        .referrer
+        .as_ref()
+        .map_or_else(String::new, |referrer| {
+            format!(", referred to by {referrer}")
+        });
+    format!("{digest}{}{referrer}", problem(finding))
+}
+
+/// What is wrong, and what is underneath it.
+fn problem(finding: &Finding) -> String {
+    let mut text = finding.problem.to_string();
+    let mut source = std::error::Error::source(&finding.problem);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
