@@ -33,6 +33,16 @@ pub(crate) fn depth(document: &[u8]) -> usize {
     deepest
 }
 
+/// Whether a number somewhere in a document is no integer.
+pub(crate) fn has_fraction(document: &Value) -> bool {
+    match document {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(list) => list.iter().any(has_fraction),
+        Value::Object(map) => map.values().any(has_fraction),
+        Value::Bool(_) | Value::Null | Value::String(_) => false,
+    }
+}
+
 /// Any value, refused where a key is there already.
 struct Strict;
 

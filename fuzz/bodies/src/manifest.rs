@@ -74,7 +74,8 @@ fn reads_again(manifest: &Manifest, content_type: &str) {
         }
     }
     // A fraction may lose its last digit; in all else writing and reading are inverse.
-    if !bytes.contains(&b'.') && !bytes.contains(&b'e') && !bytes.contains(&b'E') {
+    let plain = serde_json::from_slice(bytes).unwrap_or_default();
+    if !json::has_fraction(&plain) {
         match Manifest::from_document(manifest.document()) {
             Ok(written) => assert_eq!(written.document(), manifest.document()),
             Err(error) => panic!("what was read cannot be written: {error}"),
