@@ -223,6 +223,20 @@ async fn dg3_a_blob_of_another_digest_does_not_end_cleanly() {
     }
 }
 
+// An empty piece is not the end, and none is handed out for one.
+#[tokio::test]
+async fn empty_pieces_are_passed_over() {
+    let net = Net::serving(|_| {
+        let pieces = ["", "hel", "", "", "lo", ""].map(|text| Piece::Bytes(text.into()));
+        reply(200, &[], Pieces::body(&TestClock::default(), pieces))
+    });
+    let app = app(builder(&net).build().unwrap()).await;
+    let mut reader = app.blob(&Digest::sha256(b"hello"), Some(5)).unwrap();
+    assert_eq!(reader.next().await.unwrap().unwrap(), "hel");
+    assert_eq!(reader.next().await.unwrap().unwrap(), "lo");
+    assert!(reader.next().await.is_none());
+}
+
 // DG3: unverified frames are for sinks that verify; they know nothing of digests.
 #[tokio::test]
 async fn frames_are_what_came() {

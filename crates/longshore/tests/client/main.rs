@@ -10,7 +10,6 @@ mod auth;
 mod blob;
 mod exchange;
 mod foreign;
-mod logs;
 mod loopback;
 mod manifest;
 mod patience;
