@@ -139,7 +139,8 @@ async fn ou5_each_cause_has_its_text() {
             Net::serving(|_| reply(200, &[], "other")),
             true,
             format!(
-                "the content is not what was asked for: content has digest {wrong}, expected {right}"
+                "the content is not what was asked for: \
+                 content has digest {wrong}, expected {right}"
             ),
         ),
         (
