@@ -9,10 +9,11 @@ use longshore::auth::AuthError;
 use longshore::model::{Digest, TagOrDigest};
 use longshore::transport::{Body, TestClock, from_fn};
 use longshore::{Cause, Credential, ErrorKind, OneCredential, Repository, TokenCache};
-use tokio::sync::Barrier;
+use tokio::sync::Semaphore;
 
 use crate::support::{
-    AUTH, BASIC, HOME, MANIFEST, Net, Seen, app, basic, blob_uri, builder, reference, reply, timed,
+    AUTH, BASIC, HOME, MANIFEST, Net, Seen, app, basic, blob_uri, builder, reference, reply, seen,
+    timed,
 };
 
 pub(crate) const CHALLENGE: &str =
@@ -132,20 +133,18 @@ async fn one_401_one_token_and_no_ping_for_a_manifest_and_its_blobs() {
 }
 
 /// A registry whose token service answers only when so many callers have been refused.
-fn held(callers: usize, answer: impl Fn() -> Response<Body> + Send + Sync + 'static) -> Net {
-    let gate = Arc::new(Barrier::new(callers + 1));
-    let answer = Arc::new(answer);
+fn held(callers: u32, answer: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static) -> Net {
+    let refused = Arc::new(Semaphore::new(0));
     Net::over(from_fn(move |request| {
-        let (gate, answer) = (Arc::clone(&gate), Arc::clone(&answer));
+        let (refused, answer) = (Arc::clone(&refused), answer.clone());
         async move {
             if request.uri().host() == Some("auth.example.com") {
-                gate.wait().await;
+                let _all = refused.acquire_many(callers).await.unwrap();
                 return Ok(answer());
             }
             Ok(match request.headers().get("authorization") {
                 None => {
-                    // Not awaited here: the caller goes on to the token while this one waits.
-                    tokio::spawn(async move { gate.wait().await });
+                    refused.add_permits(1);
                     unauthorized(CHALLENGE)
                 }
                 Some(token) if token == "Bearer t" => reply(200, &[], MANIFEST),
@@ -253,7 +252,15 @@ async fn f21_a_401_on_a_cached_token_makes_one_handshake_and_keeps_its_token() {
 #[tokio::test]
 async fn f21_callers_with_the_same_stale_token_make_one_handshake() {
     let tokens = Tokens::default();
-    let net = tokens.net();
+    let registry = tokens.clone();
+    let net = Net::over(from_fn(move |request| {
+        let response = registry.answer(&seen(&request));
+        async {
+            // The others come as far as this one.
+            tokio::task::yield_now().await;
+            Ok(response)
+        }
+    }));
     let app = app(builder(&net).build().unwrap()).await;
     pull(&app).await;
     tokens.revoke();
@@ -437,7 +444,7 @@ async fn cr6_a_token_serves_one_repository_one_registry_and_one_account() {
 // RT9: a caller that goes away in the middle of a token request lets the next one in.
 #[tokio::test]
 async fn rt9_a_dropped_token_request_leaves_no_stuck_lock() {
-    let held = Arc::new(tokio::sync::Semaphore::new(0));
+    let held = Arc::new(Semaphore::new(0));
     let gate = Arc::clone(&held);
     let net = Net::over(from_fn(move |request| {
         let gate = Arc::clone(&gate);

@@ -129,7 +129,7 @@ impl Transport for Net {
     }
 }
 
-fn seen(request: &Request<Body>) -> Seen {
+pub(crate) fn seen(request: &Request<Body>) -> Seen {
     Seen {
         method: request.method().clone(),
         uri: request.uri().to_string(),
