@@ -38,7 +38,7 @@ pub struct Descriptor {
     /// What kind of artifact the content is, where it is a manifest.
     pub artifact_type: Option<MediaType>,
     /// What the content runs on, in an index.
-    pub platform: Option<Platform>,
+    pub platform: Option<Box<Platform>>,
     /// Fields the specification does not name.
     pub extra: Extra,
 }
@@ -47,17 +47,7 @@ impl Descriptor {
     /// Makes a descriptor with the three required fields.
     #[must_use]
     pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
-        Self {
-            media_type,
-            digest,
-            size,
-            urls: Vec::new(),
-            annotations: BTreeMap::new(),
-            data: None,
-            artifact_type: None,
-            platform: None,
-            extra: Extra::new(),
-        }
+        Self::with_extra(media_type, digest, size, Extra::new())
     }
 
     /// Describes `content` under its SHA-256 digest.
@@ -74,11 +64,25 @@ impl Descriptor {
     pub fn verifier(&self) -> Result<Verifier, UnsupportedAlgorithm> {
         Verifier::new(&self.digest, Some(self.size))
     }
+
+    fn with_extra(media_type: MediaType, digest: Digest, size: u64, extra: Extra) -> Self {
+        Self {
+            media_type,
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            data: None,
+            artifact_type: None,
+            platform: None,
+            extra,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Descriptor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        json::read_object::<DescriptorFields, D>(deserializer, &Reading::new())
+        json::read_object::<DescriptorFields, D>(deserializer, &Reading::new(0))
     }
 }
 
@@ -104,11 +108,24 @@ pub(crate) struct DescriptorFields {
     media_type: Slot<MediaType>,
     digest: Slot<Digest>,
     size: Slot<Size>,
+    rare: Option<Box<RareFields>>,
+}
+
+/// The fields that few descriptors have. Apart, so that the many without them stay small while
+/// they are moved from hand to hand.
+#[derive(Default)]
+struct RareFields {
     urls: Slot<Vec<String>>,
     annotations: Slot<BTreeMap<String, String>>,
     data: Slot<String>,
-    platform: Slot<Platform>,
+    platform: Slot<Box<Platform>>,
     artifact_type: Slot<MediaType>,
+}
+
+impl DescriptorFields {
+    fn rare(&mut self) -> &mut RareFields {
+        self.rare.get_or_insert_default()
+    }
 }
 
 impl<'de> Fields<'de> for DescriptorFields {
@@ -124,28 +141,31 @@ impl<'de> Fields<'de> for DescriptorFields {
             "mediaType" => entry.value(&mut self.media_type),
             "digest" => entry.value(&mut self.digest),
             "size" => entry.value(&mut self.size),
-            "urls" => entry.strings(&mut self.urls),
-            "annotations" => entry.string_map(&mut self.annotations),
-            "data" => entry.value(&mut self.data),
-            "platform" => entry.object::<PlatformFields>(&mut self.platform),
-            "artifactType" => entry.value(&mut self.artifact_type),
+            "urls" => entry.strings(&mut self.rare().urls),
+            "annotations" => entry.string_map(&mut self.rare().annotations),
+            "data" => entry.value(&mut self.rare().data),
+            "platform" => entry.object::<PlatformFields>(&mut self.rare().platform),
+            "artifactType" => entry.value(&mut self.rare().artifact_type),
             _ => Ok(Known::No),
         }
     }
 
+    // Else the finished descriptor is copied once more on its way into the list.
+    #[inline(always)]
     fn build<E: Error>(self, extra: Extra, reading: &Reading) -> Result<Descriptor, E> {
         reading.count_descriptor()?;
-        Ok(Descriptor {
-            media_type: self.media_type.required("mediaType")?,
-            digest: self.digest.required("digest")?,
-            size: self.size.required::<E>("size")?.0,
-            urls: self.urls.or_default(),
-            annotations: self.annotations.or_default(),
-            data: self.data.optional(),
-            artifact_type: self.artifact_type.optional(),
-            platform: self.platform.optional(),
-            extra,
-        })
+        let media_type = self.media_type.required("mediaType")?;
+        let digest = self.digest.required("digest")?;
+        let Size(size) = self.size.required::<E>("size")?;
+        let mut descriptor = Descriptor::with_extra(media_type, digest, size, extra);
+        if let Some(rare) = self.rare {
+            descriptor.urls = rare.urls.or_default();
+            descriptor.annotations = rare.annotations.or_default();
+            descriptor.data = rare.data.optional();
+            descriptor.artifact_type = rare.artifact_type.optional();
+            descriptor.platform = rare.platform.optional();
+        }
+        Ok(descriptor)
     }
 }
 

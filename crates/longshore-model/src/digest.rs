@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use sha2::Digest as _;
 
@@ -20,11 +19,11 @@ pub const DIGEST_LIMIT_BYTES: usize = 512;
 /// here, that the encoded part has exactly its length in lower-case hexadecimal. It does *not*
 /// mean that the algorithm can be computed: see [`Hasher::new`].
 ///
-/// Cloning shares one allocation. Equality, order and hash are those of the text.
+/// Equality, order and hash are those of the text.
 ///
 /// Source: image-spec v1.1.1 "Digests".
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(Arc<str>);
+pub struct Digest(Box<str>);
 
 impl Digest {
     /// Computes the SHA-256 digest of `content`.
@@ -287,6 +286,11 @@ pub struct UnsupportedAlgorithm {
 // algorithm-separator   ::= [+._-]
 // encoded               ::= [a-zA-Z0-9=_-]+
 pub(crate) fn check_digest(text: &str) -> Result<&str, DigestError> {
+    // Nearly every digest is this one, and need not be searched for its colon.
+    if let Some(encoded) = text.strip_prefix("sha256:") {
+        check_hex("sha256:".len(), encoded, 64)?;
+        return Ok("sha256");
+    }
     if text.len() > DIGEST_LIMIT_BYTES {
         return Err(DigestError::TooLong { length: text.len() });
     }

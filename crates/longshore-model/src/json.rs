@@ -36,6 +36,9 @@ pub const DESCRIPTORS_LIMIT: usize = 10_000;
 /// within a few times the length of the longest one accepted (LI2).
 pub const VALUES_LIMIT: usize = 200_000;
 
+/// What a descriptor without optional fields takes, in bytes of a document.
+const DESCRIPTOR_TYPICAL_BYTES: usize = 128;
+
 /// A rule that the reading of one document found broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Broken {
@@ -52,15 +55,25 @@ pub(crate) struct Reading {
     broken: Cell<Option<Broken>>,
     descriptors_left: Cell<usize>,
     values_left: Cell<usize>,
+    list_capacity: usize,
 }
 
 impl Reading {
-    pub(crate) fn new() -> Self {
+    /// Starts to read a document of so many bytes; 0 where that is not known.
+    pub(crate) fn new(length: usize) -> Self {
         Self {
             broken: Cell::new(None),
             descriptors_left: Cell::new(DESCRIPTORS_LIMIT),
             values_left: Cell::new(VALUES_LIMIT),
+            list_capacity: DESCRIPTORS_LIMIT.min(length / DESCRIPTOR_TYPICAL_BYTES),
         }
+    }
+
+    /// How many descriptors to make room for at once in a list that has one.
+    ///
+    /// It follows from how much was received, not from anything the peer said of it (LI2).
+    fn list_capacity(&self) -> usize {
+        self.list_capacity
     }
 
     pub(crate) fn broken(&self) -> Option<Broken> {

@@ -83,7 +83,7 @@ impl Manifest {
     ///
     /// [`ManifestError`] when the document breaks a rule that [`parse`](Self::parse) checks.
     pub fn from_document(document: &Document) -> Result<Self, ManifestError> {
-        let reading = Reading::new();
+        let reading = Reading::new(0);
         let bytes =
             serde_json::to_vec(document).map_err(|error| ManifestError::new(&error, &reading))?;
         Self::parse(bytes.into(), None)
@@ -127,20 +127,7 @@ impl Manifest {
         content_type: Option<&str>,
         digest: Digest,
     ) -> Result<Self, ManifestError> {
-        let content_type = match content_type {
-            None | Some("") => None,
-            Some(text) => Some(text.parse().map_err(ManifestError::ContentType)?),
-        };
-        // Once for all: otherwise every string is validated on its own, at twice the cost.
-        let text = std::str::from_utf8(&bytes).map_err(|error| ManifestError::NotUtf8 {
-            at: error.valid_up_to(),
-        })?;
-        let reading = Reading::new();
-        let mut source = serde_json::Deserializer::from_str(text);
-        let fields = json::read_object::<DocumentFields, _>(&mut source, &reading)
-            .and_then(|fields| source.end().map(|()| fields))
-            .map_err(|error| ManifestError::new(&error, &reading))?;
-        let (media_type, document) = fields.into_document(content_type)?;
+        let (media_type, document) = read(&bytes, content_type)?;
         Ok(Self {
             bytes,
             digest,
@@ -150,13 +137,27 @@ impl Manifest {
     }
 }
 
+/// Reads the view of a document, and finds out its type.
+fn read(bytes: &[u8], content_type: Option<&str>) -> Result<(MediaType, Document), ManifestError> {
+    let content_type = match content_type {
+        None | Some("") => None,
+        Some(text) => Some(text.parse().map_err(ManifestError::ContentType)?),
+    };
+    // Once for all: otherwise every string is validated on its own, at twice the cost.
+    let text = std::str::from_utf8(bytes).map_err(|error| ManifestError::NotUtf8 {
+        at: error.valid_up_to(),
+    })?;
+    let reading = Reading::new(text.len());
+    let mut source = serde_json::Deserializer::from_str(text);
+    let fields = json::read_object::<DocumentFields, _>(&mut source, &reading)
+        .and_then(|fields| source.end().map(|()| fields))
+        .map_err(|error| ManifestError::new(&error, &reading))?;
+    fields.into_document(content_type)
+}
+
 /// What the bytes of a manifest say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one per document, never a list of them"
-)]
 pub enum Document {
     /// One image or artifact: a config and layers.
     Image(ImageManifest),
@@ -165,6 +166,15 @@ pub enum Document {
 }
 
 impl Document {
+    /// Reads the view alone, for bytes that are kept and known by digest elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::parse`].
+    pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
+        read(bytes, content_type).map(|(_, document)| document)
+    }
+
     /// Returns the image manifest, where it is one.
     #[must_use]
     pub fn as_image(&self) -> Option<&ImageManifest> {

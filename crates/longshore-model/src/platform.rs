@@ -105,7 +105,8 @@ impl fmt::Display for Platform {
 
 impl<'de> Deserialize<'de> for Platform {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        json::read_object::<PlatformFields, D>(deserializer, &Reading::new())
+        json::read_object::<PlatformFields, D>(deserializer, &Reading::new(0))
+            .map(|platform| *platform)
     }
 }
 
@@ -144,7 +145,7 @@ pub(crate) struct PlatformFields {
 }
 
 impl<'de> Fields<'de> for PlatformFields {
-    type Built = Platform;
+    type Built = Box<Platform>;
     const EXPECTING: &'static str = "a platform object";
 
     fn read<A: MapAccess<'de>>(
@@ -163,8 +164,8 @@ impl<'de> Fields<'de> for PlatformFields {
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<Platform, E> {
-        Ok(Platform {
+    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<Box<Platform>, E> {
+        Ok(Box::new(Platform {
             os: self.os.required("os")?,
             architecture: self.architecture.required("architecture")?,
             variant: self.variant.optional(),
@@ -172,7 +173,7 @@ impl<'de> Fields<'de> for PlatformFields {
             os_features: self.os_features.or_default(),
             features: self.features.or_default(),
             extra,
-        })
+        }))
     }
 }
 

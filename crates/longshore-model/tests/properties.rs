@@ -189,7 +189,7 @@ fn descriptor() -> impl Strategy<Value = Descriptor> {
         descriptor.platform = platform.map(|(os, architecture, variant)| {
             let mut platform = Platform::new(os, architecture);
             platform.variant = variant;
-            platform
+            Box::new(platform)
         });
         descriptor.artifact_type = artifact_type;
         if let Some(extra) = extra {
@@ -203,7 +203,7 @@ fn descriptor() -> impl Strategy<Value = Descriptor> {
 
 fn sample() -> Manifest {
     let mut entry = Descriptor::of(MediaType::OCI_MANIFEST, b"x");
-    entry.platform = "linux/arm/v7".parse().ok();
+    entry.platform = "linux/arm/v7".parse().ok().map(Box::new);
     entry
         .annotations
         .insert("a".to_owned(), "\u{1b}\"".to_owned());

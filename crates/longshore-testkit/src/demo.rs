@@ -97,7 +97,7 @@ impl Demo {
             .tree
             .children()
             .iter()
-            .filter_map(|child| child.descriptor().platform.as_ref())
+            .filter_map(|child| child.descriptor().platform.as_deref())
             .map(Platform::to_string)
             .collect();
         json!({

@@ -240,7 +240,7 @@ impl Image {
         );
         let kind = self.pick(MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST);
         let mut root = Stored::document(kind.clone(), &Manifest::new(kind, &config, &layers));
-        root.descriptor.platform = Some(self.platform.clone());
+        root.descriptor.platform = Some(Box::new(self.platform.clone()));
         let blobs = std::iter::once(config).chain(layers).collect();
         Tree::new(root, Vec::new(), blobs)
     }

@@ -170,7 +170,7 @@ fn selects(index: &Index, (os, architecture, variant): &(&str, &str, Option<&str
         let fits = |entry: &Descriptor| wanted.fits(entry.platform.as_ref()?);
         let is_image = |entry: &&Descriptor| {
             (entry.media_type.is_manifest() || entry.media_type.is_index())
-                && !entry.platform.as_ref().is_some_and(Platform::is_unknown)
+                && !entry.platform.as_deref().is_some_and(Platform::is_unknown)
         };
         let all = index.manifests.iter().filter(is_image).filter_map(fits);
         assert_eq!(all.min(), best, "a better one is there for {wanted}");

@@ -99,7 +99,12 @@ impl<'de, F: Fields<'de>> Visitor<'de> for ObjectsSeed<'_, F> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut objects = Vec::new();
         loop {
-            let seed = ObjectSeed::<F, _>::new(self.reading, |object| objects.push(object));
+            let seed = ObjectSeed::<F, _>::new(self.reading, |object| {
+                if objects.is_empty() {
+                    objects.reserve(self.reading.list_capacity());
+                }
+                objects.push(object);
+            });
             if list.next_element_seed(seed)?.is_none() {
                 return Ok(objects);
             }

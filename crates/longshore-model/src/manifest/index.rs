@@ -67,7 +67,7 @@ impl Index {
     /// [`NoSuchPlatform`] names the platforms there are.
     pub fn select(&self, wanted: &Platform) -> Result<&Descriptor, NoSuchPlatform> {
         let on_platform = self.candidates().filter_map(|entry| {
-            let fit = wanted.fits(entry.platform.as_ref()?)?;
+            let fit = wanted.fits(entry.platform.as_deref()?)?;
             Some((fit, entry))
         });
         // Of several at the minimum this is the first.
@@ -79,7 +79,8 @@ impl Index {
             (Some(only), None, None) => Ok(only),
             _ => Err(NoSuchPlatform::new(
                 wanted.clone(),
-                self.candidates().filter_map(|entry| entry.platform.clone()),
+                self.candidates()
+                    .filter_map(|entry| entry.platform.as_deref().cloned()),
             )),
         }
     }
@@ -88,7 +89,7 @@ impl Index {
     fn candidates(&self) -> impl Iterator<Item = &Descriptor> {
         self.manifests.iter().filter(|entry| {
             (entry.media_type.is_manifest() || entry.media_type.is_index())
-                && !entry.platform.as_ref().is_some_and(Platform::is_unknown)
+                && !entry.platform.as_deref().is_some_and(Platform::is_unknown)
         })
     }
 }

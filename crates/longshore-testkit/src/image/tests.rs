@@ -42,7 +42,7 @@ fn twenty_platforms_are_twenty_images() {
     assert_eq!(tree.all_blobs().len(), 20 * 3);
     let arm = tree.child("linux/arm/v7").unwrap();
     assert_eq!(
-        arm.descriptor().platform,
+        arm.descriptor().platform.as_deref().cloned(),
         Some("linux/arm/v7".parse().unwrap())
     );
 }

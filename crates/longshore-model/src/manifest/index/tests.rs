@@ -6,7 +6,7 @@ fn index(entries: &[&str]) -> Index {
     let entry = |(at, platform): (usize, &&str)| {
         let digest = Digest::sha256(at.to_string().as_bytes());
         let mut entry = Descriptor::new(MediaType::OCI_MANIFEST, digest, 1);
-        entry.platform = platform.parse().ok();
+        entry.platform = platform.parse().ok().map(Box::new);
         entry
     };
     Index::new(entries.iter().enumerate().map(entry).collect())
