@@ -277,7 +277,7 @@ const PROXIES: [&str; 6] = [
 
 const MESSAGES: &str = "--message-format=json-render-diagnostics";
 
-/// The number of threads that was best on two cores; more or fewer were slower.
+/// As many large blobs as longshore moves at once, too: the comparison is of programs, not of this.
 const FLOOR_CONNECTIONS: &str = "4";
 
 #[cfg(test)]
