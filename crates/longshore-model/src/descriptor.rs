@@ -141,7 +141,7 @@ impl<'de> Fields<'de> for DescriptorFields {
             "mediaType" => entry.value(&mut self.media_type),
             "digest" => entry.value(&mut self.digest),
             "size" => entry.value(&mut self.size),
-            "urls" => entry.strings(&mut self.rare().urls),
+            "urls" => entry.list(&mut self.rare().urls),
             "annotations" => entry.string_map(&mut self.rare().annotations),
             "data" => entry.value(&mut self.rare().data),
             "platform" => entry.object::<PlatformFields>(&mut self.rare().platform),

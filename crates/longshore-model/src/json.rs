@@ -5,16 +5,20 @@
 //! than one document may have. Every object is read by the one loop of [`ObjectSeed`].
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess};
 use serde_json::{Map, Value};
 
-pub(crate) use write::{write_extra, write_list, write_option, write_strings};
+pub(crate) use fault::Fault;
+pub(crate) use write::{
+    write_extra, write_flag, write_list, write_names, write_option, write_strings,
+};
 
-use seed::{ObjectSeed, ObjectsSeed, OrNull, StringMapSeed, StringsSeed};
+use seed::{ListSeed, NamesSeed, ObjectSeed, ObjectsSeed, OrNull, StringMapSeed};
 
+mod fault;
 mod seed;
 mod write;
 
@@ -41,7 +45,7 @@ const DESCRIPTOR_TYPICAL_BYTES: usize = 128;
 
 /// A rule that the reading of one document found broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Broken {
+enum Broken {
     DuplicateKey,
     TooManyDescriptors,
     TooManyValues,
@@ -76,10 +80,6 @@ impl Reading {
         self.list_capacity
     }
 
-    pub(crate) fn broken(&self) -> Option<Broken> {
-        self.broken.get()
-    }
-
     /// Counts one descriptor against the limit of the document.
     pub(crate) fn count_descriptor<E: Error>(&self) -> Result<(), E> {
         take_one(&self.descriptors_left)
@@ -87,7 +87,7 @@ impl Reading {
     }
 
     /// Counts one other value against the limit of the document.
-    fn count_value<E: Error>(&self) -> Result<(), E> {
+    pub(crate) fn count_value<E: Error>(&self) -> Result<(), E> {
         take_one(&self.values_left)
             .ok_or_else(|| self.refuse(Broken::TooManyValues, "too many values"))
     }
@@ -123,6 +123,19 @@ pub(crate) trait Fields<'de>: Default {
 
     /// Builds the value from what was read.
     fn build<E: Error>(self, extra: Extra, reading: &Reading) -> Result<Self::Built, E>;
+}
+
+/// Reads the object that is all there is in `bytes`.
+pub(crate) fn read_document<'de, F: Fields<'de>>(bytes: &'de [u8]) -> Result<F::Built, Fault> {
+    // Once for all: otherwise every string is validated on its own, at twice the cost.
+    let text = std::str::from_utf8(bytes).map_err(|error| Fault::NotUtf8 {
+        at: error.valid_up_to(),
+    })?;
+    let reading = Reading::new(text.len());
+    let mut source = serde_json::Deserializer::from_str(text);
+    read_object::<F, _>(&mut source, &reading)
+        .and_then(|object| source.end().map(|()| object))
+        .map_err(|error| Fault::new(&error, reading.broken.get()))
 }
 
 /// Reads an object that is a document of its own, or the value of a field.
@@ -189,9 +202,18 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
         self.seeded(slot, seed)
     }
 
-    /// Reads a list of strings.
-    pub(crate) fn strings(&mut self, slot: &mut Slot<Vec<String>>) -> Result<Known, A::Error> {
-        let seed = StringsSeed::new(self.reading);
+    /// Reads a list of values that know how to read themselves.
+    pub(crate) fn list<T: Deserialize<'de>>(
+        &mut self,
+        slot: &mut Slot<Vec<T>>,
+    ) -> Result<Known, A::Error> {
+        let seed = ListSeed::new(self.reading);
+        self.seeded(slot, seed)
+    }
+
+    /// Reads an object of which only the keys matter.
+    pub(crate) fn names(&mut self, slot: &mut Slot<BTreeSet<String>>) -> Result<Known, A::Error> {
+        let seed = NamesSeed::new(self.reading);
         self.seeded(slot, seed)
     }
 

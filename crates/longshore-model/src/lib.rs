@@ -3,7 +3,8 @@
 //! A [`Reference`] is read by the rules of Docker, a [`Digest`] by its grammar and the length its
 //! algorithm gives, a [`Manifest`] is the exact bytes of a document together with a view of them.
 //! Whoever holds such a value need not check it again. [`Verifier`] compares content that arrives
-//! in pieces with its digest and size, and [`Index::select`] chooses the image for a platform.
+//! in pieces with its digest and size, [`Index::select`] chooses the image for a platform, and
+//! an [`ImageConfig`] says what that image runs and how it was made.
 //!
 //! Everything here is computation: no socket, no file, no clock. Left to the caller are fetching
 //! documents and bounding their length ([`MANIFEST_LIMIT_BYTES`]), following indexes
@@ -47,6 +48,7 @@
 //! [schema2]: https://distribution.github.io/distribution/spec/manifest-v2-2/
 
 pub mod annotation;
+mod config;
 #[cfg(test)]
 mod corpus;
 mod descriptor;
@@ -60,6 +62,9 @@ mod reference;
 mod text;
 mod verify;
 
+pub use config::{
+    CONFIG_LIMIT_BYTES, ConfigError, Healthcheck, History, ImageConfig, RootFs, RuntimeConfig,
+};
 pub use descriptor::{Descriptor, SIZE_LIMIT_BYTES};
 pub use digest::{
     Algorithm, DIGEST_LIMIT_BYTES, Digest, DigestError, Hasher, UnsupportedAlgorithm,

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::json::{self, Reading};
+use crate::json::{self, Fault};
 use crate::media_type::MediaType;
 use crate::verify::Verifier;
 
@@ -83,9 +83,7 @@ impl Manifest {
     ///
     /// [`ManifestError`] when the document breaks a rule that [`parse`](Self::parse) checks.
     pub fn from_document(document: &Document) -> Result<Self, ManifestError> {
-        let reading = Reading::new(0);
-        let bytes =
-            serde_json::to_vec(document).map_err(|error| ManifestError::new(&error, &reading))?;
+        let bytes = serde_json::to_vec(document).map_err(Fault::from)?;
         Self::parse(bytes.into(), None)
     }
 
@@ -143,16 +141,7 @@ fn read(bytes: &[u8], content_type: Option<&str>) -> Result<(MediaType, Document
         None | Some("") => None,
         Some(text) => Some(text.parse().map_err(ManifestError::ContentType)?),
     };
-    // Once for all: otherwise every string is validated on its own, at twice the cost.
-    let text = std::str::from_utf8(bytes).map_err(|error| ManifestError::NotUtf8 {
-        at: error.valid_up_to(),
-    })?;
-    let reading = Reading::new(text.len());
-    let mut source = serde_json::Deserializer::from_str(text);
-    let fields = json::read_object::<DocumentFields, _>(&mut source, &reading)
-        .and_then(|fields| source.end().map(|()| fields))
-        .map_err(|error| ManifestError::new(&error, &reading))?;
-    fields.into_document(content_type)
+    json::read_document::<DocumentFields>(bytes)?.into_document(content_type)
 }
 
 /// What the bytes of a manifest say.

@@ -157,9 +157,9 @@ impl<'de> Fields<'de> for PlatformFields {
             "architecture" => entry.value(&mut self.architecture),
             "os" => entry.value(&mut self.os),
             "os.version" => entry.value(&mut self.os_version),
-            "os.features" => entry.strings(&mut self.os_features),
+            "os.features" => entry.list(&mut self.os_features),
             "variant" => entry.value(&mut self.variant),
-            "features" => entry.strings(&mut self.features),
+            "features" => entry.list(&mut self.features),
             _ => Ok(Known::No),
         }
     }

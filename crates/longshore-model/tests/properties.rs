@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use longshore_model::{
-    Algorithm, Descriptor, Digest, Document, Hasher, ImageManifest, Index, Manifest, MediaType,
-    Platform, Reference, ReferenceParts, RepositoryName, Tag, TagOrDigest, Verifier,
+    Algorithm, Descriptor, Digest, Document, Hasher, ImageConfig, ImageManifest, Index, Manifest,
+    MediaType, Platform, Reference, ReferenceParts, RepositoryName, Tag, TagOrDigest, Verifier,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -118,6 +118,19 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_configuration_never_panics(
+        at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut bytes = CONFIG.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(config) = ImageConfig::parse(&bytes) {
+            let written = serde_json::to_vec(&config).unwrap();
+            prop_assert_eq!(ImageConfig::parse(&written).unwrap(), config);
+        }
+    }
+
+    #[test]
     fn splitting_a_stream_anywhere_gives_the_same_digest(
         content in vec(any::<u8>(), 0..600), mut cuts in vec(any::<prop::sample::Index>(), 0..6),
         algorithm in "sha256|sha384|sha512",
@@ -200,6 +213,11 @@ fn descriptor() -> impl Strategy<Value = Descriptor> {
         descriptor
     })
 }
+
+const CONFIG: &str = r#"{"architecture":"arm","os":"linux","variant":"v7","x":[1,{"y":"z"}],
+    "config":{"Env":["A=b"],"Cmd":[],"Volumes":{"/v":{}},"Healthcheck":{"Interval":1000}},
+    "rootfs":{"type":"layers","diff_ids":["md5:9d3dd9504c685a304985025df4ed0283"]},
+    "history":[{"created_by":"RUN \u001b[0m","empty_layer":true},{"comment":"\""}]}"#;
 
 fn sample() -> Manifest {
     let mut entry = Descriptor::of(MediaType::OCI_MANIFEST, b"x");

@@ -1,11 +1,11 @@
 //! How each kind of value is read.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::{Entry, Extra, Fields, Known, Reading};
@@ -112,39 +112,83 @@ impl<'de, F: Fields<'de>> Visitor<'de> for ObjectsSeed<'_, F> {
     }
 }
 
-/// Reads a list of strings.
-pub(super) struct StringsSeed<'r> {
+/// Reads a list of values, each counted.
+pub(super) struct ListSeed<'r, T> {
     reading: &'r Reading,
+    values: PhantomData<T>,
 }
 
-impl<'r> StringsSeed<'r> {
+impl<'r, T> ListSeed<'r, T> {
     pub(super) fn new(reading: &'r Reading) -> Self {
-        Self { reading }
+        Self {
+            reading,
+            values: PhantomData,
+        }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for StringsSeed<'_> {
-    type Value = Vec<String>;
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for ListSeed<'_, T> {
+    type Value = Vec<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for StringsSeed<'_> {
-    type Value = Vec<String>;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListSeed<'_, T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of strings")
+        f.write_str("a list")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut strings = Vec::new();
-        while let Some(string) = list.next_element()? {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
             self.reading.count_value()?;
-            strings.push(string);
+            values.push(value);
         }
-        Ok(strings)
+        Ok(values)
+    }
+}
+
+/// Reads an object whose values are empty objects: in Go, a set of its keys.
+pub(super) struct NamesSeed<'r> {
+    reading: &'r Reading,
+}
+
+impl<'r> NamesSeed<'r> {
+    pub(super) fn new(reading: &'r Reading) -> Self {
+        Self { reading }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for NamesSeed<'_> {
+    type Value = BTreeSet<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NamesSeed<'_> {
+    type Value = BTreeSet<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of empty objects")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let reading = self.reading;
+        let mut names = BTreeSet::new();
+        while let Some(name) = map.next_key()? {
+            // What else may stand in it means nothing to anyone, but has to be bounded.
+            map.next_value_seed(AnySeed { reading })?;
+            if !names.insert(name) {
+                return Err(reading.duplicate_key());
+            }
+        }
+        Ok(names)
     }
 }
 

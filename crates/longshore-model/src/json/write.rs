@@ -1,6 +1,6 @@
 //! Writing the fields of an object that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::{Error, Serialize, SerializeMap};
 
@@ -59,5 +59,31 @@ pub(crate) fn write_option<M: SerializeMap, T: Serialize>(
     match value {
         Some(value) => map.serialize_entry(key, value),
         None => Ok(()),
+    }
+}
+
+/// Writes a set of names as an object of empty objects, unless it is empty.
+pub(crate) fn write_names<M: SerializeMap>(
+    map: &mut M,
+    key: &str,
+    names: &BTreeSet<String>,
+) -> Result<(), M::Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let objects = names.iter().map(|name| (name, Extra::new()));
+    map.serialize_entry(key, &objects.collect::<BTreeMap<_, _>>())
+}
+
+/// Writes a flag if it is set.
+pub(crate) fn write_flag<M: SerializeMap>(
+    map: &mut M,
+    key: &str,
+    flag: bool,
+) -> Result<(), M::Error> {
+    if flag {
+        map.serialize_entry(key, &true)
+    } else {
+        Ok(())
     }
 }

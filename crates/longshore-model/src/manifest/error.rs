@@ -2,7 +2,7 @@
 
 use super::Structure;
 use crate::digest::UnsupportedAlgorithm;
-use crate::json::{Broken, DESCRIPTORS_LIMIT, Reading, VALUES_LIMIT};
+use crate::json::{DESCRIPTORS_LIMIT, Fault, VALUES_LIMIT};
 use crate::media_type::{MediaType, MediaTypeError};
 use crate::verify::VerifyError;
 
@@ -95,28 +95,22 @@ pub enum ManifestError {
     Verify(#[from] VerifyError),
 }
 
-impl ManifestError {
-    pub(super) fn new(error: &serde_json::Error, reading: &Reading) -> Self {
-        let (line, column) = (error.line(), error.column());
-        match reading.broken() {
-            Some(Broken::DuplicateKey) => Self::DuplicateKey { line, column },
-            Some(Broken::TooManyDescriptors) => Self::TooManyDescriptors,
-            Some(Broken::TooManyValues) => Self::TooManyValues,
-            None => {
-                // The text may quote the peer, in Rust's escapes but at any length.
-                let text = error.to_string();
-                let reason = text
-                    .rsplit_once(" at line ")
-                    .map_or(&*text, |(reason, _)| reason);
-                let reason = reason.chars().take(REASON_LIMIT).collect::<String>().into();
-                Self::Malformed {
-                    reason,
-                    line,
-                    column,
-                }
-            }
+impl From<Fault> for ManifestError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::DuplicateKey { line, column } => Self::DuplicateKey { line, column },
+            Fault::Malformed {
+                reason,
+                line,
+                column,
+            } => Self::Malformed {
+                reason,
+                line,
+                column,
+            },
+            Fault::NotUtf8 { at } => Self::NotUtf8 { at },
+            Fault::TooManyDescriptors => Self::TooManyDescriptors,
+            Fault::TooManyValues => Self::TooManyValues,
         }
     }
 }
-
-const REASON_LIMIT: usize = 200;

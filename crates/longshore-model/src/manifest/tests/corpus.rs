@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::super::ManifestError as E;
 use super::super::*;
+use crate::config::ImageConfig;
 use crate::corpus;
 
 /// Text by which documents are told that the corpus describes without judging them, and that
@@ -35,8 +36,12 @@ fn every_row_of_the_corpus_behaves_as_expected() {
         assert_eq!(bytes.len(), expect["size"], "row {number}");
         match expect["field"].as_str() {
             Some("descriptor") => check_descriptor(number, input, expect),
-            // A configuration is no manifest, whether it is a good one or not.
-            Some("config") => assert!(Manifest::parse(bytes, None).is_err(), "row {number}"),
+            Some("config") => {
+                let config = ImageConfig::parse(&bytes);
+                assert_eq!(config.is_ok(), expect["valid"], "row {number}: {config:?}");
+                // A configuration is no manifest, whether it is a good one or not.
+                assert!(Manifest::parse(bytes, None).is_err(), "row {number}");
+            }
             _ => check_manifest(number, bytes, expect),
         }
     });
