@@ -177,6 +177,11 @@ async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, TransportError> {
     if let Some(address) = origin.address() {
         return Ok(vec![SocketAddr::new(address, origin.port())]);
     }
+    if origin.is_loopback_name() {
+        return Ok(loopback()
+            .map(|address| SocketAddr::new(address, origin.port()))
+            .into());
+    }
     let failed =
         |e: io::Error| TransportError::new(ErrorKind::Resolve, Phase::Connect).with_source(e);
     let found: Vec<_> = lookup_host((origin.host(), origin.port()))
@@ -190,6 +195,12 @@ async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, TransportError> {
         )));
     }
     Ok(found)
+}
+
+/// What `localhost` and the names below it are, whatever a resolver says: secrets may go there
+/// over plain http (CR4), so nobody on the network may have a say (RFC 6761 §6.3).
+fn loopback() -> [IpAddr; 2] {
+    [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
 }
 
 /// The addresses the policy lets through, in the order they are tried.
@@ -228,12 +239,7 @@ fn permitted(
 fn check_known(policy: &AddressPolicy, origin: &Origin) -> Result<(), TransportError> {
     let known = match origin.address() {
         Some(address) => vec![address],
-        None if origin.is_loopback_name() => {
-            vec![
-                IpAddr::from(Ipv6Addr::LOCALHOST),
-                IpAddr::from(Ipv4Addr::LOCALHOST),
-            ]
-        }
+        None if origin.is_loopback_name() => loopback().into(),
         None => return Ok(()),
     };
     let known = known

@@ -10,13 +10,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::PROXY_AUTHORIZATION;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use longshore_origin::{AddressPolicy, Peer};
+use longshore_origin::{AddressPolicy, Origin, Peer, Scheme};
 use longshore_transport::{Body, ErrorKind, Phase, TlsIdentity, TransportError, WireWish};
 use tokio::sync::Notify;
 
@@ -54,12 +54,16 @@ impl Pools {
         let key = self.key(&mut request);
         if request.uri().scheme_str() == Some("http")
             && let Some(proxy) = self.shared.proxy.intercept(request.uri())?
-            && let Some(authorization) = proxy.authorization
         {
-            // The proxy itself reads this request (CR10); in a tunnel it would be the server.
-            request
-                .headers_mut()
-                .insert(PROXY_AUTHORIZATION, authorization);
+            if is_secret_of_loopback(&request) {
+                return Err(TransportError::new(ErrorKind::Proxy, Phase::Connect)
+                    .with_source(SecretForProxy));
+            }
+            if let Some(authorization) = proxy.authorization {
+                // The proxy itself reads this request (CR10); in a tunnel it would be the server.
+                let headers = request.headers_mut();
+                headers.insert(PROXY_AUTHORIZATION, authorization);
+            }
         }
         let interim = Interim::watch(&mut request);
         let response = first(self.client(key).request(request), interim.exceeded()).await?;
@@ -136,6 +140,26 @@ impl fmt::Debug for Pools {
             .finish_non_exhaustive()
     }
 }
+
+/// Whether a request has a secret that may go over plain http only because its origin is this
+/// machine (CR4). Through a proxy it would leave the machine.
+fn is_secret_of_loopback(request: &Request<Body>) -> bool {
+    let authority = request
+        .uri()
+        .authority()
+        .map_or("", |authority| authority.as_str());
+    let origin = Origin::from_authority(Scheme::Http, authority);
+    let has_secret =
+        request.headers().contains_key(AUTHORIZATION) || request.method() == Method::POST;
+    has_secret && origin.is_ok_and(|origin| origin.is_loopback_name())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "credentials of a registry on this machine would pass the proxy in the clear; name the \
+         registry in NO_PROXY"
+)]
+struct SecretForProxy;
 
 /// Checks a response's head and says what is known of its peer.
 fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportError> {
@@ -273,3 +297,29 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// What all responses on one HTTP/2 connection may send ahead of their readers, in bytes.
 #[cfg(feature = "http2")]
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(uri: &str, has_authorization: bool, expected: bool) {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = uri.parse().unwrap();
+        if has_authorization {
+            let value = "Basic eA==".parse().unwrap();
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        assert_eq!(is_secret_of_loopback(&request), expected, "{uri}");
+    }
+
+    // CR4
+    #[test]
+    fn cr4_a_secret_of_this_machine_is_known_as_one() {
+        check("http://127.0.0.1:5000/v2/", true, true);
+        check("http://a.localhost/v2/", true, true);
+        check("http://[::1]:1/", true, true);
+        check("http://127.0.0.1:5000/v2/", false, false);
+        check("http://registry.example/v2/", true, false);
+    }
+}

@@ -88,3 +88,15 @@ fn check(policy: &AddressPolicy, found: &[&str], expected: Result<&[&str], Error
         expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect())
     );
 }
+
+// CR4: what a resolver says of such a name does not matter, so a made-up one will do.
+#[tokio::test]
+async fn cr4_the_names_of_this_machine_are_not_asked_for() {
+    for host in ["localhost:7", "no-such-name.localhost:7"] {
+        let origin = Origin::from_authority(Scheme::Http, host).unwrap();
+        let found = resolve(&origin).await.unwrap();
+        let expected: [SocketAddr; 2] =
+            ["127.0.0.1:7".parse().unwrap(), "[::1]:7".parse().unwrap()];
+        assert_eq!(found, expected, "{host}");
+    }
+}
