@@ -14,7 +14,7 @@ use http::{HeaderValue, StatusCode, Version};
 use longshore_model::Digest;
 use longshore_testkit::certificate::Authority;
 use longshore_testkit::fault::{Fault, FaultProxy, Script};
-use longshore_testkit::image::{self, Image, Tree};
+use longshore_testkit::image::{self, Image, Stored, Tree};
 use longshore_testkit::recorder::Recorder;
 use longshore_testkit::registry::{self, Misbehaviour, Part, Registry, Rule};
 use longshore_testkit::token::TokenServer;

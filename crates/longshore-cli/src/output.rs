@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use longshore::origin::is_unsafe;
+
 use crate::exit::Failure;
 
 /// Prints one line of text.
@@ -9,9 +11,23 @@ pub(crate) fn text(line: &str) -> Result<(), Failure> {
     bytes(format!("{line}\n").as_bytes())
 }
 
-/// Prints one JSON object on a line.
+/// Prints one JSON object on a line, with nothing in it that a terminal could obey (OU1).
 pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    text(&value.to_string())
+    text(&harmless(&value.to_string()))
+}
+
+/// The same JSON, with every unsafe character as `\u` and four digits. All of them are below
+/// U+10000, and outside of strings JSON has none.
+fn harmless(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Says something on stderr that is no result.
@@ -49,6 +65,17 @@ pub(crate) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ou1_json_holds_nothing_a_terminal_obeys() {
+        let value = serde_json::json!({ "a\u{9b}": "\u{7f}\u{202e}\u{2028}\u{1b}[2Jä" });
+        let shown = harmless(&value.to_string());
+        assert_eq!(shown, r#"{"a\u009b":"\u007f\u202e\u2028\u001b[2Jä"}"#);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
+    }
 
     #[test]
     fn sizes_are_rounded_to_one_digit() {

@@ -63,7 +63,8 @@ fn escape_width(c: char) -> usize {
     c.escape_unicode().len()
 }
 
-fn is_unsafe(c: char) -> bool {
+/// Whether a character can do more to a terminal, or to a line of a log, than stand there (OU1).
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'

@@ -35,7 +35,7 @@ mod uri;
 pub use address::{
     AddressClass, AddressPolicy, AddressRange, AddressRangeError, AddressRefused, AllowAddresses,
 };
-pub use escape::{ESCAPED_LIMIT_CHARS, Escaped};
+pub use escape::{ESCAPED_LIMIT_CHARS, Escaped, is_unsafe};
 pub use hop::{Hop, HopError, Peer};
 pub use origin::{Origin, OriginError, Scheme};
 pub use resolve::{ResolveError, URL_LIMIT_BYTES, resolve};

@@ -172,3 +172,32 @@ fn ou1_what_a_registry_says_cannot_reach_the_terminal_raw() {
         1
     );
 }
+
+// DG3: what lies in a layout already is not believed for its name.
+#[test]
+fn dg3_a_manifest_that_others_put_there_is_compared() {
+    let scene = Scene::set(one_layer(1000));
+    scene.arrives(scene.pull());
+    let path = layout::blob(&scene.layout(), scene.tree.digest());
+    let mut other = std::fs::read(&path).unwrap();
+    let last = other.len() - 1;
+    other[last] = b' ';
+    std::fs::write(&path, other).unwrap();
+    scene.arrives(scene.pull());
+}
+
+// DG3: one of the two sizes is a lie, so the image is not what it says it is.
+#[test]
+fn dg3_one_digest_of_two_sizes_is_refused() {
+    let scene = Scene::set(one_layer(1000));
+    let layer = scene.layer().to_string();
+    let text = String::from_utf8(scene.tree.document().to_vec()).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut again = manifest["layers"][0].clone();
+    again["size"] = serde_json::json!(7);
+    manifest["layers"].as_array_mut().unwrap().push(again);
+    let content = Content::from(manifest.to_string());
+    let stored = Stored::new(scene.tree.media_type().clone(), content);
+    scene.registry.contents().add_document("a", "1", stored);
+    scene.fails(scene.pull(), DIGEST, &[&layer, "7 bytes"]);
+}

@@ -11,12 +11,16 @@ use serde_json::{Value, json};
 use super::{reference, resolve};
 use crate::args::{Output, Referrers};
 use crate::connect;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Referrers of referrers are followed this deep: a signature of an attestation of an image is
 /// three.
 const DEPTH_LIMIT: usize = 8;
+
+/// So many referrers are shown; more are an error, for there is no end to what a registry can
+/// make up (LI2).
+const REFERRERS_LIMIT: usize = 10_000;
 
 /// A manifest that refers to another, and what refers to it.
 struct Node {
@@ -32,7 +36,16 @@ pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
     let depth = if args.tree { DEPTH_LIMIT } else { 1 };
     let mut seen = HashSet::from([subject.clone()]);
     let wanted = args.artifact_type.as_ref();
-    let nodes = below(&repository, subject.clone(), wanted, depth, &mut seen).await?;
+    let mut left = REFERRERS_LIMIT;
+    let subjects = below(
+        &repository,
+        subject.clone(),
+        wanted,
+        depth,
+        &mut seen,
+        &mut left,
+    );
+    let nodes = subjects.await?;
     match args.connection.output {
         Output::Json => output::json(&json!({
             "reference": reference.to_string(),
@@ -65,15 +78,20 @@ fn below<'a>(
     wanted: Option<&'a MediaType>,
     depth: usize,
     seen: &'a mut HashSet<Digest>,
+    left: &'a mut usize,
 ) -> Below<'a> {
     Box::pin(async move {
         let mut nodes = Vec::new();
         let mut list = repository.referrers(&subject, wanted);
         while let Some(descriptor) = list.next().await {
             let descriptor = descriptor?;
+            *left = left.checked_sub(1).ok_or_else(|| {
+                let what = format!("there are more than {REFERRERS_LIMIT} referrers");
+                Failure::new(Exit::Protocol, &what).hint("ask for one type with --artifact-type")
+            })?;
             let digest = descriptor.digest.clone();
             let referrers = if depth > 1 && seen.insert(digest.clone()) {
-                below(repository, digest, None, depth - 1, seen).await?
+                below(repository, digest, None, depth - 1, seen, left).await?
             } else {
                 Vec::new()
             };

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     }
     let what = format!("{} is damaged", args.layout.display());
     Err(Failure::new(Exit::Digest, &what)
-        .hint("pull the images in it again: what is whole is kept"))
+        .hint("remove the blobs that are damaged, and pull the images in it again"))
 }
 
 fn print(path: &Path, output: Output, report: &Report) -> Result<(), Failure> {

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use longshore::Repository;
-use longshore::model::Descriptor;
 use longshore_store::{FsStore, Store as _, StoreErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::plan::Plan;
+use super::plan::{Part, Plan};
 use crate::exit::Failure;
 use crate::progress::{Moved, draw};
 
@@ -111,7 +110,7 @@ impl Moving {
         &self,
         repository: &Repository,
         store: &FsStore,
-        blobs: Vec<Descriptor>,
+        blobs: Vec<Part>,
         moved: &Moved,
         kept: &Moved,
     ) -> Result<(), Failure> {
@@ -119,8 +118,13 @@ impl Moving {
         for blob in blobs {
             let large = blob.size >= LARGE_BYTES;
             let lane = Arc::clone(if large { &self.large } else { &self.small });
-            // The semaphores are never closed.
-            let permit = lane.acquire_owned().await.ok();
+            // The semaphores are never closed. A blob that fails while we wait ends it all.
+            let permit = loop {
+                tokio::select! {
+                    permit = Arc::clone(&lane).acquire_owned() => break permit.ok(),
+                    Some(done) = running.join_next() => done.map_err(Failure::task)??,
+                }
+            };
             let one = One {
                 repository: repository.clone(),
                 store: store.clone(),
@@ -156,7 +160,7 @@ impl Moving {
 struct One {
     repository: Repository,
     store: FsStore,
-    blob: Descriptor,
+    blob: Part,
     moved: Moved,
     /// What was there of it from an earlier run.
     kept: Moved,
