@@ -178,8 +178,10 @@ impl TokenExchange {
         if self.redirects > TOKEN_REDIRECTS_LIMIT || self.form.is_some() {
             return Err(ExchangeError::TooManyRedirects);
         }
-        let location = head.headers.get(LOCATION);
-        let location = location.ok_or(ExchangeError::NoLocation)?;
+        let mut locations = head.headers.get_all(LOCATION).iter();
+        let (Some(location), None) = (locations.next(), locations.next()) else {
+            return Err(ExchangeError::NoLocation);
+        };
         let hop = self.hop.follow(location.as_bytes(), peer);
         let hop = hop.map_err(ExchangeError::Location)?;
         if !hop.is_home() {
@@ -225,7 +227,7 @@ pub enum ExchangeError {
     /// The request cannot be written, or leads where it may not go.
     #[error(transparent)]
     Location(HopError),
-    /// A redirect without a `Location`.
+    /// A redirect without one `Location` (RD7).
     #[error("it redirects to nowhere")]
     NoLocation,
     /// A redirect to another origin (RE6).

@@ -190,7 +190,12 @@ impl Site {
                 Prepare::Anonymous => return Ok(None),
                 Prepare::Attach(authorization) => return Ok(Some(authorization)),
                 Prepare::Lookup(origin) => {
-                    let credential = self.credential().await.map_err(Cause::Credentials)?;
+                    // The credential is the registry's; a mirror of it has none (CR1).
+                    let credential = if origin == *self.origin() {
+                        self.credential().await.map_err(Cause::Credentials)?
+                    } else {
+                        None
+                    };
                     call.provide(&origin, credential);
                 }
                 Prepare::Fetch(key) => self.fetch(call, key).await?,
@@ -320,7 +325,7 @@ impl Site {
         } else {
             WireWish::Small
         });
-        if sending.hop.is_home() {
+        if sending.hop.is_home() && sending.hop.home() == self.origin() {
             wishes.insert(self.tls().clone());
         }
         let client = self.client();

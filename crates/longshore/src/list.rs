@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use longshore_model::{Descriptor, Digest, Document, Manifest, MediaType, Tag, TagOrDigest};
-use longshore_origin::{Escaped, resolve};
+use longshore_origin::resolve;
 use longshore_proto::endpoint::{ListAnswer, read_repositories, read_tags};
 use longshore_proto::listing::Listing;
 use longshore_proto::{Referrers as Support, RefusalKind};
@@ -363,8 +363,7 @@ fn go_on(
         && let Ok((origin, _)) = resolve((site.origin(), "/v2/"), next.as_bytes())
         && origin != *site.origin()
     {
-        let next = Escaped::text(next);
-        tracing::warn!("{what}: the link to the next page leads to {next}; asking here instead");
+        tracing::warn!("{what}: the link to the next page leads to {origin}; asking here instead");
     }
     let more = listing.on_page(head, entries);
     more.map_err(|error| site.error(what, Cause::Listing(error)))
