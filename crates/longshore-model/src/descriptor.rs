@@ -12,6 +12,10 @@ use crate::media_type::MediaType;
 use crate::platform::{Platform, PlatformFields};
 use crate::verify::Verifier;
 
+pub use data::DataError;
+
+mod data;
+
 /// The largest size a descriptor may give, in bytes; anything above refuses the document (LI3).
 ///
 /// Source: image-spec v1.1.1 "Properties" of descriptors, where `size` is an *int64*.
@@ -33,7 +37,7 @@ pub struct Descriptor {
     pub urls: Vec<String>,
     /// Free annotations.
     pub annotations: BTreeMap<String, String>,
-    /// The content itself in base64, as it was sent.
+    /// The content itself in base64, as it was sent; [`embedded`](Self::embedded) decodes it.
     pub data: Option<String>,
     /// What kind of artifact the content is, where it is a manifest.
     pub artifact_type: Option<MediaType>,

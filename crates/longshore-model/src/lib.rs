@@ -65,7 +65,7 @@ mod verify;
 pub use config::{
     CONFIG_LIMIT_BYTES, ConfigError, Healthcheck, History, ImageConfig, RootFs, RuntimeConfig,
 };
-pub use descriptor::{Descriptor, SIZE_LIMIT_BYTES};
+pub use descriptor::{DataError, Descriptor, SIZE_LIMIT_BYTES};
 pub use digest::{
     Algorithm, DIGEST_LIMIT_BYTES, Digest, DigestError, Hasher, UnsupportedAlgorithm,
 };

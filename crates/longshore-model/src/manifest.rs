@@ -120,6 +120,27 @@ impl Manifest {
         descriptor
     }
 
+    /// Returns the descriptor under which a list of referrers names this manifest.
+    ///
+    /// Its artifact type is that of the manifest or, for an image manifest without one, the type
+    /// of the configuration; the annotations are those of the manifest.
+    ///
+    /// Source: distribution-spec v1.1.1 "Listing Referrers".
+    #[must_use]
+    pub fn as_referrer(&self) -> Descriptor {
+        let mut descriptor = self.descriptor();
+        let annotations = match &self.document {
+            Document::Image(image) => {
+                let config = || image.config.media_type.clone();
+                descriptor.artifact_type.get_or_insert_with(config);
+                &image.annotations
+            }
+            Document::Index(index) => &index.annotations,
+        };
+        descriptor.annotations.clone_from(annotations);
+        descriptor
+    }
+
     fn read(
         bytes: Bytes,
         content_type: Option<&str>,

@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::digest::Algorithm;
+use crate::verify::VerifyError;
 
 const HEX: &str = "5b0bcabd1ed22e9fb1310cf6c2dec7cdef19f0ad69efa1f392e94a4333501270";
 
@@ -137,4 +139,76 @@ fn dg3_a_descriptor_verifies_its_content() {
     let mut verifier = descriptor.verifier().unwrap();
     verifier.update(b"{}").unwrap();
     assert_eq!(verifier.finish(), Ok(()));
+}
+
+fn with_data(data: &str) -> Descriptor {
+    let mut descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"hello");
+    descriptor.data = Some(data.to_owned());
+    descriptor
+}
+
+#[test]
+fn dg3_embedded_content_is_verified() {
+    let content = with_data("aGVsbG8=").embedded().unwrap();
+    assert_eq!(content.as_deref(), Some(b"hello".as_slice()));
+    let none = Descriptor::of(MediaType::OCTET_STREAM, b"hello");
+    assert_eq!(none.embedded(), Ok(None));
+    let verify = |data: &str| match with_data(data).embedded() {
+        Err(DataError::Verify(error)) => error,
+        other => panic!("{data}: {other:?}"),
+    };
+    let (expected, actual) = (Digest::sha256(b"hello"), Digest::sha256(b"hellp"));
+    assert_eq!(verify("aGVsbHA="), VerifyError::Digest { expected, actual });
+    let (expected, actual) = (5, 4);
+    assert_eq!(
+        verify("aGVsbA=="),
+        VerifyError::TooShort { expected, actual }
+    );
+    assert_eq!(verify("aGVsbG8h"), VerifyError::TooLong { expected });
+    for algorithm in [Algorithm::Sha384, Algorithm::Sha512] {
+        let mut other = with_data("aGVsbG8=");
+        other.digest = Digest::of(&algorithm, b"hello").unwrap();
+        assert_eq!(other.embedded(), Ok(content.clone()));
+    }
+}
+
+#[test]
+fn dg1_embedded_content_that_cannot_be_verified_is_refused() {
+    let mut descriptor = with_data("aGVsbG8=");
+    descriptor.digest = format!("blake3:{HEX}").parse().unwrap();
+    let error = descriptor.embedded().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "content cannot be verified under the digest algorithm blake3"
+    );
+}
+
+#[test]
+fn embedded_content_is_base64_to_the_letter() {
+    for (data, at) in [
+        ("aGVs\nbG8=", Some(4)),
+        ("aGVsbG8=\n", Some(8)),
+        ("aGVsbG_=", Some(6)),
+        ("aGVsbG9=", Some(6)),
+        ("aGVsbG8", None),
+        ("aGVsbG8==", Some(7)),
+        ("=", Some(0)),
+        ("a", None),
+    ] {
+        let error = with_data(data).embedded();
+        assert_eq!(error, Err(DataError::Encoding { at }), "{data}");
+    }
+}
+
+#[test]
+fn the_empty_descriptor_is_that_of_the_specification() {
+    let expected = json!({
+        "mediaType": "application/vnd.oci.empty.v1+json",
+        "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        "size": 2,
+        "data": "e30=",
+    });
+    assert_eq!(serde_json::to_value(Descriptor::empty()).unwrap(), expected);
+    let content = Descriptor::empty().embedded().unwrap();
+    assert_eq!(content.as_deref(), Some(b"{}".as_slice()));
 }

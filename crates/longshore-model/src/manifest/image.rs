@@ -46,6 +46,23 @@ impl ImageManifest {
             extra: Extra::new(),
         }
     }
+
+    /// Makes the manifest of an artifact, which has no configuration.
+    ///
+    /// An artifact without blobs gets the empty one, as there should be at least one.
+    ///
+    /// Source: image-spec v1.1.1 "Guidelines for Artifact Usage": with an empty configuration the
+    /// artifact type has to be given.
+    #[must_use]
+    pub fn artifact(artifact_type: MediaType, mut blobs: Vec<Descriptor>) -> Self {
+        if blobs.is_empty() {
+            blobs.push(Descriptor::empty());
+        }
+        Self {
+            artifact_type: Some(artifact_type),
+            ..Self::new(Descriptor::empty(), blobs)
+        }
+    }
 }
 
 impl Serialize for ImageManifest {

@@ -185,6 +185,30 @@ fn the_bytes_are_kept_and_unknown_fields_survive() {
 }
 
 #[test]
+fn a_referrer_is_listed_under_its_own_type_or_that_of_its_config() {
+    let signature = media_type("application/vnd.example.signature");
+    let list = |document| Manifest::from_document(&document).unwrap().as_referrer();
+
+    let mut artifact = ImageManifest::artifact(signature.clone(), Vec::new());
+    assert_eq!(artifact.layers, [Descriptor::empty()]);
+    artifact.annotations.insert("a".to_owned(), "b".to_owned());
+    let entry = list(Document::Image(artifact.clone()));
+    assert_eq!(entry.media_type, MediaType::OCI_MANIFEST);
+    assert_eq!(entry.artifact_type, Some(signature.clone()));
+    assert_eq!(entry.annotations, artifact.annotations);
+
+    let config = Descriptor::of(MediaType::OCI_CONFIG, b"{}");
+    let image = ImageManifest::new(config, Vec::new());
+    let entry = list(Document::Image(image));
+    assert_eq!(entry.artifact_type, Some(MediaType::OCI_CONFIG));
+
+    let mut index = Index::new(Vec::new());
+    assert_eq!(list(Document::Index(index.clone())).artifact_type, None);
+    index.artifact_type = Some(signature.clone());
+    assert_eq!(list(Document::Index(index)).artifact_type, Some(signature));
+}
+
+#[test]
 fn dg2_bytes_asked_for_by_digest_are_verified_before_they_are_parsed() {
     let text = Bytes::from(document(Structure::Image, None).to_string());
     for algorithm in ["sha256", "sha384", "sha512"] {
