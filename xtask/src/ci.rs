@@ -91,19 +91,36 @@ fn doc(checkout: &Checkout) -> Report {
     Report::of(checkout::run(command.env("RUSTDOCFLAGS", "-Dwarnings")))
 }
 
+/// Tests everything, and apart the one feature of the model: what takes the model alone does not
+/// take the crate that it converts to.
 fn test(checkout: &Checkout) -> Report {
-    read_tests(
-        checkout,
-        &[
-            "--workspace",
-            "--exclude",
-            FUZZ_BODIES,
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-        ],
-    )
+    let all = [
+        "--workspace",
+        "--exclude",
+        FUZZ_BODIES,
+        "--lib",
+        "--bins",
+        "--tests",
+        "--examples",
+    ];
+    let conversions = [
+        "--package",
+        "longshore-model",
+        "--features",
+        "oci-spec",
+        "--lib",
+    ];
+    let report = read_tests(checkout, &all);
+    if report.error.is_some() {
+        return report;
+    }
+    let more = read_tests(checkout, &conversions);
+    Report {
+        passed: report.passed + more.passed,
+        failed: report.failed + more.failed,
+        skipped: [report.skipped, more.skipped].concat(),
+        error: more.error,
+    }
 }
 
 fn doctest(checkout: &Checkout) -> Report {
