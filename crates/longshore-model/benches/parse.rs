@@ -1,7 +1,8 @@
 //! What it takes to read text and documents, in time for one value.
 //!
 //! Run with `cargo bench -p longshore-model`; `-- --quick` is enough to compare two states of the
-//! code. `serde_json_value` reads the same bytes without a question about what they mean.
+//! code. `serde_json_value` reads the same bytes without a question about what they mean; with
+//! `--features oci-spec` the types of that crate read the same text in the same run.
 //!
 //! | group | one iteration |
 //! | --- | --- |
@@ -26,6 +27,16 @@ fn reference(c: &mut Criterion) {
     for (name, text) in [("short", SHORT), ("136_bytes", LONG)] {
         group.bench_function(name, |b| {
             b.iter(|| Reference::parse(black_box(text)).unwrap());
+        });
+    }
+    #[cfg(feature = "oci-spec")]
+    for (name, text) in [("short_oci_spec", SHORT), ("136_bytes_oci_spec", LONG)] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                black_box(text)
+                    .parse::<oci_spec::distribution::Reference>()
+                    .unwrap()
+            });
         });
     }
     group.finish();
@@ -60,6 +71,15 @@ criterion_main!(benches);
 fn others(group: &mut Group<'_>, bytes: &[u8]) {
     group.bench_function("serde_json_value", |b| {
         b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(bytes)).unwrap());
+    });
+    #[cfg(feature = "oci-spec")]
+    group.bench_function("oci_spec", |b| {
+        use oci_spec::image::{ImageIndex, ImageManifest};
+        if Document::parse(bytes, None).unwrap().as_index().is_some() {
+            b.iter(|| serde_json::from_slice::<ImageIndex>(black_box(bytes)).unwrap());
+        } else {
+            b.iter(|| serde_json::from_slice::<ImageManifest>(black_box(bytes)).unwrap());
+        }
     });
 }
 

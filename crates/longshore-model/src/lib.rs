@@ -36,7 +36,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! There are no features.
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `oci-spec` | conversions to and from the types of the crate `oci-spec` |
 //!
 //! # Specifications
 //!
@@ -49,6 +53,8 @@
 
 pub mod annotation;
 mod config;
+#[cfg(feature = "oci-spec")]
+mod convert;
 #[cfg(test)]
 mod corpus;
 mod descriptor;
@@ -65,6 +71,8 @@ mod verify;
 pub use config::{
     CONFIG_LIMIT_BYTES, ConfigError, Healthcheck, History, ImageConfig, RootFs, RuntimeConfig,
 };
+#[cfg(feature = "oci-spec")]
+pub use convert::ConversionError;
 pub use descriptor::{DataError, Descriptor, SIZE_LIMIT_BYTES};
 pub use digest::{
     Algorithm, DIGEST_LIMIT_BYTES, Digest, DigestError, Hasher, UnsupportedAlgorithm,

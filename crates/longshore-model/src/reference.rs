@@ -8,6 +8,8 @@ use crate::name::{NameError, RepositoryName, Tag, TagOrDigest};
 use crate::text::text_traits;
 
 pub use parts::ReferenceParts;
+#[cfg(feature = "oci-spec")]
+pub(crate) use parts::is_docker_hub;
 
 mod parts;
 

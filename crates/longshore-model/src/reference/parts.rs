@@ -82,7 +82,7 @@ fn reads_as_registry(first: &str) -> bool {
 
 /// The names under which Docker Hub is one and the same registry (F2). Docker itself takes the
 /// last for another registry with the same content.
-fn is_docker_hub(registry: &str) -> bool {
+pub(crate) fn is_docker_hub(registry: &str) -> bool {
     matches!(
         registry,
         "docker.io" | "index.docker.io" | "registry-1.docker.io"
