@@ -41,7 +41,21 @@ const NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
 /// Sets of features are tried one by one up to this many features; above, singly and all at once.
 const POWERSET_LIMIT: usize = 4;
 
-const FUZZ_TARGETS: [&str; 3] = ["authenticator", "challenge", "reference"];
+const FUZZ_TARGETS: [&str; 13] = [
+    "authenticator",
+    "call",
+    "challenge",
+    "content_range",
+    "digest",
+    "docker_config",
+    "download",
+    "link",
+    "listing",
+    "manifest",
+    "reference",
+    "retry_after",
+    "token_response",
+];
 const FUZZ_SECONDS: u32 = 60;
 
 /// Each crate alone, under each set of its features, without a warning.
