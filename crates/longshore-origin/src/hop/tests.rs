@@ -149,8 +149,10 @@ fn rd2_the_address_class_never_gets_narrower() {
     }
     // A literal home is known whatever the transport reports.
     let home = hop("http://127.0.0.1:5000/v2/");
-    assert!(follow(&home, "http://127.0.0.1:5001/", None).is_ok());
-    assert!(follow(&home, "http://10.0.0.1:5001/", None).is_ok());
+    let next = follow(&home, "http://127.0.0.1:5001/", None).unwrap();
+    assert_eq!(next.origin().to_string(), "http://127.0.0.1:5001");
+    let next = follow(&home, "http://10.0.0.1:5001/", None).unwrap();
+    assert_eq!(next.origin().to_string(), "http://10.0.0.1:5001");
     // Once wide, for ever wide, even back to a narrow home.
     let home = hop("http://10.0.0.1/v2/");
     let away = follow(&home, "http://cdn.example/", PRIVATE).unwrap();
@@ -204,14 +206,16 @@ fn rd2_allowed_addresses_may_be_narrower() {
             allow
         }
     );
-    assert!(follow(&home, "https://localhost/", PUBLIC).is_ok());
+    let next = follow(&home, "https://localhost/", PUBLIC).unwrap();
+    assert_eq!(next.origin().to_string(), "https://localhost");
     // What was let through by exception does not open the door for others.
     let error = follow(&inner, "https://192.168.0.1/", PRIVATE).unwrap_err();
     assert_eq!(
         error.to_string(),
         "https://192.168.0.1 must not be connected to from here"
     );
-    assert!(follow(&inner, "/x", PRIVATE).is_ok());
+    let next = follow(&inner, "/x", PRIVATE).unwrap();
+    assert_eq!(next.origin(), inner.origin());
 }
 
 // RD7, CR12
