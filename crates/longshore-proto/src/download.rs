@@ -50,6 +50,8 @@ pub struct Download {
     restarted: bool,
     stalled: u32,
     resumes: u32,
+    /// Where a body last came to its end, and not only broke off, before the size.
+    ended: Option<u64>,
 }
 
 /// What a download needs next.
@@ -96,8 +98,16 @@ pub enum DownloadError {
         /// The digest by the registry.
         claimed: Digest,
     },
-    /// The registry announces less than the descriptor says: it has other content (DG3), and
-    /// asking again for the rest would not bring it.
+    /// The registry announces less than has already arrived: its content has changed (DG3).
+    #[error("the blob is said to have {announced} bytes, but {received} have arrived")]
+    Shrunk {
+        /// How many bytes had arrived.
+        received: u64,
+        /// The size by the registry, in bytes.
+        announced: u64,
+    },
+    /// The registry announces less than the descriptor says, or came to the same end before the
+    /// size twice: it has other content (DG3), and asking again for the rest would not bring it.
     #[error("the blob has {announced} bytes, but its descriptor says {expected}")]
     TooShort {
         /// The size by the descriptor, in bytes.
@@ -126,6 +136,7 @@ impl Download {
             restarted: false,
             stalled: 0,
             resumes: 0,
+            ended: None,
         }
     }
 
@@ -173,9 +184,10 @@ impl Download {
     /// # Errors
     ///
     /// [`DownloadError::TooLong`] and [`DownloadError::TooShort`] when the answer announces another
-    /// size than the descriptor's, [`DownloadError::OtherDigest`] when it is about other content,
-    /// [`DownloadError::Violation`] when it breaks the specification
-    /// and a restart did not help.
+    /// size than the descriptor's, [`DownloadError::Shrunk`] when without a descriptor it
+    /// announces less than has arrived, [`DownloadError::OtherDigest`] when it is about other
+    /// content, [`DownloadError::Violation`] when it breaks the specification and a restart did
+    /// not help.
     pub fn on_head(&mut self, head: &response::Parts) -> Result<Body, DownloadError> {
         let answer = match BlobAnswer::read(head) {
             Ok(answer) => answer,
@@ -216,6 +228,13 @@ impl Download {
                     announced,
                 });
             }
+            (None, Some(announced)) if announced < self.received => {
+                let received = self.received;
+                return Err(DownloadError::Shrunk {
+                    received,
+                    announced,
+                });
+            }
             _ => {}
         }
         self.size = self.size.or(total);
@@ -247,11 +266,22 @@ impl Download {
     /// # Errors
     ///
     /// As [`on_interrupted`](Self::on_interrupted), when it ended before the size, or before what
-    /// had been received already.
+    /// had been received already; [`DownloadError::TooShort`] when two answers that brought
+    /// anything ended at the same place. A body of no bytes is a sign of trouble, and asked for
+    /// again as if it had broken off.
     pub fn on_end(&mut self, jitter: Jitter) -> Result<Next, DownloadError> {
-        let is_whole = self.size.is_none_or(|size| self.received >= size);
-        if is_whole && self.skip == 0 {
-            return Ok(Next::Finished);
+        let received = self.received;
+        match self.size {
+            _ if self.skip > 0 => {}
+            Some(expected) if received < expected => {
+                if received > 0 && self.ended.replace(received) == Some(received) {
+                    return Err(DownloadError::TooShort {
+                        expected,
+                        announced: received,
+                    });
+                }
+            }
+            _ => return Ok(Next::Finished),
         }
         self.on_interrupted(jitter)
     }

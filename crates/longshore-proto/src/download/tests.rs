@@ -273,3 +273,53 @@ fn rt6_a_whole_that_ends_before_what_was_received_is_no_end() {
     let next = download.on_end(JITTER);
     assert!(matches!(next, Ok(Next::Ask(_))), "{next:?}");
 }
+
+#[test]
+fn dg3_an_early_end_at_the_same_place_is_the_end_of_the_blob() {
+    let mut download = download(Some(40_000));
+    let _ = download.ask();
+    let short = |download: &mut Download, dropped| {
+        assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+        assert_eq!(download.on_bytes(30_000), Ok(dropped));
+        download.on_end(JITTER)
+    };
+    match short(&mut download, 0).unwrap() {
+        Next::Ask(ask) => assert_eq!(range(&ask), Some(ByteRange::From(30_000))),
+        Next::Finished => panic!("10,000 bytes are missing"),
+    }
+    // RT6: there is no such part, so the whole is asked for once more.
+    let beyond = head(416, &[("content-range", "bytes */30000")]);
+    assert!(matches!(download.on_head(&beyond), Ok(Body::Ask(_))));
+    assert_eq!(
+        short(&mut download, 30_000),
+        Err(DownloadError::TooShort {
+            expected: 40_000,
+            announced: 30_000
+        })
+    );
+}
+
+#[test]
+fn rt6_a_body_of_no_bytes_is_asked_for_again() {
+    let mut download = download(Some(9));
+    let _ = download.ask();
+    for _ in 0..3 {
+        assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+        assert!(matches!(download.on_end(JITTER), Ok(Next::Ask(_))));
+    }
+    assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(download.on_bytes(9), Ok(0));
+    assert_eq!(download.on_end(JITTER), Ok(Next::Finished));
+}
+
+#[test]
+fn dg3_less_than_has_arrived_cannot_be_the_whole() {
+    let (mut download, _) = broken_at(None, 4, &[]);
+    assert_eq!(
+        download.on_head(&head(200, &[("content-length", "3")])),
+        Err(DownloadError::Shrunk {
+            received: 4,
+            announced: 3
+        })
+    );
+}
