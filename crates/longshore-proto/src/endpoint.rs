@@ -3,7 +3,7 @@
 //! A client [writes](Endpoint::write) an endpoint into a request; a server
 //! [reads](crate::route::read) the same value out of it. A property test holds the two together:
 //! reading what was written gives the value back. Answers work the same way, in
-//! [`ManifestAnswer`], [`BlobAnswer`] and [`PingAnswer`].
+//! [`ManifestAnswer`], [`ManifestStored`], [`BlobAnswer`], [`ListAnswer`] and [`PingAnswer`].
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub use self::list::{
     CatalogueRequest, ListAnswer, PageQuery, ReferrersRequest, TagsRequest, read_repositories,
     read_tags, write_repositories, write_tags,
 };
-pub use self::manifest::{ManifestAnswer, ManifestRequest};
+pub use self::manifest::{ManifestAnswer, ManifestRequest, ManifestStored};
 pub use self::ping::PingAnswer;
 use crate::Host;
 

@@ -11,6 +11,7 @@ use std::fmt;
 use bytes::Bytes;
 use longshore_origin::Escaped;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Error bodies are read up to this many bytes; the rest is dropped (LI).
 pub const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
@@ -27,10 +28,16 @@ const SHOWN_BYTES: usize = 1024;
 pub enum ErrorCode {
     /// `BLOB_UNKNOWN`: no such blob.
     BlobUnknown,
+    /// `BLOB_UPLOAD_INVALID`: an upload went wrong and cannot be gone on with.
+    BlobUploadInvalid,
+    /// `BLOB_UPLOAD_UNKNOWN`: no such upload.
+    BlobUploadUnknown,
     /// `DENIED`: access to the resource is denied.
     Denied,
     /// `DIGEST_INVALID`: the digest does not match the content, or is malformed.
     DigestInvalid,
+    /// `MANIFEST_BLOB_UNKNOWN`: a manifest refers to content the registry does not have.
+    ManifestBlobUnknown,
     /// `MANIFEST_INVALID`: the manifest or its reference is invalid.
     ManifestInvalid,
     /// `MANIFEST_UNKNOWN`: no such manifest.
@@ -41,6 +48,8 @@ pub enum ErrorCode {
     NameUnknown,
     /// A code the specification does not have, kept as sent.
     Other(String),
+    /// `SIZE_INVALID`: the length does not match the content.
+    SizeInvalid,
     /// `TOOMANYREQUESTS`: a rate limit.
     TooManyRequests,
     /// `UNAUTHORIZED`: authentication required.
@@ -50,14 +59,18 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    const KNOWN: [(Self, &'static str); 10] = [
+    const KNOWN: [(Self, &'static str); 14] = [
         (Self::BlobUnknown, "BLOB_UNKNOWN"),
+        (Self::BlobUploadInvalid, "BLOB_UPLOAD_INVALID"),
+        (Self::BlobUploadUnknown, "BLOB_UPLOAD_UNKNOWN"),
         (Self::Denied, "DENIED"),
         (Self::DigestInvalid, "DIGEST_INVALID"),
+        (Self::ManifestBlobUnknown, "MANIFEST_BLOB_UNKNOWN"),
         (Self::ManifestInvalid, "MANIFEST_INVALID"),
         (Self::ManifestUnknown, "MANIFEST_UNKNOWN"),
         (Self::NameInvalid, "NAME_INVALID"),
         (Self::NameUnknown, "NAME_UNKNOWN"),
+        (Self::SizeInvalid, "SIZE_INVALID"),
         (Self::TooManyRequests, "TOOMANYREQUESTS"),
         (Self::Unauthorized, "UNAUTHORIZED"),
         (Self::Unsupported, "UNSUPPORTED"),
@@ -100,6 +113,9 @@ pub struct ErrorEntry {
     pub code: ErrorCode,
     /// The message, where there is one; peer text, to be shown escaped.
     pub message: Option<String>,
+    /// The detail, where there is one, as JSON text of at most 1 KiB; a longer one is dropped.
+    /// Peer text, and not part of what [`Display`](fmt::Display) shows: it is made for programs.
+    pub detail: Option<String>,
 }
 
 impl ErrorEntry {
@@ -109,6 +125,7 @@ impl ErrorEntry {
         Self {
             code,
             message: Some(message.to_owned()),
+            detail: None,
         }
     }
 }
@@ -145,6 +162,8 @@ struct Entry<'a> {
     code: std::borrow::Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     message: Option<std::borrow::Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    detail: Value,
 }
 
 impl ErrorBody {
@@ -176,6 +195,9 @@ impl ErrorBody {
             .map(|entry| ErrorEntry {
                 code: ErrorCode::from(shorten(&entry.code).as_str()),
                 message: entry.message.as_deref().map(shorten),
+                detail: (!entry.detail.is_null())
+                    .then(|| entry.detail.to_string())
+                    .filter(|detail| detail.len() <= SHOWN_BYTES),
             });
         Self {
             entries: entries.collect(),
@@ -189,6 +211,7 @@ impl ErrorBody {
         let errors = self.entries.iter().map(|entry| Entry {
             code: entry.code.as_str().into(),
             message: entry.message.as_deref().map(Into::into),
+            detail: entry.detail.as_deref().map_or(Value::Null, json),
         });
         let document = Document {
             errors: errors.collect(),
@@ -202,6 +225,11 @@ impl ErrorBody {
     pub fn names(&self, code: &ErrorCode) -> bool {
         self.entries.iter().any(|entry| entry.code == *code)
     }
+}
+
+/// JSON text as the value it says; any other text as a string.
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
 impl fmt::Display for ErrorBody {
@@ -240,6 +268,30 @@ mod tests {
         check(r#"{"errors":[]}"#, "");
         check("<html>no</html>", r#""<html>no</html>""#);
         check("", "");
+    }
+
+    #[test]
+    fn a_detail_is_kept_for_programs() {
+        for (sent, kept) in [
+            (
+                r#"{"Name": "a", "n": [1, null]}"#,
+                Some(r#"{"Name":"a","n":[1,null]}"#),
+            ),
+            (r#""text""#, Some(r#""text""#)),
+            ("null", None),
+            ("false", Some("false")),
+        ] {
+            let body = format!(r#"{{"errors":[{{"code":"DENIED","detail":{sent}}}]}}"#);
+            let body = ErrorBody::parse(body.as_bytes());
+            assert_eq!(body.entries[0].detail.as_deref(), kept, "{sent}");
+            assert_eq!(body.to_string(), "DENIED");
+            assert_eq!(ErrorBody::parse(&body.to_bytes()), body);
+        }
+        let long = format!(
+            r#"{{"errors":[{{"code":"A","detail":"{}"}}]}}"#,
+            "x".repeat(1023)
+        );
+        assert_eq!(ErrorBody::parse(long.as_bytes()).entries[0].detail, None);
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::violation::Violation;
 /// "Pulling manifests").
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// The subject that a registry recorded (distribution-spec v1.1.1 "Pushing Manifests with
+/// Subject").
+pub(crate) const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
 /// Adds a field if there is a value and it fits into a header.
 pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&impl Display>) {
     if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value.to_string()).ok()) {
@@ -47,8 +51,17 @@ pub(crate) fn digest(
     headers: &HeaderMap,
     section: &'static str,
 ) -> Result<Option<Digest>, Violation> {
+    one_digest(headers, &CONTENT_DIGEST, section)
+}
+
+/// The digest of a field that stands once, or not at all; an empty field counts as none.
+pub(crate) fn one_digest(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    section: &'static str,
+) -> Result<Option<Digest>, Violation> {
     let mut values = headers
-        .get_all(CONTENT_DIGEST)
+        .get_all(name)
         .iter()
         .filter(|value| !value.is_empty());
     let Some(value) = values.next() else {
@@ -57,10 +70,6 @@ pub(crate) fn digest(
     let digest = value.to_str().ok().and_then(|text| text.parse().ok());
     match (digest, values.next()) {
         (Some(digest), None) => Ok(Some(digest)),
-        _ => Err(Violation::header(
-            section,
-            &CONTENT_DIGEST,
-            value.as_bytes(),
-        )),
+        _ => Err(Violation::header(section, name, value.as_bytes())),
     }
 }

@@ -29,6 +29,7 @@
 
 pub use crate::host::Host;
 pub use crate::quirk::{Absent, HeadManifest, Quirks, Referrers};
+pub use crate::rate_limit::RateLimit;
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;
 
@@ -42,7 +43,9 @@ pub mod link;
 pub mod listing;
 mod quirk;
 pub mod range;
+mod rate_limit;
 mod refusal;
 pub mod retry;
 pub mod route;
 mod violation;
+pub mod warning;

@@ -1,4 +1,5 @@
-//! Manifests by tag or digest (distribution-spec v1.1.1 "Pulling manifests", end-3).
+//! Manifests by tag or digest (distribution-spec v1.1.1 "Pulling manifests", end-3), and what a
+//! registry says when it was given one ("Pushing Manifests", end-7).
 
 use http::{HeaderMap, HeaderValue, StatusCode, header, response};
 use longshore_model::{Digest, MediaType, RepositoryName, TagOrDigest};
@@ -131,5 +132,75 @@ impl ManifestAnswer {
             length: field::length(&head.headers, section)?,
             digest: field::digest(&head.headers, section)?,
         })
+    }
+}
+
+/// What a registry says about a manifest that it was given and has stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManifestStored {
+    /// `Location`, as sent: where the manifest can be read.
+    pub location: Option<String>,
+    /// `Docker-Content-Digest`: of what the registry stored.
+    pub digest: Option<Digest>,
+    /// `OCI-Subject`: the manifest that the stored one refers to, as the registry understood it.
+    pub subject: Option<Digest>,
+}
+
+impl ManifestStored {
+    /// What a server says about a manifest it stored, which refers to `subject`.
+    #[must_use]
+    pub fn new(location: &str, digest: Digest, subject: Option<Digest>) -> Self {
+        Self {
+            location: Some(location.to_owned()),
+            digest: Some(digest),
+            subject,
+        }
+    }
+
+    /// Writes the head of the answer.
+    #[must_use]
+    pub fn write(&self) -> (StatusCode, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        field::put(&mut headers, header::LOCATION, self.location.as_ref());
+        field::put(&mut headers, field::CONTENT_DIGEST, self.digest.as_ref());
+        field::put(&mut headers, field::SUBJECT, self.subject.as_ref());
+        (StatusCode::CREATED, headers)
+    }
+
+    /// Reads the head of a successful answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] when the status is not 201, or a digest is not one.
+    pub fn read(head: &response::Parts) -> Result<Self, Violation> {
+        let section = "Pushing Manifests";
+        Violation::unless_status(head, &[StatusCode::CREATED], section)?;
+        Ok(Self {
+            location: field::text(&head.headers, &header::LOCATION),
+            digest: field::digest(&head.headers, section)?,
+            subject: field::one_digest(&head.headers, &field::SUBJECT, section)?,
+        })
+    }
+
+    /// Whether the registry says that it recorded the manifest as a referrer of `subject`. Where
+    /// it says nothing, the tag that stands in for the referrers API is to be brought up to date
+    /// ("Pushing Manifests with Subject").
+    ///
+    /// Docker Hub once said so and had no referrers API, so ask that once before relying on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] when it recorded another subject.
+    pub fn recorded(&self, subject: &Digest) -> Result<bool, Violation> {
+        match &self.subject {
+            None => Ok(false),
+            Some(recorded) if recorded == subject => Ok(true),
+            Some(other) => Err(Violation::header(
+                "Pushing Manifests with Subject",
+                &field::SUBJECT,
+                other.as_str().as_bytes(),
+            )),
+        }
     }
 }
