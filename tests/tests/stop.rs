@@ -82,6 +82,10 @@ impl Scene {
             .iter()
             .filter(|blob| !kept.contains(&blob.descriptor.digest));
         assert_eq!(asked.len(), missing.count(), "{asked:?}");
+        for manifest in self.registry.requests_to(Part::Manifest) {
+            let there = kept.iter().any(|it| manifest.path().ends_with(it.as_str()));
+            assert!(!there, "asked for again: {manifest:?}");
+        }
         if let Some(skopeo) = Skopeo::find() {
             skopeo.read_layout(&self.layout(), "1");
         }

@@ -100,6 +100,11 @@ impl Plan {
             while fetching.len() < MANIFESTS_AT_ONCE
                 && let Some(part) = level.pop_front()
             {
+                // What an earlier pull brought is not asked for again.
+                if let Some(manifest) = stored(store, &part)? {
+                    below.extend(self.take(store, &manifest, seen)?);
+                    continue;
+                }
                 let repository = repository.clone();
                 fetching.spawn(async move { fetch(&repository, &part).await });
             }
@@ -168,6 +173,21 @@ fn is_there(store: &FsStore, manifest: &Manifest) -> Result<bool, Failure> {
     let reader = store.open(manifest.digest())?;
     let read = reader.take(bytes.len() as u64 + 1).read_to_end(&mut found);
     Ok(read.is_ok() && found == *bytes)
+}
+
+/// The manifest the store has by this descriptor. It is hashed and read as if it had just come, so
+/// nothing is believed of it; one that does not fit is fetched.
+fn stored(store: &FsStore, part: &Part) -> Result<Option<Manifest>, Failure> {
+    if part.size > MANIFEST_LIMIT_BYTES as u64 || !store.reuse(&part.digest, part.size)? {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    let reader = store.open(&part.digest)?;
+    if reader.take(part.size + 1).read_to_end(&mut found).is_err() {
+        return Ok(None);
+    }
+    let manifest = Manifest::parse_verified(found.into(), None, &part.digest).ok();
+    Ok(manifest.filter(|manifest| manifest.document().as_index().is_some() == part.is_index))
 }
 
 /// Fetches a manifest by its descriptor, whose size and kind must be right (DG3).
