@@ -169,6 +169,18 @@ impl Running {
         );
     }
 
+    /// Kills it, without a chance to do anything more, and waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[must_use]
+    pub fn kill(mut self) -> Ended {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        self.end()
+    }
+
     /// Waits until `seen` gives a value, of what the program does to the world.
     ///
     /// # Panics

@@ -1,0 +1,326 @@
+//! `kill -9` at random moments of a pull: the layout is valid each time, and the next pull moves
+//! only what is missing.
+//!
+//! The moments are drawn from a seed, which is printed when a test fails; `LONGSHORE_SEED` sets
+//! it. No moment depends on speed where that would decide the outcome: what is held back by the
+//! registry cannot end, and what ends before it is killed has to be complete.
+
+#![expect(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a helper of a test fails as the test does, and says by what seed"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use longshore_model::Digest;
+use longshore_testkit::Gate;
+use longshore_testkit::image::{self, Image, Stored, Tree};
+use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
+use longshore_tests::layout;
+use longshore_tests::longshore::{Ended, Longshore};
+use longshore_tests::skopeo::Skopeo;
+use tempfile::{TempDir, tempdir};
+
+/// How often a pull is killed in all.
+const KILLS: u32 = 100;
+
+/// Threads that kill: one for each core of a small machine.
+const WORKERS: u32 = 2;
+
+/// A pull is killed at most so often before it may end.
+const IN_A_ROW: u64 = 3;
+
+/// From this size on what came of a blob is kept for the next pull.
+const RESUMED_BYTES: u64 = 1024 * 1024;
+
+/// How long after its moment a pull is killed, at most: in this time files are renamed, synced
+/// and named in the index.
+const AFTER: Duration = Duration::from_micros(4000);
+
+// CA1, CA2, RT6, RT9
+#[test]
+fn rt9_kill_9_at_a_hundred_random_moments_of_a_pull() {
+    let seed = match std::env::var("LONGSHORE_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => RandomState::new().hash_one(()),
+    };
+    let _told = Told(seed);
+    let took = time_of_a_pull();
+    thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let random = Random(seed.wrapping_add(worker.into()));
+            scope.spawn(move || kill_often(random, KILLS / WORKERS, took));
+        }
+    });
+}
+
+/// Kills pulls so many times, and lets each end after a few.
+fn kill_often(mut random: Random, kills: u32, took: Duration) {
+    let mut left = kills;
+    while left > 0 {
+        let scene = Scene::set(random.next());
+        let row = u32::try_from(random.below(IN_A_ROW)).unwrap() + 1;
+        for _ in 0..row.min(left) {
+            scene.kill(Moment::drawn(&mut random, &scene, took));
+            scene.assert_valid();
+            left -= 1;
+        }
+        scene.goes_on();
+    }
+}
+
+/// How long a pull takes that nobody kills.
+fn time_of_a_pull() -> Duration {
+    let scene = Scene::set(0);
+    let begin = Instant::now();
+    let _ = scene.pull().run().succeeded();
+    begin.elapsed()
+}
+
+/// When a pull is killed.
+enum Moment {
+    /// When so many bytes of this blob have come, and no more do.
+    At { blob: Digest, bytes: u64 },
+    /// When so many requests have been answered, and a little later.
+    Answered { requests: u64, after: Duration },
+    /// So long after it began.
+    After(Duration),
+}
+
+impl Moment {
+    fn drawn(random: &mut Random, scene: &Scene, took: Duration) -> Self {
+        let missing = scene.missing();
+        let partials = scene.partials();
+        let chosen = missing.get(random.below(missing.len().max(1) as u64) as usize);
+        if random.below(10) < 4
+            && let Some(blob) = chosen
+        {
+            let digest = &blob.descriptor.digest;
+            let there = partials.get(digest).copied().unwrap_or(0);
+            if there < blob.descriptor.size {
+                return Self::At {
+                    blob: digest.clone(),
+                    bytes: random.below(blob.descriptor.size - there),
+                };
+            }
+        }
+        if random.below(2) == 0 {
+            // The tag is always asked for, and each blob that is not there.
+            let incomplete = missing.len().saturating_sub(partials.len());
+            Self::Answered {
+                requests: random.below(incomplete as u64 + 1) + 1,
+                after: random.duration(AFTER),
+            }
+        } else {
+            Self::After(random.duration(took))
+        }
+    }
+}
+
+/// A registry with large and small blobs, and the place a pull is killed at.
+struct Scene {
+    registry: Registry,
+    tree: Tree,
+    place: TempDir,
+}
+
+impl Scene {
+    fn set(seed: u64) -> Self {
+        let large = Image::new(seed).layers(2, 1_500_000).build();
+        let small = Image::new(seed ^ 1)
+            .platform("linux/arm64".parse().unwrap())
+            .layers(10, 700)
+            .build();
+        let tree = image::index_of(vec![large, small]);
+        Self {
+            registry: Registry::builder().image("a", "1", &tree).start().unwrap(),
+            tree,
+            place: tempdir().unwrap(),
+        }
+    }
+
+    fn layout(&self) -> PathBuf {
+        self.place.path().join("layout")
+    }
+
+    fn pull(&self) -> Longshore {
+        let reference = format!("{}/a:1", self.registry.authority());
+        Longshore::pull(&reference, self.layout()).args(["--plain-http", "--all-platforms"])
+    }
+
+    /// The blobs that are not in the layout.
+    fn missing(&self) -> Vec<&Stored> {
+        let there = |blob: &&Stored| layout::blob(&self.layout(), &blob.descriptor.digest).exists();
+        self.tree
+            .all_blobs()
+            .into_iter()
+            .filter(|blob| !there(blob))
+            .collect()
+    }
+
+    /// How much is there of blobs that are not: what a process that died was writing, or what
+    /// was kept of one before it.
+    fn partials(&self) -> BTreeMap<Digest, u64> {
+        let mut found = BTreeMap::new();
+        for (path, length) in layout::unfinished(&self.layout()) {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let of = |blob: &&&Stored| name.ends_with(blob.descriptor.digest.encoded());
+            if let Some(blob) = self.missing().iter().find(of)
+                && blob.descriptor.size >= RESUMED_BYTES
+            {
+                let most = found.entry(blob.descriptor.digest.clone()).or_insert(0);
+                *most = length.max(*most);
+            }
+        }
+        found.retain(|_, length| *length > 0);
+        found
+    }
+
+    fn kill(&self, moment: Moment) {
+        match moment {
+            Moment::At { blob, bytes } => {
+                let gate = Gate::new();
+                let held = Misbehaviour::HoldAfter(bytes, gate.clone());
+                let rule = Rule::on(Part::Blob, held).path(blob.encoded());
+                self.registry.misbehave(rule);
+                let mut running = self.pull().start();
+                running.wait_until(|| gate.is_reached().then_some(()));
+                let ended = running.kill();
+                assert_eq!(ended.signal(), Some(9), "{}", ended.stderr);
+                gate.open();
+                self.registry.behave();
+            }
+            Moment::Answered { requests, after } => {
+                let (told, answered) = mpsc::channel();
+                let left = std::cell::Cell::new(requests);
+                self.registry.requests().watch(move |_| {
+                    left.set(left.get().saturating_sub(1));
+                    if left.get() == 0 {
+                        // Told again and again, and heard once.
+                        let _ = told.send(());
+                    }
+                });
+                let running = self.pull().start();
+                answered.recv_timeout(PATIENCE).unwrap();
+                thread::sleep(after);
+                assert_killed_or_done(&running.kill());
+            }
+            Moment::After(time) => {
+                let running = self.pull().start();
+                thread::sleep(time);
+                assert_killed_or_done(&running.kill());
+            }
+        }
+        self.registry.requests().watch(|_| {});
+    }
+
+    /// Demands a layout whose every blob is whole, and that names the image only if it has all of
+    /// it. Before it is one, there is nothing in the way of making it.
+    fn assert_valid(&self) {
+        let layout = self.layout();
+        if !layout.join("oci-layout").exists() {
+            assert_eq!(layout::assert_whole(&layout), BTreeSet::new());
+            return;
+        }
+        layout::assert_whole(&layout);
+        let entries = layout::entries(&layout);
+        if !entries.is_empty() {
+            assert_eq!(entries.len(), 1);
+            layout::assert_holds(&layout, &self.tree);
+        }
+        let verified = Longshore::new(["verify".as_ref(), layout.as_os_str()]).run();
+        let _ = verified.succeeded();
+    }
+
+    /// Demands that the next pull ends, and moves what is missing and nothing else.
+    fn goes_on(&self) {
+        let layout = self.layout();
+        let kept = layout::assert_whole(&layout);
+        let partials = self.partials();
+        let missing = self.missing();
+        let mut expected: BTreeMap<&str, Option<String>> = BTreeMap::new();
+        for blob in &missing {
+            let (digest, size) = (&blob.descriptor.digest, blob.descriptor.size);
+            match partials.get(digest) {
+                // All of it came, and was not given its name yet.
+                Some(there) if *there == size => None,
+                Some(there) => expected.insert(digest.encoded(), Some(format!("bytes={there}-"))),
+                None => expected.insert(digest.encoded(), None),
+            };
+        }
+        self.registry.requests().clear();
+        let ended = self.pull().run();
+        assert_eq!(ended.succeeded(), self.tree.digest().as_str());
+        layout::assert_holds(&layout, &self.tree);
+        layout::assert_clean(&layout);
+        assert_eq!(layout::entries(&layout).len(), 1);
+        let blobs = self.registry.requests_to(Part::Blob);
+        let asked: BTreeMap<_, _> = blobs
+            .iter()
+            .map(|request| {
+                let (_, encoded) = request.path().rsplit_once(':').unwrap();
+                (encoded, request.header("range").map(str::to_owned))
+            })
+            .collect();
+        assert_eq!(blobs.len(), asked.len(), "asked twice: {blobs:?}");
+        assert_eq!(asked, expected);
+        for manifest in self.registry.requests_to(Part::Manifest) {
+            let again = kept
+                .iter()
+                .find(|it| manifest.path().ends_with(it.as_str()));
+            assert_eq!(again, None, "{manifest:?}");
+        }
+        if let Some(skopeo) = Skopeo::find() {
+            skopeo.read_layout(&layout, "1");
+        }
+    }
+}
+
+/// What is killed too late has done its work.
+#[track_caller]
+fn assert_killed_or_done(ended: &Ended) {
+    if ended.signal() != Some(9) {
+        let _ = ended.succeeded();
+    }
+}
+
+/// Says the seed when the test fails.
+struct Told(u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("again with LONGSHORE_SEED={}", self.0);
+        }
+    }
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn duration(&mut self, most: Duration) -> Duration {
+        Duration::from_micros(self.below(u64::try_from(most.as_micros()).unwrap() + 1))
+    }
+}
+
+/// How long an answer may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
