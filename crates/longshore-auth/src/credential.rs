@@ -9,6 +9,7 @@ use longshore_origin::{Hop, Origin, Secret};
 
 use crate::Token;
 use crate::token::check_text;
+use crate::wiped::wiped;
 
 /// What a user has to show to one registry.
 ///
@@ -147,8 +148,8 @@ pub(crate) fn basic(username: &str, password: &Secret) -> Result<HeaderValue, Cr
 }
 
 fn sensitive(scheme: &str, text: &str) -> Option<HeaderValue> {
-    let value = Secret::new([scheme, text].concat());
-    let mut value = HeaderValue::from_str(value.expose()).ok()?;
+    let value = wiped(Secret::new([scheme, text].concat()));
+    let mut value = HeaderValue::from_maybe_shared(value).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

@@ -123,6 +123,7 @@ mod exchange;
 mod realm;
 mod scope;
 mod token;
+mod wiped;
 
 pub use authenticator::{
     AuthCall, Authenticator, Prepare, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT,
@@ -140,6 +141,6 @@ pub use realm::{
 };
 pub use scope::ScopeSet;
 pub use token::{
-    Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token,
-    TokenError,
+    Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_DEPTH_LIMIT,
+    TOKEN_RESPONSE_LIMIT_BYTES, Token, TokenError,
 };

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use longshore_origin::Secret;
-use serde::Deserialize;
-use serde_json::Value;
+
+use self::response::Response;
+
+mod response;
 
 /// A bearer token: 1 to 64 KiB of visible ASCII (CR9), opaque to us.
 ///
@@ -20,9 +22,7 @@ impl Token {
     /// [`TokenError::Empty`], [`TokenError::Text`] and [`TokenError::TokenTooLong`] for what may
     /// not stand in a header (CR9).
     pub fn new(text: String) -> Result<Self, TokenError> {
-        let secret = Secret::new(text);
-        check_text(secret.expose())?;
-        Ok(Self(secret))
+        Secret::new(text).try_into()
     }
 
     /// The text, to be put where it belongs and nowhere else.
@@ -33,6 +33,15 @@ impl Token {
     /// Gives up the guarantee about the text.
     pub fn into_secret(self) -> Secret {
         self.0
+    }
+}
+
+impl TryFrom<Secret> for Token {
+    type Error = TokenError;
+
+    fn try_from(secret: Secret) -> Result<Self, TokenError> {
+        check_text(secret.expose())?;
+        Ok(Self(secret))
     }
 }
 
@@ -90,57 +99,17 @@ impl Issued {
         if body.len() > TOKEN_RESPONSE_LIMIT_BYTES {
             return Err(TokenError::TooLong);
         }
-        // A sequence would do for a struct, too.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(TokenError::NotAnObject);
-        }
-        // The text of the error may quote the body: only the place is kept.
-        let response: Response = serde_json::from_slice(body).map_err(|e| TokenError::Json {
-            line: e.line(),
-            column: e.column(),
-        })?;
-        let token = text(response.token)
-            .or_else(|| text(response.access_token))
+        let response = Response::read(body)?;
+        let token = response.token.text();
+        let token = token
+            .or_else(|| response.access_token.text())
             .ok_or(TokenError::Missing)?;
         Ok(Self {
-            token: Token::new(token)?,
-            lifetime: lifetime(&response.expires_in),
-            refresh_token: text(response.refresh_token).map(Secret::new),
+            token: Token::try_from(token)?,
+            lifetime: response.expires_in.lifetime(),
+            refresh_token: response.refresh_token.text(),
         })
     }
-}
-
-/// Members of another type than they should have are as if missing, so all are read as any value.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Response {
-    token: Value,
-    access_token: Value,
-    expires_in: Value,
-    refresh_token: Value,
-}
-
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text),
-        _ => None,
-    }
-}
-
-fn lifetime(expires_in: &Value) -> Duration {
-    let seconds = match expires_in {
-        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
-            (Some(seconds), _) => Some(seconds),
-            // A cast saturates, and makes 0 of what is negative.
-            (None, Some(seconds)) => Some(seconds as u64),
-            (None, None) => None,
-        },
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    seconds
-        .map_or(LIFETIME_FLOOR, Duration::from_secs)
-        .clamp(LIFETIME_FLOOR, LIFETIME_LIMIT)
 }
 
 /// Why a token response cannot be used.
@@ -178,6 +147,9 @@ pub enum TokenError {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// Arrays and objects in the body nest as deep as [`TOKEN_RESPONSE_DEPTH_LIMIT`], or deeper.
+    #[error("the token response nests {TOKEN_RESPONSE_DEPTH_LIMIT} levels deep")]
+    TooDeep,
     /// The body is longer than [`TOKEN_RESPONSE_LIMIT_BYTES`].
     #[error("the token response is longer than {TOKEN_RESPONSE_LIMIT_BYTES} bytes")]
     TooLong,
@@ -190,6 +162,12 @@ pub const TOKEN_LIMIT_BYTES: usize = 64 * 1024;
 ///
 /// Threat rule table LI, "token response body".
 pub const TOKEN_RESPONSE_LIMIT_BYTES: usize = 256 * 1024;
+
+/// How deep arrays and objects of a token response may nest, those in members nobody knows
+/// included; at this depth it is refused.
+///
+/// Threat rule table LI, "JSON nesting"; manifests are held to the same number.
+pub const TOKEN_RESPONSE_DEPTH_LIMIT: usize = 128;
 
 /// The lifetime of a token that names none, or a shorter one (RT7, and Token Authentication
 /// "Token Response Fields": no client should see less than 60 seconds).
@@ -238,14 +216,27 @@ mod tests {
                 column: 19,
             }),
         );
-        let deep = format!("{{\"token\":{}", "[".repeat(10_000));
-        token(
-            &deep,
-            Err(TokenError::Json {
-                line: 1,
-                column: 136,
-            }),
-        );
+    }
+
+    // LI: in whatever member it is, known or not.
+    #[test]
+    fn li_a_response_that_nests_too_deep_is_refused() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            for name in ["x", "issued_at", "access_token", "expires_in"] {
+                let nested = |levels: usize| {
+                    let (open, close) = (open.repeat(levels), close.repeat(levels));
+                    format!(r#"{{"token":"a","{name}":{open}1{close}}}"#)
+                };
+                // The object of the response is a level, too.
+                token(&nested(TOKEN_RESPONSE_DEPTH_LIMIT - 2), Ok("a"));
+                let deep = nested(TOKEN_RESPONSE_DEPTH_LIMIT - 1);
+                token(&deep, Err(TokenError::TooDeep));
+                token(&nested(10_000), Err(TokenError::TooDeep));
+            }
+        }
+        // A bracket in a string is no level.
+        let text = format!(r#"{{"token":"a","x":"\"{}\\"}}"#, "[".repeat(1_000));
+        token(&text, Ok("a"));
     }
 
     // CR9

@@ -1,0 +1,40 @@
+//! Secrets on their way into a request.
+
+use bytes::Bytes;
+use longshore_origin::Secret;
+
+/// The bytes of a secret, shared by all their clones and wiped with the last of them (OU3).
+///
+/// Headers and bodies are bytes and get cloned; so none of the clones is a copy.
+pub(crate) fn wiped(secret: Secret) -> Bytes {
+    Bytes::from_owner(Wiped(secret))
+}
+
+struct Wiped(Secret);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    // OU3
+    #[test]
+    fn ou3_what_goes_into_a_request_is_the_secret_itself_and_no_copy() {
+        let secret = Secret::new("hunter2".into());
+        let at = secret.expose().as_ptr();
+        let bytes = wiped(secret);
+        assert_eq!((&*bytes, bytes.as_ptr()), (&b"hunter2"[..], at));
+        let value = HeaderValue::from_maybe_shared(bytes.clone()).unwrap();
+        let values = [value.clone(), value];
+        for shared in values.iter().map(HeaderValue::as_bytes).chain([&*bytes]) {
+            assert_eq!(shared.as_ptr(), at);
+        }
+    }
+}
