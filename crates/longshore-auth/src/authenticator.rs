@@ -23,18 +23,32 @@
 //! unasked ─┬─ 401, Bearer ─────────────────────────────────────────► bearer
 //!          ├─ 401, Basic, at home ─────────────────────────────────► basic
 //!          ├─ 401, no Bearer, on what was shown unasked ───────────► unasked, showing nothing
+//!          ├─ 401 without a challenge, at home ────────────────────► as the registry wanted before
 //!          └─ 401 otherwise ───────────────────────────────────────► failed
 //! bearer ──┬─ 401 on a token this challenge did not ask for ───────► bearer (one handshake, F21)
-//!          ├─ 401 invalid_token, insufficient_scope ───────────────► bearer (one renewal, CR7)
+//!          ├─ 401, 403 invalid_token, insufficient_scope ──────────► bearer (one renewal, CR7)
+//!          ├─ 401, Basic alone, and there is a password ───────────► basic
 //!          └─ 401 otherwise; third refused token; requests spent ──► failed
-//! basic ───── 401 ─────────────────────────────────────────────────► failed
+//! basic ───┬─ 401, Bearer ─────────────────────────────────────────► bearer
+//!          └─ 401 otherwise; the password was shown before ────────► failed
 //! Fetch ───┬─ begin: there is a token by now, or 2xx and finish ───► as before, with a token
+//!          ├─ POST refused, one token request left (F16, CR7) ─────► as before; Fetch is by GET
+//!          ├─ no answer, another realm issued tokens before ───────► as before; Fetch is from that
 //!          ├─ 401, 403 of the token endpoint (CR7) ────────────────► failed
 //!          ├─ other failure, a challenge asked for the token ──────► failed
 //!          └─ other failure, nobody asked ─────────────────────────► unasked, showing nothing
 //! ```
+//!
+//! Beside the tokens, which are in the cache or nowhere, three things are known of a registry from
+//! one call to the next. They decide what is asked of whom, never what is shown to whom:
+//!
+//! - what it wanted last, shown unasked with a cache (F21), and without a cache only what a 401
+//!   without any challenge can mean;
+//! - the realm that issued a token last. A later challenge may name one that must not be asked
+//!   (RE1–RE4) or cannot be reached, by mistake or by malice: then the one before is asked;
+//! - which realms refuse POST (F16).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,10 +58,9 @@ use http::header::WWW_AUTHENTICATE;
 use http::response::Parts;
 use longshore_origin::{Hop, Origin, Peer};
 
-use self::call::{Answer, Sent, Visit};
+use self::call::{Answer, BearerAnswer, Sent, Visit};
 use self::offer::Offer;
 use crate::cache::Cached;
-use crate::realm::Guard;
 use crate::{
     AuthError, Authorization, Issued, PublicSuffixes, Realm, RegistrySettings, ScopeSet, Token,
     TokenCache, TokenExchange, TokenKey,
@@ -56,6 +69,7 @@ use crate::{
 pub use self::call::{AuthCall, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT};
 
 mod call;
+mod fetch;
 mod offer;
 mod prepare;
 mod refused;
@@ -66,8 +80,8 @@ mod refused;
 /// is locked for one call at a time. Time is a duration since a start of the caller's choice; it is
 /// read when it matters and never kept but in the cache.
 ///
-/// Without a [`TokenCache`] every call earns its own token, and nothing is learned from one call
-/// for the next. With one, fewer requests are sent, and the answers are the same (F23).
+/// Without a [`TokenCache`] every call earns its own token. With one, fewer requests are sent, and
+/// the answers are the same (F23).
 ///
 /// See the [crate documentation](crate) for the loop that drives it.
 #[derive(Default)]
@@ -77,7 +91,11 @@ pub struct Authenticator {
     settings: HashMap<Origin, RegistrySettings>,
     default_settings: RegistrySettings,
     /// What registries wanted last time, so that the next call need not be refused first.
-    habits: HashMap<Origin, Habit>,
+    habits: HashMap<Origin, Answer>,
+    /// Where registries' tokens came from last time.
+    issuers: HashMap<Origin, Arc<BearerAnswer>>,
+    /// Realms that refuse POST (F16).
+    get_only: HashSet<Realm>,
     failures: HashMap<TokenKey, Failure>,
     /// Counts token requests that have ended.
     exchanges: u64,
@@ -99,13 +117,6 @@ pub enum Prepare {
     Lookup(Origin),
     /// Get a token for this key ([`Authenticator::begin`]), and prepare again.
     Fetch(TokenKey),
-}
-
-/// How a registry wants to be spoken to.
-#[derive(Clone, Debug)]
-enum Habit {
-    Basic,
-    Bearer { realm: Realm, service: String },
 }
 
 /// A token request that failed, and when.
@@ -177,11 +188,11 @@ impl Authenticator {
         prepared.map_err(|error| visit.fail(error))
     }
 
-    /// Learns from a 401.
+    /// Learns from a 401, or from a 403 that asks for a token that covers more (RFC 6750 §3.1).
     ///
     /// # Errors
     ///
-    /// Any [`AuthError`] when the 401 is final; the call has then failed.
+    /// Any [`AuthError`] when the answer is final; the call has then failed.
     pub fn refused(
         &mut self,
         call: &mut AuthCall,
@@ -220,12 +231,13 @@ impl Authenticator {
         key: &TokenKey,
         now: Duration,
     ) -> Result<Option<TokenExchange>, AuthError> {
+        let offline = call.offline;
         let visit = call.here();
         visit.check()?;
         if self.token(visit, key, now).is_some() {
             return Ok(None);
         }
-        match self.begin_now(visit, key) {
+        match self.begin_now(visit, key, offline) {
             Ok(exchange) => Ok(Some(exchange)),
             Err(error) => visit.fetch_failed(error).map(|()| None),
         }
@@ -234,10 +246,12 @@ impl Authenticator {
     /// Ends a token request, one way or the other.
     ///
     /// A token is kept for this call, and in the cache if there is one. A failure is final for this
-    /// call and for all that were waiting for the same token; later calls ask anew. The exception
-    /// is a token that was to be renewed before anybody asked for it, and could not be: then the
-    /// request goes out as it would have without a cache (F23), unless it was the credentials that
-    /// were refused.
+    /// call and for all that were waiting for the same token; later calls ask anew. The exceptions:
+    /// where a POST was refused the call goes on to ask by GET (F16), where a realm gave no answer,
+    /// to ask the one that issued tokens before, if its token requests are not spent (CR7). And
+    /// where a token was to be renewed before anybody asked for it, and could not be, the request
+    /// goes out as it would have without a cache (F23), unless it was the credentials that were
+    /// refused.
     ///
     /// # Errors
     ///
@@ -253,6 +267,11 @@ impl Authenticator {
         match result {
             Ok(issued) => {
                 self.failures.remove(&key);
+                if !key.is_foreign() {
+                    let reach = &key.request().reach;
+                    let issuer = BearerAnswer::new(key.realm(), key.service(), reach);
+                    self.issuers.insert(key.registry().clone(), issuer.into());
+                }
                 if let Some(cache) = &self.cache {
                     let (token, ttl) = (issued.token.clone(), Some(issued.lifetime));
                     cache.put(key.clone(), token, ttl, now);
@@ -260,23 +279,12 @@ impl Authenticator {
                 call.here().earn(key, issued, now);
                 Ok(())
             }
+            Err(error) if self.has_another_way(call.here(), &key, &error) => Ok(()),
             Err(error) => {
                 self.remember(key, error.clone());
                 call.here().fetch_failed(error)
             }
         }
-    }
-
-    /// Keeps a failure for the calls that are waiting for it.
-    fn remember(&mut self, key: TokenKey, error: AuthError) {
-        if self.failures.len() >= FAILURES_LIMIT {
-            let oldest = self.failures.iter().min_by_key(|(_, f)| f.exchange);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                self.failures.remove(&oldest);
-            }
-        }
-        let exchange = self.exchanges;
-        self.failures.insert(key, Failure { exchange, error });
     }
 
     /// A token that this call may show: its own, or one from the cache.
@@ -293,30 +301,6 @@ impl Authenticator {
     fn look_up(&self, key: &TokenKey, now: Duration) -> Cached {
         let cache = self.cache.as_ref();
         cache.map_or(Cached::Unknown, |cache| cache.look_up(key, now))
-    }
-
-    fn begin_now(&self, visit: &mut Visit, key: &TokenKey) -> Result<TokenExchange, AuthError> {
-        let waited_for = self.failures.get(key).filter(|failure| {
-            let joined = visit.joined.unwrap_or(self.exchanges);
-            failure.exchange > joined
-        });
-        if let Some(failure) = waited_for {
-            return Err(failure.error.clone());
-        }
-        visit.spend_token_request(key)?;
-        let guard = Guard {
-            settings: self.settings(key.registry()),
-            suffixes: self.suffixes.as_deref(),
-        };
-        let realm = key.realm().origin();
-        let with_credentials = !key.is_anonymous();
-        guard.check(
-            key.registry(),
-            realm,
-            &key.request().reach,
-            with_credentials,
-        )?;
-        TokenExchange::new(key.clone())
     }
 
     /// What a hop is told that would have to be answered in the clear (CR4).
@@ -345,6 +329,7 @@ impl fmt::Debug for Authenticator {
             .field("cache", &self.cache)
             .field("settings", &self.settings)
             .field("habits", &self.habits)
+            .field("issuers", &self.issuers)
             .finish_non_exhaustive()
     }
 }
@@ -355,6 +340,3 @@ fn foreign(hop: &Hop) -> AuthError {
         registry: hop.home().clone(),
     }
 }
-
-/// The most failed token requests remembered, the oldest forgotten first.
-const FAILURES_LIMIT: usize = 256;

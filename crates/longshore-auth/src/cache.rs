@@ -139,6 +139,26 @@ impl TokenKey {
         self.0.foreign
     }
 
+    /// This key, asked for in the words the other was, if it was asked for at the same realm.
+    pub(crate) fn in_the_words_of(self, other: &Self) -> Self {
+        let (mine, others) = (self.request(), other.request());
+        if mine.realm != others.realm {
+            return self;
+        }
+        let request = TokenRequest {
+            scope: others.scope.clone(),
+            ..mine.clone()
+        };
+        Self(Arc::new(Key {
+            registry: self.0.registry.clone(),
+            service: self.0.service.clone(),
+            scope: self.0.scope.clone(),
+            account: self.0.account.clone(),
+            foreign: self.0.foreign,
+            request,
+        }))
+    }
+
     pub(crate) fn account(&self) -> Option<&Credential> {
         self.0.account.as_ref()
     }

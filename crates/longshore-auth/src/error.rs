@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longshore_origin::{Escaped, Origin};
 
-use crate::{CredentialError, ExchangeError, RealmError, RealmRefused};
+use crate::{CredentialError, ExchangeError, Fault, RealmError, RealmRefused};
 
 /// Why a call cannot be authenticated.
 ///
@@ -81,12 +81,14 @@ pub enum AuthError {
         registry: Origin,
     },
     /// A 401 has neither a Bearer nor a Basic challenge.
-    #[error("{registry} answers 401 without a challenge that can be met{}", offered(.schemes))]
+    #[error("{registry} answers 401 without a challenge that can be met ({})", offered(.schemes, .fault))]
     NoUsableChallenge {
         /// The registry.
         registry: Origin,
         /// The schemes it offers instead.
         schemes: Box<[Box<str>]>,
+        /// What of its challenges cannot be read.
+        fault: Option<Fault>,
     },
     /// One call has been sent after more tokens than it may have (CR7).
     #[error("{registry} asks for one token after the other")]
@@ -141,10 +143,10 @@ fn describe(error: &Option<Box<str>>) -> String {
     error.map_or_else(String::new, |e| format!(" ({})", Escaped::text(e)))
 }
 
-fn offered(schemes: &[Box<str>]) -> String {
-    if schemes.is_empty() {
-        return String::new();
+fn offered(schemes: &[Box<str>], fault: &Option<Fault>) -> String {
+    match fault {
+        _ if !schemes.is_empty() => format!("it offers {}", Escaped::text(&schemes.join(", "))),
+        Some(fault) => format!("what it sends cannot be read: {fault}"),
+        None => "it sends none".to_owned(),
     }
-    let schemes = schemes.join(", ");
-    format!(" (it offers {})", Escaped::text(&schemes))
 }

@@ -5,8 +5,23 @@
 //!            ▼                  │
 //!  new ──► request ──► on_head ─┼─ 2xx ─────────► collect the body ──► on_body ──► Issued
 //!                               ├─ 401 403 ─────► CredentialsRefused / CredentialsRequired
+//!                               ├─ 404 405 to a POST, 400 to a password in one ► PostRefused
 //!                               └─ all others ──► Exchange(Status)
 //! ```
+//!
+//! How a token is asked for:
+//!
+//! | credential | | where POST is refused |
+//! |---|---|---|
+//! | none | GET | |
+//! | password | GET with Basic | |
+//! | password, a refresh token is wanted, too | POST, grant `password` | GET with Basic |
+//! | identity token | POST, grant `refresh_token` | GET with Basic, user `<token>` |
+//!
+//! Every token server answers GET, not every one POST (OAuth2 Token Authentication, first note):
+//! Google's answers it with 404, Azure's with 400 where there is a password in it. A 400 to a
+//! refresh token is no such answer, but what RFC 6749 §5.2 has for one that is not valid.
+//! `<token>` is what the user name of an identity token is in Docker's credential helpers.
 //!
 //! Whether and when a request that failed for a passing reason (429, 5xx, no answer) is sent again
 //! is for the driver: [`TokenExchange::request`] gives the same request as often as it is called.
@@ -21,7 +36,11 @@ use longshore_origin::{AddressPolicy, Hop, HopError, Origin, Peer, Secret};
 
 use crate::credential::basic;
 use crate::scope::items;
-use crate::{AuthError, Credential, Issued, TOKEN_RESPONSE_LIMIT_BYTES, TokenError, TokenKey};
+use crate::wiped::wiped;
+use crate::{
+    AuthError, Credential, CredentialError, Issued, TOKEN_RESPONSE_LIMIT_BYTES, TokenError,
+    TokenKey,
+};
 
 #[cfg(test)]
 mod tests;
@@ -35,8 +54,17 @@ pub struct TokenExchange {
     hop: Hop,
     authorization: Option<HeaderValue>,
     /// The form of an OAuth2 request; without one the request is a GET.
-    form: Option<Secret>,
+    form: Option<Bytes>,
     redirects: u8,
+}
+
+/// What is to be known for a token request beside its key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// The token endpoint is known to refuse POST.
+    pub(crate) get_only: bool,
+    /// A refresh token is wanted, too.
+    pub(crate) offline: bool,
 }
 
 /// What a driver does after the head of a token response.
@@ -58,23 +86,18 @@ pub enum ExchangeStep {
 
 impl TokenExchange {
     /// Writes the request for a realm that passed the guard.
-    pub(crate) fn new(key: TokenKey) -> Result<Self, AuthError> {
-        let (mut authorization, mut form) = (None, None);
-        match key.account() {
-            Some(Credential::Basic { username, password }) => {
-                let header = basic(username, password).map_err(|source| AuthError::Credential {
+    pub(crate) fn new(key: TokenKey, manner: Manner) -> Result<Self, AuthError> {
+        let account = key.account().map_or(Ok(()), Credential::check);
+        let (authorization, form) =
+            account
+                .and_then(|()| show(&key, manner))
+                .map_err(|source| AuthError::Credential {
                     registry: key.registry().clone(),
                     source,
                 })?;
-                authorization = Some(header);
-            }
-            Some(Credential::IdentityToken(token)) => form = Some(write_form(&key, token)),
-            // A ready bearer is never exchanged; the authenticator makes no key of it.
-            Some(Credential::Token(_)) | None => {}
-        }
         let path_and_query = match form {
             Some(_) => key.realm().path_and_query().to_owned(),
-            None => write_query(&key),
+            None => write_query(&key, manner.offline),
         };
         let realm = key.realm().origin();
         let hop =
@@ -93,10 +116,10 @@ impl TokenExchange {
 
     /// The request to send now.
     ///
-    /// Its extensions hold the [`AddressPolicy`] it must be sent under (RE3).
+    /// Its extensions hold the [`AddressPolicy`] it must be sent under (RE3). Secrets in it are wiped
+    /// when it, all that was cloned from it, and the exchange are dropped (OU3).
     pub fn request(&self) -> Request<Bytes> {
-        let form = self.form.as_ref().map(|form| form.expose().to_owned());
-        let mut request = Request::new(form.unwrap_or_default().into());
+        let mut request = Request::new(self.form.clone().unwrap_or_default());
         *request.uri_mut() = self.hop.uri().clone();
         request.extensions_mut().insert(self.policy().clone());
         let headers = request.headers_mut();
@@ -138,6 +161,9 @@ impl TokenExchange {
         match head.status {
             status if status.is_success() => self.expect_body(head),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refusal()),
+            status if self.refuses_post(status) => {
+                Err(self.error(ExchangeError::PostRefused { status }))
+            }
             StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
             | StatusCode::SEE_OTHER
@@ -157,6 +183,16 @@ impl TokenExchange {
     /// [`AuthError::Exchange`] when there is no usable token in it.
     pub fn on_body(&self, body: &[u8]) -> Result<Issued, AuthError> {
         Issued::parse(body).map_err(|e| self.error(ExchangeError::Response(e)))
+    }
+
+    fn refuses_post(&self, status: StatusCode) -> bool {
+        let password = matches!(self.key.account(), Some(Credential::Basic { .. }));
+        self.form.is_some()
+            && match status {
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => true,
+                StatusCode::BAD_REQUEST => password,
+                _ => false,
+            }
     }
 
     /// LI1: a body that says it is too long is not read at all.
@@ -236,6 +272,13 @@ pub enum ExchangeError {
         /// Where to.
         to: Origin,
     },
+    /// A POST is answered as by one who only knows GET. The authenticator asks again by GET, where
+    /// it may ask again (CR7), and does so from then on.
+    #[error("it answers {status} to a POST")]
+    PostRefused {
+        /// The status.
+        status: StatusCode,
+    },
     /// A success without a usable token.
     #[error(transparent)]
     Response(TokenError),
@@ -251,9 +294,37 @@ pub enum ExchangeError {
     TooManyRedirects,
 }
 
-/// Token Authentication "Requesting a Token": the realm's own query, `service`, and a `scope` for
-/// each item (F15, RE6).
-fn write_query(key: &TokenKey) -> String {
+/// What a token request shows of the credentials: a header or a form, or nothing.
+type Shown = (Option<HeaderValue>, Option<Bytes>);
+
+fn show(key: &TokenKey, manner: Manner) -> Result<Shown, CredentialError> {
+    let form = |grant: &[_]| Some(write_form(key, grant, manner.offline));
+    Ok(match key.account() {
+        Some(Credential::Basic { username, password }) if manner.offline && !manner.get_only => {
+            let grant = [
+                ("grant_type", "password"),
+                ("username", username),
+                ("password", password.expose()),
+            ];
+            (None, form(&grant))
+        }
+        Some(Credential::Basic { username, password }) => (Some(basic(username, password)?), None),
+        Some(Credential::IdentityToken(token)) if !manner.get_only => {
+            let grant = [
+                ("grant_type", "refresh_token"),
+                ("refresh_token", token.expose()),
+            ];
+            (None, form(&grant))
+        }
+        Some(Credential::IdentityToken(token)) => (Some(basic(IDENTITY_USER, token)?), None),
+        // A ready bearer is never exchanged; the authenticator makes no key of it.
+        Some(Credential::Token(_)) | None => (None, None),
+    })
+}
+
+/// Token Authentication "Requesting a Token": the realm's own query, `service`, `offline_token`
+/// with `client_id`, and a `scope` for each item (F15, F16, RE6).
+fn write_query(key: &TokenKey, offline: bool) -> String {
     let mut text = key.realm().path_and_query().to_owned();
     let mut separator = match text.split_once('?') {
         None => "?",
@@ -261,8 +332,11 @@ fn write_query(key: &TokenKey) -> String {
         Some(_) => "&",
     };
     let service = Some(("service", key.service())).filter(|(_, s)| !s.is_empty());
+    let offline = offline && !key.is_anonymous();
+    let offline = offline.then_some([("offline_token", "true"), ("client_id", CLIENT_ID)]);
     let scopes = items(&key.request().scope).map(|item| ("scope", item));
-    for (name, value) in service.into_iter().chain(scopes) {
+    let pairs = service.into_iter().chain(offline.into_iter().flatten());
+    for (name, value) in pairs.chain(scopes) {
         text.push_str(separator);
         push_pair(&mut text, name, value);
         separator = "&";
@@ -270,25 +344,29 @@ fn write_query(key: &TokenKey) -> String {
     text
 }
 
-/// OAuth2 Token Authentication "Getting a Token", grant type `refresh_token`.
-fn write_form(key: &TokenKey, token: &Secret) -> Secret {
+/// OAuth2 Token Authentication "Getting a Token".
+///
+/// A pair without a value is left out: some servers answer 400 to an empty `scope`.
+fn write_form(key: &TokenKey, grant: &[(&str, &str)], offline: bool) -> Bytes {
     let scope = items(&key.request().scope).collect::<Vec<_>>().join(" ");
-    let mut text = String::with_capacity(FORM_BYTES + 3 * token.expose().len());
-    for (name, value) in [
-        ("grant_type", "refresh_token"),
+    let access = if offline { "offline" } else { "" };
+    let known = [
         ("client_id", CLIENT_ID),
         ("service", key.service()),
         ("scope", &scope),
-        ("refresh_token", token.expose()),
-    ] {
-        if !value.is_empty() {
-            if !text.is_empty() {
-                text.push('&');
-            }
-            push_pair(&mut text, name, value);
+        ("access_type", access),
+    ];
+    let pairs = || grant.iter().chain(&known).filter(|pair| !pair.1.is_empty());
+    // All the room there can be need for: growing would leave a copy of the secret behind.
+    let room = pairs().map(|(name, value)| name.len() + 3 * value.len() + 2);
+    let mut text = String::with_capacity(room.sum());
+    for (name, value) in pairs() {
+        if !text.is_empty() {
+            text.push('&');
         }
+        push_pair(&mut text, name, value);
     }
-    Secret::new(text)
+    wiped(Secret::new(text))
 }
 
 /// `name "=" value`, with every byte of the value percent-encoded that is not unreserved,
@@ -317,5 +395,5 @@ const CLIENT_ID: &str = "longshore";
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Room for the form but its token, so that growing leaves no copy of the token behind.
-const FORM_BYTES: usize = 8 * 1024;
+/// The user name of an identity token where there has to be one.
+const IDENTITY_USER: &str = "<token>";

@@ -7,7 +7,7 @@ use longshore_origin::{AddressPolicy, Hop, Origin};
 
 use super::offer::BearerOffer;
 use crate::cache::renew_at;
-use crate::{AuthError, Credential, Issued, ScopeSet, Token, TokenKey};
+use crate::{AuthError, Credential, Issued, Realm, ScopeSet, Token, TokenKey};
 
 /// One logical call: its memory and its budget (CR7).
 ///
@@ -18,6 +18,8 @@ use crate::{AuthError, Credential, Issued, ScopeSet, Token, TokenKey};
 #[derive(Debug, Default)]
 pub struct AuthCall {
     here: Visit,
+    /// Whether a refresh token is wanted, too.
+    pub(super) offline: bool,
     /// Registries the call has been tried on before, or was given credentials for.
     others: Vec<Visit>,
 }
@@ -38,8 +40,10 @@ pub(super) struct Visit {
     challenged: Option<Challenged>,
     /// Nothing is tried unasked: that has been done, and did not help.
     wait_for_challenge: bool,
-    /// The registry was shown the password unasked, and refused.
+    /// The registry was shown the password, and refused.
     pub(super) password_refused: bool,
+    /// The realm of the challenge could not be reached; the one before it is asked.
+    pub(super) keep_issuer: bool,
     earned: Option<Earned>,
     token_requests: u8,
     refused: Vec<Token>,
@@ -71,12 +75,39 @@ pub(super) enum Answer {
     Bearer(Arc<BearerAnswer>),
 }
 
+impl Answer {
+    /// What of it holds for other requests, too: all but the words of the scope (CR8).
+    pub(super) fn as_habit(&self) -> Self {
+        match self {
+            Self::Basic => Self::Basic,
+            Self::Bearer(answer) => {
+                let (offer, reach) = (&answer.offer, &answer.reach);
+                Self::Bearer(BearerAnswer::new(&offer.realm, &offer.service, reach).into())
+            }
+        }
+    }
+}
+
 /// A Bearer challenge that is being met.
 #[derive(Debug)]
 pub(super) struct BearerAnswer {
     pub(super) offer: BearerOffer,
     /// Where its realm may be (RE3).
     pub(super) reach: AddressPolicy,
+}
+
+impl BearerAnswer {
+    /// Without the words of a scope: the need itself is asked for.
+    pub(super) fn new(realm: &Realm, service: &str, reach: &AddressPolicy) -> Self {
+        Self {
+            offer: BearerOffer {
+                realm: realm.clone(),
+                service: service.to_owned(),
+                scope: String::new(),
+            },
+            reach: reach.clone(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -92,6 +123,19 @@ impl AuthCall {
     /// A call that has not sent anything yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Has token endpoints asked for a refresh token, too ([`Issued::refresh_token`]).
+    ///
+    /// It stands for the credentials it was issued for, in place of a password
+    /// ([`Credential::IdentityToken`]), until it is revoked. Not every token endpoint issues one.
+    /// Where the cache has a token nothing is asked for, so this is for a call without a cache.
+    #[must_use]
+    pub fn offline(self) -> Self {
+        Self {
+            offline: true,
+            ..self
+        }
     }
 
     /// Says which credentials the user has for a registry, or that there are none.
@@ -222,8 +266,7 @@ impl Visit {
     /// Past its time only when no other can be had any more: the registry may still take it.
     pub(super) fn earned(&self, key: &TokenKey, now: Duration) -> Option<Token> {
         let earned = self.earned.as_ref().filter(|earned| earned.key == *key)?;
-        let spent = self.token_requests >= TOKEN_REQUESTS_LIMIT;
-        (spent || now < earned.renew_at).then(|| earned.token.clone())
+        (!self.may_ask_again() || now < earned.renew_at).then(|| earned.token.clone())
     }
 
     /// Whether this token was refused already; some token endpoints issue the same again.
@@ -231,9 +274,14 @@ impl Visit {
         self.refused.contains(token)
     }
 
+    /// Whether there is room for another token request (CR7).
+    pub(super) fn may_ask_again(&self) -> bool {
+        self.token_requests < TOKEN_REQUESTS_LIMIT
+    }
+
     /// Counts a token request (CR7).
     pub(super) fn spend_token_request(&mut self, key: &TokenKey) -> Result<(), AuthError> {
-        if self.token_requests >= TOKEN_REQUESTS_LIMIT {
+        if !self.may_ask_again() {
             let registry = key.registry().clone();
             return Err(AuthError::TooManyTokens { registry });
         }
@@ -252,11 +300,12 @@ impl Visit {
                 return false;
             }
         }
-        self.token_requests < TOKEN_REQUESTS_LIMIT && self.refused.len() < REFUSED_TOKENS_LIMIT
+        self.may_ask_again() && self.refused.len() < REFUSED_TOKENS_LIMIT
     }
 }
 
-/// The most token requests of one call at one registry: a token, and one renewal (CR7).
+/// The most token requests of one call at one registry: a token, and one renewal, or one that was
+/// refused as a POST, and the same as a GET (CR7).
 pub const TOKEN_REQUESTS_LIMIT: u8 = 2;
 
 /// The refused token that ends a call, wherever the tokens came from: one from the cache, one that

@@ -1,6 +1,6 @@
 //! What of a 401 is of use to us.
 
-use crate::{Challenge, Realm, RealmError};
+use crate::{Challenge, Fault, Realm, RealmError};
 
 /// The challenges of one response, boiled down.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Offer {
     pub(super) error: Option<Box<str>>,
     /// Schemes we do not speak; they never receive anything (F17).
     pub(super) others: Vec<Box<str>>,
+    /// The first thing between the challenges that cannot be read.
+    pub(super) fault: Option<Fault>,
 }
 
 /// A Bearer challenge with a realm. Token Authentication "How to authenticate", RFC 6750 §3.
@@ -37,8 +39,15 @@ pub(super) enum Flaw {
 impl Offer {
     pub(super) fn read<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut offer = Self::default();
-        // Faults between the challenges take nothing away from those that can be read.
-        for challenge in Challenge::parse_all(fields).flatten() {
+        for challenge in Challenge::parse_all(fields) {
+            // Faults between the challenges take nothing away from those that can be read.
+            let challenge = match challenge {
+                Ok(challenge) => challenge,
+                Err(fault) => {
+                    offer.fault.get_or_insert(fault);
+                    continue;
+                }
+            };
             if challenge.is("Bearer") {
                 offer.take_bearer(&challenge);
             } else if challenge.is("Basic") {
@@ -48,6 +57,11 @@ impl Offer {
             }
         }
         offer
+    }
+
+    /// Whether there is no challenge of any kind.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bearer.is_none() && !self.basic && self.flaw.is_none() && self.others.is_empty()
     }
 
     fn take_bearer(&mut self, challenge: &Challenge<'_>) {

@@ -1,12 +1,13 @@
 //! Before a request: what, if anything, goes with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use longshore_origin::Hop;
 
-use super::call::{BearerAnswer, Sent, Visit};
-use super::{Authenticator, Habit, Prepare, foreign};
+use super::call::{Answer, BearerAnswer, Sent, Visit};
+use super::{Authenticator, Prepare, foreign};
 use crate::cache::{Cached, TokenRequest};
 use crate::credential::{basic, bearer};
 use crate::realm::Guard;
@@ -27,28 +28,32 @@ impl Authenticator {
         if let Some(Some(Credential::Token(token))) = &credential {
             return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
         }
-        let Some(habit) = self.habits.get(hop.origin()) else {
+        // Without a cache every call begins alike (F23).
+        let habit = self.habits.get(hop.origin());
+        let Some(habit) = habit.filter(|_| self.cache.is_some()) else {
             return Ok(Prepare::Anonymous);
         };
         let Some(account) = credential else {
             return Ok(Prepare::Lookup(hop.home().clone()));
         };
         match habit {
-            Habit::Basic => match account {
+            Answer::Basic => match account {
                 Some(Credential::Basic { username, password }) => {
                     let header = basic(&username, &password);
                     self.attach(visit, hop, Sent::Basic { asked: false }, header)
                 }
                 _ => Ok(Prepare::Anonymous),
             },
-            Habit::Bearer { realm, service } => {
-                let (registry, realm) = (hop.origin().clone(), realm.clone());
-                let key = TokenKey::new(registry, realm, service, &visit.need, account);
+            Answer::Bearer(named) => {
+                let answer = self.issuer(visit, hop, named, account.is_some());
+                let key = Self::key(visit, hop, &answer, account);
                 if let Some(token) = self.token(visit, &key, now) {
                     return self.attach_token(visit, hop, key, token);
                 }
                 match self.look_up(&key, now) {
-                    Cached::Expired(known) => Ok(Prepare::Fetch(known)),
+                    // How another client of the cache was allowed to ask is not for this one to
+                    // use (RE3); in which words it asked the same realm is (CR8).
+                    Cached::Expired(known) => Ok(Prepare::Fetch(key.in_the_words_of(&known))),
                     Cached::Fresh(_) | Cached::Unknown => Ok(Prepare::Anonymous),
                 }
             }
@@ -82,9 +87,32 @@ impl Authenticator {
         &self,
         visit: &mut Visit,
         hop: &Hop,
-        answer: &BearerAnswer,
+        named: &Arc<BearerAnswer>,
         now: Duration,
     ) -> Result<Prepare, AuthError> {
+        // CR5: there are no credentials for a foreign hop, so none are looked for.
+        let account = match visit.credential().filter(|_| hop.is_home()) {
+            None if hop.is_home() => return Ok(Prepare::Lookup(hop.home().clone())),
+            Some(Some(Credential::Token(token))) => {
+                return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
+            }
+            account => account.flatten(),
+        };
+        let answer = self.issuer(visit, hop, named, account.is_some());
+        let key = Self::key(visit, hop, &answer, account);
+        match self.token(visit, &key, now) {
+            Some(token) => self.attach_token(visit, hop, key, token),
+            None => Ok(Prepare::Fetch(key)),
+        }
+    }
+
+    /// The key of the token that meets a challenge.
+    fn key(
+        visit: &Visit,
+        hop: &Hop,
+        answer: &BearerAnswer,
+        account: Option<Credential>,
+    ) -> TokenKey {
         let (origin, offer) = (hop.origin().clone(), &answer.offer);
         let own = hop.is_home() && Guard::is_own(&origin, offer.realm.origin());
         let request = TokenRequest {
@@ -93,22 +121,10 @@ impl Authenticator {
             reach: answer.reach.clone(),
         };
         let scope = visit.need.to_string();
-        let key = if hop.is_home() {
-            let account = match visit.credential() {
-                None => return Ok(Prepare::Lookup(hop.home().clone())),
-                Some(Some(Credential::Token(token))) => {
-                    return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
-                }
-                Some(account) => account,
-            };
+        if hop.is_home() {
             TokenKey::with_request(origin, &offer.service, scope, account, request)
         } else {
-            // CR5: there are no credentials for a foreign hop, so none are looked for.
             TokenKey::foreign(origin, &offer.service, scope, request)
-        };
-        match self.token(visit, &key, now) {
-            Some(token) => self.attach_token(visit, hop, key, token),
-            None => Ok(Prepare::Fetch(key)),
         }
     }
 

@@ -6,8 +6,8 @@ use longshore_origin::{Hop, Peer};
 
 use super::call::{Answer, BearerAnswer, Sent, Visit};
 use super::offer::{Flaw, Offer};
-use super::{Authenticator, Habit, foreign};
-use crate::AuthError;
+use super::{Authenticator, foreign};
+use crate::{AuthError, Credential};
 
 impl Authenticator {
     /// Takes back what the 401 is about. Returns whether it was something nobody had asked for.
@@ -24,6 +24,11 @@ impl Authenticator {
         match std::mem::take(&mut visit.sent) {
             Sent::Nothing => Ok(false),
             Sent::Given => Err(refused()),
+            // It wanted a password and now wants a token: that is another question.
+            Sent::Basic { asked: true } if offer.bearer.is_some() => {
+                visit.password_refused = true;
+                Ok(false)
+            }
             Sent::Basic { asked: true } => Err(refused()),
             Sent::Basic { asked: false } => {
                 visit.password_refused = true;
@@ -34,7 +39,8 @@ impl Authenticator {
                     cache.discard(&key, &token);
                 }
                 let guessed = !visit.is_challenged();
-                if visit.refuse_token(token, offer.error.as_deref()) {
+                let renewable = visit.refuse_token(token, offer.error.as_deref());
+                if renewable || (hop.is_home() && wants_password(visit, offer)) {
                     return Ok(guessed);
                 }
                 Err(match (hop.is_home(), key.is_anonymous()) {
@@ -60,44 +66,66 @@ impl Authenticator {
         guessed: bool,
         peer: Peer,
     ) -> Result<Option<Answer>, AuthError> {
-        let (answer, habit) = match offer.bearer {
+        let answer = match offer.bearer {
             Some(bearer) => {
-                let habit = Habit::Bearer {
-                    realm: bearer.realm.clone(),
-                    service: bearer.service.clone(),
-                };
                 let settings = self.settings(hop.home());
-                let answer = BearerAnswer {
+                Answer::Bearer(Arc::new(BearerAnswer {
                     reach: settings.reach(hop, peer, bearer.realm.origin()),
                     offer: bearer,
-                };
-                (Answer::Bearer(Arc::new(answer)), habit)
+                }))
             }
             // CR5: whatever else a foreign origin asks for, it does not get.
             None if !hop.is_home() => return Err(foreign(hop)),
             None if guessed => return Ok(None),
-            None if offer.basic => (Answer::Basic, Habit::Basic),
-            None => return Err(useless(hop, offer.flaw, offer.others)),
+            None => match self.before(hop, &offer) {
+                Some(answer) => answer,
+                None if offer.basic => Answer::Basic,
+                None => return Err(useless(hop, offer)),
+            },
         };
         if !self.may_send_secrets_to(hop.origin()) {
             return Err(self.insecure(hop));
         }
-        // Without a cache every call begins alike (F23).
-        if self.cache.is_some() && hop.is_home() {
-            self.habits.insert(hop.home().clone(), habit);
+        if hop.is_home() {
+            self.habits.insert(hop.home().clone(), answer.as_habit());
         }
         Ok(Some(answer))
     }
+
+    /// What this registry wanted before, where it now says nothing at all, or names a realm that is
+    /// none (RE1).
+    fn before(&self, hop: &Hop, offer: &Offer) -> Option<Answer> {
+        let issuer = || self.issuers.get(hop.home()).cloned().map(Answer::Bearer);
+        if offer.flaw.is_some() {
+            return issuer();
+        }
+        if !offer.is_empty() {
+            return None;
+        }
+        match self.habits.get(hop.home()) {
+            // CR3: it is the registry itself that asked for a password, if not just now.
+            Some(Answer::Basic) => Some(Answer::Basic),
+            Some(Answer::Bearer(_)) | None => issuer(),
+        }
+    }
 }
 
-fn useless(hop: &Hop, flaw: Option<Flaw>, schemes: Vec<Box<str>>) -> AuthError {
+/// Whether a registry that has refused a token wants a password instead, and has not seen it.
+fn wants_password(visit: &Visit, offer: &Offer) -> bool {
+    let password = matches!(visit.credential(), Some(Some(Credential::Basic { .. })));
+    let basic_alone = offer.basic && offer.bearer.is_none() && offer.flaw.is_none();
+    password && basic_alone && !visit.password_refused
+}
+
+fn useless(hop: &Hop, offer: Offer) -> AuthError {
     let registry = hop.home().clone();
-    match flaw {
+    match offer.flaw {
         Some(Flaw::NoRealm) => AuthError::NoRealm { registry },
         Some(Flaw::Realm(source)) => AuthError::Realm { registry, source },
         None => AuthError::NoUsableChallenge {
             registry,
-            schemes: schemes.into(),
+            schemes: offer.others.into(),
+            fault: offer.fault,
         },
     }
 }

@@ -42,7 +42,7 @@ fn re6_f15_the_realms_query_is_kept_and_ours_is_encoded() {
 }
 
 fn asks(realm: &str, service: &str, scope: &str, expected: &str) {
-    let exchange = TokenExchange::new(key(realm, service, scope, None)).unwrap();
+    let exchange = TokenExchange::new(key(realm, service, scope, None), Manner::default()).unwrap();
     let request = exchange.request();
     assert_eq!(request.method(), Method::GET);
     assert_eq!(request.uri().path_and_query().unwrap(), expected);
@@ -60,24 +60,145 @@ fn a_password_goes_into_one_basic_header() {
     assert!(!request.uri().to_string().contains("hunter2"));
 }
 
+const POST_SCOPE: &str = "&client_id=longshore&service=r\
+     &scope=repository%3Aa%3Apull%20repository%3Ab%3Apull";
+const GET_SCOPE: &str = "&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull";
+
+// F16
 #[test]
-fn f16_an_identity_token_goes_into_a_form() {
-    let account = Credential::IdentityToken(Secret::new("refresh me+".into()));
-    let exchange = exchange(Some(account));
+fn f16_each_credential_has_its_way_of_asking() {
+    let identity = || Some(Credential::IdentityToken(Secret::new("refresh me+".into())));
+    let offline = Manner {
+        offline: true,
+        get_only: false,
+    };
+    let get_only = |offline| Manner {
+        offline,
+        get_only: true,
+    };
+    let me = Some("Basic bWU6aHVudGVyMg==");
+    // `<token>:refresh me+`
+    let token = Some("Basic PHRva2VuPjpyZWZyZXNoIG1lKw==");
+    let get = format!("GET /t?service=r{GET_SCOPE}");
+    let get_offline = format!("GET /t?service=r&offline_token=true&client_id=longshore{GET_SCOPE}");
+    let refresh = "POST /t grant_type=refresh_token&refresh_token=refresh%20me%2B";
+    let password = "POST /t grant_type=password&username=me&password=hunter2";
+    asks_as(basic_account(), Manner::default(), me, &get);
+    asks_as(basic_account(), get_only(false), me, &get);
+    asks_as(basic_account(), get_only(true), me, &get_offline);
+    let form = format!("{password}{POST_SCOPE}&access_type=offline");
+    asks_as(basic_account(), offline, None, &form);
+    asks_as(
+        identity(),
+        Manner::default(),
+        None,
+        &format!("{refresh}{POST_SCOPE}"),
+    );
+    let form = format!("{refresh}{POST_SCOPE}&access_type=offline");
+    asks_as(identity(), offline, None, &form);
+    asks_as(identity(), get_only(false), token, &get);
+    asks_as(identity(), get_only(true), token, &get_offline);
+    // Nobody in particular has nothing to refresh.
+    asks_as(None, offline, None, &get);
+}
+
+#[track_caller]
+fn asks_as(
+    account: Option<Credential>,
+    manner: Manner,
+    authorization: Option<&str>,
+    expected: &str,
+) {
+    let key = key("https://a.example/t", "r", SCOPES, account);
+    let exchange = TokenExchange::new(key, manner).unwrap();
     let request = exchange.request();
-    assert_eq!(request.method(), Method::POST);
-    assert_eq!(request.uri(), "https://a.example/t");
-    assert_eq!(
-        request.headers()[CONTENT_TYPE],
-        "application/x-www-form-urlencoded"
-    );
-    assert_eq!(request.headers().get(AUTHORIZATION), None);
-    assert_eq!(
-        request.body(),
-        "grant_type=refresh_token&client_id=longshore&service=r\
-         &scope=repository%3Aa%3Apull%20repository%3Ab%3Apull&refresh_token=refresh%20me%2B"
-    );
-    assert!(!format!("{exchange:?}").contains("refresh me"));
+    let shown = request.headers().get(AUTHORIZATION);
+    assert!(shown.is_none_or(HeaderValue::is_sensitive));
+    assert_eq!(shown.map(|value| value.to_str().unwrap()), authorization);
+    let kind = request.headers().get(CONTENT_TYPE);
+    let is_post = *request.method() == Method::POST;
+    assert_eq!(kind.is_some_and(|kind| kind == FORM), is_post);
+    let path = request.uri().path_and_query().unwrap();
+    let line = format!("{} {path}", request.method());
+    let body = std::str::from_utf8(request.body()).unwrap();
+    assert_eq!([&line, body].join(" ").trim_end(), expected);
+    let shown = format!("{exchange:?}");
+    assert!(!shown.contains("refresh me") && !shown.contains("hunter2"));
+}
+
+#[test]
+fn a_form_without_service_and_scope_has_no_empty_pairs() {
+    let account = Some(Credential::IdentityToken(Secret::new("t".into())));
+    let key = key("https://a.example/t", "", "", account);
+    let exchange = TokenExchange::new(key, Manner::default()).unwrap();
+    let expected = "grant_type=refresh_token&refresh_token=t&client_id=longshore";
+    assert_eq!(exchange.request().body(), expected);
+}
+
+// OU3
+#[test]
+fn ou3_a_request_holds_no_copy_of_what_the_exchange_wipes() {
+    let identity = Some(Credential::IdentityToken(Secret::new("t".repeat(9_000))));
+    let form = exchange(identity);
+    let (one, two) = (form.request(), form.request());
+    assert_eq!(one.body().as_ptr(), two.body().as_ptr());
+    let header = exchange(basic_account());
+    let at = |request: Request<Bytes>| request.headers()[AUTHORIZATION].as_bytes().as_ptr();
+    assert_eq!(at(header.request()), at(header.request()));
+}
+
+// F16, CR7
+#[test]
+fn f16_a_refused_post_is_told_from_other_failures() {
+    let identity = || Some(Credential::IdentityToken(Secret::new("t".into())));
+    let offline = Manner {
+        offline: true,
+        get_only: false,
+    };
+    for (status, of_password, of_token) in [
+        (400, true, false),
+        (404, true, true),
+        (405, true, true),
+        (415, false, false),
+        (500, false, false),
+    ] {
+        let code = StatusCode::from_u16(status).unwrap();
+        for (account, manner, expected) in [
+            (basic_account(), offline, of_password),
+            (identity(), Manner::default(), of_token),
+            // A GET is not a POST.
+            (basic_account(), Manner::default(), false),
+            (None, Manner::default(), false),
+        ] {
+            let key = key("https://a.example/t", "r", "", account);
+            let mut exchange = TokenExchange::new(key, manner).unwrap();
+            let error = source(on_head(&mut exchange, status, &[]).unwrap_err());
+            let refused = ExchangeError::PostRefused { status: code };
+            let failed = ExchangeError::Status { status: code };
+            assert_eq!(error, if expected { refused } else { failed });
+        }
+    }
+}
+
+// CR9
+#[test]
+fn cr9_no_form_is_made_of_what_no_header_could_hold() {
+    let username = "a:b".to_owned();
+    let password = Secret::new("x".into());
+    let account = Some(Credential::Basic { username, password });
+    let key = key("https://a.example/t", "r", "", account);
+    let offline = Manner {
+        offline: true,
+        get_only: false,
+    };
+    let error = TokenExchange::new(key, offline).unwrap_err();
+    assert!(matches!(
+        error,
+        AuthError::Credential {
+            source: CredentialError::Colon,
+            ..
+        }
+    ));
 }
 
 // RE3
@@ -88,7 +209,7 @@ fn re3_the_request_carries_the_reach_of_its_realm() {
         class: AddressClass::Public,
         allow: Default::default(),
     };
-    let exchange = TokenExchange::new(key).unwrap();
+    let exchange = TokenExchange::new(key, Manner::default()).unwrap();
     assert_eq!(exchange.policy(), &reach);
     assert_eq!(exchange.request().extensions().get(), Some(&reach));
 }
@@ -243,9 +364,11 @@ fn source(error: AuthError) -> ExchangeError {
 }
 
 fn exchange(account: Option<Credential>) -> TokenExchange {
-    let scope = "repository:a:pull repository:b:pull";
-    TokenExchange::new(key("https://a.example/t", "r", scope, account)).unwrap()
+    let key = key("https://a.example/t", "r", SCOPES, account);
+    TokenExchange::new(key, Manner::default()).unwrap()
 }
+
+const SCOPES: &str = "repository:a:pull repository:b:pull";
 
 fn basic_account() -> Option<Credential> {
     Some(Credential::basic("me", Secret::new("hunter2".into())).unwrap())

@@ -18,7 +18,7 @@ use longshore_origin::{Hop, Origin, Peer};
 /// Whoever answers: registries and token endpoints together.
 pub(crate) trait Server {
     /// `STATUS`, then a challenge, a location or a body, as the status wants. Without an answer, a
-    /// request has succeeded and a token request has failed on the way.
+    /// request has succeeded and a token request has failed on the way; so it has with [`DROPPED`].
     fn answer(&mut self, request: &Sent) -> Option<String>;
 }
 
@@ -164,7 +164,7 @@ impl<S: Server> World<S> {
     fn send(&mut self, request: Sent) -> Option<(Parts, String)> {
         let line = self.server.answer(&request);
         self.sent.push(request);
-        let line = line?;
+        let line = line.filter(|line| line != DROPPED)?;
         let (status, rest) = line.split_once(' ').unwrap_or((&line, ""));
         let mut response = Response::builder().status(status);
         if status == "401" && !rest.is_empty() {
@@ -179,6 +179,9 @@ impl<S: Server> World<S> {
         Some(response.into_parts())
     }
 }
+
+/// No answer, in a script that goes on.
+pub(crate) const DROPPED: &str = "DROPPED";
 
 fn text(value: Option<&HeaderValue>) -> Option<String> {
     value.map(|value| value.to_str().expect("visible ASCII").to_owned())

@@ -1,0 +1,122 @@
+//! Token requests: who is asked, in which way, and what a failure leaves to try.
+
+use std::sync::Arc;
+
+use longshore_origin::{AddressPolicy, Hop, Origin};
+
+use super::call::{BearerAnswer, Visit};
+use super::{Authenticator, Failure};
+use crate::exchange::Manner;
+use crate::realm::Guard;
+use crate::{AuthError, ExchangeError, Realm, RealmRefused, TokenExchange, TokenKey};
+
+impl Authenticator {
+    /// How to answer a Bearer challenge: as it says, or by asking the realm that issued tokens
+    /// before, where the one it names may not be asked and that one may.
+    pub(super) fn issuer(
+        &self,
+        visit: &Visit,
+        hop: &Hop,
+        named: &Arc<BearerAnswer>,
+        with_credentials: bool,
+    ) -> Arc<BearerAnswer> {
+        let before = self.issuers.get(hop.home()).filter(|_| hop.is_home());
+        let allowed = |answer: &BearerAnswer| {
+            let (realm, reach) = (&answer.offer.realm, &answer.reach);
+            self.check_realm(hop.origin(), realm, reach, with_credentials)
+                .is_ok()
+        };
+        match before {
+            Some(before) if allowed(before) && (visit.keep_issuer || !allowed(named)) => before,
+            _ => named,
+        }
+        .clone()
+    }
+
+    pub(super) fn begin_now(
+        &self,
+        visit: &mut Visit,
+        key: &TokenKey,
+        offline: bool,
+    ) -> Result<TokenExchange, AuthError> {
+        let waited_for = self.failures.get(key).filter(|failure| {
+            let joined = visit.joined.unwrap_or(self.exchanges);
+            failure.exchange > joined
+        });
+        if let Some(failure) = waited_for {
+            return Err(failure.error.clone());
+        }
+        visit.spend_token_request(key)?;
+        let (realm, reach) = (key.realm(), &key.request().reach);
+        self.check_realm(key.registry(), realm, reach, !key.is_anonymous())?;
+        let manner = Manner {
+            get_only: self.get_only.contains(realm),
+            offline,
+        };
+        TokenExchange::new(key.clone(), manner)
+    }
+
+    /// Whether the same token can still be had in another way, and no refusal of the credentials
+    /// stands against it (CR7).
+    pub(super) fn has_another_way(
+        &mut self,
+        visit: &mut Visit,
+        key: &TokenKey,
+        error: &AuthError,
+    ) -> bool {
+        let other = match error {
+            AuthError::Exchange {
+                source: ExchangeError::PostRefused { .. },
+                ..
+            } => {
+                if self.get_only.len() >= GET_ONLY_LIMIT {
+                    self.get_only.clear();
+                }
+                self.get_only.insert(key.realm().clone());
+                true
+            }
+            // RE3 is checked where names become addresses, so this may be a refusal of ours.
+            AuthError::Unreachable { .. } if !key.is_foreign() => {
+                let issuer = self.issuers.get(key.registry());
+                let other = issuer.is_some_and(|issuer| issuer.offer.realm != *key.realm());
+                visit.keep_issuer |= other;
+                other
+            }
+            _ => false,
+        };
+        other && visit.may_ask_again()
+    }
+
+    /// Keeps a failure for the calls that are waiting for it.
+    pub(super) fn remember(&mut self, key: TokenKey, error: AuthError) {
+        if self.failures.len() >= FAILURES_LIMIT {
+            let oldest = self.failures.iter().min_by_key(|(_, f)| f.exchange);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.failures.remove(&oldest);
+            }
+        }
+        let exchange = self.exchanges;
+        self.failures.insert(key, Failure { exchange, error });
+    }
+
+    /// RE1–RE4, CR4
+    fn check_realm(
+        &self,
+        registry: &Origin,
+        realm: &Realm,
+        reach: &AddressPolicy,
+        with_credentials: bool,
+    ) -> Result<(), RealmRefused> {
+        let guard = Guard {
+            settings: self.settings(registry),
+            suffixes: self.suffixes.as_deref(),
+        };
+        guard.check(registry, realm.origin(), reach, with_credentials)
+    }
+}
+
+/// The most realms known to refuse POST; beyond that all are forgotten, and found out again.
+const GET_ONLY_LIMIT: usize = 256;
+
+/// The most failed token requests remembered, the oldest forgotten first.
+const FAILURES_LIMIT: usize = 256;
