@@ -15,6 +15,7 @@ pub struct Content(Vec<Segment>);
 enum Segment {
     Held(Bytes),
     Random { seed: u64, length: u64 },
+    Repeated { pattern: Bytes, length: u64 },
     Zeros { length: u64 },
 }
 
@@ -23,6 +24,23 @@ impl Content {
     #[must_use]
     pub fn random(seed: u64, length: u64) -> Self {
         Self(vec![Segment::Random { seed, length }])
+    }
+
+    /// `length` bytes of this pattern over and over; none when the pattern is empty.
+    #[must_use]
+    pub fn repeated(pattern: impl Into<Bytes>, length: u64) -> Self {
+        let pattern = pattern.into();
+        let length = if pattern.is_empty() { 0 } else { length };
+        Self(vec![Segment::Repeated { pattern, length }])
+    }
+
+    /// This pattern over and over, for longer than anybody waits: an exbibyte of it.
+    ///
+    /// Serve it, [unannounced](crate::Answer::unannounced) or not; never ask for its
+    /// [`bytes`](Self::bytes).
+    #[must_use]
+    pub fn endless(pattern: impl Into<Bytes>) -> Self {
+        Self::repeated(pattern, 1 << 60)
     }
 
     /// `length` zero bytes.
@@ -100,7 +118,9 @@ impl Segment {
     fn length(&self) -> u64 {
         match self {
             Self::Held(bytes) => bytes.len() as u64,
-            Self::Random { length, .. } | Self::Zeros { length } => *length,
+            Self::Random { length, .. }
+            | Self::Repeated { length, .. }
+            | Self::Zeros { length } => *length,
         }
     }
 
@@ -111,9 +131,18 @@ impl Segment {
                 .slice(usize::try_from(offset).unwrap_or(usize::MAX)..)
                 .split_to(length),
             Self::Random { seed, .. } => random_bytes(*seed, offset, length),
+            Self::Repeated { pattern, .. } => repeated_bytes(pattern, offset, length),
             Self::Zeros { .. } => Bytes::from(vec![0; length]),
         }
     }
+}
+
+/// Bytes `offset..offset + length` of a pattern, which is not empty, without an end.
+fn repeated_bytes(pattern: &[u8], offset: u64, length: usize) -> Bytes {
+    // The remainder is less than the length it is of.
+    let skip = (offset % pattern.len() as u64) as usize;
+    let bytes = pattern.iter().cycle().skip(skip).take(length);
+    bytes.copied().collect()
 }
 
 /// Bytes `offset..offset + length` of the stream that `seed` names.
@@ -148,10 +177,11 @@ mod tests {
         let content = Content::from("head")
             .then(Content::random(7, 1000))
             .then(Content::zeros(33))
+            .then(Content::repeated("abcdefg", 50))
             .then("tail");
         let whole = content.bytes();
         assert_eq!(whole.len() as u64, content.length());
-        assert_eq!(content.length(), 4 + 1000 + 33 + 4);
+        assert_eq!(content.length(), 4 + 1000 + 33 + 50 + 4);
         for offset in 0..=whole.len() {
             let part = content.read_at(offset as u64, 29);
             assert_eq!(
@@ -161,6 +191,15 @@ mod tests {
             );
             assert_eq!(part.is_empty(), offset == whole.len());
         }
+    }
+
+    #[test]
+    fn a_pattern_goes_on_wherever_it_is_read() {
+        let endless = Content::endless("[1,");
+        assert_eq!(endless.read_at(1, 7), "1,[1,[1");
+        assert_eq!(endless.read_at((1 << 59) + 1, 3).len(), 3);
+        assert_eq!(Content::repeated("ab", 5).bytes(), "ababa");
+        assert_eq!(Content::repeated("", 5).length(), 0);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub enum Fault {
     /// The connection is reset once so many bytes have been sent to the client. What the client
     /// had not read by then may be lost to it.
     ResetAfter(u64),
+    /// The connection is reset when the request of this number, counted from 1, has come: those
+    /// before it are answered. Requests with a body are not meant.
+    ResetOnRequest(usize),
     /// After so many bytes nothing more reaches the client until the gate opens.
     StallAfter(u64, Gate),
 }
@@ -160,6 +163,7 @@ async fn forward(
     fault: Fault,
     counters: &Counters,
 ) -> io::Result<()> {
+    let mut requests = usize::MAX;
     let (limit, at_limit) = match fault {
         Fault::None => (u64::MAX, AtLimit::Close),
         Fault::Refuse => return Ok(()),
@@ -170,12 +174,17 @@ async fn forward(
         }
         Fault::CutAfter(bytes) => (bytes, AtLimit::Close),
         Fault::ResetAfter(bytes) => (bytes, AtLimit::Reset),
+        Fault::ResetOnRequest(number) => {
+            requests = number;
+            (u64::MAX, AtLimit::Reset)
+        }
         Fault::StallAfter(bytes, gate) => (bytes, AtLimit::Wait(gate)),
     };
     let mut server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let end = exchange(&mut client, &mut server, limit, &at_limit, counters).await?;
+    let up = Heads::until(requests);
+    let end = exchange(&mut client, &mut server, limit, &at_limit, up, counters).await?;
     if end == End::Limit && matches!(at_limit, AtLimit::Reset) {
         return client.set_zero_linger();
     }
@@ -193,25 +202,31 @@ async fn exchange(
     server: &mut TcpStream,
     limit: u64,
     at_limit: &AtLimit,
+    mut heads: Heads,
     counters: &Counters,
 ) -> io::Result<End> {
     let (mut client_read, mut client_write) = client.split();
     let (mut server_read, mut server_write) = server.split();
     let up = async {
-        pump(
+        let end = pump(
             &mut client_read,
             &mut server_write,
             u64::MAX,
+            |bytes| heads.are_left(bytes),
             &counters.to_server,
         )
         .await?;
-        server_write.shutdown().await
+        if end == End::Closed {
+            server_write.shutdown().await?;
+        }
+        Ok(end)
     };
     let down = async {
         let mut end = pump(
             &mut server_read,
             &mut client_write,
             limit,
+            |_| true,
             &counters.to_client,
         )
         .await?;
@@ -221,6 +236,7 @@ async fn exchange(
                 &mut server_read,
                 &mut client_write,
                 u64::MAX,
+                |_| true,
                 &counters.to_client,
             )
             .await?;
@@ -232,7 +248,8 @@ async fn exchange(
         end = &mut down => end,
         // The client has sent all it will; what the server still says goes on.
         sent = &mut up => match sent {
-            Ok(()) => down.await,
+            Ok(End::Closed) => down.await,
+            Ok(End::Limit) => Ok(End::Limit),
             Err(error) => Err(error),
         },
     }
@@ -250,11 +267,46 @@ enum End {
     Limit,
 }
 
-/// Copies until the end or until exactly `limit` bytes have passed.
+/// Counts the heads of requests as they go by, up to a number.
+#[derive(Debug)]
+struct Heads {
+    left: usize,
+    /// How much of the empty line that ends a head has come.
+    matched: usize,
+}
+
+impl Heads {
+    fn until(number: usize) -> Self {
+        Self {
+            left: number,
+            matched: 0,
+        }
+    }
+
+    /// Whether the last of them has not come with these bytes.
+    fn are_left(&mut self, bytes: &[u8]) -> bool {
+        for byte in bytes {
+            self.matched = match (self.matched, byte) {
+                (0 | 2, b'\r') | (1 | 3, b'\n') => self.matched + 1,
+                (_, b'\r') => 1,
+                _ => 0,
+            };
+            if self.matched == 4 {
+                self.matched = 0;
+                self.left = self.left.saturating_sub(1);
+            }
+        }
+        self.left > 0
+    }
+}
+
+/// Copies until the end, until exactly `limit` bytes have passed, or until `go_on` says no of some,
+/// which then do not pass.
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     limit: u64,
+    mut go_on: impl FnMut(&[u8]) -> bool,
     counter: &AtomicU64,
 ) -> io::Result<End> {
     let mut left = limit;
@@ -268,6 +320,9 @@ async fn pump(
             .await?;
         if read == 0 {
             return Ok(End::Closed);
+        }
+        if !go_on(buffer.get(..read).unwrap_or_default()) {
+            return Ok(End::Limit);
         }
         // Counted first: whoever has the bytes finds them in the count.
         counter.fetch_add(read as u64, Ordering::SeqCst);

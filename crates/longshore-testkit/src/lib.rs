@@ -9,12 +9,13 @@
 //! - [`fault`]: a TCP proxy that cuts or stalls chosen connections after chosen bytes;
 //! - [`raw`]: a peer that says fixed bytes, HTTP or not;
 //! - [`recorder`]: a second origin that keeps what it is sent and answers as told;
+//! - [`hostile`]: what peers say to break a client: texts, tokens, documents, places;
 //! - [`certificate`]: an authority and server certificates for TLS on any of the above;
 //! - [`demo`]: a registry and a token server together, as `cargo xtask demo` shows them.
 //!
 //! Every server runs on a thread and a runtime of its own, so a test may block (on a child
 //! process, say) while it is served, and stops when its handle is dropped. Nothing sleeps unless
-//! told to: where order matters, use a [`Gate`].
+//! told to: where order matters, use a [`Gate`]; where speed does, a [`Valve`].
 //!
 //! ```
 //! use longshore_testkit::image;
@@ -42,6 +43,7 @@ mod content;
 pub mod demo;
 pub mod fault;
 mod gate;
+pub mod hostile;
 pub mod image;
 
 mod listen;
@@ -53,9 +55,11 @@ mod serve;
 #[cfg(test)]
 mod testing;
 pub mod token;
+mod valve;
 
 pub use content::Content;
 pub use gate::Gate;
 pub use listen::Listen;
 pub use requests::{Recorded, Requests};
 pub use serve::Answer;
+pub use valve::Valve;

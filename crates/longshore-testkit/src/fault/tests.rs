@@ -101,3 +101,35 @@ fn a_held_connection_reaches_the_server_when_the_gate_opens() {
     stream.read_to_end(&mut all).unwrap();
     assert!(all.len() > BODY_BYTES);
 }
+
+/// The status lines of so many answers on one connection, and how it went on.
+fn converse(address: SocketAddr, requests: usize) -> (usize, io::Result<()>) {
+    let mut stream = Client::connect(address).unwrap();
+    let mut answered = 0;
+    for _ in 0..requests {
+        let mut answer = vec![0; BODY_BYTES];
+        let exchanged = stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+            .and_then(|()| stream.read_exact(&mut answer));
+        if let Err(error) = exchanged {
+            return (answered, Err(error));
+        }
+        // The head is what came beyond the length of the body.
+        let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap() + 4;
+        stream.read_exact(&mut answer[..end]).unwrap();
+        answered += 1;
+    }
+    (answered, Ok(()))
+}
+
+#[test]
+fn a_connection_is_reset_when_a_later_request_comes() {
+    let origin = origin();
+    let script = Script::new().first(1, &Fault::ResetOnRequest(3));
+    let proxy = FaultProxy::start(origin.address(), script).unwrap();
+    let (answered, result) = converse(proxy.address(), 3);
+    assert_eq!(answered, 2);
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(origin.requests().len(), 2, "the third never came through");
+    assert_eq!(converse(proxy.address(), 3).0, 3);
+}

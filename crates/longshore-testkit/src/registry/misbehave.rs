@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use longshore_model::Digest;
@@ -13,7 +13,7 @@ use longshore_proto::error_code::ErrorCode;
 
 use super::{Part, refusal};
 use crate::image::gzip_stored;
-use crate::{Answer, Gate, Recorded};
+use crate::{Answer, Content, Gate, Recorded, Valve};
 
 /// One thing that goes wrong.
 ///
@@ -23,6 +23,8 @@ use crate::{Answer, Gate, Recorded};
 pub enum Misbehaviour {
     /// This answer comes instead.
     Answer(Box<Answer>),
+    /// The body is this, and `Content-Length` that of it; all else is said as of the right one.
+    Body(Content),
     /// `Content-Range` says this, where the answer has one.
     ContentRange(String),
     /// `Content-Type` says this.
@@ -39,6 +41,8 @@ pub enum Misbehaviour {
     HangUp,
     /// The answer has this header field.
     Header(HeaderName, HeaderValue),
+    /// The answer has so many header fields more, with values of so many bytes.
+    Headers(u16, usize),
     /// The whole answer waits for the gate.
     Hold(Gate),
     /// The body waits for the gate after this many bytes.
@@ -47,13 +51,22 @@ pub enum Misbehaviour {
     Hook(Hook),
     /// A range is answered with 200 and everything.
     IgnoreRange,
+    /// So many interim responses (103) come before the answer. HTTP/1.1 alone.
+    Interim(usize),
+    /// `Content-Length` says this, whatever the body is; see [`Answer::claiming`].
+    Length(u64),
+    /// `Link` leads to this next page, in which `{n}` stands for how many there were before.
+    NextPage(String),
     /// There is no `Docker-Content-Digest`.
     NoDigestHeader,
     /// The answer lacks this header field.
     NoHeader(HeaderName),
     /// There is no `Content-Length`; HTTP/1.1 sends chunks.
     NoLength,
-    /// 307 to this URL, in which `{path}` stands for the path of the request.
+    /// The body goes as far as the valve lets it.
+    Pace(Valve),
+    /// 307 to this URL, in which `{path}` stands for the path of the request and `{n}` for how many
+    /// there were before.
     Redirect(String),
     /// This status with this value of `Retry-After`: 429 and 503 are the ones that have it.
     RetryAfter(StatusCode, String),
@@ -82,9 +95,11 @@ impl fmt::Debug for Hook {
 }
 
 impl Misbehaviour {
-    fn apply(&self, request: &Recorded, answer: Answer) -> Answer {
+    /// The answer, after the misbehaviour has struck `struck` times before.
+    fn apply(&self, request: &Recorded, struck: usize, answer: Answer) -> Answer {
         match self {
             Self::Answer(instead) => (**instead).clone(),
+            Self::Body(content) => answer.without_header(&CONTENT_LENGTH).body(content.clone()),
             Self::ContentRange(value) if answer.headers.contains_key(CONTENT_RANGE) => {
                 answer.header(CONTENT_RANGE, text(value))
             }
@@ -101,6 +116,13 @@ impl Misbehaviour {
             }
             Self::HangUp => Answer::hang_up(),
             Self::Header(name, value) => answer.header(name.clone(), value.clone()),
+            Self::Headers(count, length) => (0..*count).fold(answer, |answer, number| {
+                // Names of digits are names: RFC 9110 §5.6.2.
+                match HeaderName::try_from(number.to_string()) {
+                    Ok(name) => answer.and_header(name, text(&"x".repeat(*length))),
+                    Err(_) => answer,
+                }
+            }),
             Self::Hold(gate) => answer.hold(gate.clone()),
             Self::HoldAfter(bytes, gate) => answer.hold_after(*bytes, gate.clone()),
             Self::Hook(Hook(hook)) => hook(request, answer),
@@ -110,11 +132,21 @@ impl Misbehaviour {
                 .without_header(&CONTENT_LENGTH)
                 .unsliced(),
             Self::ContentRange(_) | Self::IgnoreRange => answer,
+            Self::Interim(count) => answer.preceded_by(INTERIM.repeat(*count)),
+            Self::Length(length) => answer.claiming(*length),
+            Self::NextPage(target) => {
+                let target = target.replace("{n}", &struck.to_string());
+                answer.header(LINK, text(&format!("<{target}>; rel=\"next\"")))
+            }
             Self::NoDigestHeader => answer.without_header(&CONTENT_DIGEST),
             Self::NoHeader(name) => answer.without_header(name),
             Self::NoLength => answer.unannounced(),
-            Self::Redirect(url) => Answer::status(StatusCode::TEMPORARY_REDIRECT)
-                .header(LOCATION, text(&url.replace("{path}", request.path()))),
+            Self::Pace(valve) => answer.paced(valve.clone()),
+            Self::Redirect(url) => {
+                let url = url.replace("{path}", request.path());
+                let url = url.replace("{n}", &struck.to_string());
+                Answer::status(StatusCode::TEMPORARY_REDIRECT).header(LOCATION, text(&url))
+            }
             Self::RetryAfter(status, value) => failure(*status).header(RETRY_AFTER, text(value)),
             Self::Status(status) => failure(*status),
         }
@@ -129,6 +161,7 @@ pub struct Rule {
     path: String,
     skip: usize,
     times: usize,
+    struck: usize,
     refused_too: bool,
     what: Misbehaviour,
 }
@@ -152,6 +185,7 @@ impl Rule {
             path: String::new(),
             skip: 0,
             times: usize::MAX,
+            struck: 0,
             refused_too: false,
             what,
         }
@@ -192,8 +226,9 @@ impl Rule {
         self
     }
 
-    /// Whether the rule strikes now; counts the request if it is one of its own.
-    fn strikes(&mut self, request: &Recorded, allowed: bool) -> bool {
+    /// How often the rule has struck before, if it strikes now; counts the request if it is one of
+    /// its own.
+    fn strikes(&mut self, request: &Recorded, allowed: bool) -> Option<usize> {
         let concerned = (allowed || self.refused_too)
             && self.part.is_none_or(|part| part == Part::of(request))
             && self
@@ -201,15 +236,15 @@ impl Rule {
                 .as_ref()
                 .is_none_or(|method| *method == request.method)
             && request.path().contains(&self.path);
-        if !concerned || self.times == 0 {
-            return false;
+        if !concerned || self.struck == self.times {
+            return None;
         }
         if self.skip > 0 {
             self.skip -= 1;
-            return false;
+            return None;
         }
-        self.times -= 1;
-        true
+        self.struck += 1;
+        Some(self.struck - 1)
     }
 }
 
@@ -228,10 +263,9 @@ impl Rules {
 
     pub(super) fn apply(&mut self, request: &Recorded, allowed: bool, answer: Answer) -> Answer {
         self.0.iter_mut().fold(answer, |answer, rule| {
-            if rule.strikes(request, allowed) {
-                rule.what.apply(request, answer)
-            } else {
-                answer
+            match rule.strikes(request, allowed) {
+                Some(struck) => rule.what.apply(request, struck, answer),
+                None => answer,
             }
         })
     }
@@ -273,5 +307,8 @@ fn text(value: &str) -> HeaderValue {
         Err(_) => panic!("not a header value: {value:?}"),
     }
 }
+
+/// RFC 8297 §2.
+const INTERIM: &str = "HTTP/1.1 103 Early Hints\r\nlink: </>; rel=preload\r\n\r\n";
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

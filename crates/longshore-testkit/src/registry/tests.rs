@@ -1,3 +1,6 @@
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use longshore_model::Digest;
@@ -5,6 +8,7 @@ use longshore_model::Digest;
 use super::*;
 use crate::image;
 use crate::testing::{Reply, get, get_with, request};
+use crate::{Content, Valve};
 
 fn registry() -> (Registry, Tree) {
     let tree = image::single(1);
@@ -240,12 +244,97 @@ fn each_misbehaviour_is_the_one_named() {
         (reply.status, reply.header("retry-after")),
         (429, Some("7"))
     );
+    assert_eq!(
+        misled(Misbehaviour::Body(Content::repeated("ab", 5))).body,
+        "ababa"
+    );
+    let reply = misled(Misbehaviour::Headers(100, 7));
+    assert_eq!(
+        (reply.header("0"), reply.header("99")),
+        (Some("xxxxxxx"), Some("xxxxxxx"))
+    );
+    let reply = misled(Misbehaviour::NextPage("/next?n={n}".into()));
+    assert_eq!(reply.header("link"), Some("</next?n=0>; rel=\"next\""));
     let reply = misled(Misbehaviour::Redirect(
         "http://127.0.0.2:9{path}?s=1".into(),
     ));
     assert_eq!(
         (reply.status, reply.header("location")),
         (307, Some("http://127.0.0.2:9/v2/a/b/manifests/1?s=1"))
+    );
+}
+
+#[test]
+fn a_length_can_be_a_lie_in_either_direction() {
+    let document = image::single(1).document();
+    let (length, claims) = (document.len() as u64, |reply: &Reply| {
+        reply
+            .header("content-length")
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    });
+    let more = misled(Misbehaviour::Length(length + 9));
+    assert_eq!(claims(&more), length + 9);
+    assert_eq!(more.body.as_bytes(), document);
+    let less = misled(Misbehaviour::Length(9));
+    assert_eq!(claims(&less), 9);
+    assert_eq!(less.body.as_bytes(), &document[..9]);
+}
+
+#[test]
+fn interim_responses_come_before_the_answer() {
+    let reply = misled(Misbehaviour::Interim(3));
+    assert_eq!(reply.status, 103);
+    let (interim, rest) = reply.body.rsplit_once("HTTP/1.1 ").unwrap();
+    assert_eq!(interim.matches("103 Early Hints\r\n").count(), 2);
+    assert!(rest.starts_with("200 OK\r\n"), "{rest}");
+}
+
+#[test]
+fn a_valve_lets_as_much_pass_as_it_is_told_to() {
+    let (registry, tree) = registry();
+    let valve = Valve::new();
+    let pace = Misbehaviour::Pace(valve.clone());
+    registry.misbehave(Rule::on(Part::Blob, pace));
+    let mut stream = TcpStream::connect(registry.address()).unwrap();
+    let path = layer(&registry, &tree).replace(&registry.url(), "");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).unwrap();
+    }
+    let content = tree.blobs()[1].content.bytes();
+    let mut at = 0;
+    for bytes in [1, 7, 100] {
+        valve.let_pass(bytes as u64);
+        let mut came = vec![0; bytes];
+        stream.read_exact(&mut came).unwrap();
+        assert_eq!(came, content[at..at + bytes]);
+        at += bytes;
+    }
+    assert!(stream.buffer().is_empty(), "no more than that came");
+    valve.open();
+    let mut rest = vec![0; content.len() - at];
+    stream.read_exact(&mut rest).unwrap();
+    assert_eq!(rest, content[at..]);
+}
+
+#[test]
+fn a_redirect_can_lead_to_another_place_each_time() {
+    let (registry, _) = registry();
+    let chain = Misbehaviour::Redirect("{path}?hop={n}".into());
+    registry.misbehave(Rule::on(Part::Manifest, chain).times(2));
+    let locations = [0, 1, 2].map(|_| {
+        get(&manifest(&registry))
+            .header("location")
+            .map(str::to_owned)
+    });
+    assert_eq!(
+        locations.map(|it| it.unwrap_or_default()),
+        ["/v2/a/b/manifests/1?hop=0", "/v2/a/b/manifests/1?hop=1", ""]
     );
 }
 

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::line::Line;
 use super::outgoing::{Course, Outgoing};
-use crate::Gate;
 use crate::content::Content;
+use crate::{Gate, Valve};
 
 /// An answer, and how it reaches the client: whole, cut short, held, or not at all.
 #[derive(Clone, Debug)]
@@ -19,7 +19,9 @@ pub struct Answer {
     content: Content,
     range: (u64, u64),
     announced: bool,
+    claimed: Option<u64>,
     course: Course,
+    first: Bytes,
     gate: Option<Gate>,
     delay: Duration,
     hang_up: bool,
@@ -35,7 +37,9 @@ impl Answer {
             content: Content::from(Bytes::new()),
             range: (0, 0),
             announced: true,
+            claimed: None,
             course: Course::Whole,
+            first: Bytes::new(),
             gate: None,
             delay: Duration::ZERO,
             hang_up: false,
@@ -116,6 +120,31 @@ impl Answer {
         self
     }
 
+    /// Announces this length, whatever the body's is.
+    ///
+    /// Where it is larger, the connection closes when the body is over; where it is smaller, no
+    /// more than that of the body is sent.
+    #[must_use]
+    pub fn claiming(mut self, length: u64) -> Self {
+        self.claimed = Some(length);
+        self
+    }
+
+    /// Writes these bytes to the connection before the answer, HTTP or not: interim responses,
+    /// say. HTTP/1.1 alone; on HTTP/2 they break the framing of the connection.
+    #[must_use]
+    pub fn preceded_by(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.first = bytes.into();
+        self
+    }
+
+    /// Sends the body as far as `valve` lets it pass.
+    #[must_use]
+    pub fn paced(mut self, valve: Valve) -> Self {
+        self.course = Course::Paced(valve);
+        self
+    }
+
     /// Closes the connection after exactly `bytes` of the body, whose whole length is announced.
     #[must_use]
     pub fn cut_after(mut self, bytes: u64) -> Self {
@@ -181,10 +210,22 @@ impl Answer {
             self.headers
                 .insert(CONTENT_LENGTH, HeaderValue::from(end - from));
         }
+        if let Some(claimed) = self.claimed.filter(|_| !bodiless) {
+            self.headers
+                .insert(CONTENT_LENGTH, HeaderValue::from(claimed));
+            if claimed > end - from && matches!(self.course, Course::Whole) {
+                self.course = Course::CutAfter(end - from);
+            }
+            // hyper would find the lie, and say so by a panic.
+            self.announced = method == Method::HEAD;
+        }
         if bodiless || method == Method::HEAD {
             self.content = Content::from(Bytes::new());
             self.range = (0, 0);
             self.course = Course::Whole;
+        }
+        if !self.first.is_empty() {
+            line.say_first(self.first);
         }
         let body = Outgoing::new(self.content, self.range, self.announced, self.course, line);
         let mut response = Response::new(body);

@@ -2,31 +2,46 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::requests::unpoisoned;
 
 /// Shared by a connection and the bodies it carries; a body that is to break off cuts it.
 ///
 /// Failing the body instead would lose whatever hyper had not yet flushed, and a test that asks
 /// for a cut after N bytes means N.
-#[derive(Clone, Debug)]
-pub(crate) struct Line(Arc<AtomicBool>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    cut: AtomicBool,
+    /// What goes out before anything else does.
+    first: Mutex<Bytes>,
+}
 
 impl Line {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(AtomicBool::new(false)))
+        Self::default()
+    }
+
+    /// Writes these bytes, which are nobody's message, before what is written next.
+    pub(crate) fn say_first(&self, bytes: Bytes) {
+        *unpoisoned(&self.0.first) = bytes;
     }
 
     /// Closes the connection as soon as everything written so far has gone out.
     pub(crate) fn cut(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.cut.store(true, Ordering::SeqCst);
     }
 
     fn is_cut(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.cut.load(Ordering::SeqCst)
     }
 }
 
@@ -40,6 +55,21 @@ pub(crate) struct Watched<S> {
 impl<S> Watched<S> {
     pub(crate) fn new(stream: S, line: Line) -> Self {
         Self { stream, line }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    /// Writes what is to be said first.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut first = unpoisoned(&self.line.0.first);
+        while !first.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &first))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            first.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -59,6 +89,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_first(cx))?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -67,6 +98,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_first(cx))?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 

@@ -1,7 +1,6 @@
 //! The body of an answer: content from an offset, whole, cut short or held.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,8 +8,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::line::Line;
-use crate::Gate;
 use crate::content::{CHUNK_BYTES, Content};
+use crate::valve::Waiting;
+use crate::{Gate, Valve};
 
 /// What happens to a body on its way.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub(crate) enum Course {
     CutAfter(u64),
     /// It goes no further after this many bytes until the gate opens.
     HoldAfter(u64, Gate),
+    /// It goes as far as the valve lets it.
+    Paced(Valve),
 }
 
 /// A body that hyper can send.
@@ -31,7 +33,7 @@ pub(crate) struct Outgoing {
     announced: bool,
     course: Course,
     line: Line,
-    held: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    held: Waiting,
 }
 
 impl Outgoing {
@@ -46,7 +48,7 @@ impl Outgoing {
         let (position, end) = range;
         // Positions below count from the start of the content.
         let course = match course {
-            Course::Whole => Course::Whole,
+            course @ (Course::Whole | Course::Paced(_)) => course,
             Course::CutAfter(bytes) => Course::CutAfter(position.saturating_add(bytes)),
             Course::HoldAfter(bytes, gate) => {
                 Course::HoldAfter(position.saturating_add(bytes), gate)
@@ -90,6 +92,11 @@ impl Body for Outgoing {
                 this.course = Course::Whole;
             }
             Course::CutAfter(at) | Course::HoldAfter(at, _) => end = end.min(*at),
+            Course::Paced(valve) => {
+                let most = (end - this.position).min(CHUNK_BYTES as u64);
+                let taken = std::task::ready!(valve.poll_take(&mut this.held, most, cx));
+                end = this.position + taken;
+            }
         }
         let most = usize::try_from(end - this.position)
             .unwrap_or(usize::MAX)

@@ -1,0 +1,84 @@
+//! A tap on a body, in the hands of a test.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::watch;
+
+/// Lets as many bytes pass as it is told to, and then no more until it is told again.
+///
+/// A body that [drips](crate::Answer::paced) through a valve is as slow as a test wants it to be
+/// by the test's clock, while no time goes by on the wall's. Clones share what is let through.
+///
+/// ```
+/// use longshore_testkit::{Answer, Valve};
+///
+/// let valve = Valve::new();
+/// let slow = Answer::status(http::StatusCode::OK).body(vec![0; 1000]).paced(valve.clone());
+/// // … serve `slow`, then, as often as a byte is due …
+/// valve.let_pass(1);
+/// # let _ = slow;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Valve(Arc<watch::Sender<u64>>);
+
+impl Valve {
+    /// A valve that is shut.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// Lets so many bytes more pass.
+    pub fn let_pass(&self, bytes: u64) {
+        self.0
+            .send_modify(|credit| *credit = credit.saturating_add(bytes));
+    }
+
+    /// Lets everything pass.
+    pub fn open(&self) {
+        self.0.send_replace(u64::MAX);
+    }
+
+    /// Takes as many bytes of what may pass as there are, at most `most`; none is not ready.
+    pub(crate) fn poll_take(
+        &self,
+        waiting: &mut Waiting,
+        most: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<u64> {
+        loop {
+            let mut taken = 0;
+            self.0.send_if_modified(|credit| {
+                taken = most.min(*credit);
+                if *credit != u64::MAX {
+                    *credit -= taken;
+                }
+                // Who waits, waits for more, and not for this.
+                false
+            });
+            if taken > 0 || most == 0 {
+                *waiting = None;
+                return Poll::Ready(taken);
+            }
+            let wait = waiting.get_or_insert_with(|| {
+                let mut seen = self.0.subscribe();
+                Box::pin(async move {
+                    // The sender lives as long as the valve, which is ours.
+                    let _ = seen.wait_for(|credit| *credit > 0).await;
+                })
+            });
+            std::task::ready!(wait.as_mut().poll(cx));
+            *waiting = None;
+        }
+    }
+}
+
+impl Default for Valve {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The wait that is going on, if one is.
+pub(crate) type Waiting = Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>;
