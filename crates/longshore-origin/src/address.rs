@@ -1,11 +1,13 @@
 //! Address classes, ranges, and the policy a connection is held to.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::Escaped;
+
+mod class;
 
 /// How far an address reaches; a server may not send us to a narrower class than its own.
 ///
@@ -19,8 +21,9 @@ use crate::Escaped;
 pub enum AddressClass {
     /// This machine: 127.0.0.0/8 and `::1`.
     Loopback,
-    /// A site: RFC 1918, unique local (fc00::/7), the old site-local (fec0::/10) and
-    /// carrier-grade NAT (100.64.0.0/10).
+    /// A site: RFC 1918, unique local (fc00::/7), the old site-local (fec0::/10),
+    /// carrier-grade NAT (100.64.0.0/10), and what IANA keeps for special purposes within sites:
+    /// 192.0.0.0/24, 198.18.0.0/15, 240.0.0.0/4, 2001:2::/48, 5f00::/16.
     Private,
     /// Everything else.
     Public,
@@ -32,13 +35,10 @@ pub enum AddressClass {
 impl AddressClass {
     /// The class of an address.
     ///
-    /// An IPv6 address that carries an IPv4 one (mapped, compatible, NAT64 with the well-known
-    /// prefix of RFC 6052, 6to4) has the class of the IPv4 address, for that is where it leads.
+    /// An IPv6 address that carries an IPv4 one (mapped, compatible, translated, NAT64 of RFC 6052
+    /// and RFC 8215, 6to4, Teredo) has the class of the IPv4 address, for that is where it leads.
     pub fn of(address: IpAddr) -> Self {
-        match unmapped(address) {
-            IpAddr::V4(v4) => of_v4(v4),
-            IpAddr::V6(v6) => of_v6(v6),
-        }
+        class::of(address)
     }
 
     /// Whether this class reaches less far than `other`.
@@ -74,47 +74,6 @@ impl fmt::Display for AddressClass {
             Self::Public => "public",
             Self::Never => "link-local, unspecified, multicast or metadata",
         })
-    }
-}
-
-fn of_v4(address: Ipv4Addr) -> AddressClass {
-    let [a, b, ..] = address.octets();
-    if address.is_loopback() {
-        AddressClass::Loopback
-    } else if address.is_link_local()
-        || a == 0
-        || address.is_multicast()
-        || address.is_broadcast()
-        || address == METADATA_V4
-    {
-        AddressClass::Never
-    } else if address.is_private() || (a == 100 && (64..128).contains(&b)) {
-        AddressClass::Private
-    } else {
-        AddressClass::Public
-    }
-}
-
-fn of_v6(address: Ipv6Addr) -> AddressClass {
-    if address.is_loopback() {
-        return AddressClass::Loopback;
-    }
-    if address.is_unspecified()
-        || address.is_multicast()
-        || address.is_unicast_link_local()
-        || address == METADATA_V6
-    {
-        return AddressClass::Never;
-    }
-    let segments = address.segments();
-    if address.is_unique_local() || segments[0] & 0xffc0 == 0xfec0 {
-        return AddressClass::Private;
-    }
-    let v4 = |high: u16, low: u16| of_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    match segments {
-        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
-        [0x2002, high, low, ..] => v4(high, low),
-        _ => AddressClass::Public,
     }
 }
 
@@ -344,11 +303,6 @@ impl fmt::Display for AddressRefused {
         }
     }
 }
-
-/// The metadata service of Alibaba Cloud, inside the carrier-grade NAT block.
-const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
-/// The IPv6 metadata service of AWS, inside the unique local block.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 #[cfg(test)]
 mod tests;
