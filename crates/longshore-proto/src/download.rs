@@ -12,6 +12,8 @@
 //!                                                 └──► broken, or ended early ──► ask (bytes=N-)
 //! ```
 
+use std::time::Duration;
+
 use http::{StatusCode, response};
 use longshore_model::{Digest, RepositoryName};
 
@@ -20,6 +22,10 @@ use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
 use crate::range::ByteRange;
 use crate::retry::{Jitter, backoff};
 use crate::violation::Violation;
+
+pub use self::part::PartDownload;
+
+mod part;
 
 /// So many resumes in a row may each bring less than [`PROGRESS_BYTES`] (RT6).
 pub const STALLED_RESUMES: u32 = 5;
@@ -44,12 +50,9 @@ pub struct Download {
     received: u64,
     /// Bytes at the front of the current answer that were received before.
     skip: u64,
-    /// What `received` was when the current answer began.
-    began: u64,
     ranged: bool,
     restarted: bool,
-    stalled: u32,
-    resumes: u32,
+    patience: Patience,
     /// Where a body last came to its end, and not only broke off, before the size.
     ended: Option<u64>,
 }
@@ -86,6 +89,9 @@ pub enum DownloadError {
         /// How many bytes had arrived.
         received: u64,
     },
+    /// The registry sends another part of the blob than the one asked for, or the whole.
+    #[error("the registry does not send the part of the blob that was asked for")]
+    NoPart,
     /// The registry sends, or announces, more than the descriptor allows (LI1, LI3).
     #[error("the blob is larger than the {expected} bytes its descriptor says")]
     TooLong {
@@ -131,11 +137,9 @@ impl Download {
             etag: None,
             received: 0,
             skip: 0,
-            began: 0,
             ranged: false,
             restarted: false,
-            stalled: 0,
-            resumes: 0,
+            patience: Patience::new(0),
             ended: None,
         }
     }
@@ -144,7 +148,7 @@ impl Download {
     #[must_use]
     pub const fn resumed(mut self, position: u64) -> Self {
         self.received = position;
-        self.began = position;
+        self.patience = Patience::new(position);
         self
     }
 
@@ -193,14 +197,7 @@ impl Download {
             Ok(answer) => answer,
             Err(violation) => return self.restart(violation),
         };
-        if let Some(claimed) = answer
-            .digest
-            .as_ref()
-            .filter(|claimed| self.is_other(claimed))
-        {
-            let claimed = claimed.clone();
-            return Err(DownloadError::OtherDigest { claimed });
-        }
+        answer.check_digest(&self.digest)?;
         let total = match answer.extent {
             Extent::Whole => {
                 self.skip = self.received;
@@ -241,7 +238,7 @@ impl Download {
         if answer.etag.as_deref().is_some_and(is_strong) {
             self.etag = answer.etag;
         }
-        self.began = self.received;
+        self.patience.begin(self.received);
         Ok(Body::Read)
     }
 
@@ -296,42 +293,18 @@ impl Download {
         if self.size == Some(self.received) && self.skip == 0 {
             return Ok(Next::Finished);
         }
-        let progress = self.received - self.began;
-        self.stalled = if progress < PROGRESS_BYTES {
-            self.stalled + 1
-        } else {
-            0
-        };
-        self.resumes += 1;
-        if self.stalled > STALLED_RESUMES || self.resumes > RESUMES {
-            return Err(DownloadError::Resumes {
-                resumes: self.resumes,
-                received: self.received,
-            });
-        }
+        let delay = self.patience.resume(self.received, jitter)?;
         let mut ask = self.ask();
-        if self.stalled > 0 {
-            ask.delay = backoff(self.stalled, jitter);
-        }
+        ask.delay = delay;
         Ok(Next::Ask(ask))
-    }
-
-    /// Whether a digest is under the same algorithm another than the one asked for. Under any
-    /// other it tells nothing.
-    fn is_other(&self, claimed: &Digest) -> bool {
-        claimed.algorithm() == self.digest.algorithm() && *claimed != self.digest
     }
 
     /// RT6: exactly where we are, and of the same content as before.
     fn continues(&self, first: u64, total: Option<u64>, answer: &BlobAnswer) -> bool {
-        let same = |before: &Option<String>, now: &Option<String>| match (before, now) {
-            (Some(before), Some(now)) => before == now,
-            _ => true,
-        };
         self.ranged
             && first == self.received
             && total.is_none_or(|total| self.size.is_none_or(|size| size == total))
-            && same(&self.etag, &answer.etag)
+            && answer.continues(self.etag.as_deref())
     }
 
     /// A range that was not honoured: ask once more for the whole.
@@ -342,6 +315,71 @@ impl Download {
         self.restarted = true;
         self.etag = None;
         Ok(Body::Ask(self.ask()))
+    }
+}
+
+impl BlobAnswer {
+    /// Refuses an answer that says that its content has under the same algorithm another digest
+    /// (DG2). Under any other it tells nothing.
+    fn check_digest(&self, wanted: &Digest) -> Result<(), DownloadError> {
+        match &self.digest {
+            Some(claimed) if claimed.algorithm() == wanted.algorithm() && claimed != wanted => {
+                let claimed = claimed.clone();
+                Err(DownloadError::OtherDigest { claimed })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the answer is of the content that had this entity tag, as far as tags tell.
+    fn continues(&self, etag: Option<&str>) -> bool {
+        self.etag
+            .as_deref()
+            .is_none_or(|now| etag.is_none_or(|before| before == now))
+    }
+}
+
+/// How often a body may break off (RT6).
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// The position at which the current answer began.
+    began: u64,
+    stalled: u32,
+    resumes: u32,
+}
+
+impl Patience {
+    const fn new(position: u64) -> Self {
+        Self {
+            began: position,
+            stalled: 0,
+            resumes: 0,
+        }
+    }
+
+    const fn begin(&mut self, position: u64) {
+        self.began = position;
+    }
+
+    /// The body broke off at this position; says how long to wait before asking for the rest.
+    fn resume(&mut self, position: u64, jitter: Jitter) -> Result<Duration, DownloadError> {
+        let progress = position.saturating_sub(self.began);
+        self.stalled = if progress < PROGRESS_BYTES {
+            self.stalled + 1
+        } else {
+            0
+        };
+        self.resumes += 1;
+        if self.stalled > STALLED_RESUMES || self.resumes > RESUMES {
+            return Err(DownloadError::Resumes {
+                resumes: self.resumes,
+                received: position,
+            });
+        }
+        Ok(match self.stalled {
+            0 => Duration::ZERO,
+            stalled => backoff(stalled, jitter),
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 //! its driver knows, and tells it as text.
 //!
 //! ```text
+//!    ┌── 400 or 413 to a large first page: a smaller one
+//!    ▼
 //!   ask ──► 200 ──► on_page ─┬─ no Link ───────────────────────────► None: the end
 //!    ▲                       ├─ Link, and something new came ──────► the next page
 //!    └───────────────────────┘
@@ -16,6 +18,7 @@ use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 
+use http::StatusCode;
 use longshore_model::{Digest, MediaType, RepositoryName};
 
 use crate::call::{Ask, Take};
@@ -31,6 +34,9 @@ pub const PAGES_LIMIT: u32 = 10_000;
 
 /// So many entries of one list are read by default; more are an error (LI).
 pub const ENTRIES_LIMIT: u64 = 1_000_000;
+
+/// A page of so many entries is refused by no registry we know.
+const SMALL_PAGE: u32 = 100;
 
 /// One list on its way.
 #[derive(Clone, Debug)]
@@ -171,6 +177,23 @@ impl Listing {
         Ok(true)
     }
 
+    /// The first page was refused with this status; says whether to ask for a smaller one. Some
+    /// registries refuse large pages instead of sending fewer entries (413 of Quay, 400 of ECR).
+    pub fn on_refused(&mut self, status: StatusCode) -> bool {
+        let wanted = self.page().and_then(|page| page.get("n"));
+        let is_large = wanted
+            .and_then(|n| n.parse::<u32>().ok())
+            .is_some_and(|n| n > SMALL_PAGE);
+        if self.pages > 0 || !is_large || !matches!(status.as_u16(), 400 | 413) {
+            return false;
+        }
+        let Some(page) = self.page_mut() else {
+            return false;
+        };
+        *page = PageQuery::first(Some(SMALL_PAGE), page.get("last").as_deref());
+        true
+    }
+
     fn page(&self) -> Option<&PageQuery> {
         match &self.endpoint {
             Endpoint::Catalogue(request) => Some(&request.page),
@@ -265,6 +288,29 @@ mod tests {
         let mut listing = tags();
         let nowhere = listing.on_page(&page("/v2/app/tags/list"), ["a"]);
         assert_eq!(nowhere, Err(ListingError::Loop { page: 1 }));
+    }
+
+    #[test]
+    fn a_first_page_that_is_too_large_is_asked_for_smaller_once() {
+        let listing = |n| Listing::tags("app".parse().unwrap(), n, Some("a b"));
+        for (n, status, smaller) in [
+            (Some(1000), 413, true),
+            (Some(1000), 400, true),
+            (Some(100), 413, false),
+            (None, 413, false),
+            (Some(1000), 404, false),
+        ] {
+            let mut listing = listing(n);
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(listing.on_refused(status), smaller, "{n:?} {status}");
+            assert!(!listing.on_refused(status), "{n:?} {status}");
+            if smaller {
+                asks_for(&listing, "n=100&last=a%20b");
+            }
+        }
+        let mut listing = listing(Some(1000));
+        assert_eq!(listing.on_page(&page("?n=1000&last=b"), ["b"]), Ok(true));
+        assert!(!listing.on_refused(StatusCode::PAYLOAD_TOO_LARGE));
     }
 
     #[test]

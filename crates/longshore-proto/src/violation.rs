@@ -1,6 +1,6 @@
 //! Answers that break the specification.
 
-use http::{HeaderName, StatusCode, response};
+use http::{HeaderName, StatusCode, header, response};
 use longshore_origin::Escaped;
 
 /// A registry's answer that the specification does not allow.
@@ -28,6 +28,21 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// What is wrong with a body that is coded although it was asked for as it is stored (DG6);
+    /// `None` where it is not coded.
+    ///
+    /// A body whose bytes match the digest it was asked for by may be used all the same.
+    #[must_use]
+    pub fn coding(head: &response::Parts, section: &'static str) -> Option<Self> {
+        let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+        let coding = codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))?;
+        Some(Self::header(
+            section,
+            &header::CONTENT_ENCODING,
+            coding.as_bytes(),
+        ))
+    }
+
     pub(crate) fn header(section: &'static str, header: &HeaderName, found: &[u8]) -> Self {
         Self::Header {
             section,

@@ -65,7 +65,7 @@ fn the_size_is_learned_when_no_descriptor_told_it() {
 fn rt6_a_broken_download_asks_for_the_rest() {
     let (mut download, ask) = broken_at(Some(40_000), 30_000, &[("etag", "\"a\"")]);
     assert_eq!(range(&ask), Some(ByteRange::From(30_000)));
-    assert_eq!(ask.delay, std::time::Duration::ZERO);
+    assert_eq!(ask.delay, Duration::ZERO);
     match &ask.endpoint {
         Endpoint::Blob(request) => assert_eq!(request.if_range.as_deref(), Some("\"a\"")),
         other => panic!("{other:?}"),
@@ -155,7 +155,7 @@ fn rt6_five_resumes_without_progress_are_the_last() {
     let (mut download, mut ask) = broken_at(Some(1 << 30), 10, &[]);
     for stalled in 2..=STALLED_RESUMES {
         assert!(
-            ask.delay >= std::time::Duration::from_millis(100),
+            ask.delay >= Duration::from_millis(100),
             "{stalled}"
         );
         let at = format!(

@@ -248,10 +248,14 @@ impl ListAnswer {
     ///
     /// # Errors
     ///
-    /// [`Violation`] when the status is not 200 or `Link` makes no sense.
+    /// [`Violation`] when the status is not 200, `Link` makes no sense, or the page is coded: no
+    /// digest tells that its bytes are those that were meant (DG6).
     pub fn read(head: &response::Parts) -> Result<Self, Violation> {
         let section = "Content Discovery";
         Violation::unless_status(head, &[StatusCode::OK], section)?;
+        if let Some(violation) = Violation::coding(head, section) {
+            return Err(violation);
+        }
         let fields = head
             .headers
             .get_all(header::LINK)
@@ -360,6 +364,22 @@ mod tests {
         );
         assert_eq!(PageQuery::raw("n=%zz+").get("n").as_deref(), Some("%zz "));
         assert_eq!(PageQuery::raw("n=%ff").get("n"), None);
+    }
+
+    #[test]
+    fn dg6_a_coded_page_is_refused() {
+        for (coding, refused) in [("gzip", true), ("identity", false), ("Identity", false)] {
+            let (mut head, ()) = http::Response::new(()).into_parts();
+            let value = HeaderValue::from_static(coding);
+            head.headers.insert(header::CONTENT_ENCODING, value);
+            let answer = ListAnswer::read(&head).map(|answer| answer.next);
+            let violation = Violation::Header {
+                section: "Content Discovery",
+                header: "content-encoding".to_owned(),
+                found: coding.to_owned(),
+            };
+            assert_eq!(answer, if refused { Err(violation) } else { Ok(None) });
+        }
     }
 
     #[test]

@@ -1,0 +1,132 @@
+//! One part of a blob until its last byte.
+//!
+//! As a [`Download`](super::Download), but with an end of its own, and nothing else will do: a
+//! registry that sends the whole instead is refused, since nobody wants all of it.
+//!
+//! ```text
+//!   ask (bytes=N-M)
+//!    │
+//!    ▼
+//!   206 from N, to M or before ──► bytes … ──► end at M ──► Finished
+//!    │                                   └──► broken, or ended early ──► ask (bytes=N'-M)
+//!    └── anything else ──► NoPart
+//! ```
+
+use http::response;
+use longshore_model::{Digest, RepositoryName};
+
+use super::{DownloadError, Next, Patience};
+use crate::call::{Ask, Take};
+use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
+use crate::range::ByteRange;
+use crate::retry::Jitter;
+use crate::violation::Violation;
+
+/// One part of a blob on its way. Its bytes cannot be verified: a digest covers the whole.
+#[derive(Clone, Debug)]
+pub struct PartDownload {
+    name: RepositoryName,
+    digest: Digest,
+    /// The size of the whole.
+    size: u64,
+    /// Position of the next byte in the blob, and of the last one wanted.
+    at: u64,
+    last: u64,
+    /// The last position the current answer has.
+    end: u64,
+    etag: Option<String>,
+    patience: Patience,
+}
+
+impl PartDownload {
+    /// The part from `first` to `last`, both included, of a blob of `size` bytes; `None` where
+    /// the blob has no such part.
+    #[must_use]
+    pub fn new(
+        name: RepositoryName,
+        digest: Digest,
+        size: u64,
+        (first, last): (u64, u64),
+    ) -> Option<Self> {
+        (first <= last && last < size).then(|| Self {
+            name,
+            digest,
+            size,
+            at: first,
+            last,
+            end: last,
+            etag: None,
+            patience: Patience::new(first),
+        })
+    }
+
+    /// The request for what is missing.
+    #[must_use]
+    pub fn ask(&self) -> Ask {
+        let mut request = BlobRequest::new(Read::Get, self.name.clone(), self.digest.clone());
+        request.range = Some(ByteRange::Span(self.at, self.last));
+        Ask::new(Endpoint::Blob(request), Take::Stream)
+    }
+
+    /// The head of the answer to [`ask`](Self::ask).
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::NoPart`] when it is not a part that begins where it should, of a blob of
+    /// this size and the same content as before; [`DownloadError::OtherDigest`] when it is about
+    /// other content (DG2); [`DownloadError::Violation`] when it breaks the specification, or is
+    /// coded: no digest tells that its bytes are those that were meant (DG6).
+    pub fn on_head(&mut self, head: &response::Parts) -> Result<(), DownloadError> {
+        let answer = BlobAnswer::read(head)?;
+        if let Some(violation) = Violation::coding(head, "Pulling blobs") {
+            return Err(violation.into());
+        }
+        answer.check_digest(&self.digest)?;
+        let end = match answer.extent {
+            Extent::Part { first, last, total }
+                if first == self.at
+                    && last <= self.last
+                    && total.is_none_or(|total| total == self.size)
+                    && answer.continues(self.etag.as_deref()) =>
+            {
+                last
+            }
+            _ => return Err(DownloadError::NoPart),
+        };
+        self.end = end;
+        self.etag = answer.etag.or(self.etag.take());
+        self.patience.begin(self.at);
+        Ok(())
+    }
+
+    /// So many bytes of the body arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::NoPart`] at the first byte beyond the part that was announced.
+    pub fn on_bytes(&mut self, count: u64) -> Result<(), DownloadError> {
+        let next = self.at.checked_add(count);
+        self.at = next
+            .filter(|next| *next <= self.end + 1)
+            .ok_or(DownloadError::NoPart)?;
+        Ok(())
+    }
+
+    /// The body ended, or broke off; behind the last byte that is no loss.
+    ///
+    /// # Errors
+    ///
+    /// [`DownloadError::Resumes`] when it did so too often, or too often without progress (RT6).
+    pub fn on_end(&mut self, jitter: Jitter) -> Result<Next, DownloadError> {
+        if self.at > self.last {
+            return Ok(Next::Finished);
+        }
+        let delay = self.patience.resume(self.at, jitter)?;
+        let mut ask = self.ask();
+        ask.delay = delay;
+        Ok(Next::Ask(ask))
+    }
+}
+
+#[cfg(test)]
+mod tests;
