@@ -298,6 +298,14 @@ impl Call {
         self.attempts
     }
 
+    /// Which of the hosts is being asked, from 0. They are asked in turn, none of them twice.
+    ///
+    /// What an authenticator remembers of one host's answers is not for the next.
+    #[must_use]
+    pub const fn asked(&self) -> usize {
+        self.at
+    }
+
     /// Whether this status means, on the host that is being asked, that the thing is not there.
     #[must_use]
     pub fn is_absent(&self, status: StatusCode) -> bool {

@@ -113,7 +113,11 @@ impl Client {
     }
 
     pub(crate) fn jitter(&self) -> Jitter {
-        Jitter::new((self.0.jitter)())
+        Jitter::new(self.random()())
+    }
+
+    pub(crate) fn random(&self) -> &(dyn Fn() -> u32 + Send + Sync) {
+        &*self.0.jitter
     }
 
     /// Quick calls only: the guard is never held across a wait.

@@ -6,28 +6,23 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response, header, response};
-use longshore_auth::{
-    AuthCall, AuthError, Authorization, ExchangeError, ExchangeStep, Issued, Prepare, ScopeSet,
-    TokenError, TokenExchange, TokenKey,
-};
+use longshore_auth::{AuthCall, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::RedactedUri;
 use longshore_proto::Refusal;
 use longshore_proto::call::{Ask, Call, CallError, Failure, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::Access;
-use longshore_proto::error_code::ERROR_BODY_LIMIT_BYTES;
-use longshore_proto::retry::{backoff, is_retryable, retry_after};
 use longshore_transport::{
     Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
 };
 
+use crate::collect::{Broken, collect};
 use crate::error::{Cause, Error};
-use crate::idle::Guard;
+use crate::exchange::Exchanger;
 use crate::limit::Permit;
 use crate::repository::Site;
 
@@ -69,16 +64,14 @@ impl Site {
         self.drive_as(ask, &mut AuthCall::new()).await
     }
 
-    /// As [`drive`](Self::drive), with a memory of the secrets that went along.
+    /// As [`drive`](Self::drive), with a memory of the secrets that went along to the last host.
     pub(crate) async fn drive_as(&self, ask: Ask, auth: &mut AuthCall) -> Result<Answer, Error> {
         let what = ask.endpoint.to_string();
         let client = self.client();
         let permit = client.limit().acquire(self.origin()).await;
-        if let Some(credential) = self.known_credential() {
-            auth.provide(self.origin(), credential);
-        }
         let mut last = None;
         let (mut call, mut step) = Call::start(ask, self.hosts(), *client.policy());
+        let mut host = None;
         loop {
             let sending = match step {
                 Step::Send(sending) => sending,
@@ -92,6 +85,14 @@ impl Site {
                     return Err(error.after(call.attempts()));
                 }
             };
+            // Hosts may share an origin, so what one of them refused, and what that cost (CR7), is
+            // told apart by host.
+            if host.replace(call.asked()) != Some(call.asked()) {
+                *auth = AuthCall::new();
+                if let Some(credential) = self.known_credential() {
+                    auth.provide(self.origin(), credential);
+                }
+            }
             let authorization = match self.authorize(auth, &sending).await {
                 Ok(authorization) => authorization,
                 Err(cause) => match call.denied() {
@@ -215,88 +216,21 @@ impl Site {
         let Some(exchange) = begun.map_err(auth)? else {
             return Ok(());
         };
-        let issued = self.exchange(exchange).await;
+        let issued = self.exchanger().run(exchange).await;
         let now = client.auth_now();
         client.auth().finish(call, key, issued, now).map_err(auth)
     }
 
-    /// Asks a token endpoint, for 30 s in all (RT).
-    async fn exchange(&self, exchange: TokenExchange) -> Result<Issued, AuthError> {
-        let realm = exchange.hop().origin().clone();
-        let alarm = self.client().clock().alarm(TOKEN_LIMIT);
-        let issued = race(self.exchange_with_retries(exchange), alarm).await;
-        issued.unwrap_or_else(|| {
-            let late = TransportError::new(ErrorKind::Timeout, Phase::Head);
-            Err(AuthError::unreachable(realm, late))
-        })
-    }
-
-    /// Asks a token endpoint, again where it cannot answer.
-    async fn exchange_with_retries(
-        &self,
-        mut exchange: TokenExchange,
-    ) -> Result<Issued, AuthError> {
+    fn exchanger(&self) -> Exchanger<'_> {
         let client = self.client();
-        let began = client.clock().now();
-        let mut attempts = 0;
-        loop {
-            let (wait, error) = match self.send_for_token(&exchange).await {
-                Ok((head, body)) => {
-                    let retry = is_retryable(head.status);
-                    let peer = head.extensions.get().copied().unwrap_or_default();
-                    match exchange.on_head(&head, peer) {
-                        Ok(ExchangeStep::Send) => continue,
-                        Ok(ExchangeStep::Collect { limit }) => {
-                            let limit = limit as u64;
-                            match self.collect(&head, body, Take::Document { limit }).await {
-                                Ok(bytes) => return exchange.on_body(&bytes),
-                                Err(Broken::TooLarge { .. }) => {
-                                    let source = ExchangeError::Response(TokenError::TooLong);
-                                    let realm = exchange.hop().origin().clone();
-                                    return Err(AuthError::Exchange { realm, source });
-                                }
-                                Err(Broken::Transport(error)) => {
-                                    (None, unreachable(&exchange, error))
-                                }
-                            }
-                        }
-                        Err(error) if retry => (retry_after(head.status, &head.headers), error),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Err(error) if failure(&error) == Failure::Fatal => {
-                    return Err(unreachable(&exchange, error));
-                }
-                Err(error) => (None, unreachable(&exchange, error)),
-            };
-            attempts += 1;
-            let wait = wait.unwrap_or_else(|| backoff(attempts, client.jitter()));
-            let spent = client
-                .clock()
-                .now()
-                .saturating_sub(began)
-                .saturating_add(wait);
-            if attempts >= client.policy().retry.attempts || spent >= TOKEN_LIMIT {
-                return Err(error);
-            }
-            client.clock().sleep(wait).await;
+        Exchanger {
+            transport: client.transport(),
+            clock: client.clock(),
+            jitter: client.random(),
+            attempts: client.policy().retry.attempts,
+            registry: self.origin(),
+            tls: self.tls(),
         }
-    }
-
-    async fn send_for_token(
-        &self,
-        exchange: &TokenExchange,
-    ) -> Result<(response::Parts, Body), TransportError> {
-        let mut request = exchange.request().map(Body::from);
-        // A realm on the registry's own origin is spoken to as the registry is, but only on the
-        // registry's own word: what a client certificate earns is not for somebody else (CR5).
-        if exchange.hop().origin() == self.origin() && !exchange.key().is_foreign() {
-            request.extensions_mut().insert(self.tls().clone());
-        }
-        let client = self.client();
-        let clock = &**client.clock();
-        let response = send(client.transport(), clock, request, TOKEN_LIMIT).await?;
-        Ok(response.into_parts())
     }
 
     /// Sends one request, with the wishes the transport needs to know.
@@ -338,6 +272,15 @@ impl Site {
         .await
     }
 
+    async fn collect(
+        &self,
+        head: &response::Parts,
+        body: Body,
+        take: Take,
+    ) -> Result<Bytes, Broken> {
+        collect(self.client().clock(), head, body, take).await
+    }
+
     /// Reads a body of this length into memory, and no more than that.
     pub(crate) async fn collect_part(
         &self,
@@ -357,81 +300,7 @@ impl Site {
             }
         })
     }
-
-    /// Reads a body into memory, or its beginning, or nothing of it.
-    async fn collect(
-        &self,
-        head: &response::Parts,
-        mut body: Body,
-        take: Take,
-    ) -> Result<Bytes, Broken> {
-        let limit = match take {
-            Take::Document { limit } => limit,
-            Take::Excerpt => ERROR_BODY_LIMIT_BYTES as u64,
-            _ => return Ok(Bytes::new()),
-        };
-        let excerpt = take == Take::Excerpt;
-        if announced(head, &body) > limit && !excerpt {
-            return Err(Broken::TooLarge { limit });
-        }
-        let mut guard = Guard::new(Arc::clone(self.client().clock()));
-        let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
-        while let Some(frame) = poll_fn(|cx| guard.poll_frame(&mut body, cx)).await {
-            let mut bytes = match frame {
-                Ok(bytes) => bytes,
-                // What arrived of an error body is worth more than the reason why no more did.
-                Err(_) if excerpt => break,
-                Err(error) => return Err(Broken::Transport(error)),
-            };
-            let length = (first.len() + rest.len()) as u64;
-            let room = limit - length;
-            let full = bytes.len() as u64 > room;
-            if full && !excerpt {
-                return Err(Broken::TooLarge { limit });
-            }
-            // Where it is full, the room is less than the usize it is compared with.
-            bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
-            if length == 0 {
-                first = bytes;
-            } else {
-                if rest.is_empty() {
-                    rest.extend_from_slice(&std::mem::take(&mut first));
-                }
-                rest.extend_from_slice(&bytes);
-            }
-            if full {
-                break;
-            }
-        }
-        Ok(if rest.is_empty() {
-            first
-        } else {
-            rest.freeze()
-        })
-    }
 }
-
-/// How long a body is at least, by what its head or its transport says (LI1).
-fn announced(head: &response::Parts, body: &Body) -> u64 {
-    let length = head.headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let length: u64 = length.unwrap_or_default();
-    length.max(http_body::Body::size_hint(body).lower())
-}
-
-/// Why a document could not be collected.
-enum Broken {
-    TooLarge { limit: u64 },
-    Transport(TransportError),
-}
-
-fn unreachable(exchange: &TokenExchange, error: TransportError) -> AuthError {
-    AuthError::unreachable(exchange.hop().origin().clone(), error)
-}
-
-/// A token request may take so long in all, repetitions and waits included (RT).
-const TOKEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Sends one request and waits no longer than `limit` for the head of its answer.
 pub(crate) async fn send(
@@ -461,7 +330,7 @@ pub(crate) async fn send(
 }
 
 /// What `work` gives, or `None` if the alarm rings first.
-async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> Option<T> {
+pub(crate) async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -471,7 +340,7 @@ async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> Option<T> {
 }
 
 /// What a call has to know of a transport's failure.
-fn failure(error: &TransportError) -> Failure {
+pub(crate) fn failure(error: &TransportError) -> Failure {
     match error.kind() {
         ErrorKind::AddressRefused
         | ErrorKind::Canceled
@@ -483,3 +352,6 @@ fn failure(error: &TransportError) -> Failure {
         _ => Failure::Transient,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Asking token endpoints.
+//!
+//! What is asked and what an answer means is the [`TokenExchange`]'s to say; here it is sent, in
+//! time, and again where it may be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::response;
+use longshore_auth::{AuthError, ExchangeError, ExchangeStep, Issued, TokenError, TokenExchange};
+use longshore_origin::Origin;
+use longshore_proto::call::{Failure, Take};
+use longshore_proto::retry::{Jitter, backoff, is_retryable, retry_after};
+use longshore_transport::{
+    Body, Clock, DynTransport, ErrorKind, Phase, TlsIdentity, TransportError,
+};
+
+use crate::collect::{Broken, collect};
+use crate::drive::{failure, race, send};
+
+/// What token endpoints are asked with.
+pub(crate) struct Exchanger<'a> {
+    pub(crate) transport: &'a DynTransport,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+    pub(crate) jitter: &'a (dyn Fn() -> u32 + Send + Sync),
+    /// How often a request is sent at most.
+    pub(crate) attempts: u32,
+    /// The registry the token is for.
+    pub(crate) registry: &'a Origin,
+    /// How the registry itself is spoken to.
+    pub(crate) tls: &'a TlsIdentity,
+}
+
+impl Exchanger<'_> {
+    /// Asks a token endpoint, for 30 s in all (RT).
+    pub(crate) async fn run(&self, exchange: TokenExchange) -> Result<Issued, AuthError> {
+        let realm = exchange.hop().origin().clone();
+        let alarm = self.clock.alarm(TOKEN_LIMIT);
+        let issued = race(self.run_with_retries(exchange), alarm).await;
+        issued.unwrap_or_else(|| {
+            let late = TransportError::new(ErrorKind::Timeout, Phase::Head);
+            Err(AuthError::unreachable(realm, late))
+        })
+    }
+
+    /// Asks a token endpoint, again where it cannot answer.
+    async fn run_with_retries(&self, mut exchange: TokenExchange) -> Result<Issued, AuthError> {
+        let began = self.clock.now();
+        let mut attempts = 0;
+        loop {
+            let (wait, error) = match self.send(&exchange).await {
+                Ok((head, body)) => {
+                    let retry = is_retryable(head.status);
+                    let peer = head.extensions.get().copied().unwrap_or_default();
+                    match exchange.on_head(&head, peer) {
+                        Ok(ExchangeStep::Send) => continue,
+                        Ok(ExchangeStep::Collect { limit }) => {
+                            let limit = limit as u64;
+                            let take = Take::Document { limit };
+                            match collect(self.clock, &head, body, take).await {
+                                Ok(bytes) => return exchange.on_body(&bytes),
+                                Err(Broken::TooLarge { .. }) => {
+                                    let source = ExchangeError::Response(TokenError::TooLong);
+                                    let realm = exchange.hop().origin().clone();
+                                    return Err(AuthError::Exchange { realm, source });
+                                }
+                                Err(Broken::Transport(error)) => {
+                                    (None, unreachable(&exchange, error))
+                                }
+                            }
+                        }
+                        Err(error) if retry => (retry_after(head.status, &head.headers), error),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(error) if failure(&error) == Failure::Fatal => {
+                    return Err(unreachable(&exchange, error));
+                }
+                Err(error) => (None, unreachable(&exchange, error)),
+            };
+            attempts += 1;
+            let wait = wait.unwrap_or_else(|| backoff(attempts, Jitter::new((self.jitter)())));
+            let spent = self.clock.now().saturating_sub(began);
+            let spent = spent.saturating_add(wait);
+            if attempts >= self.attempts || spent >= TOKEN_LIMIT {
+                return Err(error);
+            }
+            self.clock.sleep(wait).await;
+        }
+    }
+
+    async fn send(
+        &self,
+        exchange: &TokenExchange,
+    ) -> Result<(response::Parts, Body), TransportError> {
+        let mut request = exchange.request().map(Body::from);
+        // A realm on the registry's own origin is spoken to as the registry is, but only on the
+        // registry's own word: what a client certificate earns is not for somebody else (CR5).
+        if exchange.hop().origin() == self.registry && !exchange.key().is_foreign() {
+            request.extensions_mut().insert(self.tls.clone());
+        }
+        let response = send(self.transport, &**self.clock, request, TOKEN_LIMIT).await?;
+        Ok(response.into_parts())
+    }
+}
+
+fn unreachable(exchange: &TokenExchange, error: TransportError) -> AuthError {
+    AuthError::unreachable(exchange.hop().origin().clone(), error)
+}
+
+/// A token request may take so long in all, repetitions and waits included (RT).
+pub(crate) const TOKEN_LIMIT: Duration = Duration::from_secs(30);
