@@ -14,6 +14,7 @@ use crate::client::{Client, Shared};
 use crate::credentials::{Anonymous, CredentialSource, DynCredentials};
 use crate::hosts::{HostSettings, Hosts, canonical};
 use crate::limit::{Limit, REQUESTS_PER_ORIGIN};
+use crate::notice::{Notice, Notices};
 use crate::suffixes::Suffixes;
 use crate::tokens::{TOKENS_KEPT, TokenCache};
 
@@ -25,6 +26,7 @@ pub struct Builder {
     jitter: Option<Box<dyn Fn() -> u32 + Send + Sync>>,
     tokens: Tokens,
     credentials: Option<DynCredentials>,
+    notices: Notices,
     hosts: HashMap<String, HostSettings>,
     policy: CallPolicy,
     requests: Option<usize>,
@@ -98,6 +100,15 @@ impl Builder {
         self
     }
 
+    /// Tells this listener what registries say beside their answers: warnings and rate limits.
+    /// It is called while an answer is read, so it should not take long. By default notices go
+    /// to the log alone.
+    #[must_use]
+    pub fn on_notice(mut self, listener: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
+        self.notices.listener = Some(Box::new(listener));
+        self
+    }
+
     /// Speaks to the registry of this name as these settings say.
     #[must_use]
     pub fn host(mut self, registry: &str, settings: HostSettings) -> Self {
@@ -158,6 +169,7 @@ impl Builder {
             credentials: self
                 .credentials
                 .unwrap_or_else(|| DynCredentials::new(Anonymous)),
+            notices: self.notices,
             hosts: Hosts::new(self.hosts),
             limit: Limit::new(self.requests.unwrap_or(REQUESTS_PER_ORIGIN)),
             policy: self.policy,

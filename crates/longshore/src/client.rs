@@ -17,6 +17,7 @@ use crate::error::{Cause, Error};
 use crate::hosts::{Hosts, canonical};
 use crate::limit::Limit;
 use crate::list::{List, catalogue};
+use crate::notice::Notices;
 use crate::repository::{Repository, Site};
 use crate::tokens::TokenCache;
 
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) auth: Mutex<Authenticator>,
     pub(crate) tokens: Option<TokenCache>,
     pub(crate) credentials: DynCredentials,
+    pub(crate) notices: Notices,
     pub(crate) hosts: Hosts,
     pub(crate) limit: Limit,
     pub(crate) policy: CallPolicy,
@@ -139,6 +141,10 @@ impl Client {
 
     pub(crate) fn credentials(&self) -> &DynCredentials {
         &self.0.credentials
+    }
+
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.0.notices
     }
 
     pub(crate) fn limit(&self) -> &Limit {

@@ -14,7 +14,7 @@ use http::{Request, Response, header, response};
 use longshore_auth::{AuthCall, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::RedactedUri;
 use longshore_proto::Refusal;
-use longshore_proto::call::{Ask, Call, CallError, Failure, Sending, Step, Take, Verdict};
+use longshore_proto::call::{Ask, Call, Failure, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::Access;
 use longshore_transport::{
     Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
@@ -114,6 +114,7 @@ impl Site {
             };
             let peer = response.extensions().get().copied().unwrap_or_default();
             let (head, body) = response.into_parts();
+            client.notices().read(&sending.hop, &head.headers);
             match call.on_head(&head, peer, client.jitter()) {
                 Verdict::Next(next) => step = next,
                 Verdict::Authenticate => {
@@ -279,26 +280,6 @@ impl Site {
         take: Take,
     ) -> Result<Bytes, Broken> {
         collect(self.client().clock(), head, body, take).await
-    }
-
-    /// Reads a body of this length into memory, and no more than that.
-    pub(crate) async fn collect_part(
-        &self,
-        what: &str,
-        head: &response::Parts,
-        body: Body,
-        length: u64,
-    ) -> Result<Bytes, Error> {
-        let collected = self
-            .collect(head, body, Take::Document { limit: length })
-            .await;
-        collected.map_err(|broken| match broken {
-            Broken::TooLarge { limit } => self.error(what, Cause::TooLarge { limit }),
-            Broken::Transport(error) => {
-                let failed = CallError::Failed { attempts: 1 };
-                self.error(what, Cause::Call(failed, Some(error)))
-            }
-        })
     }
 }
 

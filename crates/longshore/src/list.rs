@@ -19,14 +19,22 @@ use crate::drive::Answer;
 use crate::error::{Cause, Error};
 use crate::repository::{Repository, Site};
 
+/// The pages of a list that is collected whole may have so many bytes in all; more are an error
+/// (LI). A million tags of thirty characters fit.
+pub const COLLECTED_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
+
 /// The entries of a list, page by page, as they are asked for.
 ///
 /// Ends with an error when the registry leads in a circle, or on for ever (RD5, LI); what came
-/// before is as good as any.
+/// before is as good as any. One page is held at a time.
 pub struct List<T> {
     site: Arc<Site>,
     fetch: Fetch<T>,
     items: VecDeque<T>,
+    /// How many bytes the pages had so far.
+    bytes: u64,
+    /// What is listed.
+    what: String,
     state: State<T>,
 }
 
@@ -44,6 +52,8 @@ enum State<T> {
 /// One page, and where the list goes on.
 struct Page<T> {
     items: Vec<T>,
+    /// The length of the page as it came.
+    bytes: u64,
     next: State<T>,
 }
 
@@ -56,10 +66,13 @@ impl<T> List<T> {
     where
         F: Future<Output = Result<Page<T>, Error>> + Send + 'static,
     {
+        let what = listing.ask().endpoint.to_string();
         Self {
             site,
             fetch: Arc::new(move |site, listing| Box::pin(fetch(site, listing))),
             items: VecDeque::new(),
+            bytes: 0,
+            what,
             state: State::Due(Box::new(listing)),
         }
     }
@@ -75,15 +88,21 @@ impl<T> List<T> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Every entry.
+    /// Every entry, where the list is of moderate length: a longer one is for
+    /// [`next`](Self::next), which holds a page at a time.
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
+    /// As [`next`](Self::next), and when the pages have more than [`COLLECTED_LIMIT_BYTES`] in
+    /// all.
     pub async fn collect(mut self) -> Result<Vec<T>, Error> {
+        let limit = COLLECTED_LIMIT_BYTES;
         let mut all = Vec::new();
         while let Some(item) = self.next().await {
             all.push(item?);
+            if self.bytes > limit {
+                return Err(self.site.error(&self.what, Cause::TooLarge { limit }));
+            }
         }
         Ok(all)
     }
@@ -107,6 +126,7 @@ impl<T> List<T> {
                     Poll::Ready(page) => match page {
                         Ok(page) => {
                             self.items.extend(page.items);
+                            self.bytes = self.bytes.saturating_add(page.bytes);
                             page.next
                         }
                         Err(error) => State::Failed(error),
@@ -174,10 +194,16 @@ impl Repository {
         List::new(Arc::clone(self.site()), listing, move |site, listing| {
             let page = fetch(site, listing);
             async move {
-                let Page { mut items, next } = page.await?;
+                let page = page.await?;
+                let Page {
+                    mut items,
+                    bytes,
+                    next,
+                } = page;
                 let descriptors = items.pop().map(|page| page.descriptors).unwrap_or_default();
                 Ok(Page {
                     items: descriptors,
+                    bytes,
                     next: next.of(),
                 })
             }
@@ -228,9 +254,7 @@ impl Repository {
         if site.quirks().referrers == Support::Tag {
             return Ok(None);
         }
-        let ask = listing.ask();
-        let what = ask.endpoint.to_string();
-        let answer = site.drive(ask).await?;
+        let (what, answer) = asked(site, &mut listing).await?;
         if !answer.head.status.is_success() {
             if answer.refusal().kind() == RefusalKind::Absent {
                 return Ok(None);
@@ -257,6 +281,7 @@ impl Repository {
             from_tag: false,
         };
         Ok(Some(Page {
+            bytes: page.manifest.bytes().len() as u64,
             items: vec![page],
             next: next.map_or_else(State::Failed, |more| {
                 if more {
@@ -276,6 +301,7 @@ impl Repository {
     ) -> Result<Page<ReferrersPage>, Error> {
         let none = Page {
             items: Vec::new(),
+            bytes: 0,
             next: State::Done,
         };
         let Some(tag) = tag_of(subject) else {
@@ -286,11 +312,14 @@ impl Repository {
             Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(none),
             Err(error) => return Err(error),
         };
-        // Some registries resolve such a tag to the subject itself, whose children are none.
+        // GitLab resolves such a tag to the subject itself, whose children are no referrers.
         let index = match manifest.document() {
-            Document::Index(index) if manifest.digest() != subject => index,
+            Document::Index(index) if !is_of(&manifest, subject) => index,
             _ => return Ok(none),
         };
+        if self.are_children(&index.manifests, subject).await? {
+            return Ok(none);
+        }
         let descriptors = of_type(&index.manifests, wanted);
         let page = ReferrersPage {
             descriptors,
@@ -298,10 +327,44 @@ impl Repository {
             from_tag: true,
         };
         Ok(Page {
+            bytes: page.manifest.bytes().len() as u64,
             items: vec![page],
             next: State::Done,
         })
     }
+
+    /// Whether these are children of the index, and not referrers, as a registry answers that
+    /// resolves the tag to a copy of the subject of its own making (quirks.md, GitLab).
+    ///
+    /// Referrers have an artifact type (distribution-spec v1.1.1 "Listing Referrers"); the subject
+    /// is asked for only where none of the entries has one.
+    async fn are_children(&self, entries: &[Descriptor], subject: &Digest) -> Result<bool, Error> {
+        if entries.is_empty() || entries.iter().any(|entry| entry.artifact_type.is_some()) {
+            return Ok(false);
+        }
+        let pulled = match self.manifest(&subject.clone().into()).await {
+            Ok(pulled) => pulled,
+            // Referrers may outlive their subject.
+            Err(error) if error.kind() == crate::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let Document::Index(parent) = pulled.manifest.document() else {
+            return Ok(false);
+        };
+        let is_child = |entry: &Descriptor| {
+            parent
+                .manifests
+                .iter()
+                .any(|child| child.digest == entry.digest)
+        };
+        Ok(entries.iter().all(is_child))
+    }
+}
+
+/// Whether this is the digest of these bytes, by its own algorithm. One that nobody can compute
+/// is not.
+fn is_of(manifest: &Manifest, digest: &Digest) -> bool {
+    Digest::of(&digest.algorithm(), manifest.bytes()).is_ok_and(|actual| actual == *digest)
 }
 
 impl<T> State<T> {
@@ -328,9 +391,7 @@ async fn names(
     mut listing: Listing,
     read: fn(&[u8]) -> Result<Vec<String>, serde_json::Error>,
 ) -> Result<Page<String>, Error> {
-    let ask = listing.ask();
-    let what = ask.endpoint.to_string();
-    let answer = site.drive(ask).await?;
+    let (what, answer) = asked(&site, &mut listing).await?;
     if !answer.head.status.is_success() {
         return Err(site.refused(&what, &answer));
     }
@@ -342,7 +403,20 @@ async fn names(
         Ok(false) => State::Done,
         Err(error) => State::Failed(error),
     };
-    Ok(Page { items, next })
+    let bytes = body.len() as u64;
+    Ok(Page { items, bytes, next })
+}
+
+/// Asks for the page that is due, and for a smaller one where the listing knows that to help.
+async fn asked(site: &Site, listing: &mut Listing) -> Result<(String, Answer), Error> {
+    loop {
+        let ask = listing.ask();
+        let what = ask.endpoint.to_string();
+        let answer = site.drive(ask).await?;
+        if !listing.on_refused(answer.head.status) {
+            return Ok((what, answer));
+        }
+    }
 }
 
 fn page_of(site: &Site, what: &str, answer: Answer) -> Result<(ListAnswer, Bytes), Error> {

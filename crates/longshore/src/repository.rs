@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{header, response};
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::{
     Digest, Hasher, MANIFEST_LIMIT_BYTES, Manifest, ManifestError, MediaType, RepositoryName,
     TagOrDigest, VerifyError,
 };
-use longshore_origin::{Escaped, Origin};
+use longshore_origin::Origin;
 use longshore_proto::call::{Ask, Take};
 use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer, Read,
@@ -206,7 +205,7 @@ impl Repository {
         let claims = ManifestAnswer::read(&answer.head)
             .map_err(Cause::Violation)
             .map_err(failed)?;
-        let coding = coding(&answer.head);
+        let coding = Violation::coding(&answer.head, "Pulling manifests");
         let manifest = read(target, &claims, coding, answer.into_bytes()).map_err(failed)?;
         Ok(PulledManifest {
             manifest,
@@ -327,17 +326,6 @@ impl Repository {
         }
         Err(self.site.refused(&what, &answer))
     }
-}
-
-/// The `Content-Encoding` of an answer that is coded although it was asked for as it is (DG6).
-fn coding(head: &response::Parts) -> Option<Violation> {
-    let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
-    let coding = codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))?;
-    Some(Violation::Header {
-        section: "Pulling manifests",
-        header: header::CONTENT_ENCODING.to_string(),
-        found: Escaped::new(coding.as_bytes()).to_string(),
-    })
 }
 
 /// Reads a document after checking it against the digest it was asked for by, and against the

@@ -2,22 +2,22 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use longshore_model::{Digest, RepositoryName};
-use longshore_proto::call::{Ask, Take};
-use longshore_proto::download;
-use longshore_proto::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
+use longshore_proto::download::{self, DownloadError, Next, PartDownload};
 use longshore_proto::range::ByteRange;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 
 use crate::blob::BlobReader;
 use crate::drive::Content;
 use crate::error::{Cause, Error};
+use crate::idle::Guard;
 use crate::repository::Site;
 
 /// A seekable blob is read in pieces of this size, in bytes.
@@ -99,21 +99,20 @@ impl BlobSeeker {
         length: u64,
     ) -> impl Future<Output = Result<Bytes, Error>> + Send + use<> {
         let site = Arc::clone(&self.site);
-        let request = self.request(position, length);
+        let download = self.download(position, length);
         async move {
-            match request {
-                Some((request, range)) => part(site, request, range).await,
+            match download {
+                Some(download) => part(site, download).await,
                 None => Ok(Bytes::new()),
             }
         }
     }
 
-    /// The request for a part, and the first and last position it has.
-    fn request(&self, position: u64, length: u64) -> Option<(BlobRequest, (u64, u64))> {
+    /// The part of so many bytes from this position on, as far as the blob has it.
+    fn download(&self, position: u64, length: u64) -> Option<PartDownload> {
         let last = position.checked_add(length)?.checked_sub(1)?;
         let range = ByteRange::Span(position, last.max(position)).within(self.size)?;
-        let request = BlobRequest::new(Read::Get, self.name.clone(), self.digest.clone());
-        Some((request.with_range(ByteRange::Span(range.0, range.1)), range))
+        PartDownload::new(self.name.clone(), self.digest.clone(), self.size, range)
     }
 
     /// The block of this number, from the cache or the registry.
@@ -129,11 +128,11 @@ impl BlobSeeker {
             .as_ref()
             .is_none_or(|(asked, _)| *asked != number)
         {
-            let request = self.request(number.saturating_mul(SEEK_BLOCK_BYTES), SEEK_BLOCK_BYTES);
-            let Some((request, range)) = request else {
+            let position = number.saturating_mul(SEEK_BLOCK_BYTES);
+            let Some(download) = self.download(position, SEEK_BLOCK_BYTES) else {
                 return Poll::Ready(Ok(Bytes::new()));
             };
-            let asking = part(Arc::clone(&self.site), request, range);
+            let asking = part(Arc::clone(&self.site), download);
             self.asking = Some((number, Box::pin(asking)));
         }
         let Some((_, asking)) = &mut self.asking else {
@@ -149,30 +148,50 @@ impl BlobSeeker {
     }
 }
 
-/// Fetches one part, and nothing but that part.
-async fn part(site: Arc<Site>, request: BlobRequest, range: (u64, u64)) -> Result<Bytes, Error> {
-    let ask = Ask::new(Endpoint::Blob(request), Take::Stream);
+/// Fetches one part, resumed where it breaks off (RT6), and nothing but that part.
+async fn part(site: Arc<Site>, mut download: PartDownload) -> Result<Bytes, Error> {
+    let mut ask = download.ask();
     let what = ask.endpoint.to_string();
-    let answer = site.drive(ask).await?;
-    if !download::is_answer(answer.head.status) {
-        return Err(site.refused(&what, &answer));
-    }
-    let head = BlobAnswer::read(&answer.head)
-        .map_err(|violation| site.error(&what, Cause::Violation(violation)))?;
-    let (first, last) = range;
-    let fits = matches!(head.extent, Extent::Part { first: f, last: l, .. } if (f, l) == range);
-    let Content::Stream(body, _permit) = answer.content else {
-        return Err(site.error(&what, Cause::NoRanges));
+    let failed = |error, last| {
+        let cause = match error {
+            DownloadError::NoPart => Cause::NoRanges,
+            error => Cause::Download(error, last),
+        };
+        site.error(&what, cause)
     };
-    if !fits {
-        return Err(site.error(&what, Cause::NoRanges));
+    let mut bytes = BytesMut::new();
+    let mut broke = None;
+    loop {
+        let answer = site.drive(ask).await?;
+        if !download::is_answer(answer.head.status) {
+            return Err(site.refused(&what, &answer));
+        }
+        let verdict = download.on_head(&answer.head);
+        verdict.map_err(|error| failed(error, None))?;
+        // Let go of before the rest is asked for.
+        let Content::Stream(mut body, _permit) = answer.content else {
+            return Err(failed(DownloadError::NoPart, None));
+        };
+        let mut guard = Guard::new(Arc::clone(site.client().clock()));
+        while let Some(frame) = poll_fn(|cx| guard.poll_frame(&mut body, cx)).await {
+            match frame {
+                Ok(frame) => {
+                    let counted = download.on_bytes(frame.len() as u64);
+                    counted.map_err(|error| failed(error, None))?;
+                    bytes.extend_from_slice(&frame);
+                }
+                Err(error) => {
+                    broke = Some(error);
+                    break;
+                }
+            }
+        }
+        let next = download.on_end(site.client().jitter());
+        match next.map_err(|error| failed(error, broke.take()))? {
+            Next::Ask(rest) => ask = rest,
+            Next::Finished => return Ok(bytes.freeze()),
+        }
     }
-    let length = last - first + 1;
-    let bytes = site.collect_part(&what, &answer.head, body, length).await?;
-    if bytes.len() as u64 == length {
-        return Ok(bytes);
-    }
-    Err(site.error(&what, Cause::NoRanges))
 }
 
 impl AsyncRead for BlobSeeker {

@@ -1,9 +1,11 @@
 //! Lists: tags, referrers, repositories.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use longshore::model::{Digest, MediaType, Reference};
-use longshore::transport::{Exchange, ScriptedTransport, TestClock};
-use longshore::{Client, ErrorKind, Repository};
+use bytes::Bytes;
+use http::{Request, Response};
+use longshore::model::{Algorithm, Digest, MediaType, Reference};
+use longshore::transport::{Body, Exchange, ScriptedTransport, TestClock, from_fn};
+use longshore::{COLLECTED_LIMIT_BYTES, Client, ErrorKind, Repository};
 
 const HOME: &str = "https://r.example/v2";
 
@@ -261,4 +263,133 @@ async fn a_tag_that_leads_to_the_subject_itself_holds_no_referrers() {
             .is_empty()
     );
     transport.finish();
+}
+
+// The tag of a subject under SHA-512 is cut, and its own digest is not the one by SHA-256.
+#[tokio::test]
+async fn f42_a_subject_by_sha512_is_not_taken_for_its_referrers() {
+    let subject = index(&[("a", "text/a")]);
+    let digest = Digest::of(&Algorithm::Sha512, subject.as_bytes()).unwrap();
+    let tag = format!("/app/manifests/sha512-{}", &digest.encoded()[..64]);
+    let (repository, transport) = repository([
+        get(&format!("/app/referrers/{digest}"), 404),
+        get(&tag, 200).body(subject),
+    ])
+    .await;
+    let found = repository.referrers(&digest, None).collect().await.unwrap();
+    assert_eq!(found, []);
+    transport.finish();
+}
+
+fn children(of: &[&str], annotation: &str) -> String {
+    let entries: Vec<_> = of
+        .iter()
+        .map(|content| {
+            let digest = Digest::sha256(content.as_bytes());
+            format!(
+                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":7,
+                "digest":"{digest}"}}"#
+            )
+        })
+        .collect();
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",
+        "annotations":{{"a":"{annotation}"}},"manifests":[{}]}}"#,
+        entries.join(",")
+    )
+}
+
+#[tokio::test]
+async fn f42_children_of_the_subject_are_not_its_referrers() {
+    let subject = children(&["a", "b"], "subject");
+    let digest = Digest::sha256(subject.as_bytes());
+    let path = format!("/app/referrers/{digest}");
+    let tag = format!("/app/manifests/sha256-{}", digest.encoded());
+    let itself = format!("/app/manifests/{digest}");
+    for (tagged, status, expected) in [
+        // As some registries answer: another document with the same children.
+        (children(&["b", "a"], "copy"), 200, &[][..]),
+        (children(&["b", "c"], "referrers"), 200, &["b", "c"]),
+        // The subject may be gone.
+        (children(&["b"], "referrers"), 404, &["b"]),
+    ] {
+        let (repository, transport) = repository([
+            get(&path, 404),
+            get(&tag, 200).body(tagged),
+            get(&itself, status).body(subject.clone()),
+        ])
+        .await;
+        let found = repository.referrers(&digest, None).collect().await.unwrap();
+        let found: Vec<_> = found.into_iter().map(|entry| entry.digest).collect();
+        assert_eq!(found, digests(expected));
+        transport.finish();
+    }
+}
+
+#[tokio::test]
+async fn dg6_a_coded_page_is_refused_before_it_is_read() {
+    let path = format!("/app/referrers/{}", subject());
+    let coded = |path: &str, body: &str| {
+        get(path, 200)
+            .header("content-encoding", "gzip")
+            .body(body.to_owned())
+    };
+    let (repository, transport) = repository([
+        coded("/app/tags/list", r#"{"tags":["a"]}"#),
+        coded(&path, &index(&[("a", "text/a")])),
+    ])
+    .await;
+    let tags = repository.tags(None, None).collect().await.unwrap_err();
+    assert_eq!(tags.kind(), ErrorKind::Protocol);
+    let referrers = repository.referrers(&subject(), None).collect().await;
+    assert_eq!(referrers.unwrap_err().kind(), ErrorKind::Protocol);
+    transport.finish();
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_large_for_the_registry_is_asked_for_smaller() {
+    let (repository, transport) = repository([
+        get("/app/tags/list?n=1000&last=a", 413),
+        get("/app/tags/list?n=100&last=a", 200).body(r#"{"tags":["b"]}"#),
+    ])
+    .await;
+    let tags = repository.tags(Some(1000), Some("a"));
+    assert_eq!(tags.collect().await.unwrap(), ["b"]);
+    transport.finish();
+}
+
+/// Pages of about this many bytes, each with one tag, without end.
+async fn endless(size: usize) -> Repository {
+    let page = std::sync::atomic::AtomicU32::new(0);
+    let transport = from_fn(move |_: Request<Body>| {
+        let number = page.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let padding = "x".repeat(size);
+        let body = format!(r#"{{"tags":["{number}"],"padding":"{padding}"}}"#);
+        let answer = Response::builder()
+            .header("link", format!("<?last={number}>; rel=\"next\""))
+            .body(Body::from(Bytes::from(body)));
+        async move { Ok(answer.unwrap()) }
+    });
+    let client = Client::builder()
+        .transport(transport)
+        .clock(TestClock::default())
+        .build()
+        .unwrap();
+    let reference: Reference = "r.example/app:1".parse().unwrap();
+    client.repository(&reference).await.unwrap()
+}
+
+#[tokio::test]
+async fn li_a_list_that_is_collected_whole_is_bounded_in_bytes() {
+    let repository = endless(4 * 1024 * 1024).await;
+    let error = repository.tags(None, None).collect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    // A stream holds a page at a time, and goes on.
+    let mut tags = repository.tags(None, None);
+    let mut bytes = 0;
+    while bytes <= COLLECTED_LIMIT_BYTES {
+        tags.next().await.unwrap().unwrap();
+        bytes += 4 * 1024 * 1024;
+    }
+    assert!(tags.next().await.unwrap().is_ok());
 }

@@ -8,7 +8,9 @@
 use std::io::SeekFrom;
 
 use longshore::model::{Digest, Reference};
-use longshore::transport::{Exchange, ScriptedTransport, TestClock};
+use longshore::transport::{
+    ErrorKind as TransportErrorKind, Exchange, Phase, ScriptedTransport, TestClock, TransportError,
+};
 use longshore::{Client, ErrorKind, Repository, SEEK_BLOCK_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
@@ -121,9 +123,6 @@ async fn a_registry_that_sends_no_parts_is_told_so() {
         Exchange::new("GET", &uri(&content), 206)
             .header("content-range", &format!("bytes 1-5/{size}"))
             .body(content[1..6].to_vec()),
-        Exchange::new("GET", &uri(&content), 206)
-            .header("content-range", &format!("bytes 0-4/{size}"))
-            .body(content[..4].to_vec()),
         Exchange::new("GET", &uri(&content), 416),
     ] {
         let (repository, transport) = repository([answer]).await;
@@ -169,5 +168,61 @@ async fn what_is_there_already_is_not_asked_for() {
     assert!(frames.next().await.is_none());
     let mut all = repository.blob_frames_from(&digest, Some(size), size);
     assert!(all.next().await.is_none());
+    transport.finish();
+}
+
+/// The part from `first` to `last`, of which only the bytes before `end` arrive.
+fn cut(content: &[u8], first: usize, last: usize, end: usize) -> Exchange {
+    let reset = TransportError::new(TransportErrorKind::Closed, Phase::Body);
+    Exchange::new("GET", &uri(content), 206)
+        .wants("range", &format!("bytes={first}-{last}"))
+        .header(
+            "content-range",
+            &format!("bytes {first}-{last}/{}", content.len()),
+        )
+        .body(content[first..end].to_vec())
+        .broken(reset)
+}
+
+#[tokio::test]
+async fn rt6_a_part_that_breaks_off_is_resumed() {
+    let content = content();
+    let (repository, transport) = repository([
+        cut(&content, 5, 60_004, 20_005),
+        cut(&content, 20_005, 60_004, 50_005),
+        part(&content, 50_005, 60_004),
+    ])
+    .await;
+    let size = Some(content.len() as u64);
+    let reader = repository.blob(&Digest::sha256(&content), size).unwrap();
+    let seeker = reader.seek().await.unwrap();
+    let read = seeker.read_at(5, 60_000).await.unwrap();
+    assert_eq!(read, content[5..60_005]);
+    transport.finish();
+}
+
+#[tokio::test]
+async fn rt6_a_part_that_never_moves_is_given_up() {
+    let content = content();
+    let nothing = || cut(&content, 5, 60_004, 5);
+    let (repository, transport) = repository((0..6).map(|_| nothing())).await;
+    let size = Some(content.len() as u64);
+    let reader = repository.blob(&Digest::sha256(&content), size).unwrap();
+    let seeker = reader.seek().await.unwrap();
+    let error = seeker.read_at(5, 60_000).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    transport.finish();
+}
+
+#[tokio::test]
+async fn dg6_a_coded_part_is_refused() {
+    let content = content();
+    let coded = part(&content, 0, 9).header("content-encoding", "gzip");
+    let (repository, transport) = repository([coded]).await;
+    let size = Some(content.len() as u64);
+    let reader = repository.blob(&Digest::sha256(&content), size).unwrap();
+    let seeker = reader.seek().await.unwrap();
+    let error = seeker.read_at(0, 10).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
     transport.finish();
 }

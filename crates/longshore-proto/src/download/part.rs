@@ -94,7 +94,7 @@ impl PartDownload {
             _ => return Err(DownloadError::NoPart),
         };
         self.end = end;
-        self.etag = answer.etag.or(self.etag.take());
+        self.etag = answer.etag.or_else(|| self.etag.take());
         self.patience.begin(self.at);
         Ok(())
     }
