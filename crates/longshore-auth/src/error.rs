@@ -80,6 +80,12 @@ pub enum AuthError {
         /// The registry.
         registry: Origin,
     },
+    /// A token is wanted of a registry that asks for a password, and so issues none.
+    #[error("{registry} asks for a password, and not for a token")]
+    NoToken {
+        /// The registry.
+        registry: Origin,
+    },
     /// A 401 has neither a Bearer nor a Basic challenge.
     #[error("{registry} answers 401 without a challenge that can be met ({})", offered(.schemes, .fault))]
     NoUsableChallenge {

@@ -178,7 +178,7 @@ impl Builder {
 }
 
 /// 32 bits that differ from call to call: the standard library seeds each state at random.
-fn random() -> u32 {
+pub(crate) fn random() -> u32 {
     let bits = RandomState::new().hash_one(());
     u32::try_from(bits >> 32).unwrap_or_default()
 }

@@ -5,6 +5,8 @@
 //! where they broke off, and hands out no byte of a manifest, and no end of a blob, that does not
 //! match its digest. A secret goes to the origin it belongs to and nowhere else.
 //!
+//! Who wants no more than the answer to a 401 has it in one call: [`fetch_token`].
+//!
 //! Left to the caller: where blobs go (see `longshore-layout`), and in which order.
 //!
 //! ```no_run
@@ -42,6 +44,7 @@ pub use crate::credentials::{
     DockerConfigError, OneCredential,
 };
 pub use crate::error::{Cause, Error, ErrorKind, JsonError};
+pub use crate::fetch_token::{TokenRequest, fetch_token};
 pub use crate::hosts::{HostError, HostSettings};
 pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
 pub use crate::limit::REQUESTS_PER_ORIGIN;
@@ -59,6 +62,7 @@ mod credentials;
 mod drive;
 mod error;
 mod exchange;
+mod fetch_token;
 mod hosts;
 mod idle;
 mod limit;

@@ -9,6 +9,7 @@
 mod auth;
 mod blob;
 mod exchange;
+mod fetch_token;
 mod foreign;
 mod loopback;
 mod manifest;
