@@ -1,6 +1,6 @@
 //! From options to a client.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::PathBuf;
 
 use longshore::auth::Credential;
@@ -8,12 +8,16 @@ use longshore::origin::Secret;
 use longshore::{Client, DockerConfig, HostSettings, OneCredential};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
+use zeroize::Zeroizing;
 
 use crate::args::Connection;
 use crate::exit::Failure;
 
 /// A password is read up to this size.
-const PASSWORD_LIMIT_BYTES: u64 = 64 * 1024;
+const PASSWORD_LIMIT_BYTES: usize = 64 * 1024;
+
+/// What the standard library buffers of standard input where less is asked for at once.
+const STDIN_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Builds the client for the registry a command is about.
 pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Failure> {
@@ -50,13 +54,36 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
 }
 
 /// The first line of standard input, without its end.
+///
+/// The only copies are the one given and one that is wiped (OU3): what is read at once into so
+/// much room passes through no buffer of the standard library.
 fn password() -> Result<Secret, Failure> {
-    let mut text = String::new();
-    let mut stdin = std::io::stdin().take(PASSWORD_LIMIT_BYTES);
-    stdin.read_to_string(&mut text).map_err(Failure::stdin)?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line).to_owned();
-    Ok(Secret::new(line))
+    let mut room = Zeroizing::new(vec![0; PASSWORD_LIMIT_BYTES + STDIN_BUFFER_BYTES]);
+    let mut length = 0;
+    let mut stdin = std::io::stdin().lock();
+    while length < PASSWORD_LIMIT_BYTES {
+        match stdin.read(room.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::stdin(error)),
+        }
+    }
+    first_line(room.get(..length).unwrap_or_default()).map_err(Failure::stdin)
+}
+
+fn first_line(input: &[u8]) -> std::io::Result<Secret> {
+    let line = input
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.len() > PASSWORD_LIMIT_BYTES {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    // The error of the conversion would tell where, and so something of what.
+    let text = std::str::from_utf8(line).map_err(|_| ErrorKind::InvalidData)?;
+    Ok(Secret::new(text.to_owned()))
 }
 
 /// Where Docker keeps its configuration: `$DOCKER_CONFIG`, else `~/.docker`.
@@ -93,4 +120,33 @@ fn narrate(verbose: u8) {
         .with(targets)
         .with(lines)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_the_first_line() {
+        for (input, expected) in [
+            (&b""[..], ""),
+            (b"\n", ""),
+            (b"secret", "secret"),
+            (b"secret\n", "secret"),
+            (b"secret\r\n", "secret"),
+            (b" two words \nmore\n", " two words "),
+            ("p\u{e4}ss\n".as_bytes(), "p\u{e4}ss"),
+        ] {
+            assert_eq!(first_line(input).unwrap().expose(), expected);
+        }
+    }
+
+    #[test]
+    fn ou3_a_password_that_is_none_is_not_told() {
+        let error = first_line(b"sec\xffret\n").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(!error.to_string().contains("sec"));
+        let error = first_line(&[b'a'; PASSWORD_LIMIT_BYTES + 1]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    }
 }
