@@ -7,11 +7,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use longshore::model::{MediaType, Platform};
 use longshore::origin::Origin;
 
-use crate::exit;
+use crate::{exit, help};
 
 /// Moves container images and artifacts between registries, disks and clusters.
 #[derive(Debug, Parser)]
-#[command(name = "longshore", version, after_long_help = exit::TABLE)]
+#[command(name = "longshore", version)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -19,17 +19,36 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Work with blobs
-    #[command(subcommand)]
+    /// Read single blobs: layers, configs, what an artifact is made of
+    #[command(subcommand, after_long_help = exit::TABLE)]
     Blob(BlobCommand),
-    /// Print the digest of a manifest
-    #[command(visible_alias = "resolve", after_long_help = exit::TABLE)]
+    /// Print the config of an image, byte for byte
+    ///
+    /// The config says what the image runs, on what, and how it was made. Where REF names an index,
+    /// an image for several platforms, it is that of one of them. Verified before it is printed.
+    #[command(after_long_help = help::end(help::CONFIG))]
+    Config(Config),
+    /// Print the digest that a tag stands for
+    ///
+    /// Asks with HEAD where that is enough: Docker Hub does not count it as a pull.
+    #[command(visible_alias = "resolve", after_long_help = help::end(help::DIGEST))]
     Digest(Digest),
-    /// Work with manifests
-    #[command(subcommand)]
+    /// Summarise an image or artifact: platforms, layers, sizes, config, signatures
+    ///
+    /// Of an index, an image for several platforms, it is a table of these, for which the manifest
+    /// of each is asked for, to know its size (Docker Hub counts each as a pull); with --platform
+    /// it is the one image. In both cases followed by what is attached: what refers to this
+    /// digest, and what cosign keeps under tags made of it. Nothing says that a signature is
+    /// valid: that is for the tool that made it.
+    #[command(after_long_help = help::end(help::INSPECT))]
+    Inspect(Inspect),
+    /// Read manifests
+    #[command(subcommand, after_long_help = exit::TABLE)]
     Manifest(ManifestCommand),
-    /// Ask whether a registry is there and may be used
-    #[command(after_long_help = exit::TABLE)]
+    /// Ask whether a registry is there and lets you in
+    ///
+    /// With credentials this also says whether the registry takes them.
+    #[command(after_long_help = help::end(help::PING))]
     Ping(Ping),
     /// Pull an image or artifact into an OCI image layout directory
     ///
@@ -37,21 +56,27 @@ pub(crate) enum Command {
     /// on where an earlier run broke off. DEST is a directory, made if need be, with the name the
     /// image gets in it: DIR[:TAG]. Without TAG it is the tag of REF. Nothing is visible there
     /// before it is whole and verified.
-    #[command(after_long_help = exit::TABLE)]
+    #[command(after_long_help = help::end(help::PULL))]
     Pull(Pull),
     /// Print what refers to a manifest: signatures, attestations, attached files
-    #[command(visible_alias = "discover", after_long_help = exit::TABLE)]
+    ///
+    /// One a line: digest, artifact type, size. Where the registry has no referrers API, the tag
+    /// that stands in for it is read.
+    #[command(visible_alias = "discover", after_long_help = help::end(help::REFERRERS))]
     Referrers(Referrers),
     /// Print the names of a registry's repositories
-    #[command(visible_alias = "catalog", after_long_help = exit::TABLE)]
+    ///
+    /// Many public registries do not offer this, and others only to some users.
+    #[command(visible_alias = "catalog", after_long_help = help::end(help::REPOS))]
     Repos(Repos),
     /// Print the tags of a repository
-    #[command(visible_aliases = ["ls", "list-tags"], after_long_help = exit::TABLE)]
+    #[command(visible_aliases = ["ls", "list-tags"], after_long_help = help::end(help::TAGS))]
     Tags(Tags),
-    /// Verify an OCI image layout: hash everything it leads to
+    /// Verify an OCI image layout on disk: hash everything it leads to
     ///
-    /// Prints what is missing, damaged, or referred to by nothing; only the last is no damage.
-    #[command(visible_alias = "validate", after_long_help = exit::TABLE)]
+    /// Prints a line for each blob that is missing, damaged, or referred to by nothing; only the
+    /// last is no damage. With damage the exit code is 5.
+    #[command(visible_alias = "validate", after_long_help = help::end(help::VERIFY))]
     Verify(Verify),
 }
 
@@ -59,11 +84,12 @@ pub(crate) enum Command {
 pub(crate) enum BlobCommand {
     /// Print a blob, or write it to a file
     ///
-    /// Bytes are printed as they arrive. Only exit code 0 says that they are what DIGEST says.
-    #[command(visible_alias = "fetch", after_long_help = exit::TABLE)]
+    /// Bytes are printed as they arrive. Only exit code 0 says that they are what DIGEST says; a
+    /// file appears only then.
+    #[command(visible_alias = "fetch", after_long_help = help::end(help::BLOB_GET))]
     Get(BlobGet),
-    /// Print the size of a blob
-    #[command(after_long_help = exit::TABLE)]
+    /// Print the size of a blob, in bytes
+    #[command(after_long_help = help::end(help::BLOB_HEAD))]
     Head(BlobHead),
 }
 
@@ -93,10 +119,10 @@ pub(crate) struct Referrers {
     /// What they refer to: [REGISTRY/]NAME[:TAG][@DIGEST]
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Only those of this artifact type
+    /// Only those of this artifact type, as application/spdx+json
     #[arg(long, value_name = "TYPE")]
     pub(crate) artifact_type: Option<MediaType>,
-    /// Also what refers to these, and so on
+    /// Also what refers to these, and so on: signatures of attestations
     #[arg(long)]
     pub(crate) tree: bool,
     #[command(flatten)]
@@ -116,7 +142,7 @@ pub(crate) struct Repos {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tags {
-    /// The repository: [REGISTRY/]NAME
+    /// The repository: [REGISTRY/]NAME; without REGISTRY it is on Docker Hub
     #[arg(value_name = "REPOSITORY")]
     pub(crate) repository: String,
     #[command(flatten)]
@@ -127,7 +153,7 @@ pub(crate) struct Tags {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// The directory of the image layout
+    /// The directory of the image layout, as `pull` makes it
     #[arg(value_name = "DIR")]
     pub(crate) layout: PathBuf,
     /// Print the result as text or as one JSON object
@@ -138,10 +164,10 @@ pub(crate) struct Verify {
 /// Which part of a list.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Page {
-    /// Print no more than so many
+    /// Print at most so many
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<NonZeroUsize>,
-    /// Begin after this one
+    /// Begin after this name, as the registry sorts them
     #[arg(long, value_name = "NAME")]
     pub(crate) last: Option<String>,
 }
@@ -149,8 +175,34 @@ pub(crate) struct Page {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestCommand {
     /// Print a manifest or index, byte for byte
-    #[command(visible_alias = "fetch", after_long_help = exit::TABLE)]
+    ///
+    /// Verified before it is printed. On a terminal, what a terminal would obey is shown escaped.
+    #[command(visible_alias = "fetch", after_long_help = help::end(help::MANIFEST_GET))]
     Get(ManifestGet),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    /// Whose config: [REGISTRY/]NAME[:TAG][@DIGEST]
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// That of this platform; the default is this machine's, of Linux on other systems
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// What to look at: [REGISTRY/]NAME[:TAG][@DIGEST]
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Look at the image of this platform where REF is an index
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, clap::Args)]
@@ -207,7 +259,7 @@ pub(crate) struct Pull {
     /// Move so many large blobs at once, and eight times as many small ones
     #[arg(long, short, value_name = "N", default_value = "4")]
     pub(crate) jobs: NonZeroUsize,
-    /// What a power cut may take: a killed program never harms the layout
+    /// When what was moved outlives a power cut; a killed program never harms the layout
     #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
     pub(crate) durability: Durability,
     #[command(flatten)]
@@ -217,21 +269,21 @@ pub(crate) struct Pull {
 /// When what was pulled is made to outlive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Durability {
-    /// Each blob before it is visible: slow for many small ones.
+    /// Each blob before it is visible: slow for many small ones
     Each,
-    /// All blobs together, before the image is named: what is named is whole.
+    /// All blobs together, before the image is named: what is named is whole
     Batch,
-    /// Whenever the system gets to it: a power cut soon after may leave the layout damaged.
+    /// Whenever the system gets to it: a power cut soon after may leave the layout damaged
     None,
 }
 
 /// How to speak to registries, and how to speak of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Connection {
-    /// Log in as this user, with the password of --password-stdin
+    /// Log in as this user; without it, credentials come from Docker's config.json
     #[arg(long, short, requires = "password_stdin", help_heading = "Credentials")]
     pub(crate) username: Option<String>,
-    /// Read the password from standard input
+    /// Read the password from the first line of standard input
     #[arg(long, requires = "username", help_heading = "Credentials")]
     pub(crate) password_stdin: bool,
     /// Let this token server have the credentials, wherever it is (https://HOST[:PORT])

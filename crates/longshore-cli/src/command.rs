@@ -8,7 +8,9 @@ use longshore::model::{
 use crate::exit::Failure;
 
 pub(crate) mod blob;
+pub(crate) mod config;
 pub(crate) mod digest;
+pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod ping;

@@ -73,6 +73,13 @@ impl Failure {
         }
     }
 
+    /// What failed, and the error it was caused by with everything underneath.
+    pub(crate) fn caused(exit: Exit, what: String, error: &dyn std::error::Error) -> Self {
+        let mut failure = Self::of(exit, error);
+        failure.chain.insert(0, what);
+        failure
+    }
+
     /// An error with everything underneath it.
     fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
         let mut chain = vec![error.to_string()];
@@ -127,9 +134,7 @@ impl Failure {
 
     pub(crate) fn ca_file(path: &Path, error: &longshore_hyper::SettingsError) -> Self {
         let what = format!("cannot take certificates from {}", path.display());
-        let mut failure = Self::of(Exit::Other, error);
-        failure.chain.insert(0, what);
-        failure.hint("give a file with certificates in PEM")
+        Self::caused(Exit::Other, what, error).hint("give a file with certificates in PEM")
     }
 
     pub(crate) fn runtime(error: io::Error) -> Self {
@@ -137,35 +142,25 @@ impl Failure {
     }
 
     pub(crate) fn stdin(error: io::Error) -> Self {
-        let mut failure = Self::of(Exit::Other, &error);
-        failure
-            .chain
-            .insert(0, "cannot read the password from standard input".to_owned());
-        failure
+        let what = "cannot read the password from standard input";
+        Self::caused(Exit::Other, what.to_owned(), &error)
     }
 
     pub(crate) fn stdout(error: io::Error) -> Self {
-        let mut failure = Self::of(Exit::Disk, &error);
-        failure
-            .chain
-            .insert(0, "cannot write to standard output".to_owned());
-        failure
+        let what = "cannot write to standard output";
+        Self::caused(Exit::Disk, what.to_owned(), &error)
     }
 
     pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {
-        let mut failure = Self::of(Exit::Reference, error);
-        failure
-            .chain
-            .insert(0, format!("\"{text}\" is not a reference"));
-        failure.hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
+        let what = format!("\"{text}\" is not a reference");
+        Self::caused(Exit::Reference, what, error)
+            .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
     }
 
     pub(crate) fn file(path: &Path, error: io::Error) -> Self {
-        let mut failure = Self::of(Exit::Disk, &error);
-        failure
-            .chain
-            .insert(0, format!("cannot write {}", path.display()));
-        failure.hint("choose a file that can be written, on a disk with room")
+        let what = format!("cannot write {}", path.display());
+        Self::caused(Exit::Disk, what, &error)
+            .hint("choose a file that can be written, on a disk with room")
     }
 
     pub(crate) fn task(error: tokio::task::JoinError) -> Self {

@@ -7,19 +7,18 @@ mod args;
 mod command;
 mod connect;
 mod exit;
+mod help;
 mod output;
 mod progress;
 mod stop;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::args::{Args, BlobCommand, Command, ManifestCommand};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = help::parse();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
@@ -35,20 +34,22 @@ fn run(args: Args) -> Result<(), Failure> {
     runtime.block_on(async {
         match args.command {
             Command::Blob(BlobCommand::Get(args)) => {
-                stop::unless_stopped(command::blob::get(args)).await
+                stop::keeping_nothing(command::blob::get(args)).await
             }
             Command::Blob(BlobCommand::Head(args)) => {
-                stop::unless_stopped(command::blob::head(args)).await
+                stop::keeping_nothing(command::blob::head(args)).await
             }
-            Command::Digest(args) => stop::unless_stopped(command::digest::run(args)).await,
+            Command::Config(args) => stop::keeping_nothing(command::config::run(args)).await,
+            Command::Digest(args) => stop::keeping_nothing(command::digest::run(args)).await,
+            Command::Inspect(args) => stop::keeping_nothing(command::inspect::run(args)).await,
             Command::Manifest(ManifestCommand::Get(args)) => {
-                stop::unless_stopped(command::manifest::get(args)).await
+                stop::keeping_nothing(command::manifest::get(args)).await
             }
-            Command::Ping(args) => stop::unless_stopped(command::ping::run(args)).await,
+            Command::Ping(args) => stop::keeping_nothing(command::ping::run(args)).await,
             Command::Pull(args) => command::pull::run(args).await,
-            Command::Referrers(args) => stop::unless_stopped(command::referrers::run(args)).await,
-            Command::Repos(args) => stop::unless_stopped(command::list::repos(args)).await,
-            Command::Tags(args) => stop::unless_stopped(command::list::tags(args)).await,
+            Command::Referrers(args) => stop::keeping_nothing(command::referrers::run(args)).await,
+            Command::Repos(args) => stop::keeping_nothing(command::list::repos(args)).await,
+            Command::Tags(args) => stop::keeping_nothing(command::list::tags(args)).await,
             // Reads a disk and waits for nobody; Ctrl-C may simply end it.
             Command::Verify(args) => command::verify::run(&args),
         }

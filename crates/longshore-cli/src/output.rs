@@ -1,6 +1,6 @@
 //! Results on stdout.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use longshore::origin::is_unsafe;
 
@@ -13,21 +13,36 @@ pub(crate) fn text(line: &str) -> Result<(), Failure> {
 
 /// Prints one JSON object on a line, with nothing in it that a terminal could obey (OU1).
 pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    text(&harmless(&value.to_string()))
+    text(&escaped(&value.to_string(), |_| false))
 }
 
-/// The same JSON, with every unsafe character as `\u` and four digits. All of them are below
-/// U+10000, and outside of strings JSON has none.
-fn harmless(json: &str) -> String {
+/// The same JSON, with every unsafe character as `\u` and four digits, but for those that may
+/// stay. All of them are below U+10000.
+fn escaped(json: &str, may_stay: fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_unsafe(c) {
+        if is_unsafe(c) && !may_stay(c) {
             shown.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             shown.push(c);
         }
     }
     shown
+}
+
+/// What stands between the tokens of a document: within strings, JSON has none of these.
+fn is_layout(c: char) -> bool {
+    matches!(c, '\n' | '\t')
+}
+
+/// Prints a JSON document byte for byte, for programs. On a terminal the same JSON is shown with
+/// nothing in it that a terminal could obey (OU1).
+pub(crate) fn document(content: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        text(escaped(&String::from_utf8_lossy(content), is_layout).trim_end())
+    } else {
+        bytes(content)
+    }
 }
 
 /// Says something on stderr that is no result.
@@ -69,12 +84,19 @@ mod tests {
     #[test]
     fn ou1_json_holds_nothing_a_terminal_obeys() {
         let value = serde_json::json!({ "a\u{9b}": "\u{7f}\u{202e}\u{2028}\u{1b}[2Jä" });
-        let shown = harmless(&value.to_string());
+        let shown = escaped(&value.to_string(), |_| false);
         assert_eq!(shown, r#"{"a\u009b":"\u007f\u202e\u2028\u001b[2Jä"}"#);
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
             value
         );
+    }
+
+    #[test]
+    fn ou1_a_document_on_a_terminal_keeps_its_lines() {
+        let document = "{\n\t\"a\": \"\u{9b}2J\u{202e}\u{1b}]0;\"\n}\n";
+        let expected = "{\n\t\"a\": \"\\u009b2J\\u202e\\u001b]0;\"\n}\n";
+        assert_eq!(escaped(document, is_layout), expected);
     }
 
     #[test]

@@ -5,7 +5,19 @@ use std::task::Poll;
 
 use crate::exit::{Exit, Failure};
 
-/// Runs a command until it is done or the user wants it to stop; then it is dropped.
+/// Runs a command that keeps nothing until it is done or the user wants it to stop; then it is
+/// dropped.
+pub(crate) async fn keeping_nothing(
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        result = command => result,
+        exit = requested() => Err(Failure::new(exit, "stopped")),
+    }
+}
+
+/// Runs a command that keeps what it has until it is done or the user wants it to stop; then it
+/// is dropped.
 pub(crate) async fn unless_stopped<T>(
     command: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

@@ -27,7 +27,8 @@ pub(crate) async fn head(args: BlobHead) -> Result<(), Failure> {
     let (repository, digest) = open(&args.reference, &args.connection).await?;
     let Some(head) = repository.blob_head(&digest).await? else {
         let what = format!("{} does not have blob {digest}", repository.name());
-        return Err(Failure::new(Exit::NotFound, &what));
+        let hint = "check the digest, and that the blob is in this repository";
+        return Err(Failure::new(Exit::NotFound, &what).hint(hint));
     };
     match (args.connection.output, head.size) {
         (Output::Json, size) => {

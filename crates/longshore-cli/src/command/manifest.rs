@@ -18,7 +18,7 @@ pub(crate) async fn get(args: ManifestGet) -> Result<(), Failure> {
         manifest = choose(&repository, manifest, platform).await?;
     }
     match args.connection.output {
-        Output::Text => output::bytes(manifest.bytes()),
+        Output::Text => output::document(manifest.bytes()),
         Output::Json => {
             let document: serde_json::Value =
                 serde_json::from_slice(manifest.bytes()).unwrap_or_default();

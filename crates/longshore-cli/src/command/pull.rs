@@ -110,7 +110,7 @@ async fn choose_platform(
 }
 
 /// The platform of this machine, by the names images use; containers elsewhere run in Linux.
-fn host() -> Platform {
+pub(super) fn host() -> Platform {
     use std::env::consts::{ARCH, OS};
 
     let os = match OS {

@@ -104,6 +104,17 @@ fn below<'a>(
     })
 }
 
+/// What is known of one that refers to another.
+pub(super) fn json(referrer: &Descriptor) -> Value {
+    json!({
+        "digest": referrer.digest.to_string(),
+        "media_type": referrer.media_type.as_str(),
+        "artifact_type": referrer.artifact_type.as_ref().map(MediaType::as_str),
+        "size": referrer.size,
+        "annotations": referrer.annotations,
+    })
+}
+
 impl Node {
     fn artifact_type(&self) -> &MediaType {
         self.descriptor
@@ -113,13 +124,7 @@ impl Node {
     }
 
     fn json(&self, tree: bool) -> Value {
-        let mut value = json!({
-            "digest": self.descriptor.digest.to_string(),
-            "media_type": self.descriptor.media_type.as_str(),
-            "artifact_type": self.descriptor.artifact_type.as_ref().map(MediaType::as_str),
-            "size": self.descriptor.size,
-            "annotations": self.descriptor.annotations,
-        });
+        let mut value = json(&self.descriptor);
         if let (true, Some(object)) = (tree, value.as_object_mut()) {
             let below = self.referrers.iter().map(|node| node.json(tree));
             object.insert("referrers".to_owned(), below.collect());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use longshore::origin::Escaped;
 use longshore_layout::{Finding, Layout, Report};
 use serde_json::json;
 
@@ -80,7 +81,9 @@ fn line(finding: &Finding) -> String {
         .map_or_else(String::new, |referrer| {
             format!(", referred to by {referrer}")
         });
-    format!("{digest}{}{referrer}", problem(finding))
+    let problem = problem(finding);
+    // OU1: an error of ours may quote the layout in the words of a library.
+    format!("{digest}{}{referrer}", Escaped::text(&problem))
 }
 
 /// What is wrong, and what is underneath it.

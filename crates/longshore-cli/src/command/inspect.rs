@@ -1,0 +1,80 @@
+//! `longshore inspect REF`
+
+use std::collections::BTreeMap;
+
+use longshore::model::{Digest, Document, Manifest, Reference, annotation};
+
+use self::attached::Attached;
+use self::content::Content;
+use super::{choose, reference};
+use crate::args::{Inspect, Output};
+use crate::connect;
+use crate::exit::Failure;
+use crate::output;
+
+mod attached;
+mod content;
+mod json;
+mod text;
+
+/// What is known of an image or artifact.
+struct Summary {
+    reference: Reference,
+    manifest: Manifest,
+    /// The index it was chosen from.
+    index: Option<Digest>,
+    content: Content,
+    attached: Attached,
+}
+
+/// Reads the manifest, then at once what it is made of and what is attached to it.
+pub(crate) async fn run(args: Inspect) -> Result<(), Failure> {
+    let reference = reference(&args.reference)?;
+    let client = connect::client(&args.connection, reference.registry())?;
+    let repository = client.repository(&reference).await?;
+    let first = repository.manifest(&reference.target()).await?.manifest;
+    let (manifest, index) = match (&args.platform, first.document()) {
+        (Some(wanted), Document::Index(_)) => {
+            let index = first.digest().clone();
+            (choose(&repository, first, wanted).await?, Some(index))
+        }
+        _ => (first, None),
+    };
+    // An index has said it already.
+    let wanted = args.platform.as_ref().filter(|_| index.is_none());
+    let (content, attached) = tokio::try_join!(
+        Content::read(&repository, manifest.document(), wanted),
+        Attached::read(&repository, manifest.digest()),
+    )?;
+    let summary = Summary {
+        reference,
+        manifest,
+        index,
+        content,
+        attached,
+    };
+    match args.connection.output {
+        Output::Json => output::json(&summary.json()),
+        Output::Text => output::text(&summary.text()),
+    }
+}
+
+impl Summary {
+    /// When it was made: by its config, or by its annotation.
+    fn created(&self) -> Option<&str> {
+        let config = self.content.config();
+        let annotation = annotations(self.manifest.document()).get(annotation::CREATED);
+        config
+            .and_then(|config| config.created.as_deref())
+            .or_else(|| annotation.map(String::as_str))
+    }
+}
+
+/// The annotations of a document.
+fn annotations(document: &Document) -> &BTreeMap<String, String> {
+    match document {
+        Document::Image(image) => &image.annotations,
+        Document::Index(index) => &index.annotations,
+        _ => const { &BTreeMap::new() },
+    }
+}

@@ -1,0 +1,114 @@
+//! What others have attached to a manifest: signatures, attestations, bills of material.
+
+use longshore::model::{Descriptor, Digest, Tag, TagOrDigest};
+use longshore::{ErrorKind, Repository};
+
+use crate::exit::Failure;
+
+/// So many referrers are listed; a summary needs no more.
+const REFERRERS_LIMIT: usize = 1_000;
+
+/// What is known to be attached.
+pub(super) struct Attached {
+    pub(super) source: Source,
+    pub(super) referrers: Vec<Descriptor>,
+    /// Whether there are more referrers than were read.
+    pub(super) more: bool,
+    pub(super) cosign: Vec<Cosign>,
+}
+
+/// How the registry told what refers to a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// By the referrers API.
+    Api,
+    /// It has no such API, and there is no tag that stands in for it.
+    Nothing,
+    /// It has no such API; a tag stands in for it.
+    Tag,
+}
+
+/// What cosign keeps under a tag made of the digest it is about.
+///
+/// Source: cosign "Signature Specification", "Tag-based discovery".
+pub(super) struct Cosign {
+    pub(super) kind: &'static str,
+    pub(super) tag: Tag,
+    /// As the registry claims it.
+    pub(super) digest: Option<Digest>,
+}
+
+impl Attached {
+    pub(super) async fn read(repository: &Repository, subject: &Digest) -> Result<Self, Failure> {
+        let (mut attached, cosign) = tokio::try_join!(
+            Self::refer(repository, subject),
+            cosign(repository, subject)
+        )?;
+        attached.cosign = cosign;
+        Ok(attached)
+    }
+
+    async fn refer(repository: &Repository, subject: &Digest) -> Result<Self, Failure> {
+        let mut attached = Self {
+            source: Source::Nothing,
+            referrers: Vec::new(),
+            more: false,
+            cosign: Vec::new(),
+        };
+        let mut pages = repository.referrers_pages(subject, None);
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                Err(error) if error.kind() == ErrorKind::Unsupported => break,
+                Err(error) => return Err(error.into()),
+            };
+            attached.source = if page.from_tag {
+                Source::Tag
+            } else {
+                Source::Api
+            };
+            attached.referrers.extend(page.descriptors);
+            if attached.referrers.len() > REFERRERS_LIMIT {
+                attached.referrers.truncate(REFERRERS_LIMIT);
+                attached.more = true;
+                break;
+            }
+        }
+        Ok(attached)
+    }
+}
+
+/// Asks for the three tags at once, with HEAD.
+async fn cosign(repository: &Repository, subject: &Digest) -> Result<Vec<Cosign>, Failure> {
+    let ask = |kind, suffix| look(repository, subject, kind, suffix);
+    let (signature, attestation, sbom) = tokio::try_join!(
+        ask("signature", "sig"),
+        ask("attestation", "att"),
+        ask("sbom", "sbom"),
+    )?;
+    Ok([signature, attestation, sbom]
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+async fn look(
+    repository: &Repository,
+    subject: &Digest,
+    kind: &'static str,
+    suffix: &str,
+) -> Result<Option<Cosign>, Failure> {
+    let text = format!("{}.{suffix}", subject.as_str().replacen(':', "-", 1));
+    // A longer digest makes no tag.
+    let Ok(tag) = text.parse::<Tag>() else {
+        return Ok(None);
+    };
+    let head = repository
+        .manifest_head(&TagOrDigest::from(tag.clone()))
+        .await?;
+    Ok(head.map(|head| Cosign {
+        kind,
+        tag,
+        digest: head.digest,
+    }))
+}

@@ -1,0 +1,148 @@
+//! What the help says besides the arguments: the commands by what they are for, and examples.
+
+use std::fmt::Write as _;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::args::Args;
+use crate::exit;
+
+/// Reads the command line. One that makes no sense, and one that asks for help, ends the program.
+pub(crate) fn parse() -> Args {
+    let matches = command().get_matches();
+    Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// How a long help ends: with examples and the exit codes.
+pub(crate) fn end(examples: &str) -> String {
+    format!("Examples:\n{examples}\n\n{}", exit::TABLE)
+}
+
+/// The command line with all commands listed by what they are for: clap knows one list alone.
+fn command() -> clap::Command {
+    let command = Args::command();
+    let groups = groups(&command);
+    command
+        .after_help("`longshore COMMAND --help` tells more of each, with examples.")
+        .after_long_help(exit::TABLE)
+        .help_template(format!(
+            "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\
+             Options:\n{{options}}{{after-help}}"
+        ))
+}
+
+fn groups(command: &clap::Command) -> String {
+    let mut text = String::new();
+    for (heading, commands) in GROUPS {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{heading}:");
+        for path in *commands {
+            let about = about(command, path).unwrap_or_default();
+            let _ = writeln!(text, "  {path:WIDTH$}{about}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What a command is for, by its name: two words for one of several.
+fn about(command: &clap::Command, path: &str) -> Option<String> {
+    let found = path.split(' ').try_fold(command, |command, name| {
+        command
+            .get_subcommands()
+            .find(|below| below.get_name() == name)
+    });
+    Some(found?.get_about()?.to_string())
+}
+
+/// The commands by what they are for, what is used most first.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Move images", &["pull"]),
+    (
+        "Look at an image",
+        &["inspect", "config", "manifest get", "digest", "referrers"],
+    ),
+    ("Look around a registry", &["tags", "repos", "ping"]),
+    ("Read single blobs", &["blob get", "blob head"]),
+    ("Look after what is on disk", &["verify"]),
+];
+
+/// How much room a command takes in the list.
+const WIDTH: usize = 14;
+
+pub(crate) const BLOB_GET: &str = "  \
+  longshore blob get registry.example/app@sha256:… -f layer.tar.gz
+  longshore blob get registry.example/app@sha256:… | tar tz";
+
+pub(crate) const BLOB_HEAD: &str = "  \
+  longshore blob head registry.example/app@sha256:…";
+
+pub(crate) const CONFIG: &str = "  \
+  longshore config alpine:3.20 | jq .config.Env
+  longshore config --platform linux/arm64 registry.example/app:v1";
+
+pub(crate) const DIGEST: &str = "  \
+  longshore digest alpine:3.20
+  longshore digest --platform linux/arm64 alpine:3.20";
+
+pub(crate) const INSPECT: &str = "  \
+  longshore inspect alpine:3.20
+  longshore inspect --platform linux/arm64 alpine:3.20
+  longshore inspect --output json registry.example/app:v1 | jq '.layers[].size'";
+
+pub(crate) const MANIFEST_GET: &str = "  \
+  longshore manifest get alpine:3.20 | jq .
+  longshore manifest get --platform linux/arm64 alpine:3.20";
+
+pub(crate) const PING: &str = "  \
+  longshore ping registry.example:5000
+  longshore ping --username me --password-stdin registry.example < secret";
+
+pub(crate) const PULL: &str = "  \
+  longshore pull alpine:3.20 images                 into the layout `images`, as 3.20
+  longshore pull --all-platforms alpine:3.20 images:alpine
+  longshore pull --platform linux/arm64 registry.example/app@sha256:… app";
+
+pub(crate) const REFERRERS: &str = "  \
+  longshore referrers --tree registry.example/app:v1
+  longshore referrers --artifact-type application/spdx+json registry.example/app:v1";
+
+pub(crate) const REPOS: &str = "  \
+  longshore repos registry.example:5000
+  longshore repos --limit 100 --last team/app registry.example:5000";
+
+pub(crate) const TAGS: &str = "  \
+  longshore tags alpine
+  longshore tags --limit 100 quay.io/podman/stable";
+
+pub(crate) const VERIFY: &str = "  \
+  longshore verify images";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_listed_once() {
+        let command = Args::command();
+        let mut expected = Vec::new();
+        for top in command.get_subcommands() {
+            let name = top.get_name();
+            match top.get_subcommands().next() {
+                None => expected.push(name.to_owned()),
+                Some(_) => {
+                    let below = top.get_subcommands();
+                    expected.extend(below.map(|it| format!("{name} {}", it.get_name())));
+                }
+            }
+        }
+        let mut listed: Vec<_> = GROUPS.iter().flat_map(|(_, paths)| *paths).collect();
+        listed.sort();
+        expected.sort();
+        assert_eq!(listed, expected.iter().collect::<Vec<_>>());
+        for path in listed {
+            assert!(about(&command, path).is_some(), "{path}");
+            assert!(path.len() < WIDTH, "{path}");
+        }
+    }
+}
