@@ -1,0 +1,546 @@
+//! `inspect`: a summary for people and one for programs.
+
+use std::process::Output;
+
+use super::*;
+
+const KIND: &str = "application/vnd.longshore.testkit";
+const NO_REFERRERS: &str =
+    "  no referrers: the registry does not list any, and no tag stands in for it";
+
+/// An image whose config says everything a config can say.
+fn rich(registry: &Registry, layers: &[Stored]) -> Stored {
+    let diff_ids: Vec<_> = layers.iter().map(|it| &it.descriptor.digest).collect();
+    let config = json!({
+        "created": "2024-05-06T07:08:09Z",
+        "author": "Ada",
+        "architecture": "arm64",
+        "variant": "v8",
+        "os": "linux",
+        "config": {
+            "User": "1000:1000",
+            "ExposedPorts": { "80/tcp": {}, "443/tcp": {} },
+            "Env": ["PATH=/bin", "A=b c"],
+            "Entrypoint": ["/bin/app", "--flag"],
+            "Cmd": ["a b"],
+            "Volumes": { "/data": {} },
+            "WorkingDir": "/srv",
+            "Labels": { "org.example.team": "blue" },
+            "StopSignal": "SIGINT",
+        },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": [
+            { "created_by": "ADD  rootfs.tar\n /" },
+            { "created_by": "ENV A=b", "empty_layer": true },
+            { "created_by": format!("RUN {}", "x".repeat(200)) },
+        ],
+    });
+    let config = document(MediaType::OCI_CONFIG.as_str(), &config.to_string());
+    let contents = registry.contents();
+    for blob in layers.iter().chain([&config]) {
+        contents.set_blob("a", &blob.descriptor.digest, blob.content.clone());
+    }
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_MANIFEST.as_str(),
+        "config": descriptor(&config),
+        "layers": layers.iter().map(descriptor).collect::<Vec<_>>(),
+        "annotations": { "org.opencontainers.image.source": "https://example.com/app" },
+    });
+    let manifest = document(MediaType::OCI_MANIFEST.as_str(), &manifest.to_string());
+    contents.add_document("a", "1", manifest.clone());
+    manifest
+}
+
+fn layers() -> [Stored; 2] {
+    let layer = |text: &str| document(MediaType::OCI_LAYER_GZIP.as_str(), text);
+    [layer("first"), layer("second layer")]
+}
+
+#[test]
+fn inspect_summarises_an_image() {
+    let registry = Registry::builder().start().unwrap();
+    let layers = layers();
+    let manifest = rich(&registry, &layers);
+    let reference = reference(&registry);
+    let digest = &manifest.descriptor.digest;
+    let config: Value = {
+        let manifest: Value = serde_json::from_slice(&manifest.content.bytes()).unwrap();
+        manifest["config"].clone()
+    };
+    let total = manifest.descriptor.size + config["size"].as_u64().unwrap() + 5 + 12;
+    let [first, second] = layers.map(|it| it.descriptor.digest);
+    let kind = MediaType::OCI_LAYER_GZIP;
+    let long = format!("RUN {}", "x".repeat(200));
+    let text = format!(
+        r#"Reference:   {reference}
+Digest:      {digest}
+Media type:  application/vnd.oci.image.manifest.v1+json
+Platform:    linux/arm64/v8
+Created:     2024-05-06T07:08:09Z
+Size:        {:.1} KiB in 2 layers
+
+Layers:
+  {first}  5 B   {kind}
+      ADD rootfs.tar /
+  {second}  12 B  {kind}
+      {}…
+
+Config:
+  Author:      Ada
+  User:        1000:1000
+  Directory:   /srv
+  Entrypoint:  ["/bin/app","--flag"]
+  Command:     ["a b"]
+  Ports:       443/tcp, 80/tcp
+  Volumes:     /data
+  Stops by:    SIGINT
+  Env:         PATH=/bin
+  Env:         A=b c
+
+Labels:
+  org.example.team=blue
+
+Annotations:
+  org.opencontainers.image.source=https://example.com/app
+
+Attached:
+  nothing"#,
+        total as f64 / 1024.0,
+        &long[..100],
+    );
+    let ended = run(&["inspect", &reference]);
+    assert_eq!((ended.succeeded(), &*ended.stderr), (&*text, ""));
+    let layer = |digest: &Digest, size: u64, step: &str| {
+        json!({
+            "digest": digest,
+            "media_type": kind.as_str(),
+            "size": size,
+            "created_by": step,
+            "annotations": {},
+        })
+    };
+    assert_eq!(
+        told(&["inspect", &reference]),
+        json!({
+            "reference": reference,
+            "digest": digest,
+            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "artifact_type": null,
+            "size": manifest.descriptor.size,
+            "total_size": total,
+            "index": null,
+            "subject": null,
+            "platform": "linux/arm64/v8",
+            "created": "2024-05-06T07:08:09Z",
+            "annotations": { "org.opencontainers.image.source": "https://example.com/app" },
+            "platforms": [],
+            "attestations": [],
+            "config": {
+                "digest": config["digest"],
+                "media_type": config["mediaType"],
+                "size": config["size"],
+            },
+            "runtime": {
+                "author": "Ada",
+                "user": "1000:1000",
+                "working_dir": "/srv",
+                "entrypoint": ["/bin/app", "--flag"],
+                "cmd": ["a b"],
+                "env": ["PATH=/bin", "A=b c"],
+                "ports": ["443/tcp", "80/tcp"],
+                "volumes": ["/data"],
+                "stop_signal": "SIGINT",
+                "labels": { "org.example.team": "blue" },
+            },
+            "layers": [
+                layer(&first, 5, "ADD  rootfs.tar\n /"),
+                layer(&second, 12, &long),
+            ],
+            "referrers_from": "api",
+            "referrers": [],
+            "more_referrers": false,
+            "cosign": [],
+        })
+    );
+    run(&["inspect", &reference, "--platform", "linux/amd64"])
+        .failed_with_hint(PLATFORM, &["linux/amd64", "linux/arm64/v8"]);
+}
+
+// One request for each thing that is told, and no more.
+#[test]
+fn inspect_asks_for_little() {
+    let registry = Registry::builder().start().unwrap();
+    rich(&registry, &layers());
+    assert_eq!(
+        run(&["inspect", &reference(&registry)]).status.code(),
+        Some(0)
+    );
+    let count = |part, method: Method| {
+        let asked = registry.requests_to(part);
+        asked.iter().filter(|it| it.method == method).count()
+    };
+    assert_eq!(count(Part::Manifest, Method::GET), 1);
+    assert_eq!(count(Part::Blob, Method::GET), 1);
+    assert_eq!(count(Part::List, Method::GET), 1);
+    // The tags of cosign.
+    assert_eq!(count(Part::Manifest, Method::HEAD), 3);
+}
+
+/// What BuildKit makes: an index with images and an attestation about one of them.
+fn built(registry: &Registry, tree: &Tree) -> Stored {
+    let image = tree.child("linux/s390x").unwrap();
+    let about = json!({
+        "mediaType": MediaType::OCI_MANIFEST.as_str(),
+        "digest": Digest::sha256(b"attestation"),
+        "size": 11,
+        "platform": { "os": "unknown", "architecture": "unknown" },
+        "annotations": {
+            "vnd.docker.reference.type": "attestation-manifest",
+            "vnd.docker.reference.digest": image.digest(),
+        },
+    });
+    let mut index: Value = serde_json::from_slice(&tree.document()).unwrap();
+    index["manifests"].as_array_mut().unwrap().push(about);
+    let index = document(MediaType::OCI_INDEX.as_str(), &index.to_string());
+    registry.contents().attach("a", tree);
+    registry.contents().add_document("a", "1", index.clone());
+    index
+}
+
+#[test]
+fn inspect_lists_the_platforms_of_an_index() {
+    let platforms = ["linux/amd64", "linux/s390x", "windows/amd64"];
+    let mut platforms = platforms.map(|it| it.parse::<longshore_model::Platform>().unwrap());
+    platforms[2].os_version = Some("10.0.1\u{1b}".to_owned());
+    let tree = image::index(90, &platforms);
+    let registry = Registry::builder().start().unwrap();
+    let index = built(&registry, &tree);
+    // A mirror may lack an image.
+    registry.contents().remove("a", tree.children()[2].digest());
+    let reference = reference(&registry);
+    let size = |tree: &Tree| format!("{:.1} KiB", tree.total_bytes() as f64 / 1024.0);
+    let [amd, ibm, windows] = tree.children() else {
+        panic!("three images")
+    };
+    let attestation = Digest::sha256(b"attestation");
+    let text = format!(
+        r"Reference:   {reference}
+Digest:      {}
+Media type:  application/vnd.oci.image.index.v1+json
+
+Platforms:
+  linux/amd64                 {}  {}
+  linux/s390x                 {}  {}
+  windows/amd64 10.0.1\u{{1b}}  {}  ?
+
+Attestations:
+  {attestation} about {}
+
+Attached:
+  nothing",
+        index.descriptor.digest,
+        amd.digest(),
+        size(amd),
+        ibm.digest(),
+        size(ibm),
+        windows.digest(),
+        ibm.digest(),
+    );
+    let ended = run(&["inspect", &reference]);
+    assert_eq!(ended.succeeded(), text);
+    let told = told(&["inspect", &reference]);
+    assert_eq!(
+        told["platforms"][1],
+        json!({
+            "platform": "linux/s390x",
+            "os_version": null,
+            "digest": ibm.digest(),
+            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "size": ibm.document().len(),
+            "total_size": ibm.total_bytes(),
+        })
+    );
+    assert_eq!(told["platforms"][2]["os_version"], "10.0.1\u{1b}");
+    assert_eq!(told["platforms"][2]["total_size"], Value::Null);
+    assert_eq!(
+        told["attestations"],
+        json!([{
+            "digest": attestation,
+            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "size": 11,
+            "type": "attestation-manifest",
+            "subject": ibm.digest(),
+        }])
+    );
+    for (field, expected) in [
+        ("config", Value::Null),
+        ("runtime", Value::Null),
+        ("platform", Value::Null),
+        ("total_size", Value::Null),
+        ("layers", json!([])),
+    ] {
+        assert_eq!(told[field], expected, "{field}");
+    }
+
+    let chosen = super::told(&["inspect", &reference, "--platform", "linux/s390x"]);
+    assert_eq!(chosen["digest"], ibm.digest().as_str());
+    assert_eq!(chosen["index"], index.descriptor.digest.as_str());
+    assert_eq!(chosen["total_size"], ibm.total_bytes());
+    let text = run(&["inspect", &reference, "--platform", "linux/s390x"]);
+    let from = format!("From index:  {}\n", index.descriptor.digest);
+    assert!(text.succeeded().contains(&from), "{}", text.stdout);
+    run(&["inspect", &reference, "--platform", "plan9/amd64"])
+        .failed_with_hint(PLATFORM, &["plan9/amd64", "linux/s390x"]);
+}
+
+// F42
+#[test]
+fn inspect_tells_what_is_attached() {
+    let tree = image::single(91);
+    let registry = serving(&tree);
+    let attached = [image::attached(92, &tree), image::attached(93, &tree)];
+    for tree in &attached {
+        registry.contents().attach("a", tree);
+    }
+    let base = tree.digest().as_str().replace(':', "-");
+    let signature = image::single(94);
+    let sbom = image::single(95);
+    registry
+        .contents()
+        .add("a", &format!("{base}.sig"), &signature);
+    registry.contents().add("a", &format!("{base}.sbom"), &sbom);
+    let reference = reference(&registry);
+    let ended = run(&["inspect", &reference]);
+    let (_, shown) = ended.succeeded().split_once("\nAttached:\n").unwrap();
+    let mut digests = attached.each_ref().map(|tree| tree.digest());
+    digests.sort();
+    let size = attached[0].document().len();
+    let expected = format!(
+        "  {KIND}\n    {} {size} B\n    {} {size} B\n  cosign signature, tag {base}.sig\n    {}\n  \
+         cosign sbom, tag {base}.sbom\n    {}",
+        digests[0],
+        digests[1],
+        signature.digest(),
+        sbom.digest()
+    );
+    assert_eq!(shown, expected);
+    let told = told(&["inspect", &reference]);
+    let referrers = super::told(&["referrers", &reference]);
+    assert_eq!(told["referrers"], referrers["referrers"]);
+    assert_eq!(told["referrers_from"], "api");
+    assert_eq!(
+        told["cosign"],
+        json!([
+            { "kind": "signature", "tag": format!("{base}.sig"), "digest": signature.digest() },
+            { "kind": "sbom", "tag": format!("{base}.sbom"), "digest": sbom.digest() },
+        ])
+    );
+    // The artifact knows what it refers to.
+    let artifact = format!("{}/a@{}", registry.authority(), attached[0].digest());
+    let told = super::told(&["inspect", &artifact]);
+    assert_eq!(told["subject"], tree.digest().as_str());
+    assert_eq!(told["artifact_type"], KIND);
+    assert_eq!(told["platform"], Value::Null);
+    let text = run(&["inspect", &artifact]);
+    for line in [
+        format!("Artifact:    {KIND}"),
+        format!("Refers to:   {}", tree.digest()),
+        "Config:      application/vnd.oci.empty.v1+json".to_owned(),
+    ] {
+        assert!(
+            text.succeeded().lines().any(|it| it == line),
+            "{}",
+            text.stdout
+        );
+    }
+}
+
+// F43
+#[test]
+fn a_registry_without_referrers_is_no_error() {
+    let tree = image::single(96);
+    let Some(registry) = DockerRegistry::builder().bearer().tls().start() else {
+        return;
+    };
+    let Some(reference) = registry.push(&tree, "some/app:1") else {
+        return;
+    };
+    let inspect = |options: &[&str]| {
+        let inspect = Longshore::new(["inspect", &reference]).args(options);
+        registry.admit(inspect).run()
+    };
+    assert!(inspect(&[]).succeeded().ends_with(NO_REFERRERS));
+    let told = inspect(&["--output", "json"]).json();
+    assert_eq!(told["referrers_from"], Value::Null);
+    assert_eq!(told["referrers"], json!([]));
+    // skopeo agrees about the image.
+    let Some(skopeo) = registry.skopeo() else {
+        return;
+    };
+    let judged = judge(&skopeo, &registry, &reference);
+    assert_eq!(told["digest"], judged["Digest"]);
+    assert_eq!(told["created"], judged["Created"]);
+    assert_eq!(
+        told["platform"],
+        format!("{}/{}", text(&judged["Os"]), text(&judged["Architecture"]))
+    );
+    let layers = told["layers"].as_array().unwrap();
+    let digests: Vec<_> = layers.iter().map(|layer| layer["digest"].clone()).collect();
+    assert_eq!(json!(digests), judged["Layers"]);
+}
+
+// F42
+#[test]
+fn inspect_reads_the_tag_that_stands_in_for_the_api() {
+    let tree = image::single(97);
+    let registry = serving(&tree);
+    let gone = Misbehaviour::Status(http::StatusCode::NOT_FOUND);
+    registry.misbehave(Rule::on(Part::List, gone));
+    let signature = image::attached(98, &tree);
+    let tag = tree.digest().as_str().replace(':', "-");
+    let index = image::index_of(vec![signature.clone()]);
+    registry.contents().add("a", &tag, &index);
+    let told = told(&["inspect", &reference(&registry)]);
+    assert_eq!(told["referrers_from"], "tag");
+    assert_eq!(told["referrers"][0]["digest"], signature.digest().as_str());
+    let text = run(&["inspect", &reference(&registry)]);
+    let line = format!(
+        "    {} {} B",
+        signature.digest(),
+        signature.document().len()
+    );
+    assert!(text.succeeded().ends_with(&line), "{}", text.stdout);
+}
+
+// F43
+#[test]
+fn a_registry_that_fails_at_referrers_is_an_error() {
+    let registry = serving(&image::single(99));
+    registry.misbehave(Rule::on(
+        Part::List,
+        Misbehaviour::Status(http::StatusCode::FORBIDDEN),
+    ));
+    run(&["inspect", &reference(&registry)]).failed_with_hint(AUTH, &["referrers", "denied"]);
+    registry.behave();
+    let refused = Misbehaviour::Status(http::StatusCode::METHOD_NOT_ALLOWED);
+    registry.misbehave(Rule::on(Part::List, refused));
+    assert!(
+        run(&["inspect", &reference(&registry)])
+            .succeeded()
+            .ends_with(NO_REFERRERS)
+    );
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// What skopeo makes of it.
+fn judge(skopeo: &Skopeo, registry: &DockerRegistry, reference: &str) -> Value {
+    let Output { stdout, stderr, .. } = skopeo
+        .command("inspect")
+        .args(["--no-tags", "--override-os=linux", "--override-arch=amd64"])
+        .arg(format!(
+            "--cert-dir={}",
+            registry.ca_file().unwrap().parent().unwrap().display()
+        ))
+        .arg(format!("--creds={USER}:{PASSWORD}"))
+        .arg(format!("docker://{reference}"))
+        .output()
+        .unwrap();
+    serde_json::from_slice(&stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&stderr)))
+}
+
+#[test]
+fn inspect_makes_do_with_configs_of_all_kinds() {
+    let registry = Registry::builder().start().unwrap();
+    let inspect = |tag: &str| format!("{}/a:{tag}", registry.authority());
+    // Helm: JSON of its own, for which nobody needs to be asked.
+    with_config(
+        &registry,
+        "helm",
+        "application/vnd.cncf.helm.config.v1+json",
+        r#"{"name":"x"}"#,
+    );
+    let told = told(&["inspect", &inspect("helm")]);
+    assert_eq!(told["runtime"], Value::Null);
+    assert_eq!(
+        told["config"]["media_type"],
+        "application/vnd.cncf.helm.config.v1+json"
+    );
+    assert_eq!(registry.requests_to(Part::Blob).len(), 0);
+    // cosign: an image config that says nothing.
+    let nothing = r#"{"architecture":"","created":"0001-01-01T00:00:00Z","os":"","rootfs":{"type":"layers","diff_ids":[]},"config":{}}"#;
+    with_config(&registry, "cosign", MediaType::OCI_CONFIG.as_str(), nothing);
+    let told = super::told(&["inspect", &inspect("cosign")]);
+    assert_eq!(told["created"], "0001-01-01T00:00:00Z");
+    assert_eq!(told["runtime"]["env"], json!([]));
+    let ended = run(&["inspect", &inspect("cosign")]);
+    assert!(!ended.succeeded().contains("Config:"), "{}", ended.stdout);
+    // Something else under the name of a config.
+    with_config(
+        &registry,
+        "odd",
+        MediaType::OCI_CONFIG.as_str(),
+        r#"{"os":"\u001b[2J"}"#,
+    );
+    let ended = run(&["inspect", &inspect("odd")]);
+    let problem = ended
+        .succeeded()
+        .lines()
+        .find(|line| line.starts_with("Problem:"));
+    assert!(problem.unwrap().contains("architecture"), "{problem:?}");
+    assert_eq!(
+        super::told(&["inspect", &inspect("odd")])["runtime"],
+        Value::Null
+    );
+}
+
+// OU1
+#[test]
+fn ou1_nothing_a_registry_says_reaches_a_terminal_as_it_is() {
+    let bad = "\u{1b}[31m\u{202e}\u{9b}\r\n";
+    let escaped = r"\u{1b}[31m\u{202e}\u{9b}\u{d}\u{a}";
+    let registry = Registry::builder().start().unwrap();
+    let config = json!({
+        "created": bad, "author": bad, "architecture": bad, "os": bad,
+        "config": {
+            "User": bad, "ExposedPorts": { bad: {} }, "Env": [bad], "Entrypoint": [bad],
+            "Cmd": [bad], "WorkingDir": bad, "Labels": { bad: bad }, "StopSignal": bad,
+        },
+        "rootfs": { "type": "layers", "diff_ids": [Digest::sha256(b"x")] },
+        "history": [{ "created_by": bad }],
+    });
+    let config = document(MediaType::OCI_CONFIG.as_str(), &config.to_string());
+    registry
+        .contents()
+        .set_blob("a", &config.descriptor.digest, config.content.clone());
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": descriptor(&config),
+        "layers": [descriptor(&document("a/b", "x"))],
+        "annotations": { bad: bad },
+    });
+    let manifest = document(MediaType::OCI_MANIFEST.as_str(), &manifest.to_string());
+    registry.contents().add_document("a", "1", manifest);
+    let ended = run(&["inspect", &reference(&registry)]);
+    let shown = ended.succeeded();
+    assert!(
+        shown.contains(&format!("User:        {escaped}\n")),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!("  {escaped}={escaped}\n")),
+        "{shown}"
+    );
+    let json = run(&["inspect", &reference(&registry), "--output", "json"]);
+    for printed in [&ended.stdout, &json.stdout] {
+        let obeyed = printed
+            .chars()
+            .find(|c| c.is_control() && *c != '\n' || *c == '\u{202e}');
+        assert_eq!(obeyed, None, "{printed:?}");
+    }
+    assert_eq!(json.json()["runtime"]["user"], bad);
+}

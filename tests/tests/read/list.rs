@@ -1,0 +1,156 @@
+//! `tags` and `repos`: lists, page by page.
+
+use super::*;
+
+// F40, F41
+#[test]
+fn tags_are_listed_one_a_line() {
+    let tree = image::single(50);
+    let Some(registry) = DockerRegistry::builder().bearer().tls().start() else {
+        return;
+    };
+    let all = ["one", "three", "two"];
+    for tag in all {
+        let Some(_) = registry.push(&tree, &format!("some/app:{tag}")) else {
+            return;
+        };
+    }
+    let name = format!("{}/some/app", registry.authority());
+    let tags = |options: &[&str]| {
+        let tags = Longshore::new(["tags", &name]).args(options);
+        registry.admit(tags).run()
+    };
+    // This registry sorts them as its disk does.
+    let ended = tags(&[]);
+    assert_eq!(
+        ended.succeeded().lines().collect::<BTreeSet<_>>(),
+        all.into()
+    );
+    assert_eq!(ended.stderr, "");
+    let one = tags(&["--limit", "1"]);
+    assert_eq!(one.succeeded(), ended.stdout.lines().next().unwrap());
+    let told = tags(&["--output", "json"]).json();
+    let expected = json!({
+        "registry": registry.authority(),
+        "repository": "some/app",
+        "tags": ended.stdout.lines().collect::<Vec<_>>(),
+    });
+    assert_eq!(told, expected);
+    let absent = format!("{}/nosuch", registry.authority());
+    let ended = registry.admit(Longshore::new(["tags", &absent])).run();
+    ended.failed_with_hint(NOT_FOUND, &["nosuch"]);
+}
+
+#[test]
+fn a_part_of_a_list_can_be_asked_for() {
+    let registry = Registry::builder().start().unwrap();
+    for tag in ["one", "three", "two"] {
+        registry.contents().add("a", tag, &image::single(50));
+    }
+    let name = format!("{}/a", registry.authority());
+    for (options, expected) in [
+        (&[][..], "one\nthree\ntwo"),
+        (&["--limit", "2"], "one\nthree"),
+        (&["--last", "one"], "three\ntwo"),
+        (&["--last", "two"], ""),
+        (&["--limit", "9", "--last", "three"], "two"),
+    ] {
+        let ended = run(&[&["tags", &name], options].concat());
+        assert_eq!(ended.succeeded(), expected, "{options:?}");
+    }
+}
+
+#[test]
+fn no_tags_are_an_empty_list() {
+    let registry = Registry::builder().start().unwrap();
+    registry.contents().attach("a", &image::single(51));
+    let name = format!("{}/a", registry.authority());
+    let ended = run(&["tags", &name]);
+    assert_eq!((ended.succeeded(), &*ended.stderr), ("", ""));
+    assert_eq!(told(&["tags", &name])["tags"], json!([]));
+}
+
+#[test]
+fn repositories_are_listed_one_a_line() {
+    let tree = image::single(52);
+    let registry = Registry::builder().image("b/c", "1", &tree);
+    let registry = registry.image("a", "1", &tree).start().unwrap();
+    let name = registry.authority();
+    assert_eq!(run(&["repos", &name]).succeeded(), "a\nb/c");
+    assert_eq!(run(&["repos", &name, "--limit", "1"]).succeeded(), "a");
+    assert_eq!(run(&["repos", &name, "--last", "a"]).succeeded(), "b/c");
+    assert_eq!(
+        told(&["repos", &name]),
+        json!({ "registry": name, "repositories": ["a", "b/c"] })
+    );
+    let Some(registry) = DockerRegistry::builder().start() else {
+        return;
+    };
+    assert_eq!(run(&["repos", &registry.authority()]).succeeded(), "");
+}
+
+// OU2
+#[test]
+fn ou2_a_listed_name_that_is_none_is_an_error() {
+    let registry = serving(&image::single(53));
+    let list = |text: &str| {
+        let answer = longshore_testkit::Answer::status(http::StatusCode::OK).body(text.to_owned());
+        registry.behave();
+        registry.misbehave(Rule::on(Part::List, Misbehaviour::Answer(Box::new(answer))));
+    };
+    let name = format!("{}/a", registry.authority());
+    list(r#"{"name":"a","tags":["1","\u001b[2Jx"]}"#);
+    for output in ["text", "json"] {
+        let ended = run(&["tags", &name, "--output", output]);
+        ended.failed(PROTOCOL, &[r"\u{1b}[2Jx"]);
+    }
+    list(r#"{"repositories":["a","../b"]}"#);
+    run(&["repos", &registry.authority()]).failed(PROTOCOL, &["../b"]);
+}
+
+#[test]
+fn whoever_reads_may_stop_reading() {
+    let tree = image::single(54);
+    let registry = serving(&tree);
+    // More than a pipe takes before somebody reads.
+    for number in 0..700 {
+        let tag = format!("{number}-{}", "x".repeat(100));
+        registry.contents().add("a", &tag, &tree);
+    }
+    let name = format!("{}/a", registry.authority());
+    for command in [
+        &["tags", &name][..],
+        &["tags", &name, "--output", "json"],
+        &["inspect", &reference(&registry)],
+        &["config", &reference(&registry)],
+        &["--help"],
+    ] {
+        // The pipe is closed before anything is written to it.
+        let script = "exec 3>&1; { \"$@\"; echo $? >&3; } | true; exec true";
+        let ended = Longshore::new(command).under(script).run();
+        assert_eq!(ended.succeeded(), "0", "{command:?}");
+        assert_eq!(ended.stderr, "", "{command:?}");
+    }
+}
+
+// RT9
+#[test]
+fn a_listing_can_be_stopped() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        for command in ["tags", "repos", "inspect"] {
+            let gate = Gate::new();
+            let registry = serving(&image::single(55));
+            registry.misbehave(Rule::on(Part::List, Misbehaviour::Hold(gate.clone())));
+            let what = match command {
+                "repos" => registry.authority(),
+                _ => reference(&registry),
+            };
+            let mut running = Longshore::new([command, &what]).start();
+            running.wait_until(|| (!registry.requests_to(Part::List).is_empty()).then_some(()));
+            running.signal(signal);
+            let ended = running.end();
+            assert_eq!(ended.failed(code, &[]), "error: stopped\n");
+            gate.open();
+        }
+    }
+}

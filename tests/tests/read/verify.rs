@@ -1,0 +1,172 @@
+//! `verify`: what an image layout is worth. And layouts made by `pull` in each durability.
+
+use super::*;
+
+// F61
+#[test]
+fn every_durability_makes_a_layout_that_verifies() {
+    let tree = Image::new(80).layers(12, 20_000).build();
+    let registry = serving(&tree);
+    let place = tempdir().unwrap();
+    for durability in ["each", "batch", "none"] {
+        let directory = place.path().join(durability);
+        let path = directory.to_str().unwrap();
+        let pull = Longshore::pull(&reference(&registry), path).args(["--durability", durability]);
+        assert_eq!(pull.run().succeeded(), tree.digest().as_str());
+        layout::assert_holds(&directory, &tree);
+        let ended = run(&["verify", path]);
+        assert_eq!(ended.succeeded(), "");
+        let blobs = tree.all_blobs().len() + 1;
+        let said = format!("{blobs} blobs, 1 of them manifests, ");
+        assert!(ended.stderr.starts_with(&said), "{}", ended.stderr);
+        assert_eq!(
+            told(&["verify", path]),
+            json!({
+                "layout": path,
+                "sound": true,
+                "manifests": 1,
+                "blobs": blobs,
+                "bytes": tree.total_bytes(),
+                "findings": [],
+                "more": 0,
+            })
+        );
+    }
+}
+
+// DG3, DG9
+#[test]
+fn dg3_damage_is_found_and_named() {
+    let tree = image::single(81);
+    let place = tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    image::write_layout(place.path(), &[("1", &tree)]).unwrap();
+    let [_, changed, missing, _] = tree.blobs() else {
+        panic!("an image of three layers")
+    };
+    let (changed, missing) = (&changed.descriptor, &missing.descriptor);
+    let file = layout::blob(place.path(), &changed.digest);
+    let mut content = fs::read(&file).unwrap();
+    content[9] ^= 1;
+    fs::write(&file, content).unwrap();
+    fs::remove_file(layout::blob(place.path(), &missing.digest)).unwrap();
+    let stray = Digest::sha256(b"stray");
+    fs::write(layout::blob(place.path(), &stray), "stray").unwrap();
+
+    let ended = run(&["verify", path]);
+    assert_eq!(ended.status.code(), Some(DIGEST));
+    let lines: BTreeSet<_> = ended.stdout.lines().collect();
+    let by = format!("referred to by {}", tree.digest());
+    let is = |digest: &Digest, words: &[&str]| {
+        let line = lines.iter().find(|line| line.starts_with(digest.as_str()));
+        let line = line.unwrap_or_else(|| panic!("nothing of {digest}: {lines:?}"));
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    };
+    assert_eq!(lines.len(), 3);
+    is(&changed.digest, &["not what its descriptor says", &by]);
+    is(&missing.digest, &["missing", &by]);
+    is(&stray, &["not referred to"]);
+    assert!(ended.stderr.contains(&format!("error: {path} is damaged")));
+    assert!(ended.stderr.contains("hint: "), "{}", ended.stderr);
+
+    let ended = run(&["verify", path, "--output", "json"]);
+    assert_eq!(ended.status.code(), Some(DIGEST));
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(told["sound"], false);
+    let findings = told["findings"].as_array().unwrap();
+    let finding = |digest: &Digest| {
+        let mut found = findings.iter().filter(|it| it["digest"] == digest.as_str());
+        (found.next().unwrap().clone(), found.count())
+    };
+    let expected = json!({
+        "digest": missing.digest,
+        "referrer": tree.digest(),
+        "problem": "missing",
+        "damage": true,
+    });
+    assert_eq!(finding(&missing.digest), (expected, 0));
+    let stray = finding(&stray).0;
+    assert_eq!(
+        (&stray["damage"], &stray["referrer"]),
+        (&json!(false), &Value::Null)
+    );
+    let problem = finding(&changed.digest).0["problem"].to_string();
+    assert!(
+        problem.contains("not what its descriptor says: "),
+        "{problem}"
+    );
+}
+
+#[test]
+fn what_is_not_referred_to_is_no_damage() {
+    let tree = image::single(82);
+    let place = tempdir().unwrap();
+    image::write_layout(place.path(), &[("1", &tree)]).unwrap();
+    let stray = Digest::sha256(b"stray");
+    fs::write(layout::blob(place.path(), &stray), "stray").unwrap();
+    let ended = run(&["verify", place.path().to_str().unwrap()]);
+    assert!(
+        ended.succeeded().starts_with(stray.as_str()),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
+fn a_directory_that_is_no_layout() {
+    let place = tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    run(&["verify", path]).failed_with_hint(11, &[path, "oci-layout"]);
+    let absent = place.path().join("absent");
+    run(&["verify", absent.to_str().unwrap()]).failed_with_hint(11, &["absent"]);
+}
+
+// OU1, DG9
+#[test]
+fn ou1_text_of_a_layout_reaches_no_terminal() {
+    let hostile = "\u{1b}]0;owned\u{7}\u{202e}\u{9b}2J";
+    let escaped: String = serde_json::to_string(hostile).unwrap();
+    let place = tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    let index = |text: String| {
+        image::write_layout(place.path(), &[("1", &image::single(83))]).unwrap();
+        fs::write(place.path().join("index.json"), text).unwrap();
+    };
+    for text in [
+        format!(r#"{{"schemaVersion":2,"manifests":{escaped}}}"#),
+        format!(r#"{{"schemaVersion":{escaped},"manifests":[]}}"#),
+        format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":{escaped}}}]}}"#),
+        format!(r#"{{"schemaVersion":2,{escaped}:1,"manifests":[{{"digest":{escaped}}}]}}"#),
+        format!("{{\"schemaVersion\":2,{hostile}}}"),
+    ] {
+        index(text);
+        for command in [&["verify", path][..], &["verify", path, "-o", "json"]] {
+            harmless(&run(command));
+        }
+        harmless(
+            &Longshore::pull("127.0.0.1:1/a:1", path)
+                .args(["--retry-attempts", "1"])
+                .run(),
+        );
+    }
+    image::write_layout(place.path(), &[("1", &image::single(84))]).unwrap();
+    let version = format!(r#"{{"imageLayoutVersion":{escaped}}}"#);
+    for text in [version, format!("{{{escaped}:{escaped}")] {
+        fs::write(place.path().join("oci-layout"), text).unwrap();
+        harmless(&run(&["verify", path]));
+    }
+}
+
+/// Demands a failure, and that nothing of it is more than text.
+#[track_caller]
+fn harmless(ended: &Ended) {
+    assert!(
+        matches!(ended.status.code(), Some(6 | 11 | DIGEST)),
+        "{ended:?}"
+    );
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    let obeyed = said
+        .chars()
+        .find(|c| c.is_control() && *c != '\n' || *c == '\u{202e}');
+    assert_eq!(obeyed, None, "{said:?}");
+}
