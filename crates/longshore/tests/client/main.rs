@@ -16,5 +16,6 @@ mod manifest;
 mod patience;
 mod properties;
 mod refusals;
+mod renewal;
 mod retry;
 mod support;
