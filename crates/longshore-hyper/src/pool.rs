@@ -250,7 +250,7 @@ impl Interim {
 
     async fn exceeded(&self) -> TransportError {
         self.exceeded.notified().await;
-        TransportError::new(ErrorKind::Protocol, Phase::Head).with_source(TooManyInterim)
+        TransportError::new(ErrorKind::HeaderLimit, Phase::Head).with_source(TooManyInterim)
     }
 }
 

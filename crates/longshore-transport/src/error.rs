@@ -109,7 +109,7 @@ pub enum ErrorKind {
     Closed,
     /// No connection could be made: refused, unreachable.
     Connect,
-    /// The response head is over the transport's size or count limit.
+    /// The response head, or the number of interim ones before it, is over the transport's limit.
     HeaderLimit,
     /// The peer answered, but not in TLS. Never used for a certificate error.
     NotTls,

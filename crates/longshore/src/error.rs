@@ -12,7 +12,7 @@ use longshore_proto::download::DownloadError;
 use longshore_proto::listing::ListingError;
 use longshore_proto::retry::is_retryable;
 use longshore_proto::{Refusal, RefusalKind, Violation};
-use longshore_transport::TransportError;
+use longshore_transport::{ErrorKind as WireKind, TransportError};
 
 use crate::credentials::CredentialError;
 use crate::hosts::HostError;
@@ -167,7 +167,13 @@ impl Error {
                 ErrorKind::RealmRefused
             }
             Cause::Auth(..) => ErrorKind::Auth,
-            Cause::Call(CallError::Failed { .. }, _) => ErrorKind::Unavailable,
+            Cause::Call(CallError::Failed { .. }, wire) => {
+                match wire.as_ref().map(|it| it.kind()) {
+                    // Asking again would change nothing about these.
+                    Some(WireKind::AddressRefused | WireKind::HeaderLimit) => ErrorKind::Protocol,
+                    _ => ErrorKind::Unavailable,
+                }
+            }
             Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
             Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
             Cause::Digest(_) => ErrorKind::Digest,

@@ -267,7 +267,7 @@ async fn li_sixteen_interim_responses_are_read_and_no_more() {
     fails(
         &transport,
         get(&server.url("http")),
-        ErrorKind::Protocol,
+        ErrorKind::HeaderLimit,
         Phase::Head,
     )
     .await;

@@ -41,22 +41,19 @@ async fn rt1_a_registry_that_cannot_answer_is_asked_five_times() {
 // RT2
 #[tokio::test]
 async fn rt2_what_another_attempt_cannot_help_is_not_attempted() {
-    for kind in [
-        WireKind::AddressRefused,
-        WireKind::Tls,
-        WireKind::NotTls,
-        WireKind::Proxy,
+    for (kind, expected) in [
+        (WireKind::AddressRefused, ErrorKind::Protocol),
+        (WireKind::HeaderLimit, ErrorKind::Protocol),
+        (WireKind::Tls, ErrorKind::Unavailable),
+        (WireKind::NotTls, ErrorKind::Unavailable),
+        (WireKind::Proxy, ErrorKind::Unavailable),
     ] {
         let net = Net::over(from_fn(move |_| async move {
             Err(TransportError::new(kind, Phase::Connect))
         }));
         let app = app(builder(&net).build().unwrap()).await;
         let error = app.blob_head(&Digest::sha256(b"")).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), net.lines().len()),
-            (ErrorKind::Unavailable, 1),
-            "{kind:?}"
-        );
+        assert_eq!((error.kind(), net.lines().len()), (expected, 1), "{kind:?}");
     }
 }
 
