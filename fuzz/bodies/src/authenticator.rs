@@ -21,8 +21,8 @@ use script::{ALLOWED_REALM, Script};
 ///
 /// # Panics
 ///
-/// When a secret goes where it must not, when a call does not end within its budget, or when it
-/// goes on after an error.
+/// When a secret goes where it must not, when a call does not end within its budget, when it goes on
+/// after an error, or when it gives up for want of a realm although one has issued tokens before.
 pub fn authenticator(data: &[u8]) {
     let Some(script) = Script::read(data) else {
         return;
@@ -43,6 +43,10 @@ struct World<'a> {
     issues: Vec<Issue>,
     /// Whether the registry itself has asked for Basic.
     asked_for_basic: bool,
+    /// Whether a token was issued for the registry itself.
+    has_issuer: bool,
+    /// Realms that have refused POST, path and all.
+    get_only: Vec<String>,
 }
 
 /// A token some realm has given out.
@@ -80,6 +84,8 @@ impl<'a> World<'a> {
             now: Duration::ZERO,
             issues: Vec::new(),
             asked_for_basic: false,
+            has_issuer: false,
+            get_only: Vec::new(),
         }
     }
 

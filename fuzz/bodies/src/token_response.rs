@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use longshore_auth::{Issued, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token, TokenError};
+use longshore_auth::{
+    Issued, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_DEPTH_LIMIT, TOKEN_RESPONSE_LIMIT_BYTES, Token,
+    TokenError,
+};
 use longshore_origin::Secret;
 use serde_json::Value;
 
@@ -21,6 +24,7 @@ pub fn token_response(data: &[u8]) {
     match Issued::parse(data) {
         Ok(issued) => {
             assert!(data.len() <= TOKEN_RESPONSE_LIMIT_BYTES, "LI1");
+            assert!(json::depth(data) < TOKEN_RESPONSE_DEPTH_LIMIT, "LI");
             fits_a_header(&issued.token);
             is_what_the_body_says(&issued, data);
             shows_no_secret(&issued);
@@ -43,7 +47,7 @@ fn fits_a_header(token: &Token) {
 }
 
 fn is_what_the_body_says(issued: &Issued, body: &[u8]) {
-    // Members nobody wants are skipped unread, be they too deep, too large or no text.
+    // Members nobody wants are skipped unread, be they too large or no text.
     let Ok(plain) = serde_json::from_slice::<Value>(body) else {
         return;
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_auth::{AuthCall, Prepare, RegistrySettings, ScopeSet, TokenCache};
-use longshore_origin::{AddressPolicy, AllowAddresses};
+use longshore_origin::{AddressPolicy, AllowAddresses, Peer};
 
 use super::{
     BASIC, BEARER, PASSWORD, TOKEN_1, TOKEN_2, TOKEN_3, TOKEN_REQUEST, anonymous, authenticator,
@@ -174,6 +174,103 @@ fn f16_a_refresh_token_is_asked_for_on_request() {
             "{sent}"
         );
     }
+}
+
+// ---------------------------------------------------------------- realms and scopes
+
+// RE1, RE4, RE6: the realm is written as nobody writes it, and is still the same place.
+#[test]
+fn re1_odd_realms_are_asked_as_they_are_written() {
+    for (realm, asked) in [
+        (
+            "HTTPS://AUTH.Example.COM:443/token",
+            "https://auth.example.com/token?",
+        ),
+        ("https://auth.example.com", "https://auth.example.com/?"),
+        (
+            "https://auth.example.com?a=b%20c",
+            "https://auth.example.com/?a=b%20c&",
+        ),
+        (
+            "https://auth.example.com/a/../t?",
+            "https://auth.example.com/t?",
+        ),
+        (
+            "https://auth.example.com/t\u{e4}",
+            "https://auth.example.com/t%C3%A4?",
+        ),
+        (
+            "https://auth.example.com./token",
+            "https://auth.example.com/token?",
+        ),
+        (
+            "https://r.example.com:8443/token",
+            "https://r.example.com:8443/token?",
+        ),
+    ] {
+        let mut world = with_password();
+        let challenge = format!("401 Bearer realm=\"{realm}\",service=\"r\"");
+        world.run(&[&challenge, TOKEN_1, "200"], Ok(200));
+        let scope = "service=r&scope=repository%3Aapp%3Apull";
+        assert_eq!(
+            world.sent[1].to_string(),
+            format!("{asked}{scope} {PASSWORD}")
+        );
+    }
+}
+
+// F24, CR8
+#[test]
+fn f24_the_source_of_a_mount_is_merged_into_one_token() {
+    let mut world = with_password();
+    world.need = ScopeSet::push("app").union(&ScopeSet::pull("source"));
+    let challenge = format!("{BEARER},scope=\"repository:app:push,pull\"");
+    world.run(&[&challenge, TOKEN_1, "200"], Ok(200));
+    let scopes = "&scope=repository%3Aapp%3Apush%2Cpull&scope=repository%3Asource%3Apull";
+    let token = TOKEN_REQUEST.replace("&scope=repository%3Aapp%3Apull", scopes);
+    assert_eq!(world.sent[1].to_string(), format!("{token} {PASSWORD}"));
+}
+
+// CR6: a token that would do is not one that was asked for, and some registries mind.
+#[test]
+fn cr6_a_token_that_covers_more_is_not_shown_for_less() {
+    let mut world = with_password().cached();
+    world.need = ScopeSet::push("app");
+    world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    assert!(world.need.covers(&ScopeSet::pull("app")));
+    world.need = ScopeSet::pull("app");
+    world.run(&[BEARER, TOKEN_2, "200"], Ok(200));
+    assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t2");
+}
+
+// CR7: RFC 6750 §3.1 has 403 for it; whether it is one is for the driver to see.
+#[test]
+fn cr7_a_403_that_asks_for_more_is_met_with_one_more_token() {
+    let mut world = with_password();
+    let mut call = AuthCall::new();
+    let key = super::fetching(&mut world, &mut call);
+    world.server = script(&[TOKEN_1, TOKEN_2]);
+    world.fetch(&mut call, key).unwrap();
+    assert_eq!(super::attached(&mut world, &mut call), "Bearer t1");
+    let challenge = BEARER.replace("401 ", "") + ",error=\"insufficient_scope\"";
+    let denied = http::Response::builder().status(403);
+    let denied = denied.header("www-authenticate", challenge);
+    let (head, ()) = denied.body(()).unwrap().into_parts();
+    let (hop, peer) = (home(), Peer::default());
+    world.auth.refused(&mut call, &hop, &head, peer).unwrap();
+    let (need, now) = (world.need.clone(), world.now);
+    let prepared = world.auth.prepare(&mut call, &hop, &need, now).unwrap();
+    let Prepare::Fetch(key) = prepared else {
+        panic!("{prepared:?}")
+    };
+    world.fetch(&mut call, key).unwrap();
+    assert_eq!(super::attached(&mut world, &mut call), "Bearer t2");
+    let error = world.auth.refused(&mut call, &hop, &head, peer);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "https://r.example.com does not accept a token issued for the credentials \
+         (insufficient_scope)"
+    );
 }
 
 // ---------------------------------------------------------------- one scheme after the other

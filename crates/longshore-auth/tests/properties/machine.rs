@@ -11,7 +11,7 @@ use longshore_auth::{
 use longshore_origin::{Hop, Origin, Secret};
 use proptest::prelude::*;
 
-use crate::world::{Sent, Server, World};
+use crate::world::{DROPPED, Sent, Server, World};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
@@ -99,9 +99,9 @@ fn check_budget(sent: &[Sent]) -> Result<(), TestCaseError> {
         "{:?}",
         token
     );
-    // First, five redirects with a refusal at each, refused tokens, and one unasked.
+    // First, five redirects with a refusal at each, refused tokens, a password, and one unasked.
     prop_assert!(
-        plain.len() <= 2 * (1 + 5) + REFUSED_TOKENS_LIMIT + 1,
+        plain.len() <= 2 * (1 + 5) + REFUSED_TOKENS_LIMIT + 2,
         "{:?}",
         plain
     );
@@ -118,7 +118,7 @@ fn check_secrets(sent: &[Sent], home: &Origin) -> Result<(), TestCaseError> {
     for request in sent {
         let authorization = request.authorization.as_deref().unwrap_or_default();
         let shows = |secret: &str| authorization.contains(secret) || request.body.contains(secret);
-        let has_credentials = [PASSWORD, IDENTITY, GIVEN].iter().any(|s| shows(s));
+        let has_credentials = SECRETS.iter().any(|s| shows(s));
         let encrypted =
             request.to.to_string().starts_with("https:") || request.to.is_loopback_name();
         if !authorization.is_empty() || !request.body.is_empty() {
@@ -138,7 +138,7 @@ fn check_secrets(sent: &[Sent], home: &Origin) -> Result<(), TestCaseError> {
         }
         if has_credentials {
             prop_assert!(request.at_home && request.to == *home, "{}", request);
-            prop_assert!(!shows(IDENTITY), "{}", request);
+            prop_assert!(!shows(IDENTITY) && !shows(IDENTITY_BASIC), "{}", request);
         } else if let Some(token) = authorization.strip_prefix("Bearer ") {
             let (registry, with_credentials) = issued[token];
             prop_assert_eq!(registry, &request.to);
@@ -178,6 +178,9 @@ fn is_basic(sent: &Sent) -> bool {
 /// Base64 of `me:hunter2`.
 const PASSWORD: &str = "bWU6aHVudGVyMg==";
 const IDENTITY: &str = "identity";
+/// Base64 of `<token>:identity`.
+const IDENTITY_BASIC: &str = "PHRva2VuPjppZGVudGl0eQ==";
+const SECRETS: [&str; 4] = [PASSWORD, IDENTITY, IDENTITY_BASIC, GIVEN];
 const GIVEN: &str = "given";
 const ALLOWED: &str = "https://allowed.example.net";
 
@@ -234,7 +237,7 @@ fn answers() -> impl Strategy<Value = Vec<String>> {
         5 => place().prop_map(|place| format!("307 {place}/next")),
         6 => Just("200 {\"token\":\"TOKEN\",\"expires_in\":100}".to_owned()),
         1 => Just("403".to_owned()),
-        1 => Just("503".to_owned()),
+        1 => prop::sample::select(&["404", "405", "503", DROPPED][..]).prop_map(str::to_owned),
     ];
     prop::collection::vec(answer, 0..14)
 }

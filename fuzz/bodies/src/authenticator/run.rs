@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::fmt::Debug;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use http::response::Parts;
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use longshore_auth::{
     AuthCall, AuthError, Authorization, ExchangeStep, Issued, Prepare, ScopeSet, TokenExchange,
     TokenKey,
@@ -21,6 +22,8 @@ pub(super) struct Run {
     hop: Hop,
     /// Whether any hop was anywhere but home, by our own account.
     left_home: bool,
+    /// Whether there was a realm to fall back on when the last request was prepared or refused.
+    had_issuer: bool,
     stage: Stage,
     spent: Spent,
 }
@@ -57,11 +60,14 @@ pub(super) enum Turn {
 
 impl Run {
     pub(super) fn new(world: &World<'_>) -> Self {
+        let call = AuthCall::new();
+        let offline = world.script.setup.offline;
         Self {
-            call: AuthCall::new(),
+            call: if offline { call.offline() } else { call },
             hop: Hop::first(world.home.clone(), "/v2/tools/anchor/manifests/1")
                 .unwrap_or_else(|error| panic!("{error}")),
             left_home: false,
+            had_issuer: false,
             stage: Stage::Prepare,
             spent: Spent::default(),
         }
@@ -99,6 +105,7 @@ impl Run {
 
     fn prepare(&mut self, world: &World<'_>) {
         let need = ScopeSet::pull(REPOSITORY);
+        self.had_issuer = world.has_issuer;
         let auth = &world.authenticator;
         let prepared = auth.prepare(&mut self.call, &self.hop, &need, world.now);
         self.stage = match self.checked(world, prepared) {
@@ -145,7 +152,7 @@ impl Run {
         match what {
             What::Challenge(fields) => self.challenged(world, &fields),
             What::Redirect(location) => self.redirected(world, location),
-            What::Status(_) | What::Token(_) => {}
+            What::Drop | What::Status(_) | What::Token(_) => {}
         }
         self.turn(other_next)
     }
@@ -157,6 +164,7 @@ impl Run {
         };
         world.asked_for_basic |= !self.left_home && fields.iter().any(is_basic);
         let head = head(401, &WWW_AUTHENTICATE, fields);
+        self.had_issuer = world.has_issuer;
         let auth = &mut world.authenticator;
         let refused = auth.refused(&mut self.call, &self.hop, &head, peer());
         if self.checked(world, refused).is_some() {
@@ -202,10 +210,25 @@ impl Run {
         world.now += pause;
         let (head, body) = match what {
             What::Challenge(fields) => (head(401, &WWW_AUTHENTICATE, &fields), Vec::new()),
+            What::Drop => {
+                let realm = exchange.hop().origin().clone();
+                let result = Err(AuthError::unreachable(realm, "the connection broke"));
+                return self.finish(world, &exchange, result, false, other_next);
+            }
             What::Redirect(location) => (head(307, &LOCATION, &[location]), Vec::new()),
             What::Status(status) => (head(status, &LOCATION, &[]), Vec::new()),
             What::Token(body) => (head(200, &LOCATION, &[]), world.token_response(body)),
         };
+        let form = exchange.request().into_body();
+        let password = form.starts_with(b"grant_type=password");
+        let refuses_post = match head.status.as_u16() {
+            404 | 405 => true,
+            400 => password,
+            _ => false,
+        };
+        if !form.is_empty() && refuses_post {
+            world.get_only.push(realm_of(&exchange));
+        }
         let final_ = matches!(head.status.as_u16(), 401 | 403);
         let result = match exchange.on_head(&head, peer()) {
             Ok(ExchangeStep::Send) => {
@@ -217,8 +240,21 @@ impl Run {
             Ok(_) => return self.turn(other_next),
             Err(error) => Err(error),
         };
+        self.finish(world, &exchange, result, final_, other_next)
+    }
+
+    /// Ends the token request; `final_` says that the realm has refused the credentials.
+    fn finish(
+        &mut self,
+        world: &mut World<'_>,
+        exchange: &TokenExchange,
+        result: Result<Issued, AuthError>,
+        final_: bool,
+        other_next: bool,
+    ) -> Turn {
         if let Ok(issued) = &result {
-            world.issues.push(self.issue(&exchange, issued));
+            world.issues.push(self.issue(exchange, issued));
+            world.has_issuer |= !self.left_home;
         }
         let key = exchange.key().clone();
         let auth = &mut world.authenticator;
@@ -260,6 +296,7 @@ impl Run {
             Ok(value) => Some(value),
             Err(error) => {
                 shows_no_secret(&error);
+                self.had_to_give_up(&error);
                 let need = ScopeSet::pull(REPOSITORY);
                 let auth = &world.authenticator;
                 let again = auth.prepare(&mut self.call, &self.hop, &need, world.now);
@@ -267,6 +304,19 @@ impl Run {
                 None
             }
         }
+    }
+
+    /// RE1–RE4: a realm that may not be asked, or none, is no reason where one has issued tokens.
+    fn had_to_give_up(&self, error: &AuthError) {
+        let for_want_of_a_realm = match error {
+            AuthError::NoRealm { .. } | AuthError::Realm { .. } | AuthError::RealmRefused(_) => {
+                true
+            }
+            AuthError::NoUsableChallenge { schemes, .. } => schemes.is_empty(),
+            _ => false,
+        };
+        let had_to = self.left_home || !self.had_issuer;
+        assert!(had_to || !for_want_of_a_realm, "{error}");
     }
 
     /// CR1, CR3, CR4, CR6, RD1: what may go with a request to the registry, or elsewhere.
@@ -318,6 +368,9 @@ impl Run {
         let allowed = guard::may_be_asked(setup, registry, !self.left_home, &realm);
         assert!(allowed, "RE1–RE3: {registry} has us ask {realm}");
         let text = wire(exchange);
+        let is_post = !request.body().is_empty();
+        let refused = world.get_only.contains(&realm_of(exchange));
+        assert!(!is_post || !refused, "F16: {realm} is sent a POST again");
         if holds_secret(&text) {
             assert!(!self.left_home, "CR5: {realm} is shown credentials");
             let trusted = guard::may_see_credentials(setup, registry, &realm);
@@ -328,7 +381,7 @@ impl Run {
             );
         }
         if self.spent.exchange_sends == 1 && !guard::is_own(registry, &realm) {
-            asks_no_more_than_needed(exchange, request.uri().path_and_query());
+            asks_no_more_than_needed(exchange, &request);
         }
     }
 
@@ -361,20 +414,25 @@ impl World<'_> {
 }
 
 /// CR8: beside what the realm's own query says, scopes name our repository and `pull` alone.
-fn asks_no_more_than_needed(
-    exchange: &TokenExchange,
-    path_and_query: Option<&http::uri::PathAndQuery>,
-) {
+fn asks_no_more_than_needed(exchange: &TokenExchange, request: &Request<Bytes>) {
     let own = exchange.key().realm().path_and_query();
+    let path_and_query = request.uri().path_and_query();
     let asked = path_and_query.map_or("", |text| text.as_str());
     let added = asked
         .strip_prefix(own)
         .unwrap_or_else(|| panic!("RE6: {asked} is not {own}"));
-    for pair in added.split(['?', '&']) {
+    let form = String::from_utf8_lossy(request.body());
+    for pair in added.split(['?', '&']).chain(form.split('&')) {
         if let Some(scope) = pair.strip_prefix("scope=") {
             assert_eq!(scope, NEEDED, "CR8: of {}", exchange.key().realm().origin());
         }
     }
+}
+
+/// Where tokens are issued, path and all.
+fn realm_of(exchange: &TokenExchange) -> String {
+    let realm = exchange.key().realm();
+    format!("{}{}", realm.origin(), realm.path_and_query())
 }
 
 /// Everything of a token request that goes onto the wire.
@@ -390,7 +448,7 @@ fn wire(exchange: &TokenExchange) -> String {
     )
 }
 
-fn origin_of<B>(request: &http::Request<B>) -> Origin {
+fn origin_of<B>(request: &Request<B>) -> Origin {
     let scheme = match request.uri().scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
@@ -454,9 +512,9 @@ const TOKEN_REDIRECTS_LIMIT: u8 = 2;
 /// CR7
 const TOKEN_REQUESTS_LIMIT: u8 = 2;
 
-/// What may end in a redirect, what may be refused unasked at home and at each hop, a guess and
-/// two tokens that turn out wrong, and the last.
-const SENDS_LIMIT: u8 = REDIRECTS_LIMIT + (1 + REDIRECTS_LIMIT) + 3 + 1;
+/// What may end in a redirect, what may be refused unasked at home and at each hop, a guess, a
+/// password and two tokens that turn out wrong, and the last.
+const SENDS_LIMIT: u8 = REDIRECTS_LIMIT + (1 + REDIRECTS_LIMIT) + 4 + 1;
 
 /// Far more than the sends and token requests a call may have need.
 pub(super) const STEPS_LIMIT: usize = 100;

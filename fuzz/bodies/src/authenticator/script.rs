@@ -3,8 +3,9 @@
 //! ```text
 //! script  = setup *( LF answer )
 //! setup   = *( letter )                            ; see Setup
-//! answer  = [ 1*DIGIT ] [ "~" ] ( challenge / redirect / token / status )
+//! answer  = [ 1*DIGIT ] [ "~" ] ( challenge / drop / redirect / token / status )
 //! challenge = "C" [ field *( "|" field ) ]         ; a 401 with these WWW-Authenticate fields
+//! drop      = "D"                                  ; none: the connection breaks
 //! redirect  = "L" location                         ; a 307
 //! token     = "T" ( [ 1*DIGIT ] / json )           ; a 200 with a fresh token of this lifetime,
 //!                                                  ; or with this very body
@@ -25,6 +26,8 @@ use longshore_origin::Secret;
 pub(super) struct Setup {
     pub(super) home: &'static str,
     pub(super) credential: Option<Credential>,
+    /// Whether refresh tokens are wanted, too (`o`).
+    pub(super) offline: bool,
     /// Whether there is a token cache (`c`).
     pub(super) cache: bool,
     /// Whether the registry is configured as plain http (`p`).
@@ -46,6 +49,7 @@ pub(super) struct Answer<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum What<'a> {
     Challenge(Vec<&'a [u8]>),
+    Drop,
     Redirect(&'a [u8]),
     Status(u16),
     Token(&'a [u8]),
@@ -102,6 +106,7 @@ impl Setup {
                 () if has(b't') => Some(Credential::Token(Secret::new(GIVEN.to_owned()))),
                 () => None,
             },
+            offline: has(b'o'),
             cache: has(b'c'),
             plain_http: has(b'p'),
             suffixes: has(b's'),
@@ -119,6 +124,7 @@ impl<'a> Answer<'a> {
         };
         let what = match line {
             [b'C', fields @ ..] => What::Challenge(fields.split(|b| *b == b'|').collect()),
+            [b'D', ..] => What::Drop,
             [b'L', location @ ..] => What::Redirect(location),
             [b'T', body @ ..] => What::Token(body),
             [b'S', digits @ ..] => What::Status(u16::try_from(number(digits).0).unwrap_or(503)),
@@ -159,10 +165,12 @@ const PASSWORD: &str = "hunter2-quay";
 /// `pilot:hunter2-quay`, RFC 7617 §2.
 pub(super) const BASIC: &str = "cGlsb3Q6aHVudGVyMi1xdWF5";
 pub(super) const IDENTITY: &str = "identity-7f3a91";
+/// `<token>:identity-7f3a91`, for a realm that refuses POST.
+const IDENTITY_BASIC: &str = "PHRva2VuPjppZGVudGl0eS03ZjNhOTE=";
 pub(super) const GIVEN: &str = "given-5c20be";
 
 /// Every form in which a secret of the user could leave.
-pub(super) const SECRETS: [&str; 4] = [PASSWORD, BASIC, IDENTITY, GIVEN];
+pub(super) const SECRETS: [&str; 5] = [PASSWORD, BASIC, IDENTITY, IDENTITY_BASIC, GIVEN];
 
 /// How the tokens begin that a script has issued by `T`.
 pub(super) const TOKEN_MARK: &str = "issued-";
