@@ -35,11 +35,13 @@ pub(crate) enum Command {
     Digest(Digest),
     /// Summarise an image or artifact: platforms, layers, sizes, config, signatures
     ///
-    /// Of an index, an image for several platforms, it is a table of these, for which the manifest
-    /// of each is asked for, to know its size (Docker Hub counts each as a pull); with --platform
-    /// it is the one image. In both cases followed by what is attached: what refers to this
-    /// digest, and what cosign keeps under tags made of it. Nothing says that a signature is
-    /// valid: that is for the tool that made it.
+    /// An image for several platforms, an index, is shown as a table of them; with --platform its
+    /// layers and config are shown, as of any other image. Then comes what is attached: signatures,
+    /// attestations and other artifacts that refer to this very digest, and what cosign keeps
+    /// under tags made from it. That a signature is listed does not say that it is valid.
+    ///
+    /// For the sizes in the table the manifest of each platform is read, of up to 64; Docker Hub
+    /// counts each as a pull.
     #[command(after_long_help = help::end(help::INSPECT))]
     Inspect(Inspect),
     /// Read manifests
@@ -85,7 +87,7 @@ pub(crate) enum BlobCommand {
     /// Print a blob, or write it to a file
     ///
     /// Bytes are printed as they arrive. Only exit code 0 says that they are what DIGEST says; a
-    /// file appears only then.
+    /// file appears only then. JSON tells of a file that was written.
     #[command(visible_alias = "fetch", after_long_help = help::end(help::BLOB_GET))]
     Get(BlobGet),
     /// Print the size of a blob, in bytes
@@ -99,7 +101,7 @@ pub(crate) struct BlobGet {
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// Write to this file, which appears whole and verified or not at all
-    #[arg(long, short, value_name = "PATH")]
+    #[arg(long, short, value_name = "PATH", required_if_eq("output", "json"))]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -157,7 +159,7 @@ pub(crate) struct Verify {
     #[arg(value_name = "DIR")]
     pub(crate) layout: PathBuf,
     /// Print the result as text or as one JSON object
-    #[arg(long, short, value_enum, default_value = "text")]
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: Output,
 }
 
@@ -186,7 +188,7 @@ pub(crate) struct Config {
     /// Whose config: [REGISTRY/]NAME[:TAG][@DIGEST]
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// That of this platform; the default is this machine's, of Linux on other systems
+    /// That of this platform instead of this machine's (on macOS and Windows, Linux's)
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<Platform>,
     #[command(flatten)]
@@ -246,7 +248,7 @@ pub(crate) struct Pull {
     /// Where to: an OCI image layout, DIR[:TAG]
     #[arg(value_name = "DEST")]
     pub(crate) destination: String,
-    /// Pull the image of this platform; the default is this machine's, of Linux on other systems
+    /// Pull the image of this platform instead of this machine's (on macOS and Windows, Linux's)
     #[arg(
         long,
         value_name = "OS/ARCH[/VARIANT]",
@@ -259,7 +261,7 @@ pub(crate) struct Pull {
     /// Move so many large blobs at once, and eight times as many small ones
     #[arg(long, short, value_name = "N", default_value = "4")]
     pub(crate) jobs: NonZeroUsize,
-    /// When what was moved outlives a power cut; a killed program never harms the layout
+    /// How safe the layout is from a power cut; a program that is killed never harms it
     #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
     pub(crate) durability: Durability,
     #[command(flatten)]
@@ -298,7 +300,7 @@ pub(crate) struct Connection {
     /// Accept any certificate: anybody on the way can pose as the registry
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure_skip_verify: bool,
-    /// Send a request at most so often; 1 repeats nothing
+    /// Send a request up to so many times before giving up; 1 repeats nothing
     #[arg(
         long,
         value_name = "N",
@@ -311,6 +313,7 @@ pub(crate) struct Connection {
         long,
         short,
         value_enum,
+        value_name = "FORMAT",
         default_value = "text",
         help_heading = "Output"
     )]
@@ -322,9 +325,9 @@ pub(crate) struct Connection {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people.
+    /// For people
     Text,
-    /// For programs: one object.
+    /// For programs: one object with documented fields
     Json,
 }
 

@@ -45,14 +45,20 @@ fn groups(command: &clap::Command) -> String {
     text
 }
 
-/// What a command is for, by its name: two words for one of several.
+/// What a command is for, by its name: two words for one of several. And its other names.
 fn about(command: &clap::Command, path: &str) -> Option<String> {
     let found = path.split(' ').try_fold(command, |command, name| {
         command
             .get_subcommands()
             .find(|below| below.get_name() == name)
-    });
-    Some(found?.get_about()?.to_string())
+    })?;
+    let about = found.get_about()?;
+    let aliases: Vec<_> = found.get_visible_aliases().collect();
+    Some(match aliases.len() {
+        0 => about.to_string(),
+        1 => format!("{about} [alias: {}]", aliases.join(", ")),
+        _ => format!("{about} [aliases: {}]", aliases.join(", ")),
+    })
 }
 
 /// The commands by what they are for, what is used most first.

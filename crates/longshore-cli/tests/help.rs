@@ -23,13 +23,11 @@ fn check(arguments: &[&str]) -> String {
 
 #[test]
 fn every_help_ends_with_the_exit_codes() {
-    for command in [
-        &[][..],
-        &["digest"],
-        &["manifest", "get"],
-        &["ping"],
-        &["pull"],
-    ] {
+    for command in COMMANDS
+        .iter()
+        .copied()
+        .chain([&[][..], &["blob"], &["manifest"]])
+    {
         let help = check(&[command, &["--help"]].concat());
         let (_, table) = help.split_once("Exit codes:\n").unwrap();
         assert!(table.contains("0  done"), "{help}");
@@ -41,7 +39,49 @@ fn every_help_ends_with_the_exit_codes() {
 }
 
 #[test]
+fn every_command_has_examples_that_begin_with_its_name() {
+    for command in COMMANDS {
+        let help = check(&[*command, &["--help"]].concat());
+        let (_, examples) = help.split_once("\nExamples:\n").unwrap();
+        let (examples, _) = examples.split_once("\n\n").unwrap();
+        for line in examples.lines() {
+            let name = format!("  longshore {} ", command.join(" "));
+            assert!(line.starts_with(&name), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_commands_are_listed_by_what_they_are_for() {
+    for help in [check(&["--help"]), check(&["-h"])] {
+        let (_, groups) = help.split_once("\n\nMove images:\n").unwrap();
+        let (groups, _) = groups.split_once("\n\nOptions:\n").unwrap();
+        for command in COMMANDS {
+            let begin = format!("  {} ", command.join(" "));
+            let lines = groups.lines().filter(|line| line.starts_with(&begin));
+            assert_eq!(lines.count(), 1, "{begin}");
+        }
+        assert!(groups.contains("[alias: resolve]"), "{groups}");
+    }
+}
+
+#[test]
 fn the_version_is_told() {
     let version = format!("longshore {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(check(&["--version"]), version);
 }
+
+const COMMANDS: &[&[&str]] = &[
+    &["blob", "get"],
+    &["blob", "head"],
+    &["config"],
+    &["digest"],
+    &["inspect"],
+    &["manifest", "get"],
+    &["ping"],
+    &["pull"],
+    &["referrers"],
+    &["repos"],
+    &["tags"],
+    &["verify"],
+];

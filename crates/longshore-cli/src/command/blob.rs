@@ -18,8 +18,22 @@ pub(crate) async fn get(args: BlobGet) -> Result<(), Failure> {
     let (repository, digest) = open(&args.reference, &args.connection).await?;
     let reader = repository.blob(&digest, None)?;
     match &args.file {
-        Some(path) => to_file(reader, path).await,
+        Some(path) => {
+            let size = to_file(reader, path).await?;
+            report(&args, &digest, path, size)
+        }
         None => to_stdout(reader).await,
+    }
+}
+
+fn report(args: &BlobGet, digest: &Digest, path: &Path, size: u64) -> Result<(), Failure> {
+    match args.connection.output {
+        Output::Json => output::json(&json!({
+            "digest": digest.to_string(),
+            "size": size,
+            "file": path.to_string_lossy(),
+        })),
+        Output::Text => Ok(()),
     }
 }
 
@@ -64,21 +78,21 @@ async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
     }
 }
 
-/// The file takes its place only when the blob is whole and verified.
-async fn to_file(reader: BlobReader, path: &Path) -> Result<(), Failure> {
+/// The file takes its place only when the blob is whole and verified; gives its length.
+async fn to_file(reader: BlobReader, path: &Path) -> Result<u64, Failure> {
     let failed = |error| Failure::file(path, error);
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
     let mut file = NamedTempFile::new_in(dir).map_err(failed)?;
-    match reader.copy_to(file.as_file_mut()).await {
-        Ok(_) => {}
+    let size = match reader.copy_to(file.as_file_mut()).await {
+        Ok(size) => size,
         Err(CopyError::Write(error)) => return Err(failed(error)),
         Err(CopyError::Read(error)) => return Err(error.into()),
         Err(error) => return Err(Failure::new(Exit::Other, &error.to_string())),
-    }
+    };
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    Ok(size)
 }
