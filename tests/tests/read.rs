@@ -25,6 +25,8 @@ use tempfile::tempdir;
 mod blob;
 #[path = "read/config.rs"]
 mod config;
+#[path = "read/fields.rs"]
+mod fields;
 #[path = "read/inspect.rs"]
 mod inspect;
 #[path = "read/list.rs"]

@@ -26,6 +26,9 @@ fn a_blob_is_printed_or_written() {
         let ended = blob("get", digest, &["-f", path]).run();
         assert_eq!((ended.succeeded(), &*ended.stderr), ("", ""));
         assert_eq!(fs::read(&file).unwrap(), stored.content.bytes());
+        let ended = blob("get", digest, &["-f", path, "-o", "json"]).run();
+        let expected = json!({ "digest": digest, "size": size, "file": path });
+        assert_eq!(ended.json(), expected);
         let printed = place.path().join("printed");
         let get = blob("get", digest, &[]).stdout(fs::File::create(&printed).unwrap());
         assert_eq!(get.run().status.code(), Some(0));
@@ -48,6 +51,10 @@ fn a_blob_is_named_by_digest() {
         let ended = run(&["blob", verb, "registry.example/app:1"]);
         ended.failed_with_hint(REFERENCE, &["no digest", "NAME@DIGEST"]);
     }
+    // The bytes and an object cannot both go to standard output.
+    let ended = run(&["blob", "get", "registry.example/app:1", "-o", "json"]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr.contains("--file <PATH>"), "{}", ended.stderr);
 }
 
 // DG3

@@ -188,7 +188,7 @@ fn inspect_asks_for_little() {
 }
 
 /// What BuildKit makes: an index with images and an attestation about one of them.
-fn built(registry: &Registry, tree: &Tree) -> Stored {
+pub(super) fn built(registry: &Registry, tree: &Tree) -> Stored {
     let image = tree.child("linux/s390x").unwrap();
     let about = json!({
         "mediaType": MediaType::OCI_MANIFEST.as_str(),
