@@ -60,8 +60,9 @@ impl Client {
     ///
     /// [`Cause::Host`] when the registry's name or settings cannot be used.
     pub async fn repository(&self, reference: &Reference) -> Result<Repository, Error> {
-        let site = self.site(reference.registry()).await?;
-        Ok(Repository::new(Arc::new(site), reference.repository()))
+        let name = reference.repository();
+        let site = self.site(reference.registry()).await?.of(name.clone());
+        Ok(Repository::new(Arc::new(site), name))
     }
 
     /// Asks whether this is a registry that can be used (distribution-spec v1.1.1 "Determining

@@ -26,6 +26,21 @@ pub trait CredentialSource: Send + Sync + 'static {
         &self,
         registry: &str,
     ) -> impl Future<Output = Result<Option<Credential>, CredentialError>> + Send;
+
+    /// Looks up for one repository, where the source has credentials for parts of a registry
+    /// (CR2). By default the credential of the registry.
+    ///
+    /// # Errors
+    ///
+    /// As [`lookup`](Self::lookup).
+    fn lookup_in(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> impl Future<Output = Result<Option<Credential>, CredentialError>> + Send {
+        let _ = repository;
+        self.lookup(registry)
+    }
 }
 
 /// A credential exists or may exist, but cannot be had.
@@ -88,12 +103,15 @@ type Looking<'a> =
     Pin<Box<dyn Future<Output = Result<Option<Credential>, CredentialError>> + Send + 'a>>;
 
 trait Erased: Send + Sync {
-    fn lookup_boxed<'a>(&'a self, registry: &'a str) -> Looking<'a>;
+    fn lookup_boxed<'a>(&'a self, registry: &'a str, repository: Option<&'a str>) -> Looking<'a>;
 }
 
 impl<T: CredentialSource> Erased for T {
-    fn lookup_boxed<'a>(&'a self, registry: &'a str) -> Looking<'a> {
-        Box::pin(self.lookup(registry))
+    fn lookup_boxed<'a>(&'a self, registry: &'a str, repository: Option<&'a str>) -> Looking<'a> {
+        match repository {
+            Some(repository) => Box::pin(self.lookup_in(registry, repository)),
+            None => Box::pin(self.lookup(registry)),
+        }
     }
 }
 
@@ -109,8 +127,9 @@ impl DynCredentials {
     pub(crate) async fn lookup(
         &self,
         registry: &str,
+        repository: Option<&str>,
     ) -> Result<Option<Credential>, CredentialError> {
-        self.0.lookup_boxed(registry).await
+        self.0.lookup_boxed(registry, repository).await
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) struct Site {
     home: Registry,
     /// Where the registry itself is: the origin of its last host.
     origin: Origin,
+    /// The one repository this is for, if it is for one: a source may have a credential for part
+    /// of a registry (CR2).
+    repository: Option<RepositoryName>,
     /// What the source of credentials said, once it was asked.
     credential: OnceCell<Option<Credential>>,
 }
@@ -51,8 +54,15 @@ impl Site {
             registry,
             home,
             origin,
+            repository: None,
             credential: OnceCell::new(),
         }
+    }
+
+    /// The same, for one repository.
+    pub(crate) fn of(self, name: RepositoryName) -> Self {
+        let repository = Some(name);
+        Self { repository, ..self }
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -91,7 +101,8 @@ impl Site {
 
     /// The credential of the registry; an error is not remembered.
     pub(crate) async fn credential(&self) -> Result<Option<Credential>, CredentialError> {
-        let lookup = || self.client.credentials().lookup(&self.registry);
+        let repository = self.repository.as_ref().map(RepositoryName::as_str);
+        let lookup = || self.client.credentials().lookup(&self.registry, repository);
         self.credential.get_or_try_init(lookup).await.cloned()
     }
 

@@ -1,9 +1,5 @@
 //! What a registry says beside its answers.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "in a test, panicking is how to fail"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test, panicking is how to fail")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

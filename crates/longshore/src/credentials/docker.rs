@@ -7,23 +7,24 @@
 //!   "credsStore": "<helper>", "credHelpers": { "<registry>": "<helper>" } }
 //! ```
 //!
-//! Keys are registry names; older clients wrote URLs. Docker Hub stands under
-//! `https://index.docker.io/v1/`. Credential helpers are not run: a file that names one for the
-//! registry in question is an error, never a silent anonymous request.
+//! Keys are registry names, or `<registry>/<path>` for what lies below that path; older clients
+//! wrote URLs. Docker Hub stands under `https://index.docker.io/v1/`. Before Docker 1.7 the file
+//! was `.dockercfg`, and the entries stood at its top. Credential helpers are not run: a file that
+//! names one for the registry in question is an error, never a silent anonymous request.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use longshore_auth::Credential;
-use longshore_origin::{Escaped, Secret};
-use serde::Deserialize;
+use longshore_origin::Escaped;
+use zeroize::Zeroizing;
 
+use self::file::Settings;
 use super::{CredentialError, CredentialSource};
 use crate::JsonError;
 use crate::hosts::canonical;
+
+mod file;
 
 /// A configuration file is read up to this size (LI); a larger one is an error.
 pub const DOCKER_CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
@@ -88,41 +89,6 @@ pub enum DockerConfigError {
     },
 }
 
-#[derive(Deserialize)]
-struct File {
-    #[serde(default, deserialize_with = "or_default")]
-    auths: BTreeMap<String, Option<Auth>>,
-    #[serde(default, rename = "credHelpers", deserialize_with = "or_default")]
-    helpers: BTreeMap<String, String>,
-    #[serde(default, rename = "credsStore", deserialize_with = "or_default")]
-    store: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Auth {
-    #[serde(default, deserialize_with = "or_default")]
-    auth: Text,
-    #[serde(default, deserialize_with = "or_default")]
-    identitytoken: Text,
-    #[serde(default, deserialize_with = "or_default")]
-    password: Text,
-    #[serde(default, deserialize_with = "or_default")]
-    registrytoken: Text,
-    #[serde(default, deserialize_with = "or_default")]
-    username: Text,
-}
-
-type Text = String;
-
-/// `null` counts as absent, as it does for the programs that write these files.
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 impl DockerConfig {
     /// Reads a file; one that does not exist holds no credentials.
     ///
@@ -144,7 +110,9 @@ impl DockerConfig {
             }
             Err(error) => return Err(io(error)),
         };
-        let mut bytes = Vec::new();
+        // With room for all of it, so that growing leaves no copy behind, and wiped in the end.
+        let room = DOCKER_CONFIG_LIMIT_BYTES as usize + 1;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         file.take(DOCKER_CONFIG_LIMIT_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(io)?;
@@ -166,29 +134,26 @@ impl DockerConfig {
     /// When it is not JSON of the right shape. A malformed entry is reported only when its
     /// registry is looked up.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let file: File = serde_json::from_slice(bytes)?;
+        let settings = Settings::read(bytes)?;
         let mut auths = BTreeMap::new();
-        for (key, auth) in file.auths {
-            let Some(name) = registry_of(&key) else {
+        for (key, auth) in settings.auths {
+            let Some(name) = name_of(&key) else {
                 continue;
             };
-            if let Some(entry) = auth.and_then(entry) {
+            if let Some(entry) = auth.entry() {
                 // The plain name wins over an URL of the same registry.
-                if key == name || !auths.contains_key(name) {
-                    auths.insert(name.to_owned(), entry);
+                if key == name || !auths.contains_key(&name) {
+                    auths.insert(name, entry);
                 }
             }
         }
-        let helpers = file
-            .helpers
-            .into_iter()
-            .filter(|(_, helper)| !helper.is_empty());
+        let helpers = settings.helpers.into_iter();
         Ok(Self {
             auths,
             helpers: helpers
-                .filter_map(|(key, helper)| Some((registry_of(&key)?.to_owned(), helper)))
+                .filter_map(|(key, helper)| Some((name_of(&key)?, helper)))
                 .collect(),
-            store: Some(file.store).filter(|store| !store.is_empty()),
+            store: Some(settings.store).filter(|store| !store.is_empty()),
         })
     }
 
@@ -198,22 +163,55 @@ impl DockerConfig {
     ///
     /// A helper keeps it, or its entry is malformed.
     pub fn credential(&self, registry: &str) -> Result<Option<Credential>, DockerConfigError> {
+        self.credential_in(registry, "")
+    }
+
+    /// The credential of this repository of a registry: of the longest key that names the
+    /// repository or what it lies in, by whole path segments, and else of the registry (CR2).
+    ///
+    /// A helper of the registry comes first, as it does for other programs that know such keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`credential`](Self::credential).
+    pub fn credential_in(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credential>, DockerConfigError> {
         let registry = canonical(registry);
-        let helper = match self.helpers.get(registry) {
-            Some(helper) => Some((helper, "credHelpers")),
-            None => self.store.as_ref().map(|store| (store, "credsStore")),
-        };
-        if let Some((helper, setting)) = helper {
-            return Err(DockerConfigError::Helper {
-                helper: helper.clone(),
-                setting,
-            });
+        let helper = self.helpers.get(registry);
+        if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
+            return Err(kept_by(helper, "credHelpers"));
         }
-        match self.auths.get(registry) {
-            Some(Entry::Credential(credential)) => Ok(Some(credential.clone())),
-            Some(Entry::Malformed(reason)) => Err(DockerConfigError::Entry { reason }),
-            None => Ok(None),
+        let mut scope = repository;
+        while !scope.is_empty() {
+            if let Some(entry) = self.auths.get(&format!("{registry}/{scope}")) {
+                return entry.credential();
+            }
+            scope = scope.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
+        // A helper without a name switches helpers off.
+        if let Some(store) = self.store.as_ref().filter(|_| helper.is_none()) {
+            return Err(kept_by(store, "credsStore"));
+        }
+        self.auths.get(registry).map_or(Ok(None), Entry::credential)
+    }
+}
+
+impl Entry {
+    fn credential(&self) -> Result<Option<Credential>, DockerConfigError> {
+        match self {
+            Self::Credential(credential) => Ok(Some(credential.clone())),
+            Self::Malformed(reason) => Err(DockerConfigError::Entry { reason }),
+        }
+    }
+}
+
+fn kept_by(helper: &str, setting: &'static str) -> DockerConfigError {
+    DockerConfigError::Helper {
+        helper: helper.to_owned(),
+        setting,
     }
 }
 
@@ -222,11 +220,21 @@ impl CredentialSource for DockerConfig {
         self.credential(registry)
             .map_err(|error| CredentialError::new(registry, error))
     }
+
+    async fn lookup_in(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credential>, CredentialError> {
+        self.credential_in(registry, repository)
+            .map_err(|error| CredentialError::new(registry, error))
+    }
 }
 
-/// The registry a key names (CR2): the key itself, or the host of the URL that older clients
-/// wrote. A key with a path of its own is for part of a registry, and names none.
-fn registry_of(key: &str) -> Option<&str> {
+/// What a key names (CR2): a registry, by its name or by the URL that older clients wrote; or a
+/// part of one, `<registry>/<path>`. The path of a URL names no repository, so one with a path of
+/// its own names nothing.
+fn name_of(key: &str) -> Option<String> {
     let rest = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"));
@@ -234,51 +242,16 @@ fn registry_of(key: &str) -> Option<&str> {
         Some((host, path)) => (host, path.trim_end_matches('/')),
         None => (rest.unwrap_or(key), ""),
     };
-    let whole = matches!(path, "") || rest.is_some() && matches!(path, "v1" | "v2");
-    (whole && !host.is_empty()).then(|| canonical(host))
-}
-
-/// What one entry holds; an empty one is none.
-fn entry(auth: Auth) -> Option<Entry> {
-    /// Padding is left out by some writers and demanded by none.
-    const BASE64: GeneralPurpose = GeneralPurpose::new(
-        &STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let credential = |credential| Some(Entry::Credential(credential));
-    if !auth.registrytoken.is_empty() {
-        return credential(Credential::Token(Secret::new(auth.registrytoken)));
+    let registry = canonical(host);
+    // Docker Hub's key was once written without its scheme, too.
+    let is_url = rest.is_some() || host == "index.docker.io";
+    match path {
+        _ if host.is_empty() => None,
+        "" => Some(registry.to_owned()),
+        "v1" | "v2" if is_url => Some(registry.to_owned()),
+        _ if is_url => None,
+        path => Some(format!("{registry}/{path}")),
     }
-    if !auth.identitytoken.is_empty() {
-        return credential(Credential::IdentityToken(Secret::new(auth.identitytoken)));
-    }
-    if auth.auth.is_empty() {
-        return if auth.username.is_empty() && auth.password.is_empty() {
-            None
-        } else {
-            credential(Credential::Basic {
-                username: auth.username,
-                password: Secret::new(auth.password),
-            })
-        };
-    }
-    let Ok(decoded) = BASE64.decode(auth.auth.as_bytes()) else {
-        return Some(Entry::Malformed("\"auth\" is not base64"));
-    };
-    let Ok(text) = String::from_utf8(decoded) else {
-        return Some(Entry::Malformed("\"auth\" is not UTF-8"));
-    };
-    // Docker pads some passwords with NUL.
-    let Some((username, password)) = text.trim_end_matches('\0').split_once(':') else {
-        return Some(Entry::Malformed("\"auth\" holds no colon"));
-    };
-    if username.is_empty() {
-        return Some(Entry::Malformed("\"auth\" holds no username"));
-    }
-    credential(Credential::Basic {
-        username: username.to_owned(),
-        password: Secret::new(password.to_owned()),
-    })
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use longshore_origin::Secret;
+
 use super::*;
 
 fn basic(username: &str, password: &str) -> Option<Credential> {
@@ -178,3 +180,75 @@ fn ou3_no_error_quotes_the_file() {
     let error = DockerConfig::parse(b"{\n \"auths\": 7}").unwrap_err();
     assert_eq!((error.line, error.column), (2, 11));
 }
+
+#[test]
+fn cr2_the_longest_key_of_whole_segments_wins_within_a_registry() {
+    let file = r#"{"auths":{"a.example":{"auth":"dTox"},"a.example/team":{"auth":"dToy"},
+        "a.example/team/app":{"auth":"dToz"},"b.example/team":{"auth":"dTo0"},
+        "https://c.example/team":{"auth":"dTo1"},"docker.io/library":{"auth":"dTo2"}},
+        "credHelpers":{"d.example":"x"}}"#;
+    let config = DockerConfig::parse(file.as_bytes()).unwrap();
+    for (registry, repository, password) in [
+        ("a.example", "other", Some("1")),
+        ("a.example", "team", Some("2")),
+        ("a.example", "team/x/y", Some("2")),
+        ("a.example", "team/app", Some("3")),
+        ("a.example", "team/app/x", Some("3")),
+        ("a.example", "team/apple", Some("2")),
+        ("a.example", "teams/app", Some("1")),
+        ("a.example", "x/team", Some("1")),
+        ("b.example", "team/app", Some("4")),
+        ("b.example", "other", None),
+        ("c.example", "team", None),
+        ("index.docker.io", "library/alpine", Some("6")),
+        ("docker.io", "other/alpine", None),
+    ] {
+        let found = config.credential_in(registry, repository).unwrap();
+        let expected = password.and_then(|password| basic("u", password));
+        assert_eq!(found, expected, "{registry}/{repository}");
+    }
+}
+
+#[test]
+fn a_helper_without_a_name_switches_helpers_off() {
+    let file = r#"{"auths":{"a.example":{"auth":"dTpw"}},"credsStore":"desktop",
+        "credHelpers":{"a.example":"","b.example":""}}"#;
+    check(file, "a.example", basic("u", "p"));
+    check(file, "b.example", None);
+}
+
+#[test]
+fn the_entries_of_an_old_file_stand_at_its_top() {
+    let file = r#"{"https://index.docker.io/v1/":{"auth":"dTpw","email":"e"},
+        "a.example":{"auth":"dTpx"}}"#;
+    check(file, "docker.io", basic("u", "p"));
+    check(file, "a.example", basic("u", "q"));
+    // Whatever a file of today says has entries of its own, and no others.
+    for other in [
+        r#"{"auths":{},"a.example":{"auth":"dTpx"}}"#,
+        r#"{"credsStore":"","a.example":{"auth":"dTpx"}}"#,
+        r#"{"HttpHeaders":{"User-Agent":"x"},"psFormat":"y","experimental":[1]}"#,
+        r#"{"auths":null}"#,
+        "{}",
+        "null",
+    ] {
+        check(other, "a.example", None);
+    }
+}
+
+#[test]
+fn a_list_of_fields_is_no_object() {
+    for file in [
+        "[]",
+        r#"[{"a.example":{"auth":"dTpw"}}]"#,
+        r#"{"auths":[]}"#,
+        r#"{"auths":{"a.example":["dTpw"]}}"#,
+        r#"{"credHelpers":[]}"#,
+        "7",
+        "",
+    ] {
+        assert!(DockerConfig::parse(file.as_bytes()).is_err(), "{file}");
+    }
+}
+
+mod corpus;
