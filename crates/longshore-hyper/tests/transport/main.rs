@@ -6,6 +6,8 @@
     reason = "in a test, panicking is how to fail; the peers' own functions do it too"
 )]
 
+#[cfg(feature = "http2")]
+mod http2;
 mod plain;
 mod proxy;
 mod support;

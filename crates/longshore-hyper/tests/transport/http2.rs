@@ -1,0 +1,88 @@
+//! HTTP/2: what a head may be, frame by frame.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use longshore_hyper::HyperTransport;
+use longshore_transport::{ErrorKind, Phase, Transport};
+
+use crate::support::{Server, direct, fails, get, text};
+use crate::tls::{Authority, Clients};
+
+/// A server that sends so many interim responses before each answer, which has these fields.
+async fn serve(authority: &Authority, interim: usize, fields: HeaderMap) -> Server {
+    let acceptor = authority.acceptor(&["127.0.0.1"], Clients::Any, &[b"h2"]);
+    Server::start(move |stream| {
+        let (acceptor, fields) = (acceptor.clone(), fields.clone());
+        async move {
+            let stream = acceptor.accept(stream).await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            // An error is the client going away.
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                for _ in 0..interim {
+                    let hints = Response::builder().status(StatusCode::EARLY_HINTS);
+                    let hints = hints.header("link", "</>; rel=preload").body(()).unwrap();
+                    let _ = respond.send_informational(hints);
+                }
+                let mut response = Response::new(());
+                *response.headers_mut() = fields.clone();
+                if let Ok(mut body) = respond.send_response(response, false) {
+                    let _ = body.send_data(Bytes::from("ok"), true);
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// So many fields with values of so many bytes.
+fn fields(count: usize, length: usize) -> HeaderMap {
+    let value = HeaderValue::try_from("x".repeat(length)).unwrap();
+    let name = |number: usize| HeaderName::try_from(format!("x{number}")).unwrap();
+    (0..count)
+        .map(|number| (name(number), value.clone()))
+        .collect()
+}
+
+fn transport(authority: &Authority) -> HyperTransport {
+    direct().tls(authority.believed()).build().unwrap()
+}
+
+// LI: what is over 64 KiB h2 itself refuses, counting 32 bytes more for each field (RFC 9113
+// §6.5.2), and says no more of it than that the protocol was broken. The count is ours.
+#[tokio::test]
+async fn li_a_head_has_at_most_128_fields_and_64_kib() {
+    let authority = Authority::new();
+    for (count, length, refused) in [
+        (128, 1, None),
+        (129, 1, Some(ErrorKind::HeaderLimit)),
+        (1000, 1, Some(ErrorKind::HeaderLimit)),
+        (100, 500, None),
+        (1, 65_000, None),
+        (1, 64 * 1024, Some(ErrorKind::Protocol)),
+        (120, 600, Some(ErrorKind::Protocol)),
+        (5000, 1, Some(ErrorKind::Protocol)),
+        // A flood of continuation frames ends the connection.
+        (1, 1024 * 1024, Some(ErrorKind::Closed)),
+    ] {
+        let server = serve(&authority, 0, fields(count, length)).await;
+        let transport = transport(&authority);
+        let request = get(&server.url("https"));
+        match refused {
+            Some(kind) => drop(fails(&transport, request, kind, Phase::Head).await),
+            None => {
+                let response = transport.send(request).await.unwrap();
+                assert_eq!(text(response).await.unwrap(), "ok");
+            }
+        }
+    }
+}
+
+// LI: hyper passes over the interim responses of HTTP/2 unseen, so there is no limit to their
+// number. None is kept, and the limit of time goes on.
+#[tokio::test]
+async fn li_interim_responses_do_not_last() {
+    let authority = Authority::new();
+    let server = serve(&authority, 2000, HeaderMap::new()).await;
+    let response = transport(&authority).send(get(&server.url("https"))).await;
+    assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
+}
