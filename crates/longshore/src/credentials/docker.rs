@@ -32,7 +32,8 @@ pub const DOCKER_CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
 /// The credentials of a Docker configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct DockerConfig {
-    auths: BTreeMap<String, Entry>,
+    /// By registry, and there by path; that of the whole registry is empty.
+    auths: BTreeMap<String, BTreeMap<String, Entry>>,
     helpers: BTreeMap<String, String>,
     store: Option<String>,
 }
@@ -135,24 +136,28 @@ impl DockerConfig {
     /// registry is looked up.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let settings = Settings::read(bytes)?;
-        let mut auths = BTreeMap::new();
+        let mut auths = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (key, auth) in settings.auths {
-            let Some(name) = name_of(&key) else {
+            let Some((registry, path)) = scope_of(&key) else {
                 continue;
             };
             if let Some(entry) = auth.entry() {
+                let paths = auths.entry(registry.to_owned()).or_default();
                 // The plain name wins over an URL of the same registry.
-                if key == name || !auths.contains_key(&name) {
-                    auths.insert(name, entry);
+                if key == registry || !paths.contains_key(path) {
+                    paths.insert(path.to_owned(), entry);
                 }
             }
         }
-        let helpers = settings.helpers.into_iter();
+        let mut helpers = BTreeMap::new();
+        for (key, helper) in settings.helpers {
+            if let Some((registry, "")) = scope_of(&key) {
+                helpers.insert(registry.to_owned(), helper);
+            }
+        }
         Ok(Self {
             auths,
-            helpers: helpers
-                .filter_map(|(key, helper)| Some((name_of(&key)?, helper)))
-                .collect(),
+            helpers,
             store: Some(settings.store).filter(|store| !store.is_empty()),
         })
     }
@@ -184,18 +189,20 @@ impl DockerConfig {
         if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
             return Err(kept_by(helper, "credHelpers"));
         }
-        let mut scope = repository;
-        while !scope.is_empty() {
-            if let Some(entry) = self.auths.get(&format!("{registry}/{scope}")) {
+        let none = BTreeMap::new();
+        let paths = self.auths.get(registry).unwrap_or(&none);
+        let mut path = repository;
+        while !path.is_empty() {
+            if let Some(entry) = paths.get(path) {
                 return entry.credential();
             }
-            scope = scope.rsplit_once('/').map_or("", |(parent, _)| parent);
+            path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
         // A helper without a name switches helpers off.
         if let Some(store) = self.store.as_ref().filter(|_| helper.is_none()) {
             return Err(kept_by(store, "credsStore"));
         }
-        self.auths.get(registry).map_or(Ok(None), Entry::credential)
+        paths.get("").map_or(Ok(None), Entry::credential)
     }
 }
 
@@ -234,24 +241,20 @@ impl CredentialSource for DockerConfig {
 /// What a key names (CR2): a registry, by its name or by the URL that older clients wrote; or a
 /// part of one, `<registry>/<path>`. The path of a URL names no repository, so one with a path of
 /// its own names nothing.
-fn name_of(key: &str) -> Option<String> {
+fn scope_of(key: &str) -> Option<(&str, &str)> {
     let rest = key
         .strip_prefix("https://")
         .or_else(|| key.strip_prefix("http://"));
-    let (host, path) = match rest.unwrap_or(key).split_once('/') {
-        Some((host, path)) => (host, path.trim_end_matches('/')),
-        None => (rest.unwrap_or(key), ""),
-    };
-    let registry = canonical(host);
+    let text = rest.unwrap_or(key);
+    let (host, path) = text.split_once('/').unwrap_or((text, ""));
     // Docker Hub's key was once written without its scheme, too.
     let is_url = rest.is_some() || host == "index.docker.io";
-    match path {
-        _ if host.is_empty() => None,
-        "" => Some(registry.to_owned()),
-        "v1" | "v2" if is_url => Some(registry.to_owned()),
-        _ if is_url => None,
-        path => Some(format!("{registry}/{path}")),
-    }
+    let path = match path.trim_end_matches('/') {
+        "v1" | "v2" if is_url => "",
+        path => path,
+    };
+    let names = !host.is_empty() && (path.is_empty() || !is_url);
+    names.then(|| (canonical(host), path))
 }
 
 #[cfg(test)]
