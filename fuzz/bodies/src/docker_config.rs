@@ -28,11 +28,13 @@ pub fn docker_config(data: &[u8]) {
         }
         return;
     };
-    let auths = plain.get("auths").and_then(Value::as_object);
-    let mut entries = auths.into_iter().flatten().map(|(_, entry)| entry);
-    // A list of the fields, in their order, would do for an object; nobody writes one.
-    if plain.is_array() || entries.any(Value::is_array) {
-        return;
+    let mut fields = entries(&plain).map(|(_, entry)| entry);
+    if plain.is_array() || plain.get("auths").is_some() && fields.any(Value::is_array) {
+        // A list of the fields, in their order, is no object.
+        match DockerConfig::parse(data) {
+            Ok(_) => panic!("a list was taken for an object"),
+            Err(error) => return is_plain(&error),
+        }
     }
     // Written anew, so that two files differ in nothing but their secrets.
     match DockerConfig::parse(plain.to_string().as_bytes()) {
@@ -46,7 +48,14 @@ pub fn docker_config(data: &[u8]) {
         Ok(config) => {
             let registries = registries(&plain);
             for registry in &registries {
-                is_found_by_its_name(&config, registry, &plain);
+                is_found_by_its_name(&config, registry, "", &plain);
+                is_found_by_its_name(&config, registry, "a/b", &plain);
+            }
+            for key in entries(&plain).map(|(key, _)| key).take(KEYS_LIMIT) {
+                let (registry, path) = key.split_once('/').unwrap_or((key, ""));
+                for path in [path.to_owned(), format!("{path}x"), format!("{path}/x")] {
+                    is_found_by_its_name(&config, registry, &path, &plain);
+                }
             }
             let other = with_other_secrets(&plain).to_string();
             let other = DockerConfig::parse(other.as_bytes());
@@ -72,6 +81,23 @@ fn registries(plain: &Value) -> BTreeSet<String> {
     found
 }
 
+/// The entries of `auths`, or of the whole of an old file.
+fn entries(plain: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let sections = ["auths", "credHelpers", "credsStore"];
+    let is_old = sections
+        .iter()
+        .all(|section| plain.get(section).is_none_or(Value::is_null));
+    let entries = if is_old {
+        plain.as_object()
+    } else {
+        plain.get("auths").and_then(Value::as_object)
+    };
+    entries
+        .into_iter()
+        .flatten()
+        .map(|(key, entry)| (key.as_str(), entry))
+}
+
 fn keys<'a>(plain: &'a Value, section: &str) -> impl Iterator<Item = &'a str> {
     let section = plain.get(section).and_then(Value::as_object);
     section.into_iter().flatten().map(|(key, _)| key.as_str())
@@ -79,14 +105,33 @@ fn keys<'a>(plain: &'a Value, section: &str) -> impl Iterator<Item = &'a str> {
 
 /// CR2: the registry a key names: the key, or the host of a URL without a path of its own.
 fn named(key: &str) -> Option<&str> {
+    scoped(key)
+        .filter(|(_, path)| path.is_empty())
+        .map(|(host, _)| host)
+}
+
+/// CR2: the registry a key names, and below which path; the path of a URL is none.
+fn scoped(key: &str) -> Option<(&str, &str)> {
     let url = ["https://", "http://"]
         .into_iter()
         .find_map(|scheme| key.strip_prefix(scheme));
     let text = url.unwrap_or(key);
     let (host, path) = text.split_once('/').unwrap_or((text, ""));
     let path = path.trim_end_matches('/');
-    let whole = path.is_empty() || (url.is_some() && ["v1", "v2"].contains(&path));
-    (whole && !host.is_empty()).then_some(host)
+    let is_url = url.is_some() || host == "index.docker.io";
+    let path = match path {
+        "v1" | "v2" if is_url => "",
+        path => path,
+    };
+    (!host.is_empty() && (path.is_empty() || !is_url)).then_some((host, path))
+}
+
+/// Whether the repository is this one or lies below it, by whole segments.
+fn lies_in(repository: &str, path: &str) -> bool {
+    path.is_empty()
+        || repository
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// F2: Docker Hub has several names.
@@ -95,34 +140,48 @@ fn same_registry(one: &str, other: &str) -> bool {
     one == other || (is_hub(one) && is_hub(other))
 }
 
-/// CR2, and the fields of one entry that names the registry.
-fn is_found_by_its_name(config: &DockerConfig, registry: &str, plain: &Value) {
-    let is_named = |section| {
-        let mut names = keys(plain, section).filter_map(named);
-        names.any(|name| same_registry(name, registry))
+/// CR2, and the fields of one entry that names the repository or what it lies in.
+fn is_found_by_its_name(config: &DockerConfig, registry: &str, repository: &str, plain: &Value) {
+    let names = |key: &str| {
+        scoped(key)
+            .is_some_and(|(name, path)| same_registry(name, registry) && lies_in(repository, path))
     };
-    match config.credential(registry) {
+    match config.credential_in(registry, repository) {
         Ok(Some(credential)) => {
-            let auths = plain.get("auths").and_then(Value::as_object);
-            let mut entries = auths.into_iter().flatten();
-            let fits = entries.any(|(key, entry)| {
-                named(key).is_some_and(|name| same_registry(name, registry))
+            let longest = entries(plain)
+                .filter(|(key, entry)| names(key) && !is_empty(entry))
+                .filter_map(|(key, _)| Some(scoped(key)?.1.len()))
+                .max();
+            let fits = entries(plain).any(|(key, entry)| {
+                names(key)
+                    && scoped(key).map(|(_, path)| path.len()) == longest
                     && holds(entry, &credential)
             });
-            assert!(fits, "CR2: {registry}");
-            assert!(
-                !is_named("credHelpers") || !has_helper(plain, registry),
-                "CR11"
-            );
+            assert!(fits, "CR2: {registry}/{repository}");
+            assert!(!has_helper(plain, registry), "CR11");
         }
         Ok(None) => {}
         Err(error) => {
             is_plain(&error);
             let stored = text(plain, "credsStore").is_some();
-            let known = stored || is_named("auths") || is_named("credHelpers");
-            assert!(known, "{registry}: {error}");
+            let helped = keys(plain, "credHelpers").any(names);
+            let known = stored || helped || entries(plain).any(|(key, _)| names(key));
+            assert!(known, "{registry}/{repository}: {error}");
         }
     }
+}
+
+/// Whether an entry holds no credential at all.
+fn is_empty(entry: &Value) -> bool {
+    [
+        "auth",
+        "username",
+        "password",
+        "identitytoken",
+        "registrytoken",
+    ]
+    .iter()
+    .all(|key| text(entry, key).is_none())
 }
 
 fn has_helper(plain: &Value, registry: &str) -> bool {
@@ -185,7 +244,12 @@ fn seen(config: &DockerConfig, registries: &BTreeSet<String>) -> String {
 /// The same file with a longer secret wherever there is one.
 fn with_other_secrets(plain: &Value) -> Value {
     let mut plain = plain.clone();
-    let auths = plain.get_mut("auths").and_then(Value::as_object_mut);
+    let is_old = entries(&plain).count() > 0 && plain.get("auths").is_none_or(Value::is_null);
+    let auths = if is_old {
+        plain.as_object_mut()
+    } else {
+        plain.get_mut("auths").and_then(Value::as_object_mut)
+    };
     for (_, entry) in auths.into_iter().flatten() {
         for key in ["password", "identitytoken", "registrytoken", "auth"] {
             let Some(Value::String(text)) = entry.get_mut(key) else {

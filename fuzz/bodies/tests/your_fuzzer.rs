@@ -15,10 +15,11 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 13] = [
+const TARGETS: [(&str, Body); 14] = [
     ("authenticator", bodies::authenticator),
     ("call", bodies::call),
     ("challenge", bodies::challenge),
+    ("config", bodies::config),
     ("content_range", bodies::content_range),
     ("digest", bodies::digest),
     ("docker_config", bodies::docker_config),
