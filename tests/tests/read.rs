@@ -9,11 +9,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use http::Method;
+use http::{Method, StatusCode};
 use longshore_model::{Digest, MediaType};
 use longshore_testkit::image::{self, Image, Stored, Tree};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
-use longshore_testkit::{Content, Gate};
+use longshore_testkit::{Answer, Content, Gate};
 use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};
 use longshore_tests::registry::{DockerRegistry, PASSWORD, USER};

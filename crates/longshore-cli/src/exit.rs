@@ -29,7 +29,7 @@ Exit codes:
     8  the other end breaks the protocol, or leads where it must not
     9  the registry does not support it
    10  malformed reference
-   11  the destination is not an image layout and cannot become one
+   11  the directory is not an image layout, and cannot become one
    12  no image for the platform
    13  the disk is full, read-only, or cannot be written
    14  the token server is not one this registry's credentials may go to
@@ -321,7 +321,7 @@ impl Failure {
 impl From<NoSuchPlatform> for Failure {
     fn from(error: NoSuchPlatform) -> Self {
         Self::of(Exit::Platform, &error)
-            .hint("choose another with --platform, or take all with --all-platforms")
+            .hint("choose one of these with --platform; `pull --all-platforms` takes all of them")
     }
 }
 

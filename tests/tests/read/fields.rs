@@ -102,7 +102,11 @@ fn collect(value: &Value, path: &str, found: &mut BTreeSet<String>) {
                 let path = path.trim_start_matches('.');
                 found.insert(path.to_owned());
                 // A tree has in it what it has at the top.
-                collect(value, path.strip_suffix(".referrers").unwrap_or(path), found);
+                collect(
+                    value,
+                    path.strip_suffix(".referrers").unwrap_or(path),
+                    found,
+                );
             }
         }
         _ => {}

@@ -395,7 +395,7 @@ fn a_registry_without_referrers_is_no_error() {
 fn inspect_reads_the_tag_that_stands_in_for_the_api() {
     let tree = image::single(97);
     let registry = serving(&tree);
-    let gone = Misbehaviour::Status(http::StatusCode::NOT_FOUND);
+    let gone = Misbehaviour::Status(StatusCode::NOT_FOUND);
     registry.misbehave(Rule::on(Part::List, gone));
     let signature = image::attached(98, &tree);
     let tag = tree.digest().as_str().replace(':', "-");
@@ -419,11 +419,11 @@ fn a_registry_that_fails_at_referrers_is_an_error() {
     let registry = serving(&image::single(99));
     registry.misbehave(Rule::on(
         Part::List,
-        Misbehaviour::Status(http::StatusCode::FORBIDDEN),
+        Misbehaviour::Status(StatusCode::FORBIDDEN),
     ));
     run(&["inspect", &reference(&registry)]).failed_with_hint(AUTH, &["referrers", "denied"]);
     registry.behave();
-    let refused = Misbehaviour::Status(http::StatusCode::METHOD_NOT_ALLOWED);
+    let refused = Misbehaviour::Status(StatusCode::METHOD_NOT_ALLOWED);
     registry.misbehave(Rule::on(Part::List, refused));
     assert!(
         run(&["inspect", &reference(&registry)])

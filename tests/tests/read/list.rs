@@ -68,6 +68,10 @@ fn no_tags_are_an_empty_list() {
     let ended = run(&["tags", &name]);
     assert_eq!((ended.succeeded(), &*ended.stderr), ("", ""));
     assert_eq!(told(&["tags", &name])["tags"], json!([]));
+    // What some registries send once the last tag is gone.
+    let null = Answer::status(StatusCode::OK).body(r#"{"name":"a","tags":null}"#);
+    registry.misbehave(Rule::on(Part::List, Misbehaviour::Answer(Box::new(null))));
+    assert_eq!(told(&["tags", &name])["tags"], json!([]));
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn repositories_are_listed_one_a_line() {
 fn ou2_a_listed_name_that_is_none_is_an_error() {
     let registry = serving(&image::single(53));
     let list = |text: &str| {
-        let answer = longshore_testkit::Answer::status(http::StatusCode::OK).body(text.to_owned());
+        let answer = Answer::status(StatusCode::OK).body(text.to_owned());
         registry.behave();
         registry.misbehave(Rule::on(Part::List, Misbehaviour::Answer(Box::new(answer))));
     };
@@ -118,11 +122,13 @@ fn whoever_reads_may_stop_reading() {
         registry.contents().add("a", &tag, &tree);
     }
     let name = format!("{}/a", registry.authority());
+    let blob = format!("{name}@{}", tree.blobs()[0].descriptor.digest);
     for command in [
         &["tags", &name][..],
         &["tags", &name, "--output", "json"],
         &["inspect", &reference(&registry)],
         &["config", &reference(&registry)],
+        &["blob", "get", &blob],
         &["--help"],
     ] {
         // The pipe is closed before anything is written to it.

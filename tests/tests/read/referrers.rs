@@ -76,7 +76,7 @@ fn without_the_api_there_may_be_none() {
 fn a_tag_that_stands_in_for_the_api_is_read() {
     let tree = image::single(75);
     let registry = serving(&tree);
-    let gone = Misbehaviour::Status(http::StatusCode::NOT_FOUND);
+    let gone = Misbehaviour::Status(StatusCode::NOT_FOUND);
     registry.misbehave(Rule::on(Part::List, gone));
     let signature = image::attached(76, &tree);
     let tag = tree.digest().as_str().replace(':', "-");

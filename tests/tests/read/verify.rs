@@ -116,7 +116,7 @@ fn what_is_not_referred_to_is_no_damage() {
 fn a_directory_that_is_no_layout() {
     let place = tempdir().unwrap();
     let path = place.path().to_str().unwrap();
-    run(&["verify", path]).failed_with_hint(11, &[path, "oci-layout"]);
+    run(&["verify", path]).failed_with_hint(11, &[path, "oci-layout", "as `pull` makes it"]);
     let absent = place.path().join("absent");
     run(&["verify", absent.to_str().unwrap()]).failed_with_hint(11, &["absent"]);
 }

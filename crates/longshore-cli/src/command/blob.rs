@@ -68,8 +68,9 @@ async fn open(text: &str, connection: &Connection) -> Result<(Repository, Digest
 
 async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match reader.copy_to(&mut stdout).await {
-        Ok(_) => stdout.flush().map_err(Failure::stdout),
+    let copied = reader.copy_to(&mut stdout).await;
+    match copied.and_then(|_| Ok(stdout.flush()?)) {
+        Ok(()) => Ok(()),
         // Whoever reads has had enough; that is no failure of ours.
         Err(CopyError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(CopyError::Write(error)) => Err(Failure::stdout(error)),

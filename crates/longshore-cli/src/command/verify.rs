@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use longshore::origin::Escaped;
-use longshore_layout::{Finding, Layout, Report};
+use longshore_layout::{Finding, Layout, LayoutErrorKind, Report};
 use serde_json::json;
 
 use crate::args::{Output, Verify};
@@ -13,7 +13,15 @@ use crate::progress;
 
 /// Hashes everything a layout leads to. Findings are the result, so they go to stdout.
 pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
-    let layout = Layout::open(&args.layout)?;
+    let layout = Layout::open(&args.layout).map_err(|error| {
+        let is_layout = error.kind() != LayoutErrorKind::NotALayout;
+        let failure = Failure::from(error);
+        if is_layout {
+            failure
+        } else {
+            failure.hint("name the directory of an image layout, as `pull` makes it")
+        }
+    })?;
     let bar = progress::bar(args.layout.display().to_string());
     let report = layout.verify(|progress| {
         bar.set_length(progress.known_bytes);
