@@ -4,7 +4,8 @@
 //! It reads every form of `WWW-Authenticate` ([`Challenge`]), knows what a token is to permit
 //! ([`ScopeSet`]) and what a token endpoint answers ([`Issued`]), keeps tokens ([`TokenCache`]),
 //! and decides which request carries which secret ([`Authenticator`]): to which token endpoint
-//! credentials may go, when a token is renewed, when a refusal is final.
+//! credentials may go, by POST or by GET, when a token is renewed, when a refusal is final, and
+//! what is left to try when a registry says nothing of use.
 //!
 //! It leaves to the caller: sending requests, telling the time, finding the user's credentials
 //! ([`Prepare::Lookup`]), knowing the public suffix list ([`PublicSuffixes`]), and letting only one

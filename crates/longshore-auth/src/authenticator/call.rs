@@ -13,8 +13,9 @@ use crate::{AuthError, Credential, Issued, Realm, ScopeSet, Token, TokenKey};
 ///
 /// Begin a new one for every operation's request; keep it over the redirects, retries and
 /// repetitions of that request. A call may also be tried on one registry after the other (mirrors):
-/// memory and budget are kept apart for each, so that what failed on one is not held against the
-/// next. It may be dropped at any time. `Debug` shows no secret.
+/// memory and budget are kept apart for each origin, so that what failed on one is not held against
+/// the next. Where two of them share an origin only a driver can tell them apart, and does so by
+/// beginning a new one for each. It may be dropped at any time. `Debug` shows no secret.
 #[derive(Debug, Default)]
 pub struct AuthCall {
     here: Visit,

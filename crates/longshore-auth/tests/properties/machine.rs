@@ -58,7 +58,7 @@ proptest! {
     fn results_are_the_same_with_and_without_a_cache(
         credential in prop::sample::select(&["", "good", "bad"][..]),
         basic: bool,
-        events in prop::collection::vec((repository(), 0_u64..200, any::<bool>()), 1..12),
+        events in prop::collection::vec(event(), 1..12),
     ) {
         let mut ends = Vec::new();
         let mut requests = Vec::new();
@@ -67,12 +67,13 @@ proptest! {
             if let Some(capacity) = capacity {
                 auth = auth.with_cache(TokenCache::new(capacity));
             }
-            let registry = Registry { basic, generation: 0, tokens: HashMap::new() };
+            let registry = Registry { basic, ..Registry::default() };
             let mut world = World::new(auth, user(credential), registry);
             let mut results = Vec::new();
-            for (repository, seconds, revoke) in &events {
+            for (repository, seconds, revoke, mood) in &events {
                 world.now += Duration::from_secs(*seconds);
                 world.server.generation += u64::from(*revoke);
+                world.server.mood = *mood;
                 world.need = ScopeSet::pull(repository);
                 let origin: Origin = "https://r.example".parse().unwrap();
                 let hop = Hop::first(origin, &format!("/{repository}")).unwrap();
@@ -85,7 +86,8 @@ proptest! {
             prop_assert_eq!(&ends[0], other);
         }
         // What was shown unasked and refused costs a request more.
-        if ends[0].iter().all(Result::is_ok) {
+        let helpful = events.iter().all(|(.., mood)| matches!(mood, Mood::Helpful));
+        if helpful && ends[0].iter().all(Result::is_ok) {
             prop_assert!(requests[3] <= requests[0], "{:?}", requests);
         }
     }
@@ -257,9 +259,28 @@ impl Server for Registry {
     }
 }
 
+/// What a registry sends with a 401.
+#[derive(Clone, Copy, Debug, Default)]
+enum Mood {
+    #[default]
+    Helpful,
+    /// Nothing.
+    Silent,
+    /// The way to somebody else.
+    Wrong,
+}
+
+fn event() -> impl Strategy<Value = (&'static str, u64, bool, Mood)> {
+    let mood =
+        prop_oneof![4 => Just(Mood::Helpful), 1 => Just(Mood::Silent), 1 => Just(Mood::Wrong)];
+    (repository(), 0_u64..200, any::<bool>(), mood)
+}
+
 /// A registry that knows one user, three repositories, and takes its tokens back now and then.
+#[derive(Default)]
 struct Registry {
     basic: bool,
+    mood: Mood,
     generation: u64,
     /// Of each token: the generation it was issued in, whether to the user, and for what.
     tokens: HashMap<String, (u64, bool, String)>,
@@ -267,6 +288,15 @@ struct Registry {
 
 impl Registry {
     fn decide(&mut self, request: &Sent) -> String {
+        let answer = self.say(request);
+        match self.mood {
+            Mood::Silent if answer.starts_with("401 ") => "401".to_owned(),
+            Mood::Wrong => answer.replace("https://r.example/token", "https://evil.example.net/"),
+            Mood::Helpful | Mood::Silent => answer,
+        }
+    }
+
+    fn say(&mut self, request: &Sent) -> String {
         let good = "Basic bWU6Z29vZA==";
         let authorization = request.authorization.as_deref();
         if request.token_for.is_some() {
