@@ -77,6 +77,16 @@ impl<T> List<T> {
         }
     }
 
+    /// Ends with an error after so many entries (LI). The default is a million; what is set once
+    /// the list was begun has no effect.
+    #[must_use]
+    pub fn with_limit(mut self, entries: u64) -> Self {
+        if let State::Due(listing) = &mut self.state {
+            **listing = (**listing).clone().with_limit(entries);
+        }
+        self
+    }
+
     /// The next entry, or `None` at the end.
     ///
     /// Cancel-safe: dropping the future loses nothing.

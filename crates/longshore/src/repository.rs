@@ -30,6 +30,10 @@ use crate::hosts::Registry;
 pub struct Repository {
     site: Arc<Site>,
     name: RepositoryName,
+    /// The document types to ask for, where not for every one there is.
+    accept: Option<Arc<[MediaType]>>,
+    /// The largest manifest to read, in bytes.
+    manifest_limit: u64,
 }
 
 /// A registry as a client speaks to it.
@@ -174,7 +178,30 @@ pub struct BlobHead {
 
 impl Repository {
     pub(crate) const fn new(site: Arc<Site>, name: RepositoryName) -> Self {
-        Self { site, name }
+        Self {
+            site,
+            name,
+            accept: None,
+            manifest_limit: MANIFEST_LIMIT_BYTES as u64,
+        }
+    }
+
+    /// The same, asking for manifests of these types alone, in the order they are preferred
+    /// (`Accept`, RFC 9110 §12.5.1). The default is every type of the OCI and Docker
+    /// specifications.
+    ///
+    /// A registry may send another type all the same; what it sent is for the caller to look at.
+    #[must_use]
+    pub fn accepting(mut self, types: impl IntoIterator<Item = MediaType>) -> Self {
+        self.accept = Some(types.into_iter().collect());
+        self
+    }
+
+    /// The same, reading manifests of up to this many bytes (LI). The default is 8 MiB.
+    #[must_use]
+    pub const fn with_manifest_limit(mut self, bytes: u64) -> Self {
+        self.manifest_limit = bytes;
+        self
     }
 
     /// The repository's name.
@@ -196,7 +223,8 @@ impl Repository {
     /// Pulls a manifest or index by tag or digest (distribution-spec v1.1.1 "Pulling manifests").
     ///
     /// The bytes are hashed before they are parsed: asked for by digest they match it, and a
-    /// digest header that disagrees with them is refused (DG2). At most 8 MiB (LI).
+    /// digest header that disagrees with them is refused (DG2). At most 8 MiB, or as
+    /// [`with_manifest_limit`](Self::with_manifest_limit) says (LI).
     ///
     /// # Errors
     ///
@@ -204,7 +232,7 @@ impl Repository {
     pub async fn manifest(&self, target: &TagOrDigest) -> Result<PulledManifest, Error> {
         let request = self.manifest_request(Read::Get, target);
         let what = request.to_string();
-        let limit = MANIFEST_LIMIT_BYTES as u64;
+        let limit = self.manifest_limit;
         let answer = self
             .site
             .drive(Ask::new(request, Take::Document { limit }))
@@ -228,7 +256,8 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error`] for everything but presence and absence.
+    /// [`Error`] for everything but presence and absence, and when what is asked for by digest is
+    /// said to have another (DG2).
     pub async fn manifest_head(&self, target: &TagOrDigest) -> Result<Option<ManifestHead>, Error> {
         let request = self.manifest_request(Read::Head, target);
         let what = request.to_string();
@@ -237,6 +266,7 @@ impl Repository {
         };
         let claims = ManifestAnswer::read(&answer.head)
             .map_err(|violation| self.site.error(&what, Cause::Violation(violation)))?;
+        self.is_about(&what, target.digest(), claims.digest.as_ref())?;
         Ok(Some(ManifestHead {
             digest: claims.digest,
             media_type: claims.content_type.and_then(|text| text.parse().ok()),
@@ -248,7 +278,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error`] for everything but presence and absence.
+    /// As [`manifest_head`](Self::manifest_head).
     pub async fn blob_head(&self, digest: &Digest) -> Result<Option<BlobHead>, Error> {
         let request = BlobRequest::new(Read::Head, self.name.clone(), digest.clone());
         let request = Endpoint::Blob(request);
@@ -258,6 +288,7 @@ impl Repository {
         };
         let claims = BlobAnswer::read(&answer.head)
             .map_err(|violation| self.site.error(&what, Cause::Violation(violation)))?;
+        self.is_about(&what, Some(digest), claims.digest.as_ref())?;
         Ok(Some(BlobHead {
             size: claims.length,
         }))
@@ -318,11 +349,31 @@ impl Repository {
     }
 
     fn manifest_request(&self, read: Read, target: &TagOrDigest) -> Endpoint {
-        Endpoint::Manifest(ManifestRequest::new(
-            read,
-            self.name.clone(),
-            target.clone(),
-        ))
+        let mut request = ManifestRequest::new(read, self.name.clone(), target.clone());
+        if let Some(accept) = &self.accept {
+            request.accept = accept.to_vec();
+        }
+        Endpoint::Manifest(request)
+    }
+
+    /// Refuses a head that is about other content than was asked for by digest (DG2). A claim
+    /// under another algorithm tells nothing.
+    fn is_about(
+        &self,
+        what: &str,
+        wanted: Option<&Digest>,
+        claimed: Option<&Digest>,
+    ) -> Result<(), Error> {
+        match (wanted, claimed) {
+            (Some(wanted), Some(claimed))
+                if wanted.algorithm() == claimed.algorithm() && wanted != claimed =>
+            {
+                let (expected, actual) = (wanted.clone(), claimed.clone());
+                let cause = Cause::Digest(VerifyError::Digest { expected, actual });
+                Err(self.site.error(what, cause))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn head(&self, request: Endpoint) -> Result<Option<Answer>, Error> {
