@@ -87,7 +87,10 @@ pub enum AuthError {
         registry: Origin,
     },
     /// A 401 has neither a Bearer nor a Basic challenge.
-    #[error("{registry} answers 401 without a challenge that can be met ({})", offered(.schemes, .fault))]
+    #[error(
+        "{registry} answers 401 without a challenge that can be met ({})",
+        offered(.schemes, .fault)
+    )]
     NoUsableChallenge {
         /// The registry.
         registry: Origin,

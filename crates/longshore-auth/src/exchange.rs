@@ -116,9 +116,9 @@ impl TokenExchange {
 
     /// The request to send now.
     ///
-    /// Its extensions hold the [`AddressPolicy`] it must be sent under (RE3). Secrets in it are wiped
-    /// when it, all that was cloned from it, and the exchange are dropped (OU3). The body of a POST
-    /// is such a secret, and in plain bytes: it is not to be shown, nor is the request.
+    /// Its extensions hold the [`AddressPolicy`] it must be sent under (RE3). Secrets in it are
+    /// wiped when it, all that was cloned from it, and the exchange are dropped (OU3). The body of
+    /// a POST is such a secret, and in plain bytes: it is not to be shown, nor is the request.
     pub fn request(&self) -> Request<Bytes> {
         let mut request = Request::new(self.form.clone().unwrap_or_default());
         *request.uri_mut() = self.hop.uri().clone();
