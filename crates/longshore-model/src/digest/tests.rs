@@ -163,7 +163,7 @@ fn serde_goes_through_the_text() {
 
 #[test]
 fn every_row_of_the_corpus_behaves_as_expected() {
-    crate::corpus::for_each_row("digests.jsonl", |number, input, expect| {
+    crate::corpus::for_each_row("digests.jsonl", 73, |number, input, expect| {
         if let Some(digest) = expect["content_digest"].as_str() {
             assert_eq!(
                 Digest::sha256(input.as_bytes()).as_str(),

@@ -26,7 +26,7 @@ const REFUSED: &[(&str, &str)] = &[
 
 #[test]
 fn every_row_of_the_corpus_behaves_as_expected() {
-    corpus::for_each_row("manifests.jsonl", |number, input, expect| {
+    corpus::for_each_row("manifests.jsonl", 322, |number, input, expect| {
         let bytes = Bytes::copy_from_slice(input.as_bytes());
         assert_eq!(
             Digest::sha256(&bytes).as_str(),
@@ -73,9 +73,13 @@ fn check_manifest(number: usize, bytes: Bytes, expect: &Value) {
     let both = expect.get("layers").is_some() && expect.get("manifests").is_some();
     let refused = REFUSED.iter().any(|(part, _)| text.contains(part));
     let expected = match expect["kind"].as_str().unwrap() {
+        // Docker's first schema: its digest is over less than its bytes, and registries have
+        // stopped serving it. The corpus describes it; nobody asks for it (F7).
         "docker-manifest-v1" | "docker-manifest-v1-signed" => Err(E::SchemaVersion { found: None }),
         "not-json" => Err(malformed),
+        // In release candidates of image-spec v1.1.0 and gone from v1.1.0 itself.
         "oci-artifact-manifest" => Err(unsupported),
+        // DG5: one reader would take it for an image, another for an index.
         _ if both => Err(E::Ambiguous),
         _ if refused || expect["valid"] == false => Err(malformed),
         _ => Ok(described(expect)),
