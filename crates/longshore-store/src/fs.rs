@@ -58,9 +58,7 @@ impl FsStore {
     /// [`StoreError::NotADirectory`], [`StoreError::Io`].
     pub fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
         Ok(Self(Arc::new(Shared {
-            blobs: Blobs {
-                root: Arc::new(Dir::open(root)?),
-            },
+            blobs: Blobs::new(Arc::new(Dir::open(root)?)),
             durability,
             batch: Batch::default(),
             session: Mutex::new(None),
@@ -220,7 +218,7 @@ impl Shared {
 
 /// From where, and to where, one blob goes.
 struct Place {
-    to: Dir,
+    to: Arc<Dir>,
     session: Arc<Session>,
     digest: Digest,
     shared: Arc<Shared>,
@@ -274,7 +272,7 @@ impl Exclusive<'_> {
 #[derive(Debug)]
 struct FsSink {
     temp: Temp,
-    to: Dir,
+    to: Arc<Dir>,
     digest: Digest,
     shared: Arc<Shared>,
 }
@@ -294,7 +292,8 @@ impl Sink for FsSink {
         if shared.durability == Durability::Each {
             temp.sync()?;
         }
-        temp.publish_blob(&to, &digest)?;
+        temp.publish_blob(&to, &digest)
+            .inspect_err(|_| shared.blobs.forget())?;
         match shared.durability {
             Durability::Batch => shared.batch.add(digest),
             Durability::Each => to.sync()?,

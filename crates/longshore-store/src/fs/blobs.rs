@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use longshore_model::{Algorithm, Digest};
 
 use super::Durability;
 use crate::dir::{Access, Dir, Entry};
 use crate::error::StoreError;
+use crate::lock::locked;
 use crate::store::{Digests, supported};
 
 /// The directory that holds one directory for each algorithm.
@@ -22,11 +23,21 @@ const ALGORITHMS: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha384, Algori
 #[derive(Debug)]
 pub(super) struct Blobs {
     pub(super) root: Arc<Dir>,
+    /// The directories met so far, held open: an image may have hundreds of small blobs, and
+    /// two directories opened for each would cost as much as the blob.
+    opened: Mutex<[Option<Arc<Dir>>; ALGORITHMS.len()]>,
 }
 
 impl Blobs {
+    pub(super) fn new(root: Arc<Dir>) -> Self {
+        Self {
+            root,
+            opened: Mutex::default(),
+        }
+    }
+
     /// Opens the directory the blob `digest` is in, `None` when there is none yet.
-    pub(super) fn dir(&self, digest: &Digest) -> Result<Option<Dir>, StoreError> {
+    pub(super) fn dir(&self, digest: &Digest) -> Result<Option<Arc<Dir>>, StoreError> {
         supported(digest)?;
         self.algorithm(&digest.algorithm())
     }
@@ -36,9 +47,15 @@ impl Blobs {
         &self,
         digest: &Digest,
         durability: Durability,
-    ) -> Result<Dir, StoreError> {
+    ) -> Result<Arc<Dir>, StoreError> {
+        if let Some(dir) = self.dir(digest)? {
+            return Ok(dir);
+        }
+        let algorithm = digest.algorithm();
         let blobs = make_dir(&self.root, BLOBS_DIR, durability)?;
-        make_dir(&blobs, digest.algorithm().as_str(), durability)
+        let dir = Arc::new(make_dir(&blobs, algorithm.as_str(), durability)?);
+        self.hold(&algorithm, &dir);
+        Ok(dir)
     }
 
     pub(super) fn open(&self, digest: &Digest) -> Result<Option<(File, u64)>, StoreError> {
@@ -75,16 +92,41 @@ impl Blobs {
         self.root.path().join(digest.blob_path())
     }
 
-    fn algorithm(&self, algorithm: &Algorithm) -> Result<Option<Dir>, StoreError> {
-        match self.root.dir(BLOBS_DIR)? {
-            Some(blobs) => blobs.dir(algorithm.as_str()),
-            None => Ok(None),
+    fn algorithm(&self, algorithm: &Algorithm) -> Result<Option<Arc<Dir>>, StoreError> {
+        let at = position(algorithm);
+        if let Some(dir) = at.and_then(|at| locked(&self.opened).get(at)?.clone()) {
+            return Ok(Some(dir));
+        }
+        let Some(blobs) = self.root.dir(BLOBS_DIR)? else {
+            return Ok(None);
+        };
+        let dir = blobs.dir(algorithm.as_str())?.map(Arc::new);
+        if let Some(dir) = &dir {
+            self.hold(algorithm, dir);
+        }
+        Ok(dir)
+    }
+
+    /// Opens the directories anew when they are next needed: somebody may have removed them.
+    pub(super) fn forget(&self) {
+        *locked(&self.opened) = [const { None }; ALGORITHMS.len()];
+    }
+
+    fn hold(&self, algorithm: &Algorithm, dir: &Arc<Dir>) {
+        if let Some(at) = position(algorithm)
+            && let Some(opened) = locked(&self.opened).get_mut(at)
+        {
+            *opened = Some(Arc::clone(dir));
         }
     }
 }
 
+fn position(algorithm: &Algorithm) -> Option<usize> {
+    ALGORITHMS.iter().position(|known| known == algorithm)
+}
+
 fn list(
-    dir: Dir,
+    dir: Arc<Dir>,
     algorithm: Algorithm,
 ) -> Result<impl Iterator<Item = Result<Digest, StoreError>> + Send, StoreError> {
     let names = dir.names()?;

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use longshore_model::Digest;
@@ -12,6 +12,7 @@ use super::partials::{self, Partials};
 use super::private::{LOCK, LOCK_WAIT, PrivateLock};
 use crate::dir::{Access, Dir};
 use crate::error::{Action, StoreError};
+use crate::lock::locked;
 
 /// One store's place to write in, as long as the store or one of its writers lives.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     dir: Dir,
     name: String,
     next: AtomicU64,
+    /// What is kept of unfinished blobs, once this session has met it.
+    partials: Mutex<Option<Arc<Partials>>>,
     _held: File,
 }
 
@@ -30,7 +33,8 @@ impl Session {
         let lock = PrivateLock::take(&root, LOCK_WAIT)?;
         lock.clear_dead()?;
         // Something else in its place is refused when it is needed.
-        if let Ok(Some(partials)) = Partials::open(&lock.dir) {
+        let partials = Partials::open(&lock.dir).ok().flatten();
+        if let Some(partials) = &partials {
             let _ = partials.clear_aged(now);
         }
         let name = lock.make_session()?;
@@ -49,6 +53,7 @@ impl Session {
             dir,
             name,
             next: AtomicU64::new(0),
+            partials: Mutex::new(partials.map(Arc::new)),
             _held: held,
         })
     }
@@ -78,7 +83,7 @@ impl Session {
         digest: &Digest,
         size: u64,
     ) -> Result<Option<Temp>, StoreError> {
-        let Some(partials) = Partials::open(&self.private)? else {
+        let Some(partials) = self.partials()? else {
             return Ok(None);
         };
         let name = self.lasting_name(digest);
@@ -95,8 +100,18 @@ impl Session {
     }
 
     /// Opens what is kept, `None` when nothing is.
-    pub(crate) fn partials(&self) -> Result<Option<Partials>, StoreError> {
-        Partials::open(&self.private)
+    pub(crate) fn partials(&self) -> Result<Option<Arc<Partials>>, StoreError> {
+        let mut partials = locked(&self.partials);
+        if partials.is_none() {
+            *partials = Partials::open(&self.private)?.map(Arc::new);
+        }
+        Ok(partials.clone())
+    }
+
+    fn make_partials(&self) -> Result<Arc<Partials>, StoreError> {
+        let made = Arc::new(Partials::make(&self.private)?);
+        *locked(&self.partials) = Some(Arc::clone(&made));
+        Ok(made)
     }
 
     fn create(self: &Arc<Self>, name: String) -> Result<Temp, StoreError> {
@@ -167,8 +182,9 @@ impl Temp {
     pub(crate) fn publish_blob(self, to: &Dir, digest: &Digest) -> Result<(), StoreError> {
         let session = Arc::clone(&self.session);
         self.publish(to, digest.encoded())?;
-        // Best effort: what stays goes when it has aged.
-        if let Ok(Some(partials)) = Partials::open(&session.private) {
+        // Best effort: what stays, as what another process kept meanwhile, goes when it has aged.
+        let partials = locked(&session.partials).clone();
+        if let Some(partials) = partials {
             let _ = partials.remove(digest);
         }
         Ok(())
@@ -176,7 +192,7 @@ impl Temp {
 
     /// Keeps the content as part of `digest`.
     pub(crate) fn keep(mut self, digest: &Digest) -> Result<(), StoreError> {
-        let partials = Partials::make(&self.session.private)?;
+        let partials = self.session.make_partials()?;
         partials.keep(digest, &self.session.dir, &self.name)?;
         self.moved = true;
         Ok(())

@@ -110,6 +110,20 @@ fn dg9_only_the_private_directory_is_private() {
 }
 
 #[test]
+fn a_store_survives_the_loss_of_its_directories() {
+    let root = root();
+    let store = open(&root);
+    let content = Digest::sha256(b"content");
+    store.put(&content, b"content").unwrap();
+    fs::remove_dir_all(root.path().join("blobs")).unwrap();
+    assert_eq!(store.size(&content).unwrap(), None);
+    let lost = store.put(&content, b"content").unwrap_err();
+    assert_eq!(lost.kind(), StoreErrorKind::Io);
+    store.put(&content, b"content").unwrap();
+    assert_eq!(store.size(&content).unwrap(), Some(7));
+}
+
+#[test]
 fn reading_makes_nothing() {
     let root = root();
     let store = open(&root);

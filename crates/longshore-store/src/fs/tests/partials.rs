@@ -234,6 +234,8 @@ fn what_is_kept_is_not_lost_to_another_error() {
     let at = root.path().join("blobs");
     fs::remove_dir_all(&at).unwrap();
     symlink(elsewhere.path(), &at).unwrap();
+    // Another one: the first has the directory open that was there.
+    let store = open(&root);
     hostile(store.resume(&content(), 7), &at);
     assert_eq!(kept(&store), [Partial::new(content(), 4)]);
     fs::remove_file(&at).unwrap();
