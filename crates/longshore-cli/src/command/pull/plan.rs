@@ -5,8 +5,8 @@ use std::io::Read as _;
 
 use longshore::Repository;
 use longshore::model::{
-    Descriptor, Digest, INDEX_DEPTH_LIMIT, ImageManifest, MANIFEST_LIMIT_BYTES, Manifest, Platform,
-    TagOrDigest,
+    CONFIG_LIMIT_BYTES, Descriptor, Digest, INDEX_DEPTH_LIMIT, ImageConfig, ImageManifest,
+    MANIFEST_LIMIT_BYTES, Manifest, Platform, TagOrDigest,
 };
 use longshore_store::{FsStore, Store as _};
 use tokio::task::JoinSet;
@@ -222,10 +222,12 @@ pub(super) async fn check_platform(
         return Ok(());
     }
     let reader = repository.blob(&config.digest, Some(config.size))?;
-    let bytes = reader.bytes(MANIFEST_LIMIT_BYTES as u64).await?;
-    let Ok(found) = serde_json::from_slice::<Platform>(&bytes) else {
+    let bytes = reader.bytes(CONFIG_LIMIT_BYTES as u64).await?;
+    // What is no image's config says nothing of a platform.
+    let Ok(config) = ImageConfig::parse(&bytes) else {
         return Ok(());
     };
+    let found = config.platform();
     if wanted.fits(&found).is_some() {
         return Ok(());
     }

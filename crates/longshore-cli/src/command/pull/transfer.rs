@@ -1,15 +1,19 @@
 //! Moving blobs: registry → verifier → store.
 //!
 //! A large blob gets a thread that may block, which drives the stream, hashes and writes in
-//! place: no channel, no copy between threads. A small one is written where it arrives.
+//! place: no channel, no copy between threads. Small ones share two such threads, each of which
+//! drives several at once, so that hashing and writing do not wait for the thread that reads
+//! the sockets, nor it for them.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use longshore::Repository;
 use longshore_store::{FsStore, Store as _, StoreErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use super::plan::{Part, Plan};
 use crate::exit::Failure;
@@ -24,6 +28,20 @@ const SMALL_PER_LARGE: usize = 8;
 /// More small requests at once gain nothing on one connection pool.
 const SMALL_LIMIT: usize = 32;
 
+/// So many small blobs are asked for at once at first. Each connection costs a handshake and
+/// buffers, and where answers come at once these are enough.
+const SMALL_FIRST: usize = 8;
+
+/// Whenever a small blob takes longer than this, one more is asked for at once: it is the
+/// answers that are waited for.
+const SLOW: Duration = Duration::from_millis(5);
+
+/// The threads that move small blobs.
+const SMALL_THREADS: u32 = 2;
+
+/// A thread for fewer small blobs is not worth starting.
+const SMALL_PER_THREAD: usize = 16;
+
 /// More threads than these are not started at once, however many jobs are allowed.
 const LARGE_LIMIT: u32 = 512;
 
@@ -32,7 +50,10 @@ pub(super) struct Moving {
     /// Each thread that moves a large blob holds one permit of these.
     large: Arc<Semaphore>,
     threads: u32,
+    /// Each thread that moves small ones holds one permit of these.
     small: Arc<Semaphore>,
+    /// So many small blobs are asked for at once at most.
+    small_limit: usize,
     stopped: watch::Sender<bool>,
 }
 
@@ -47,13 +68,14 @@ pub(super) struct Summary {
 impl Moving {
     pub(super) fn new(jobs: usize) -> Self {
         let threads = u32::try_from(jobs).map_or(LARGE_LIMIT, |jobs| jobs.min(LARGE_LIMIT));
-        let small = jobs
+        let small_limit = jobs
             .saturating_mul(SMALL_PER_LARGE)
             .min(SMALL_LIMIT.max(jobs));
         Self {
             large: Arc::new(Semaphore::new(threads as usize)),
             threads,
-            small: Arc::new(Semaphore::new(small.min(Semaphore::MAX_PERMITS))),
+            small: Arc::new(Semaphore::new(SMALL_THREADS as usize)),
+            small_limit,
             stopped: watch::Sender::new(false),
         }
     }
@@ -64,8 +86,9 @@ impl Moving {
     /// Ends when every thread has: they need the runtime, so it must not end before them.
     pub(super) async fn stop(&self) {
         self.stopped.send_replace(true);
-        // The semaphore is never closed.
+        // The semaphores are never closed.
         let _ = self.large.acquire_many(self.threads).await;
+        let _ = self.small.acquire_many(SMALL_THREADS).await;
     }
 
     /// Moves every blob of the plan that is not there yet.
@@ -114,40 +137,42 @@ impl Moving {
         moved: &Moved,
         kept: &Moved,
     ) -> Result<(), Failure> {
+        let (large, small): (VecDeque<_>, VecDeque<_>) =
+            blobs.into_iter().partition(|blob| blob.size >= LARGE_BYTES);
+        let way = Way {
+            repository: repository.clone(),
+            store: store.clone(),
+            moved: moved.clone(),
+            kept: kept.clone(),
+            stopped: self.stopped.subscribe(),
+        };
         let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
-        for blob in blobs {
-            let large = blob.size >= LARGE_BYTES;
-            let lane = Arc::clone(if large { &self.large } else { &self.small });
-            // The semaphores are never closed. A blob that fails while we wait ends it all.
+        let threads = small.len().div_ceil(SMALL_PER_THREAD);
+        let threads = threads.min(SMALL_THREADS as usize);
+        let small = Arc::new(Mutex::new(small));
+        for _ in 0..threads {
+            let permit = Arc::clone(&self.small).acquire_owned().await.ok();
+            let limit = self.small_limit.div_ceil(threads);
+            let (handle, small, way) = (Handle::current(), Arc::clone(&small), way.clone());
+            running.spawn_blocking(move || {
+                let _permit = permit;
+                let moving = move_small(&small, &way, SMALL_FIRST.div_ceil(threads), limit);
+                handle.block_on(LocalSet::new().run_until(moving))
+            });
+        }
+        for blob in large {
+            // The semaphore is never closed. A blob that fails while we wait ends it all.
             let permit = loop {
                 tokio::select! {
-                    permit = Arc::clone(&lane).acquire_owned() => break permit.ok(),
+                    permit = Arc::clone(&self.large).acquire_owned() => break permit.ok(),
                     Some(done) = running.join_next() => done.map_err(Failure::task)??,
                 }
             };
-            let one = One {
-                repository: repository.clone(),
-                store: store.clone(),
-                blob,
-                moved: moved.clone(),
-                kept: kept.clone(),
-                stopped: self.stopped.subscribe(),
-            };
-            if large {
-                let handle = Handle::current();
-                running.spawn_blocking(move || {
-                    let _permit = permit;
-                    handle.block_on(one.fetch())
-                });
-            } else {
-                running.spawn(async move {
-                    let _permit = permit;
-                    one.fetch().await
-                });
-            }
-            while let Some(done) = running.try_join_next() {
-                done.map_err(Failure::task)??;
-            }
+            let (handle, way) = (Handle::current(), way.clone());
+            running.spawn_blocking(move || {
+                let _permit = permit;
+                handle.block_on(way.fetch(blob))
+            });
         }
         while let Some(done) = running.join_next().await {
             done.map_err(Failure::task)??;
@@ -156,22 +181,53 @@ impl Moving {
     }
 }
 
-/// One blob on its way.
-struct One {
+/// Moves small blobs until none is waiting: `at_once` at first, up to `limit` where answers take
+/// their time.
+async fn move_small(
+    waiting: &Mutex<VecDeque<Part>>,
+    way: &Way,
+    mut at_once: usize,
+    limit: usize,
+) -> Result<(), Failure> {
+    let next = || {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.pop_front()
+    };
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < at_once.min(limit)
+            && let Some(blob) = next()
+        {
+            let (way, began) = (way.clone(), Instant::now());
+            running.spawn_local(async move { way.fetch(blob).await.map(|()| began.elapsed()) });
+        }
+        match running.join_next().await {
+            Some(done) => {
+                if done.map_err(Failure::task)?? > SLOW {
+                    at_once += 1;
+                }
+            }
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The way a blob goes.
+#[derive(Clone)]
+struct Way {
     repository: Repository,
     store: FsStore,
-    blob: Part,
     moved: Moved,
-    /// What was there of it from an earlier run.
+    /// What was there of blobs from an earlier run.
     kept: Moved,
     stopped: watch::Receiver<bool>,
 }
 
-impl One {
+impl Way {
     /// Fetches the blob, and once more if what came is not what it should be (RT2).
-    async fn fetch(mut self) -> Result<(), Failure> {
-        match self.attempt().await {
-            Err(Attempt::Mismatch(_)) => match self.attempt().await {
+    async fn fetch(mut self, blob: Part) -> Result<(), Failure> {
+        match self.attempt(&blob).await {
+            Err(Attempt::Mismatch(_)) => match self.attempt(&blob).await {
                 Err(Attempt::Mismatch(failure) | Attempt::Failed(failure)) => Err(failure),
                 Ok(()) => Ok(()),
             },
@@ -181,8 +237,8 @@ impl One {
     }
 
     /// A large blob goes on from what an earlier run kept of it; the store hashes that again.
-    async fn attempt(&mut self) -> Result<(), Attempt> {
-        let (digest, size) = (&self.blob.digest, self.blob.size);
+    async fn attempt(&mut self, blob: &Part) -> Result<(), Attempt> {
+        let (digest, size) = (&blob.digest, blob.size);
         let mut writer = if size >= LARGE_BYTES {
             self.store.resume(digest, size)?
         } else {
