@@ -41,11 +41,10 @@ const NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
 /// Sets of features are tried one by one up to this many features; above, singly and all at once.
 const POWERSET_LIMIT: usize = 4;
 
-const FUZZ_TARGETS: [&str; 14] = [
+const FUZZ_TARGETS: [&str; 13] = [
     "authenticator",
     "call",
     "challenge",
-    "config",
     "content_range",
     "digest",
     "docker_config",

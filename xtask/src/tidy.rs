@@ -10,6 +10,7 @@ mod ids;
 mod lockfile;
 mod promises;
 mod purity;
+mod rules;
 mod source;
 mod spec;
 mod text;
@@ -149,5 +150,6 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
     }
     let promises = checkout.read(promises::DOCUMENT)?;
     findings.extend(promises::check(&promises, &sources));
+    findings.extend(rules::check(&sources));
     Ok(findings)
 }

@@ -266,7 +266,7 @@ fn nginx_config(
          events {{ worker_connections 256; }}\n\
          http {{\n  log_format bench '$connection $request_method $uri $status';\n  \
          access_log {root}/access bench;\n{temporary}  \
-         sendfile on;\n  tcp_nopush on;\n  keepalive_requests 100000;\n  \
+         sendfile on;\n  keepalive_requests 100000;\n  \
          default_type application/octet-stream;\n  server {{\n    \
          listen {listen};\n    {keys}\n    root {files};\n    \
          location = /v2/ {{ return 200 '{{}}'; }}\n    \

@@ -6,7 +6,7 @@
 use super::Finding;
 
 /// The areas, and the highest number each has.
-const AREAS: [(&str, u32); 9] = [
+pub(super) const AREAS: [(&str, u32); 9] = [
     ("CA", 12),
     ("CR", 12),
     ("DG", 9),
