@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use longshore_model::{Digest, MediaType};
 use longshore_testkit::image::{self, Image, Stored, Tree};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
+use longshore_testkit::token::TokenServer;
 use longshore_testkit::{Answer, Content, Gate};
 use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};

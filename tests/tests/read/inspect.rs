@@ -6,7 +6,7 @@ use super::*;
 
 const KIND: &str = "application/vnd.longshore.testkit";
 const NO_REFERRERS: &str =
-    "  no referrers: the registry does not list any, and no tag stands in for it";
+    "  no referrers: the registry has no API for them, and no tag stands in for it";
 
 /// An image whose config says everything a config can say.
 fn rich(registry: &Registry, layers: &[Stored]) -> Stored {
@@ -170,7 +170,8 @@ Attached:
 // One request for each thing that is told, and no more.
 #[test]
 fn inspect_asks_for_little() {
-    let registry = Registry::builder().start().unwrap();
+    let tokens = TokenServer::builder().start().unwrap();
+    let registry = Registry::builder().bearer(&tokens).start().unwrap();
     rich(&registry, &layers());
     assert_eq!(
         run(&["inspect", &reference(&registry)]).status.code(),
@@ -180,7 +181,9 @@ fn inspect_asks_for_little() {
         let asked = registry.requests_to(part);
         asked.iter().filter(|it| it.method == method).count()
     };
-    assert_eq!(count(Part::Manifest, Method::GET), 1);
+    // The first is refused, and earns the token for all the others.
+    assert_eq!(count(Part::Manifest, Method::GET), 2);
+    assert_eq!(tokens.requests().len(), 1);
     assert_eq!(count(Part::Blob, Method::GET), 1);
     assert_eq!(count(Part::List, Method::GET), 1);
     // The tags of cosign.
@@ -413,6 +416,32 @@ fn inspect_reads_the_tag_that_stands_in_for_the_api() {
     assert!(text.succeeded().ends_with(&line), "{}", text.stdout);
 }
 
+// LI2
+#[test]
+fn li2_a_summary_goes_only_so_far() {
+    let platforms = (0..65).map(|it| longshore_model::Platform::new("linux", format!("cpu{it}")));
+    let tree = image::index(100, &platforms.collect::<Vec<_>>());
+    let registry = serving(&tree);
+    for seed in 0..1001 {
+        registry
+            .contents()
+            .attach("a", &image::attached(seed, &tree));
+    }
+    let told = told(&["inspect", &reference(&registry)]);
+    assert_eq!(registry.requests_to(Part::Manifest).len(), 1 + 64 + 3);
+    let platforms = told["platforms"].as_array().unwrap();
+    assert_eq!(
+        platforms[63]["total_size"],
+        tree.children()[63].total_bytes()
+    );
+    assert_eq!(platforms[64]["total_size"], Value::Null);
+    assert_eq!(told["referrers"].as_array().unwrap().len(), 1000);
+    assert_eq!(told["more_referrers"], true);
+    let text = run(&["inspect", &reference(&registry)]);
+    let last = text.succeeded().lines().last().unwrap();
+    assert_eq!(last, "  and more: `longshore referrers` lists them all");
+}
+
 // F43
 #[test]
 fn a_registry_that_fails_at_referrers_is_an_error() {
@@ -472,11 +501,15 @@ fn inspect_makes_do_with_configs_of_all_kinds() {
     );
     assert_eq!(registry.requests_to(Part::Blob).len(), 0);
     // cosign: an image config that says nothing.
-    let nothing = r#"{"architecture":"","created":"0001-01-01T00:00:00Z","os":"","rootfs":{"type":"layers","diff_ids":[]},"config":{}}"#;
+    let nothing = r#"{"architecture":"","created":"0001-01-01T00:00:00Z","os":"",
+        "rootfs":{"type":"layers","diff_ids":[]},"config":{}}"#;
     with_config(&registry, "cosign", MediaType::OCI_CONFIG.as_str(), nothing);
     let told = super::told(&["inspect", &inspect("cosign")]);
     assert_eq!(told["created"], "0001-01-01T00:00:00Z");
     assert_eq!(told["runtime"]["env"], json!([]));
+    assert_eq!(told["platform"], Value::Null);
+    let config = super::told(&["config", &inspect("cosign")]);
+    assert_eq!(config["platform"], Value::Null);
     let ended = run(&["inspect", &inspect("cosign")]);
     assert!(!ended.succeeded().contains("Config:"), "{}", ended.stdout);
     // Something else under the name of a config.

@@ -61,6 +61,14 @@ fn a_part_of_a_list_can_be_asked_for() {
 }
 
 #[test]
+fn tags_are_those_of_a_repository() {
+    for one in ["a.example/b:1", "alpine:3.20", "localhost:5000"] {
+        let ended = run(&["tags", one]);
+        ended.failed_with_hint(REFERENCE, &[one, "repository", "[REGISTRY/]NAME"]);
+    }
+}
+
+#[test]
 fn no_tags_are_an_empty_list() {
     let registry = Registry::builder().start().unwrap();
     registry.contents().attach("a", &image::single(51));
@@ -149,6 +157,7 @@ fn a_listing_can_be_stopped() {
             registry.misbehave(Rule::on(Part::List, Misbehaviour::Hold(gate.clone())));
             let what = match command {
                 "repos" => registry.authority(),
+                "tags" => format!("{}/a", registry.authority()),
                 _ => reference(&registry),
             };
             let mut running = Longshore::new([command, &what]).start();

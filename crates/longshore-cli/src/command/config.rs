@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Config) -> Result<(), Failure> {
                 "media_type": descriptor.media_type.as_str(),
                 "size": bytes.len(),
                 "manifest": manifest.digest().to_string(),
-                "platform": config.platform().to_string(),
+                "platform": platform(&config).map(|it| it.to_string()),
                 "document": document,
             }))
         }
@@ -84,6 +84,13 @@ pub(super) fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<ImageConfig
         let what = format!("{} is not an image config", descriptor.digest);
         Failure::caused(Exit::Protocol, what, &error)
     })
+}
+
+/// What an image runs on; a config that stands for none, as of a signature, says nothing of it.
+pub(super) fn platform(config: &ImageConfig) -> Option<Platform> {
+    let platform = config.platform();
+    let is_empty = platform.os.is_empty() && platform.architecture.is_empty();
+    (!is_empty).then_some(platform)
 }
 
 /// Of a manifest that stands in no index, only the config tells the platform.

@@ -1,7 +1,7 @@
 //! `longshore tags REPOSITORY` and `longshore repos REGISTRY`
 
 use longshore::List;
-use longshore::model::{RepositoryName, Tag};
+use longshore::model::{Reference, ReferenceParts, RepositoryName, Tag};
 use longshore::origin::Escaped;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 
 pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
-    let reference = reference(&args.repository)?;
+    let reference = repository(&args.repository)?;
     let client = connect::client(&args.connection, reference.registry())?;
     let repository = client.repository(&reference).await?;
     let list = repository.tags(None, args.page.last.as_deref());
@@ -22,6 +22,18 @@ pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
         "repository": reference.repository_str(),
     });
     print(&args.connection, head, "tags", &names)
+}
+
+/// Reads what should name a repository alone: whoever gives a tag expects something else.
+fn repository(text: &str) -> Result<Reference, Failure> {
+    let reference = reference(text)?;
+    match ReferenceParts::parse(text) {
+        Ok(parts) if parts.tag.is_some() || parts.digest.is_some() => {
+            let what = format!("\"{text}\" names one image, and tags are those of a repository");
+            Err(Failure::new(Exit::Reference, &what).hint("give [REGISTRY/]NAME"))
+        }
+        _ => Ok(reference),
+    }
 }
 
 pub(crate) async fn repos(args: Repos) -> Result<(), Failure> {

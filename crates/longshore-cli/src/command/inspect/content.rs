@@ -58,6 +58,11 @@ impl Content {
         }
     }
 
+    /// What it runs on, by the config: that of a signature, say, leaves it empty.
+    pub(super) fn platform(&self) -> Option<Platform> {
+        config::platform(self.config()?)
+    }
+
     async fn of_image(
         repository: &Repository,
         image: &ImageManifest,

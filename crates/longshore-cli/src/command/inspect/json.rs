@@ -30,7 +30,7 @@ impl Summary {
             "total_size": image.map(|image| content::total(size, image)),
             "index": self.index.as_ref().map(Digest::as_str),
             "subject": subject.map(|subject| subject.digest.as_str()),
-            "platform": config.map(|config| config.platform().to_string()),
+            "platform": self.content.platform().map(|it| it.to_string()),
             "created": self.created(),
             "annotations": annotations(document),
             "platforms": platforms,

@@ -50,8 +50,8 @@ impl Summary {
         if let Some(subject) = document.subject() {
             page.field("Refers to", &subject.digest);
         }
-        if let Some(config) = self.content.config() {
-            page.field("Platform", config.platform());
+        if let Some(platform) = self.content.platform() {
+            page.field("Platform", platform);
         }
         page.peer("Created", self.created());
         if let Document::Image(image) = document {
@@ -202,7 +202,9 @@ impl Page {
             }
         }
         if attached.source == Source::Nothing {
-            self.line("no referrers: the registry does not list any, and no tag stands in for it");
+            self.line(
+                "no referrers: the registry has no API for them, and no tag stands in for it",
+            );
         } else if attached.referrers.is_empty() && attached.cosign.is_empty() {
             self.line("nothing");
         }
