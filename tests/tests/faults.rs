@@ -18,7 +18,7 @@ use longshore_testkit::image::{self, Image, Stored, Tree};
 use longshore_testkit::recorder::Recorder;
 use longshore_testkit::registry::{self, Misbehaviour, Part, Registry, Rule};
 use longshore_testkit::token::TokenServer;
-use longshore_testkit::{Answer, Content, Gate, Listen, Recorded, Requests};
+use longshore_testkit::{Answer, Content, Gate, Listen, Recorded, Requests, hostile};
 use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};
 use longshore_tests::registry::{PASSWORD, USER};
@@ -26,6 +26,8 @@ use tempfile::{TempDir, tempdir};
 
 #[path = "faults/broken.rs"]
 mod broken;
+#[path = "faults/peers.rs"]
+mod peers;
 #[path = "faults/redirected.rs"]
 mod redirected;
 #[path = "faults/secrets.rs"]

@@ -136,3 +136,26 @@ fn rd1_a_circle_ends() {
     scene.fails(scene.pull(), PROTOCOL, &[&scene.name(), "5 redirects"]);
     assert_eq!(scene.asked_for_layer().len(), 6);
 }
+
+// RD6: what a descriptor says of other places is passed over, whether the registry has the blob
+// or not.
+#[test]
+fn rd6_the_urls_of_a_layer_are_not_gone_to() {
+    let scene = Scene::set(one_layer(3000));
+    let elsewhere = elsewhere(Listen::loopback(), &scene.tree);
+    let text = String::from_utf8(scene.tree.document().to_vec()).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let path = format!("/v2/a/blobs/{}", scene.layer());
+    manifest["layers"][0]["urls"] = serde_json::json!([format!("{}{path}", elsewhere.url())]);
+    let content = Content::from(manifest.to_string());
+    let stored = Stored::new(scene.tree.media_type().clone(), content);
+    let digest = stored.descriptor.digest.to_string();
+    scene.registry.contents().add_document("a", "1", stored);
+    assert_eq!(scene.pull().run().succeeded(), digest);
+    let other = scene.place.path().join("other");
+    scene.registry.contents().remove("a", scene.layer());
+    let ended = Longshore::pull(&format!("{}/a:1", scene.name()), &other).run();
+    ended.failed(3, &[&scene.name(), scene.layer().as_str()]);
+    assert_eq!(layout::entries(&other), []);
+    assert_eq!(elsewhere.connections(), 0);
+}

@@ -97,5 +97,6 @@ async fn ou1_no_text_of_a_peer_is_shown_as_it_is() {
 /// What does more than stand where it is printed.
 fn is_active(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(character, '\u{2028}' | '\u{2029}')
 }

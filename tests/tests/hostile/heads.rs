@@ -1,7 +1,9 @@
 //! Heads: floods of interim responses and header fields, places nobody should go.
 
 use longshore::transport::{ErrorKind as WireKind, Phase};
+use longshore_testkit::Listen;
 use longshore_testkit::fault::{Fault, FaultProxy, Script};
+use longshore_testkit::recorder::Recorder;
 
 use super::*;
 
@@ -55,6 +57,27 @@ async fn rd1_a_chain_of_redirects_has_an_end() {
     let result = scene.manifest().await;
     let error = scene.refused(result, ErrorKind::Protocol, 6, "a chain");
     assert!(matches!(error.cause(), Cause::Call(..)), "{error:?}");
+}
+
+// RD3: what reads is sent on to another origin; of what writes there is nothing yet but the form
+// that asks for a token, and that goes nowhere (RE6).
+#[tokio::test]
+async fn rd3_get_and_head_are_followed_to_another_origin() {
+    let scene = Scene::set().await;
+    let digest = scene.blob("content");
+    let elsewhere = Recorder::start(Listen::loopback(), |_| {
+        Answer::status(status(200)).body("content")
+    });
+    let elsewhere = elsewhere.unwrap();
+    let away = Misbehaviour::Redirect(format!("{}{{path}}", elsewhere.url()));
+    scene.rule(Rule::on(Part::Blob, away));
+    let reader = scene.repository.blob(&digest, Some(7)).unwrap();
+    assert_eq!(reader.bytes(7).await.unwrap(), "content");
+    let head = scene.repository.blob_head(&digest).await.unwrap().unwrap();
+    assert_eq!(head.size, Some(7));
+    let asked = elsewhere.requests().all();
+    let methods: Vec<_> = asked.iter().map(|it| it.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "HEAD"]);
 }
 
 // RD2, RD7, CR12
