@@ -22,7 +22,7 @@ use script::{ALLOWED_REALM, Script};
 /// # Panics
 ///
 /// When a secret goes where it must not, when a call does not end within its budget, when it goes
-/// on after an error, or when it gives up for want of a realm although one has issued tokens before.
+/// on after an error, or when it gives up for want of a realm where one has issued tokens before.
 pub fn authenticator(data: &[u8]) {
     let Some(script) = Script::read(data) else {
         return;
