@@ -11,17 +11,18 @@ use http::{HeaderMap, HeaderValue, Method};
 use longshore_model::RepositoryName;
 
 pub use self::blob::{BlobAnswer, BlobRequest, Extent};
-pub use self::list::{
-    CatalogueRequest, ListAnswer, PageQuery, ReferrersRequest, TagsRequest, read_repositories,
-    read_tags, write_repositories, write_tags,
-};
+pub use self::list::{CatalogueRequest, ListAnswer, PageQuery, ReferrersRequest, TagsRequest};
 pub use self::manifest::{ManifestAnswer, ManifestRequest, ManifestStored};
+pub use self::page::{
+    PAGE_DEPTH_LIMIT, PageError, read_repositories, read_tags, write_repositories, write_tags,
+};
 pub use self::ping::PingAnswer;
 use crate::Host;
 
 mod blob;
 mod list;
 mod manifest;
+mod page;
 mod ping;
 
 /// One request of the distribution specification (v1.1.1, "Endpoints").

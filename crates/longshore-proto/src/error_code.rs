@@ -179,7 +179,10 @@ impl ErrorBody {
     /// Reads an error body; anything that is no error document becomes the excerpt.
     #[must_use]
     pub fn parse(body: &[u8]) -> Self {
-        let Ok(document) = serde_json::from_slice::<Document<'_>>(body) else {
+        // The parser would take a list of the fields for an object, too.
+        let is_object = body.trim_ascii_start().starts_with(b"{");
+        let document = serde_json::from_slice::<Document<'_>>(body).ok();
+        let Some(document) = document.filter(|_| is_object) else {
             let shown = body.get(..SHOWN_BYTES).unwrap_or(body).trim_ascii();
             let excerpt = String::from_utf8_lossy(shown).into_owned();
             return Self {
@@ -268,6 +271,7 @@ mod tests {
         check(r#"{"errors":[]}"#, "");
         check("<html>no</html>", r#""<html>no</html>""#);
         check("", "");
+        check("[[]]", r#""[[]]""#);
     }
 
     #[test]

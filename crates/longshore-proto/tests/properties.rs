@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Response, response};
 use longshore_model::{Digest, MediaType, RepositoryName, Tag, TagOrDigest};
 use longshore_origin::{AddressClass, Origin, Peer, Scheme};
 use longshore_proto::call::{Ask, Call, CallPolicy, Failure, Step, Take, Verdict};
-use longshore_proto::download::{Body, Download, Next, RESUMES};
+use longshore_proto::download::{Body, Download, Next, PartDownload, RESUMES};
 use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, CatalogueRequest, Endpoint, Extent, ListAnswer, ManifestAnswer,
     ManifestRequest, ManifestStored, PageQuery, PingAnswer, Read, ReferrersRequest, TagsRequest,
@@ -414,5 +414,42 @@ proptest! {
             }
         }
         prop_assert!(download.size().is_none_or(|size| delivered <= size));
+    }
+
+    #[test]
+    fn no_script_of_answers_makes_a_part_endless_or_too_long(
+        events in vec((event(), vec(0..300_u64, 0..4)), 1..40),
+        first in 0..200_u64,
+        length in 1..300_u64,
+    ) {
+        let range = (first, first + length - 1);
+        let name = "app".parse().unwrap();
+        let part = PartDownload::new(name, Digest::sha256(b""), 500, range);
+        let mut part = part.unwrap();
+        let (mut asked, mut delivered) = (0, 0);
+        'script: for (event, pieces) in events.into_iter().cycle() {
+            asked += 1;
+            prop_assert!(asked <= RESUMES + 1, "{} requests", asked);
+            if let Event::Head(status, fields) = event {
+                if part.on_head(&event_head(status, &fields)).is_err() { break }
+                for piece in pieces {
+                    if part.on_bytes(piece).is_err() { break 'script }
+                    delivered += piece;
+                }
+            }
+            match part.on_end(Jitter::default()) {
+                Ok(Next::Ask(ask)) => {
+                    let Endpoint::Blob(request) = ask.endpoint else { unreachable!() };
+                    let rest = ByteRange::Span(first + delivered, range.1);
+                    prop_assert_eq!(request.range, Some(rest));
+                }
+                Ok(Next::Finished) => {
+                    prop_assert_eq!(delivered, length);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        prop_assert!(delivered <= length);
     }
 }

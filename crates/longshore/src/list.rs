@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use longshore_model::{Descriptor, Digest, Document, Manifest, MediaType, Tag, TagOrDigest};
 use longshore_origin::resolve;
-use longshore_proto::endpoint::{ListAnswer, read_repositories, read_tags};
+use longshore_proto::endpoint::{ListAnswer, PageError, read_repositories, read_tags};
 use longshore_proto::listing::Listing;
 use longshore_proto::{Referrers as Support, RefusalKind};
 
@@ -399,7 +399,7 @@ pub(crate) fn catalogue(site: Arc<Site>, n: Option<u32>, last: Option<&str>) -> 
 async fn names(
     site: Arc<Site>,
     mut listing: Listing,
-    read: fn(&[u8]) -> Result<Vec<String>, serde_json::Error>,
+    read: fn(&[u8]) -> Result<Vec<String>, PageError>,
 ) -> Result<Page<String>, Error> {
     let (what, answer) = asked(&site, &mut listing).await?;
     if !answer.head.status.is_success() {

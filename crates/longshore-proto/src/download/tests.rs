@@ -154,10 +154,7 @@ fn an_early_end_is_a_broken_download() {
 fn rt6_five_resumes_without_progress_are_the_last() {
     let (mut download, mut ask) = broken_at(Some(1 << 30), 10, &[]);
     for stalled in 2..=STALLED_RESUMES {
-        assert!(
-            ask.delay >= Duration::from_millis(100),
-            "{stalled}"
-        );
+        assert!(ask.delay >= Duration::from_millis(100), "{stalled}");
         let at = format!(
             "bytes {}-{}/{}",
             download.received(),

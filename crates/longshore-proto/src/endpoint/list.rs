@@ -4,7 +4,6 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
 use longshore_model::{Digest, MediaType, RepositoryName};
-use serde::{Deserialize, Serialize};
 
 use super::RequestHead;
 use crate::link;
@@ -279,74 +278,6 @@ impl ListAnswer {
     }
 }
 
-/// A page of names: `{"name": …, "tags": […]}` or `{"repositories": […]}`.
-#[derive(Debug, Default, Deserialize, Serialize)]
-struct Names {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tags: Option<Vec<Option<String>>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    repositories: Option<Vec<Option<String>>>,
-}
-
-/// Reads a page of tags.
-///
-/// A missing or `null` list is empty, and so are entries: some registries send them.
-///
-/// # Errors
-///
-/// The position in the text where it is no such page.
-pub fn read_tags(page: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-    let names: Names = serde_json::from_slice(page)?;
-    Ok(names
-        .tags
-        .unwrap_or_default()
-        .into_iter()
-        .flatten()
-        .filter(|t| !t.is_empty())
-        .collect())
-}
-
-/// Reads a page of repository names.
-///
-/// # Errors
-///
-/// As [`read_tags`].
-pub fn read_repositories(page: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-    let names: Names = serde_json::from_slice(page)?;
-    let names = names.repositories.unwrap_or_default();
-    Ok(names
-        .into_iter()
-        .flatten()
-        .filter(|name| !name.is_empty())
-        .collect())
-}
-
-/// Writes a page of tags.
-#[must_use]
-pub fn write_tags(name: &RepositoryName, tags: &[String]) -> Vec<u8> {
-    write(&Names {
-        name: Some(name.as_str().to_owned()),
-        tags: Some(tags.iter().cloned().map(Some).collect()),
-        repositories: None,
-    })
-}
-
-/// Writes a page of repository names.
-#[must_use]
-pub fn write_repositories(names: &[String]) -> Vec<u8> {
-    write(&Names {
-        repositories: Some(names.iter().cloned().map(Some).collect()),
-        ..Names::default()
-    })
-}
-
-fn write(names: &Names) -> Vec<u8> {
-    // Strings in lists always serialise.
-    serde_json::to_vec(names).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,34 +311,5 @@ mod tests {
             };
             assert_eq!(answer, if refused { Err(violation) } else { Ok(None) });
         }
-    }
-
-    #[test]
-    fn null_lists_and_entries_are_empty() {
-        for (page, expected) in [
-            (r#"{"name":"a","tags":["1","2"]}"#, &["1", "2"][..]),
-            (r#"{"name":"a","tags":null}"#, &[]),
-            (r#"{"name":"a"}"#, &[]),
-            (r#"{"tags":[null,"","1"]}"#, &["1"]),
-        ] {
-            assert_eq!(read_tags(page.as_bytes()).unwrap(), expected, "{page}");
-        }
-        assert_eq!(
-            read_repositories(br#"{"repositories":["a/b"]}"#).unwrap(),
-            ["a/b"]
-        );
-        assert!(read_tags(b"<html>").is_err());
-        assert!(read_tags(br#"{"tags":{"a":1}}"#).is_err());
-    }
-
-    #[test]
-    fn pages_that_were_written_read_back() {
-        let names = ["b".to_owned(), "a/c".to_owned()];
-        let name = "x".parse().unwrap();
-        assert_eq!(read_tags(&write_tags(&name, &names)).unwrap(), names);
-        assert_eq!(
-            read_repositories(&write_repositories(&names)).unwrap(),
-            names
-        );
     }
 }
