@@ -9,6 +9,7 @@ use longshore_model::{ManifestError, UnsupportedAlgorithm, VerifyError};
 use longshore_origin::Origin;
 use longshore_proto::call::CallError;
 use longshore_proto::download::DownloadError;
+use longshore_proto::endpoint::PageError;
 use longshore_proto::listing::ListingError;
 use longshore_proto::retry::is_retryable;
 use longshore_proto::{Refusal, RefusalKind, Violation};
@@ -113,6 +114,25 @@ impl Error {
     pub(crate) fn after(mut self, attempts: u32) -> Self {
         self.0.attempts = attempts;
         self
+    }
+
+    /// What was being read: the kind of thing, its tag or digest, and its repository.
+    ///
+    /// Its parts are well-formed names, so it may be shown as it is.
+    #[must_use]
+    pub fn operation(&self) -> &str {
+        &self.0.operation
+    }
+
+    /// The registry's own words, where it refused: the status, its codes with message and detail,
+    /// or the beginning of another body.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.0.cause {
+            Cause::Refused(refusal) => Some(refusal),
+            Cause::Auth(_, refusal) => refusal.as_deref(),
+            _ => None,
+        }
     }
 
     /// The registry, by the name its references carry.
@@ -294,6 +314,13 @@ pub struct JsonError {
 impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
+        Self { line, column }
+    }
+}
+
+impl From<PageError> for JsonError {
+    fn from(error: PageError) -> Self {
+        let (line, column) = (error.line, error.column);
         Self { line, column }
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use longshore::model::{Digest, MediaType, Reference, TagOrDigest};
+use longshore::proto::error_code::ErrorCode;
 use longshore::transport::{Exchange, ScriptedTransport, TestClock};
 use longshore::{Client, ErrorKind, Repository};
 
@@ -120,4 +121,23 @@ async fn dg2_a_head_about_other_content_is_refused() {
         assert_eq!(by_tag.digest.as_ref(), Some(claim));
         transport.finish();
     }
+}
+
+#[tokio::test]
+async fn f52_an_error_says_what_where_and_in_whose_words() {
+    let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no","detail":{"Tag":"1"}}]}"#;
+    let get = Exchange::new("GET", &format!("{HOME}/manifests/1"), 404).body(body);
+    let (repository, transport) = repository([get]).await;
+    let error = repository.manifest(&tag()).await.unwrap_err();
+    assert_eq!(error.operation(), "manifest 1 of app");
+    assert_eq!((error.registry(), error.attempts()), ("r.example", 1));
+    let refusal = error.refusal().unwrap();
+    assert_eq!(refusal.status, 404);
+    let [entry] = refusal.body.entries.as_slice() else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!(entry.code, ErrorCode::ManifestUnknown);
+    assert_eq!(entry.message.as_deref(), Some("no"));
+    assert_eq!(entry.detail.as_deref(), Some(r#"{"Tag":"1"}"#));
+    transport.finish();
 }
