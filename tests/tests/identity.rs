@@ -1,10 +1,5 @@
 //! Identity tokens, as `docker login` leaves them, and a token server that only knows GET.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test fails as the test does"
-)]
-
 use std::fs;
 use std::path::Path;
 
