@@ -2,8 +2,8 @@
 //!
 //! Every secret a registry client holds belongs to one [`Origin`]. This crate says when two URLs
 //! share one, where a redirect may lead ([`Hop::follow`]), which addresses may be connected to on
-//! the way ([`AddressPolicy`]), and how text that came from a peer is made fit for a terminal
-//! ([`Escaped`], [`RedactedUri`]).
+//! the way ([`AddressPolicy`], by the [`AddressClass`] of each, however it is dressed up), and how
+//! text that came from a peer is made fit for a terminal ([`Escaped`], [`RedactedUri`]).
 //!
 //! It leaves to the caller: resolving names, connecting, and attaching secrets. It never awaits and
 //! touches no socket, file, clock, environment or random number.

@@ -3,7 +3,8 @@
 //! Two layers. [`endpoint`] holds every request and answer of the specification as a value that
 //! is written and read in both directions, so that a client and a server share one reading of
 //! the wire. [`call`], [`download`] and [`listing`] are machines: they are given what arrived and
-//! return what to do next, and know neither sockets nor secrets nor the time.
+//! return what to do next, and know neither sockets nor secrets nor the time. Beside them stands
+//! what any answer may say to its users: [`warning`] and [`RateLimit`].
 //!
 //! Left to the caller: sending, waiting, authentication, and verifying what a download brings.
 //!

@@ -7,7 +7,8 @@
 //!
 //! Who wants no more than the answer to a 401 has it in one call: [`fetch_token`].
 //!
-//! Left to the caller: where blobs go (see `longshore-layout`), and in which order.
+//! Left to the caller: where blobs go (see `longshore-layout`), in which order, and whether to show
+//! what a registry says beside its answers ([`Notice`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -79,12 +79,9 @@ async fn ou1_a_warning_cannot_reach_the_terminal_raw() {
 
 #[tokio::test]
 async fn what_a_foreign_origin_says_is_not_told() {
-    let away = || {
-        blob(HOME, 307).header(
-            "location",
-            "https://cdn.example/v2/app/blobs/sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",
-        )
-    };
+    let digest = Digest::sha256(b"content");
+    let there = format!("https://cdn.example/v2/app/blobs/{digest}");
+    let away = || blob(HOME, 307).header("location", &there);
     let there = || {
         blob("https://cdn.example", 200)
             .header("warning", "299 - \"Buy now.\"")

@@ -1,9 +1,11 @@
 //! Pages of names: tags and repositories.
 //!
 //! ```text
-//! { "name": "<repository>", "tags": [ "<tag>", … ] }        distribution-spec v1.1.1 "Listing Tags"
-//! { "repositories": [ "<repository>", … ] }                 Docker Registry HTTP API V2 "Catalog"
+//! { "name": "<repository>", "tags": [ "<tag>", … ] }
+//! { "repositories": [ "<repository>", … ] }
 //! ```
+//!
+//! Source: distribution-spec v1.1.1 "Listing Tags"; Docker Registry HTTP API V2 "Catalog".
 
 use std::fmt;
 

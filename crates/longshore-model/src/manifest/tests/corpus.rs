@@ -77,7 +77,7 @@ fn check_manifest(number: usize, bytes: Bytes, expect: &Value) {
         // stopped serving it. The corpus describes it; nobody asks for it (F7).
         "docker-manifest-v1" | "docker-manifest-v1-signed" => Err(E::SchemaVersion { found: None }),
         "not-json" => Err(malformed),
-        // In release candidates of image-spec v1.1.0 and gone from v1.1.0 itself.
+        // Drafts had it; image-spec v1.1.1 has no such document.
         "oci-artifact-manifest" => Err(unsupported),
         // DG5: one reader would take it for an image, another for an index.
         _ if both => Err(E::Ambiguous),
