@@ -416,6 +416,27 @@ fn inspect_reads_the_tag_that_stands_in_for_the_api() {
     assert!(text.succeeded().ends_with(&line), "{}", text.stdout);
 }
 
+#[test]
+fn a_tag_that_may_not_be_asked_for_is_not_there() {
+    let registry = serving(&image::single(101));
+    for (status, code) in [
+        (StatusCode::FORBIDDEN, 0),
+        (StatusCode::METHOD_NOT_ALLOWED, 0),
+        (StatusCode::BAD_REQUEST, PROTOCOL),
+    ] {
+        registry.behave();
+        let tag = Rule::on(Part::Manifest, Misbehaviour::Status(status)).path(".sig");
+        registry.misbehave(tag);
+        let ended = run(&["inspect", &reference(&registry)]);
+        assert_eq!(
+            ended.status.code(),
+            Some(code),
+            "{status}: {}",
+            ended.stderr
+        );
+    }
+}
+
 // LI2
 #[test]
 fn li2_a_summary_goes_only_so_far() {

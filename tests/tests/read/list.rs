@@ -101,6 +101,16 @@ fn repositories_are_listed_one_a_line() {
     assert_eq!(run(&["repos", &registry.authority()]).succeeded(), "");
 }
 
+#[test]
+fn digests_among_the_tags_are_passed_over() {
+    let registry = serving(&image::single(56));
+    let page = json!({ "name": "a", "tags": ["1", Digest::sha256(b"1"), "2"] });
+    let answer = Answer::status(StatusCode::OK).body(page.to_string());
+    registry.misbehave(Rule::on(Part::List, Misbehaviour::Answer(Box::new(answer))));
+    let name = format!("{}/a", registry.authority());
+    assert_eq!(run(&["tags", &name]).succeeded(), "1\n2");
+}
+
 // OU2
 #[test]
 fn ou2_a_listed_name_that_is_none_is_an_error() {

@@ -1,7 +1,7 @@
 //! `longshore tags REPOSITORY` and `longshore repos REGISTRY`
 
 use longshore::List;
-use longshore::model::{Reference, ReferenceParts, RepositoryName, Tag};
+use longshore::model::{Digest, Reference, ReferenceParts, RepositoryName, Tag};
 use longshore::origin::Escaped;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
     let client = connect::client(&args.connection, reference.registry())?;
     let repository = client.repository(&reference).await?;
     let list = repository.tags(None, args.page.last.as_deref());
-    let names = take(list, &args.page, |name| name.parse::<Tag>().is_ok()).await?;
+    let names = take(list, &args.page, Entry::of_tags).await?;
     let head = json!({
         "registry": reference.registry(),
         "repository": reference.repository_str(),
@@ -41,10 +41,7 @@ pub(crate) async fn repos(args: Repos) -> Result<(), Failure> {
     let list = client
         .repositories(&args.registry, None, args.page.last.as_deref())
         .await?;
-    let names = take(list, &args.page, |name| {
-        name.parse::<RepositoryName>().is_ok()
-    })
-    .await?;
+    let names = take(list, &args.page, Entry::of_repositories).await?;
     print(
         &args.connection,
         json!({ "registry": args.registry }),
@@ -53,12 +50,38 @@ pub(crate) async fn repos(args: Repos) -> Result<(), Failure> {
     )
 }
 
+/// What an entry of a list is.
+enum Entry {
+    Broken,
+    Name,
+    /// Not what was asked for, but no harm.
+    Other,
+}
+
+impl Entry {
+    /// Artifactory lists digests among the tags.
+    fn of_tags(text: &str) -> Self {
+        match text.parse::<Tag>() {
+            Ok(_) => Self::Name,
+            Err(_) if text.parse::<Digest>().is_ok() => Self::Other,
+            Err(_) => Self::Broken,
+        }
+    }
+
+    fn of_repositories(text: &str) -> Self {
+        match text.parse::<RepositoryName>() {
+            Ok(_) => Self::Name,
+            Err(_) => Self::Broken,
+        }
+    }
+}
+
 /// Reads a list as far as it is wanted. A name that breaks the grammar is an error, for a script
 /// would make something else of it (OU2).
 async fn take(
     mut list: List<String>,
     page: &Page,
-    is_valid: impl Fn(&str) -> bool,
+    entry: fn(&str) -> Entry,
 ) -> Result<Vec<String>, Failure> {
     let limit = page.limit.map_or(usize::MAX, usize::from);
     let mut names = Vec::new();
@@ -66,14 +89,15 @@ async fn take(
         && let Some(name) = list.next().await
     {
         let name = name?;
-        if !is_valid(&name) {
-            let what = format!(
-                "the registry lists a name that is none: {}",
-                Escaped::text(&name)
-            );
-            return Err(Failure::new(Exit::Protocol, &what));
+        match entry(&name) {
+            Entry::Name => names.push(name),
+            Entry::Other => {}
+            Entry::Broken => {
+                let name = Escaped::text(&name);
+                let what = format!("the registry lists a name that is none: {name}");
+                return Err(Failure::new(Exit::Protocol, &what));
+            }
         }
-        names.push(name);
     }
     Ok(names)
 }

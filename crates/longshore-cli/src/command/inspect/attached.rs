@@ -103,9 +103,15 @@ async fn look(
     let Ok(tag) = text.parse::<Tag>() else {
         return Ok(None);
     };
-    let head = repository
+    let head = match repository
         .manifest_head(&TagOrDigest::from(tag.clone()))
-        .await?;
+        .await
+    {
+        Ok(head) => head,
+        // The repository may be read, as its manifest was: some answer so to what is not there.
+        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => None,
+        Err(error) => return Err(error.into()),
+    };
     Ok(head.map(|head| Cosign {
         kind,
         tag,
