@@ -30,7 +30,8 @@ use crate::suffixes::Suffixes;
 ///
 /// A [`Credential::Token`] is given back as it is, with the least of lifetimes: it is what the
 /// registry would be shown. Nothing is remembered from one call to the next; a
-/// [`TokenCache`](crate::TokenCache) can be had beside.
+/// [`TokenCache`](crate::TokenCache) can be had beside. A transport is used up; that of a client
+/// is shared by a clone of the [`DynTransport`] both are given.
 ///
 /// ```
 /// use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
