@@ -22,6 +22,8 @@ use longshore_tests::skopeo::Skopeo;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
+#[path = "read/attached.rs"]
+mod attached;
 #[path = "read/blob.rs"]
 mod blob;
 #[path = "read/config.rs"]

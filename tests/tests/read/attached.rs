@@ -1,0 +1,215 @@
+//! `inspect`: what is attached to an image.
+
+use std::process::Output;
+
+use super::*;
+
+const KIND: &str = "application/vnd.longshore.testkit";
+const NO_REFERRERS: &str =
+    "  no referrers: the registry has no API for them, and no tag stands in for it";
+
+// F42
+#[test]
+fn inspect_tells_what_is_attached() {
+    let tree = image::single(91);
+    let registry = serving(&tree);
+    let attached = [image::attached(92, &tree), image::attached(93, &tree)];
+    for tree in &attached {
+        registry.contents().attach("a", tree);
+    }
+    let base = tree.digest().as_str().replace(':', "-");
+    let signature = image::single(94);
+    let sbom = image::single(95);
+    registry
+        .contents()
+        .add("a", &format!("{base}.sig"), &signature);
+    registry.contents().add("a", &format!("{base}.sbom"), &sbom);
+    let reference = reference(&registry);
+    let ended = run(&["inspect", &reference]);
+    let (_, shown) = ended.succeeded().split_once("\nAttached:\n").unwrap();
+    let mut digests = attached.each_ref().map(|tree| tree.digest());
+    digests.sort();
+    let size = attached[0].document().len();
+    let expected = format!(
+        "  {KIND}\n    {} {size} B\n    {} {size} B\n  cosign signature, tag {base}.sig\n    {}\n  \
+         cosign sbom, tag {base}.sbom\n    {}",
+        digests[0],
+        digests[1],
+        signature.digest(),
+        sbom.digest()
+    );
+    assert_eq!(shown, expected);
+    let told = told(&["inspect", &reference]);
+    let referrers = super::told(&["referrers", &reference]);
+    assert_eq!(told["referrers"], referrers["referrers"]);
+    assert_eq!(told["referrers_from"], "api");
+    assert_eq!(
+        told["cosign"],
+        json!([
+            { "kind": "signature", "tag": format!("{base}.sig"), "digest": signature.digest() },
+            { "kind": "sbom", "tag": format!("{base}.sbom"), "digest": sbom.digest() },
+        ])
+    );
+    // The artifact knows what it refers to.
+    let artifact = format!("{}/a@{}", registry.authority(), attached[0].digest());
+    let told = super::told(&["inspect", &artifact]);
+    assert_eq!(told["subject"], tree.digest().as_str());
+    assert_eq!(told["artifact_type"], KIND);
+    assert_eq!(told["platform"], Value::Null);
+    let text = run(&["inspect", &artifact]);
+    for line in [
+        format!("Artifact:    {KIND}"),
+        format!("Refers to:   {}", tree.digest()),
+        "Config:      application/vnd.oci.empty.v1+json".to_owned(),
+    ] {
+        assert!(
+            text.succeeded().lines().any(|it| it == line),
+            "{}",
+            text.stdout
+        );
+    }
+}
+
+// F43
+#[test]
+fn a_registry_without_referrers_is_no_error() {
+    let tree = image::single(96);
+    let Some(registry) = DockerRegistry::builder().bearer().tls().start() else {
+        return;
+    };
+    let Some(reference) = registry.push(&tree, "some/app:1") else {
+        return;
+    };
+    let inspect = |options: &[&str]| {
+        let inspect = Longshore::new(["inspect", &reference]).args(options);
+        registry.admit(inspect).run()
+    };
+    assert!(inspect(&[]).succeeded().ends_with(NO_REFERRERS));
+    let told = inspect(&["--output", "json"]).json();
+    assert_eq!(told["referrers_from"], Value::Null);
+    assert_eq!(told["referrers"], json!([]));
+    // skopeo agrees about the image.
+    let Some(skopeo) = registry.skopeo() else {
+        return;
+    };
+    let judged = judge(&skopeo, &registry, &reference);
+    assert_eq!(told["digest"], judged["Digest"]);
+    assert_eq!(told["created"], judged["Created"]);
+    assert_eq!(
+        told["platform"],
+        format!("{}/{}", text(&judged["Os"]), text(&judged["Architecture"]))
+    );
+    let layers = told["layers"].as_array().unwrap();
+    let digests: Vec<_> = layers.iter().map(|layer| layer["digest"].clone()).collect();
+    assert_eq!(json!(digests), judged["Layers"]);
+}
+
+// F42
+#[test]
+fn inspect_reads_the_tag_that_stands_in_for_the_api() {
+    let tree = image::single(97);
+    let registry = serving(&tree);
+    let gone = Misbehaviour::Status(StatusCode::NOT_FOUND);
+    registry.misbehave(Rule::on(Part::List, gone));
+    let signature = image::attached(98, &tree);
+    let tag = tree.digest().as_str().replace(':', "-");
+    let index = image::index_of(vec![signature.clone()]);
+    registry.contents().add("a", &tag, &index);
+    let told = told(&["inspect", &reference(&registry)]);
+    assert_eq!(told["referrers_from"], "tag");
+    assert_eq!(told["referrers"][0]["digest"], signature.digest().as_str());
+    let text = run(&["inspect", &reference(&registry)]);
+    let line = format!(
+        "    {} {} B",
+        signature.digest(),
+        signature.document().len()
+    );
+    assert!(text.succeeded().ends_with(&line), "{}", text.stdout);
+}
+
+#[test]
+fn a_tag_that_may_not_be_asked_for_is_not_there() {
+    let registry = serving(&image::single(101));
+    for (status, code) in [
+        (StatusCode::FORBIDDEN, 0),
+        (StatusCode::METHOD_NOT_ALLOWED, 0),
+        (StatusCode::BAD_REQUEST, PROTOCOL),
+    ] {
+        registry.behave();
+        let tag = Rule::on(Part::Manifest, Misbehaviour::Status(status)).path(".sig");
+        registry.misbehave(tag);
+        let ended = run(&["inspect", &reference(&registry)]);
+        assert_eq!(
+            ended.status.code(),
+            Some(code),
+            "{status}: {}",
+            ended.stderr
+        );
+    }
+}
+
+// LI2
+#[test]
+fn li2_a_summary_goes_only_so_far() {
+    let platforms = (0..65).map(|it| longshore_model::Platform::new("linux", format!("cpu{it}")));
+    let tree = image::index(100, &platforms.collect::<Vec<_>>());
+    let registry = serving(&tree);
+    for seed in 0..1001 {
+        registry
+            .contents()
+            .attach("a", &image::attached(seed, &tree));
+    }
+    let told = told(&["inspect", &reference(&registry)]);
+    assert_eq!(registry.requests_to(Part::Manifest).len(), 1 + 64 + 3);
+    let platforms = told["platforms"].as_array().unwrap();
+    assert_eq!(
+        platforms[63]["total_size"],
+        tree.children()[63].total_bytes()
+    );
+    assert_eq!(platforms[64]["total_size"], Value::Null);
+    assert_eq!(told["referrers"].as_array().unwrap().len(), 1000);
+    assert_eq!(told["more_referrers"], true);
+    let text = run(&["inspect", &reference(&registry)]);
+    let last = text.succeeded().lines().last().unwrap();
+    assert_eq!(last, "  and more: `longshore referrers` lists them all");
+}
+
+// F43
+#[test]
+fn a_registry_that_fails_at_referrers_is_an_error() {
+    let registry = serving(&image::single(99));
+    registry.misbehave(Rule::on(
+        Part::List,
+        Misbehaviour::Status(StatusCode::FORBIDDEN),
+    ));
+    run(&["inspect", &reference(&registry)]).failed_with_hint(AUTH, &["referrers", "denied"]);
+    registry.behave();
+    let refused = Misbehaviour::Status(StatusCode::METHOD_NOT_ALLOWED);
+    registry.misbehave(Rule::on(Part::List, refused));
+    assert!(
+        run(&["inspect", &reference(&registry)])
+            .succeeded()
+            .ends_with(NO_REFERRERS)
+    );
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// What skopeo makes of it.
+fn judge(skopeo: &Skopeo, registry: &DockerRegistry, reference: &str) -> Value {
+    let Output { stdout, stderr, .. } = skopeo
+        .command("inspect")
+        .args(["--no-tags", "--override-os=linux", "--override-arch=amd64"])
+        .arg(format!(
+            "--cert-dir={}",
+            registry.ca_file().unwrap().parent().unwrap().display()
+        ))
+        .arg(format!("--creds={USER}:{PASSWORD}"))
+        .arg(format!("docker://{reference}"))
+        .output()
+        .unwrap();
+    serde_json::from_slice(&stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&stderr)))
+}
