@@ -54,6 +54,9 @@ async fn rd2_no_registry_leads_to_a_metadata_service() {
         "[fd00:ec2::23]",
         "[fd20:ce::254]",
         "[fd00:42::42]",
+        "[fd00:c1::a9fe:a9fe]",
+        "[fd00:a9fe:a9fe::1]",
+        "[fd00:100::100:200]",
         "[64:ff9b:1::169.254.169.254]",
     ] {
         for class in [
