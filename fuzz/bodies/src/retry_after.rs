@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use longshore_proto::retry::{self, Jitter, backoff, is_retryable};
+use longshore_proto::{RateLimit, warning};
 
 use crate::answer::number;
 
@@ -34,6 +35,32 @@ pub fn retry_after(data: &[u8]) {
         assert!(is_retryable(status), "RT2, RT3");
     }
     is_a_wait(number(line()).0, number(line()).0);
+    says_what_it_means(wanted);
+}
+
+/// RT8: the same bytes as a rate limit and as a warning, each of which reads back when written.
+fn says_what_it_means(bytes: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(bytes) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert("ratelimit-remaining", value.clone());
+    headers.append(header::WARNING, value);
+    if let Some(limit) = RateLimit::read(&headers) {
+        assert_eq!(limit.limit, None, "RT8");
+        assert!(limit.remaining.is_some(), "RT8");
+        let mut written = HeaderMap::new();
+        limit.write(&mut written);
+        assert_eq!(RateLimit::read(&written), Some(limit), "RT8");
+    }
+    for text in warning::read(&headers) {
+        let mut written = HeaderMap::new();
+        warning::write(&mut written, &text);
+        // What is no UTF-8 grows when it is shown, and may then be too long to be written.
+        if text.len() < bytes.len() {
+            assert_eq!(warning::read(&written), [text]);
+        }
+    }
 }
 
 /// RT3: seconds, or a point in time: by the calendar, or as a Unix time above 1,000,000,000.
