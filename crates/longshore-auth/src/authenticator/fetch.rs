@@ -46,9 +46,9 @@ impl Authenticator {
         if let Some(failure) = waited_for {
             return Err(failure.error.clone());
         }
-        visit.spend_token_request(key)?;
         let (realm, reach) = (key.realm(), &key.request().reach);
         self.check_realm(key.registry(), realm, reach, !key.is_anonymous())?;
+        visit.spend_token_request(key)?;
         let manner = Manner {
             get_only: self.get_only.contains(realm),
             offline,

@@ -1,13 +1,14 @@
 //! What a registry wanted before, where it now says nothing of use.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use longshore_auth::AuthError;
+use longshore_auth::{AuthError, TokenCache};
 use longshore_origin::Hop;
 
 use super::{
     ASKED, BASIC, BEARER, PASSWORD, TOKEN_1, TOKEN_2, TOKEN_REQUEST, anonymous, authenticator,
-    client, given_token, with_password,
+    client, given_token, password, with_password,
 };
 use crate::world::{DROPPED, World};
 
@@ -91,7 +92,7 @@ fn re4_a_realm_asked_anonymously_before_gets_no_credentials() {
     let strange = naming("https://tokens.example.net/token");
     let mut world = anonymous();
     world.run(&[&strange, TOKEN_1, "200"], Ok(200));
-    world.credential = super::password("me");
+    world.credential = password("me");
     let later = naming("https://evil.example.net/token");
     let error = "https://r.example.com sends us to https://evil.example.net for a token, which is \
                  not known to belong to it, so no credentials go there \
@@ -148,6 +149,23 @@ fn cellar(answers: &[&str]) -> VecDeque<String> {
     let mut script = super::script(answers);
     script.insert(1, DROPPED.to_owned());
     script
+}
+
+// CR7, RE4: what is not sent does not count.
+#[test]
+fn cr7_a_realm_that_is_not_asked_costs_no_token_request() {
+    let cache = TokenCache::new(10);
+    let [mut here, mut there] =
+        [(); 2].map(|()| client(authenticator().with_cache(cache.clone()), password("me")));
+    // All this client knows of the registry is a realm it must not ask, and how the token in the
+    // cache would be renewed, which somebody else put there.
+    here.run(&[&naming("https://evil.example.net/token")], Err(""));
+    there.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+    here.now += Duration::from_secs(300);
+    let wrong = format!("{BEARER},error=\"invalid_token\"");
+    here.run(&[BEARER, TOKEN_1, &wrong, TOKEN_2, "200"], Ok(200));
+    assert_eq!(here.last(), "https://r.example.com/v2/ Bearer t2");
+    assert_eq!(here.token_requests(), 2);
 }
 
 // ---------------------------------------------------------------- a 401 that says nothing
