@@ -78,7 +78,12 @@ impl Authenticator {
             // RE3 is checked where names become addresses, so this may be a refusal of ours.
             AuthError::Unreachable { .. } if !key.is_foreign() => {
                 let issuer = self.issuers.get(key.registry());
-                let other = issuer.is_some_and(|issuer| issuer.offer.realm != *key.realm());
+                let other = issuer.is_some_and(|issuer| {
+                    let (realm, reach) = (&issuer.offer.realm, &issuer.reach);
+                    let with_credentials = !key.is_anonymous();
+                    let check = || self.check_realm(key.registry(), realm, reach, with_credentials);
+                    realm != key.realm() && check().is_ok()
+                });
                 visit.keep_issuer |= other;
                 other
             }

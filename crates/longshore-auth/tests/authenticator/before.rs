@@ -136,7 +136,15 @@ fn re3_the_realm_that_issued_tokens_is_asked_when_a_later_one_cannot_be() {
     );
     // CR7: both count.
     assert_eq!(world.token_requests(), 2);
-    // Where there was none before, that is all.
+    // Where there was none before, or none for credentials (RE4), that is all.
+    let mut world = anonymous();
+    let strange = naming("https://tokens.example.net/token");
+    world.run(&[&strange, TOKEN_1, "200"], Ok(200));
+    world.credential = password("me");
+    world.sent.clear();
+    world.server = cellar(&[&later, TOKEN_2, "200"]);
+    world.call(&super::home()).unwrap_err();
+    assert_eq!(world.token_requests(), 1);
     let mut world = with_password();
     world.server = cellar(&[&later, TOKEN_2, "200"]);
     let error = world.call(&super::home()).unwrap_err();
