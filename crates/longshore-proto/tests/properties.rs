@@ -65,12 +65,20 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
         (name(), page).prop_map(|(name, page)| {
             Endpoint::Tags(TagsRequest::new(name, PageQuery::raw(&page)))
         }),
-        (name(), digest(), proptest::option::of(media_type())).prop_map(
-            |(name, subject, artifact_type)| {
-                let request = ReferrersRequest::new(name, subject, artifact_type.as_ref());
+        (
+            name(),
+            digest(),
+            proptest::option::of(media_type()),
+            proptest::option::of(page)
+        )
+            .prop_map(|(name, subject, artifact_type, page)| {
+                let mut request = ReferrersRequest::new(name, subject, artifact_type.as_ref());
+                // A following page: its query is the registry's.
+                if let Some(page) = page {
+                    request.page = PageQuery::raw(&page);
+                }
                 Endpoint::Referrers(request)
-            }
-        ),
+            }),
         (read(), name(), target(), vec(media_type(), 0..4)).prop_map(
             |(read, name, target, accept)| {
                 let mut request = ManifestRequest::new(read, name, target);

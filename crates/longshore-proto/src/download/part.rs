@@ -15,7 +15,7 @@
 use http::response;
 use longshore_model::{Digest, RepositoryName};
 
-use super::{DownloadError, Next, Patience};
+use super::{DownloadError, Next, Patience, is_strong};
 use crate::call::{Ask, Take};
 use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
 use crate::range::ByteRange;
@@ -94,7 +94,9 @@ impl PartDownload {
             _ => return Err(DownloadError::NoPart),
         };
         self.end = end;
-        self.etag = answer.etag.or_else(|| self.etag.take());
+        if answer.etag.as_deref().is_some_and(is_strong) {
+            self.etag = answer.etag;
+        }
         self.patience.begin(self.at);
         Ok(())
     }

@@ -140,3 +140,13 @@ fn li3_reading_stops_at_the_end_of_the_part() {
     assert_eq!(part.on_bytes(10), Ok(()));
     assert_eq!(part.on_bytes(1), Err(DownloadError::NoPart));
 }
+
+#[test]
+fn a_weak_tag_says_nothing_about_bytes() {
+    let mut part = download();
+    for etag in ["W/\"a\"", "W/\"b\""] {
+        let fields = [("content-range", "bytes 10-50009/100000"), ("etag", etag)];
+        assert_eq!(part.on_head(&head(206, &fields)), Ok(()));
+        asks(part.on_end(JITTER));
+    }
+}
