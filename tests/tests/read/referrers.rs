@@ -40,6 +40,7 @@ fn referrers_are_listed_with_what_refers_to_them() {
     let flat = json!({
         "reference": reference,
         "digest": tree.digest(),
+        "referrers_from": "api",
         "referrers": [entry(&signature)],
     });
     assert_eq!(told(&["referrers", &reference]), flat);
@@ -65,8 +66,11 @@ fn without_the_api_there_may_be_none() {
         return;
     };
     let none = run(&["referrers", &reference]);
-    assert_eq!((none.succeeded(), &*none.stderr), ("", ""));
-    assert_eq!(told(&["referrers", &reference])["referrers"], json!([]));
+    let said = "no referrers: the registry has no API for them, and no tag stands in for it\n";
+    assert_eq!((none.succeeded(), &*none.stderr), ("", said));
+    let none = told(&["referrers", &reference]);
+    assert_eq!(none["referrers"], json!([]));
+    assert_eq!(none["referrers_from"], Value::Null);
     let absent = format!("{}/some/app:2", registry.authority());
     run(&["referrers", &absent]).failed_with_hint(NOT_FOUND, &["some/app", "2"]);
 }
@@ -84,4 +88,5 @@ fn a_tag_that_stands_in_for_the_api_is_read() {
     registry.contents().add("a", &tag, &index);
     let found = told(&["referrers", &reference(&registry)]);
     assert_eq!(found["referrers"][0]["digest"], signature.digest().as_str());
+    assert_eq!(found["referrers_from"], "tag");
 }

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::pin::Pin;
 
-use longshore::Repository;
 use longshore::model::{Descriptor, Digest, MediaType};
 use longshore::origin::Escaped;
+use longshore::{ReferrersPage, Repository};
 use serde_json::{Value, json};
 
 use super::{reference, resolve};
@@ -28,28 +28,57 @@ struct Node {
     referrers: Vec<Self>,
 }
 
+/// How a registry told what refers to a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// By the referrers API.
+    Api,
+    /// It has no such API, and there is no tag that stands in for it.
+    Nothing,
+    /// It has no such API; a tag stands in for it.
+    Tag,
+}
+
+impl Source {
+    pub(super) fn of(page: &ReferrersPage) -> Self {
+        if page.from_tag { Self::Tag } else { Self::Api }
+    }
+
+    /// As JSON tells it.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Api => Some("api"),
+            Self::Nothing => None,
+            Self::Tag => Some("tag"),
+        }
+    }
+}
+
+/// That there is nothing to be known.
+pub(super) const NOTHING: &str =
+    "no referrers: the registry has no API for them, and no tag stands in for it";
+
 pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
     let reference = reference(&args.reference)?;
     let client = connect::client(&args.connection, reference.registry())?;
     let repository = client.repository(&reference).await?;
     let subject = resolve(&repository, &reference.target()).await?;
     let depth = if args.tree { DEPTH_LIMIT } else { 1 };
-    let mut seen = HashSet::from([subject.clone()]);
+    let mut walk = Walk {
+        repository,
+        seen: HashSet::from([subject.clone()]),
+        left: REFERRERS_LIMIT,
+    };
     let wanted = args.artifact_type.as_ref();
-    let mut left = REFERRERS_LIMIT;
-    let subjects = below(
-        &repository,
-        subject.clone(),
-        wanted,
-        depth,
-        &mut seen,
-        &mut left,
-    );
-    let nodes = subjects.await?;
+    let (source, nodes) = walk.below(subject.clone(), wanted, depth).await?;
+    if source == Source::Nothing {
+        output::note(NOTHING);
+    }
     match args.connection.output {
         Output::Json => output::json(&json!({
             "reference": reference.to_string(),
             "digest": subject.to_string(),
+            "referrers_from": source.name(),
             "referrers": nodes.iter().map(|node| node.json(args.tree)).collect::<Vec<_>>(),
         })),
         Output::Text => {
@@ -69,39 +98,55 @@ pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
     }
 }
 
-type Below<'a> = Pin<Box<dyn Future<Output = Result<Vec<Node>, Failure>> + 'a>>;
+/// The way through what refers to a manifest, and to what refers to it.
+struct Walk {
+    repository: Repository,
+    /// What was met; a circle of referrers is shown up to where it closes.
+    seen: HashSet<Digest>,
+    /// So many more are shown.
+    left: usize,
+}
 
-/// What refers to `subject`, each once: a circle of referrers is shown up to where it closes.
-fn below<'a>(
-    repository: &'a Repository,
-    subject: Digest,
-    wanted: Option<&'a MediaType>,
-    depth: usize,
-    seen: &'a mut HashSet<Digest>,
-    left: &'a mut usize,
-) -> Below<'a> {
-    Box::pin(async move {
-        let mut nodes = Vec::new();
-        let mut list = repository.referrers(&subject, wanted);
-        while let Some(descriptor) = list.next().await {
-            let descriptor = descriptor?;
-            *left = left.checked_sub(1).ok_or_else(|| {
-                let what = format!("there are more than {REFERRERS_LIMIT} referrers");
-                Failure::new(Exit::Protocol, &what).hint("ask for one type with --artifact-type")
-            })?;
-            let digest = descriptor.digest.clone();
-            let referrers = if depth > 1 && seen.insert(digest.clone()) {
-                below(repository, digest, None, depth - 1, seen, left).await?
-            } else {
-                Vec::new()
-            };
-            nodes.push(Node {
-                descriptor,
-                referrers,
-            });
-        }
-        Ok(nodes)
-    })
+type Below<'a> = Pin<Box<dyn Future<Output = Result<(Source, Vec<Node>), Failure>> + 'a>>;
+
+impl Walk {
+    /// What refers to `subject`.
+    fn below<'a>(
+        &'a mut self,
+        subject: Digest,
+        wanted: Option<&'a MediaType>,
+        depth: usize,
+    ) -> Below<'a> {
+        Box::pin(async move {
+            let (mut source, mut nodes) = (Source::Nothing, Vec::new());
+            let mut pages = self.repository.referrers_pages(&subject, wanted);
+            while let Some(page) = pages.next().await {
+                let page = page?;
+                source = Source::of(&page);
+                for descriptor in page.descriptors {
+                    nodes.push(self.node(descriptor, depth).await?);
+                }
+            }
+            Ok((source, nodes))
+        })
+    }
+
+    async fn node(&mut self, descriptor: Descriptor, depth: usize) -> Result<Node, Failure> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| {
+            let what = format!("there are more than {REFERRERS_LIMIT} referrers");
+            Failure::new(Exit::Protocol, &what).hint("ask for one type with --artifact-type")
+        })?;
+        let digest = descriptor.digest.clone();
+        let referrers = if depth > 1 && self.seen.insert(digest.clone()) {
+            self.below(digest, None, depth - 1).await?.1
+        } else {
+            Vec::new()
+        };
+        Ok(Node {
+            descriptor,
+            referrers,
+        })
+    }
 }
 
 /// What is known of one that refers to another.

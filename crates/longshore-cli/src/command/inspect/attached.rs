@@ -3,6 +3,7 @@
 use longshore::model::{Descriptor, Digest, Tag, TagOrDigest};
 use longshore::{ErrorKind, Repository};
 
+use crate::command::referrers::Source;
 use crate::exit::Failure;
 
 /// So many referrers are listed; a summary needs no more.
@@ -15,17 +16,6 @@ pub(super) struct Attached {
     /// Whether there are more referrers than were read.
     pub(super) more: bool,
     pub(super) cosign: Vec<Cosign>,
-}
-
-/// How the registry told what refers to a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// By the referrers API.
-    Api,
-    /// It has no such API, and there is no tag that stands in for it.
-    Nothing,
-    /// It has no such API; a tag stands in for it.
-    Tag,
 }
 
 /// What cosign keeps under a tag made of the digest it is about.
@@ -62,11 +52,7 @@ impl Attached {
                 Err(error) if error.kind() == ErrorKind::Unsupported => break,
                 Err(error) => return Err(error.into()),
             };
-            attached.source = if page.from_tag {
-                Source::Tag
-            } else {
-                Source::Api
-            };
+            attached.source = Source::of(&page);
             attached.referrers.extend(page.descriptors);
             if attached.referrers.len() > REFERRERS_LIMIT {
                 attached.referrers.truncate(REFERRERS_LIMIT);

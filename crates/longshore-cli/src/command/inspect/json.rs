@@ -5,7 +5,6 @@ use longshore::model::{
 };
 use serde_json::{Value, json};
 
-use super::attached::{Attached, Source};
 use super::content::{self, Content};
 use super::{Summary, annotations};
 use crate::command::referrers;
@@ -38,7 +37,7 @@ impl Summary {
             "config": image.map(|image| described(&image.config)),
             "runtime": config.map(runtime),
             "layers": image.map(|image| layers(image, config)).unwrap_or_default(),
-            "referrers_from": from(&self.attached),
+            "referrers_from": self.attached.source.name(),
             "referrers": self.attached.referrers.iter().map(referrers::json).collect::<Value>(),
             "more_referrers": self.attached.more,
             "cosign": self.attached.cosign.iter().map(|it| json!({
@@ -113,12 +112,4 @@ fn layers(image: &ImageManifest, config: Option<&ImageConfig>) -> Vec<Value> {
             value
         })
         .collect()
-}
-
-fn from(attached: &Attached) -> Option<&'static str> {
-    match attached.source {
-        Source::Api => Some("api"),
-        Source::Nothing => None,
-        Source::Tag => Some("tag"),
-    }
 }

@@ -6,9 +6,10 @@ use std::fmt::Display;
 use longshore::model::{Descriptor, Document, ImageConfig, ImageManifest, Index, MediaType};
 use longshore::origin::Escaped;
 
-use super::attached::{Attached, Source};
+use super::attached::Attached;
 use super::content::{self, Content};
 use super::{Summary, annotations};
+use crate::command::referrers::{NOTHING, Source};
 use crate::output;
 
 /// What made a layer is shown up to this length.
@@ -202,9 +203,7 @@ impl Page {
             }
         }
         if attached.source == Source::Nothing {
-            self.line(
-                "no referrers: the registry has no API for them, and no tag stands in for it",
-            );
+            self.line(NOTHING);
         } else if attached.referrers.is_empty() && attached.cosign.is_empty() {
             self.line("nothing");
         }
