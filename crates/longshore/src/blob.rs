@@ -15,10 +15,9 @@ use longshore_proto::download::{self, Download, Next};
 use longshore_transport::{Body, TransportError};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::drive::{Answer, Content};
+use crate::drive::{Answer, Content, Held};
 use crate::error::{Cause, Error};
 use crate::idle::Guard;
-use crate::limit::Permit;
 use crate::repository::{Repository, Site};
 
 /// The frames of a blob: resumed where they break off, guarded against stalls, **not verified**.
@@ -37,7 +36,7 @@ pub struct BlobFrames {
 
 enum State {
     Asking(Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>),
-    Reading(Body, #[expect(dead_code, reason = "held")] Permit),
+    Reading(Body, #[expect(dead_code, reason = "held")] Held),
     Done,
 }
 
@@ -132,9 +131,9 @@ impl BlobFrames {
         }
         let verdict = self.download.on_head(&answer.head);
         match (verdict.map_err(|error| self.failed(error))?, answer.content) {
-            (download::Body::Read, Content::Stream(body, permit)) => {
+            (download::Body::Read, Content::Stream(body, held)) => {
                 self.guard.begin();
-                self.state = State::Reading(body, permit);
+                self.state = State::Reading(body, held);
             }
             (download::Body::Ask(ask), _) => self.state = State::Asking(asking(&self.site, ask)),
             (download::Body::Read, Content::Bytes(_)) => self.state = State::Done,

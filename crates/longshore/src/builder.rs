@@ -13,7 +13,7 @@ use longshore_transport::{Clock, DynTransport, Transport};
 use crate::client::{Client, Shared};
 use crate::credentials::{Anonymous, CredentialSource, DynCredentials};
 use crate::hosts::{HostSettings, Hosts, canonical};
-use crate::limit::{Limit, REQUESTS_PER_ORIGIN};
+use crate::limit::{Limit, MEMORY_LIMIT_BYTES, REQUESTS_PER_ORIGIN};
 use crate::notice::{Notice, Notices};
 use crate::suffixes::Suffixes;
 use crate::tokens::{TOKENS_KEPT, TokenCache};
@@ -30,6 +30,7 @@ pub struct Builder {
     hosts: HashMap<String, HostSettings>,
     policy: CallPolicy,
     requests: Option<usize>,
+    memory: Option<usize>,
 }
 
 #[derive(Default)]
@@ -137,6 +138,17 @@ impl Builder {
         self
     }
 
+    /// All transfers together may have so many bytes in memory; the default is 64 MiB (LI2).
+    ///
+    /// A quarter is for documents while they arrive. The rest is for blobs, which count with what
+    /// a transport may buffer of them, 2 MiB for a large one and 1 MiB for others, until their
+    /// reader is dropped. What finds no room waits.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
     /// Builds the client.
     ///
     /// # Errors
@@ -171,7 +183,10 @@ impl Builder {
                 .unwrap_or_else(|| DynCredentials::new(Anonymous)),
             notices: self.notices,
             hosts: Hosts::new(self.hosts),
-            limit: Limit::new(self.requests.unwrap_or(REQUESTS_PER_ORIGIN)),
+            limit: Limit::new(
+                self.requests.unwrap_or(REQUESTS_PER_ORIGIN),
+                self.memory.unwrap_or(MEMORY_LIMIT_BYTES),
+            ),
             policy: self.policy,
         }))
     }

@@ -65,7 +65,7 @@ pub(crate) async fn collect(
 }
 
 /// How long a body is at least, by what its head or its transport says (LI1).
-fn announced(head: &response::Parts, body: &Body) -> u64 {
+pub(crate) fn announced(head: &response::Parts, body: &Body) -> u64 {
     let length = head.headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let length: u64 = length.unwrap_or_default();

@@ -20,7 +20,7 @@ use longshore_transport::{
     Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
 };
 
-use crate::collect::{Broken, collect};
+use crate::collect::{Broken, announced, collect};
 use crate::error::{Cause, Error};
 use crate::exchange::Exchanger;
 use crate::limit::Permit;
@@ -36,7 +36,14 @@ pub(crate) struct Answer {
 
 pub(crate) enum Content {
     Bytes(Bytes),
-    Stream(Body, Permit),
+    Stream(Body, Held),
+}
+
+/// What a body needs as long as it is read (LI2).
+#[expect(dead_code, reason = "held")]
+pub(crate) struct Held {
+    turn: Permit,
+    room: Option<Permit>,
 }
 
 impl Answer {
@@ -68,7 +75,11 @@ impl Site {
     pub(crate) async fn drive_as(&self, ask: Ask, auth: &mut AuthCall) -> Result<Answer, Error> {
         let what = ask.endpoint.to_string();
         let client = self.client();
-        let permit = client.limit().acquire(self.origin()).await;
+        let room = match ask.take {
+            Take::Stream => Some(client.limit().stream(ask.bulk).await),
+            _ => None,
+        };
+        let turn = client.limit().acquire(self.origin()).await;
         let mut last = None;
         let (mut call, mut step) = Call::start(ask, self.hosts(), *client.policy());
         let mut host = None;
@@ -137,7 +148,7 @@ impl Site {
                     let (absent, attempts) = (call.is_absent(head.status), call.attempts());
                     let collected = match take {
                         Take::Stream => {
-                            let content = Content::Stream(body, permit);
+                            let content = Content::Stream(body, Held { turn, room });
                             return Ok(Answer {
                                 head,
                                 content,
@@ -279,7 +290,21 @@ impl Site {
         body: Body,
         take: Take,
     ) -> Result<Bytes, Broken> {
-        collect(self.client().clock(), head, body, take).await
+        let client = self.client();
+        let _room = match take {
+            Take::Document { limit } => {
+                let length = announced(head, &body);
+                // What does not say how long it is may be as long as it may be.
+                let length = if length == 0 {
+                    limit
+                } else {
+                    length.min(limit)
+                };
+                Some(client.limit().document(length).await)
+            }
+            _ => None,
+        };
+        collect(client.clock(), head, body, take).await
     }
 }
 

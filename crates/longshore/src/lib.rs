@@ -48,7 +48,7 @@ pub use crate::error::{Cause, Error, ErrorKind, JsonError};
 pub use crate::fetch_token::{TokenRequest, fetch_token};
 pub use crate::hosts::{HostError, HostSettings};
 pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
-pub use crate::limit::REQUESTS_PER_ORIGIN;
+pub use crate::limit::{MEMORY_LIMIT_BYTES, REQUESTS_PER_ORIGIN};
 pub use crate::list::{COLLECTED_LIMIT_BYTES, List, ReferrersPage};
 pub use crate::notice::Notice;
 pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};

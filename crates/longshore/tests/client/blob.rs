@@ -543,6 +543,31 @@ async fn a_reader_that_is_dropped_makes_room_for_the_next() {
     assert_eq!(net.lines().len(), 3);
 }
 
+// LI2: readers share the memory, whichever registry they read from; 8 MiB are for three large ones.
+#[tokio::test]
+async fn li2_readers_of_all_registries_share_the_memory() {
+    let net = Net::serving(|_| {
+        let pieces = [Piece::Bytes("hel".into()), Piece::Bytes("lo".into())];
+        reply(200, &[], Pieces::body(&TestClock::default(), pieces))
+    });
+    let client = builder(&net).memory(8 * 1024 * 1024).build().unwrap();
+    let mut readers = Vec::new();
+    for registry in 0..4 {
+        let reference = format!("r{registry}.example/app:1").parse().unwrap();
+        let repository = client.repository(&reference).await.unwrap();
+        readers.push(repository.blob(&Digest::sha256(b"hello"), None).unwrap());
+    }
+    let mut last = readers.pop().unwrap();
+    for reader in &mut readers {
+        reader.next().await.unwrap().unwrap();
+    }
+    assert!(poll_once(last.next()).is_pending());
+    assert_eq!(net.lines().len(), 3);
+    readers.truncate(2);
+    last.next().await.unwrap().unwrap();
+    assert_eq!(net.lines().len(), 4);
+}
+
 // A reader is a stream, too, that can be moved about.
 #[tokio::test]
 async fn a_reader_is_a_stream() {
