@@ -72,6 +72,11 @@ fn kill_often(mut random: Random, kills: u32, took: Duration) {
             left -= 1;
         }
         scene.goes_on();
+        if left == 0
+            && let Some(skopeo) = Skopeo::find()
+        {
+            skopeo.read_layout(&scene.layout(), "1");
+        }
     }
 }
 
@@ -275,9 +280,6 @@ impl Scene {
                 .iter()
                 .find(|it| manifest.path().ends_with(it.as_str()));
             assert_eq!(again, None, "{manifest:?}");
-        }
-        if let Some(skopeo) = Skopeo::find() {
-            skopeo.read_layout(&layout, "1");
         }
     }
 }
