@@ -137,6 +137,12 @@ impl Listing {
         )
     }
 
+    /// Whether a page has come.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.pages > 0
+    }
+
     /// A page came with these entries; says whether another is to be asked for.
     ///
     /// Of the link to it only the query is used: the next page is of the same list, on the same

@@ -393,3 +393,21 @@ async fn li_a_list_that_is_collected_whole_is_bounded_in_bytes() {
     }
     assert!(tags.next().await.unwrap().is_ok());
 }
+
+#[tokio::test]
+async fn f42_a_later_page_that_is_not_there_is_no_reason_to_ask_for_the_tag() {
+    let path = format!("/app/referrers/{}", subject());
+    let (repository, transport) = repository([
+        get(&path, 200)
+            .header("link", "<?page=2>; rel=\"next\"")
+            .body(index(&[("a", "text/a")])),
+        get(&format!("{path}?page=2"), 404),
+    ])
+    .await;
+    let mut referrers = repository.referrers(&subject(), None);
+    assert!(referrers.next().await.unwrap().is_ok());
+    let error = referrers.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(referrers.next().await.is_none());
+    transport.finish();
+}
