@@ -72,6 +72,17 @@ fn dg3_nothing_is_stored_of_what_is_no_blob() {
     scene.arrives(scene.pull());
 }
 
+// LI: eight indexes deep, and no nest of them is followed further.
+#[test]
+fn li_indexes_in_indexes_are_followed_to_a_depth() {
+    let scene = Scene::set(image::nested(1, 8));
+    scene.arrives(scene.pull().args(["--all-platforms"]));
+    let scene = Scene::set(image::nested(1, 9));
+    let pull = scene.pull().args(["--all-platforms"]);
+    scene.fails(pull, PROTOCOL, &["8 deep"]);
+    assert_eq!(scene.registry.requests_to(Part::Blob).len(), 0);
+}
+
 // CR9
 #[test]
 fn cr9_nothing_is_stored_for_what_is_no_token() {
