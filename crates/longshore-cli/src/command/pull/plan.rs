@@ -5,12 +5,13 @@ use std::io::Read as _;
 
 use longshore::Repository;
 use longshore::model::{
-    CONFIG_LIMIT_BYTES, Descriptor, Digest, INDEX_DEPTH_LIMIT, ImageConfig, ImageManifest,
-    MANIFEST_LIMIT_BYTES, Manifest, Platform, TagOrDigest,
+    Descriptor, Digest, INDEX_DEPTH_LIMIT, ImageConfig, ImageManifest, MANIFEST_LIMIT_BYTES,
+    Manifest, Platform, TagOrDigest,
 };
 use longshore_store::{FsStore, Store as _};
 use tokio::task::JoinSet;
 
+use crate::command::config;
 use crate::exit::{Exit, Failure};
 
 /// One pull follows at most this many descriptors: what a hostile nest of indexes can make it
@@ -217,19 +218,13 @@ pub(super) async fn check_platform(
     image: &ImageManifest,
     wanted: &Platform,
 ) -> Result<(), Failure> {
-    let config = &image.config;
-    if !config.media_type.is_config() {
+    let descriptor = &image.config;
+    if !descriptor.media_type.is_config() {
         return Ok(());
     }
-    let reader = repository.blob(&config.digest, Some(config.size))?;
-    let bytes = reader.bytes(CONFIG_LIMIT_BYTES as u64).await?;
     // What is no image's config says nothing of a platform.
-    let Ok(config) = ImageConfig::parse(&bytes) else {
-        return Ok(());
-    };
-    let found = config.platform();
-    if wanted.fits(&found).is_some() {
-        return Ok(());
+    match ImageConfig::parse(&config::fetch(repository, descriptor).await?) {
+        Ok(found) => config::check_platform(&found, wanted),
+        Err(_) => Ok(()),
     }
-    Err(Failure::platform(wanted, &[found]))
 }
