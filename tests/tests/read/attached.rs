@@ -1,6 +1,11 @@
 //! `inspect`: what is attached to an image.
 
 use std::process::Output;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::HeaderValue;
+use http::header::{CONTENT_TYPE, LINK};
+use longshore_testkit::registry::Hook;
 
 use super::*;
 
@@ -172,6 +177,65 @@ fn li2_a_summary_goes_only_so_far() {
     let text = run(&["inspect", &reference(&registry)]);
     let last = text.succeeded().lines().last().unwrap();
     assert_eq!(last, "  and more: `longshore referrers` lists them all");
+}
+
+// LI2: a page has so many bytes, however few its entries are.
+#[test]
+fn li2_a_summary_of_large_referrers_goes_only_so_far() {
+    let tree = image::single(103);
+    let registry = serving(&tree);
+    endless_referrers(&registry);
+    let ended = told(&["inspect", &reference(&registry)]);
+    assert_eq!(ended["more_referrers"], true);
+    let pages = registry.requests_to(Part::List).len();
+    assert!(pages <= 6, "{pages}");
+    registry.requests().clear();
+    let reference = reference(&registry);
+    for options in [&[][..], &["--tree"]] {
+        let arguments = [&["referrers", &reference], options].concat();
+        run(&arguments).failed_with_hint(PROTOCOL, &["bytes", "--artifact-type"]);
+    }
+}
+
+/// Lets the list of referrers go on for ever, in pages of 7 MiB with one entry each.
+fn endless_referrers(registry: &Registry) {
+    let count = AtomicU64::new(0);
+    let page = move |_: &_, _| {
+        let index = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let entry = json!({
+            "mediaType": MediaType::OCI_MANIFEST.as_str(),
+            "artifactType": "a/b",
+            "digest": Digest::sha256(number.to_string().as_bytes()).as_str(),
+            "size": 1,
+            "annotations": { "a": "x".repeat(7 << 20) },
+        });
+        let page = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OCI_INDEX.as_str(),
+            "manifests": [entry],
+        });
+        let next = format!("<?page={number}>; rel=\"next\"");
+        Answer::json(&page)
+            .header(CONTENT_TYPE, index)
+            .header(LINK, next.parse().unwrap())
+    };
+    registry.misbehave(Rule::on(Part::List, Misbehaviour::Hook(Hook::new(page))));
+}
+
+// F43: what the registry has begun to tell it can tell; the rest is missing, not nothing.
+#[test]
+fn a_list_that_breaks_off_is_not_told_as_whole() {
+    let tree = image::single(104);
+    let registry = serving(&tree);
+    registry
+        .contents()
+        .attach("a", &image::attached(105, &tree));
+    let next = Misbehaviour::NextPage("?page=2".to_owned());
+    registry.misbehave(Rule::on(Part::List, next));
+    let refused = Misbehaviour::Status(StatusCode::METHOD_NOT_ALLOWED);
+    registry.misbehave(Rule::on(Part::List, refused).after(1));
+    run(&["inspect", &reference(&registry)]).failed(9, &["referrers", "405"]);
 }
 
 // F43

@@ -386,3 +386,39 @@ fn ou1_nothing_a_registry_says_reaches_a_terminal_as_it_is() {
     }
     assert_eq!(json.json()["runtime"]["user"], bad);
 }
+
+// EN1, OU1: a column is as wide as what stands in it, and a registry decides what that is.
+#[test]
+fn ou1_a_platform_of_any_length_is_cut() {
+    let registry = serving(&image::single(110));
+    let platform = json!({ "os": "o".repeat(70_000), "architecture": "a".repeat(70_000) });
+    let entry = json!({
+        "mediaType": MediaType::OCI_CONFIG.as_str(),
+        "digest": Digest::sha256(b"").as_str(),
+        "size": 0,
+        "platform": platform,
+    });
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_INDEX.as_str(),
+        "manifests": [entry],
+    });
+    let index = document(MediaType::OCI_INDEX.as_str(), &index.to_string());
+    registry.contents().add_document("a", "wide", index);
+    let config = json!({
+        "os": "o".repeat(70_000),
+        "architecture": "amd64",
+        "rootfs": { "type": "layers", "diff_ids": [] },
+    });
+    with_config(
+        &registry,
+        "long",
+        MediaType::OCI_CONFIG.as_str(),
+        &config.to_string(),
+    );
+    for tag in ["wide", "long"] {
+        let ended = run(&["inspect", &format!("{}/a:{tag}", registry.authority())]);
+        let longest = ended.succeeded().lines().map(str::len).max().unwrap();
+        assert!(longest < 700, "{tag}: {longest}");
+    }
+}

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use longshore::model::{Descriptor, Digest, MediaType};
 use longshore::origin::Escaped;
-use longshore::{ReferrersPage, Repository};
+use longshore::{COLLECTED_LIMIT_BYTES, ReferrersPage, Repository};
 use serde_json::{Value, json};
 
 use super::{reference, resolve};
@@ -68,6 +68,7 @@ pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
         repository,
         seen: HashSet::from([subject.clone()]),
         left: REFERRERS_LIMIT,
+        bytes_left: COLLECTED_LIMIT_BYTES,
     };
     let wanted = args.artifact_type.as_ref();
     let (source, nodes) = walk.below(subject.clone(), wanted, depth).await?;
@@ -105,6 +106,8 @@ struct Walk {
     seen: HashSet<Digest>,
     /// So many more are shown.
     left: usize,
+    /// So many bytes more are read of what lists them: a few may be as large as many.
+    bytes_left: u64,
 }
 
 type Below<'a> = Pin<Box<dyn Future<Output = Result<(Source, Vec<Node>), Failure>> + 'a>>;
@@ -123,6 +126,10 @@ impl Walk {
             while let Some(page) = pages.next().await {
                 let page = page?;
                 source = Source::of(&page);
+                let bytes = page.manifest.bytes().len() as u64;
+                self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| {
+                    too_many(format!("have more than {COLLECTED_LIMIT_BYTES} bytes"))
+                })?;
                 for descriptor in page.descriptors {
                     nodes.push(self.node(descriptor, depth).await?);
                 }
@@ -132,10 +139,10 @@ impl Walk {
     }
 
     async fn node(&mut self, descriptor: Descriptor, depth: usize) -> Result<Node, Failure> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| {
-            let what = format!("there are more than {REFERRERS_LIMIT} referrers");
-            Failure::new(Exit::Protocol, &what).hint("ask for one type with --artifact-type")
-        })?;
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| too_many(format!("are more than {REFERRERS_LIMIT}")))?;
         let digest = descriptor.digest.clone();
         let referrers = if depth > 1 && self.seen.insert(digest.clone()) {
             self.below(digest, None, depth - 1).await?.1
@@ -147,6 +154,12 @@ impl Walk {
             referrers,
         })
     }
+}
+
+/// The end of a walk that a registry made too long (LI2).
+fn too_many(how: String) -> Failure {
+    let what = format!("the referrers {how}");
+    Failure::new(Exit::Protocol, &what).hint("ask for one type with --artifact-type")
 }
 
 /// What is known of one that refers to another.

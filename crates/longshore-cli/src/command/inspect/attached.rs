@@ -1,7 +1,7 @@
 //! What others have attached to a manifest: signatures, attestations, bills of material.
 
 use longshore::model::{Descriptor, Digest, Tag, TagOrDigest};
-use longshore::{ErrorKind, Repository};
+use longshore::{COLLECTED_LIMIT_BYTES, ErrorKind, Repository};
 
 use crate::command::referrers::Source;
 use crate::exit::Failure;
@@ -46,15 +46,24 @@ impl Attached {
             cosign: Vec::new(),
         };
         let mut pages = repository.referrers_pages(subject, None);
+        let mut bytes = 0_u64;
         while let Some(page) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                Err(error) if error.kind() == ErrorKind::Unsupported => break,
+                // Where some are known already, the rest is missing and not nothing.
+                Err(error)
+                    if error.kind() == ErrorKind::Unsupported
+                        && attached.source == Source::Nothing =>
+                {
+                    break;
+                }
                 Err(error) => return Err(error.into()),
             };
             attached.source = Source::of(&page);
+            bytes = bytes.saturating_add(page.manifest.bytes().len() as u64);
             attached.referrers.extend(page.descriptors);
-            if attached.referrers.len() > REFERRERS_LIMIT {
+            // LI2: a few of them may be as large as many.
+            if attached.referrers.len() > REFERRERS_LIMIT || bytes > COLLECTED_LIMIT_BYTES {
                 attached.referrers.truncate(REFERRERS_LIMIT);
                 attached.more = true;
                 break;

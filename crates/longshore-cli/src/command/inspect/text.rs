@@ -52,7 +52,7 @@ impl Summary {
             page.field("Refers to", &subject.digest);
         }
         if let Some(platform) = self.content.platform() {
-            page.field("Platform", platform);
+            page.peer("Platform", Some(&platform.to_string()));
         }
         page.peer("Created", self.created());
         if let Document::Image(image) = document {
@@ -230,7 +230,8 @@ impl Page {
 /// What an index says of an image, and how large that is.
 fn row(entry: &Descriptor, size: Option<u64>) -> [String; 3] {
     let mut name = match &entry.platform {
-        Some(platform) => platform.to_string(),
+        // Escaped already, but of any length.
+        Some(platform) => Escaped::text(&platform.to_string()).to_string(),
         None => "-".to_owned(),
     };
     let version = entry
