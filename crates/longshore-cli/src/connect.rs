@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use longshore::auth::Credential;
 use longshore::origin::Secret;
-use longshore::{Client, DockerConfig, HostSettings, OneCredential};
+use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
 
 use crate::args::Connection;
 use crate::exit::Failure;
+use crate::output;
 
 /// A password is read up to this size.
 const PASSWORD_LIMIT_BYTES: usize = 64 * 1024;
@@ -40,6 +41,11 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
         .transport(transport)
         .attempts(options.retry_attempts)
         .host(registry, settings);
+    // With -v the log has it.
+    let builder = match options.verbose {
+        0 => builder.on_notice(warn),
+        _ => builder,
+    };
     let builder = match &options.username {
         Some(username) => {
             let credential = Credential::basic(username, password()?)?;
@@ -51,6 +57,13 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
         },
     };
     Ok(builder.build()?)
+}
+
+/// Passes on what a registry wants its users to be told (distribution-spec v1.1.1 "Warnings").
+fn warn(notice: &Notice) {
+    if let Notice::Warning { .. } = notice {
+        output::note(&format!("warning: {notice}"));
+    }
 }
 
 /// The first line of standard input, without its end.

@@ -128,3 +128,23 @@ fn ou1_no_text_reaches_the_terminal_as_it_is() {
         }
     }
 }
+
+// OU1: once, however often the registry says it, and no terminal obeys it.
+#[test]
+fn ou1_a_warning_is_passed_on() {
+    let scene = Scene::set(one_layer(1000));
+    let text = HeaderValue::from_static(r#"299 - "gone soon""#);
+    let warning = http::HeaderName::from_static("warning");
+    let what = Misbehaviour::Header(warning.clone(), text);
+    scene.registry.misbehave(Rule::always(what));
+    let expected = format!("warning: http://{} warns: gone soon", scene.name());
+    for arguments in [&[][..], &["-v"]] {
+        let ended = scene.pull().args(arguments).run();
+        assert_eq!(ended.succeeded(), scene.tree.digest().as_str());
+        let told = ended.stderr.matches("warns: gone soon").count();
+        assert_eq!(told, 1, "{}", ended.stderr);
+        if arguments.is_empty() {
+            assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+        }
+    }
+}
