@@ -135,7 +135,7 @@ fn ou1_a_warning_is_passed_on() {
     let scene = Scene::set(one_layer(1000));
     let text = HeaderValue::from_static(r#"299 - "gone soon""#);
     let warning = http::HeaderName::from_static("warning");
-    let what = Misbehaviour::Header(warning.clone(), text);
+    let what = Misbehaviour::Header(warning, text);
     scene.registry.misbehave(Rule::always(what));
     let expected = format!("warning: http://{} warns: gone soon", scene.name());
     for arguments in [&[][..], &["-v"]] {
