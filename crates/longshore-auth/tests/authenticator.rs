@@ -236,6 +236,18 @@ fn an_earned_token_can_be_handed_to_another_client() {
     other.ends(&[BEARER, "200"], Ok(200), &[ASKED, shown]);
 }
 
+// CR1: what anybody can get of a foreign origin is not the registry's.
+#[test]
+fn cr1_a_token_of_a_foreign_origin_is_not_handed_on() {
+    let mut world = with_password();
+    let mut call = AuthCall::new();
+    let bearer = r#"401 Bearer realm="https://cdn.example.net/t""#;
+    world.server = script(&["307 https://cdn.example.net/", bearer, TOKEN_1, "200"]);
+    assert_eq!(world.drive(&mut call, home()).unwrap(), 200);
+    assert_eq!(world.last(), "https://cdn.example.net/ Bearer t1");
+    assert_eq!(call.token(), None);
+}
+
 // ---------------------------------------------------------------- refusals and budgets
 
 // F27

@@ -157,13 +157,14 @@ impl AuthCall {
         });
     }
 
-    /// The token that went with the last request, if one did that was issued by a token endpoint.
+    /// The token that went with the last request, if one did that was issued by a token endpoint
+    /// for the registry itself; one for a place it has sent us to is no use there (CR1).
     ///
     /// Another client may use it as [`Credential::Token`].
     pub fn token(&self) -> Option<&Token> {
         match &self.here.sent {
-            Sent::Token { token, .. } => Some(token),
-            Sent::Nothing | Sent::Basic { .. } | Sent::Given => None,
+            Sent::Token { key, token } if !key.is_foreign() => Some(token),
+            Sent::Token { .. } | Sent::Nothing | Sent::Basic { .. } | Sent::Given => None,
         }
     }
 
