@@ -2,18 +2,42 @@
 
 #[cfg(unix)]
 use std::task::Poll;
+use std::thread;
+use std::time::Duration;
 
 use crate::exit::{Exit, Failure};
+
+/// So long a command that is to stop may take to do so by itself: long enough to remove a file.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a command that keeps nothing until it is done or the user wants it to stop; then it is
 /// dropped.
 pub(crate) async fn keeping_nothing(
     command: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
+    // Without such a thread it can be stopped whenever it does not print.
+    let _ = thread::Builder::new().spawn(end_what_is_stuck);
     tokio::select! {
         result = command => result,
-        exit = requested() => Err(Failure::new(exit, "stopped")),
+        exit = requested() => Err(stopped(exit)),
     }
+}
+
+/// Ends the program when the user wants it to stop and it does not: printing blocks the one thread
+/// that drives the command, for as long as nobody reads, and that thread would have to hear of it.
+fn end_what_is_stuck() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else { return };
+    let exit = runtime.block_on(requested());
+    thread::sleep(GRACE);
+    stopped(exit).report();
+    std::process::exit(exit as i32);
+}
+
+fn stopped(exit: Exit) -> Failure {
+    Failure::new(exit, "stopped")
 }
 
 /// Runs a command that keeps what it has until it is done or the user wants it to stop; then it
