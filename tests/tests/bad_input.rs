@@ -120,6 +120,22 @@ fn a_tag_that_is_not_there() {
     }
 }
 
+// F27: a password is one line, and whoever gives it need not go away.
+#[test]
+fn a_password_ends_with_its_line() {
+    let registry = serving(&image::single(12));
+    let ping = Longshore::new([
+        "ping",
+        &registry.authority(),
+        "-u",
+        "me",
+        "--password-stdin",
+    ]);
+    let held = r#"cd "$HOME" && mkfifo line && exec 0<>line && echo secret >&0 && exec "$@""#;
+    let ended = ping.under(held).run();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
 // CR7, F27
 #[test]
 fn a_wrong_password() {

@@ -75,9 +75,16 @@ fn password() -> Result<Secret, Failure> {
     let mut length = 0;
     let mut stdin = std::io::stdin().lock();
     while length < PASSWORD_LIMIT_BYTES {
-        match stdin.read(room.get_mut(length..).unwrap_or_default()) {
+        let free = room.get_mut(length..).unwrap_or_default();
+        match stdin.read(free) {
             Ok(0) => break,
-            Ok(count) => length += count,
+            Ok(count) => {
+                length += count;
+                // Whoever gives it may keep the pipe open, and a terminal has no end.
+                if free.iter().take(count).any(|byte| *byte == b'\n') {
+                    break;
+                }
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(Failure::stdin(error)),
         }
