@@ -56,7 +56,10 @@ impl BlobReader {
     pub async fn seek(self) -> Result<BlobSeeker, Error> {
         let repository = self.repository();
         let digest = self.digest().clone();
-        let size = match self.size() {
+        let known = self.size();
+        // Its turn and its memory may be what the next request waits for.
+        drop(self);
+        let size = match known {
             Some(size) => Some(size),
             None => repository
                 .blob_head(&digest)

@@ -6,6 +6,8 @@
 )]
 
 use std::io::SeekFrom;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use longshore::model::{Digest, Reference};
 use longshore::transport::{
@@ -111,6 +113,38 @@ async fn a_seeker_fetches_the_blocks_it_looks_into_once() {
     seeker.seek(SeekFrom::Start(3)).await.unwrap();
     assert_eq!(seeker.read_u8().await.unwrap(), content[3]);
     assert!(seeker.seek(SeekFrom::Current(-5)).await.is_err());
+    transport.finish();
+}
+
+// LI2: whoever seeks lets go of what it was reading first; where there is one turn, it is its own.
+#[tokio::test]
+async fn a_reader_that_seeks_does_not_wait_for_itself() {
+    let content = content();
+    let transport = ScriptedTransport::new([
+        // Of no known length.
+        Exchange::new("GET", &uri(&content), 200)
+            .body(content[..1000].to_vec())
+            .body(content[1000..].to_vec()),
+        Exchange::new("HEAD", &uri(&content), 200)
+            .header("content-length", &content.len().to_string()),
+    ]);
+    let client = Client::builder()
+        .transport(transport.clone())
+        .clock(TestClock::default())
+        .requests_per_origin(1)
+        .build()
+        .unwrap();
+    let reference: Reference = "r.example/app:1".parse().unwrap();
+    let repository = client.repository(&reference).await.unwrap();
+    let mut reader = repository.blob(&Digest::sha256(&content), None).unwrap();
+    assert_eq!(reader.next().await.unwrap().unwrap().len(), 1000);
+    assert_eq!(reader.size(), None);
+    // Everything that is asked for is there at once.
+    let seeking = pin!(reader.seek());
+    let Poll::Ready(seeker) = seeking.poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it waits for ever");
+    };
+    assert_eq!(seeker.unwrap().size(), content.len() as u64);
     transport.finish();
 }
 
