@@ -25,8 +25,8 @@ use crate::suffixes::Suffixes;
 /// 401. It keeps to all the rules the client keeps to, for it is the same code: the endpoint must
 /// be one that the registry may name, and with a `credential` one that may see it (RE1–RE4);
 /// nothing secret goes over plain http that is not meant to (CR4); no more is asked for than is
-/// needed (CR8); a refusal is final, and there are at most two token requests (CR7), repeated
-/// where the endpoint cannot answer, in 30 s in all.
+/// needed (CR8); a refusal is final, and there are at most two token requests (CR7), each repeated
+/// where the endpoint cannot answer, and each over after 30 s.
 ///
 /// A [`Credential::Token`] is given back as it is, with the least of lifetimes: it is what the
 /// registry would be shown. Nothing is remembered from one call to the next; a
