@@ -140,7 +140,7 @@ impl Builder {
 
     /// All transfers together may have so many bytes in memory; the default is 64 MiB (LI2).
     ///
-    /// A quarter is for documents while they arrive. The rest is for blobs, which count with what
+    /// Half is for documents while they arrive. The rest is for blobs, which count with what
     /// a transport may buffer of them, 2 MiB for a large one and 1 MiB for others, until their
     /// reader is dropped. What finds no room waits.
     #[must_use]

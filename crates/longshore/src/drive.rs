@@ -75,11 +75,8 @@ impl Site {
     pub(crate) async fn drive_as(&self, ask: Ask, auth: &mut AuthCall) -> Result<Answer, Error> {
         let what = ask.endpoint.to_string();
         let client = self.client();
-        let room = match ask.take {
-            Take::Stream => Some(client.limit().stream(ask.bulk).await),
-            _ => None,
-        };
-        let turn = client.limit().acquire(self.origin()).await;
+        let (is_stream, is_large) = (ask.take == Take::Stream, ask.bulk);
+        let mut held = self.hold(is_stream, is_large).await;
         let mut last = None;
         let (mut call, mut step) = Call::start(ask, self.hosts(), *client.policy());
         let mut host = None;
@@ -87,7 +84,10 @@ impl Site {
             let sending = match step {
                 Step::Send(sending) => sending,
                 Step::Wait(wait) => {
+                    // Others need not wait with it.
+                    drop(held);
                     client.clock().sleep(wait).await;
+                    held = self.hold(is_stream, is_large).await;
                     step = call.waited();
                     continue;
                 }
@@ -148,7 +148,7 @@ impl Site {
                     let (absent, attempts) = (call.is_absent(head.status), call.attempts());
                     let collected = match take {
                         Take::Stream => {
-                            let content = Content::Stream(body, Held { turn, room });
+                            let content = Content::Stream(body, held);
                             return Ok(Answer {
                                 head,
                                 content,
@@ -180,6 +180,18 @@ impl Site {
                 }
             }
         }
+    }
+
+    /// Waits for what a request needs until it is answered, and a stream until it is read.
+    async fn hold(&self, is_stream: bool, is_large: bool) -> Held {
+        let limit = self.client().limit();
+        let room = if is_stream {
+            Some(limit.stream(is_large).await)
+        } else {
+            None
+        };
+        let turn = limit.acquire(self.origin()).await;
+        Held { turn, room }
     }
 
     /// The secret for a request, if it gets one: what the authenticator says, with the look-ups
