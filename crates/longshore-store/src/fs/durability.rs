@@ -55,18 +55,26 @@ impl Batch {
         let digests: Vec<Digest> = std::mem::take(&mut *locked(&self.waiting))
             .into_iter()
             .collect();
-        let synced = sync_files(blobs, &digests);
-        // One digest of each algorithm leads to its directory.
-        let mut seen = BTreeSet::new();
-        for digest in &digests {
-            if seen.insert(digest.algorithm())
-                && let Some(dir) = blobs.dir(digest)?
-            {
-                dir.sync()?;
-            }
+        let synced = sync_files(blobs, &digests).and_then(|()| sync_dirs(blobs, &digests));
+        if synced.is_err() {
+            // Whoever tries again shall not be told that all is well.
+            locked(&self.waiting).extend(digests);
         }
         synced
     }
+}
+
+/// Makes the names of `digests` durable: one digest of each algorithm leads to its directory.
+fn sync_dirs(blobs: &Blobs, digests: &[Digest]) -> Result<(), StoreError> {
+    let mut seen = BTreeSet::new();
+    for digest in digests {
+        if seen.insert(digest.algorithm())
+            && let Some(dir) = blobs.dir(digest)?
+        {
+            dir.sync()?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the files of `digests` durable, several at a time; returns the first error.

@@ -558,6 +558,20 @@ fn dg9_a_name_is_one_component() {
 }
 
 #[test]
+fn what_could_not_be_made_durable_is_tried_again() {
+    let (root, elsewhere) = (root(), root());
+    let at = root.path().join("blobs");
+    symlink(elsewhere.path(), &at).unwrap();
+    let blobs = Blobs::new(Arc::new(Dir::open(root.path()).unwrap()));
+    let batch = Batch::default();
+    batch.add(Digest::sha256(b"content"));
+    hostile(batch.flush(&blobs), &at);
+    hostile(batch.flush(&blobs), &at);
+    fs::remove_file(&at).unwrap();
+    batch.flush(&blobs).unwrap();
+}
+
+#[test]
 fn a_root_that_is_no_directory_is_refused() {
     let root = root();
     let file = root.path().join("file");
