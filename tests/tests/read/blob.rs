@@ -1,5 +1,8 @@
 //! `blob get` and `blob head`.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use super::*;
 
 // F37, F38
@@ -33,6 +36,9 @@ fn a_blob_is_printed_or_written() {
         let get = blob("get", digest, &[]).stdout(fs::File::create(&printed).unwrap());
         assert_eq!(get.run().status.code(), Some(0));
         assert_eq!(fs::read(&printed).unwrap(), stored.content.bytes());
+        // For whoever may read a file of ours.
+        let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode(&file), mode(&printed));
         let head = blob("head", digest, &[]).run();
         assert_eq!(head.succeeded(), size.to_string());
         let head = blob("head", digest, &["--output", "json"]).run();

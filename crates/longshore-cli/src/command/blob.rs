@@ -79,6 +79,17 @@ async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
     }
 }
 
+/// A file beside the one it will be, for whoever the umask lets read it.
+fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(dir)
+}
+
 /// The file takes its place only when the blob is whole and verified; gives its length.
 async fn to_file(reader: BlobReader, path: &Path) -> Result<u64, Failure> {
     let failed = |error| Failure::file(path, error);
@@ -86,7 +97,7 @@ async fn to_file(reader: BlobReader, path: &Path) -> Result<u64, Failure> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let mut file = NamedTempFile::new_in(dir).map_err(failed)?;
+    let mut file = temporary(dir).map_err(failed)?;
     let size = match reader.copy_to(file.as_file_mut()).await {
         Ok(size) => size,
         Err(CopyError::Write(error)) => return Err(failed(error)),
