@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{StatusCode, response};
+use http::{StatusCode, header, response};
 
 use crate::error_code::{ErrorBody, ErrorCode};
 use crate::retry::retry_after;
@@ -20,6 +20,9 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// Whether the status means, on this host, that the thing asked for is not there.
     pub absent: bool,
+    /// Whether it is a 401 that says nothing of what it wants, against RFC 9110 §15.5.2: how old
+    /// versions of Harbor answer at paths they do not know.
+    pub silent: bool,
 }
 
 impl Refusal {
@@ -31,6 +34,8 @@ impl Refusal {
             body: ErrorBody::parse(body),
             retry_after: retry_after(head.status, &head.headers),
             absent,
+            silent: head.status == StatusCode::UNAUTHORIZED
+                && !head.headers.contains_key(header::WWW_AUTHENTICATE),
         }
     }
 

@@ -233,6 +233,19 @@ async fn f42_the_tag_stands_in_only_where_the_api_is_not_there() {
     assert_eq!(found(&repository, None).await, []);
     transport.finish();
 
+    // Old Harbor: 401, and not a word of what it wants.
+    let (repository, transport) = self::repository([
+        get(&path, 401),
+        get(&tag, 200).body(index(&[("a", "text/a")])),
+        get(&path, 401).header("www-authenticate", "Negotiate"),
+    ])
+    .await;
+    assert_eq!(found(&repository, None).await, digests(&["a"]));
+    let referrers = repository.referrers(&subject(), None);
+    let error = referrers.collect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Auth);
+    transport.finish();
+
     for (status, kind) in [(403, ErrorKind::Denied), (503, ErrorKind::Unavailable)] {
         let (repository, transport) = self::repository([get(&path, status)]).await;
         let error = repository

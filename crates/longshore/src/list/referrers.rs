@@ -99,7 +99,17 @@ impl Repository {
         if site.quirks().referrers == Support::Tag {
             return Ok(None);
         }
-        let (what, answer) = asked(site, &mut listing).await?;
+        let (what, answer) = match asked(site, &mut listing).await {
+            Ok(answered) => answered,
+            // Old Harbor (quirks.md). If it is about credentials after all, so is the tag.
+            Err(error)
+                if !listing.has_begun()
+                    && error.refusal().is_some_and(|refusal| refusal.silent) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         if !answer.head.status.is_success() {
             // On a later page it is no sign that the API is not there.
             if answer.refusal().kind() == RefusalKind::Absent && !listing.has_begun() {
