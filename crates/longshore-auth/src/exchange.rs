@@ -5,7 +5,9 @@
 //!            ▼                  │
 //!  new ──► request ──► on_head ─┼─ 2xx ─────────► collect the body ──► on_body ──► Issued
 //!                               ├─ 401 403 ─────► CredentialsRefused / CredentialsRequired
-//!                               ├─ 404 405 to a POST, 400 to a password in one ► PostRefused
+//!                               ├─ 404 405 to a POST ─► PostRefused
+//!                               ├─ 400 to a password in a POST ─► collect the body ──► on_body
+//!                               │      invalid_grant ─► CredentialsRefused, else PostRefused
 //!                               └─ all others ──► Exchange(Status)
 //! ```
 //!
@@ -19,12 +21,16 @@
 //! | identity token | POST, grant `refresh_token` | GET with Basic, user `<token>` |
 //!
 //! Every token server answers GET, not every one POST (OAuth2 Token Authentication, first note):
-//! Google's answers it with 404, Azure's with 400 where there is a password in it. A 400 to a
-//! refresh token is no such answer, but what RFC 6749 §5.2 has for one that is not valid.
+//! Google's answers it with 404, Azure's with 400 where there is a password in it. A 400 is also
+//! what RFC 6749 §5.2 has for a refresh token or a password that is not valid. To a refresh token
+//! it is taken for that; after a password its body tells the two apart, so that one that is wrong
+//! is not shown again (CR7).
 //! `<token>` is what the user name of an identity token is in Docker's credential helpers.
 //!
 //! Whether and when a request that failed for a passing reason (429, 5xx, no answer) is sent again
 //! is for the driver: [`TokenExchange::request`] gives the same request as often as it is called.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{
@@ -33,6 +39,7 @@ use http::header::{
 use http::response::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use longshore_origin::{AddressPolicy, Hop, HopError, Origin, Peer, Secret};
+use serde::Deserialize;
 
 use crate::credential::basic;
 use crate::scope::items;
@@ -56,6 +63,8 @@ pub struct TokenExchange {
     /// The form of an OAuth2 request; without one the request is a GET.
     form: Option<Bytes>,
     redirects: u8,
+    /// The password was not taken, and the body to come says whether for itself.
+    is_refused: bool,
 }
 
 /// What is to be known for a token request beside its key.
@@ -111,6 +120,7 @@ impl TokenExchange {
             authorization,
             form,
             redirects: 0,
+            is_refused: false,
         })
     }
 
@@ -162,8 +172,13 @@ impl TokenExchange {
         match head.status {
             status if status.is_success() => self.expect_body(head),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refusal()),
-            status if self.refuses_post(status) => {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED if self.form.is_some() => {
+                let status = head.status;
                 Err(self.error(ExchangeError::PostRefused { status }))
+            }
+            StatusCode::BAD_REQUEST if self.form.is_some() && self.has_password() => {
+                self.is_refused = true;
+                self.expect_body(head)
             }
             StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
@@ -177,23 +192,26 @@ impl TokenExchange {
         }
     }
 
-    /// Takes the body of a successful response.
+    /// Takes the body that was to be collected.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Exchange`] when there is no usable token in it.
+    /// [`AuthError::Exchange`] when there is no usable token in it, [`AuthError::CredentialsRefused`]
+    /// when it says that the password is not valid.
     pub fn on_body(&self, body: &[u8]) -> Result<Issued, AuthError> {
+        if self.is_refused {
+            let status = StatusCode::BAD_REQUEST;
+            return Err(if is_invalid_grant(body) {
+                self.refusal()
+            } else {
+                self.error(ExchangeError::PostRefused { status })
+            });
+        }
         Issued::parse(body).map_err(|e| self.error(ExchangeError::Response(e)))
     }
 
-    fn refuses_post(&self, status: StatusCode) -> bool {
-        let password = matches!(self.key.account(), Some(Credential::Basic { .. }));
-        self.form.is_some()
-            && match status {
-                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => true,
-                StatusCode::BAD_REQUEST => password,
-                _ => false,
-            }
+    fn has_password(&self) -> bool {
+        matches!(self.key.account(), Some(Credential::Basic { .. }))
     }
 
     /// LI1: a body that says it is too long is not read at all.
@@ -293,6 +311,16 @@ pub enum ExchangeError {
     /// twice (RE6).
     #[error("it redirects too often")]
     TooManyRedirects,
+}
+
+/// Whether this is how OAuth 2 says that a password is not valid (RFC 6749 §5.2).
+fn is_invalid_grant(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Refusal<'a> {
+        #[serde(borrow)]
+        error: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Refusal<'_>>(body).is_ok_and(|said| said.error == "invalid_grant")
 }
 
 /// What a token request shows of the credentials: a header or a form, or nothing.

@@ -172,10 +172,50 @@ fn f16_a_refused_post_is_told_from_other_failures() {
         ] {
             let key = key("https://a.example/t", "r", "", account);
             let mut exchange = TokenExchange::new(key, manner).unwrap();
-            let error = source(on_head(&mut exchange, status, &[]).unwrap_err());
+            let error = match on_head(&mut exchange, status, &[]) {
+                Ok(_) => exchange.on_body(b"").unwrap_err(),
+                Err(error) => error,
+            };
+            let error = source(error);
             let refused = ExchangeError::PostRefused { status: code };
             let failed = ExchangeError::Status { status: code };
             assert_eq!(error, if expected { refused } else { failed });
+        }
+    }
+}
+
+// CR7: RFC 6749 §5.2. Everything else that a 400 says is about the POST.
+#[test]
+fn cr7_a_password_that_is_not_valid_is_not_shown_again() {
+    let manner = Manner {
+        offline: true,
+        get_only: false,
+    };
+    for (body, is_final) in [
+        (r#"{"error":"invalid_grant"}"#, true),
+        (
+            r#"{"error_description":"no","error":"invalid\u005fgrant"}"#,
+            true,
+        ),
+        (r#"{"error":"unsupported_grant_type"}"#, false),
+        (r#"{"error":["invalid_grant"]}"#, false),
+        (r#"{"errors":[{"code":"UNSUPPORTED"}]}"#, false),
+        ("invalid_grant", false),
+        ("", false),
+    ] {
+        let key = key("https://a.example/t", "r", "", basic_account());
+        let mut exchange = TokenExchange::new(key, manner).unwrap();
+        let step = on_head(&mut exchange, 400, &[]).unwrap();
+        let limit = TOKEN_RESPONSE_LIMIT_BYTES;
+        assert_eq!(step, ExchangeStep::Collect { limit });
+        let error = exchange.on_body(body.as_bytes()).unwrap_err();
+        match error {
+            AuthError::CredentialsRefused { .. } => assert!(is_final, "{body}"),
+            error => {
+                let status = StatusCode::BAD_REQUEST;
+                assert_eq!(source(error), ExchangeError::PostRefused { status });
+                assert!(!is_final, "{body}");
+            }
         }
     }
 }
