@@ -196,8 +196,8 @@ impl TokenExchange {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Exchange`] when there is no usable token in it, [`AuthError::CredentialsRefused`]
-    /// when it says that the password is not valid.
+    /// [`AuthError::Exchange`] when there is no usable token in it,
+    /// [`AuthError::CredentialsRefused`] when it says that the password is not valid.
     pub fn on_body(&self, body: &[u8]) -> Result<Issued, AuthError> {
         if self.is_refused {
             let status = StatusCode::BAD_REQUEST;
