@@ -66,9 +66,13 @@ pub(super) struct Script<'a> {
 impl<'a> Script<'a> {
     /// Reads a script; `None` if its peer knows a secret before it was told.
     pub(super) fn read(data: &'a [u8]) -> Option<Self> {
+        // A backslash before any letter means that letter (RFC 9110 §5.6.4).
+        let unescaped: Vec<u8> = data.iter().copied().filter(|byte| *byte != b'\\').collect();
         let knows = |secret: &str| {
-            data.windows(secret.len())
-                .any(|w| w.eq_ignore_ascii_case(secret.as_bytes()))
+            let mut windows = data
+                .windows(secret.len())
+                .chain(unescaped.windows(secret.len()));
+            windows.any(|window| window.eq_ignore_ascii_case(secret.as_bytes()))
         };
         if SECRETS.into_iter().chain([TOKEN_MARK]).any(knows) {
             return None;
