@@ -59,6 +59,10 @@ impl Exchanger<'_> {
                             let take = Take::Document { limit };
                             match collect(self.clock, &head, body, take).await {
                                 Ok(bytes) => return exchange.on_body(&bytes),
+                                // A refusal is one, whatever is lost of what it says (CR7).
+                                Err(_) if !head.status.is_success() => {
+                                    return exchange.on_body(&[]);
+                                }
                                 Err(Broken::TooLarge { .. }) => {
                                     let source = ExchangeError::Response(TokenError::TooLong);
                                     let realm = exchange.hop().origin().clone();

@@ -9,7 +9,9 @@ use longshore::transport::{Exchange, Phase, ScriptedTransport, TestClock, TlsIde
 use longshore::{Cause, Credential, Error, ErrorKind, TokenRequest, fetch_token};
 
 use crate::auth::{CHALLENGE, TOKEN_URI};
-use crate::support::{AUTH, BASIC, EVIL, HOME, Net, PASSWORD, USER, chain, closed, reply};
+use crate::support::{
+    AUTH, BASIC, EVIL, HOME, Net, PASSWORD, Piece, Pieces, USER, chain, closed, reply,
+};
 
 const TOKEN: &str = r#"{"token":"t","expires_in":300,"refresh_token":"r"}"#;
 
@@ -227,6 +229,24 @@ async fn f16_a_refresh_token_is_given_to_the_caller_on_request() {
         "grant_type=refresh_token&refresh_token=identity&client_id=longshore&service=r\
          &scope=repository%3Aapp%3Apull"
     );
+}
+
+// CR7: a refusal whose body breaks off is not answered with the same password in the same form.
+#[tokio::test]
+async fn cr7_a_refusal_that_breaks_off_is_still_one() {
+    let net = Net::serving(|seen| match seen.method.as_str() {
+        "POST" => {
+            let broken = [Piece::Breaks(closed(Phase::Body))];
+            reply(400, &[], Pieces::body(&TestClock::default(), broken))
+        }
+        _ => reply(200, &[], TOKEN),
+    });
+    let request = asked(&[CHALLENGE]).offline();
+    let issued = token(&net, &request, user()).await.unwrap();
+    assert_eq!(issued, ("t".to_owned(), 300));
+    let seen = net.seen();
+    let methods: Vec<_> = seen.iter().map(|seen| seen.method.as_str()).collect();
+    assert_eq!(methods, ["POST", "GET"]);
 }
 
 // RT1, RT3, and 30 s in all
