@@ -91,11 +91,7 @@ impl TryFrom<spec::Descriptor> for Descriptor {
             urls: from.urls().clone().unwrap_or_default(),
             annotations: sorted(from.annotations()),
             data: from.data().clone(),
-            artifact_type: from
-                .artifact_type()
-                .clone()
-                .map(MediaType::try_from)
-                .transpose()?,
+            artifact_type: maybe(from.artifact_type())?,
             platform: from
                 .platform()
                 .clone()
@@ -132,23 +128,11 @@ impl TryFrom<spec::ImageManifest> for ImageManifest {
     fn try_from(from: spec::ImageManifest) -> Result<Self, ConversionError> {
         check_schema_version(from.schema_version())?;
         Ok(Self {
-            media_type: from
-                .media_type()
-                .clone()
-                .map(MediaType::try_from)
-                .transpose()?,
-            artifact_type: from
-                .artifact_type()
-                .clone()
-                .map(MediaType::try_from)
-                .transpose()?,
+            media_type: maybe(from.media_type())?,
+            artifact_type: maybe(from.artifact_type())?,
             config: from.config().clone().try_into()?,
             layers: each(from.layers().clone())?,
-            subject: from
-                .subject()
-                .clone()
-                .map(Descriptor::try_from)
-                .transpose()?,
+            subject: maybe(from.subject())?,
             annotations: sorted(from.annotations()),
             extra: Extra::new(),
         })
@@ -180,22 +164,10 @@ impl TryFrom<spec::ImageIndex> for Index {
     fn try_from(from: spec::ImageIndex) -> Result<Self, ConversionError> {
         check_schema_version(from.schema_version())?;
         Ok(Self {
-            media_type: from
-                .media_type()
-                .clone()
-                .map(MediaType::try_from)
-                .transpose()?,
-            artifact_type: from
-                .artifact_type()
-                .clone()
-                .map(MediaType::try_from)
-                .transpose()?,
+            media_type: maybe(from.media_type())?,
+            artifact_type: maybe(from.artifact_type())?,
             manifests: each(from.manifests().clone())?,
-            subject: from
-                .subject()
-                .clone()
-                .map(Descriptor::try_from)
-                .transpose()?,
+            subject: maybe(from.subject())?,
             annotations: sorted(from.annotations()),
             extra: Extra::new(),
         })
@@ -239,6 +211,10 @@ fn check_schema_version(found: u32) -> Result<(), ConversionError> {
 
 fn each<T, U: TryFrom<T>>(list: Vec<T>) -> Result<Vec<U>, U::Error> {
     list.into_iter().map(U::try_from).collect()
+}
+
+fn maybe<T: Clone, U: TryFrom<T>>(value: &Option<T>) -> Result<Option<U>, U::Error> {
+    value.clone().map(U::try_from).transpose()
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {

@@ -1,24 +1,17 @@
 //! What is asked for, and what is taken for an answer to it.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use longshore::model::{Digest, MediaType, Reference, TagOrDigest};
+#[path = "support/scripted.rs"]
+mod scripted;
+
+use longshore::ErrorKind;
+use longshore::model::{Digest, MediaType, TagOrDigest};
 use longshore::proto::error_code::ErrorCode;
-use longshore::transport::{Exchange, ScriptedTransport, TestClock};
-use longshore::{Client, ErrorKind, Repository};
+use longshore::transport::Exchange;
+
+use scripted::repository;
 
 const HOME: &str = "https://r.example/v2/app";
-
-async fn repository(script: impl IntoIterator<Item = Exchange>) -> (Repository, ScriptedTransport) {
-    let transport = ScriptedTransport::new(script);
-    let client = Client::builder()
-        .transport(transport.clone())
-        .clock(TestClock::default())
-        .attempts(1)
-        .build()
-        .unwrap();
-    let reference: Reference = "r.example/app:1".parse().unwrap();
-    (client.repository(&reference).await.unwrap(), transport)
-}
 
 fn manifest() -> String {
     let index = MediaType::OCI_INDEX;
@@ -47,7 +40,8 @@ async fn f35_the_types_of_manifests_can_be_chosen() {
         Exchange::new("HEAD", &uri, 200).wants("accept", index.as_str()),
     ])
     .await;
-    assert!(repository.manifest(&tag()).await.is_ok());
+    let pulled = repository.manifest(&tag()).await.unwrap();
+    assert_eq!(*pulled.manifest.bytes(), manifest());
     let repository = repository.accepting([index.clone()]);
     let pulled = repository.manifest(&tag()).await.unwrap();
     assert_eq!(*pulled.manifest.media_type(), index);

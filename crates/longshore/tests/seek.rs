@@ -5,6 +5,9 @@
     reason = "in a test, panicking is how to fail"
 )]
 
+#[path = "support/scripted.rs"]
+mod scripted;
+
 use std::io::SeekFrom;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -13,20 +16,10 @@ use longshore::model::{Digest, Reference};
 use longshore::transport::{
     ErrorKind as TransportErrorKind, Exchange, Phase, ScriptedTransport, TestClock, TransportError,
 };
-use longshore::{Client, ErrorKind, Repository, SEEK_BLOCK_BYTES};
+use longshore::{Client, ErrorKind, SEEK_BLOCK_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-async fn repository(script: impl IntoIterator<Item = Exchange>) -> (Repository, ScriptedTransport) {
-    let transport = ScriptedTransport::new(script);
-    let client = Client::builder()
-        .transport(transport.clone())
-        .clock(TestClock::default())
-        .attempts(1)
-        .build()
-        .unwrap();
-    let reference: Reference = "r.example/app:1".parse().unwrap();
-    (client.repository(&reference).await.unwrap(), transport)
-}
+use scripted::repository;
 
 fn content() -> Vec<u8> {
     (0..SEEK_BLOCK_BYTES * 3 + 10)
