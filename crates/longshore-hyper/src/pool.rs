@@ -262,10 +262,13 @@ async fn first(
 ) -> Result<Response<Incoming>, TransportError> {
     let (mut response, mut spoiled) = (pin!(response), pin!(spoiled));
     poll_fn(|cx| {
+        // In this order: a connection on another thread may spoil a response and bring it between
+        // the two.
+        let response = response.as_mut().poll(cx);
         if let Poll::Ready(error) = spoiled.as_mut().poll(cx) {
             return Poll::Ready(Err(error));
         }
-        response.as_mut().poll(cx).map_err(failure::sending)
+        response.map_err(failure::sending)
     })
     .await
 }
