@@ -101,6 +101,18 @@ impl Hop {
         Ok(next)
     }
 
+    /// The same place with another path and query, trusted as far as this one.
+    ///
+    /// # Errors
+    ///
+    /// [`HopError::PathAndQuery`] as for [`first`](Self::first).
+    pub fn with_path_and_query(&self, path_and_query: &str) -> Result<Self, HopError> {
+        Ok(Self {
+            uri: write_uri(&self.origin, path_and_query)?,
+            ..self.clone()
+        })
+    }
+
     /// The registry the call began at.
     pub fn home(&self) -> &Origin {
         &self.home

@@ -7,28 +7,32 @@
 //!              start
 //!                │
 //!                ▼            401, 403 insufficient_scope ─► Authenticate (send again, or denied)
-//!   Wait ──► Send (host, hop) ── 301 302 303 307 308 ──────► Send (hop followed, RD1 RD2)
+//!   Wait ──► Send (host, hop) ── 301 302 303 307 308 ──────► Send (hop followed, RD1 RD2 RD3)
 //!     ▲          │    │
 //!     │          │    ├── 408 429 500 502 503 504, or a transient failure, attempts left
-//!     └──────────┼────┘                                      (RT1–RT3)
-//!                │    ├── a stale connection, once ────────► Send (RT5)
+//!     └──────────┼────┘                                      (RT1–RT3; repeatable requests, RT4)
+//!                │    ├── a stale connection, once ────────► Send (RT5; repeatable requests)
 //!                │    └── refused, absent or failed, and another host is left ─► Send (next host)
 //!                ▼
 //!        Answer (2xx, 304, 4xx, 5xx of the last host), or Fail
 //! ```
+//!
+//! A request that only reads goes to the mirrors first. A request that writes goes to the registry
+//! itself, the last host, and a call that begins at a [`Place`] goes to the host of that place: both
+//! have no next host.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header, response};
 use longshore_model::RepositoryName;
-use longshore_origin::{Hop, HopError, Peer};
+use longshore_origin::{Hop, HopError, Origin, Peer};
 
 use crate::Host;
-use crate::endpoint::{Endpoint, Need, Read, RequestHead};
+use crate::endpoint::{Access, AnswerBody, Endpoint, Need, Patience, Repeatable, RequestHead};
 use crate::retry::{Jitter, RetryPolicy, backoff, is_retryable, retry_after};
 
-/// What an operation wants to know, before any host is chosen.
+/// What an operation wants to know or do, before any host is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ask {
@@ -36,21 +40,31 @@ pub struct Ask {
     pub endpoint: Endpoint,
     /// What is to be done with the body of a successful answer.
     pub take: Take,
+    /// The body of the request; `None` sends none.
+    pub body: Option<BodyName>,
+    /// Whether the request may be sent again after a failure (RT4). An operation whose body
+    /// cannot be opened twice sets this to [`Repeatable::Never`].
+    pub repeatable: Repeatable,
+    /// Where the request goes; `None` is the endpoint's own path, on the first host that serves it.
+    pub from: Option<Place>,
     /// Do not send before this much time has passed.
     pub delay: Duration,
-    /// Whether the body is expected to be large.
+    /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
-    /// The repository on whose behalf a request is made that is about none itself.
+    /// The repository on whose behalf a request is made that is about no repository itself.
     pub behalf: Option<RepositoryName>,
 }
 
 impl Ask {
-    /// Asks at once, for a body of ordinary size.
+    /// Asks at once, without a body, for a body of ordinary size.
     #[must_use]
-    pub const fn new(endpoint: Endpoint, take: Take) -> Self {
+    pub fn new(endpoint: Endpoint, take: Take) -> Self {
         Self {
+            repeatable: endpoint.repeatable(),
             endpoint,
             take,
+            body: None,
+            from: None,
             delay: Duration::ZERO,
             bulk: false,
             behalf: None,
@@ -58,12 +72,68 @@ impl Ask {
     }
 
     /// What the request needs at this host.
-    fn need(&self, host: &Host) -> Option<Need> {
-        if matches!(self.endpoint, Endpoint::Catalogue(_)) {
-            return Some(Need::catalogue());
+    fn needs(&self, host: &Host) -> Vec<Need> {
+        match &self.behalf {
+            Some(name) => vec![Need::new(host, name, Access::Pull)],
+            None => self.endpoint.needs(host),
         }
-        let name = self.endpoint.name().or(self.behalf.as_ref())?;
-        Some(Need::pull(host.name_here(name)))
+    }
+
+    fn write(&self, host: &Host) -> RequestHead {
+        match &self.from {
+            Some(place) => self.endpoint.write_at(host, place.hop.path_and_query()),
+            None => self.endpoint.write(host),
+        }
+    }
+
+    /// Whether only one host may get this request.
+    fn is_pinned(&self) -> bool {
+        self.from.is_some() || !self.endpoint.is_read()
+    }
+}
+
+/// Which bytes the body of a request has. An operation names them and never holds them: the driver
+/// opens them anew each time it sends the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a part of some content has a beginning and a length"
+)]
+pub struct BodyName {
+    /// The position of the first byte in the content of the operation.
+    pub offset: u64,
+    /// How many bytes; `None` is everything up to the end, of unknown length.
+    pub length: Option<u64>,
+}
+
+/// A URL that an answer came from or sent us to, and the host it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    hop: Box<Hop>,
+    /// The position of the host in the list that the call was started with.
+    host: usize,
+}
+
+impl Place {
+    /// The place that a `Location` of an answer from this place names, as for the session of an
+    /// upload (RD4: a location on another origin gets no secret).
+    ///
+    /// `peer` is what the transport reported of the connection the answer came over.
+    ///
+    /// # Errors
+    ///
+    /// [`HopError`] when the location is not a usable URL, or must not be followed (RD2, RD7).
+    pub fn follow(&self, location: &[u8], peer: Peer) -> Result<Self, HopError> {
+        Ok(Self {
+            hop: Box::new(self.hop.follow(location, peer)?),
+            host: self.host,
+        })
+    }
+
+    /// The URL, and how far it is trusted.
+    #[must_use]
+    pub fn hop(&self) -> &Hop {
+        &self.hop
     }
 }
 
@@ -90,12 +160,14 @@ pub enum Take {
 pub struct CallPolicy {
     /// How often and how patiently a request is repeated.
     pub retry: RetryPolicy,
-    /// How many redirects are followed in a row (RD1). Default 5.
+    /// How many redirects are followed in a row (RD1). Default 5. A request that writes follows
+    /// at most [`WRITE_REDIRECTS`].
     pub redirects: u32,
     /// How long to wait for the head of an answer. Default 30 s.
     pub head: Duration,
-    /// How long to wait for the head of a blob, which a registry may fetch first. Default 300 s.
-    pub blob_head: Duration,
+    /// How long to wait for the head of an answer for which the registry may move a whole blob
+    /// first ([`Patience::WholeBlob`]). Default 300 s.
+    pub whole_blob_head: Duration,
 }
 
 impl Default for CallPolicy {
@@ -104,10 +176,13 @@ impl Default for CallPolicy {
             retry: RetryPolicy::default(),
             redirects: 5,
             head: Duration::from_secs(30),
-            blob_head: Duration::from_secs(300),
+            whole_blob_head: Duration::from_secs(300),
         }
     }
 }
+
+/// How many redirects a request that writes follows in a row (RD3).
+pub const WRITE_REDIRECTS: u32 = 2;
 
 /// What to do next.
 #[derive(Clone, Debug)]
@@ -131,11 +206,13 @@ pub struct Sending {
     pub method: Method,
     /// The headers; never a secret among them.
     pub headers: HeaderMap,
-    /// What the request needs to be allowed to do.
-    pub need: Option<Need>,
+    /// What the request must be allowed to do; what it is mainly about comes first.
+    pub needs: Vec<Need>,
+    /// The body to open.
+    pub body: Option<BodyName>,
     /// How long to wait for the head of the answer.
     pub head_timeout: Duration,
-    /// Whether the body of the answer is expected to be large.
+    /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
 }
 
@@ -155,14 +232,14 @@ pub enum Verdict {
     Next(Step),
 }
 
-/// A request that got no usable answer, as a call needs to know it.
+/// Why a request got no usable answer, in the classes that a call tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a call tells these three apart")]
-pub enum Failure {
+pub enum FailureClass {
     /// Another attempt cannot help: a certificate, a refused address, a proxy that wants a
     /// password.
     Fatal,
-    /// A connection that had served before died before any byte of an answer.
+    /// A connection that had served an earlier request closed before any byte of an answer.
     Stale,
     /// Another attempt may help.
     Transient,
@@ -187,6 +264,12 @@ pub enum CallError {
         /// The status of the redirect.
         status: u16,
     },
+    /// A redirect of a request that writes leads to another origin (RD3).
+    #[error("a request that writes is redirected to {to}, which is not followed")]
+    ForeignWrite {
+        /// The origin it leads to.
+        to: Origin,
+    },
     /// A redirect leads where it must not (RD1, RD2).
     #[error("a redirect was refused")]
     Redirect(#[source] HopError),
@@ -196,6 +279,24 @@ pub enum CallError {
         /// The limit.
         limit: u32,
     },
+    /// A redirect that would change the method of a request that writes (RD3).
+    #[error("a request that writes is redirected by status {status}, which is not followed")]
+    WriteRedirect {
+        /// The status of the redirect; only 307 and 308 keep method and body.
+        status: u16,
+    },
+}
+
+/// What is known about a call that has ended with an answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Ended {
+    /// What was asked.
+    pub endpoint: Endpoint,
+    /// Where the answer came from.
+    pub place: Option<Place>,
+    /// How often the request was sent to the host that answered.
+    pub attempts: u32,
 }
 
 /// One [`Ask`] until its final answer.
@@ -215,16 +316,21 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins a call to the first of these hosts; the others are asked in turn when it cannot
-    /// serve. The last one is the registry itself.
+    /// Begins a call. A request that reads goes to the first of these hosts, and in turn to the
+    /// others when it cannot serve. The last one is the registry itself, and gets all writes.
     #[must_use]
     pub fn start(ask: Ask, hosts: Arc<[Host]>, policy: CallPolicy) -> (Self, Step) {
         let delay = ask.delay;
+        let at = match &ask.from {
+            Some(place) => place.host,
+            None if ask.endpoint.is_read() => 0,
+            None => hosts.len().saturating_sub(1),
+        };
         let mut call = Self {
             ask,
             hosts,
             policy,
-            at: 0,
+            at,
             hop: None,
             attempts: 0,
             redirects: 0,
@@ -254,7 +360,7 @@ impl Call {
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Verdict::Next(self.follow(head, peer));
         }
-        if is_retryable(status) {
+        if is_retryable(status) && self.is_repeatable() {
             let asked = retry_after(status, &head.headers);
             if asked.is_none_or(|wait| wait <= self.policy.retry.retry_after)
                 && let Some(step) = self.again(asked, jitter)
@@ -272,12 +378,13 @@ impl Call {
     }
 
     /// No answer, or not the whole of a document, arrived.
-    pub fn on_error(&mut self, failure: Failure, jitter: Jitter) -> Step {
-        if failure == Failure::Stale && !self.spent {
+    pub fn on_error(&mut self, failure: FailureClass, jitter: Jitter) -> Step {
+        if failure == FailureClass::Stale && !self.spent && self.is_repeatable() {
             self.spent = true;
             return self.first_hop();
         }
-        if failure != Failure::Fatal
+        if failure != FailureClass::Fatal
+            && self.is_repeatable()
             && let Some(step) = self.again(None, jitter)
         {
             return step;
@@ -290,6 +397,19 @@ impl Call {
     /// The authenticator has nothing more to say to this host; gives the next one, if any.
     pub fn denied(&mut self) -> Option<Step> {
         self.next_host()
+    }
+
+    /// What is known once the call has ended; it gives up what was asked.
+    #[must_use]
+    pub fn end(self) -> Ended {
+        Ended {
+            endpoint: self.ask.endpoint,
+            place: self.hop.map(|hop| Place {
+                hop: Box::new(hop),
+                host: self.at,
+            }),
+            attempts: self.attempts,
+        }
     }
 
     /// How often the request was sent to the host that is being asked.
@@ -317,17 +437,16 @@ impl Call {
         self.hosts.get(self.at)
     }
 
+    fn is_repeatable(&self) -> bool {
+        self.ask.repeatable == Repeatable::Always
+    }
+
     /// What to do with the body of a final answer.
     fn take(&self, status: StatusCode) -> Take {
-        let head = match &self.ask.endpoint {
-            Endpoint::Blob(request) => request.read == Read::Head,
-            Endpoint::Manifest(request) => request.read == Read::Head,
-            _ => false,
-        };
-        match (head, status.is_success()) {
-            (true, _) => Take::Nothing,
-            (false, true) => self.ask.take,
-            (false, false) => Take::Excerpt,
+        match (self.ask.endpoint.answer_body(), status.is_success()) {
+            (AnswerBody::Never, _) | (AnswerBody::Errors, true) => Take::Nothing,
+            (AnswerBody::Content, true) => self.ask.take,
+            (AnswerBody::Content | AnswerBody::Errors, false) => Take::Excerpt,
         }
     }
 
@@ -336,52 +455,79 @@ impl Call {
         let Some(host) = self.host() else {
             return Step::Fail(CallError::Failed { attempts: 0 });
         };
-        let head = self.ask.endpoint.write(host);
-        match Hop::first(host.origin().clone(), &head.path_and_query) {
-            Ok(hop) => self.send(hop.allowing(host.allowed().clone()), head),
+        let head = self.ask.write(host);
+        let hop = match &self.ask.from {
+            Some(place) => place.hop.with_path_and_query(&head.path_and_query),
+            None => Hop::first(host.origin().clone(), &head.path_and_query)
+                .map(|hop| hop.allowing(host.allowed().clone())),
+        };
+        match hop {
+            Ok(hop) => self.send(hop, head),
             Err(error) => Step::Fail(CallError::Hop(error)),
         }
     }
 
     /// RD1: the headers of each hop are those of the endpoint, built anew.
     fn follow(&mut self, head: &response::Parts, peer: Peer) -> Step {
-        let limit = self.policy.redirects;
-        if self.redirects >= limit {
-            return Step::Fail(CallError::Redirects { limit });
-        }
-        let mut locations = head.headers.get_all(header::LOCATION).iter();
-        let (Some(location), None) = (locations.next(), locations.next()) else {
-            return Step::Fail(CallError::Location {
-                status: head.status.as_u16(),
-            });
-        };
-        let (Some(hop), Some(host)) = (&self.hop, self.host()) else {
-            return Step::Fail(CallError::Failed {
-                attempts: self.attempts,
-            });
-        };
-        match hop.follow(location.as_bytes(), peer) {
-            Ok(hop) => {
-                let head = self.ask.endpoint.write(host);
+        match self.next_hop(head, peer) {
+            Ok((hop, head)) => {
                 self.redirects += 1;
                 self.send(hop, head)
             }
-            Err(error) => Step::Fail(CallError::Redirect(error)),
+            Err(error) => Step::Fail(error),
         }
     }
 
+    /// Where a redirect leads (RD1–RD3), and the head of the request for there.
+    fn next_hop(
+        &self,
+        head: &response::Parts,
+        peer: Peer,
+    ) -> Result<(Hop, RequestHead), CallError> {
+        let (Some(hop), Some(host)) = (&self.hop, self.host()) else {
+            let attempts = self.attempts;
+            return Err(CallError::Failed { attempts });
+        };
+        let request = self.ask.write(host);
+        let writes = !matches!(request.method, Method::GET | Method::HEAD);
+        let status = head.status.as_u16();
+        if writes && !matches!(status, 307 | 308) {
+            return Err(CallError::WriteRedirect { status });
+        }
+        let limit = if writes {
+            self.policy.redirects.min(WRITE_REDIRECTS)
+        } else {
+            self.policy.redirects
+        };
+        if self.redirects >= limit {
+            return Err(CallError::Redirects { limit });
+        }
+        let mut locations = head.headers.get_all(header::LOCATION).iter();
+        let (Some(location), None) = (locations.next(), locations.next()) else {
+            return Err(CallError::Location { status });
+        };
+        let next = hop.follow(location.as_bytes(), peer);
+        let next = next.map_err(CallError::Redirect)?;
+        if writes && next.origin() != hop.origin() {
+            let to = next.origin().clone();
+            return Err(CallError::ForeignWrite { to });
+        }
+        Ok((next, request))
+    }
+
     fn send(&mut self, hop: Hop, head: RequestHead) -> Step {
-        let blob = matches!(&self.ask.endpoint, Endpoint::Blob(blob) if blob.read == Read::Get);
         self.hop = Some(hop.clone());
         Step::Send(Box::new(Sending {
             hop,
             method: head.method,
             headers: head.headers,
-            need: self.host().and_then(|host| self.ask.need(host)),
-            head_timeout: if blob {
-                self.policy.blob_head
-            } else {
-                self.policy.head
+            needs: self
+                .host()
+                .map_or_else(Vec::new, |host| self.ask.needs(host)),
+            body: self.ask.body,
+            head_timeout: match self.ask.endpoint.patience() {
+                Patience::Ordinary => self.policy.head,
+                Patience::WholeBlob => self.policy.whole_blob_head,
             },
             bulk: self.ask.bulk,
         }))
@@ -400,7 +546,7 @@ impl Call {
     }
 
     fn next_host(&mut self) -> Option<Step> {
-        if self.at + 1 >= self.hosts.len() {
+        if self.ask.is_pinned() || self.at + 1 >= self.hosts.len() {
             return None;
         }
         self.at += 1;

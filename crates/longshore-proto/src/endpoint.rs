@@ -4,26 +4,44 @@
 //! [reads](crate::route::read) the same value out of it. A property test holds the two together:
 //! reading what was written gives the value back. Answers work the same way, in
 //! [`ManifestAnswer`], [`ManifestStored`], [`BlobAnswer`], [`ListAnswer`] and [`PingAnswer`].
+//!
+//! An endpoint describes itself: which access it [needs](Endpoint::needs), what the bodies of its
+//! answers [hold](Endpoint::answer_body), how long an answer [may take](Endpoint::patience) and
+//! whether it [may be sent again](Endpoint::repeatable).
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use longshore_model::RepositoryName;
 
 pub use self::blob::{BlobAnswer, BlobRequest, Extent};
-pub use self::list::{CatalogueRequest, ListAnswer, PageQuery, ReferrersRequest, TagsRequest};
-pub use self::manifest::{ManifestAnswer, ManifestRequest, ManifestStored};
-pub use self::page::{
+pub use self::catalog::CatalogueRequest;
+pub use self::delete::{Deletable, DeleteRequest};
+pub use self::manifest::{ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored};
+pub use self::names::{
     PAGE_DEPTH_LIMIT, PageError, read_repositories, read_tags, write_repositories, write_tags,
 };
+pub use self::page::{ListAnswer, PageQuery};
 pub use self::ping::PingAnswer;
+pub use self::referrer::ReferrersRequest;
+use self::request::Request;
+pub use self::request::{Access, AnswerBody, Need, Patience, Repeatable, RequestHead, Verb};
+pub use self::tag::TagsRequest;
+pub use self::upload::{ChunkRange, UploadRequest, UploadSession, UploadStep};
 use crate::Host;
 
 mod blob;
-mod list;
+mod catalog;
+mod delete;
 mod manifest;
+mod names;
 mod page;
 mod ping;
+mod query;
+mod referrer;
+mod request;
+mod tag;
+mod upload;
 
 /// One request of the distribution specification (v1.1.1, "Endpoints").
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +51,20 @@ pub enum Endpoint {
     Blob(BlobRequest),
     /// The repositories of a registry.
     Catalogue(CatalogueRequest),
+    /// Removes a tag, a manifest or a blob (end-9, end-10).
+    Delete(DeleteRequest),
     /// A manifest or its head, by tag or digest (end-3).
     Manifest(ManifestRequest),
+    /// Stores a manifest (end-7).
+    ManifestPut(ManifestPut),
     /// Whether this is a registry (end-1).
     Ping,
-    /// What refers to a manifest (end-12).
+    /// The manifests that refer to one (end-12).
     Referrers(ReferrersRequest),
     /// The tags of a repository (end-8).
     Tags(TagsRequest),
+    /// One request of an upload (end-4a to end-6, end-11, end-13, end-14).
+    Upload(UploadRequest),
 }
 
 /// Whether the content is wanted or only its head.
@@ -65,110 +89,98 @@ impl Read {
             Self::Head => Method::HEAD,
         }
     }
-}
 
-/// What a request needs to be allowed to do.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Need {
-    /// The repository's name as the host knows it, with a mirror's prefix; `None` is the
-    /// registry itself.
-    pub name: Option<String>,
-    /// What is done to it.
-    pub access: Access,
-}
-
-impl Need {
-    /// The content of this repository is read.
-    #[must_use]
-    pub const fn pull(name: String) -> Self {
-        Self {
-            name: Some(name),
-            access: Access::Pull,
+    const fn answer_body(self) -> AnswerBody {
+        match self {
+            Self::Get => AnswerBody::Content,
+            Self::Head => AnswerBody::Never,
         }
     }
-
-    /// The repositories of the registry are listed.
-    #[must_use]
-    pub const fn catalogue() -> Self {
-        Self {
-            name: None,
-            access: Access::Catalogue,
-        }
-    }
-}
-
-/// What is done to a repository or a registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Access {
-    /// The repositories of a registry are listed.
-    Catalogue,
-    /// Its content is read.
-    Pull,
-}
-
-/// The head of a request, but for its origin.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RequestHead {
-    /// The method.
-    pub method: Method,
-    /// Path and query, percent-encoded.
-    pub path_and_query: String,
-    /// The headers this endpoint itself calls for.
-    pub headers: HeaderMap,
 }
 
 impl Endpoint {
-    /// Writes the request as this host wants it.
+    /// Writes the request for this host.
     ///
     /// Every request asks for the content as it is stored (DG6): a digest covers those bytes.
     #[must_use]
     pub fn write(&self, host: &Host) -> RequestHead {
-        let mut head = match self {
-            Self::Blob(request) => request.write(host),
-            Self::Catalogue(request) => request.write(host),
-            Self::Manifest(request) => request.write(host),
-            Self::Ping => ping::write(host),
-            Self::Referrers(request) => request.write(host),
-            Self::Tags(request) => request.write(host),
-        };
-        head.headers.insert(
-            http::header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
-        head
+        identity(self.request().write(host))
+    }
+
+    /// Writes the request for a path and query that an earlier answer of the same host gave, as an
+    /// upload does for the `Location` of its session. The query given is kept byte for byte
+    /// (RD4); what the endpoint adds to it comes last.
+    #[must_use]
+    pub fn write_at(&self, host: &Host, location: &str) -> RequestHead {
+        identity(self.request().write_at(host, location))
     }
 
     /// The repository this is about.
     #[must_use]
-    pub const fn name(&self) -> Option<&RepositoryName> {
+    pub fn name(&self) -> Option<&RepositoryName> {
+        self.request().name()
+    }
+
+    /// The access the request needs at this host, nothing for a ping. What the request is mainly
+    /// about comes first; a mount also reads the repository that has the blob.
+    #[must_use]
+    pub fn needs(&self, host: &Host) -> Vec<Need> {
+        self.request().needs(host)
+    }
+
+    /// What the request does.
+    #[must_use]
+    pub fn verb(&self) -> Verb {
+        self.request().verb()
+    }
+
+    /// Whether the request reads content or names, so that a mirror may serve it.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.request().is_read()
+    }
+
+    /// What the bodies of its answers hold.
+    #[must_use]
+    pub fn answer_body(&self) -> AnswerBody {
+        self.request().answer_body()
+    }
+
+    /// How long the head of its answer may take.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.request().patience()
+    }
+
+    /// Whether the request may be sent again after a failure (RT4).
+    #[must_use]
+    pub fn repeatable(&self) -> Repeatable {
+        self.request().repeatable()
+    }
+
+    fn request(&self) -> &dyn Request {
         match self {
-            Self::Blob(request) => Some(&request.name),
-            Self::Manifest(request) => Some(&request.name),
-            Self::Referrers(request) => Some(&request.name),
-            Self::Tags(request) => Some(&request.name),
-            Self::Catalogue(_) | Self::Ping => None,
+            Self::Blob(request) => request,
+            Self::Catalogue(request) => request,
+            Self::Delete(request) => request,
+            Self::Manifest(request) => request,
+            Self::ManifestPut(request) => request,
+            Self::Ping => &ping::Ping,
+            Self::Referrers(request) => request,
+            Self::Tags(request) => request,
+            Self::Upload(request) => request,
         }
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Blob(request) => write!(f, "blob {} of {}", request.digest, request.name),
-            Self::Manifest(request) => write!(f, "manifest {} of {}", request.target, request.name),
-            Self::Catalogue(_) => f.write_str("the list of repositories"),
-            Self::Ping => f.write_str("the API version"),
-            Self::Referrers(request) => {
-                write!(
-                    f,
-                    "the referrers of {} in {}",
-                    request.subject, request.name
-                )
-            }
-            Self::Tags(request) => write!(f, "the tags of {}", request.name),
-        }
+        self.request().fmt(f)
     }
+}
+
+fn identity(mut head: RequestHead) -> RequestHead {
+    let identity = HeaderValue::from_static("identity");
+    head.headers.insert(http::header::ACCEPT_ENCODING, identity);
+    head
 }

@@ -3,30 +3,34 @@
 //! ```text
 //! path      = "/v2/" [ "_catalog" / name "/" rest ] [ "?" query ]
 //! rest      = "manifests/" reference / "blobs/" digest / "tags/list" / "referrers/" digest
+//!           / "blobs/uploads/" [ session ]
 //! reference = tag / digest
 //! ```
 //!
 //! A name may itself contain `manifests` or `blobs`, so the path is read from its end. Percent
-//! encoding other than of unreserved characters is refused: none of the grammars needs it (DG8).
+//! encoding is refused, except of the colon in a digest: none of the grammars needs it (DG8).
 
 use http::{HeaderMap, Method, StatusCode};
-use longshore_model::{Digest, RepositoryName};
+use longshore_model::{Digest, RepositoryName, TagOrDigest};
 
 use crate::endpoint::{
-    BlobRequest, CatalogueRequest, Endpoint, ManifestRequest, PageQuery, Read, ReferrersRequest,
-    TagsRequest,
+    BlobRequest, CatalogueRequest, Deletable, DeleteRequest, Endpoint, ManifestPut,
+    ManifestRequest, PageQuery, Read, ReferrersRequest, TagsRequest, UploadRequest, UploadSession,
 };
 use crate::error_code::ErrorCode;
 
-/// Why a request is none of the endpoints.
+/// Why a request names no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteError {
     /// The digest is malformed.
     #[error("the digest is malformed")]
     Digest,
-    /// The method is not one of this endpoint.
-    #[error("the method is not one of this endpoint")]
+    /// The type of the manifest in the body is missing or malformed.
+    #[error("the media type of the manifest is missing or malformed")]
+    MediaType,
+    /// The endpoint does not have this method.
+    #[error("the endpoint does not have this method")]
     Method,
     /// The repository name breaks the grammar.
     #[error("the repository name is malformed")]
@@ -37,6 +41,9 @@ pub enum RouteError {
     /// The path belongs to no endpoint.
     #[error("no such endpoint")]
     Unknown,
+    /// The session or the range of an upload is malformed.
+    #[error("the session or the range of the upload is malformed")]
+    Upload,
 }
 
 impl RouteError {
@@ -44,7 +51,9 @@ impl RouteError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Digest | Self::Name | Self::Reference => StatusCode::BAD_REQUEST,
+            Self::Digest | Self::MediaType | Self::Name | Self::Reference | Self::Upload => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unknown => StatusCode::NOT_FOUND,
         }
@@ -57,15 +66,17 @@ impl RouteError {
             Self::Digest => ErrorCode::DigestInvalid,
             Self::Method => ErrorCode::Unsupported,
             Self::Name => ErrorCode::NameInvalid,
-            Self::Reference => ErrorCode::ManifestInvalid,
+            Self::MediaType | Self::Reference => ErrorCode::ManifestInvalid,
             Self::Unknown => ErrorCode::NameUnknown,
+            Self::Upload => ErrorCode::BlobUploadInvalid,
         }
     }
 }
 
 /// Reads the endpoint of a request.
 ///
-/// `target` is path and query, as they stand in the request; only lists have a query.
+/// `target` is the path and query as they stand in the request. Lists and uploads have a query; the
+/// query of any other request is ignored.
 ///
 /// # Errors
 ///
@@ -74,18 +85,12 @@ impl RouteError {
 pub fn read(method: &Method, target: &str, headers: &HeaderMap) -> Result<Endpoint, RouteError> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let rest = path.strip_prefix("/v2").ok_or(RouteError::Unknown)?;
-    let read = match *method {
-        Method::GET => Ok(Read::Get),
-        Method::HEAD => Ok(Read::Head),
-        _ => Err(RouteError::Method),
-    };
-    let page = || match read {
-        Ok(Read::Get) => Ok(PageQuery::raw(query)),
-        _ => Err(RouteError::Method),
-    };
     match rest {
-        "" | "/" => return read.map(|_| Endpoint::Ping),
-        "/_catalog" => return Ok(Endpoint::Catalogue(CatalogueRequest::new(page()?))),
+        "" | "/" => return read_method(method).map(|_| Endpoint::Ping),
+        "/_catalog" => {
+            let request = CatalogueRequest::new(page(method, query)?);
+            return Ok(Endpoint::Catalogue(request));
+        }
         _ => {}
     }
     let mut parts = rest
@@ -95,27 +100,79 @@ pub fn read(method: &Method, target: &str, headers: &HeaderMap) -> Result<Endpoi
     let (Some(last), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(RouteError::Unknown);
     };
-    let known = matches!(kind, "manifests" | "blobs" | "referrers") || (kind, last) == TAGS_LIST;
-    if !known {
-        return Err(RouteError::Unknown);
-    }
+    let name = match (kind, last) {
+        ("manifests" | "blobs" | "referrers", _) | TAGS_LIST => name,
+        ("uploads", _) => name.strip_suffix("/blobs").ok_or(RouteError::Unknown)?,
+        _ => return Err(RouteError::Unknown),
+    };
     let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
     // A colon is the one character of these grammars that some clients encode.
-    let last = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
-    let digest = || last.parse::<Digest>().map_err(|_| RouteError::Digest);
-    Ok(match kind {
+    let decoded = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
+    let digest = || decoded.parse::<Digest>().map_err(|_| RouteError::Digest);
+    match kind {
         "manifests" => {
-            let target = last.parse().map_err(|_| RouteError::Reference)?;
-            Endpoint::Manifest(ManifestRequest::read(read?, name, target, headers))
+            let target = decoded.parse().map_err(|_| RouteError::Reference)?;
+            manifest(method, name, target, headers)
         }
-        "blobs" => Endpoint::Blob(BlobRequest::read(read?, name, digest()?, headers)),
+        "blobs" if method == Method::DELETE => Ok(Endpoint::Delete(DeleteRequest::new(
+            name,
+            Deletable::Blob(digest()?),
+        ))),
+        "blobs" => {
+            let read = read_method(method)?;
+            let request = BlobRequest::read(read, name, digest()?, headers);
+            Ok(Endpoint::Blob(request))
+        }
         "referrers" => {
             let mut request = ReferrersRequest::new(name, digest()?, None);
-            request.page = page()?;
-            Endpoint::Referrers(request)
+            request.page = page(method, query)?;
+            Ok(Endpoint::Referrers(request))
         }
-        _ => Endpoint::Tags(TagsRequest::new(name, page()?)),
+        "uploads" => {
+            let session = match last {
+                "" => None,
+                text => Some(UploadSession::parse(text).ok_or(RouteError::Upload)?),
+            };
+            let request = UploadRequest::read(method, name, session, query, headers)?;
+            Ok(Endpoint::Upload(request))
+        }
+        _ => Ok(Endpoint::Tags(TagsRequest::new(name, page(method, query)?))),
+    }
+}
+
+fn manifest(
+    method: &Method,
+    name: RepositoryName,
+    target: TagOrDigest,
+    headers: &HeaderMap,
+) -> Result<Endpoint, RouteError> {
+    Ok(match *method {
+        Method::DELETE => Endpoint::Delete(DeleteRequest::new(name, Deletable::Manifest(target))),
+        Method::PUT => {
+            let request = ManifestPut::read(name, target, headers);
+            Endpoint::ManifestPut(request.ok_or(RouteError::MediaType)?)
+        }
+        _ => {
+            let read = read_method(method)?;
+            Endpoint::Manifest(ManifestRequest::read(read, name, target, headers))
+        }
     })
+}
+
+fn read_method(method: &Method) -> Result<Read, RouteError> {
+    match *method {
+        Method::GET => Ok(Read::Get),
+        Method::HEAD => Ok(Read::Head),
+        _ => Err(RouteError::Method),
+    }
+}
+
+/// A list is read with `GET` alone.
+fn page(method: &Method, query: &str) -> Result<PageQuery, RouteError> {
+    match *method {
+        Method::GET => Ok(PageQuery::raw(query)),
+        _ => Err(RouteError::Method),
+    }
 }
 
 /// The last two segments of the path of a list of tags.
@@ -163,6 +220,37 @@ mod tests {
             &format!("/v2/a/referrers/{DIGEST}?artifactType=x"),
             Ok(&format!("the referrers of {DIGEST} in a")),
         );
+        check(
+            &Method::PUT,
+            "/v2/a/manifests/1",
+            Err(RouteError::MediaType),
+        );
+        check(&Method::DELETE, "/v2/a/manifests/1", Ok("manifest 1 of a"));
+        check(
+            &Method::DELETE,
+            &format!("/v2/a/blobs/{DIGEST}"),
+            Ok(&format!("blob {DIGEST} of a")),
+        );
+        check(
+            &Method::POST,
+            "/v2/blobs/uploads/blobs/uploads/",
+            Ok("a blob of blobs/uploads"),
+        );
+        check(
+            &Method::POST,
+            &format!("/v2/a/blobs/uploads/?mount={DIGEST}&from=b"),
+            Ok(&format!("blob {DIGEST} of a")),
+        );
+        check(
+            &Method::PUT,
+            &format!("/v2/a/blobs/uploads/1-2?_state=x&digest={DIGEST}"),
+            Ok(&format!("blob {DIGEST} of a")),
+        );
+        check(
+            &Method::GET,
+            "/v2/a/blobs/uploads/1-2",
+            Ok("an upload of a"),
+        );
         let encoded = DIGEST.replace(':', "%3A");
         check(
             &Method::GET,
@@ -197,6 +285,37 @@ mod tests {
             "/v2/a/referrers/latest",
             Err(RouteError::Digest),
         );
+        check(
+            &Method::PUT,
+            "/v2/a/blobs/uploads/1",
+            Err(RouteError::Digest),
+        );
+        check(
+            &Method::POST,
+            "/v2/a/blobs/uploads/?digest=x",
+            Err(RouteError::Digest),
+        );
+        check(
+            &Method::POST,
+            &format!("/v2/a/blobs/uploads/?mount={DIGEST}&from=UP"),
+            Err(RouteError::Name),
+        );
+        check(
+            &Method::GET,
+            "/v2/a/blobs/uploads/",
+            Err(RouteError::Method),
+        );
+        check(
+            &Method::PATCH,
+            "/v2/a/blobs/uploads/a%2Fb",
+            Err(RouteError::Upload),
+        );
+        check(
+            &Method::PATCH,
+            "/v2/a/blobs/uploads/..",
+            Err(RouteError::Upload),
+        );
+        check(&Method::PATCH, "/v2/a/uploads/1", Err(RouteError::Unknown));
         check(&Method::GET, "/v1/a/manifests/1", Err(RouteError::Unknown));
         check(&Method::GET, "/v2x", Err(RouteError::Unknown));
     }

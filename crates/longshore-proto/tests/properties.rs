@@ -4,11 +4,12 @@
 use http::{HeaderMap, HeaderValue, Response, response};
 use longshore_model::{Digest, MediaType, RepositoryName, Tag, TagOrDigest};
 use longshore_origin::{AddressClass, Origin, Peer, Scheme};
-use longshore_proto::call::{Ask, Call, CallPolicy, Failure, Step, Take, Verdict};
+use longshore_proto::call::{Ask, Call, CallPolicy, FailureClass, Step, Take, Verdict};
 use longshore_proto::download::{Body, Download, Next, PartDownload, RESUMES};
 use longshore_proto::endpoint::{
-    BlobAnswer, BlobRequest, CatalogueRequest, Endpoint, Extent, ListAnswer, ManifestAnswer,
-    ManifestRequest, ManifestStored, PageQuery, PingAnswer, Read, ReferrersRequest, TagsRequest,
+    BlobAnswer, BlobRequest, CatalogueRequest, ChunkRange, Deletable, DeleteRequest, Endpoint,
+    Extent, ListAnswer, ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored, PageQuery,
+    PingAnswer, Read, ReferrersRequest, TagsRequest, UploadRequest, UploadSession, UploadStep,
     read_repositories, read_tags, write_repositories, write_tags,
 };
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
@@ -99,6 +100,45 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
                 request.if_range = if_range;
                 Endpoint::Blob(request)
             }),
+        (name(), target(), media_type()).prop_map(|(name, target, media_type)| {
+            Endpoint::ManifestPut(ManifestPut::new(name, target, media_type))
+        }),
+        (name(), deletable())
+            .prop_map(|(name, content)| Endpoint::Delete(DeleteRequest::new(name, content))),
+        (name(), upload_step())
+            .prop_map(|(name, step)| Endpoint::Upload(UploadRequest::new(name, step))),
+    ]
+}
+
+fn deletable() -> impl Strategy<Value = Deletable> {
+    prop_oneof![
+        digest().prop_map(Deletable::Blob),
+        target().prop_map(Deletable::Manifest),
+    ]
+}
+
+fn upload_step() -> impl Strategy<Value = UploadStep> {
+    let session = "[A-Za-z0-9_=~-]{1,40}".prop_map(|text| UploadSession::parse(&text));
+    let range = (0..i64::MAX as u64, 0..i64::MAX as u64)
+        .prop_map(|(a, b)| ChunkRange::new(a.min(b), a.max(b)));
+    let range = prop_oneof![Just(None), range];
+    prop_oneof![
+        proptest::option::of(digest()).prop_map(|digest| UploadStep::Start { digest }),
+        (digest(), proptest::option::of(name()))
+            .prop_map(|(digest, from)| UploadStep::Mount { digest, from }),
+        (session.clone(), range.clone())
+            .prop_map(|(session, range)| UploadStep::Chunk { session, range }),
+        (session.clone(), digest(), range).prop_map(|(session, digest, range)| {
+            UploadStep::Finish {
+                session,
+                digest,
+                range,
+            }
+        }),
+        session
+            .clone()
+            .prop_map(|session| UploadStep::Status { session }),
+        session.prop_map(|session| UploadStep::Cancel { session }),
     ]
 }
 
@@ -117,7 +157,7 @@ fn head(status: http::StatusCode, headers: HeaderMap) -> response::Parts {
 #[derive(Clone, Debug)]
 enum Event {
     Head(u16, Vec<(&'static str, String)>),
-    Fails(Failure),
+    Fails(FailureClass),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -135,9 +175,9 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         4 => (status, vec(field, 0..3)).prop_map(|(status, fields)| Event::Head(status, fields)),
-        1 => Just(Event::Fails(Failure::Transient)),
-        1 => Just(Event::Fails(Failure::Stale)),
-        1 => Just(Event::Fails(Failure::Fatal)),
+        1 => Just(Event::Fails(FailureClass::Transient)),
+        1 => Just(Event::Fails(FailureClass::Stale)),
+        1 => Just(Event::Fails(FailureClass::Fatal)),
     ]
 }
 

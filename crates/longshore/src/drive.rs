@@ -14,8 +14,8 @@ use http::{Request, Response, header, response};
 use longshore_auth::{AuthCall, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::RedactedUri;
 use longshore_proto::Refusal;
-use longshore_proto::call::{Ask, Call, Failure, Sending, Step, Take, Verdict};
-use longshore_proto::endpoint::Access;
+use longshore_proto::call::{Ask, Call, FailureClass, Sending, Step, Take, Verdict};
+use longshore_proto::endpoint::{Access, Need};
 use longshore_transport::{
     Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
 };
@@ -202,11 +202,7 @@ impl Site {
         sending: &Sending,
     ) -> Result<Option<Authorization>, Cause> {
         let client = self.client();
-        let scopes = match sending.need.as_ref().map(|need| (need.access, &need.name)) {
-            Some((Access::Catalogue, _)) => ScopeSet::parse("registry:catalog:*"),
-            Some((_, Some(name))) => ScopeSet::pull(name),
-            _ => ScopeSet::empty(),
-        };
+        let scopes = scopes(&sending.needs);
         loop {
             let prepared = client
                 .auth()
@@ -357,17 +353,38 @@ pub(crate) async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> 
     .await
 }
 
+/// The scope of a token that allows all of this.
+fn scopes(needs: &[Need]) -> ScopeSet {
+    let scopes = needs.iter().map(scope);
+    let all = scopes.reduce(|one, other| one.union(&other));
+    all.unwrap_or_else(ScopeSet::empty)
+}
+
+/// The matches have no wildcard: a new access cannot become a token for reading.
+fn scope(need: &Need) -> ScopeSet {
+    match need {
+        Need::Catalogue => ScopeSet::parse("registry:catalog:*"),
+        Need::Repository { name, access } => match access {
+            Access::Delete => ScopeSet::delete(name),
+            Access::Pull => ScopeSet::pull(name),
+            Access::Push => ScopeSet::push(name),
+        },
+    }
+}
+
 /// What a call has to know of a transport's failure.
-pub(crate) fn failure(error: &TransportError) -> Failure {
+pub(crate) fn failure(error: &TransportError) -> FailureClass {
     match error.kind() {
         ErrorKind::AddressRefused
         | ErrorKind::Canceled
         | ErrorKind::HeaderLimit
         | ErrorKind::NotTls
         | ErrorKind::Proxy
-        | ErrorKind::Tls => Failure::Fatal,
-        ErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => Failure::Stale,
-        _ => Failure::Transient,
+        | ErrorKind::Tls => FailureClass::Fatal,
+        ErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => {
+            FailureClass::Stale
+        }
+        _ => FailureClass::Transient,
     }
 }
 

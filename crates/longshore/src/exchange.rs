@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::response;
 use longshore_auth::{AuthError, ExchangeError, ExchangeStep, Issued, TokenError, TokenExchange};
 use longshore_origin::Origin;
-use longshore_proto::call::{Failure, Take};
+use longshore_proto::call::{FailureClass, Take};
 use longshore_proto::retry::{Jitter, backoff, is_retryable, retry_after};
 use longshore_transport::{
     Body, Clock, DynTransport, ErrorKind, Phase, TlsIdentity, TransportError,
@@ -77,7 +77,7 @@ impl Exchanger<'_> {
                         Err(error) => return Err(error),
                     }
                 }
-                Err(error) if failure(&error) == Failure::Fatal => {
+                Err(error) if failure(&error) == FailureClass::Fatal => {
                     return Err(unreachable(&exchange, error));
                 }
                 Err(error) => (None, unreachable(&exchange, error)),

@@ -1,8 +1,9 @@
 use http::Response;
+use longshore_model::{Digest, MediaType};
 use longshore_origin::{AddressClass, Origin, Scheme};
 
 use super::*;
-use crate::endpoint::ManifestRequest;
+use crate::endpoint::{ManifestPut, ManifestRequest, Read, UploadRequest, UploadStep};
 use crate::{Absent, Quirks};
 
 const JITTER: Jitter = Jitter::new(0);
@@ -29,6 +30,62 @@ fn head(status: u16, fields: &[(&str, &str)]) -> response::Parts {
 fn public() -> Peer {
     Peer::new(Some(AddressClass::Public), false)
 }
+
+fn need(name: &str, access: Access) -> Need {
+    let name = name.to_owned();
+    Need::Repository { name, access }
+}
+
+fn put() -> Ask {
+    let request = ManifestPut::new(
+        "app".parse().unwrap(),
+        "v1".parse().unwrap(),
+        MediaType::OCI_MANIFEST,
+    );
+    let mut ask = Ask::new(Endpoint::ManifestPut(request), Take::Nothing);
+    ask.body = Some(BODY);
+    ask
+}
+
+fn upload(step: UploadStep) -> Ask {
+    let request = UploadRequest::new("app".parse().unwrap(), step);
+    Ask::new(Endpoint::Upload(request), Take::Nothing)
+}
+
+fn chunk() -> UploadStep {
+    UploadStep::Chunk {
+        session: None,
+        range: None,
+    }
+}
+
+/// Starts a call to a mirror and the registry.
+fn begin(ask: Ask) -> (Call, Step) {
+    let mirror = host("mirror.example").with_prefix("hub".parse().unwrap());
+    let hosts = [mirror, host("r.example")];
+    Call::start(ask, hosts.into(), CallPolicy::default())
+}
+
+/// Opens an upload session at the registry and follows its `Location`.
+#[track_caller]
+fn session(location: &str) -> Place {
+    let (mut call, step) = begin(upload(UploadStep::Start { digest: None }));
+    sent_to(step, "https://r.example/v2/app/blobs/uploads/");
+    answers(
+        &call.on_head(&head(202, &[("location", location)]), public(), JITTER),
+        Take::Nothing,
+    );
+    let ended = call.end();
+    assert_eq!(ended.attempts, 1);
+    assert_eq!(ended.endpoint.verb().to_string(), "push");
+    let place = ended.place.unwrap();
+    place.follow(location.as_bytes(), public()).unwrap()
+}
+
+const BODY: BodyName = BodyName {
+    offset: 0,
+    length: Some(9),
+};
 
 #[track_caller]
 fn sent(step: Step) -> Sending {
@@ -76,7 +133,8 @@ fn a_success_is_taken_as_asked() {
         sending.hop.uri().to_string(),
         "https://r.example/v2/app/manifests/v1"
     );
-    assert_eq!(sending.need.unwrap().name.as_deref(), Some("app"));
+    assert_eq!(sending.needs, [need("app", Access::Pull)]);
+    assert_eq!(sending.body, None);
     assert_eq!(sending.head_timeout, Duration::from_secs(30));
     answers(
         &call.on_head(&head(200, &[]), public(), JITTER),
@@ -159,8 +217,8 @@ fn rt1_one_attempt_switches_retries_off() {
 #[test]
 fn rt5_a_stale_connection_earns_one_more_attempt_at_once() {
     let (mut call, _) = start(&[host("r.example")]);
-    sent(call.on_error(Failure::Stale, JITTER));
-    let step = call.on_error(Failure::Stale, JITTER);
+    sent(call.on_error(FailureClass::Stale, JITTER));
+    let step = call.on_error(FailureClass::Stale, JITTER);
     assert!(
         matches!(step, Step::Wait(wait) if wait == LEAST),
         "{step:?}"
@@ -172,10 +230,10 @@ fn rt5_a_stale_connection_earns_one_more_attempt_at_once() {
 fn a_failure_that_repeats_names_the_attempts() {
     let (mut call, _) = start(&[host("r.example")]);
     for _ in 1..5 {
-        call.on_error(Failure::Transient, JITTER);
+        call.on_error(FailureClass::Transient, JITTER);
         sent(call.waited());
     }
-    match call.on_error(Failure::Transient, JITTER) {
+    match call.on_error(FailureClass::Transient, JITTER) {
         Step::Fail(error) => assert_eq!(error.to_string(), "no answer after 5 attempts"),
         step => panic!("{step:?}"),
     }
@@ -184,7 +242,7 @@ fn a_failure_that_repeats_names_the_attempts() {
 #[test]
 fn rt2_a_fatal_failure_is_not_repeated() {
     let (mut call, _) = start(&[host("r.example")]);
-    match call.on_error(Failure::Fatal, JITTER) {
+    match call.on_error(FailureClass::Fatal, JITTER) {
         Step::Fail(error) => assert_eq!(error.to_string(), "no answer after 1 attempt"),
         step => panic!("{step:?}"),
     }
@@ -275,7 +333,7 @@ fn a_mirror_that_cannot_serve_is_passed_over() {
     let sending = sent(step);
     let at_mirror = "https://mirror.example/v2/hub/app/manifests/v1";
     assert_eq!(sending.hop.uri().to_string(), at_mirror);
-    assert_eq!(sending.need.unwrap().name.as_deref(), Some("hub/app"));
+    assert_eq!(sending.needs, [need("hub/app", Access::Pull)]);
     sent_to(
         next(call.on_head(&head(404, &[]), public(), JITTER)),
         registry,
@@ -288,7 +346,7 @@ fn a_mirror_that_cannot_serve_is_passed_over() {
     let (mut call, _) = start(&hosts);
     sent_to(call.denied().unwrap(), registry);
     let (mut call, _) = start(&hosts);
-    sent_to(call.on_error(Failure::Fatal, JITTER), registry);
+    sent_to(call.on_error(FailureClass::Fatal, JITTER), registry);
 }
 
 #[test]
@@ -302,4 +360,148 @@ fn absence_is_what_the_host_calls_so() {
     let (call, _) = start(&[host("r.example")]);
     assert!(!call.is_absent(StatusCode::FORBIDDEN));
     assert!(call.is_absent(StatusCode::NOT_FOUND));
+}
+
+#[test]
+fn a_write_goes_to_the_registry_itself_and_carries_its_body() {
+    let (mut call, step) = begin(put());
+    let sending = sent(step);
+    let at_registry = "https://r.example/v2/app/manifests/v1";
+    assert_eq!(sending.hop.uri().to_string(), at_registry);
+    assert_eq!(sending.method, Method::PUT);
+    assert_eq!(sending.body, Some(BODY));
+    assert_eq!(sending.needs, [need("app", Access::Push)]);
+    assert_eq!(
+        sending.headers[header::CONTENT_TYPE],
+        MediaType::OCI_MANIFEST.as_str()
+    );
+    // RT4: storing a manifest twice stores it once.
+    let again = again(&mut call, &head(503, &[]));
+    assert_eq!((again.method, again.body), (Method::PUT, Some(BODY)));
+    answers(
+        &call.on_head(&head(404, &[]), public(), JITTER),
+        Take::Excerpt,
+    );
+    assert!(call.denied().is_none());
+}
+
+#[test]
+fn rd3_a_write_follows_two_redirects_that_keep_it_whole() {
+    for status in [307, 308] {
+        let (mut call, _) = begin(put());
+        let moved = head(status, &[("location", "/elsewhere")]);
+        for _ in 0..2 {
+            let sending = again(&mut call, &moved);
+            assert_eq!(sending.hop.uri().to_string(), "https://r.example/elsewhere");
+            assert_eq!(sending.method, Method::PUT);
+            assert_eq!(sending.body, Some(BODY));
+        }
+        let step = next(call.on_head(&moved, public(), JITTER));
+        assert!(
+            matches!(step, Step::Fail(CallError::Redirects { limit: 2 })),
+            "{step:?}"
+        );
+    }
+}
+
+#[test]
+fn rd3_a_write_follows_no_redirect_that_changes_its_method_or_origin() {
+    for status in [301, 302, 303] {
+        let (mut call, _) = begin(put());
+        let moved = head(status, &[("location", "/elsewhere")]);
+        let step = next(call.on_head(&moved, public(), JITTER));
+        assert!(
+            matches!(step, Step::Fail(CallError::WriteRedirect { status: s }) if s == status),
+            "{step:?}"
+        );
+    }
+    let (mut call, _) = begin(put());
+    let moved = head(307, &[("location", "https://cdn.example/x")]);
+    match next(call.on_head(&moved, public(), JITTER)) {
+        Step::Fail(CallError::ForeignWrite { to }) => {
+            assert_eq!(to.to_string(), "https://cdn.example");
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn rt4_a_chunk_is_sent_once() {
+    let mut ask = upload(chunk());
+    ask.from = Some(session("/upload/1?_state=a%2Fb=="));
+    for failure in [FailureClass::Stale, FailureClass::Transient] {
+        let (mut call, _) = begin(ask.clone());
+        let step = call.on_error(failure, JITTER);
+        assert!(
+            matches!(step, Step::Fail(CallError::Failed { attempts: 1 })),
+            "{step:?}"
+        );
+    }
+    let (mut call, _) = begin(ask);
+    answers(
+        &call.on_head(&head(503, &[]), public(), JITTER),
+        Take::Excerpt,
+    );
+}
+
+#[test]
+fn rt4_a_body_that_cannot_be_sent_twice_is_sent_once() {
+    let mut ask = put();
+    ask.repeatable = Repeatable::Never;
+    let (mut call, _) = begin(ask);
+    answers(
+        &call.on_head(&head(503, &[]), public(), JITTER),
+        Take::Excerpt,
+    );
+}
+
+#[test]
+fn rd4_a_session_is_asked_at_its_location_with_its_query_untouched() {
+    let place = session("/upload/1?_state=a%2Fb==&x");
+    let mut ask = upload(chunk());
+    ask.from = Some(place.clone());
+    let (_, step) = begin(ask);
+    sent_to(step, "https://r.example/upload/1?_state=a%2Fb==&x");
+
+    let digest = Digest::sha256(b"");
+    let mut ask = upload(UploadStep::Finish {
+        session: None,
+        digest: digest.clone(),
+        range: None,
+    });
+    ask.from = Some(place);
+    let (mut call, step) = begin(ask);
+    let sending = sent(step);
+    let digest = digest.as_str().replace(':', "%3A");
+    let expected = format!("https://r.example/upload/1?_state=a%2Fb==&x&digest={digest}");
+    assert_eq!(sending.hop.uri().to_string(), expected);
+    assert_eq!(sending.needs, [need("app", Access::Push)]);
+    assert_eq!(sending.head_timeout, Duration::from_secs(300));
+    // Not even a refusal makes the call go to another host.
+    answers(
+        &call.on_head(&head(404, &[]), public(), JITTER),
+        Take::Excerpt,
+    );
+}
+
+#[test]
+fn rd4_a_session_at_another_origin_is_not_trusted() {
+    let mut ask = upload(chunk());
+    ask.from = Some(session("https://uploads.example/1"));
+    let (_, step) = begin(ask);
+    let sending = sent(step);
+    assert_eq!(sending.hop.uri().to_string(), "https://uploads.example/1");
+    assert!(!sending.hop.is_home());
+}
+
+#[test]
+fn a_mount_needs_both_repositories_and_the_target_first() {
+    let (_, step) = begin(upload(UploadStep::Mount {
+        digest: Digest::sha256(b""),
+        from: Some("base/os".parse().unwrap()),
+    }));
+    let sending = sent(step);
+    let expected = [need("app", Access::Push), need("base/os", Access::Pull)];
+    assert_eq!(sending.needs, expected);
+    assert_eq!(sending.method, Method::POST);
 }

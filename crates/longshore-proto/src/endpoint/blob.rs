@@ -1,9 +1,12 @@
 //! Blobs and parts of them (distribution-spec v1.1.1 "Pulling blobs", end-2).
 
+use std::fmt;
+
 use http::{HeaderMap, StatusCode, header, response};
 use longshore_model::{Digest, RepositoryName};
 
-use super::{Read, RequestHead};
+use super::Read;
+use super::request::{Access, AnswerBody, Need, Patience, Request, RequestHead};
 use crate::Host;
 use crate::field;
 use crate::range::{ByteRange, ContentRange, RangeField};
@@ -45,17 +48,6 @@ impl BlobRequest {
         self
     }
 
-    pub(super) fn write(&self, host: &Host) -> RequestHead {
-        let mut headers = HeaderMap::new();
-        field::put(&mut headers, header::RANGE, self.range.as_ref());
-        field::put(&mut headers, header::IF_RANGE, self.if_range.as_ref());
-        RequestHead {
-            method: self.read.method(),
-            path_and_query: host.path(Some(&self.name), format_args!("blobs/{}", self.digest)),
-            headers,
-        }
-    }
-
     /// Reads the headers of a request whose path named this blob. A `Range` that cannot be
     /// satisfied by any content is kept as one that no content satisfies, so that the server's
     /// one rule for 416 holds.
@@ -79,6 +71,41 @@ impl BlobRequest {
             },
             if_range: field::text(headers, &header::IF_RANGE),
         }
+    }
+}
+
+impl Request for BlobRequest {
+    fn write(&self, host: &Host) -> RequestHead {
+        let path = host.path(Some(&self.name), format_args!("blobs/{}", self.digest));
+        let mut head = RequestHead::new(self.read.method(), path);
+        field::put(&mut head.headers, header::RANGE, self.range.as_ref());
+        field::put(&mut head.headers, header::IF_RANGE, self.if_range.as_ref());
+        head
+    }
+
+    fn name(&self) -> Option<&RepositoryName> {
+        Some(&self.name)
+    }
+
+    fn needs(&self, host: &Host) -> Vec<Need> {
+        vec![Need::new(host, &self.name, Access::Pull)]
+    }
+
+    fn answer_body(&self) -> AnswerBody {
+        self.read.answer_body()
+    }
+
+    fn patience(&self) -> Patience {
+        match self.read {
+            Read::Get => Patience::WholeBlob,
+            Read::Head => Patience::Ordinary,
+        }
+    }
+}
+
+impl fmt::Display for BlobRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blob {} of {}", self.digest, self.name)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Manifests by tag or digest (distribution-spec v1.1.1 "Pulling manifests", end-3), and what a
 //! registry says when it was given one ("Pushing Manifests", end-7).
 
-use http::{HeaderMap, HeaderValue, StatusCode, header, response};
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
 use longshore_model::{Digest, MediaType, RepositoryName, TagOrDigest};
 
-use super::{Read, RequestHead};
+use super::Read;
+use super::request::{Access, AnswerBody, Need, Request, RequestHead, Verb};
 use crate::Host;
 use crate::field;
 use crate::quirk::HeadManifest;
@@ -42,24 +45,6 @@ impl ManifestRequest {
         }
     }
 
-    pub(super) fn write(&self, host: &Host) -> RequestHead {
-        let mut headers = HeaderMap::new();
-        let types: Vec<_> = self.accept.iter().map(MediaType::as_str).collect();
-        // A media type is visible ASCII, so the list always makes a header value.
-        if let Ok(value) = HeaderValue::from_str(&types.join(", ")) {
-            headers.insert(header::ACCEPT, value);
-        }
-        let read = match host.quirks().head_manifest {
-            HeadManifest::Get => Read::Get,
-            HeadManifest::Head => self.read,
-        };
-        RequestHead {
-            method: read.method(),
-            path_and_query: host.path(Some(&self.name), format_args!("manifests/{}", self.target)),
-            headers,
-        }
-    }
-
     pub(crate) fn read(
         read: Read,
         name: RepositoryName,
@@ -80,6 +65,110 @@ impl ManifestRequest {
             accept,
         }
     }
+}
+
+impl Request for ManifestRequest {
+    fn write(&self, host: &Host) -> RequestHead {
+        let read = match host.quirks().head_manifest {
+            HeadManifest::Get => Read::Get,
+            HeadManifest::Head => self.read,
+        };
+        let mut head = RequestHead::new(read.method(), path(host, &self.name, &self.target));
+        let types: Vec<_> = self.accept.iter().map(MediaType::as_str).collect();
+        // A media type is visible ASCII, so the list always makes a header value.
+        if let Ok(value) = HeaderValue::from_str(&types.join(", ")) {
+            head.headers.insert(header::ACCEPT, value);
+        }
+        head
+    }
+
+    fn name(&self) -> Option<&RepositoryName> {
+        Some(&self.name)
+    }
+
+    fn needs(&self, host: &Host) -> Vec<Need> {
+        vec![Need::new(host, &self.name, Access::Pull)]
+    }
+
+    fn answer_body(&self) -> AnswerBody {
+        self.read.answer_body()
+    }
+}
+
+impl fmt::Display for ManifestRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "manifest {} of {}", self.target, self.name)
+    }
+}
+
+/// A request that stores a manifest under a tag or its digest (end-7). The body is its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ManifestPut {
+    /// The repository.
+    pub name: RepositoryName,
+    /// The tag, or the digest of the body.
+    pub target: TagOrDigest,
+    /// The type of the document, which its `mediaType` must repeat.
+    pub media_type: MediaType,
+}
+
+impl ManifestPut {
+    /// Stores a document of this type.
+    #[must_use]
+    pub const fn new(name: RepositoryName, target: TagOrDigest, media_type: MediaType) -> Self {
+        Self {
+            name,
+            target,
+            media_type,
+        }
+    }
+
+    /// Reads the headers of a request whose path named this manifest; `None` without one media
+    /// type.
+    pub(crate) fn read(
+        name: RepositoryName,
+        target: TagOrDigest,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        let media_type = field::text(headers, &header::CONTENT_TYPE)?.parse().ok()?;
+        Some(Self::new(name, target, media_type))
+    }
+}
+
+impl Request for ManifestPut {
+    fn write(&self, host: &Host) -> RequestHead {
+        let mut head = RequestHead::new(Method::PUT, path(host, &self.name, &self.target));
+        let media_type = self.media_type.as_str();
+        field::put(&mut head.headers, header::CONTENT_TYPE, Some(&media_type));
+        head
+    }
+
+    fn name(&self) -> Option<&RepositoryName> {
+        Some(&self.name)
+    }
+
+    fn needs(&self, host: &Host) -> Vec<Need> {
+        vec![Need::new(host, &self.name, Access::Push)]
+    }
+
+    fn verb(&self) -> Verb {
+        Verb::Push
+    }
+
+    fn answer_body(&self) -> AnswerBody {
+        AnswerBody::Errors
+    }
+}
+
+impl fmt::Display for ManifestPut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "manifest {} of {}", self.target, self.name)
+    }
+}
+
+fn path(host: &Host, name: &RepositoryName, target: &TagOrDigest) -> String {
+    host.path(Some(name), format_args!("manifests/{target}"))
 }
 
 /// What a registry says about a manifest before its bytes, or instead of them.

@@ -1,164 +1,158 @@
-//! Pages of names: tags and repositories.
-//!
-//! ```text
-//! { "name": "<repository>", "tags": [ "<tag>", … ] }
-//! { "repositories": [ "<repository>", … ] }
-//! ```
-//!
-//! Source: distribution-spec v1.1.1 "Listing Tags"; Docker Registry HTTP API V2 "Catalog".
+//! What all lists share: which page is asked for, and the head of its answer.
 
-use std::fmt;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
 
-use longshore_model::RepositoryName;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize as DeriveDeserialize, Serialize};
+use super::query;
+use super::request::RequestHead;
+use crate::field;
+use crate::link;
+use crate::violation::Violation;
 
-/// So deep arrays and objects of a page may nest; at this depth it is refused (LI).
-pub const PAGE_DEPTH_LIMIT: usize = 128;
+/// The header that names the filters a registry applied (distribution-spec v1.1.1 "Listing
+/// Referrers").
+const FILTERS_APPLIED: &str = "oci-filters-applied";
 
-/// Where a page is not one.
+/// The part of a list that is asked for: the query of its URL, without the question mark.
 ///
-/// What a parser says of it may quote it at any length, so only the place is kept (OU1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unexpected at line {line} column {column}")]
+/// The query of a following page is the registry's and goes back byte for byte (RD5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PageQuery(String);
+
+impl PageQuery {
+    /// The first page: at most `n` entries, those after `last`.
+    #[must_use]
+    pub fn first(n: Option<u32>, last: Option<&str>) -> Self {
+        let mut query = Self::default();
+        if let Some(n) = n {
+            query.push("n", &n.to_string());
+        }
+        if let Some(last) = last {
+            query.push("last", last);
+        }
+        query
+    }
+
+    /// The query of a `Link` target, or as it stands in a request.
+    #[must_use]
+    pub fn raw(query: &str) -> Self {
+        Self(query.to_owned())
+    }
+
+    /// The query as it stands in a URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of the first parameter of this name, decoded; `None` also when the decoded bytes
+    /// are not UTF-8.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        query::first(&self.0, name)
+    }
+
+    pub(super) fn push(&mut self, name: &str, value: &str) {
+        query::push(&mut self.0, name, value);
+    }
+
+    /// The request for this page of the list at this path.
+    pub(super) fn request(&self, mut path: String) -> RequestHead {
+        if !self.0.is_empty() {
+            path.push('?');
+            path.push_str(&self.0);
+        }
+        RequestHead::new(Method::GET, path)
+    }
+}
+
+/// The head of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct PageError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in bytes, from 1.
-    pub column: usize,
+pub struct ListAnswer {
+    /// The target of `Link` with the relation `next`, as sent.
+    pub next: Option<String>,
+    /// Whether the registry applied the filter of artifact types.
+    pub filtered: bool,
+    /// The type of the page.
+    pub content_type: Option<String>,
 }
 
-impl From<serde_json::Error> for PageError {
-    fn from(error: serde_json::Error) -> Self {
-        let (line, column) = (error.line(), error.column());
-        Self { line, column }
-    }
-}
-
-/// Reads a page of tags.
-///
-/// A missing or `null` list is empty, and so are entries: some registries send them.
-///
-/// # Errors
-///
-/// [`PageError`] where it is no such page, or nests to [`PAGE_DEPTH_LIMIT`].
-pub fn read_tags(page: &[u8]) -> Result<Vec<String>, PageError> {
-    Ok(read(page)?.tags.unwrap_or_default().0)
-}
-
-/// Reads a page of repository names.
-///
-/// # Errors
-///
-/// As [`read_tags`].
-pub fn read_repositories(page: &[u8]) -> Result<Vec<String>, PageError> {
-    Ok(read(page)?.repositories.unwrap_or_default().0)
-}
-
-/// Writes a page of tags.
-#[must_use]
-pub fn write_tags(name: &RepositoryName, tags: &[String]) -> Vec<u8> {
-    write(&Page {
-        name: Some(name.as_str()),
-        tags: Some(tags),
-        repositories: None,
-    })
-}
-
-/// Writes a page of repository names.
-#[must_use]
-pub fn write_repositories(names: &[String]) -> Vec<u8> {
-    write(&Page {
-        repositories: Some(names),
-        ..Page::default()
-    })
-}
-
-#[derive(Default, Serialize)]
-struct Page<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repositories: Option<&'a [String]>,
-}
-
-fn write(page: &Page<'_>) -> Vec<u8> {
-    // Strings in lists always serialise.
-    serde_json::to_vec(page).unwrap_or_default()
-}
-
-#[derive(DeriveDeserialize)]
-struct Lists {
-    tags: Option<Names>,
-    repositories: Option<Names>,
-}
-
-fn read(page: &[u8]) -> Result<Lists, PageError> {
-    if let Some(at) = not_an_object(page) {
-        return Err(place(page, at));
-    }
-    Ok(serde_json::from_slice(page)?)
-}
-
-/// The position at which a document is not an object, or nests too deep. The parser would take a
-/// list of the fields for an object, and skips what nobody wants without counting.
-fn not_an_object(page: &[u8]) -> Option<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, byte) in page.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = quoted,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' if depth == 0 => return Some(at),
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth >= PAGE_DEPTH_LIMIT {
-            return Some(at);
+impl ListAnswer {
+    /// The head of the last or only page.
+    #[must_use]
+    pub fn last(content_type: &str) -> Self {
+        Self {
+            content_type: Some(content_type.to_owned()),
+            ..Self::default()
         }
     }
-    None
-}
 
-fn place(page: &[u8], at: usize) -> PageError {
-    let before = page.get(..at).unwrap_or_default();
-    let line_start = before.iter().rposition(|&byte| byte == b'\n');
-    PageError {
-        line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
-        column: at + 1 - line_start.map_or(0, |newline| newline + 1),
+    /// Another page follows, at this path and query.
+    #[must_use]
+    pub fn with_next(mut self, target: &str) -> Self {
+        self.next = Some(target.to_owned());
+        self
     }
-}
 
-/// A list of names, without those that say nothing.
-#[derive(Default)]
-struct Names(Vec<String>);
+    /// The entries are of one artifact type, as was asked for.
+    #[must_use]
+    pub const fn with_filter(mut self) -> Self {
+        self.filtered = true;
+        self
+    }
 
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AList;
-
-        impl<'de> Visitor<'de> for AList {
-            type Value = Names;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of names")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = list.next_element::<Option<String>>()? {
-                    names.extend(name.filter(|name| !name.is_empty()));
-                }
-                Ok(Names(names))
-            }
+    /// Writes the head of the page.
+    #[must_use]
+    pub fn write(&self) -> (StatusCode, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        let link = self
+            .next
+            .as_ref()
+            .map(|target| format!("<{target}>; rel=\"next\""));
+        field::put(&mut headers, header::LINK, link.as_ref());
+        field::put(
+            &mut headers,
+            header::CONTENT_TYPE,
+            self.content_type.as_ref(),
+        );
+        if self.filtered {
+            headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
         }
+        (StatusCode::OK, headers)
+    }
 
-        deserializer.deserialize_seq(AList)
+    /// Reads the head of a page.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] when the status is not 200, `Link` makes no sense, or the page is coded: no
+    /// digest tells that its bytes are those that were meant (DG6).
+    pub fn read(head: &response::Parts) -> Result<Self, Violation> {
+        let section = "Content Discovery";
+        Violation::unless_status(head, &[StatusCode::OK], section)?;
+        if let Some(violation) = Violation::coding(head, section) {
+            return Err(violation);
+        }
+        let fields = head
+            .headers
+            .get_all(header::LINK)
+            .iter()
+            .map(HeaderValue::as_bytes);
+        let next = link::next(fields).map_err(|_| {
+            let found = head
+                .headers
+                .get(header::LINK)
+                .map_or(&b""[..], HeaderValue::as_bytes);
+            Violation::header(section, &header::LINK, found)
+        })?;
+        let filters = head.headers.get_all(FILTERS_APPLIED).iter();
+        Ok(Self {
+            next: next.map(|target| String::from_utf8_lossy(target).into_owned()),
+            filtered: filters
+                .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+                .any(|filter| filter.trim_ascii() == b"artifactType"),
+            content_type: field::text(&head.headers, &header::CONTENT_TYPE),
+        })
     }
 }
 
@@ -167,62 +161,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn null_lists_and_entries_are_empty() {
-        for (page, expected) in [
-            (r#"{"name":"a","tags":["1","2"]}"#, &["1", "2"][..]),
-            (r#"{"name":"a","tags":null}"#, &[]),
-            (r#"{"name":"a"}"#, &[]),
-            (r#"{"name":7,"tags":[null,"","1"],"x":[{}]}"#, &["1"]),
-        ] {
-            assert_eq!(read_tags(page.as_bytes()).unwrap(), expected, "{page}");
+    fn a_page_query_encodes_and_decodes() {
+        let query = PageQuery::first(Some(5), Some("a/b +c"));
+        assert_eq!(query.as_str(), "n=5&last=a%2Fb%20%2Bc");
+        assert_eq!(query.get("last").as_deref(), Some("a/b +c"));
+        assert_eq!(query.get("n").as_deref(), Some("5"));
+        assert_eq!(query.get("x"), None);
+        assert_eq!(
+            PageQuery::raw("last=a%2&n=%zz+").get("last").as_deref(),
+            Some("a%2")
+        );
+        assert_eq!(PageQuery::raw("n=%zz+").get("n").as_deref(), Some("%zz "));
+        assert_eq!(PageQuery::raw("n=%ff").get("n"), None);
+    }
+
+    #[test]
+    fn dg6_a_coded_page_is_refused() {
+        for (coding, refused) in [("gzip", true), ("identity", false), ("Identity", false)] {
+            let (mut head, ()) = http::Response::new(()).into_parts();
+            let value = HeaderValue::from_static(coding);
+            head.headers.insert(header::CONTENT_ENCODING, value);
+            let answer = ListAnswer::read(&head).map(|answer| answer.next);
+            let violation = Violation::Header {
+                section: "Content Discovery",
+                header: "content-encoding".to_owned(),
+                found: coding.to_owned(),
+            };
+            assert_eq!(answer, if refused { Err(violation) } else { Ok(None) });
         }
-        assert_eq!(
-            read_repositories(br#"{"repositories":["a/b"]}"#).unwrap(),
-            ["a/b"]
-        );
-    }
-
-    #[test]
-    fn what_is_no_page_is_refused_where_it_is_none() {
-        for (page, line, column) in [
-            ("<html>", 1, 1),
-            ("", 1, 0),
-            (r#" [{"tags":["1"]}]"#, 1, 2),
-            ("{\n\"tags\":{\"a\":1}}", 2, 7),
-            (r#"{"tags":["1"],"tags":["2"]}"#, 1, 20),
-            (r#"{"tags":[7]}"#, 1, 10),
-        ] {
-            let error = read_tags(page.as_bytes()).unwrap_err();
-            assert_eq!((error.line, error.column), (line, column), "{page}");
-        }
-    }
-
-    #[test]
-    fn li_a_page_nests_so_deep_and_no_deeper() {
-        let page = |depth| {
-            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-            read_tags(
-                format!("{{\"x\":\"[\\\"\",\n\"y\":{open}{close},\"tags\":[\"1\"]}}").as_bytes(),
-            )
-        };
-        assert_eq!(page(PAGE_DEPTH_LIMIT - 2).unwrap(), ["1"]);
-        assert_eq!(
-            page(PAGE_DEPTH_LIMIT - 1),
-            Err(PageError {
-                line: 2,
-                column: 4 + PAGE_DEPTH_LIMIT - 1
-            })
-        );
-    }
-
-    #[test]
-    fn pages_that_were_written_read_back() {
-        let names = ["b".to_owned(), "a/c".to_owned()];
-        let name = "x".parse().unwrap();
-        assert_eq!(read_tags(&write_tags(&name, &names)).unwrap(), names);
-        assert_eq!(
-            read_repositories(&write_repositories(&names)).unwrap(),
-            names
-        );
     }
 }

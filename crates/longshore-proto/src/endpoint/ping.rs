@@ -1,19 +1,38 @@
 //! Whether this is a registry (distribution-spec v1.1.1 "Determining Support", end-1).
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, response};
+use std::fmt;
 
-use super::RequestHead;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, response};
+use longshore_model::RepositoryName;
+
+use super::request::{Need, Request, RequestHead};
 use crate::Host;
 use crate::violation::Violation;
 
 /// The header in which registries have named themselves since before the specification.
 const API_VERSION: &str = "docker-distribution-api-version";
 
-pub(super) fn write(host: &Host) -> RequestHead {
-    RequestHead {
-        method: Method::GET,
-        path_and_query: host.path(None, format_args!("")),
-        headers: HeaderMap::new(),
+/// The request for the API version. It needs no access to any repository.
+#[derive(Debug)]
+pub(super) struct Ping;
+
+impl Request for Ping {
+    fn write(&self, host: &Host) -> RequestHead {
+        RequestHead::new(Method::GET, host.path(None, format_args!("")))
+    }
+
+    fn name(&self) -> Option<&RepositoryName> {
+        None
+    }
+
+    fn needs(&self, _host: &Host) -> Vec<Need> {
+        Vec::new()
+    }
+}
+
+impl fmt::Display for Ping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the API version")
     }
 }
 

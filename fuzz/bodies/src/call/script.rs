@@ -17,7 +17,7 @@ use http::response::Parts;
 use longshore_model::Digest;
 use longshore_origin::{AddressClass, AddressRange, Origin, Peer};
 use longshore_proto::Host;
-use longshore_proto::call::{Ask, Failure, Take};
+use longshore_proto::call::{Ask, FailureClass, Take};
 use longshore_proto::endpoint::{
     BlobRequest, CatalogueRequest, Endpoint, ManifestRequest, PageQuery, Read, TagsRequest,
 };
@@ -50,7 +50,7 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub(super) enum What {
     Head(Parts),
-    Failure(Failure),
+    Fails(FailureClass),
 }
 
 impl Setup {
@@ -130,9 +130,9 @@ impl Event {
         }
         let what = match line {
             [b'S', text @ ..] => What::Head(head(text)),
-            [b'E', b's'] => What::Failure(Failure::Stale),
-            [b'E', b't'] => What::Failure(Failure::Transient),
-            _ => What::Failure(Failure::Fatal),
+            [b'E', b's'] => What::Fails(FailureClass::Stale),
+            [b'E', b't'] => What::Fails(FailureClass::Transient),
+            _ => What::Fails(FailureClass::Fatal),
         };
         Self {
             jitter: Jitter::new(u32::try_from(bits).unwrap_or(u32::MAX)),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use longshore_origin::{AddressClass, AddressPolicy, AddressRange, Hop, Peer, Scheme};
 use longshore_proto::Host;
-use longshore_proto::call::{Call, CallError, Failure, Sending, Step, Take, Verdict};
-use longshore_proto::endpoint::{Access, Endpoint, Read};
+use longshore_proto::call::{Call, CallError, FailureClass, Sending, Step, Take, Verdict};
+use longshore_proto::endpoint::{Access, Endpoint, Need, Read};
 
 use super::script::{ALLOWED, Event, Setup, What};
 use crate::answer::number;
@@ -163,19 +163,14 @@ impl<'a> Watch<'a> {
         ] {
             assert!(!sending.headers.contains_key(secret), "CR1, CR10");
         }
-        let need = sending.need.as_ref();
-        match &self.setup.ask.endpoint {
-            Endpoint::Ping => assert_eq!(need, None),
-            Endpoint::Catalogue(_) => {
-                assert_eq!(need.map(|need| need.access), Some(Access::Catalogue));
-            }
-            _ => {
-                let need = need.unwrap_or_else(|| panic!("a repository needs something"));
-                assert_eq!(need.access, Access::Pull, "CR8");
-                let name = need.name.as_deref().unwrap_or_default();
+        match (&self.setup.ask.endpoint, sending.needs.as_slice()) {
+            (Endpoint::Ping, []) | (Endpoint::Catalogue(_), [Need::Catalogue]) => {}
+            (_, [Need::Repository { name, access }]) => {
+                assert_eq!(*access, Access::Pull, "CR8");
                 let path = format!("/v2/{name}/");
                 assert!(written.path_and_query.starts_with(&path), "CR8: {name}");
             }
+            (endpoint, needs) => panic!("CR8: {endpoint} needs {needs:?}"),
         }
     }
 
@@ -186,7 +181,7 @@ impl<'a> Watch<'a> {
         self.all_public &= class == Some(AddressClass::Public);
         let head = match &event.what {
             What::Head(head) => head,
-            What::Failure(failure) => {
+            What::Fails(failure) => {
                 let step = call.on_error(*failure, event.jitter);
                 self.after_failure(*failure, &step);
                 return Some(step);
@@ -216,15 +211,15 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn after_failure(&mut self, failure: Failure, step: &Step) {
-        let first_stale = failure == Failure::Stale && !self.stale;
+    fn after_failure(&mut self, failure: FailureClass, step: &Step) {
+        let first_stale = failure == FailureClass::Stale && !self.stale;
         self.stale |= first_stale;
         self.cause = match step {
             Step::Send(_) if first_stale => Cause::Stale,
             // RT5
             _ if first_stale => panic!("a stale connection earns one more attempt at once"),
             Step::Wait(wait) => {
-                assert_ne!(failure, Failure::Fatal, "RT2");
+                assert_ne!(failure, FailureClass::Fatal, "RT2");
                 self.is_backoff(*wait);
                 Cause::Repeat
             }
