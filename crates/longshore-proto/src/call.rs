@@ -295,6 +295,8 @@ pub struct Ended {
     pub endpoint: Endpoint,
     /// Where the answer came from.
     pub place: Option<Place>,
+    /// What the transport reported of the connection it came over.
+    pub peer: Peer,
     /// How often the request was sent to the host that answered.
     pub attempts: u32,
 }
@@ -308,6 +310,8 @@ pub struct Call {
     /// Which of the hosts is being asked.
     at: usize,
     hop: Option<Hop>,
+    /// Who the last answer came from.
+    peer: Peer,
     attempts: u32,
     redirects: u32,
     waited: Duration,
@@ -332,6 +336,7 @@ impl Call {
             policy,
             at,
             hop: None,
+            peer: Peer::default(),
             attempts: 0,
             redirects: 0,
             waited: Duration::ZERO,
@@ -353,6 +358,7 @@ impl Call {
 
     /// The head of an answer arrived, from this peer.
     pub fn on_head(&mut self, head: &response::Parts, peer: Peer, jitter: Jitter) -> Verdict {
+        self.peer = peer;
         let status = head.status;
         if status == StatusCode::UNAUTHORIZED || lacks_scope(head) {
             return Verdict::Authenticate;
@@ -408,6 +414,7 @@ impl Call {
                 hop: Box::new(hop),
                 host: self.at,
             }),
+            peer: self.peer,
             attempts: self.attempts,
         }
     }

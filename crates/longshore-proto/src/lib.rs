@@ -2,9 +2,9 @@
 //!
 //! Two layers. [`endpoint`] holds every request and answer of the specification as a value that
 //! is written and read in both directions, so that a client and a server share one reading of
-//! the wire. [`call`], [`download`] and [`listing`] are machines: they are given what arrived and
-//! return what to do next, and know neither sockets nor secrets nor the time. Beside them stands
-//! what any answer may say to its users: [`warning`] and [`RateLimit`].
+//! the wire. [`call`], [`download`], [`listing`] and [`referrers`] are machines: they are given what
+//! arrived and return what to do next, and know neither sockets nor secrets nor the time. What any
+//! answer may also carry for the user is in [`warning`] and [`RateLimit`].
 //!
 //! Left to the caller: sending, waiting, authentication, and verifying what a download brings.
 //!
@@ -35,6 +35,7 @@ pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;
 
 pub mod call;
+pub mod document;
 pub mod download;
 pub mod endpoint;
 pub mod error_code;
@@ -45,6 +46,7 @@ pub mod listing;
 mod quirk;
 pub mod range;
 mod rate_limit;
+pub mod referrers;
 mod refusal;
 pub mod retry;
 pub mod route;

@@ -12,31 +12,38 @@ use futures_core::Stream;
 use longshore_model::{Digest, RepositoryName, UnsupportedAlgorithm, Verifier, VerifyError};
 use longshore_proto::call::Ask;
 use longshore_proto::download::{self, Download, Next};
+use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
 use longshore_transport::{Body, TransportError};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::drive::{Answer, Content, Held};
+use crate::drive::{Answer, Payload};
 use crate::error::{Cause, Error};
-use crate::idle::Guard;
-use crate::repository::{Repository, Site};
+use crate::idle::StallGuard;
+use crate::limit::RequestSlot;
+use crate::operation::Operation;
+use crate::repository::Repository;
+use crate::site::Site;
 
 /// The frames of a blob: resumed where they break off, guarded against stalls, **not verified**.
 ///
-/// For whoever verifies the bytes anyway, as a store that hashes while it writes. Everybody else
-/// wants a [`BlobReader`].
+/// For callers that verify the bytes themselves, such as a store that hashes while it writes. Use a
+/// [`BlobReader`] otherwise.
 pub struct BlobFrames {
     site: Arc<Site>,
     name: RepositoryName,
     digest: Digest,
     download: Download,
     state: State,
-    guard: Guard,
+    guard: StallGuard,
     last: Option<TransportError>,
 }
 
 enum State {
     Asking(Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>),
-    Reading(Body, #[expect(dead_code, reason = "held")] Held),
+    Reading(
+        Body,
+        #[expect(dead_code, reason = "held, never read")] RequestSlot,
+    ),
     Done,
 }
 
@@ -50,7 +57,7 @@ impl BlobFrames {
     ) -> Self {
         let download = Download::new(name.clone(), digest.clone(), size);
         let mut download = download.resumed(position);
-        let guard = Guard::new(Arc::clone(site.client().clock()));
+        let guard = StallGuard::new(Arc::clone(site.client().clock()));
         let state = if position > 0 && size == Some(position) {
             State::Done
         } else {
@@ -86,8 +93,8 @@ impl BlobFrames {
     ///
     /// The registry refuses, cannot be reached, or broke off more often than is resumed.
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        let asking = Asking(self, |frames| &mut frames.guard);
-        poll_fn(|cx| asking.0.poll(cx)).await
+        let wait = ReadWait(self, |frames| &mut frames.guard);
+        poll_fn(|cx| wait.0.poll(cx)).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
@@ -108,11 +115,11 @@ impl BlobFrames {
                         tracing::debug!(digest = %self.digest, %error, "the blob broke off");
                         self.last = Some(error);
                         let next = self.download.on_interrupted(self.site.client().jitter());
-                        self.go_on(next)
+                        self.advance(next)
                     }
                     None => {
                         let next = self.download.on_end(self.site.client().jitter());
-                        self.go_on(next)
+                        self.advance(next)
                     }
                 },
             };
@@ -125,18 +132,16 @@ impl BlobFrames {
 
     fn on_answer(&mut self, answer: Answer) -> Result<(), Error> {
         if !download::is_answer(answer.head.status) {
-            return Err(self
-                .error(Cause::Refused(answer.refusal()))
-                .after(answer.attempts));
+            return Err(answer.refused(&self.site));
         }
         let verdict = self.download.on_head(&answer.head);
-        match (verdict.map_err(|error| self.failed(error))?, answer.content) {
-            (download::Body::Read, Content::Stream(body, held)) => {
+        match (verdict.map_err(|error| self.failed(error))?, answer.payload) {
+            (download::Body::Read, Payload::Stream(body, slot)) => {
                 self.guard.begin();
-                self.state = State::Reading(body, held);
+                self.state = State::Reading(body, slot);
             }
             (download::Body::Ask(ask), _) => self.state = State::Asking(asking(&self.site, ask)),
-            (download::Body::Read, Content::Bytes(_)) => self.state = State::Done,
+            (download::Body::Read, Payload::Bytes(_)) => self.state = State::Done,
         }
         Ok(())
     }
@@ -156,7 +161,7 @@ impl BlobFrames {
         })
     }
 
-    fn go_on(&mut self, next: Result<Next, download::DownloadError>) -> Result<(), Error> {
+    fn advance(&mut self, next: Result<Next, download::DownloadError>) -> Result<(), Error> {
         self.state = match next.map_err(|error| self.failed(error))? {
             Next::Ask(ask) => State::Asking(asking(&self.site, ask)),
             Next::Finished => State::Done,
@@ -170,8 +175,9 @@ impl BlobFrames {
     }
 
     fn error(&self, cause: Cause) -> Error {
-        let what = format_args!("blob {} of {}", self.digest, self.name);
-        self.site.error(what, cause)
+        let request = BlobRequest::new(Read::Get, self.name.clone(), self.digest.clone());
+        let operation = Operation::Request(Endpoint::Blob(request));
+        self.site.error(operation, cause)
     }
 }
 
@@ -238,8 +244,8 @@ impl BlobReader {
     ///
     /// As [`BlobFrames::next`], and at the end when digest or size do not match.
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        let asking = Asking(self, |reader| &mut reader.frames.guard);
-        poll_fn(|cx| asking.0.poll(cx)).await
+        let wait = ReadWait(self, |reader| &mut reader.frames.guard);
+        poll_fn(|cx| wait.0.poll(cx)).await
     }
 
     pub(crate) fn repository(&self) -> Repository {
@@ -352,11 +358,11 @@ impl Stream for BlobReader {
     }
 }
 
-/// Somebody waits for the next bytes, until this is dropped: time in which nobody does is not
-/// the body's.
-struct Asking<'a, T>(&'a mut T, fn(&mut T) -> &mut Guard);
+/// The caller waits for the next bytes until this is dropped. Time in which nobody waits does not
+/// count against the body.
+struct ReadWait<'a, T>(&'a mut T, fn(&mut T) -> &mut StallGuard);
 
-impl<T> Drop for Asking<'_, T> {
+impl<T> Drop for ReadWait<'_, T> {
     fn drop(&mut self) {
         (self.1)(self.0).pause();
     }

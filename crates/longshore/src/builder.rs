@@ -15,12 +15,13 @@ use crate::credentials::{Anonymous, CredentialSource, DynCredentials};
 use crate::hosts::{HostSettings, Hosts, canonical};
 use crate::limit::{Limit, MEMORY_LIMIT_BYTES, REQUESTS_PER_ORIGIN};
 use crate::notice::{Notice, Notices};
+use crate::send::Sender;
 use crate::suffixes::Suffixes;
 use crate::tokens::{TOKENS_KEPT, TokenCache};
 
 /// A client in the making; begun with [`Client::builder`].
 #[derive(Default)]
-pub struct Builder {
+pub struct ClientBuilder {
     transport: Option<DynTransport>,
     clock: Option<Arc<dyn Clock>>,
     jitter: Option<Box<dyn Fn() -> u32 + Send + Sync>>,
@@ -56,7 +57,7 @@ pub enum BuildError {
     Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl Builder {
+impl ClientBuilder {
     /// Sends over this transport. Needs a [`clock`](Self::clock) too, where the feature `hyper`
     /// is off.
     #[must_use]
@@ -173,8 +174,7 @@ impl Builder {
             auth = auth.with_cache(tokens.inner().clone());
         }
         Ok(Client::new(Shared {
-            transport,
-            clock,
+            sender: Sender::new(transport, clock),
             jitter: self.jitter.unwrap_or_else(|| Box::new(random)),
             auth: Mutex::new(auth),
             tokens,
@@ -222,9 +222,9 @@ fn default_clock() -> Option<Arc<dyn Clock>> {
     None
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("ClientBuilder")
             .field("hosts", &self.hosts)
             .finish_non_exhaustive()
     }

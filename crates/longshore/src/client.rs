@@ -9,16 +9,19 @@ use longshore_model::Reference;
 use longshore_proto::call::CallPolicy;
 use longshore_proto::endpoint::PingAnswer;
 use longshore_proto::retry::Jitter;
-use longshore_transport::{Clock, DynTransport};
+use longshore_transport::Clock;
 
-use crate::builder::Builder;
+use crate::builder::ClientBuilder;
 use crate::credentials::DynCredentials;
 use crate::error::{Cause, Error};
 use crate::hosts::{Hosts, canonical};
 use crate::limit::Limit;
 use crate::list::{List, catalogue};
 use crate::notice::Notices;
-use crate::repository::{Repository, Site};
+use crate::operation::Operation;
+use crate::repository::Repository;
+use crate::send::Sender;
+use crate::site::Site;
 use crate::tokens::TokenCache;
 
 /// A client of any number of registries. Cheap to clone; clones share connections, tokens and
@@ -27,8 +30,7 @@ use crate::tokens::TokenCache;
 pub struct Client(Arc<Shared>);
 
 pub(crate) struct Shared {
-    pub(crate) transport: DynTransport,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sender: Sender,
     pub(crate) jitter: Box<dyn Fn() -> u32 + Send + Sync>,
     pub(crate) auth: Mutex<Authenticator>,
     pub(crate) tokens: Option<TokenCache>,
@@ -43,8 +45,8 @@ impl Client {
     /// Begins a client with the defaults: no credentials, a token cache of its own, five
     /// attempts, and with feature `hyper` the transport of `longshore-hyper`.
     #[must_use]
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
     }
 
     pub(crate) fn new(shared: Shared) -> Self {
@@ -70,7 +72,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error`] says why it is none, or none for whoever asks.
+    /// [`Error`] says why it is not a registry, or not one that this client may use.
     pub async fn ping(&self, registry: &str) -> Result<PingAnswer, Error> {
         self.site(registry).await?.ping().await
     }
@@ -94,11 +96,9 @@ impl Client {
 
     async fn site(&self, registry: &str) -> Result<Site, Error> {
         let registry = canonical(registry);
-        let failed = |error| Error::new("anything", registry, Cause::Host(error));
+        let failed = |error| Error::new(Operation::Connect, registry, Cause::Host(error));
         let hosts = &self.0.hosts;
-        let home = hosts
-            .resolve(registry, &self.0.transport, &*self.0.clock)
-            .await;
+        let home = hosts.resolve(registry, &self.0.sender).await;
         let home = home.map_err(failed)?;
         let Some(origin) = home.hosts.last().map(|host| host.origin().clone()) else {
             return Err(failed(crate::hosts::HostError::BaseUrl));
@@ -107,12 +107,12 @@ impl Client {
         Ok(Site::new(self.clone(), registry.to_owned(), home, origin))
     }
 
-    pub(crate) fn transport(&self) -> &DynTransport {
-        &self.0.transport
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.0.sender
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.0.clock
+        self.0.sender.clock()
     }
 
     pub(crate) fn jitter(&self) -> Jitter {
@@ -133,7 +133,7 @@ impl Client {
         self.0
             .tokens
             .as_ref()
-            .map_or_else(|| self.0.clock.now(), TokenCache::now)
+            .map_or_else(|| self.clock().now(), TokenCache::now)
     }
 
     pub(crate) fn tokens(&self) -> Option<&TokenCache> {

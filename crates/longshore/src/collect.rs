@@ -9,7 +9,7 @@ use longshore_proto::call::Take;
 use longshore_proto::error_code::ERROR_BODY_LIMIT_BYTES;
 use longshore_transport::{Body, Clock, TransportError};
 
-use crate::idle::Guard;
+use crate::idle::StallGuard;
 
 /// Reads a body into memory, or its beginning, or nothing of it.
 pub(crate) async fn collect(
@@ -17,7 +17,7 @@ pub(crate) async fn collect(
     head: &response::Parts,
     mut body: Body,
     take: Take,
-) -> Result<Bytes, Broken> {
+) -> Result<Bytes, BodyError> {
     let limit = match take {
         Take::Document { limit } => limit,
         Take::Excerpt => ERROR_BODY_LIMIT_BYTES as u64,
@@ -25,9 +25,9 @@ pub(crate) async fn collect(
     };
     let excerpt = take == Take::Excerpt;
     if announced(head, &body) > limit && !excerpt {
-        return Err(Broken::TooLarge { limit });
+        return Err(BodyError::TooLarge { limit });
     }
-    let mut guard = Guard::new(Arc::clone(clock));
+    let mut guard = StallGuard::new(Arc::clone(clock));
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| guard.poll_frame(&mut body, cx)).await {
@@ -35,13 +35,13 @@ pub(crate) async fn collect(
             Ok(bytes) => bytes,
             // What arrived of an error body is worth more than the reason why no more did.
             Err(_) if excerpt => break,
-            Err(error) => return Err(Broken::Transport(error)),
+            Err(error) => return Err(BodyError::Transport(error)),
         };
         let length = (first.len() + rest.len()) as u64;
         let room = limit - length;
         let full = bytes.len() as u64 > room;
         if full && !excerpt {
-            return Err(Broken::TooLarge { limit });
+            return Err(BodyError::TooLarge { limit });
         }
         // Where it is full, the room is less than the usize it is compared with.
         bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
@@ -72,8 +72,8 @@ pub(crate) fn announced(head: &response::Parts, body: &Body) -> u64 {
     length.max(http_body::Body::size_hint(body).lower())
 }
 
-/// Why a document could not be collected.
-pub(crate) enum Broken {
+/// Why a body could not be collected.
+pub(crate) enum BodyError {
     TooLarge { limit: u64 },
     Transport(TransportError),
 }

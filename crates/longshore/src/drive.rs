@@ -1,276 +1,278 @@
-//! The only loop that sends.
+//! The loop that takes an [`Ask`] to its final answer.
 //!
 //! It matches, awaits and hands on. What to send and what an answer means is decided by the
 //! machines: the [`Call`] (attempts, hops, waits, hosts), the authenticator (secrets) and, above
 //! this loop, the operation that asks.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::{Request, Response, header, response};
-use longshore_auth::{AuthCall, Authorization, Prepare, ScopeSet, TokenKey};
-use longshore_origin::RedactedUri;
+use http::{Request, header, response};
+use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_proto::Refusal;
-use longshore_proto::call::{Ask, Call, FailureClass, Sending, Step, Take, Verdict};
+use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::{Access, Need};
-use longshore_transport::{
-    Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
-};
+use longshore_transport::{Body, TransportError, WireWish};
 
-use crate::collect::{Broken, announced, collect};
+use crate::body::{NoBody, OpenBody};
+use crate::client::Client;
+use crate::collect::{BodyError, announced, collect};
 use crate::error::{Cause, Error};
 use crate::exchange::Exchanger;
-use crate::limit::Permit;
-use crate::repository::Site;
+use crate::limit::{RequestSlot, SlotDemand};
+use crate::operation::Operation;
+use crate::send::class;
+use crate::site::Site;
 
 /// The final answer to an [`Ask`].
 pub(crate) struct Answer {
     pub(crate) head: response::Parts,
-    pub(crate) content: Content,
-    pub(crate) attempts: u32,
+    pub(crate) payload: Payload,
+    /// Whether the status means, at the host that answered, that the thing is not there.
     absent: bool,
+    ended: Ended,
 }
 
-pub(crate) enum Content {
+/// The body of an answer.
+pub(crate) enum Payload {
+    /// Collected, as much of it as was wanted.
     Bytes(Bytes),
-    Stream(Body, Held),
-}
-
-/// What a body needs as long as it is read (LI2).
-#[expect(dead_code, reason = "held")]
-pub(crate) struct Held {
-    turn: Permit,
-    room: Option<Permit>,
+    /// To be read as it arrives. The slot is held until then.
+    Stream(Body, RequestSlot),
 }
 
 impl Answer {
-    /// The body, where it was collected.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        match self.content {
-            Content::Bytes(bytes) => bytes,
-            Content::Stream(..) => Bytes::new(),
+    /// Takes the collected body out of the answer.
+    pub(crate) fn take_bytes(&mut self) -> Bytes {
+        match &mut self.payload {
+            Payload::Bytes(bytes) => std::mem::take(bytes),
+            Payload::Stream(..) => Bytes::new(),
         }
     }
 
-    /// The answer as an error answer.
+    /// The answer as a refusal.
     pub(crate) fn refusal(&self) -> Refusal {
-        let body: &[u8] = match &self.content {
-            Content::Bytes(bytes) => bytes,
-            Content::Stream(..) => &[],
+        let body: &[u8] = match &self.payload {
+            Payload::Bytes(bytes) => bytes,
+            Payload::Stream(..) => &[],
         };
         Refusal::read(&self.head, body, self.absent)
+    }
+
+    /// The answer if it is a success, or else the error of the refusal.
+    pub(crate) fn successful(self, site: &Site) -> Result<Self, Error> {
+        if self.head.status.is_success() {
+            Ok(self)
+        } else {
+            Err(self.refused(site))
+        }
+    }
+
+    /// The error of a refusal.
+    pub(crate) fn refused(self, site: &Site) -> Error {
+        let refusal = Cause::Refused(self.refusal());
+        self.failed(site, refusal)
+    }
+
+    /// The error of an answer that cannot be used.
+    pub(crate) fn failed(self, site: &Site, cause: Cause) -> Error {
+        let operation = Operation::Request(self.ended.endpoint);
+        site.error(operation, cause).after(self.ended.attempts)
     }
 }
 
 impl Site {
     /// Asks until there is a final answer.
     pub(crate) async fn drive(&self, ask: Ask) -> Result<Answer, Error> {
-        self.drive_as(ask, &mut AuthCall::new()).await
+        self.drive_with(ask, &NoBody, &mut AuthCall::new()).await
     }
 
-    /// As [`drive`](Self::drive), with a memory of the secrets that went along to the last host.
-    pub(crate) async fn drive_as(&self, ask: Ask, auth: &mut AuthCall) -> Result<Answer, Error> {
-        let what = ask.endpoint.to_string();
+    /// As [`drive`](Self::drive), with the bodies that the ask may name, and with a memory of the
+    /// secrets that were sent to the last host.
+    pub(crate) async fn drive_with(
+        &self,
+        ask: Ask,
+        bodies: &dyn OpenBody,
+        auth: &mut AuthCall,
+    ) -> Result<Answer, Error> {
         let client = self.client();
-        let (is_stream, is_large) = (ask.take == Take::Stream, ask.bulk);
-        let mut held = self.hold(is_stream, is_large).await;
-        let mut last = None;
-        let (mut call, mut step) = Call::start(ask, self.hosts(), *client.policy());
-        let mut host = None;
+        let demand = SlotDemand::of(&ask);
+        let slot = client.limit().slot(self.origin(), demand).await;
+        let (call, step) = Call::start(ask, self.hosts(), *client.policy());
+        let drive = Drive {
+            site: self,
+            call,
+            auth,
+            bodies,
+            demand,
+            slot: Some(slot),
+            host: None,
+            last: None,
+        };
+        drive.run(step).await
+    }
+}
+
+/// One call on its way, with what it holds.
+struct Drive<'a> {
+    site: &'a Site,
+    call: Call,
+    auth: &'a mut AuthCall,
+    bodies: &'a dyn OpenBody,
+    demand: SlotDemand,
+    slot: Option<RequestSlot>,
+    /// Which host `auth` is about.
+    host: Option<usize>,
+    /// The last failure of the transport.
+    last: Option<TransportError>,
+}
+
+/// What came of a request.
+enum Turn {
+    Answer(response::Parts, Payload),
+    Next(Step),
+}
+
+impl Drive<'_> {
+    async fn run(mut self, mut step: Step) -> Result<Answer, Error> {
         loop {
-            let sending = match step {
-                Step::Send(sending) => sending,
+            let turn = match step {
+                Step::Send(sending) => self.attempt(sending).await,
                 Step::Wait(wait) => {
-                    // Others need not wait with it.
-                    drop(held);
-                    client.clock().sleep(wait).await;
-                    held = self.hold(is_stream, is_large).await;
-                    step = call.waited();
-                    continue;
+                    // Other requests need not wait with this one.
+                    self.slot = None;
+                    self.client().clock().sleep(wait).await;
+                    let slot = self.client().limit();
+                    self.slot = Some(slot.slot(self.site.origin(), self.demand).await);
+                    Ok(Turn::Next(self.call.waited()))
                 }
-                Step::Fail(error) => {
-                    let error = Error::new(&what, self.registry(), Cause::Call(error, last));
-                    return Err(error.after(call.attempts()));
-                }
+                Step::Fail(error) => Err(Cause::Call(error, self.last.take())),
             };
-            // Hosts may share an origin, so what one of them refused, and what that cost (CR7), is
-            // told apart by host.
-            if host.replace(call.asked()) != Some(call.asked()) {
-                *auth = AuthCall::new();
-                if let Some(credential) = self.known_credential() {
-                    auth.provide(self.origin(), credential);
+            match turn {
+                Ok(Turn::Next(next)) => step = next,
+                Ok(Turn::Answer(head, payload)) => {
+                    return Ok(Answer {
+                        absent: self.call.is_absent(head.status),
+                        head,
+                        payload,
+                        ended: self.call.end(),
+                    });
                 }
-            }
-            let authorization = match self.authorize(auth, &sending).await {
-                Ok(authorization) => authorization,
-                Err(cause) => match call.denied() {
-                    Some(next) => {
-                        step = next;
-                        continue;
-                    }
-                    None => return Err(self.error(&what, cause).after(call.attempts())),
-                },
-            };
-            let sent = self.send(&sending, authorization).await;
-            let response = match sent {
-                Ok(response) => response,
-                Err(error) => {
-                    step = call.on_error(failure(&error), client.jitter());
-                    last = Some(error);
-                    continue;
-                }
-            };
-            let peer = response.extensions().get().copied().unwrap_or_default();
-            let (head, body) = response.into_parts();
-            client.notices().read(&sending.hop, &head.headers);
-            match call.on_head(&head, peer, client.jitter()) {
-                Verdict::Next(next) => step = next,
-                Verdict::Authenticate => {
-                    let learned = client.auth().refused(auth, &sending.hop, &head, peer);
-                    step = match learned {
-                        Ok(()) => Step::Send(sending),
-                        Err(error) => match call.denied() {
-                            Some(next) => next,
-                            None => {
-                                let said = self.collect(&head, body, Take::Excerpt).await;
-                                let said = said.unwrap_or_default();
-                                let refusal = Box::new(Refusal::read(&head, &said, false));
-                                let cause = Cause::Auth(error, Some(refusal));
-                                return Err(self.error(&what, cause).after(call.attempts()));
-                            }
-                        },
-                    };
-                }
-                Verdict::Answer(take) => {
-                    let (absent, attempts) = (call.is_absent(head.status), call.attempts());
-                    let collected = match take {
-                        Take::Stream => {
-                            let content = Content::Stream(body, held);
-                            return Ok(Answer {
-                                head,
-                                content,
-                                attempts,
-                                absent,
-                            });
-                        }
-                        take => self.collect(&head, body, take).await,
-                    };
-                    match collected {
-                        Ok(bytes) => {
-                            let content = Content::Bytes(bytes);
-                            return Ok(Answer {
-                                head,
-                                content,
-                                attempts,
-                                absent,
-                            });
-                        }
-                        Err(Broken::TooLarge { limit }) => {
-                            let error = self.error(&what, Cause::TooLarge { limit });
-                            return Err(error.after(attempts));
-                        }
-                        Err(Broken::Transport(error)) => {
-                            step = call.on_error(failure(&error), client.jitter());
-                            last = Some(error);
-                        }
-                    }
+                Err(cause) => {
+                    let ended = self.call.end();
+                    let operation = Operation::Request(ended.endpoint);
+                    return Err(self.site.error(operation, cause).after(ended.attempts));
                 }
             }
         }
     }
 
-    /// Waits for what a request needs until it is answered, and a stream until it is read.
-    async fn hold(&self, is_stream: bool, is_large: bool) -> Held {
-        let limit = self.client().limit();
-        let room = if is_stream {
-            Some(limit.stream(is_large).await)
-        } else {
-            None
-        };
-        let turn = limit.acquire(self.origin()).await;
-        Held { turn, room }
+    fn client(&self) -> &Client {
+        self.site.client()
     }
 
-    /// The secret for a request, if it gets one: what the authenticator says, with the look-ups
-    /// and token requests it needs first.
-    async fn authorize(
-        &self,
-        call: &mut AuthCall,
-        sending: &Sending,
-    ) -> Result<Option<Authorization>, Cause> {
-        let client = self.client();
-        let scopes = scopes(&sending.needs);
-        loop {
-            let prepared = client
-                .auth()
-                .prepare(call, &sending.hop, &scopes, client.auth_now());
-            match prepared.map_err(|error| Cause::Auth(error, None))? {
-                Prepare::Anonymous => return Ok(None),
-                Prepare::Attach(authorization) => return Ok(Some(authorization)),
-                Prepare::Lookup(origin) => {
-                    // The credential is the registry's; a mirror of it has none (CR1).
-                    let credential = if origin == *self.origin() {
-                        self.credential().await.map_err(Cause::Credentials)?
-                    } else {
-                        None
-                    };
-                    call.provide(&origin, credential);
+    /// Sends one request and hands what comes of it to the call.
+    async fn attempt(&mut self, sending: Box<Sending>) -> Result<Turn, Cause> {
+        self.meet_host();
+        let authorization = match self.authorize(&sending).await {
+            Ok(authorization) => authorization,
+            Err(cause) => return self.call.denied().map(Turn::Next).ok_or(cause),
+        };
+        // After the token: what opens a body may have to produce it.
+        let body = match sending.body {
+            Some(name) => self.bodies.open(name).await.map_err(Cause::RequestBody)?,
+            None => Body::empty(),
+        };
+        let request = self.request(&sending, authorization.as_ref(), body);
+        let sent = self.client().sender().send(request, sending.head_timeout);
+        let response = match sent.await {
+            Ok(response) => response,
+            Err(error) => return Ok(Turn::Next(self.on_error(error))),
+        };
+        let peer = response.extensions().get().copied().unwrap_or_default();
+        let (head, body) = response.into_parts();
+        self.client().notices().read(&sending.hop, &head.headers);
+        let jitter = self.client().jitter();
+        match self.call.on_head(&head, peer, jitter) {
+            Verdict::Next(step) => Ok(Turn::Next(step)),
+            Verdict::Answer(take) => self.answer(head, body, take).await,
+            Verdict::Authenticate => {
+                let client = self.site.client();
+                let learned = client.auth().refused(self.auth, &sending.hop, &head, peer);
+                match learned {
+                    Ok(()) => Ok(Turn::Next(Step::Send(sending))),
+                    Err(error) => self.denied(error, &head, body).await,
                 }
-                Prepare::Fetch(key) => self.fetch(call, key).await?,
             }
         }
     }
 
-    /// Fetches the token of this key, unless somebody else just did.
-    async fn fetch(&self, call: &mut AuthCall, key: TokenKey) -> Result<(), Cause> {
-        let client = self.client();
-        let auth = |error| Cause::Auth(error, None);
-        let _flight = match client.tokens() {
-            Some(tokens) => Some(tokens.flight(&key).await),
-            None => None,
-        };
-        let begun = client.auth().begin(call, &key, client.auth_now());
-        let Some(exchange) = begun.map_err(auth)? else {
-            return Ok(());
-        };
-        let issued = self.exchanger().run(exchange).await;
-        let now = client.auth_now();
-        client.auth().finish(call, key, issued, now).map_err(auth)
-    }
-
-    fn exchanger(&self) -> Exchanger<'_> {
-        let client = self.client();
-        Exchanger {
-            transport: client.transport(),
-            clock: client.clock(),
-            jitter: client.random(),
-            attempts: client.policy().retry.attempts,
-            registry: self.origin(),
-            tls: self.tls(),
+    /// Hosts may share an origin, so what one of them refused, and what that cost (CR7: token
+    /// requests are counted for each call), is remembered for each host alone.
+    fn meet_host(&mut self) {
+        let asked = self.call.asked();
+        if self.host.replace(asked) != Some(asked) {
+            *self.auth = AuthCall::new();
+            if let Some(credential) = self.site.known_credential() {
+                self.auth.provide(self.site.origin(), credential);
+            }
         }
     }
 
-    /// Sends one request, with the wishes the transport needs to know.
-    async fn send(
+    fn on_error(&mut self, error: TransportError) -> Step {
+        let jitter = self.client().jitter();
+        let step = self.call.on_error(class(&error), jitter);
+        self.last = Some(error);
+        step
+    }
+
+    /// The authenticator can do no more at this host.
+    async fn denied(
+        &mut self,
+        error: AuthError,
+        head: &response::Parts,
+        body: Body,
+    ) -> Result<Turn, Cause> {
+        if let Some(next) = self.call.denied() {
+            return Ok(Turn::Next(next));
+        }
+        let excerpt = self.collect(head, body, Take::Excerpt).await;
+        let refusal = Refusal::read(head, &excerpt.unwrap_or_default(), false);
+        Err(Cause::Auth(error, Some(Box::new(refusal))))
+    }
+
+    async fn answer(
+        &mut self,
+        head: response::Parts,
+        body: Body,
+        take: Take,
+    ) -> Result<Turn, Cause> {
+        if take == Take::Stream
+            && let Some(slot) = self.slot.take()
+        {
+            return Ok(Turn::Answer(head, Payload::Stream(body, slot)));
+        }
+        match self.collect(&head, body, take).await {
+            Ok(bytes) => Ok(Turn::Answer(head, Payload::Bytes(bytes))),
+            Err(BodyError::TooLarge { limit }) => Err(Cause::TooLarge { limit }),
+            Err(BodyError::Transport(error)) => Ok(Turn::Next(self.on_error(error))),
+        }
+    }
+
+    /// The request, with the wishes the transport needs to know.
+    fn request(
         &self,
         sending: &Sending,
-        authorization: Option<Authorization>,
-    ) -> Result<Response<Body>, TransportError> {
-        let mut request = Request::new(Body::empty());
+        authorization: Option<&Authorization>,
+        body: Body,
+    ) -> Request<Body> {
+        let mut request = Request::new(body);
         *request.method_mut() = sending.method.clone();
         *request.uri_mut() = sending.hop.uri().clone();
         *request.headers_mut() = sending.headers.clone();
-        // An authorization gives its header only to a hop of the origin it was made for (CR1).
-        if let Some(value) = authorization
-            .as_ref()
-            .and_then(|auth| auth.header(&sending.hop))
-        {
-            request
-                .headers_mut()
-                .insert(header::AUTHORIZATION, value.clone());
+        // An authorization gives its header only to a hop of the origin it was made for (CR1: a
+        // secret goes to the origin it belongs to).
+        if let Some(value) = authorization.and_then(|auth| auth.header(&sending.hop)) {
+            let headers = request.headers_mut();
+            headers.insert(header::AUTHORIZATION, value.clone());
         }
         let wishes = request.extensions_mut();
         wishes.insert(sending.hop.policy());
@@ -279,17 +281,10 @@ impl Site {
         } else {
             WireWish::Small
         });
-        if sending.hop.is_home() && sending.hop.home() == self.origin() {
-            wishes.insert(self.tls().clone());
+        if sending.hop.is_home() && sending.hop.home() == self.site.origin() {
+            wishes.insert(self.site.tls().clone());
         }
-        let client = self.client();
-        send(
-            client.transport(),
-            &**client.clock(),
-            request,
-            sending.head_timeout,
-        )
-        .await
+        request
     }
 
     async fn collect(
@@ -297,16 +292,14 @@ impl Site {
         head: &response::Parts,
         body: Body,
         take: Take,
-    ) -> Result<Bytes, Broken> {
+    ) -> Result<Bytes, BodyError> {
         let client = self.client();
-        let _room = match take {
+        let _memory = match take {
             Take::Document { limit } => {
-                let length = announced(head, &body);
-                // What does not say how long it is may be as long as it may be.
-                let length = if length == 0 {
-                    limit
-                } else {
-                    length.min(limit)
+                // A body of unknown length may be as long as the limit.
+                let length = match announced(head, &body) {
+                    0 => limit,
+                    length => length.min(limit),
                 };
                 Some(client.limit().document(length).await)
             }
@@ -314,43 +307,58 @@ impl Site {
         };
         collect(client.clock(), head, body, take).await
     }
-}
 
-/// Sends one request and waits no longer than `limit` for the head of its answer.
-pub(crate) async fn send(
-    transport: &DynTransport,
-    clock: &dyn Clock,
-    request: Request<Body>,
-    limit: Duration,
-) -> Result<Response<Body>, TransportError> {
-    let method = request.method().clone();
-    let uri = request.uri().clone();
-    let began = clock.now();
-    let answer = race(transport.send(request), clock.alarm(limit)).await;
-    let result =
-        answer.unwrap_or_else(|| Err(TransportError::new(ErrorKind::Timeout, Phase::Head)));
-    let took = clock.now().saturating_sub(began).as_millis();
-    let shown = RedactedUri::new(&uri);
-    match &result {
-        Ok(response) => {
-            let status = response.status().as_u16();
-            tracing::debug!(target: "longshore::request", "{method} {shown} {status} ({took} ms)");
-        }
-        Err(error) => {
-            tracing::debug!(target: "longshore::request", "{method} {shown} failed: {error}");
+    /// The secret for a request, if it gets one: what the authenticator says, after the look-ups
+    /// and token requests it asks for.
+    async fn authorize(&mut self, sending: &Sending) -> Result<Option<Authorization>, Cause> {
+        let client = self.site.client();
+        let scopes = scopes(&sending.needs);
+        loop {
+            let prepared =
+                client
+                    .auth()
+                    .prepare(self.auth, &sending.hop, &scopes, client.auth_now());
+            match prepared.map_err(|error| Cause::Auth(error, None))? {
+                Prepare::Anonymous => return Ok(None),
+                Prepare::Attach(authorization) => return Ok(Some(authorization)),
+                Prepare::Lookup(origin) => {
+                    // The credential is the registry's; a mirror of it has none (CR1).
+                    let credential = if origin == *self.site.origin() {
+                        self.site.credential().await.map_err(Cause::Credentials)?
+                    } else {
+                        None
+                    };
+                    self.auth.provide(&origin, credential);
+                }
+                Prepare::Fetch(key) => self.fetch_token(key).await?,
+            }
         }
     }
-    result
-}
 
-/// What `work` gives, or `None` if the alarm rings first.
-pub(crate) async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> Option<T> {
-    let mut work = pin!(work);
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
-    })
-    .await
+    /// Fetches the token of this key, unless another call has just done so.
+    async fn fetch_token(&mut self, key: TokenKey) -> Result<(), Cause> {
+        let client = self.site.client();
+        let failed = |error| Cause::Auth(error, None);
+        let _flight = match client.tokens() {
+            Some(tokens) => Some(tokens.flight(&key).await),
+            None => None,
+        };
+        let begun = client.auth().begin(self.auth, &key, client.auth_now());
+        let Some(exchange) = begun.map_err(failed)? else {
+            return Ok(());
+        };
+        let exchanger = Exchanger {
+            sender: client.sender(),
+            jitter: client.random(),
+            attempts: client.policy().retry.attempts,
+            registry: self.site.origin(),
+            tls: self.site.tls(),
+        };
+        let issued = exchanger.run(exchange).await;
+        let now = client.auth_now();
+        let finished = client.auth().finish(self.auth, key, issued, now);
+        finished.map_err(failed)
+    }
 }
 
 /// The scope of a token that allows all of this.
@@ -369,22 +377,6 @@ fn scope(need: &Need) -> ScopeSet {
             Access::Pull => ScopeSet::pull(name),
             Access::Push => ScopeSet::push(name),
         },
-    }
-}
-
-/// What a call has to know of a transport's failure.
-pub(crate) fn failure(error: &TransportError) -> FailureClass {
-    match error.kind() {
-        ErrorKind::AddressRefused
-        | ErrorKind::Canceled
-        | ErrorKind::HeaderLimit
-        | ErrorKind::NotTls
-        | ErrorKind::Proxy
-        | ErrorKind::Tls => FailureClass::Fatal,
-        ErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => {
-            FailureClass::Stale
-        }
-        _ => FailureClass::Transient,
     }
 }
 

@@ -2,21 +2,25 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use longshore_auth::{AuthError, ExchangeError};
 use longshore_model::{ManifestError, UnsupportedAlgorithm, VerifyError};
 use longshore_origin::Origin;
 use longshore_proto::call::CallError;
+use longshore_proto::document::DocumentError;
 use longshore_proto::download::DownloadError;
 use longshore_proto::endpoint::PageError;
 use longshore_proto::listing::ListingError;
+use longshore_proto::referrers::ReferrersError;
 use longshore_proto::retry::is_retryable;
 use longshore_proto::{Refusal, RefusalKind, Violation};
 use longshore_transport::{ErrorKind as WireKind, TransportError};
 
 use crate::credentials::CredentialError;
 use crate::hosts::HostError;
+use crate::operation::Operation;
 
 /// What was being done, where, how often it was tried, and why it failed.
 ///
@@ -27,7 +31,7 @@ pub struct Error(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    operation: String,
+    operation: Operation,
     registry: String,
     attempts: u32,
     cause: Cause,
@@ -62,6 +66,8 @@ pub enum Cause {
     Page(JsonError),
     /// The registry answers with an error.
     Refused(Refusal),
+    /// The content to send cannot be read.
+    RequestBody(io::Error),
     /// A document is larger than it may be.
     TooLarge {
         /// The limit, in bytes.
@@ -79,6 +85,8 @@ pub enum Cause {
 pub enum ErrorKind {
     /// Who asks must say who they are, or what they said was not accepted.
     Auth,
+    /// The content to send cannot be read on this side.
+    Body,
     /// Settings, names or credentials on this side cannot be used.
     Configuration,
     /// Who asks may not have it.
@@ -102,9 +110,9 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(operation: impl fmt::Display, registry: &str, cause: Cause) -> Self {
+    pub(crate) fn new(operation: Operation, registry: &str, cause: Cause) -> Self {
         Self(Box::new(Inner {
-            operation: operation.to_string(),
+            operation,
             registry: registry.to_owned(),
             attempts: 1,
             cause,
@@ -116,11 +124,9 @@ impl Error {
         self
     }
 
-    /// What was being read: the kind of thing, its tag or digest, and its repository.
-    ///
-    /// Its parts are well-formed names, so it may be shown as it is.
+    /// What was being done: a verb, and the thing with its tag or digest and its repository.
     #[must_use]
-    pub fn operation(&self) -> &str {
+    pub fn operation(&self) -> &Operation {
         &self.0.operation
     }
 
@@ -210,6 +216,7 @@ impl Error {
                 _ => ErrorKind::Protocol,
             },
             Cause::NoRanges => ErrorKind::Unsupported,
+            Cause::RequestBody(_) => ErrorKind::Body,
             Cause::Listing(_) | Cause::NotAnIndex | Cause::Page(_) => ErrorKind::Protocol,
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
@@ -225,7 +232,8 @@ impl fmt::Display for Error {
             attempts,
             cause,
         } = &*self.0;
-        write!(f, "cannot read {operation} from {registry}: {cause}")?;
+        let preposition = operation.preposition();
+        write!(f, "cannot {operation} {preposition} {registry}: {cause}")?;
         match attempts {
             0 | 1 => Ok(()),
             many => write!(f, " after {many} attempts"),
@@ -267,6 +275,7 @@ impl fmt::Display for Cause {
                 };
                 write!(f, "{what} ({refusal})")
             }
+            Self::RequestBody(_) => f.write_str("the content to send cannot be read"),
             Self::TooLarge { limit } => write!(f, "larger than {limit} bytes"),
             Self::Unverifiable(_) => f.write_str("it cannot be verified"),
             Self::Violation(_) => f.write_str("the answer makes no sense"),
@@ -291,6 +300,7 @@ impl StdError for Error {
             Cause::NoRanges | Cause::NotAnIndex | Cause::Refused(_) | Cause::TooLarge { .. } => {
                 None
             }
+            Cause::RequestBody(error) => Some(error),
             Cause::Unverifiable(error) => Some(error),
             Cause::Violation(error) => Some(error),
         }
@@ -315,6 +325,32 @@ impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
         Self { line, column }
+    }
+}
+
+impl From<Violation> for Cause {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+impl From<DocumentError> for Cause {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Digest(error) => Self::Digest(error),
+            DocumentError::Manifest(error) => Self::Document(error),
+            DocumentError::Unverifiable(error) => Self::Unverifiable(error),
+            DocumentError::Violation(error) => Self::Violation(error),
+        }
+    }
+}
+
+impl From<ReferrersError> for Cause {
+    fn from(error: ReferrersError) -> Self {
+        match error {
+            ReferrersError::Document(error) => error.into(),
+            ReferrersError::NotAnIndex => Self::NotAnIndex,
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! What is asked and what an answer means is the [`TokenExchange`]'s to say; here it is sent, in
 //! time, and again where it may be.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::response;
@@ -11,17 +10,14 @@ use longshore_auth::{AuthError, ExchangeError, ExchangeStep, Issued, TokenError,
 use longshore_origin::Origin;
 use longshore_proto::call::{FailureClass, Take};
 use longshore_proto::retry::{Jitter, backoff, is_retryable, retry_after};
-use longshore_transport::{
-    Body, Clock, DynTransport, ErrorKind, Phase, TlsIdentity, TransportError,
-};
+use longshore_transport::{Body, ErrorKind, Phase, TlsIdentity, TransportError};
 
-use crate::collect::{Broken, collect};
-use crate::drive::{failure, race, send};
+use crate::collect::{BodyError, collect};
+use crate::send::{Sender, class, race};
 
 /// What token endpoints are asked with.
 pub(crate) struct Exchanger<'a> {
-    pub(crate) transport: &'a DynTransport,
-    pub(crate) clock: &'a Arc<dyn Clock>,
+    pub(crate) sender: &'a Sender,
     pub(crate) jitter: &'a (dyn Fn() -> u32 + Send + Sync),
     /// How often a request is sent at most.
     pub(crate) attempts: u32,
@@ -35,7 +31,7 @@ impl Exchanger<'_> {
     /// Asks a token endpoint, for 30 s in all (RT).
     pub(crate) async fn run(&self, exchange: TokenExchange) -> Result<Issued, AuthError> {
         let realm = exchange.hop().origin().clone();
-        let alarm = self.clock.alarm(TOKEN_LIMIT);
+        let alarm = self.sender.clock().alarm(TOKEN_LIMIT);
         let issued = race(self.run_with_retries(exchange), alarm).await;
         issued.unwrap_or_else(|| {
             let late = TransportError::new(ErrorKind::Timeout, Phase::Head);
@@ -45,7 +41,7 @@ impl Exchanger<'_> {
 
     /// Asks a token endpoint, again where it cannot answer.
     async fn run_with_retries(&self, mut exchange: TokenExchange) -> Result<Issued, AuthError> {
-        let began = self.clock.now();
+        let began = self.sender.clock().now();
         let mut attempts = 0;
         loop {
             let (wait, error) = match self.send(&exchange).await {
@@ -57,18 +53,18 @@ impl Exchanger<'_> {
                         Ok(ExchangeStep::Collect { limit }) => {
                             let limit = limit as u64;
                             let take = Take::Document { limit };
-                            match collect(self.clock, &head, body, take).await {
+                            match collect(self.sender.clock(), &head, body, take).await {
                                 Ok(bytes) => return exchange.on_body(&bytes),
                                 // A refusal is one, whatever is lost of what it says (CR7).
                                 Err(_) if !head.status.is_success() => {
                                     return exchange.on_body(&[]);
                                 }
-                                Err(Broken::TooLarge { .. }) => {
+                                Err(BodyError::TooLarge { .. }) => {
                                     let source = ExchangeError::Response(TokenError::TooLong);
                                     let realm = exchange.hop().origin().clone();
                                     return Err(AuthError::Exchange { realm, source });
                                 }
-                                Err(Broken::Transport(error)) => {
+                                Err(BodyError::Transport(error)) => {
                                     (None, unreachable(&exchange, error))
                                 }
                             }
@@ -77,19 +73,19 @@ impl Exchanger<'_> {
                         Err(error) => return Err(error),
                     }
                 }
-                Err(error) if failure(&error) == FailureClass::Fatal => {
+                Err(error) if class(&error) == FailureClass::Fatal => {
                     return Err(unreachable(&exchange, error));
                 }
                 Err(error) => (None, unreachable(&exchange, error)),
             };
             attempts += 1;
             let wait = wait.unwrap_or_else(|| backoff(attempts, Jitter::new((self.jitter)())));
-            let spent = self.clock.now().saturating_sub(began);
+            let spent = self.sender.clock().now().saturating_sub(began);
             let spent = spent.saturating_add(wait);
             if attempts >= self.attempts || spent >= TOKEN_LIMIT {
                 return Err(error);
             }
-            self.clock.sleep(wait).await;
+            self.sender.clock().sleep(wait).await;
         }
     }
 
@@ -103,7 +99,7 @@ impl Exchanger<'_> {
         if exchange.hop().origin() == self.registry && !exchange.key().is_foreign() {
             request.extensions_mut().insert(self.tls.clone());
         }
-        let response = send(self.transport, &**self.clock, request, TOKEN_LIMIT).await?;
+        let response = self.sender.send(request, TOKEN_LIMIT).await?;
         Ok(response.into_parts())
     }
 }

@@ -10,13 +10,17 @@ use longshore_auth::{
     Prepare, RegistrySettings, ScopeSet, Token,
 };
 use longshore_origin::{Hop, Origin, Peer};
+use longshore_proto::Host;
 use longshore_proto::call::CallError;
+use longshore_proto::endpoint::Endpoint;
 use longshore_proto::retry::RetryPolicy;
 use longshore_transport::{Clock, DynTransport, TlsIdentity, Transport};
 
 use crate::builder::random;
 use crate::error::{Cause, Error};
 use crate::exchange::Exchanger;
+use crate::operation::Operation;
+use crate::send::Sender;
 use crate::suffixes::Suffixes;
 
 /// Gets the token that a challenge asks for, from the token endpoint it names.
@@ -73,14 +77,16 @@ pub async fn fetch_token(
     request: &TokenRequest,
     credential: Option<Credential>,
 ) -> Result<Issued, Error> {
-    let failed = |cause| Error::new("a token", request.registry.authority(), cause);
-    let hop = Hop::first(request.registry.clone(), "/v2/")
+    let failed = |cause| {
+        let operation = Operation::Token { repository: None };
+        Error::new(operation, request.registry.authority(), cause)
+    };
+    let ping = Endpoint::Ping.write(&Host::new(request.registry.clone()));
+    let hop = Hop::first(request.registry.clone(), &ping.path_and_query)
         .map_err(|error| failed(Cause::Call(CallError::Hop(error), None)))?;
-    let transport = DynTransport::new(transport);
-    let clock: Arc<dyn Clock> = Arc::new(clock);
+    let sender = Sender::new(DynTransport::new(transport), Arc::new(clock));
     let exchanger = Exchanger {
-        transport: &transport,
-        clock: &clock,
+        sender: &sender,
         jitter: &random,
         attempts: request.attempts,
         registry: &request.registry,
@@ -183,7 +189,7 @@ impl TokenRequest {
         call.provide(&self.registry, credential.clone());
         auth.refused(&mut call, hop, &self.refusal, self.peer)?;
         loop {
-            let now = exchanger.clock.now();
+            let now = exchanger.sender.clock().now();
             let Prepare::Fetch(key) = auth.prepare(&mut call, hop, &self.scope, now)? else {
                 // Now a request would go out with what there is.
                 return self.given(credential);
@@ -193,7 +199,7 @@ impl TokenRequest {
             };
             let issued = exchanger.run(exchange).await;
             let token = issued.clone().ok();
-            auth.finish(&mut call, key, issued, exchanger.clock.now())?;
+            auth.finish(&mut call, key, issued, exchanger.sender.clock().now())?;
             if let Some(token) = token {
                 return Ok(token);
             }

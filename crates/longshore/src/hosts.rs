@@ -7,8 +7,11 @@ use http::Request;
 use longshore_auth::RegistrySettings;
 use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
+use longshore_proto::endpoint::Endpoint;
 use longshore_proto::{Host, Quirks};
-use longshore_transport::{Body, Clock, DynTransport, ErrorKind, TlsIdentity};
+use longshore_transport::{Body, ErrorKind, TlsIdentity};
+
+use crate::send::Sender;
 
 /// The registry that a name without one belongs to.
 const HUB: &str = "docker.io";
@@ -106,8 +109,7 @@ impl Hosts {
     pub(crate) async fn resolve(
         &self,
         registry: &str,
-        transport: &DynTransport,
-        clock: &dyn Clock,
+        sender: &Sender,
     ) -> Result<Registry, HostError> {
         let settings = self.settings.get(registry).cloned().unwrap_or_default();
         let host = match &settings.base_url {
@@ -118,7 +120,7 @@ impl Hosts {
                 let scheme = if settings.plain_http {
                     Scheme::Http
                 } else if https.is_loopback_name() {
-                    self.probe(&https, &settings.tls, transport, clock).await
+                    self.probe(&https, &settings.tls, sender).await
                 } else {
                     Scheme::Https
                 };
@@ -147,13 +149,7 @@ impl Hosts {
     ///
     /// A certificate error is an answer in TLS, so it pins nothing to http. A peer that cannot be
     /// reached pins nothing at all.
-    async fn probe(
-        &self,
-        https: &Origin,
-        tls: &TlsIdentity,
-        transport: &DynTransport,
-        clock: &dyn Clock,
-    ) -> Scheme {
+    async fn probe(&self, https: &Origin, tls: &TlsIdentity, sender: &Sender) -> Scheme {
         let pinned = |hosts: &Self| {
             let pinned = hosts.pinned.lock().unwrap_or_else(PoisonError::into_inner);
             pinned.get(https.authority()).copied()
@@ -162,11 +158,13 @@ impl Hosts {
         if let Some(scheme) = pinned(self) {
             return scheme;
         }
-        let Ok(mut request) = Request::get(format!("{https}/v2/")).body(Body::empty()) else {
+        let ping = Endpoint::Ping.write(&Host::new(https.clone()));
+        let uri = format!("{https}{}", ping.path_and_query);
+        let Ok(mut request) = Request::get(uri).body(Body::empty()) else {
             return Scheme::Https;
         };
         request.extensions_mut().insert(tls.clone());
-        let scheme = match crate::drive::send(transport, clock, request, PROBE_LIMIT).await {
+        let scheme = match sender.send(request, PROBE_LIMIT).await {
             Err(error) if error.kind() == ErrorKind::NotTls => Scheme::Http,
             Err(error) if error.kind() != ErrorKind::Tls => return Scheme::Https,
             _ => Scheme::Https,

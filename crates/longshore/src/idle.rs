@@ -22,7 +22,7 @@ pub const SLOW_BYTES: u64 = 60 * 1024;
 /// Only time spent waiting for the body counts: a slow consumer is no fault of the peer. One
 /// alarm runs for a whole period and is armed again when it rings, so a frame that is there costs
 /// no timer.
-pub(crate) struct Guard {
+pub(crate) struct StallGuard {
     clock: Arc<dyn Clock>,
     alarm: Option<Timer>,
     /// When the wait that is going on began.
@@ -34,7 +34,7 @@ pub(crate) struct Guard {
     bytes: u64,
 }
 
-impl Guard {
+impl StallGuard {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,

@@ -35,10 +35,11 @@ pub use longshore_auth::Credential;
 pub use longshore_model as model;
 pub use longshore_origin as origin;
 pub use longshore_proto as proto;
+pub use longshore_proto::referrers::ReferrersPage;
 pub use longshore_transport as transport;
 
 pub use crate::blob::{BlobFrames, BlobReader, CopyError};
-pub use crate::builder::{BuildError, Builder};
+pub use crate::builder::{BuildError, ClientBuilder};
 pub use crate::client::Client;
 pub use crate::credentials::{
     Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
@@ -49,13 +50,15 @@ pub use crate::fetch_token::{TokenRequest, fetch_token};
 pub use crate::hosts::{HostError, HostSettings};
 pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
 pub use crate::limit::{MEMORY_LIMIT_BYTES, REQUESTS_PER_ORIGIN};
-pub use crate::list::{COLLECTED_LIMIT_BYTES, List, ReferrersPage};
+pub use crate::list::{COLLECTED_LIMIT_BYTES, List};
 pub use crate::notice::Notice;
+pub use crate::operation::Operation;
 pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};
 pub use crate::seek::{BlobSeeker, SEEK_BLOCK_BYTES, SEEK_BLOCKS_KEPT};
 pub use crate::tokens::{TOKENS_KEPT, TokenCache};
 
 mod blob;
+mod body;
 mod builder;
 mod client;
 mod collect;
@@ -69,7 +72,10 @@ mod idle;
 mod limit;
 mod list;
 mod notice;
+mod operation;
 mod repository;
 mod seek;
+mod send;
+mod site;
 mod suffixes;
 mod tokens;

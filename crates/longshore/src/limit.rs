@@ -1,15 +1,16 @@
-//! How many requests one origin gets at a time, and how much memory all of them together.
+//! How many requests one origin gets at a time, and how much memory all of them may use together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use longshore_origin::Origin;
+use longshore_proto::call::{Ask, Take};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests in flight per registry origin, bodies included.
 pub const REQUESTS_PER_ORIGIN: usize = 32;
 
-/// What the transfers of one client may have in memory together, in bytes (LI2): 64 MiB.
+/// The memory that all transfers of one client may use together, in bytes (LI2): 64 MiB.
 pub const MEMORY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a transport may buffer of one large body, in bytes (LI2).
@@ -18,16 +19,40 @@ const LARGE_KIB: u32 = 2 * 1024;
 /// What it may buffer of one that is smaller.
 const SMALL_KIB: u32 = 1024;
 
-/// Requests in flight, by origin.
+/// Requests in flight by origin, and memory for bodies.
 #[derive(Debug)]
 pub(crate) struct Limit {
     each: usize,
     origins: Mutex<HashMap<Origin, Arc<Semaphore>>>,
     /// Memory for bodies that are handed on as they arrive.
-    streams: Room,
-    /// Memory for bodies that are collected. Apart from the other, because a stream lasts until
+    streams: MemoryPool,
+    /// Memory for bodies that are collected. It is a pool of its own, because a stream lasts until
     /// its reader is done with it, and that reader may want a document meanwhile.
-    documents: Room,
+    documents: MemoryPool,
+}
+
+/// What a request needs to hold while it is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotDemand {
+    /// The memory for a stream; `None` for a body that is collected.
+    stream_kib: Option<u32>,
+}
+
+impl SlotDemand {
+    pub(crate) fn of(ask: &Ask) -> Self {
+        let size = if ask.bulk { LARGE_KIB } else { SMALL_KIB };
+        Self {
+            stream_kib: (ask.take == Take::Stream).then_some(size),
+        }
+    }
+}
+
+/// The permits that a request holds until its body has been read (LI2).
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, never read")]
+pub(crate) struct RequestSlot {
+    turn: Permit,
+    memory: Option<Permit>,
 }
 
 impl Limit {
@@ -37,13 +62,24 @@ impl Limit {
         Self {
             each: each.clamp(1, Semaphore::MAX_PERMITS),
             origins: Mutex::default(),
-            streams: Room::new(kib - documents),
-            documents: Room::new(documents),
+            streams: MemoryPool::new(kib - documents),
+            documents: MemoryPool::new(documents),
         }
     }
 
-    /// Waits for a request's turn at its origin; the permit gives it back when it is dropped.
-    pub(crate) async fn acquire(&self, origin: &Origin) -> Permit {
+    /// Waits for everything that a request needs. Memory comes first, so that a request that waits
+    /// for memory does not keep others from their turn at the origin.
+    pub(crate) async fn slot(&self, origin: &Origin, demand: SlotDemand) -> RequestSlot {
+        let memory = match demand.stream_kib {
+            Some(kib) => Some(self.streams.take(kib).await),
+            None => None,
+        };
+        let turn = self.turn(origin).await;
+        RequestSlot { turn, memory }
+    }
+
+    /// Waits for a request's turn at its origin.
+    async fn turn(&self, origin: &Origin) -> Permit {
         let semaphore = {
             let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = || Arc::new(Semaphore::new(self.each));
@@ -53,15 +89,8 @@ impl Limit {
         Permit(semaphore.acquire_owned().await.ok())
     }
 
-    /// Waits for memory to stream a body through. To be taken before the turn at an origin, so
-    /// that nobody who waits for memory keeps others from theirs.
-    pub(crate) async fn stream(&self, is_large: bool) -> Permit {
-        let kib = if is_large { LARGE_KIB } else { SMALL_KIB };
-        self.streams.take(kib).await
-    }
-
-    /// Waits for memory to collect a body of so many bytes. Whoever has it needs nothing more, so
-    /// nobody waits for ever.
+    /// Waits for memory to collect a body of this length in bytes. The holder needs nothing more, so
+    /// every wait ends.
     pub(crate) async fn document(&self, length: u64) -> Permit {
         let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
         self.documents.take(kib).await
@@ -70,12 +99,12 @@ impl Limit {
 
 /// Memory, in KiB.
 #[derive(Debug)]
-struct Room {
+struct MemoryPool {
     all: u32,
     free: Arc<Semaphore>,
 }
 
-impl Room {
+impl MemoryPool {
     fn new(kib: u32) -> Self {
         let all = kib.max(1);
         // A semaphore holds fewer permits than this only where `usize` has 32 bits or less.
@@ -88,16 +117,18 @@ impl Room {
         }
     }
 
-    /// Waits for so much, or for all there is, where that is less.
+    /// Waits for this much, or for the whole pool if that is less.
     async fn take(&self, kib: u32) -> Permit {
         let kib = kib.min(self.all);
         Permit(Arc::clone(&self.free).acquire_many_owned(kib).await.ok())
     }
 }
 
-/// A turn, or memory, until it is dropped.
+/// A turn or memory, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Permit(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
+pub(crate) struct Permit(
+    #[expect(dead_code, reason = "held, never read")] Option<OwnedSemaphorePermit>,
+);
 
 #[cfg(test)]
 mod tests {
@@ -118,43 +149,43 @@ mod tests {
     fn li2_a_permit_makes_room_when_it_is_dropped() {
         let limit = Limit::new(2, MEMORY_LIMIT_BYTES);
         let origin: Origin = "https://a.example".parse().unwrap();
-        let first = try_now(limit.acquire(&origin)).unwrap();
-        let _second = try_now(limit.acquire(&origin)).unwrap();
-        assert!(try_now(limit.acquire(&origin)).is_none());
+        let first = try_now(limit.turn(&origin)).unwrap();
+        let _second = try_now(limit.turn(&origin)).unwrap();
+        assert!(try_now(limit.turn(&origin)).is_none());
         drop(first);
-        assert!(try_now(limit.acquire(&origin)).is_some());
+        assert!(try_now(limit.turn(&origin)).is_some());
     }
 
     #[test]
     fn origins_do_not_share_and_none_is_shut_out() {
         let limit = Limit::new(0, 0);
         let origin = |text: &str| text.parse::<Origin>().unwrap();
-        let _a = try_now(limit.acquire(&origin("https://a.example"))).unwrap();
-        assert!(try_now(limit.acquire(&origin("https://a.example"))).is_none());
-        assert!(try_now(limit.acquire(&origin("http://a.example"))).is_some());
+        let _a = try_now(limit.turn(&origin("https://a.example"))).unwrap();
+        assert!(try_now(limit.turn(&origin("https://a.example"))).is_none());
+        assert!(try_now(limit.turn(&origin("http://a.example"))).is_some());
     }
 
-    // RT9: whoever stops waiting is not served.
+    // RT9: a dropped wait takes nothing.
     #[test]
     fn rt9_a_dropped_wait_takes_no_room() {
         let limit = Limit::new(1, MEMORY_LIMIT_BYTES);
         let origin: Origin = "https://a.example".parse().unwrap();
-        let held = try_now(limit.acquire(&origin)).unwrap();
-        assert!(try_now(limit.acquire(&origin)).is_none());
+        let held = try_now(limit.turn(&origin)).unwrap();
+        assert!(try_now(limit.turn(&origin)).is_none());
         drop(held);
-        assert!(try_now(limit.acquire(&origin)).is_some());
+        assert!(try_now(limit.turn(&origin)).is_some());
     }
 
     // LI2: 8 MiB are two large streams, or four small ones, and 4 MiB of documents.
     #[test]
     fn li2_all_transfers_share_the_memory() {
         let limit = Limit::new(32, 8 * 1024 * 1024);
-        let _large = try_now(limit.stream(true)).unwrap();
-        let small = [(); 2].map(|()| try_now(limit.stream(false)).unwrap());
-        assert!(try_now(limit.stream(false)).is_none());
+        let _large = try_now(limit.streams.take(LARGE_KIB)).unwrap();
+        let small = [(); 2].map(|()| try_now(limit.streams.take(SMALL_KIB)).unwrap());
+        assert!(try_now(limit.streams.take(SMALL_KIB)).is_none());
         drop(small);
-        let _second = try_now(limit.stream(true)).unwrap();
-        assert!(try_now(limit.stream(false)).is_none());
+        let _second = try_now(limit.streams.take(LARGE_KIB)).unwrap();
+        assert!(try_now(limit.streams.take(SMALL_KIB)).is_none());
 
         let most = try_now(limit.document(4 * 1024 * 1024 - 1024)).unwrap();
         let _rest = try_now(limit.document(1)).unwrap();
@@ -167,7 +198,7 @@ mod tests {
     #[test]
     fn li2_no_transfer_is_shut_out_for_its_size() {
         let limit = Limit::new(32, 0);
-        let _stream = try_now(limit.stream(true)).unwrap();
+        let _stream = try_now(limit.streams.take(LARGE_KIB)).unwrap();
         let document = try_now(limit.document(u64::MAX)).unwrap();
         assert!(try_now(limit.document(0)).is_some());
         assert!(try_now(limit.document(1)).is_none());

@@ -7,84 +7,80 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_core::Stream;
 use longshore_origin::resolve;
-use longshore_proto::endpoint::{ListAnswer, PageError, read_repositories, read_tags};
+use longshore_proto::endpoint::{Endpoint, ListAnswer, PageError, read_repositories, read_tags};
 use longshore_proto::listing::Listing;
 
-use crate::drive::Answer;
 use crate::error::{Cause, Error};
-use crate::repository::{Repository, Site};
-
-pub use self::referrers::ReferrersPage;
+use crate::operation::Operation;
+use crate::repository::Repository;
+use crate::site::Site;
 
 mod referrers;
 
-/// The pages of a list that is collected whole may have so many bytes in all; more are an error
-/// (LI). A million tags of thirty characters fit.
+/// The most bytes that the pages of a list may have in all when it is collected whole; more are an
+/// error (LI). A million tags of thirty characters fit.
 pub const COLLECTED_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 
-/// The entries of a list, page by page, as they are asked for.
+/// The entries of a list, fetched page by page as they are read.
 ///
-/// Ends with an error when the registry leads in a circle, or on for ever (RD5, LI); what came
-/// before is as good as any. One page is held at a time.
+/// Ends with an error when the list does not end: when a page leads to one that was read before, or
+/// the list exceeds a limit (RD5, LI). The entries before that are valid. One page is held at a
+/// time.
 pub struct List<T> {
     site: Arc<Site>,
-    fetch: Fetch<T>,
     items: VecDeque<T>,
-    /// How many bytes the pages had so far.
+    /// The length of all pages so far, in bytes.
     bytes: u64,
     /// What is listed.
-    what: String,
+    endpoint: Endpoint,
     state: State<T>,
 }
 
-type Fetch<T> = Arc<dyn Fn(Arc<Site>, Listing) -> Fetching<T> + Send + Sync>;
+/// Fetches the pages of a list.
+trait PageSource<T>: Send {
+    /// Fetches the page that is due.
+    fn fetch(self: Box<Self>, site: Arc<Site>) -> PageFuture<T>;
 
-type Fetching<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
-
-enum State<T> {
-    Asking(Fetching<T>),
-    Done,
-    Due(Box<Listing>),
-    Failed(Error),
+    /// Limits the number of entries.
+    fn limit(&mut self, entries: u64);
 }
 
-/// One page, and where the list goes on.
+type PageFuture<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
+
+enum State<T> {
+    Done,
+    Due(Box<dyn PageSource<T>>),
+    Failed(Error),
+    Fetching(PageFuture<T>),
+}
+
+/// One page, and how the list continues.
 struct Page<T> {
     items: Vec<T>,
-    /// The length of the page as it came.
+    /// The length of the page, in bytes.
     bytes: u64,
     next: State<T>,
 }
 
 impl<T> List<T> {
-    fn new<F>(
-        site: Arc<Site>,
-        listing: Listing,
-        fetch: impl Fn(Arc<Site>, Listing) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<Page<T>, Error>> + Send + 'static,
-    {
-        let what = listing.ask().endpoint.to_string();
+    fn new(site: Arc<Site>, endpoint: Endpoint, source: impl PageSource<T> + 'static) -> Self {
         Self {
             site,
-            fetch: Arc::new(move |site, listing| Box::pin(fetch(site, listing))),
             items: VecDeque::new(),
             bytes: 0,
-            what,
-            state: State::Due(Box::new(listing)),
+            endpoint,
+            state: State::Due(Box::new(source)),
         }
     }
 
-    /// Ends with an error after so many entries (LI). The default is a million; what is set once
-    /// the list was begun has no effect.
+    /// Ends with an error after this many entries (LI). The default is a million. It has no effect
+    /// once the first page was asked for.
     #[must_use]
     pub fn with_limit(mut self, entries: u64) -> Self {
-        if let State::Due(listing) = &mut self.state {
-            **listing = (**listing).clone().with_limit(entries);
+        if let State::Due(source) = &mut self.state {
+            source.limit(entries);
         }
         self
     }
@@ -95,13 +91,13 @@ impl<T> List<T> {
     ///
     /// # Errors
     ///
-    /// The registry refuses or cannot be reached, a page is none, or the list goes on for ever.
+    /// The registry refuses or cannot be reached, a page is malformed, or the list does not end.
     pub async fn next(&mut self) -> Option<Result<T, Error>> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Every entry, where the list is of moderate length: a longer one is for
-    /// [`next`](Self::next), which holds a page at a time.
+    /// Every entry of a list of moderate length. For a longer one use [`next`](Self::next), which
+    /// holds one page at a time.
     ///
     /// # Errors
     ///
@@ -113,7 +109,8 @@ impl<T> List<T> {
         while let Some(item) = self.next().await {
             all.push(item?);
             if self.bytes > limit {
-                return Err(self.site.error(&self.what, Cause::TooLarge { limit }));
+                let operation = Operation::Request(self.endpoint);
+                return Err(self.site.error(operation, Cause::TooLarge { limit }));
             }
         }
         Ok(all)
@@ -127,22 +124,18 @@ impl<T> List<T> {
             self.state = match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return Poll::Ready(None),
                 State::Failed(error) => return Poll::Ready(Some(Err(error))),
-                State::Due(listing) => {
-                    State::Asking((self.fetch)(Arc::clone(&self.site), *listing))
-                }
-                State::Asking(mut fetching) => match fetching.as_mut().poll(cx) {
+                State::Due(source) => State::Fetching(source.fetch(Arc::clone(&self.site))),
+                State::Fetching(mut fetching) => match fetching.as_mut().poll(cx) {
                     Poll::Pending => {
-                        self.state = State::Asking(fetching);
+                        self.state = State::Fetching(fetching);
                         return Poll::Pending;
                     }
-                    Poll::Ready(page) => match page {
-                        Ok(page) => {
-                            self.items.extend(page.items);
-                            self.bytes = self.bytes.saturating_add(page.bytes);
-                            page.next
-                        }
-                        Err(error) => State::Failed(error),
-                    },
+                    Poll::Ready(Ok(page)) => {
+                        self.items.extend(page.items);
+                        self.bytes = self.bytes.saturating_add(page.bytes);
+                        page.next
+                    }
+                    Poll::Ready(Err(error)) => State::Failed(error),
                 },
             };
         }
@@ -166,80 +159,86 @@ impl<T> fmt::Debug for List<T> {
 }
 
 impl Repository {
-    /// The tags of the repository, at most `n` a page, those after `last` (distribution-spec
-    /// v1.1.1 "Listing Tags").
+    /// The tags of the repository after `last`, at most `n` a page (distribution-spec v1.1.1
+    /// "Listing Tags").
     ///
-    /// A tag is what the registry sent, and need not be one by the grammar (OU2).
+    /// A tag is what the registry sent, and may break the grammar of tags (OU2).
     #[must_use]
     pub fn tags(&self, n: Option<u32>, last: Option<&str>) -> List<String> {
         let listing = Listing::tags(self.name().clone(), n, last);
-        List::new(Arc::clone(self.site()), listing, |site, listing| {
-            names(site, listing, read_tags)
-        })
+        names(Arc::clone(self.site()), listing, read_tags)
     }
 }
 
 /// The repositories of a registry.
 pub(crate) fn catalogue(site: Arc<Site>, n: Option<u32>, last: Option<&str>) -> List<String> {
-    let listing = Listing::catalogue(n, last);
-    List::new(site, listing, |site, listing| {
-        names(site, listing, read_repositories)
-    })
+    names(site, Listing::catalogue(n, last), read_repositories)
 }
 
-async fn names(
-    site: Arc<Site>,
-    mut listing: Listing,
-    read: fn(&[u8]) -> Result<Vec<String>, PageError>,
-) -> Result<Page<String>, Error> {
-    let (what, answer) = asked(&site, &mut listing).await?;
-    if !answer.head.status.is_success() {
-        return Err(site.refused(&what, &answer));
+fn names(site: Arc<Site>, listing: Listing, read: ReadNames) -> List<String> {
+    let endpoint = listing.ask().endpoint;
+    List::new(site, endpoint, Names { listing, read })
+}
+
+/// A list of names.
+struct Names {
+    listing: Listing,
+    read: ReadNames,
+}
+
+type ReadNames = fn(&[u8]) -> Result<Vec<String>, PageError>;
+
+impl PageSource<String> for Names {
+    fn fetch(self: Box<Self>, site: Arc<Site>) -> PageFuture<String> {
+        Box::pin(self.page(site))
     }
-    let (head, body) = page_of(&site, &what, answer)?;
-    let items = read(&body).map_err(|error| site.error(&what, Cause::Page(error.into())))?;
-    let entries: Vec<_> = items.iter().map(String::as_str).collect();
-    let next = match go_on(&site, &what, &mut listing, &head, entries) {
-        Ok(true) => State::Due(Box::new(listing)),
-        Ok(false) => State::Done,
-        Err(error) => State::Failed(error),
-    };
-    let bytes = body.len() as u64;
-    Ok(Page { items, bytes, next })
-}
 
-/// Asks for the page that is due, and for a smaller one where the listing knows that to help.
-async fn asked(site: &Site, listing: &mut Listing) -> Result<(String, Answer), Error> {
-    loop {
-        let ask = listing.ask();
-        let what = ask.endpoint.to_string();
-        let answer = site.drive(ask).await?;
-        if !listing.on_refused(answer.head.status) {
-            return Ok((what, answer));
-        }
+    fn limit(&mut self, entries: u64) {
+        self.listing = self.listing.clone().with_limit(entries);
     }
 }
 
-fn page_of(site: &Site, what: &str, answer: Answer) -> Result<(ListAnswer, Bytes), Error> {
-    let head = ListAnswer::read(&answer.head)
-        .map_err(|violation| site.error(what, Cause::Violation(violation)))?;
-    Ok((head, answer.into_bytes()))
+impl Names {
+    async fn page(mut self: Box<Self>, site: Arc<Site>) -> Result<Page<String>, Error> {
+        let mut answer = loop {
+            let answer = site.drive(self.listing.ask()).await?;
+            if !self.listing.on_refused(answer.head.status) {
+                break answer.successful(&site)?;
+            }
+        };
+        let body = answer.take_bytes();
+        let head = match ListAnswer::read(&answer.head) {
+            Ok(head) => head,
+            Err(violation) => return Err(answer.failed(&site, violation.into())),
+        };
+        let items = match (self.read)(&body) {
+            Ok(items) => items,
+            Err(error) => return Err(answer.failed(&site, Cause::Page(error.into()))),
+        };
+        warn_of_foreign_link(&site, &self.listing.ask().endpoint, &head);
+        let next = match self
+            .listing
+            .on_page(&head, items.iter().map(String::as_str))
+        {
+            Ok(true) => State::Due(self),
+            Ok(false) => State::Done,
+            Err(error) => State::Failed(answer.failed(&site, Cause::Listing(error))),
+        };
+        let bytes = body.len() as u64;
+        Ok(Page { items, bytes, next })
+    }
 }
 
-/// Whether the list goes on, after these entries.
-fn go_on(
-    site: &Site,
-    what: &str,
-    listing: &mut Listing,
-    head: &ListAnswer,
-    entries: Vec<&str>,
-) -> Result<bool, Error> {
+/// RD5: of the link to the next page only the query is used, wherever the link leads.
+fn warn_of_foreign_link(site: &Site, endpoint: &Endpoint, head: &ListAnswer) {
     if let Some(next) = &head.next
-        && let Ok((origin, _)) = resolve((site.origin(), "/v2/"), next.as_bytes())
+        && let Ok((origin, _)) = resolve((site.origin(), "/"), next.as_bytes())
         && origin != *site.origin()
     {
-        tracing::warn!("{what}: the link to the next page leads to {origin}; asking here instead");
+        tracing::warn!(
+            "{endpoint}: the link to the next page leads to {origin}; the next page is requested \
+             from {} instead",
+            site.origin()
+        );
     }
-    let more = listing.on_page(head, entries);
-    more.map_err(|error| site.error(what, Cause::Listing(error)))
 }

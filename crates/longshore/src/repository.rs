@@ -1,29 +1,24 @@
 //! One repository of one registry.
 
-use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::{
-    Digest, Hasher, MANIFEST_LIMIT_BYTES, Manifest, ManifestError, MediaType, RepositoryName,
-    TagOrDigest, VerifyError,
+    Digest, MANIFEST_LIMIT_BYTES, Manifest, MediaType, RepositoryName, TagOrDigest, VerifyError,
 };
 use longshore_origin::Origin;
 use longshore_proto::call::{Ask, Take};
 use longshore_proto::endpoint::{
-    BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer, Read,
+    BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, Read,
 };
-use longshore_proto::{Host, Quirks, Violation};
-use longshore_transport::TlsIdentity;
-use tokio::sync::OnceCell;
+use longshore_proto::{RefusalKind, document};
 
 use crate::blob::{BlobFrames, BlobReader};
-use crate::client::Client;
-use crate::credentials::CredentialError;
+use crate::body::NoBody;
 use crate::drive::Answer;
 use crate::error::{Cause, Error};
-use crate::hosts::Registry;
+use crate::operation::Operation;
+use crate::site::Site;
 
 /// One repository, read through one client. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,107 +29,6 @@ pub struct Repository {
     accept: Option<Arc<[MediaType]>>,
     /// The largest manifest to read, in bytes.
     manifest_limit: u64,
-}
-
-/// A registry as a client speaks to it.
-pub(crate) struct Site {
-    client: Client,
-    /// The registry's canonical name.
-    registry: String,
-    home: Registry,
-    /// Where the registry itself is: the origin of its last host.
-    origin: Origin,
-    /// The one repository this is for, if it is for one: a source may have a credential for part
-    /// of a registry (CR2).
-    repository: Option<RepositoryName>,
-    /// What the source of credentials said, once it was asked.
-    credential: OnceCell<Option<Credential>>,
-}
-
-impl Site {
-    pub(crate) fn new(client: Client, registry: String, home: Registry, origin: Origin) -> Self {
-        Self {
-            client,
-            registry,
-            home,
-            origin,
-            repository: None,
-            credential: OnceCell::new(),
-        }
-    }
-
-    /// The same, for one repository.
-    pub(crate) fn of(self, name: RepositoryName) -> Self {
-        let repository = Some(name);
-        Self { repository, ..self }
-    }
-
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(crate) fn registry(&self) -> &str {
-        &self.registry
-    }
-
-    pub(crate) fn hosts(&self) -> Arc<[Host]> {
-        Arc::clone(&self.home.hosts)
-    }
-
-    pub(crate) const fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    /// What the registry itself does differently.
-    pub(crate) fn quirks(&self) -> Quirks {
-        self.home
-            .hosts
-            .last()
-            .map(|host| host.quirks().clone())
-            .unwrap_or_default()
-    }
-
-    pub(crate) const fn tls(&self) -> &TlsIdentity {
-        &self.home.settings.tls
-    }
-
-    /// The credential of the registry, once somebody had to look for it.
-    pub(crate) fn known_credential(&self) -> Option<Option<Credential>> {
-        self.credential.get().cloned()
-    }
-
-    /// The credential of the registry; an error is not remembered.
-    pub(crate) async fn credential(&self) -> Result<Option<Credential>, CredentialError> {
-        let repository = self.repository.as_ref().map(RepositoryName::as_str);
-        let lookup = || self.client.credentials().lookup(&self.registry, repository);
-        self.credential.get_or_try_init(lookup).await.cloned()
-    }
-
-    pub(crate) fn error(&self, operation: impl fmt::Display, cause: Cause) -> Error {
-        Error::new(operation, &self.registry, cause)
-    }
-
-    pub(crate) async fn ping(&self) -> Result<PingAnswer, Error> {
-        let answer = self.drive(Ask::new(Endpoint::Ping, Take::Nothing)).await?;
-        if !answer.head.status.is_success() {
-            return Err(self.refused("the API version", &answer));
-        }
-        PingAnswer::read(&answer.head)
-            .map_err(|violation| self.error("the API version", Cause::Violation(violation)))
-    }
-
-    pub(crate) fn refused(&self, operation: impl fmt::Display, answer: &Answer) -> Error {
-        self.error(operation, Cause::Refused(answer.refusal()))
-            .after(answer.attempts)
-    }
-}
-
-impl fmt::Debug for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site")
-            .field("registry", &self.registry)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A manifest as it came: exact bytes, what they say, and what the registry claimed.
@@ -210,6 +104,10 @@ impl Repository {
         &self.name
     }
 
+    pub(crate) const fn manifest_limit(&self) -> u64 {
+        self.manifest_limit
+    }
+
     pub(crate) const fn site(&self) -> &Arc<Site> {
         &self.site
     }
@@ -231,25 +129,17 @@ impl Repository {
     /// [`Error`], whose [`kind`](Error::kind) tells absence, refusal and failure apart.
     pub async fn manifest(&self, target: &TagOrDigest) -> Result<PulledManifest, Error> {
         let request = self.manifest_request(Read::Get, target);
-        let what = request.to_string();
         let limit = self.manifest_limit;
-        let answer = self
-            .site
-            .drive(Ask::new(request, Take::Document { limit }))
-            .await?;
-        if !answer.head.status.is_success() {
-            return Err(self.site.refused(&what, &answer));
+        let ask = Ask::new(request, Take::Document { limit });
+        let mut answer = self.site.drive(ask).await?.successful(&self.site)?;
+        let bytes = answer.take_bytes();
+        match document::read(target.digest(), &answer.head, bytes) {
+            Ok((manifest, claims)) => Ok(PulledManifest {
+                manifest,
+                digest_header: claims.digest,
+            }),
+            Err(error) => Err(answer.failed(&self.site, error.into())),
         }
-        let failed = |cause| self.site.error(&what, cause);
-        let claims = ManifestAnswer::read(&answer.head)
-            .map_err(Cause::Violation)
-            .map_err(failed)?;
-        let coding = Violation::coding(&answer.head, "Pulling manifests");
-        let manifest = read(target, &claims, coding, answer.into_bytes()).map_err(failed)?;
-        Ok(PulledManifest {
-            manifest,
-            digest_header: claims.digest,
-        })
     }
 
     /// What the registry says about a manifest; `None` when it is not there.
@@ -259,14 +149,16 @@ impl Repository {
     /// [`Error`] for everything but presence and absence, and when what is asked for by digest is
     /// said to have another (DG2).
     pub async fn manifest_head(&self, target: &TagOrDigest) -> Result<Option<ManifestHead>, Error> {
-        let request = self.manifest_request(Read::Head, target);
-        let what = request.to_string();
-        let Some(answer) = self.head(request).await? else {
+        let Some(answer) = self.head(self.manifest_request(Read::Head, target)).await? else {
             return Ok(None);
         };
-        let claims = ManifestAnswer::read(&answer.head)
-            .map_err(|violation| self.site.error(&what, Cause::Violation(violation)))?;
-        self.is_about(&what, target.digest(), claims.digest.as_ref())?;
+        let claims = match ManifestAnswer::read(&answer.head) {
+            Ok(claims) => claims,
+            Err(violation) => return Err(answer.failed(&self.site, violation.into())),
+        };
+        if let Err(error) = check_claim(target.digest(), claims.digest.as_ref()) {
+            return Err(answer.failed(&self.site, Cause::Digest(error)));
+        }
         Ok(Some(ManifestHead {
             digest: claims.digest,
             media_type: claims.content_type.and_then(|text| text.parse().ok()),
@@ -281,14 +173,16 @@ impl Repository {
     /// As [`manifest_head`](Self::manifest_head).
     pub async fn blob_head(&self, digest: &Digest) -> Result<Option<BlobHead>, Error> {
         let request = BlobRequest::new(Read::Head, self.name.clone(), digest.clone());
-        let request = Endpoint::Blob(request);
-        let what = request.to_string();
-        let Some(answer) = self.head(request).await? else {
+        let Some(answer) = self.head(Endpoint::Blob(request)).await? else {
             return Ok(None);
         };
-        let claims = BlobAnswer::read(&answer.head)
-            .map_err(|violation| self.site.error(&what, Cause::Violation(violation)))?;
-        self.is_about(&what, Some(digest), claims.digest.as_ref())?;
+        let claims = match BlobAnswer::read(&answer.head) {
+            Ok(claims) => claims,
+            Err(violation) => return Err(answer.failed(&self.site, violation.into())),
+        };
+        if let Err(error) = check_claim(Some(digest), claims.digest.as_ref()) {
+            return Err(answer.failed(&self.site, Cause::Digest(error)));
+        }
         Ok(Some(BlobHead {
             size: claims.length,
         }))
@@ -304,8 +198,9 @@ impl Repository {
     /// No verifier exists for the digest's algorithm (DG1).
     pub fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<BlobReader, Error> {
         BlobReader::new(self.blob_frames(digest, size), size).map_err(|error| {
-            let what = format_args!("blob {digest} of {}", self.name);
-            self.site.error(what, Cause::Unverifiable(error))
+            let request = BlobRequest::new(Read::Get, self.name.clone(), digest.clone());
+            let operation = Operation::Request(Endpoint::Blob(request));
+            self.site.error(operation, Cause::Unverifiable(error))
         })
     }
 
@@ -340,10 +235,11 @@ impl Repository {
         let mut ask = Ask::new(Endpoint::Ping, Take::Nothing);
         ask.behalf = Some(self.name.clone());
         let mut auth = AuthCall::new();
-        let answer = self.site.drive_as(ask, &mut auth).await?;
+        let answer = self.site.drive_with(ask, &NoBody, &mut auth).await?;
         if !answer.head.status.is_success() {
-            let what = format_args!("a token for {}", self.name);
-            return Err(self.site.refused(what, &answer));
+            let repository = Some(self.name.clone());
+            let refused = Cause::Refused(answer.refusal());
+            return Err(self.site.error(Operation::Token { repository }, refused));
         }
         Ok(auth.token().cloned().map(Credential::from))
     }
@@ -356,79 +252,28 @@ impl Repository {
         Endpoint::Manifest(request)
     }
 
-    /// Refuses a head that is about other content than was asked for by digest (DG2). A claim
-    /// under another algorithm tells nothing.
-    fn is_about(
-        &self,
-        what: &str,
-        wanted: Option<&Digest>,
-        claimed: Option<&Digest>,
-    ) -> Result<(), Error> {
-        match (wanted, claimed) {
-            (Some(wanted), Some(claimed))
-                if wanted.algorithm() == claimed.algorithm() && wanted != claimed =>
-            {
-                let (expected, actual) = (wanted.clone(), claimed.clone());
-                let cause = Cause::Digest(VerifyError::Digest { expected, actual });
-                Err(self.site.error(what, cause))
-            }
-            _ => Ok(()),
-        }
-    }
-
     async fn head(&self, request: Endpoint) -> Result<Option<Answer>, Error> {
-        let what = request.to_string();
         let answer = self.site.drive(Ask::new(request, Take::Nothing)).await?;
         if answer.head.status.is_success() {
             return Ok(Some(answer));
         }
-        let refusal = answer.refusal();
-        if refusal.kind() == longshore_proto::RefusalKind::Absent {
+        if answer.refusal().kind() == RefusalKind::Absent {
             return Ok(None);
         }
-        Err(self.site.refused(&what, &answer))
+        Err(answer.refused(&self.site))
     }
 }
 
-/// Reads a document after checking it against the digest it was asked for by, and against the
-/// one the registry claims (DG2).
-#[expect(
-    clippy::result_large_err,
-    reason = "one for each manifest, boxed by the caller"
-)]
-fn read(
-    target: &TagOrDigest,
-    claims: &ManifestAnswer,
-    coding: Option<Violation>,
-    bytes: Bytes,
-) -> Result<Manifest, Cause> {
-    // A claim that nobody can check is neither believed nor refused.
-    let claimed = claims.digest.as_ref();
-    let claimed = claimed.filter(|digest| Hasher::new(&digest.algorithm()).is_ok());
-    let content_type = claims.content_type.as_deref();
-    let manifest = match (target.digest().or(claimed), coding) {
-        (Some(digest), _) => Manifest::parse_verified(bytes, content_type, digest),
-        // Nothing tells that these are the bytes that were meant.
-        (None, Some(violation)) => return Err(Cause::Violation(violation)),
-        (None, None) => Manifest::parse(bytes, content_type),
-    };
-    let manifest = manifest.map_err(|error| match error {
-        ManifestError::Verify(error) => Cause::Digest(error),
-        ManifestError::UnsupportedAlgorithm(error) => Cause::Unverifiable(error),
-        error => Cause::Document(error),
-    })?;
-    match claimed {
-        Some(expected) if expected != manifest.digest() => {
-            let actual = Digest::of(&expected.algorithm(), manifest.bytes());
-            let actual = actual.map_err(Cause::Unverifiable)?;
-            if actual == *expected {
-                return Ok(manifest);
-            }
-            Err(Cause::Digest(VerifyError::Digest {
-                expected: expected.clone(),
-                actual,
-            }))
+/// Refuses a head that is about other content than was asked for by digest (DG2). A claim under
+/// another algorithm says nothing.
+fn check_claim(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Result<(), VerifyError> {
+    match (wanted, claimed) {
+        (Some(wanted), Some(claimed))
+            if wanted.algorithm() == claimed.algorithm() && wanted != claimed =>
+        {
+            let (expected, actual) = (wanted.clone(), claimed.clone());
+            Err(VerifyError::Digest { expected, actual })
         }
-        _ => Ok(manifest),
+        _ => Ok(()),
     }
 }

@@ -11,14 +11,16 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use longshore_model::{Digest, RepositoryName};
 use longshore_proto::download::{self, DownloadError, Next, PartDownload};
+use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
 use longshore_proto::range::ByteRange;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 
 use crate::blob::BlobReader;
-use crate::drive::Content;
+use crate::drive::Payload;
 use crate::error::{Cause, Error};
-use crate::idle::Guard;
-use crate::repository::Site;
+use crate::idle::StallGuard;
+use crate::operation::Operation;
+use crate::site::Site;
 
 /// A seekable blob is read in pieces of this size, in bytes.
 pub const SEEK_BLOCK_BYTES: u64 = 128 * 1024;
@@ -68,7 +70,9 @@ impl BlobReader {
         };
         let site = Arc::clone(repository.site());
         let Some(size) = size else {
-            return Err(site.error(format_args!("blob {digest}"), Cause::NoRanges));
+            let request = BlobRequest::new(Read::Head, repository.name().clone(), digest);
+            let operation = Operation::Request(Endpoint::Blob(request));
+            return Err(site.error(operation, Cause::NoRanges));
         };
         let name = repository.name().clone();
         let (position, kept, asking) = (0, VecDeque::new(), None);
@@ -154,33 +158,33 @@ impl BlobSeeker {
 /// Fetches one part, resumed where it breaks off (RT6), and nothing but that part.
 async fn part(site: Arc<Site>, mut download: PartDownload) -> Result<Bytes, Error> {
     let mut ask = download.ask();
-    let what = ask.endpoint.to_string();
-    let failed = |error, last| {
+    let failed = |download: &PartDownload, error, last| {
         let cause = match error {
             DownloadError::NoPart => Cause::NoRanges,
             error => Cause::Download(error, last),
         };
-        site.error(&what, cause)
+        let operation = Operation::Request(download.ask().endpoint);
+        site.error(operation, cause)
     };
     let mut bytes = BytesMut::new();
     let mut broke = None;
     loop {
         let answer = site.drive(ask).await?;
         if !download::is_answer(answer.head.status) {
-            return Err(site.refused(&what, &answer));
+            return Err(answer.refused(&site));
         }
         let verdict = download.on_head(&answer.head);
-        verdict.map_err(|error| failed(error, None))?;
-        // Let go of before the rest is asked for.
-        let Content::Stream(mut body, _permit) = answer.content else {
-            return Err(failed(DownloadError::NoPart, None));
+        verdict.map_err(|error| failed(&download, error, None))?;
+        // The slot is given back before the rest is asked for.
+        let Payload::Stream(mut body, _slot) = answer.payload else {
+            return Err(failed(&download, DownloadError::NoPart, None));
         };
-        let mut guard = Guard::new(Arc::clone(site.client().clock()));
+        let mut guard = StallGuard::new(Arc::clone(site.client().clock()));
         while let Some(frame) = poll_fn(|cx| guard.poll_frame(&mut body, cx)).await {
             match frame {
                 Ok(frame) => {
                     let counted = download.on_bytes(frame.len() as u64);
-                    counted.map_err(|error| failed(error, None))?;
+                    counted.map_err(|error| failed(&download, error, None))?;
                     bytes.extend_from_slice(&frame);
                 }
                 Err(error) => {
@@ -190,7 +194,7 @@ async fn part(site: Arc<Site>, mut download: PartDownload) -> Result<Bytes, Erro
             }
         }
         let next = download.on_end(site.client().jitter());
-        match next.map_err(|error| failed(error, broke.take()))? {
+        match next.map_err(|error| failed(&download, error, broke.take()))? {
             Next::Ask(rest) => ask = rest,
             Next::Finished => return Ok(bytes.freeze()),
         }

@@ -123,7 +123,7 @@ async fn f52_an_error_says_what_where_and_in_whose_words() {
     let get = Exchange::new("GET", &format!("{HOME}/manifests/1"), 404).body(body);
     let (repository, transport) = repository([get]).await;
     let error = repository.manifest(&tag()).await.unwrap_err();
-    assert_eq!(error.operation(), "manifest 1 of app");
+    assert_eq!(error.operation().to_string(), "read manifest 1 of app");
     assert_eq!((error.registry(), error.attempts()), ("r.example", 1));
     let refusal = error.refusal().unwrap();
     assert_eq!(refusal.status, 404);

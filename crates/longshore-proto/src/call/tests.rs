@@ -76,7 +76,7 @@ fn session(location: &str) -> Place {
         Take::Nothing,
     );
     let ended = call.end();
-    assert_eq!(ended.attempts, 1);
+    assert_eq!((ended.attempts, ended.peer), (1, public()));
     assert_eq!(ended.endpoint.verb().to_string(), "push");
     let place = ended.place.unwrap();
     place.follow(location.as_bytes(), public()).unwrap()

@@ -1,14 +1,17 @@
 use std::sync::{Arc, Mutex};
 
+use http::Response;
 use longshore_auth::Credential;
 use longshore_model::{Digest, RepositoryName};
 use longshore_origin::{Origin, Secret};
 use longshore_proto::Host;
 use longshore_proto::call::Ask;
-use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
+use longshore_proto::call::BodyName;
+use longshore_proto::endpoint::{BlobRequest, Endpoint, ManifestPut, Read};
 use longshore_transport::{TestClock, from_fn};
 
 use super::*;
+use crate::body::OpeningBody;
 use crate::hosts::{HostSettings, Registry};
 use crate::{Client, OneCredential};
 
@@ -112,4 +115,132 @@ async fn cr1_a_host_in_front_of_the_registry_gets_none_of_its_secrets() {
     // Nor when it is known by now.
     assert_eq!(ask(&site).await, 200);
     assert_eq!(shown("https://mirror.example.com"), ["-", "-"]);
+}
+
+/// A body in memory that counts how often it is opened.
+struct Document(Mutex<u32>);
+
+const DOCUMENT: &str = "the document";
+
+impl OpenBody for Document {
+    fn open(&self, name: BodyName) -> OpeningBody<'_> {
+        *self.0.lock().unwrap() += 1;
+        let offset = usize::try_from(name.offset).unwrap();
+        Box::pin(async move { Ok(Body::from(&DOCUMENT[offset..])) })
+    }
+}
+
+/// A body that cannot be opened.
+struct Unreadable;
+
+impl OpenBody for Unreadable {
+    fn open(&self, _: BodyName) -> OpeningBody<'_> {
+        Box::pin(async { Err(std::io::ErrorKind::PermissionDenied.into()) })
+    }
+}
+
+/// A site whose requests are answered in turn, and what each of them sent.
+fn scripted(answers: &'static [(u16, &str, &str)]) -> (Site, Seen) {
+    let seen = Seen::default();
+    let log = Arc::clone(&seen);
+    let transport = from_fn(move |request: Request<Body>| {
+        let log = Arc::clone(&log);
+        async move {
+            let (head, mut body) = request.into_parts();
+            let mut sent = Vec::new();
+            while let Some(frame) = body.frame().await {
+                sent.extend_from_slice(&frame?.into_data().unwrap_or_default());
+            }
+            let shown = head.headers.get(header::AUTHORIZATION);
+            let shown = shown.map_or("-", |value| value.to_str().unwrap());
+            let sent = String::from_utf8(sent).unwrap();
+            let line = format!("{} {} {shown} {sent}", head.method, head.uri);
+            let (status, name, value) = {
+                let mut log = log.lock().unwrap();
+                log.push(line);
+                answers[log.len() - 1]
+            };
+            let mut response = Response::builder().status(status);
+            let mut body = "";
+            match name {
+                "" => body = value,
+                name => response = response.header(name, value),
+            }
+            Ok(response.body(Body::from(body)).unwrap())
+        }
+    });
+    let client = Client::builder()
+        .transport(transport)
+        .clock(TestClock::default())
+        .build()
+        .unwrap();
+    let home: Origin = HOME.parse().unwrap();
+    let registry = Registry {
+        hosts: [Host::new(home.clone())].into(),
+        settings: HostSettings::default(),
+    };
+    (
+        Site::new(client, "r.example.com".to_owned(), registry, home),
+        seen,
+    )
+}
+
+fn put() -> Ask {
+    let media_type = longshore_model::MediaType::OCI_MANIFEST;
+    let request = ManifestPut::new("app".parse().unwrap(), "v1".parse().unwrap(), media_type);
+    let mut ask = Ask::new(Endpoint::ManifestPut(request), Take::Nothing);
+    ask.body = Some(BodyName {
+        offset: 0,
+        length: Some(DOCUMENT.len() as u64),
+    });
+    ask
+}
+
+// RD3, RT4: a body is opened anew for each request that carries it.
+#[tokio::test]
+async fn rd3_a_write_is_sent_whole_after_a_challenge_a_failure_and_a_redirect() {
+    let (site, seen) = scripted(&[
+        (
+            401,
+            "www-authenticate",
+            r#"Bearer realm="https://r.example.com/token",service="r""#,
+        ),
+        (200, "", r#"{"token":"t"}"#),
+        (503, "", ""),
+        (307, "location", "/moved"),
+        (201, "", ""),
+    ]);
+    let document = Document(Mutex::default());
+    let mut auth = AuthCall::new();
+    let answer = site.drive_with(put(), &document, &mut auth).await;
+    assert_eq!(answer.unwrap().head.status.as_u16(), 201);
+    // CR8: writing needs a token for writing.
+    let scope = "repository%3Aapp%3Apull%2Cpush";
+    let path = "https://r.example.com/v2/app/manifests/v1";
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            format!("PUT {path} - {DOCUMENT}"),
+            format!("GET https://r.example.com/token?service=r&scope={scope} - "),
+            format!("PUT {path} Bearer t {DOCUMENT}"),
+            format!("PUT {path} Bearer t {DOCUMENT}"),
+            format!("PUT https://r.example.com/moved Bearer t {DOCUMENT}"),
+        ]
+    );
+    assert_eq!(*document.0.lock().unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_opened_ends_the_call() {
+    let (site, seen) = scripted(&[]);
+    let error = site
+        .drive_with(put(), &Unreadable, &mut AuthCall::new())
+        .await;
+    let error = error.err().unwrap();
+    assert_eq!(error.kind(), crate::ErrorKind::Body);
+    assert_eq!(
+        error.to_string(),
+        "cannot push manifest v1 of app to r.example.com: the content to send cannot be read"
+    );
+    assert_eq!(*seen.lock().unwrap(), [""; 0]);
 }

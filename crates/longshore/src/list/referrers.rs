@@ -1,58 +1,30 @@
-//! What refers to a manifest: by the API, or by the tag that stands in for it.
+//! The manifests that refer to one.
 
 use std::sync::Arc;
 
-use longshore_model::{Descriptor, Digest, Document, Manifest, MediaType, Tag, TagOrDigest};
-use longshore_proto::listing::Listing;
-use longshore_proto::{Referrers as Support, RefusalKind};
+use longshore_model::{Descriptor, Digest, MediaType};
+use longshore_proto::endpoint::{Endpoint, ListAnswer, ReferrersRequest};
+use longshore_proto::referrers::{ReferrersListing, ReferrersNext, ReferrersPage, ReferrersTurn};
 
-use super::{Fetching, List, Page, State, asked, go_on, page_of};
-use crate::error::{Cause, Error, ErrorKind};
-use crate::repository::{Repository, Site};
-
-/// What refers to a manifest: the descriptors of one page, and the page itself.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ReferrersPage {
-    /// The page, byte for byte, with everything it says.
-    pub manifest: Manifest,
-    /// The referrers of the artifact type that was asked for.
-    pub descriptors: Vec<Descriptor>,
-    /// Whether the registry keeps them as a tag, for lack of the referrers API.
-    pub from_tag: bool,
-}
+use super::{List, Page, PageFuture, PageSource, State, warn_of_foreign_link};
+use crate::error::{Cause, Error};
+use crate::operation::Operation;
+use crate::repository::Repository;
+use crate::site::Site;
 
 impl Repository {
-    /// What refers to a manifest, of one artifact type or of all (distribution-spec v1.1.1
-    /// "Listing Referrers").
+    /// The manifests that refer to this one, of one artifact type or of all (distribution-spec
+    /// v1.1.1 "Listing Referrers").
     ///
-    /// Where the registry does not know the referrers API (404, or its quirks say so) the tag
-    /// that stands in for it is read instead; without that there are none.
+    /// When the registry does not have the referrers API (404, or its quirks say so), the tag that
+    /// stands in for it is read instead. Without that tag there are no referrers.
     #[must_use]
     pub fn referrers(
         &self,
         subject: &Digest,
         artifact_type: Option<&MediaType>,
     ) -> List<Descriptor> {
-        let fetch = self.referrers_fetch(subject, artifact_type);
-        let listing = Listing::referrers(self.name().clone(), subject.clone(), artifact_type);
-        List::new(Arc::clone(self.site()), listing, move |site, listing| {
-            let page = fetch(site, listing);
-            async move {
-                let page = page.await?;
-                let Page {
-                    mut items,
-                    bytes,
-                    next,
-                } = page;
-                let descriptors = items.pop().map(|page| page.descriptors).unwrap_or_default();
-                Ok(Page {
-                    items: descriptors,
-                    bytes,
-                    next: next.of(),
-                })
-            }
-        })
+        self.referrers_list(subject, artifact_type, |page| page.descriptors)
     }
 
     /// As [`referrers`](Self::referrers), a page at a time and with its bytes.
@@ -62,207 +34,96 @@ impl Repository {
         subject: &Digest,
         artifact_type: Option<&MediaType>,
     ) -> List<ReferrersPage> {
-        let fetch = self.referrers_fetch(subject, artifact_type);
-        let listing = Listing::referrers(self.name().clone(), subject.clone(), artifact_type);
-        List::new(Arc::clone(self.site()), listing, fetch)
+        self.referrers_list(subject, artifact_type, |page| vec![page])
     }
 
-    fn referrers_fetch(
+    fn referrers_list<T: Send + 'static>(
         &self,
         subject: &Digest,
         artifact_type: Option<&MediaType>,
-    ) -> impl Fn(Arc<Site>, Listing) -> Fetching<ReferrersPage> + Send + Sync + 'static {
-        let (repository, subject) = (self.clone(), subject.clone());
-        let wanted = artifact_type.cloned();
-        move |site, listing| {
-            let (repository, subject) = (repository.clone(), subject.clone());
-            let wanted = wanted.clone();
-            Box::pin(async move {
-                match repository
-                    .referrers_page(&site, listing, wanted.as_ref())
-                    .await?
-                {
-                    Some(page) => Ok(page),
-                    None => repository.referrers_tag(&subject, wanted.as_ref()).await,
+        items: fn(ReferrersPage) -> Vec<T>,
+    ) -> List<T> {
+        let site = Arc::clone(self.site());
+        let name = self.name().clone();
+        let request = ReferrersRequest::new(name.clone(), subject.clone(), artifact_type);
+        let endpoint = Endpoint::Referrers(request);
+        let subject = subject.clone();
+        let listing = ReferrersListing::new(name, subject, artifact_type.cloned(), &site.quirks())
+            .with_manifest_limit(self.manifest_limit());
+        let source = Referrers {
+            listing,
+            endpoint: endpoint.clone(),
+            items,
+        };
+        List::new(site, endpoint, source)
+    }
+}
+
+struct Referrers<T> {
+    listing: ReferrersListing,
+    endpoint: Endpoint,
+    /// What the list holds of each page.
+    items: fn(ReferrersPage) -> Vec<T>,
+}
+
+impl<T: Send + 'static> PageSource<T> for Referrers<T> {
+    fn fetch(self: Box<Self>, site: Arc<Site>) -> PageFuture<T> {
+        Box::pin(self.page(site))
+    }
+
+    fn limit(&mut self, entries: u64) {
+        self.listing = self.listing.clone().with_limit(entries);
+    }
+}
+
+impl<T: Send + 'static> Referrers<T> {
+    /// Fetches until there is a page or the end.
+    async fn page(mut self: Box<Self>, site: Arc<Site>) -> Result<Page<T>, Error> {
+        loop {
+            let turn = self.turn(&site).await?;
+            if turn.page.is_none() && turn.next == ReferrersNext::Ask {
+                continue;
+            }
+            let bytes = turn.page.as_ref();
+            let bytes = bytes.map_or(0, |page| page.manifest.bytes().len() as u64);
+            let items = turn.page.map(self.items).unwrap_or_default();
+            let next = match turn.next {
+                ReferrersNext::Ask => State::Due(self),
+                ReferrersNext::End => State::Done,
+                ReferrersNext::Fail(error) => {
+                    let operation = Operation::Request(self.endpoint);
+                    State::Failed(site.error(operation, Cause::Listing(error)))
                 }
-            })
+            };
+            return Ok(Page { items, bytes, next });
         }
     }
 
-    /// One page by the API; `None` where the registry does not know it.
-    async fn referrers_page(
-        &self,
-        site: &Site,
-        mut listing: Listing,
-        wanted: Option<&MediaType>,
-    ) -> Result<Option<Page<ReferrersPage>>, Error> {
-        if site.quirks().referrers == Support::Tag {
-            return Ok(None);
-        }
-        let (what, answer) = match asked(site, &mut listing).await {
-            Ok(answered) => answered,
-            // Old Harbor (quirks.md). If it is about credentials after all, so is the tag.
-            Err(error)
-                if !listing.has_begun()
-                    && error.refusal().is_some_and(|refusal| refusal.silent) =>
-            {
-                return Ok(None);
+    /// Asks once.
+    async fn turn(&mut self, site: &Site) -> Result<ReferrersTurn, Error> {
+        let Some(ask) = self.listing.ask() else {
+            return Ok(ReferrersTurn::end());
+        };
+        let mut answer = match site.drive(ask).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let turn = error.refusal().and_then(|it| self.listing.on_refused(it));
+                return turn.ok_or(error);
             }
-            Err(error) => return Err(error),
         };
         if !answer.head.status.is_success() {
-            // On a later page it is no sign that the API is not there.
-            if answer.refusal().kind() == RefusalKind::Absent && !listing.has_begun() {
-                return Ok(None);
-            }
-            return Err(site.refused(&what, &answer));
+            return match self.listing.on_refused(&answer.refusal()) {
+                Some(turn) => Ok(turn),
+                None => Err(answer.refused(site)),
+            };
         }
-        let (head, body) = page_of(site, &what, answer)?;
-        let manifest = Manifest::parse(body, head.content_type.as_deref())
-            .map_err(|error| site.error(&what, Cause::Document(error)))?;
-        let Document::Index(index) = manifest.document() else {
-            return Err(site.error(&what, Cause::NotAnIndex));
-        };
-        let all: Vec<_> = index
-            .manifests
-            .iter()
-            .map(|entry| entry.digest.as_str())
-            .collect();
-        let next = go_on(site, &what, &mut listing, &head, all);
-        let wanted = wanted.filter(|_| !head.filtered);
-        let descriptors = of_type(&index.manifests, wanted);
-        let page = ReferrersPage {
-            descriptors,
-            manifest,
-            from_tag: false,
-        };
-        Ok(Some(Page {
-            bytes: page.manifest.bytes().len() as u64,
-            items: vec![page],
-            next: next.map_or_else(State::Failed, |more| {
-                if more {
-                    State::Due(Box::new(listing))
-                } else {
-                    State::Done
-                }
-            }),
-        }))
-    }
-
-    /// The tag that stands in for the API (distribution-spec v1.1.1 "Referrers Tag Schema").
-    async fn referrers_tag(
-        &self,
-        subject: &Digest,
-        wanted: Option<&MediaType>,
-    ) -> Result<Page<ReferrersPage>, Error> {
-        let none = Page {
-            items: Vec::new(),
-            bytes: 0,
-            next: State::Done,
-        };
-        let Some(tag) = tag_of(subject) else {
-            return Ok(none);
-        };
-        let manifest = match self.manifest(&tag).await {
-            Ok(pulled) => pulled.manifest,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(none),
-            Err(error) => return Err(error),
-        };
-        // GitLab resolves such a tag to the subject itself, whose children are no referrers.
-        let index = match manifest.document() {
-            Document::Index(index) if !is_of(&manifest, subject) => index,
-            _ => return Ok(none),
-        };
-        if self.are_children(&index.manifests, subject).await? {
-            return Ok(none);
+        if let Ok(head) = ListAnswer::read(&answer.head) {
+            warn_of_foreign_link(site, &self.endpoint, &head);
         }
-        let descriptors = of_type(&index.manifests, wanted);
-        let page = ReferrersPage {
-            descriptors,
-            manifest,
-            from_tag: true,
-        };
-        Ok(Page {
-            bytes: page.manifest.bytes().len() as u64,
-            items: vec![page],
-            next: State::Done,
-        })
-    }
-
-    /// Whether these are children of the index, and not referrers, as a registry answers that
-    /// resolves the tag to a copy of the subject of its own making (quirks.md, GitLab).
-    ///
-    /// Referrers have an artifact type (distribution-spec v1.1.1 "Listing Referrers"); the subject
-    /// is asked for only where none of the entries has one.
-    async fn are_children(&self, entries: &[Descriptor], subject: &Digest) -> Result<bool, Error> {
-        if entries.is_empty() || entries.iter().any(|entry| entry.artifact_type.is_some()) {
-            return Ok(false);
+        let body = answer.take_bytes();
+        match self.listing.on_answer(&answer.head, body) {
+            Ok(turn) => Ok(turn),
+            Err(error) => Err(answer.failed(site, error.into())),
         }
-        let pulled = match self.manifest(&subject.clone().into()).await {
-            Ok(pulled) => pulled,
-            // Referrers may outlive their subject.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let Document::Index(parent) = pulled.manifest.document() else {
-            return Ok(false);
-        };
-        let is_child = |entry: &Descriptor| {
-            parent
-                .manifests
-                .iter()
-                .any(|child| child.digest == entry.digest)
-        };
-        Ok(entries.iter().all(is_child))
-    }
-}
-
-/// Whether this is the digest of these bytes, by its own algorithm. One that nobody can compute
-/// is not.
-fn is_of(manifest: &Manifest, digest: &Digest) -> bool {
-    Digest::of(&digest.algorithm(), manifest.bytes()).is_ok_and(|actual| actual == *digest)
-}
-
-impl<T> State<T> {
-    /// The same, of a list of other items.
-    fn of<U>(self) -> State<U> {
-        match self {
-            Self::Due(listing) => State::Due(listing),
-            Self::Failed(error) => State::Failed(error),
-            Self::Asking(_) | Self::Done => State::Done,
-        }
-    }
-}
-
-fn of_type(descriptors: &[Descriptor], wanted: Option<&MediaType>) -> Vec<Descriptor> {
-    let fits = |entry: &&Descriptor| wanted.is_none() || entry.artifact_type.as_ref() == wanted;
-    descriptors.iter().filter(fits).cloned().collect()
-}
-
-/// `<algorithm>-<encoded>`, cut to 32 and 64 characters, with what no tag may have replaced.
-fn tag_of(subject: &Digest) -> Option<TagOrDigest> {
-    let algorithm = subject.algorithm();
-    let algorithm = algorithm.as_str();
-    let encoded = subject.encoded();
-    let cut = |text: &str, length: usize| text.get(..length).unwrap_or(text).to_owned();
-    let text = format!("{}-{}", cut(algorithm, 32), cut(encoded, 64)).replace('+', "-");
-    text.parse::<Tag>().ok().map(Into::into)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tag_of_a_subject_is_cut_to_what_a_tag_may_be() {
-        let hex = "a".repeat(64);
-        let digest: Digest = format!("sha256:{hex}").parse().unwrap();
-        assert_eq!(
-            tag_of(&digest).unwrap().to_string(),
-            format!("sha256-{hex}")
-        );
-        let digest: Digest = format!("sha512:{}", "b".repeat(128)).parse().unwrap();
-        let expected = format!("sha512-{}", "b".repeat(64));
-        assert_eq!(tag_of(&digest).unwrap().to_string(), expected);
     }
 }

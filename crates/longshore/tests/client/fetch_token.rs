@@ -109,7 +109,7 @@ async fn re4_no_realm_is_asked_that_the_client_would_not_ask() {
     assert_eq!(error.refused_realm().unwrap().to_string(), EVIL);
     assert_eq!(
         chain(&error),
-        "cannot read a token from r.example.com: authentication failed: \
+        "cannot get a token from r.example.com: authentication failed: \
          https://r.example.com sends us to https://evil.example.net for a token, which is not \
          known to belong to it, so no credentials go there \
          (allow it with --allow-realm https://evil.example.net)"
@@ -134,7 +134,7 @@ async fn cr4_no_secret_goes_over_plain_http_that_is_not_meant_to() {
     let error = token(&script([]), &request, user()).await.unwrap_err();
     assert_eq!(
         chain(&error),
-        "cannot read a token from r.example.com: authentication failed: no secrets are sent to \
+        "cannot get a token from r.example.com: authentication failed: no secrets are sent to \
          http://r.example.com, which is not encrypted (allow it with --plain-http)"
     );
     let meant = request.settings(RegistrySettings::new().plain_http());

@@ -7,7 +7,7 @@ use longshore::auth::AuthError;
 use longshore::model::{Digest, TagOrDigest};
 use longshore::origin::{AddressClass, AddressPolicy, Peer};
 use longshore::transport::{Body, TestClock, TlsIdentity};
-use longshore::{Builder, Cause, ErrorKind, HostSettings, Repository, TokenCache};
+use longshore::{Cause, ClientBuilder, ErrorKind, HostSettings, Repository, TokenCache};
 
 use crate::auth::{CHALLENGE, MANIFEST_URI, TOKEN_URI};
 use crate::support::{
@@ -41,7 +41,7 @@ async fn manifest(app: &Repository) -> Result<Digest, longshore::Error> {
     Ok(app.manifest(&v1).await?.digest().clone())
 }
 
-async fn fails(builder: Builder) -> longshore::Error {
+async fn fails(builder: ClientBuilder) -> longshore::Error {
     manifest(&app(builder.build().unwrap()).await)
         .await
         .unwrap_err()

@@ -17,7 +17,7 @@ use longshore::transport::{
     Body, Clock, DynTransport, ErrorKind, Phase, TestClock, Timer, TlsIdentity, Transport,
     TransportError, from_fn,
 };
-use longshore::{Builder, Client, Credential, OneCredential, Repository};
+use longshore::{Client, ClientBuilder, Credential, OneCredential, Repository};
 
 /// The registry of most tests, the token service of its domain, and somebody else.
 pub(crate) const HOME: &str = "https://r.example.com";
@@ -141,11 +141,11 @@ pub(crate) fn seen(request: &Request<Body>) -> Seen {
 }
 
 /// A client over this transport whose waits end at once and are as short as they may be.
-pub(crate) fn builder(net: &Net) -> Builder {
+pub(crate) fn builder(net: &Net) -> ClientBuilder {
     timed(net, &TestClock::default())
 }
 
-pub(crate) fn timed(net: &Net, clock: &TestClock) -> Builder {
+pub(crate) fn timed(net: &Net, clock: &TestClock) -> ClientBuilder {
     let builder = Client::builder().transport(net.clone());
     builder.clock(clock.clone()).jitter(|| 0)
 }

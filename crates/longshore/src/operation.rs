@@ -1,0 +1,57 @@
+//! What was being done when an error happened.
+
+use std::fmt;
+
+use longshore_model::RepositoryName;
+use longshore_proto::endpoint::{Endpoint, Verb};
+
+/// What a client was doing: a value that is formatted only when it is shown.
+///
+/// `Display` is a verb and its object: "read manifest 3.20 of library/alpine". Its parts are
+/// well-formed names, so it is safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Finding out where a registry is and how to connect to it.
+    Connect,
+    /// A request of the protocol.
+    Request(Endpoint),
+    /// Getting a token.
+    Token {
+        /// The repository it is for; `None` when the caller named a scope instead.
+        repository: Option<RepositoryName>,
+    },
+}
+
+impl Operation {
+    /// The endpoint of the request, if it was one.
+    #[must_use]
+    pub const fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Request(endpoint) => Some(endpoint),
+            Self::Connect | Self::Token { .. } => None,
+        }
+    }
+
+    /// What links the operation and the name of its registry in a sentence.
+    pub(crate) fn preposition(&self) -> &'static str {
+        match self {
+            Self::Connect => "to",
+            Self::Request(endpoint) => endpoint.verb().preposition(),
+            Self::Token { .. } => Verb::Read.preposition(),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect => f.write_str("connect"),
+            Self::Request(endpoint) => write!(f, "{} {endpoint}", endpoint.verb()),
+            Self::Token { repository: None } => f.write_str("get a token"),
+            Self::Token {
+                repository: Some(name),
+            } => write!(f, "get a token for {name}"),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The one place that hands requests to the transport.
+//!
+//! Calls, token exchanges and the loopback probe all send through [`Sender::send`], so each request
+//! has a time limit and a line in the log.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Request, Response};
+use longshore_origin::RedactedUri;
+use longshore_proto::call::FailureClass;
+use longshore_transport::{
+    Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError,
+};
+
+/// A transport and the clock that limits its answers. Clones share both.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    transport: DynTransport,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sender {
+    pub(crate) fn new(transport: DynTransport, clock: Arc<dyn Clock>) -> Self {
+        Self { transport, clock }
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Sends one request and waits at most `limit` for the head of its answer.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Body>,
+        limit: Duration,
+    ) -> Result<Response<Body>, TransportError> {
+        let method = request.method().clone();
+        let uri = request.uri().clone();
+        let began = self.clock.now();
+        let answer = race(self.transport.send(request), self.clock.alarm(limit)).await;
+        let result =
+            answer.unwrap_or_else(|| Err(TransportError::new(ErrorKind::Timeout, Phase::Head)));
+        let took = self.clock.now().saturating_sub(began).as_millis();
+        let shown = RedactedUri::new(&uri);
+        match &result {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                tracing::debug!(
+                    target: "longshore::request",
+                    "{method} {shown} {status} ({took} ms)"
+                );
+            }
+            Err(error) => {
+                tracing::debug!(
+                    target: "longshore::request",
+                    "{method} {shown} failed: {error}"
+                );
+            }
+        }
+        result
+    }
+}
+
+/// The output of `work`, or `None` if the alarm rings first.
+pub(crate) async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// The class of a transport's failure.
+pub(crate) fn class(error: &TransportError) -> FailureClass {
+    match error.kind() {
+        ErrorKind::AddressRefused
+        | ErrorKind::Canceled
+        | ErrorKind::HeaderLimit
+        | ErrorKind::NotTls
+        | ErrorKind::Proxy
+        | ErrorKind::Tls => FailureClass::Fatal,
+        ErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => {
+            FailureClass::Stale
+        }
+        _ => FailureClass::Transient,
+    }
+}
