@@ -24,12 +24,11 @@ use crate::operation::Operation;
 
 /// What was being done, where, how often it was tried, and why it failed.
 ///
-/// [`kind`](Self::kind) is for deciding, [`cause`](Self::cause) for details; the source chain
-/// goes on where the cause has an error underneath.
-#[derive(Debug)]
+/// Decide by the [`kind`](Self::kind); the [`cause`](Self::cause) has the details, and the source
+/// chain continues with the error underneath it. `Display` is the first line of that chain, `Debug`
+/// the whole chain, so that a test or a program that unwraps an error shows what happened.
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     operation: Operation,
     registry: String,
@@ -238,6 +237,19 @@ impl fmt::Display for Error {
             0 | 1 => Ok(()),
             many => write!(f, " after {many} attempts"),
         }
+    }
+}
+
+/// The message of this error and of each source, separated by colons.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = self.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
     }
 }
 

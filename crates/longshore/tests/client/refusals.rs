@@ -166,6 +166,7 @@ async fn ou5_each_cause_has_its_text() {
             "{}",
             chain(&error)
         );
+        assert_eq!(format!("{error:?}"), chain(&error));
         assert_eq!(net.lines().len(), 1);
     }
 }
