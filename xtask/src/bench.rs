@@ -85,7 +85,7 @@ struct Outcome {
 /// An option is not known, or what is needed for any measurement cannot be had.
 pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<(), String> {
     let options = Options::parse(words)?;
-    let programs = Programs::gather(checkout, options.longshore.as_deref())?;
+    let programs = Programs::gather(checkout, &options)?;
     let base = match &options.directory {
         Some(directory) => directory.clone(),
         None => checkout.root().join("target/bench"),

@@ -14,8 +14,9 @@ cargo xtask bench pull [OPTION…]
   --rounds N         so many rounds (default: 7)
   --works NAME,…     only these: one ten many tls tiny tokens
   --servers NAME,…   only these: nginx docker-registry (tls and tokens have their own)
-  --programs NAME,…  only these: floor longshore batch skopeo oci-client
+  --programs NAME,…  only these: floor longshore before batch skopeo oci-client
   --longshore FILE   measures this program instead of building it
+  --before FILE      also measures this earlier longshore, and compares the two
   --dir DIR          keep the images and what is pulled below DIR while it runs; 3.5 GiB
                      (default: target/bench)
   --output json      print JSON; the tables go to standard error then
@@ -31,6 +32,7 @@ pub(super) struct Options {
     programs: Vec<String>,
     pub(super) directory: Option<PathBuf>,
     pub(super) longshore: Option<PathBuf>,
+    pub(super) before: Option<PathBuf>,
     pub(super) json: bool,
 }
 
@@ -53,11 +55,19 @@ impl Options {
                     options.servers = list(value()?, &["nginx", "docker-registry"])?;
                 }
                 "--programs" => {
-                    let known = ["floor", "longshore", "batch", "skopeo", "oci-client"];
+                    let known = [
+                        "floor",
+                        "longshore",
+                        "before",
+                        "batch",
+                        "skopeo",
+                        "oci-client",
+                    ];
                     options.programs = list(value()?, &known)?;
                 }
                 "--dir" => options.directory = Some(PathBuf::from(value()?)),
                 "--longshore" => options.longshore = Some(PathBuf::from(value()?)),
+                "--before" => options.before = Some(PathBuf::from(value()?)),
                 "--output" => {
                     options.json = match value()? {
                         "json" => true,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::CREDENTIALS;
 use super::image::{Image, TAG};
+use super::options::Options;
 use super::server::{Kind, Server};
 use super::tls::Certificates;
 use crate::checkout::{self, Checkout};
@@ -16,6 +17,8 @@ use crate::peers;
 /// A program that pulls, in one way of using it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
+    /// An earlier longshore, if one was given, used as the present one.
+    Before,
     /// Socket, hash, file, over so many connections.
     Floor,
     /// Ours, making nothing durable, as no rival does. It is what is compared.
@@ -27,9 +30,10 @@ pub(super) enum Program {
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Floor,
         Self::Longshore,
+        Self::Before,
         Self::LongshoreBatch,
         Self::Skopeo,
         Self::OciClient,
@@ -40,6 +44,7 @@ impl Program {
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Before => "before",
             Self::Floor => "floor",
             Self::Longshore => "longshore",
             Self::LongshoreBatch => "longshore, batch",
@@ -77,9 +82,12 @@ impl Programs {
     /// # Errors
     ///
     /// The program that measures, the floor, or longshore cannot be built.
-    pub(super) fn gather(checkout: &Checkout, longshore: Option<&Path>) -> Result<Self, String> {
+    pub(super) fn gather(checkout: &Checkout, options: &Options) -> Result<Self, String> {
         let mut programs = Self::default();
-        match longshore {
+        if let Some(path) = &options.before {
+            programs.paths.insert("before", path.clone());
+        }
+        match options.longshore.as_deref() {
             Some(path) => {
                 programs.paths.insert("longshore", path.to_path_buf());
                 let which = format!("longshore was not built, but is {}", path.display());
@@ -138,14 +146,18 @@ impl Programs {
                     .arg(destination);
                 command.arg(FLOOR_CONNECTIONS);
             }
-            Program::Longshore | Program::LongshoreBatch => {
+            Program::Before | Program::Longshore | Program::LongshoreBatch => {
                 let durability = match (program, self.durability) {
-                    (Program::Longshore, true) => Some("none"),
+                    (Program::Before | Program::Longshore, true) => Some("none"),
                     (Program::LongshoreBatch, true) => Some("batch"),
                     (Program::LongshoreBatch, false) => return None,
                     _ => None,
                 };
-                command = Command::new(self.path("longshore").ok()?);
+                let name = match program {
+                    Program::Before => "before",
+                    _ => "longshore",
+                };
+                command = Command::new(self.path(name).ok()?);
                 command.args(["pull", &reference]).arg(destination);
                 command.args(durability.map(|how| format!("--durability={how}")));
                 match secure {

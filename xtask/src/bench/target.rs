@@ -9,16 +9,16 @@ use super::server::Kind;
 
 /// One figure to reach.
 pub(super) struct Target {
-    what: &'static str,
+    what: String,
     wanted: String,
     found: f64,
     most: f64,
 }
 
 impl Target {
-    fn new(what: &'static str, wanted: impl Into<String>, found: f64, most: f64) -> Self {
+    fn new(what: impl Into<String>, wanted: impl Into<String>, found: f64, most: f64) -> Self {
         Self {
-            what,
+            what: what.into(),
             wanted: wanted.into(),
             found,
             most,
@@ -34,7 +34,7 @@ impl Target {
     pub(super) fn cells(&self) -> Vec<String> {
         let reached = if self.reached() { "yes" } else { "no" };
         vec![
-            self.what.to_owned(),
+            self.what.clone(),
             self.wanted.clone(),
             format!("{:.3}", self.found),
             reached.to_owned(),
@@ -134,7 +134,26 @@ pub(super) fn judge(rows: &[Row]) -> Vec<Target> {
         let pings = seen(|sample| sample.traffic.pings);
         targets.push(Target::new("tokens: pings", "0", pings, 0.0));
     }
+    targets.extend(no_slower(rows));
     targets
+}
+
+/// How much longer a pull may take than with the earlier program of the same run.
+const BEFORE_RATIO: f64 = 1.03;
+
+/// Compares with the earlier program, wherever both were measured.
+fn no_slower(rows: &[Row]) -> impl Iterator<Item = Target> {
+    let ours = rows.iter().filter(|row| row.program == Program::Longshore);
+    ours.filter_map(|ours| {
+        let before = rows
+            .iter()
+            .find(|row| row.case == ours.case && row.program == Program::Before)?;
+        let (work, server) = (ours.case.name, ours.case.kind.name());
+        let what = format!("{work} from {server}: wall");
+        let wanted = format!("≤ {BEFORE_RATIO} × before");
+        let ratio = ours.over(before, wall);
+        Some(Target::new(what, wanted, ratio, BEFORE_RATIO))
+    })
 }
 
 /// How many answers one after another explain what a run with delay takes longer.
