@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use longshore_origin::{AddressPolicy, Origin, Peer, Scheme};
-use longshore_transport::{Body, ErrorKind, Phase, TlsIdentity, TransportError, WireWish};
+use longshore_transport::{Body, Phase, TlsIdentity, TransportError, TransportErrorKind, WireWish};
 use tokio::sync::Notify;
 
 use crate::connect::{Connector, Shared};
@@ -56,8 +56,10 @@ impl Pools {
             && let Some(proxy) = self.shared.proxy.intercept(request.uri())?
         {
             if is_secret_of_loopback(&request) {
-                return Err(TransportError::new(ErrorKind::Proxy, Phase::Connect)
-                    .with_source(SecretForProxy));
+                return Err(
+                    TransportError::new(TransportErrorKind::Proxy, Phase::Connect)
+                        .with_source(SecretForProxy),
+                );
             }
             if let Some(authorization) = proxy.authorization {
                 // The proxy itself reads this request (CR10); in a tunnel it would be the server.
@@ -168,7 +170,7 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
     let peer = facts.as_ref().map_or_else(Peer::default, Facts::answered);
     let failed = |kind| TransportError::new(kind, Phase::Head).on_reused(peer.reused);
     if exceeds_limit(&parts.headers) {
-        return Err(failed(ErrorKind::HeaderLimit));
+        return Err(failed(TransportErrorKind::HeaderLimit));
     }
     let status = parts.status;
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
@@ -179,7 +181,7 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
             status: status.as_u16(),
             reason,
         };
-        return Err(failed(ErrorKind::Proxy).with_source(source));
+        return Err(failed(TransportErrorKind::Proxy).with_source(source));
     }
     parts.extensions.insert(peer);
     let body = Body::wrap(WireBody {
@@ -250,7 +252,8 @@ impl Interim {
 
     async fn exceeded(&self) -> TransportError {
         self.exceeded.notified().await;
-        TransportError::new(ErrorKind::HeaderLimit, Phase::Head).with_source(TooManyInterim)
+        TransportError::new(TransportErrorKind::HeaderLimit, Phase::Head)
+            .with_source(TooManyInterim)
     }
 }
 

@@ -39,7 +39,7 @@ pub use crate::body::Body;
 #[cfg(feature = "test-util")]
 pub use crate::clock::TestClock;
 pub use crate::clock::{Clock, Timer};
-pub use crate::error::{ErrorKind, Phase, TransportError};
+pub use crate::error::{Phase, TransportError, TransportErrorKind};
 #[cfg(feature = "test-util")]
 pub use crate::script::{Exchange, ScriptedTransport};
 #[cfg(feature = "tower")]

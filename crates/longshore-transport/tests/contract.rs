@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use longshore_transport::{
-    Body, Clock, DynTransport, ErrorKind, Exchange, Phase, ScriptedTransport, TestClock, Transport,
-    TransportError, from_fn,
+    Body, Clock, DynTransport, Exchange, Phase, ScriptedTransport, TestClock, Transport,
+    TransportError, TransportErrorKind, from_fn,
 };
 
 /// Runs a future that never waits for anything.
@@ -67,7 +67,7 @@ fn a_script_is_replayed_behind_a_pointer() {
         Exchange::failing(
             "GET",
             "https://a.example/x",
-            TransportError::new(ErrorKind::Closed, Phase::Head),
+            TransportError::new(TransportErrorKind::Closed, Phase::Head),
         ),
     ]);
     let transport = DynTransport::new(script.clone());
@@ -76,7 +76,7 @@ fn a_script_is_replayed_behind_a_pointer() {
     let error = now(transport.send(get("https://a.example/x"))).unwrap_err();
     assert_eq!(
         (error.kind(), error.phase()),
-        (ErrorKind::Closed, Phase::Head)
+        (TransportErrorKind::Closed, Phase::Head)
     );
     assert_eq!(
         error.to_string(),

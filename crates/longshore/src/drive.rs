@@ -17,7 +17,8 @@ use longshore_proto::Refusal;
 use longshore_proto::call::{Ask, Call, Failure, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::Access;
 use longshore_transport::{
-    Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError, WireWish,
+    Body, Clock, DynTransport, Phase, Timer, Transport, TransportError, TransportErrorKind,
+    WireWish,
 };
 
 use crate::collect::{Broken, announced, collect};
@@ -331,8 +332,12 @@ pub(crate) async fn send(
     let uri = request.uri().clone();
     let began = clock.now();
     let answer = race(transport.send(request), clock.alarm(limit)).await;
-    let result =
-        answer.unwrap_or_else(|| Err(TransportError::new(ErrorKind::Timeout, Phase::Head)));
+    let result = answer.unwrap_or_else(|| {
+        Err(TransportError::new(
+            TransportErrorKind::Timeout,
+            Phase::Head,
+        ))
+    });
     let took = clock.now().saturating_sub(began).as_millis();
     let shown = RedactedUri::new(&uri);
     match &result {
@@ -360,13 +365,15 @@ pub(crate) async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> 
 /// What a call has to know of a transport's failure.
 pub(crate) fn failure(error: &TransportError) -> Failure {
     match error.kind() {
-        ErrorKind::AddressRefused
-        | ErrorKind::Canceled
-        | ErrorKind::HeaderLimit
-        | ErrorKind::NotTls
-        | ErrorKind::Proxy
-        | ErrorKind::Tls => Failure::Fatal,
-        ErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => Failure::Stale,
+        TransportErrorKind::AddressRefused
+        | TransportErrorKind::Canceled
+        | TransportErrorKind::HeaderLimit
+        | TransportErrorKind::NotTls
+        | TransportErrorKind::Proxy
+        | TransportErrorKind::Tls => Failure::Fatal,
+        TransportErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => {
+            Failure::Stale
+        }
         _ => Failure::Transient,
     }
 }

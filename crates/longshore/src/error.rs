@@ -13,7 +13,7 @@ use longshore_proto::endpoint::PageError;
 use longshore_proto::listing::ListingError;
 use longshore_proto::retry::is_retryable;
 use longshore_proto::{Refusal, RefusalKind, Violation};
-use longshore_transport::{ErrorKind as WireKind, TransportError};
+use longshore_transport::{TransportError, TransportErrorKind};
 
 use crate::credentials::CredentialError;
 use crate::hosts::HostError;
@@ -190,7 +190,9 @@ impl Error {
             Cause::Call(CallError::Failed { .. }, wire) => {
                 match wire.as_ref().map(|it| it.kind()) {
                     // Asking again would change nothing about these.
-                    Some(WireKind::AddressRefused | WireKind::HeaderLimit) => ErrorKind::Protocol,
+                    Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
+                        ErrorKind::Protocol
+                    }
                     _ => ErrorKind::Unavailable,
                 }
             }

@@ -12,7 +12,7 @@ use longshore_origin::Origin;
 use longshore_proto::call::{Failure, Take};
 use longshore_proto::retry::{Jitter, backoff, is_retryable, retry_after};
 use longshore_transport::{
-    Body, Clock, DynTransport, ErrorKind, Phase, TlsIdentity, TransportError,
+    Body, Clock, DynTransport, Phase, TlsIdentity, TransportError, TransportErrorKind,
 };
 
 use crate::collect::{Broken, collect};
@@ -38,7 +38,7 @@ impl Exchanger<'_> {
         let alarm = self.clock.alarm(TOKEN_LIMIT);
         let issued = race(self.run_with_retries(exchange), alarm).await;
         issued.unwrap_or_else(|| {
-            let late = TransportError::new(ErrorKind::Timeout, Phase::Head);
+            let late = TransportError::new(TransportErrorKind::Timeout, Phase::Head);
             Err(AuthError::unreachable(realm, late))
         })
     }

@@ -8,7 +8,7 @@ use longshore_auth::RegistrySettings;
 use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
 use longshore_proto::{Host, Quirks};
-use longshore_transport::{Body, Clock, DynTransport, ErrorKind, TlsIdentity};
+use longshore_transport::{Body, Clock, DynTransport, TlsIdentity, TransportErrorKind};
 
 /// The registry that a name without one belongs to.
 const HUB: &str = "docker.io";
@@ -167,8 +167,8 @@ impl Hosts {
         };
         request.extensions_mut().insert(tls.clone());
         let scheme = match crate::drive::send(transport, clock, request, PROBE_LIMIT).await {
-            Err(error) if error.kind() == ErrorKind::NotTls => Scheme::Http,
-            Err(error) if error.kind() != ErrorKind::Tls => return Scheme::Https,
+            Err(error) if error.kind() == TransportErrorKind::NotTls => Scheme::Http,
+            Err(error) if error.kind() != TransportErrorKind::Tls => return Scheme::Https,
             _ => Scheme::Https,
         };
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use http::{Request, Response};
 use longshore::Client;
 use longshore::model::{Digest, Reference};
-use longshore::transport::{Body, ErrorKind, Phase, TestClock, Transport, TransportError};
+use longshore::transport::{Body, Phase, TestClock, Transport, TransportError, TransportErrorKind};
 
 /// A registry that is a few lines of this program: no socket, no HTTP library, and nothing in it
 /// knows of tokens renewed, redirects followed or downloads resumed.
@@ -68,7 +68,10 @@ impl Transport for &'static InProcess {
                 ),
                 Some(other) => panic!("{other}"),
             }),
-            _ => Err(TransportError::new(ErrorKind::Resolve, Phase::Connect)),
+            _ => Err(TransportError::new(
+                TransportErrorKind::Resolve,
+                Phase::Connect,
+            )),
         }
     }
 }
@@ -87,7 +90,10 @@ impl http_body::Body for Half {
         let next = match self.0 {
             None => None,
             Some(false) => Some(Ok(http_body::Frame::data(BLOB.split_at(16).0.into()))),
-            Some(true) => Some(Err(TransportError::new(ErrorKind::Closed, Phase::Body))),
+            Some(true) => Some(Err(TransportError::new(
+                TransportErrorKind::Closed,
+                Phase::Body,
+            ))),
         };
         self.0 = self.0.and_then(|given| (!given).then_some(true));
         std::task::Poll::Ready(next)

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use longshore_hyper::{HyperTransport, HyperTransportBuilder, ProxyRefused, ProxySettings};
 use longshore_origin::{AddressClass, AddressPolicy, AllowAddresses, Peer};
-use longshore_transport::{ErrorKind, Phase, Transport};
+use longshore_transport::{Phase, Transport, TransportErrorKind};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::TcpStream;
 
@@ -103,7 +103,13 @@ async fn a_proxy_that_wants_credentials_is_not_asked_again() {
     let proxy = Server::answering(answer).await;
     let transport = through(&proxy).build().unwrap();
     let request = get("https://registry.example/v2/");
-    let error = fails(&transport, request, ErrorKind::Proxy, Phase::Connect).await;
+    let error = fails(
+        &transport,
+        request,
+        TransportErrorKind::Proxy,
+        Phase::Connect,
+    )
+    .await;
     let refused = std::error::Error::source(&error)
         .unwrap()
         .downcast_ref::<ProxyRefused>();
@@ -118,7 +124,7 @@ async fn a_proxy_that_wants_credentials_is_not_asked_again() {
     let proxy = Server::answering(answer).await;
     let transport = through(&proxy).build().unwrap();
     let request = get("http://registry.example/v2/");
-    fails(&transport, request, ErrorKind::Proxy, Phase::Head).await;
+    fails(&transport, request, TransportErrorKind::Proxy, Phase::Head).await;
 }
 
 #[tokio::test]
@@ -126,22 +132,28 @@ async fn a_proxy_that_opens_no_tunnel_says_why() {
     for (answer, kind) in [
         (
             "HTTP/1.1 403 Forbidden\r\n\r\n".to_owned(),
-            ErrorKind::Proxy,
+            TransportErrorKind::Proxy,
         ),
         (
             "HTTP/1.1 502 Bad Gateway\r\n\r\n".to_owned(),
-            ErrorKind::Connect,
+            TransportErrorKind::Connect,
         ),
         (
             "HTTP/1.1 301 Moved\r\nLocation: x\r\n\r\n".to_owned(),
-            ErrorKind::Proxy,
+            TransportErrorKind::Proxy,
         ),
-        ("SSH-2.0-OpenSSH\r\n\r\n".to_owned(), ErrorKind::Proxy),
+        (
+            "SSH-2.0-OpenSSH\r\n\r\n".to_owned(),
+            TransportErrorKind::Proxy,
+        ),
         (
             format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(20_000)),
-            ErrorKind::Proxy,
+            TransportErrorKind::Proxy,
         ),
-        ("HTTP/1.1 100 Continue\r\n\r\n".repeat(17), ErrorKind::Proxy),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\n".repeat(17),
+            TransportErrorKind::Proxy,
+        ),
     ] {
         let proxy = Server::answering(answer).await;
         let transport = through(&proxy).build().unwrap();
@@ -151,7 +163,13 @@ async fn a_proxy_that_opens_no_tunnel_says_why() {
     let proxy = Server::closing_after(b"HTTP/1.1 200").await;
     let transport = through(&proxy).build().unwrap();
     let request = get("https://registry.example/v2/");
-    fails(&transport, request, ErrorKind::Closed, Phase::Connect).await;
+    fails(
+        &transport,
+        request,
+        TransportErrorKind::Closed,
+        Phase::Connect,
+    )
+    .await;
 }
 
 // RE3
@@ -174,7 +192,7 @@ async fn re3_behind_a_proxy_a_literal_of_a_narrower_class_is_refused() {
         fails(
             &transport,
             request,
-            ErrorKind::AddressRefused,
+            TransportErrorKind::AddressRefused,
             Phase::Connect,
         )
         .await;
@@ -251,14 +269,14 @@ async fn tinyproxy_carries_both_kinds() {
     fails(
         &transport,
         get(&secure.url("https")),
-        ErrorKind::Proxy,
+        TransportErrorKind::Proxy,
         Phase::Connect,
     )
     .await;
     fails(
         &transport,
         get(&plain.url("http")),
-        ErrorKind::Proxy,
+        TransportErrorKind::Proxy,
         Phase::Head,
     )
     .await;

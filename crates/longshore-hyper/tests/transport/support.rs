@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Request, Response};
 use longshore_hyper::{HyperTransport, HyperTransportBuilder, ProxySettings};
-use longshore_transport::{Body, ErrorKind, Phase, Transport, TransportError};
+use longshore_transport::{Body, Phase, Transport, TransportError, TransportErrorKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -115,7 +115,7 @@ pub(crate) async fn text(response: Response<Body>) -> Result<String, TransportEr
 pub(crate) async fn fails(
     transport: &HyperTransport,
     request: Request<Body>,
-    kind: ErrorKind,
+    kind: TransportErrorKind,
     phase: Phase,
 ) -> TransportError {
     let error = match transport.send(request).await {

@@ -14,8 +14,8 @@ use http_body::Frame;
 use longshore::model::{Digest, Reference};
 use longshore::origin::{AddressPolicy, Secret};
 use longshore::transport::{
-    Body, Clock, DynTransport, ErrorKind, Phase, TestClock, Timer, TlsIdentity, Transport,
-    TransportError, from_fn,
+    Body, Clock, DynTransport, Phase, TestClock, Timer, TlsIdentity, Transport, TransportError,
+    TransportErrorKind, from_fn,
 };
 use longshore::{Builder, Client, Credential, OneCredential, Repository};
 
@@ -196,7 +196,7 @@ pub(crate) fn blob_uri(origin: &str, content: &[u8]) -> String {
 }
 
 pub(crate) fn closed(phase: Phase) -> TransportError {
-    TransportError::new(ErrorKind::Closed, phase)
+    TransportError::new(TransportErrorKind::Closed, phase)
 }
 
 /// An error with all that is beneath it.
