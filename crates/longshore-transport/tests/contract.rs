@@ -2,13 +2,16 @@
 #![cfg(feature = "test-util")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use http_body::Frame;
 use longshore_transport::{
     Body, Clock, DynTransport, Exchange, Phase, ScriptedTransport, TestClock, Transport,
     TransportError, TransportErrorKind, from_fn,
@@ -47,6 +50,30 @@ fn a_body_gives_its_bytes_once_and_ends() {
     );
     assert!(now(body.frame()).is_none());
     assert!(http_body::Body::is_end_stream(&body));
+}
+
+/// A body that is `Send` but not `Sync`.
+struct Unshared(Cell<Option<&'static str>>);
+
+impl http_body::Body for Unshared {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|text| Ok(Frame::data(text.into()))))
+    }
+}
+
+#[test]
+fn a_body_is_send_and_sync_whatever_it_wraps() {
+    fn is_sync<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    let body = is_sync(Body::wrap(Unshared(Cell::new(Some("abc")))));
+    assert_eq!(collect(body).unwrap(), b"abc");
 }
 
 #[test]
