@@ -44,7 +44,8 @@ pub use crate::error::{Phase, TransportError, TransportErrorKind};
 pub use crate::script::{Exchange, ScriptedTransport};
 #[cfg(feature = "tower")]
 pub use crate::service::ServiceTransport;
-pub use crate::transport::{DynTransport, FnTransport, TlsIdentity, Transport, WireWish, from_fn};
+pub use crate::transport::{DynTransport, FnTransport, Transport, from_fn};
+pub use crate::wish::{TlsIdentity, WireWish};
 
 mod body;
 mod clock;
@@ -54,3 +55,4 @@ mod script;
 #[cfg(feature = "tower")]
 mod service;
 mod transport;
+mod wish;

@@ -16,7 +16,8 @@ use crate::{Body, TransportError};
 /// 2. It sends the request's headers as they are; it may add `Host`, `User-Agent` and what the
 ///    connection itself needs.
 /// 3. Wishes come in the request's extensions: `longshore_origin::AddressPolicy` (which addresses
-///    may be connected to), [`TlsIdentity`] (which TLS setting to use) and [`WireWish`].
+///    may be connected to), [`TlsIdentity`](crate::TlsIdentity) (which TLS setting to use) and
+///    [`WireWish`](crate::WireWish).
 ///    Connections made under different policies or identities are never shared. What a transport
 ///    does not know it ignores, except that a transport which resolves names must obey the policy.
 /// 4. Facts go into the response's extensions: `longshore_origin::Peer`. Without it the client
@@ -106,36 +107,4 @@ impl<F> fmt::Debug for FnTransport<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FnTransport")
     }
-}
-
-/// Names the TLS setting a request is to be sent with: roots, client certificate, verification.
-///
-/// The settings themselves belong to the transport; this is only their name, so that pools can
-/// keep connections of different settings apart. The default names the transport's own default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TlsIdentity(Option<Arc<str>>);
-
-impl TlsIdentity {
-    /// The setting of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        Self(Some(Arc::from(name)))
-    }
-
-    /// The setting's name; `None` is the transport's default.
-    #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.0.as_deref()
-    }
-}
-
-/// Which kind of exchange is coming, for transports that can choose a protocol by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WireWish {
-    /// A large body is expected: a connection of its own serves best.
-    Bulk,
-    /// A small exchange: sharing a connection with others is fine.
-    #[default]
-    Small,
 }
