@@ -45,7 +45,7 @@ pub use crate::script::{Exchange, ScriptedTransport};
 #[cfg(feature = "tower")]
 pub use crate::service::ServiceTransport;
 pub use crate::transport::{DynTransport, FnTransport, Transport, from_fn};
-pub use crate::wish::{TlsIdentity, WireWish};
+pub use crate::wish::{Sensitivity, TlsIdentity, WireWish};
 
 mod body;
 mod clock;

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body::Frame;
 use longshore_transport::{
-    Body, Clock, DynTransport, Exchange, Phase, ScriptedTransport, TestClock, Transport,
-    TransportError, TransportErrorKind, from_fn,
+    Body, Clock, DynTransport, Exchange, Phase, ScriptedTransport, Sensitivity, TestClock,
+    Transport, TransportError, TransportErrorKind, from_fn,
 };
 
 /// Runs a future that never waits for anything.
@@ -129,6 +129,18 @@ fn a_script_refuses_a_secret_it_does_not_want() {
         .headers_mut()
         .insert("authorization", "Basic eA==".parse().unwrap());
     let _ = now(script.send(request));
+}
+
+// CR4: what is not known to be harmless must not be shown.
+#[test]
+fn cr4_a_request_is_secret_unless_it_says_otherwise() {
+    let mut request = get("http://localhost/");
+    assert_eq!(Sensitivity::of(&request), Sensitivity::Secret);
+    request.extensions_mut().insert(Sensitivity::Plain);
+    assert_eq!(Sensitivity::of(&request), Sensitivity::Plain);
+    let headers = request.headers_mut();
+    headers.insert("authorization", "Basic eA==".parse().unwrap());
+    assert_eq!(Sensitivity::of(&request), Sensitivity::Secret);
 }
 
 #[test]
