@@ -17,8 +17,8 @@ use longshore_proto::Refusal;
 use longshore_proto::call::{Ask, Call, Failure, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::Access;
 use longshore_transport::{
-    Body, Clock, DynTransport, Phase, Timer, Transport, TransportError, TransportErrorKind,
-    WireWish,
+    Body, Clock, DynTransport, Phase, Sensitivity, Timer, Transport, TransportError,
+    TransportErrorKind, WireWish,
 };
 
 use crate::collect::{Broken, announced, collect};
@@ -269,15 +269,19 @@ impl Site {
         *request.uri_mut() = sending.hop.uri().clone();
         *request.headers_mut() = sending.headers.clone();
         // An authorization gives its header only to a hop of the origin it was made for (CR1).
-        if let Some(value) = authorization
+        let authorization = authorization
             .as_ref()
-            .and_then(|auth| auth.header(&sending.hop))
-        {
-            request
-                .headers_mut()
-                .insert(header::AUTHORIZATION, value.clone());
-        }
+            .and_then(|auth| auth.header(&sending.hop));
+        let sensitivity = match authorization {
+            Some(value) => {
+                let headers = request.headers_mut();
+                headers.insert(header::AUTHORIZATION, value.clone());
+                Sensitivity::Secret
+            }
+            None => Sensitivity::Plain,
+        };
         let wishes = request.extensions_mut();
+        wishes.insert(sensitivity);
         wishes.insert(sending.hop.policy());
         wishes.insert(if sending.bulk {
             WireWish::Bulk

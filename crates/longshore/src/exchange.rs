@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::response;
+use http_body::Body as _;
 use longshore_auth::{AuthError, ExchangeError, ExchangeStep, Issued, TokenError, TokenExchange};
 use longshore_origin::Origin;
 use longshore_proto::call::{Failure, Take};
 use longshore_proto::retry::{Jitter, backoff, is_retryable, retry_after};
 use longshore_transport::{
-    Body, Clock, DynTransport, Phase, TlsIdentity, TransportError, TransportErrorKind,
+    Body, Clock, DynTransport, Phase, Sensitivity, TlsIdentity, TransportError, TransportErrorKind,
 };
 
 use crate::collect::{Broken, collect};
@@ -98,6 +99,10 @@ impl Exchanger<'_> {
         exchange: &TokenExchange,
     ) -> Result<(response::Parts, Body), TransportError> {
         let mut request = exchange.request().map(Body::from);
+        // Without a form the only secret is in the Authorization header, which speaks for itself.
+        if request.body().is_end_stream() {
+            request.extensions_mut().insert(Sensitivity::Plain);
+        }
         // A realm on the registry's own origin is spoken to as the registry is, but only on the
         // registry's own word: what a client certificate earns is not for somebody else (CR5).
         if exchange.hop().origin() == self.registry && !exchange.key().is_foreign() {

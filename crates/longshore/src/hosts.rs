@@ -8,7 +8,9 @@ use longshore_auth::RegistrySettings;
 use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
 use longshore_proto::{Host, Quirks};
-use longshore_transport::{Body, Clock, DynTransport, TlsIdentity, TransportErrorKind};
+use longshore_transport::{
+    Body, Clock, DynTransport, Sensitivity, TlsIdentity, TransportErrorKind,
+};
 
 /// The registry that a name without one belongs to.
 const HUB: &str = "docker.io";
@@ -166,6 +168,7 @@ impl Hosts {
             return Scheme::Https;
         };
         request.extensions_mut().insert(tls.clone());
+        request.extensions_mut().insert(Sensitivity::Plain);
         let scheme = match crate::drive::send(transport, clock, request, PROBE_LIMIT).await {
             Err(error) if error.kind() == TransportErrorKind::NotTls => Scheme::Http,
             Err(error) if error.kind() != TransportErrorKind::Tls => return Scheme::Https,

@@ -5,9 +5,11 @@ use std::time::Duration;
 use http::Response;
 use longshore::auth::AuthError;
 use longshore::model::{Digest, TagOrDigest};
-use longshore::origin::{AddressClass, AddressPolicy, Peer};
-use longshore::transport::{Body, TestClock, TlsIdentity};
-use longshore::{Builder, Cause, ErrorKind, HostSettings, Repository, TokenCache};
+use longshore::origin::{AddressClass, AddressPolicy, Peer, Secret};
+use longshore::transport::{Body, Sensitivity, TestClock, TlsIdentity};
+use longshore::{
+    Builder, Cause, Credential, ErrorKind, HostSettings, OneCredential, Repository, TokenCache,
+};
 
 use crate::auth::{CHALLENGE, MANIFEST_URI, TOKEN_URI};
 use crate::support::{
@@ -248,6 +250,49 @@ async fn re1_an_unencrypted_token_service_of_an_encrypted_registry_is_not_asked(
         }
         assert_eq!((net.count(HOME), net.seen().len()), (2, 2), "{realm}");
     }
+}
+
+// CR4: a transport must be able to tell which requests it may let a proxy read.
+#[tokio::test]
+async fn cr4_a_request_says_whether_it_carries_a_secret() {
+    let sensitivities =
+        |net: &Net| -> Vec<_> { net.seen().iter().map(|seen| seen.sensitivity).collect() };
+    let net = Net::serving(|seen| home(seen, || reply(200, &[], MANIFEST)));
+    let client = builder(&net).credentials(basic()).build().unwrap();
+    manifest(&app(client).await).await.unwrap();
+    // The first request, the token request with the password, the request with the token.
+    let expected = [Sensitivity::Plain, Sensitivity::Secret, Sensitivity::Secret];
+    assert_eq!(sensitivities(&net), expected);
+
+    // An identity token goes in the form of a POST, which no header gives away.
+    let token = Secret::new("identity".to_owned());
+    let identity = OneCredential::new("r.example.com", Credential::IdentityToken(token));
+    let net = Net::serving(|seen| match seen.uri.starts_with(AUTH) {
+        true => reply(403, &[], ""),
+        false => unauthorized(CHALLENGE),
+    });
+    let error = fails(builder(&net).credentials(identity)).await;
+    assert_eq!(error.kind(), ErrorKind::Auth);
+    assert!(net.seen()[1].holds("identity"));
+    assert_eq!(
+        sensitivities(&net),
+        [Sensitivity::Plain, Sensitivity::Secret]
+    );
+
+    // Nobody's token request carries nothing.
+    let net =
+        Net::serving(
+            |seen| match (seen.uri.starts_with(AUTH), seen.header("authorization")) {
+                (true, _) => reply(200, &[], r#"{"token":"anybodys"}"#),
+                (false, None) => unauthorized(CHALLENGE),
+                (false, Some(_)) => reply(200, &[], MANIFEST),
+            },
+        );
+    manifest(&app(builder(&net).build().unwrap()).await)
+        .await
+        .unwrap();
+    let expected = [Sensitivity::Plain, Sensitivity::Plain, Sensitivity::Secret];
+    assert_eq!(sensitivities(&net), expected);
 }
 
 // RE3: what the realm's name resolves to is for the transport to check, by the policy it is told.

@@ -14,8 +14,8 @@ use http_body::Frame;
 use longshore::model::{Digest, Reference};
 use longshore::origin::{AddressPolicy, Secret};
 use longshore::transport::{
-    Body, Clock, DynTransport, Phase, TestClock, Timer, TlsIdentity, Transport, TransportError,
-    TransportErrorKind, from_fn,
+    Body, Clock, DynTransport, Phase, Sensitivity, TestClock, Timer, TlsIdentity, Transport,
+    TransportError, TransportErrorKind, from_fn,
 };
 use longshore::{Builder, Client, Credential, OneCredential, Repository};
 
@@ -45,6 +45,7 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
     pub(crate) tls: Option<TlsIdentity>,
     pub(crate) policy: Option<AddressPolicy>,
+    pub(crate) sensitivity: Sensitivity,
 }
 
 impl Seen {
@@ -137,6 +138,7 @@ pub(crate) fn seen(request: &Request<Body>) -> Seen {
         body: request.body().known().unwrap().to_vec(),
         tls: request.extensions().get().cloned(),
         policy: request.extensions().get().cloned(),
+        sensitivity: Sensitivity::of(request),
     }
 }
 
