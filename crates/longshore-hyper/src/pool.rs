@@ -10,14 +10,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::PROXY_AUTHORIZATION;
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use longshore_origin::{AddressPolicy, Origin, Peer, Scheme};
-use longshore_transport::{Body, Phase, TlsIdentity, TransportError, TransportErrorKind, WireWish};
+use longshore_transport::{
+    Body, Phase, Sensitivity, TlsIdentity, TransportError, TransportErrorKind, WireWish,
+};
 use tokio::sync::Notify;
 
 use crate::connect::{Connector, Shared};
@@ -55,7 +57,7 @@ impl Pools {
         if request.uri().scheme_str() == Some("http")
             && let Some(proxy) = self.shared.proxy.intercept(request.uri())?
         {
-            if is_secret_of_loopback(&request) {
+            if Sensitivity::of(&request) == Sensitivity::Secret && is_for_loopback(request.uri()) {
                 return Err(
                     TransportError::new(TransportErrorKind::Proxy, Phase::Connect)
                         .with_source(SecretForProxy),
@@ -143,17 +145,12 @@ impl fmt::Debug for Pools {
     }
 }
 
-/// Whether a request has a secret that may go over plain http only because its origin is this
-/// machine (CR4). Through a proxy it would leave the machine.
-fn is_secret_of_loopback(request: &Request<Body>) -> bool {
-    let authority = request
-        .uri()
-        .authority()
-        .map_or("", |authority| authority.as_str());
+/// Whether a request is for this machine. Its secrets may go over plain http for that reason alone
+/// (CR4), and through a proxy they would leave the machine.
+fn is_for_loopback(uri: &Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
     let origin = Origin::from_authority(Scheme::Http, authority);
-    let has_secret =
-        request.headers().contains_key(AUTHORIZATION) || request.method() == Method::POST;
-    has_secret && origin.is_ok_and(|origin| origin.is_loopback_name())
+    origin.is_ok_and(|origin| origin.is_loopback_name())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -308,24 +305,17 @@ const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(uri: &str, has_authorization: bool, expected: bool) {
-        let mut request = Request::new(Body::empty());
-        *request.uri_mut() = uri.parse().unwrap();
-        if has_authorization {
-            let value = "Basic eA==".parse().unwrap();
-            request.headers_mut().insert(AUTHORIZATION, value);
-        }
-        assert_eq!(is_secret_of_loopback(&request), expected, "{uri}");
-    }
-
     // CR4
     #[test]
-    fn cr4_a_secret_of_this_machine_is_known_as_one() {
-        check("http://127.0.0.1:5000/v2/", true, true);
-        check("http://a.localhost/v2/", true, true);
-        check("http://[::1]:1/", true, true);
-        check("http://127.0.0.1:5000/v2/", false, false);
-        check("http://registry.example/v2/", true, false);
+    fn cr4_requests_for_this_machine_are_known() {
+        for (uri, expected) in [
+            ("http://127.0.0.1:5000/v2/", true),
+            ("http://a.localhost/v2/", true),
+            ("http://[::1]:1/", true),
+            ("http://registry.example/v2/", false),
+            ("http://localhost.example/v2/", false),
+        ] {
+            assert_eq!(is_for_loopback(&Uri::from_static(uri)), expected, "{uri}");
+        }
     }
 }

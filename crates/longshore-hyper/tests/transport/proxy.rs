@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use longshore_hyper::{HyperTransport, HyperTransportBuilder, ProxyRefused, ProxySettings};
 use longshore_origin::{AddressClass, AddressPolicy, AllowAddresses, Peer};
-use longshore_transport::{Phase, Transport, TransportErrorKind};
+use longshore_transport::{Body, Phase, Sensitivity, Transport, TransportErrorKind};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::TcpStream;
 
@@ -198,6 +198,35 @@ async fn re3_behind_a_proxy_a_literal_of_a_narrower_class_is_refused() {
         .await;
     }
     assert_eq!(proxy.connections(), 0);
+}
+
+// CR4: a secret may go to this machine in the clear, but not by way of a proxy.
+#[tokio::test]
+async fn cr4_a_secret_for_this_machine_does_not_pass_a_proxy() {
+    let proxy = Server::answering(OK).await;
+    let transport = through(&proxy).build().unwrap();
+    for url in ["http://127.0.0.1:5000/v2/", "http://a.localhost:5000/v2/"] {
+        // A request that says nothing counts as secret, whatever its method.
+        for wish in [None, Some(Sensitivity::Secret)] {
+            let mut request = get(url);
+            request.extensions_mut().remove::<Sensitivity>();
+            wish.map(|wish| request.extensions_mut().insert(wish));
+            let kind = TransportErrorKind::Proxy;
+            let error = fails(&transport, request, kind, Phase::Connect).await;
+            assert!(chain(&error).contains("NO_PROXY"), "{}", chain(&error));
+        }
+        let mut request = get(url);
+        let headers = request.headers_mut();
+        headers.insert("authorization", "Basic eA==".parse().unwrap());
+        let kind = TransportErrorKind::Proxy;
+        fails(&transport, request, kind, Phase::Connect).await;
+    }
+    assert_eq!(proxy.connections(), 0);
+    let mut request = http::Request::post("http://127.0.0.1:5000/v2/");
+    request.extensions_mut().unwrap().insert(Sensitivity::Plain);
+    let request = request.body(Body::empty()).unwrap();
+    let response = transport.send(request).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), "ok");
 }
 
 #[tokio::test]
