@@ -89,7 +89,8 @@ impl Connector {
                 let default = TlsIdentity::default();
                 let stream = buffered(Box::new(stream));
                 self.handshake(stream, &proxy.origin, &default, Offer::Http1)
-                    .await?
+                    .await
+                    .map_err(|e| not_direct(e, TransportErrorKind::Proxy))?
                     .0
             }
         };
@@ -100,7 +101,9 @@ impl Connector {
         timeout(TUNNEL_TIMEOUT, proxy.tunnel(&mut stream, origin))
             .await
             .map_err(|elapsed| timed_out(elapsed.into()))??;
-        self.secure(stream, origin, None).await
+        self.secure(stream, origin, None)
+            .await
+            .map_err(|e| not_direct(e, TransportErrorKind::Tls))
     }
 
     /// A TCP connection to the first address that answers and that the policy lets through.
@@ -290,6 +293,15 @@ async fn connect_one(address: SocketAddr, limit: Duration) -> io::Result<TcpStre
 /// system calls.
 fn buffered(stream: Stream) -> BufReader<Stream> {
     BufReader::with_capacity(TLS_READ_BYTES, stream)
+}
+
+/// An error of a connection through a proxy: [`TransportErrorKind::NotTls`] becomes `kind`, because
+/// plain text may be the proxy's, and must not make a client fall back to plain http.
+fn not_direct(error: TransportError, kind: TransportErrorKind) -> TransportError {
+    match error.kind() {
+        TransportErrorKind::NotTls => TransportError::new(kind, Phase::Connect).with_source(error),
+        _ => error,
+    }
 }
 
 fn timed_out(elapsed: io::Error) -> TransportError {

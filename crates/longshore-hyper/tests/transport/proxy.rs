@@ -229,6 +229,27 @@ async fn cr4_a_secret_for_this_machine_does_not_pass_a_proxy() {
     assert_eq!(text(response).await.unwrap(), "ok");
 }
 
+// Plain text behind a proxy may be the proxy's own, so it is no reason to fall back to plain http.
+#[tokio::test]
+async fn a_peer_behind_a_proxy_is_never_said_not_to_speak_tls() {
+    let plain = Server::closing_after_some(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let (proxy, _) = tunnelling("HTTP/1.1 200 OK\r\n\r\n").await;
+    let transport = through(&proxy).build().unwrap();
+    let request = get(&plain.url("https"));
+    let error = fails(&transport, request, TransportErrorKind::Tls, Phase::Connect).await;
+    assert!(
+        chain(&error).contains("the peer does not speak TLS"),
+        "{}",
+        chain(&error)
+    );
+    // The proxy itself should speak TLS, and does not.
+    let settings = ProxySettings::url(&plain.url("https"), "").unwrap();
+    let transport = HyperTransport::builder().proxy(settings).build().unwrap();
+    let request = get("https://127.0.0.1:1/");
+    let kind = TransportErrorKind::Proxy;
+    fails(&transport, request, kind, Phase::Connect).await;
+}
+
 #[tokio::test]
 async fn a_proxy_may_itself_speak_tls() {
     let authority = Authority::new();
