@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use longshore_origin::{AddressPolicy, Origin, Peer, Scheme};
 use longshore_transport::{
-    Body, Phase, Sensitivity, TlsIdentity, TransportError, TransportErrorKind, WireWish,
+    Body, HEADER_LIMIT, INTERIM_LIMIT, Phase, Sensitivity, TlsIdentity, TransportError,
+    TransportErrorKind, WireWish, check_head,
 };
 use tokio::sync::Notify;
 
@@ -124,7 +125,7 @@ impl Pools {
             .http1_max_headers(HEADER_LIMIT);
         #[cfg(feature = "http2")]
         builder
-            .http2_max_header_list_size(HEADER_LIMIT_BYTES)
+            .http2_max_header_list_size(longshore_transport::HEADER_LIMIT_BYTES as u32)
             .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
             .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES);
         let shared = self.shared.clone();
@@ -165,10 +166,7 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
     let (mut parts, incoming) = response.into_parts();
     let facts = parts.extensions.remove::<Facts>();
     let peer = facts.as_ref().map_or_else(Peer::default, Facts::answered);
-    let failed = |kind| TransportError::new(kind, Phase::Head).on_reused(peer.reused);
-    if exceeds_limit(&parts.headers) {
-        return Err(failed(TransportErrorKind::HeaderLimit));
-    }
+    check_head(&parts.headers).map_err(|error| error.on_reused(peer.reused))?;
     let status = parts.status;
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         && facts.is_some_and(|facts| facts.is_proxied())
@@ -178,7 +176,8 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
             status: status.as_u16(),
             reason,
         };
-        return Err(failed(TransportErrorKind::Proxy).with_source(source));
+        let refused = TransportError::new(TransportErrorKind::Proxy, Phase::Head);
+        return Err(refused.on_reused(peer.reused).with_source(source));
     }
     parts.extensions.insert(peer);
     let body = Body::wrap(WireBody {
@@ -186,16 +185,6 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
         reused: peer.reused,
     });
     Ok(Response::from_parts(parts, body))
-}
-
-/// Whether a head is over the limits; hyper itself stops at the size of its buffer.
-fn exceeds_limit(headers: &HeaderMap) -> bool {
-    let around = ": \r\n".len();
-    let bytes: usize = headers
-        .iter()
-        .map(|(n, v)| n.as_str().len() + v.len() + around)
-        .sum();
-    headers.len() > HEADER_LIMIT || bytes > HEADER_LIMIT_BYTES as usize
 }
 
 /// A response's body with our errors.
@@ -276,15 +265,6 @@ async fn first(
 #[derive(Debug, thiserror::Error)]
 #[error("more than {INTERIM_LIMIT} interim responses came")]
 struct TooManyInterim;
-
-/// Interim (1xx) responses to one request; one more is an error (threats LI).
-pub(crate) const INTERIM_LIMIT: usize = 16;
-
-/// Header fields of one response; one more is an error (threats LI).
-const HEADER_LIMIT: usize = 128;
-
-/// Header bytes of one response; one more is an error (threats LI).
-const HEADER_LIMIT_BYTES: u32 = 64 * 1024;
 
 /// How far one read from a plain connection may grow, in bytes: hyper begins small and doubles
 /// while reads come back full.

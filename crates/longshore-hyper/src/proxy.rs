@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use longshore_origin::{Escaped, Origin, Scheme};
-use longshore_transport::{Phase, TransportError, TransportErrorKind};
+use longshore_transport::{INTERIM_LIMIT, Phase, TransportError, TransportErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::failure;
@@ -150,7 +150,7 @@ impl Proxy {
             .map_err(failure::connecting)?;
         stream.flush().await.map_err(failure::connecting)?;
 
-        for _ in 0..=crate::pool::INTERIM_LIMIT {
+        for _ in 0..=INTERIM_LIMIT {
             let head = read_head(stream).await?;
             let status = read_status(&head).ok_or_else(|| refused(NotAProxy))?;
             match status {

@@ -40,6 +40,7 @@ pub use crate::body::Body;
 pub use crate::clock::TestClock;
 pub use crate::clock::{Clock, Timer};
 pub use crate::error::{Phase, TransportError, TransportErrorKind};
+pub use crate::head::{HEADER_LIMIT, HEADER_LIMIT_BYTES, INTERIM_LIMIT, check_head};
 #[cfg(feature = "test-util")]
 pub use crate::script::{Exchange, ScriptedTransport};
 #[cfg(feature = "tower")]
@@ -50,6 +51,7 @@ pub use crate::wish::{Sensitivity, TlsIdentity, WireWish};
 mod body;
 mod clock;
 mod error;
+mod head;
 #[cfg(feature = "test-util")]
 mod script;
 #[cfg(feature = "tower")]
