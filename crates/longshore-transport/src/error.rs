@@ -59,6 +59,17 @@ impl TransportError {
     pub const fn is_reused(&self) -> bool {
         self.reused
     }
+
+    /// Whether the peer closed a reused connection before any byte of the response.
+    ///
+    /// It may have given up the idle connection just then, so the request earns one attempt at
+    /// once on a new connection (RT5).
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        matches!(self.kind, TransportErrorKind::Closed)
+            && matches!(self.phase, Phase::Head)
+            && self.reused
+    }
 }
 
 impl fmt::Display for TransportError {
@@ -76,6 +87,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::Resolve => "the host name could not be resolved",
             TransportErrorKind::Timeout => "nothing arrived in time",
             TransportErrorKind::Tls => "the TLS handshake failed",
+            TransportErrorKind::Unsupported => "the transport cannot send the request as it asks",
         };
         let when = match self.phase {
             Phase::Body => "in the response body",
@@ -95,9 +107,6 @@ impl Error for TransportError {
 }
 
 /// What happened to a request.
-///
-/// Worth another attempt: `Closed`, `Connect`, `Other`, `Protocol`, `Resolve`, `Timeout`. Never
-/// repeated: `AddressRefused`, `Canceled`, `HeaderLimit`, `NotTls`, `Proxy`, `Tls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
@@ -125,6 +134,34 @@ pub enum TransportErrorKind {
     Timeout,
     /// The TLS handshake failed, or the certificate is not acceptable.
     Tls,
+    /// The request asks for what the transport cannot do; nothing was sent.
+    Unsupported,
+}
+
+impl TransportErrorKind {
+    /// Whether another attempt may help.
+    ///
+    /// It may after `Closed`, `Connect`, `Other`, `Protocol`, `Resolve` and `Timeout`. It does not
+    /// after `AddressRefused`, `Canceled`, `HeaderLimit`, `NotTls`, `Proxy`, `Tls` and
+    /// `Unsupported` (RT2: certificate errors are not retried).
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::Closed
+            | Self::Connect
+            | Self::Other
+            | Self::Protocol
+            | Self::Resolve
+            | Self::Timeout => true,
+            Self::AddressRefused
+            | Self::Canceled
+            | Self::HeaderLimit
+            | Self::NotTls
+            | Self::Proxy
+            | Self::Tls
+            | Self::Unsupported => false,
+        }
+    }
 }
 
 /// How far an exchange was when it failed.
