@@ -134,7 +134,8 @@ pub enum TransportErrorKind {
     Timeout,
     /// The TLS handshake failed, or the certificate is not acceptable.
     Tls,
-    /// The request asks for what the transport cannot do; nothing was sent.
+    /// The request asks for what the transport cannot do, or has not
+    /// [declared](crate::Transport::capabilities) that it can; nothing was sent.
     Unsupported,
 }
 

@@ -36,9 +36,11 @@
 //! | `test-util` | `ScriptedTransport` and `TestClock`, for tests without a network |
 
 pub use crate::body::Body;
+pub use crate::capability::{Capabilities, Capability, MissingCapability};
 #[cfg(feature = "test-util")]
 pub use crate::clock::TestClock;
 pub use crate::clock::{Clock, Timer};
+pub use crate::declared::Declared;
 pub use crate::error::{Phase, TransportError, TransportErrorKind};
 pub use crate::head::{HEADER_LIMIT, HEADER_LIMIT_BYTES, INTERIM_LIMIT, check_head};
 #[cfg(feature = "test-util")]
@@ -49,7 +51,9 @@ pub use crate::transport::{DynTransport, FnTransport, Transport, from_fn};
 pub use crate::wish::{Sensitivity, TlsIdentity, WireWish};
 
 mod body;
+mod capability;
 mod clock;
+mod declared;
 mod error;
 mod head;
 #[cfg(feature = "test-util")]
