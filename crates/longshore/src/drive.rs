@@ -368,17 +368,12 @@ pub(crate) async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> 
 
 /// What a call has to know of a transport's failure.
 pub(crate) fn failure(error: &TransportError) -> Failure {
-    match error.kind() {
-        TransportErrorKind::AddressRefused
-        | TransportErrorKind::Canceled
-        | TransportErrorKind::HeaderLimit
-        | TransportErrorKind::NotTls
-        | TransportErrorKind::Proxy
-        | TransportErrorKind::Tls => Failure::Fatal,
-        TransportErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => {
-            Failure::Stale
-        }
-        _ => Failure::Transient,
+    if error.is_stale() {
+        Failure::Stale
+    } else if error.kind().is_retryable() {
+        Failure::Transient
+    } else {
+        Failure::Fatal
     }
 }
 

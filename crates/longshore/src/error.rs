@@ -193,6 +193,7 @@ impl Error {
                     Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
                         ErrorKind::Protocol
                     }
+                    Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
                     _ => ErrorKind::Unavailable,
                 }
             }

@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use http::{Request, Response};
 use longshore::Client;
 use longshore::model::{Digest, Reference};
-use longshore::transport::{Body, Phase, TestClock, Transport, TransportError, TransportErrorKind};
+use longshore::transport::{
+    Body, Capabilities, Phase, TestClock, Transport, TransportError, TransportErrorKind,
+};
 
 /// A registry that is a few lines of this program: no socket, no HTTP library, and nothing in it
 /// knows of tokens renewed, redirects followed or downloads resumed.
@@ -20,6 +22,11 @@ struct InProcess {
 const BLOB: &[u8] = b"not all of this arrives at once";
 
 impl Transport for &'static InProcess {
+    /// It connects to nothing, so there is no address, certificate or connection to be wrong about.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let header = |name| {
             request

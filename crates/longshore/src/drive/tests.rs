@@ -6,7 +6,7 @@ use longshore_origin::{Origin, Secret};
 use longshore_proto::Host;
 use longshore_proto::call::Ask;
 use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
-use longshore_transport::{TestClock, from_fn};
+use longshore_transport::{Capabilities, TestClock, from_fn};
 
 use super::*;
 use crate::hosts::{HostSettings, Registry};
@@ -36,7 +36,7 @@ fn site(
     let password = Secret::new("hunter2".to_owned());
     let credential = Credential::basic("me", password).unwrap();
     let client = Client::builder()
-        .transport(transport)
+        .transport(transport.declaring(Capabilities::all()))
         .clock(TestClock::default())
         .credentials(OneCredential::new("r.example.com", credential))
         .build()

@@ -14,8 +14,8 @@ use http_body::Frame;
 use longshore::model::{Digest, Reference};
 use longshore::origin::{AddressPolicy, Secret};
 use longshore::transport::{
-    Body, Clock, DynTransport, Phase, Sensitivity, TestClock, Timer, TlsIdentity, Transport,
-    TransportError, TransportErrorKind, from_fn,
+    Body, Capabilities, Clock, DynTransport, Phase, Sensitivity, TestClock, Timer, TlsIdentity,
+    Transport, TransportError, TransportErrorKind, from_fn,
 };
 use longshore::{Builder, Client, Credential, OneCredential, Repository};
 
@@ -72,7 +72,8 @@ impl Seen {
     }
 }
 
-/// A transport that remembers what it was sent.
+/// A transport that remembers what it was sent. It connects to nothing, so it declares every
+/// capability.
 #[derive(Clone)]
 pub(crate) struct Net {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -83,7 +84,7 @@ impl Net {
     pub(crate) fn over(transport: impl Transport) -> Self {
         Self {
             seen: Arc::default(),
-            inner: DynTransport::new(transport),
+            inner: DynTransport::new(transport.declaring(Capabilities::all())),
         }
     }
 
@@ -127,6 +128,10 @@ impl Transport for Net {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         self.seen.lock().unwrap().push(seen(&request));
         self.inner.send(request).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
     }
 }
 
