@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
+use crate::guard;
 use crate::{Body, Capabilities, Declared, TransportError};
 
 /// Sends one request and gives its response.
@@ -159,7 +160,11 @@ impl DynTransport {
 
 impl Transport for DynTransport {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        self.transport.send_boxed(request).await
+        guard::check(&request, self.capabilities)?;
+        match self.transport.send_boxed(request).await {
+            Ok(response) => Ok(guard::believe(response, self.capabilities)),
+            Err(error) => Err(guard::doubt(error, self.capabilities)),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {
