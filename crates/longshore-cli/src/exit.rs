@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use longshore::model::{NoSuchPlatform, Platform, ReferenceError};
 use longshore::origin::Escaped;
-use longshore::transport::{ErrorKind as WireKind, TransportError};
+use longshore::transport::{TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
 use longshore_layout::{LayoutError, LayoutErrorKind};
 use longshore_store::{StoreError, StoreErrorKind};
@@ -264,14 +264,16 @@ fn advice(error: &longshore::Error) -> Option<String> {
 
 fn wire_advice(error: &TransportError) -> Option<String> {
     let advice = match error.kind() {
-        WireKind::Resolve => "check the spelling of the registry and the network",
-        WireKind::Connect => "check that the registry runs and that its port is right",
-        WireKind::NotTls => "if the registry really speaks plain http, give --plain-http",
-        WireKind::Tls => {
+        TransportErrorKind::Resolve => "check the spelling of the registry and the network",
+        TransportErrorKind::Connect => "check that the registry runs and that its port is right",
+        TransportErrorKind::NotTls => "if the registry really speaks plain http, give --plain-http",
+        TransportErrorKind::Tls => {
             "if the registry has a certificate of your own authority, give --ca-file FILE"
         }
-        WireKind::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
-        WireKind::Timeout | WireKind::Closed => "check the network, and try again later",
+        TransportErrorKind::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+        TransportErrorKind::Timeout | TransportErrorKind::Closed => {
+            "check the network, and try again later"
+        }
         _ => return None,
     };
     Some(advice.to_owned())

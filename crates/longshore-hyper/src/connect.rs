@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::Uri;
 use longshore_origin::{AddressClass, AddressPolicy, Origin, OriginError, Scheme};
-use longshore_transport::{ErrorKind, Phase, TlsIdentity, TransportError};
+use longshore_transport::{Phase, TlsIdentity, TransportError, TransportErrorKind};
 use rustls::pki_types::ServerName;
 use tokio::io::BufReader;
 use tokio::net::{TcpStream, lookup_host};
@@ -89,7 +89,8 @@ impl Connector {
                 let default = TlsIdentity::default();
                 let stream = buffered(Box::new(stream));
                 self.handshake(stream, &proxy.origin, &default, Offer::Http1)
-                    .await?
+                    .await
+                    .map_err(|e| not_direct(e, TransportErrorKind::Proxy))?
                     .0
             }
         };
@@ -100,7 +101,9 @@ impl Connector {
         timeout(TUNNEL_TIMEOUT, proxy.tunnel(&mut stream, origin))
             .await
             .map_err(|elapsed| timed_out(elapsed.into()))??;
-        self.secure(stream, origin, None).await
+        self.secure(stream, origin, None)
+            .await
+            .map_err(|e| not_direct(e, TransportErrorKind::Tls))
     }
 
     /// A TCP connection to the first address that answers and that the policy lets through.
@@ -169,7 +172,8 @@ fn origin_of(uri: &Uri) -> Result<Origin, TransportError> {
         Some("https") => Origin::from_authority(Scheme::Https, authority),
         _ => Err(OriginError::Scheme),
     };
-    origin.map_err(|e| TransportError::new(ErrorKind::Other, Phase::Connect).with_source(e))
+    origin
+        .map_err(|e| TransportError::new(TransportErrorKind::Other, Phase::Connect).with_source(e))
 }
 
 /// All addresses of a host, by the system's resolver on a blocking thread.
@@ -182,8 +186,9 @@ async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, TransportError> {
             .map(|address| SocketAddr::new(address, origin.port()))
             .into());
     }
-    let failed =
-        |e: io::Error| TransportError::new(ErrorKind::Resolve, Phase::Connect).with_source(e);
+    let failed = |e: io::Error| {
+        TransportError::new(TransportErrorKind::Resolve, Phase::Connect).with_source(e)
+    };
     let found: Vec<_> = lookup_host((origin.host(), origin.port()))
         .await
         .map_err(failed)?
@@ -228,9 +233,11 @@ fn permitted(
     ordered.extend(second);
     ordered.truncate(ADDRESS_LIMIT);
     match refused {
-        Some(error) if ordered.is_empty() => {
-            Err(TransportError::new(ErrorKind::AddressRefused, Phase::Connect).with_source(error))
-        }
+        Some(error) if ordered.is_empty() => Err(TransportError::new(
+            TransportErrorKind::AddressRefused,
+            Phase::Connect,
+        )
+        .with_source(error)),
         _ => Ok(ordered),
     }
 }
@@ -288,8 +295,17 @@ fn buffered(stream: Stream) -> BufReader<Stream> {
     BufReader::with_capacity(TLS_READ_BYTES, stream)
 }
 
+/// An error of a connection through a proxy: [`TransportErrorKind::NotTls`] becomes `kind`, because
+/// plain text may be the proxy's, and must not make a client fall back to plain http.
+fn not_direct(error: TransportError, kind: TransportErrorKind) -> TransportError {
+    match error.kind() {
+        TransportErrorKind::NotTls => TransportError::new(kind, Phase::Connect).with_source(error),
+        _ => error,
+    }
+}
+
 fn timed_out(elapsed: io::Error) -> TransportError {
-    TransportError::new(ErrorKind::Timeout, Phase::Connect).with_source(elapsed)
+    TransportError::new(TransportErrorKind::Timeout, Phase::Connect).with_source(elapsed)
 }
 
 #[derive(Debug, thiserror::Error)]

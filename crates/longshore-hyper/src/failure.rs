@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{fmt, io};
 
 use hyper_util::client::legacy;
-use longshore_transport::{ErrorKind, Phase, TransportError};
+use longshore_transport::{Phase, TransportError, TransportErrorKind};
 
 use crate::wire::Facts;
 
@@ -31,11 +31,11 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
                 kind,
                 unsent: false,
             }) => (kind, Phase::Head),
-            None => (ErrorKind::Other, Phase::Head),
+            None => (TransportErrorKind::Other, Phase::Head),
         },
         // No connection became ready to take it.
         None => (
-            cause.map_or(ErrorKind::Connect, |cause| cause.kind),
+            cause.map_or(TransportErrorKind::Connect, |cause| cause.kind),
             Phase::Connect,
         ),
     };
@@ -47,7 +47,7 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
 
 /// The error of a body that broke off.
 pub(crate) fn receiving(error: hyper::Error, reused: bool) -> TransportError {
-    let kind = classify(&error, Phase::Body).map_or(ErrorKind::Other, |cause| cause.kind);
+    let kind = classify(&error, Phase::Body).map_or(TransportErrorKind::Other, |cause| cause.kind);
     TransportError::new(kind, Phase::Body)
         .on_reused(reused)
         .with_source(error)
@@ -57,14 +57,14 @@ pub(crate) fn receiving(error: hyper::Error, reused: bool) -> TransportError {
 pub(crate) fn connecting(error: io::Error) -> TransportError {
     // What is not a fault of an established connection is one of making it.
     let kind = match of_io(&error, Phase::Connect) {
-        ErrorKind::Other => ErrorKind::Connect,
+        TransportErrorKind::Other => TransportErrorKind::Connect,
         kind => kind,
     };
     TransportError::new(kind, Phase::Connect).with_source(error)
 }
 
 struct Cause {
-    kind: ErrorKind,
+    kind: TransportErrorKind,
     /// Whether it is sure that the peer did nothing with the request.
     unsent: bool,
 }
@@ -101,23 +101,23 @@ fn of_hyper(error: &hyper::Error, phase: Phase) -> Option<Cause> {
     if error.is_canceled() || error.is_closed() {
         // hyper gives the request back, so nothing of it went out. What ended the connection may
         // say more: a refused client certificate is reported only now.
-        let kind = beneath().map_or(ErrorKind::Closed, |cause| cause.kind);
+        let kind = beneath().map_or(TransportErrorKind::Closed, |cause| cause.kind);
         return Some(Cause { kind, unsent: true });
     }
     let kind = if error.is_parse_too_large() {
-        ErrorKind::HeaderLimit
+        TransportErrorKind::HeaderLimit
     } else if error.is_parse() {
-        ErrorKind::Protocol
+        TransportErrorKind::Protocol
     } else if error.is_incomplete_message() {
-        ErrorKind::Closed
+        TransportErrorKind::Closed
     } else if error.is_timeout() {
-        ErrorKind::Timeout
+        TransportErrorKind::Timeout
     } else {
         // Of a failure without a cause in the system or in our body, framing is the reason.
         let other = if error.is_user() {
-            ErrorKind::Other
+            TransportErrorKind::Other
         } else {
-            ErrorKind::Protocol
+            TransportErrorKind::Protocol
         };
         return beneath().or(Some(Cause {
             kind: other,
@@ -130,17 +130,17 @@ fn of_hyper(error: &hyper::Error, phase: Phase) -> Option<Cause> {
     })
 }
 
-fn of_tls(error: &rustls::Error) -> ErrorKind {
+fn of_tls(error: &rustls::Error) -> TransportErrorKind {
     match error {
         // The first byte of what came is no TLS record's: text, most likely.
         rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
-            ErrorKind::NotTls
+            TransportErrorKind::NotTls
         }
-        _ => ErrorKind::Tls,
+        _ => TransportErrorKind::Tls,
     }
 }
 
-fn of_io(error: &io::Error, phase: Phase) -> ErrorKind {
+fn of_io(error: &io::Error, phase: Phase) -> TransportErrorKind {
     if let Some(inner) = error.get_ref()
         && let Some(Cause { kind, .. }) = classify(inner, phase)
     {
@@ -152,14 +152,14 @@ fn of_io(error: &io::Error, phase: Phase) -> ErrorKind {
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::NotConnected
         | io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::WriteZero => ErrorKind::Closed,
+        | io::ErrorKind::WriteZero => TransportErrorKind::Closed,
         // h2 keeps only the kind and text of what rustls said; before a body, nothing else has
         // this kind.
-        io::ErrorKind::InvalidData if phase != Phase::Body => ErrorKind::Tls,
+        io::ErrorKind::InvalidData if phase != Phase::Body => TransportErrorKind::Tls,
         // Chunked framing that cannot be read.
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => ErrorKind::Protocol,
-        io::ErrorKind::TimedOut => ErrorKind::Timeout,
-        _ => ErrorKind::Other,
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => TransportErrorKind::Protocol,
+        io::ErrorKind::TimedOut => TransportErrorKind::Timeout,
+        _ => TransportErrorKind::Other,
     }
 }
 
@@ -178,9 +178,9 @@ fn of_h2(error: &h2::Error) -> Cause {
             | h2::Reason::REFUSED_STREAM
             | h2::Reason::CANCEL
             | h2::Reason::ENHANCE_YOUR_CALM,
-        ) => ErrorKind::Closed,
-        Some(h2::Reason::INADEQUATE_SECURITY) => ErrorKind::Tls,
-        _ => ErrorKind::Protocol,
+        ) => TransportErrorKind::Closed,
+        Some(h2::Reason::INADEQUATE_SECURITY) => TransportErrorKind::Tls,
+        _ => TransportErrorKind::Protocol,
     };
     // RFC 9113 §8.7: a refused stream was not processed.
     let unsent = error.reason() == Some(h2::Reason::REFUSED_STREAM);
@@ -239,15 +239,39 @@ mod tests {
     #[test]
     fn only_a_refused_stream_is_sure_not_to_have_been_read() {
         for (reason, kind, unsent) in [
-            (h2::Reason::NO_ERROR, ErrorKind::Closed, false),
-            (h2::Reason::INTERNAL_ERROR, ErrorKind::Closed, false),
-            (h2::Reason::REFUSED_STREAM, ErrorKind::Closed, true),
-            (h2::Reason::CANCEL, ErrorKind::Closed, false),
-            (h2::Reason::ENHANCE_YOUR_CALM, ErrorKind::Closed, false),
-            (h2::Reason::INADEQUATE_SECURITY, ErrorKind::Tls, false),
-            (h2::Reason::PROTOCOL_ERROR, ErrorKind::Protocol, false),
-            (h2::Reason::FRAME_SIZE_ERROR, ErrorKind::Protocol, false),
-            (h2::Reason::HTTP_1_1_REQUIRED, ErrorKind::Protocol, false),
+            (h2::Reason::NO_ERROR, TransportErrorKind::Closed, false),
+            (
+                h2::Reason::INTERNAL_ERROR,
+                TransportErrorKind::Closed,
+                false,
+            ),
+            (h2::Reason::REFUSED_STREAM, TransportErrorKind::Closed, true),
+            (h2::Reason::CANCEL, TransportErrorKind::Closed, false),
+            (
+                h2::Reason::ENHANCE_YOUR_CALM,
+                TransportErrorKind::Closed,
+                false,
+            ),
+            (
+                h2::Reason::INADEQUATE_SECURITY,
+                TransportErrorKind::Tls,
+                false,
+            ),
+            (
+                h2::Reason::PROTOCOL_ERROR,
+                TransportErrorKind::Protocol,
+                false,
+            ),
+            (
+                h2::Reason::FRAME_SIZE_ERROR,
+                TransportErrorKind::Protocol,
+                false,
+            ),
+            (
+                h2::Reason::HTTP_1_1_REQUIRED,
+                TransportErrorKind::Protocol,
+                false,
+            ),
         ] {
             let cause = classify(&h2::Error::from(reason), Phase::Head).unwrap();
             assert_eq!((cause.kind, cause.unsent), (kind, unsent), "{reason:?}");
@@ -258,27 +282,30 @@ mod tests {
     fn system_errors_have_the_kind_their_phase_gives_them() {
         let of = |kind: io::ErrorKind, phase| of_io(&io::Error::from(kind), phase);
         for (kind, expected) in [
-            (io::ErrorKind::ConnectionReset, ErrorKind::Closed),
-            (io::ErrorKind::BrokenPipe, ErrorKind::Closed),
-            (io::ErrorKind::UnexpectedEof, ErrorKind::Closed),
-            (io::ErrorKind::TimedOut, ErrorKind::Timeout),
-            (io::ErrorKind::HostUnreachable, ErrorKind::Other),
+            (io::ErrorKind::ConnectionReset, TransportErrorKind::Closed),
+            (io::ErrorKind::BrokenPipe, TransportErrorKind::Closed),
+            (io::ErrorKind::UnexpectedEof, TransportErrorKind::Closed),
+            (io::ErrorKind::TimedOut, TransportErrorKind::Timeout),
+            (io::ErrorKind::HostUnreachable, TransportErrorKind::Other),
         ] {
             assert_eq!(of(kind, Phase::Head), expected);
             assert_eq!(of(kind, Phase::Body), expected);
         }
-        assert_eq!(of(io::ErrorKind::InvalidData, Phase::Head), ErrorKind::Tls);
+        assert_eq!(
+            of(io::ErrorKind::InvalidData, Phase::Head),
+            TransportErrorKind::Tls
+        );
         assert_eq!(
             of(io::ErrorKind::InvalidData, Phase::Body),
-            ErrorKind::Protocol
+            TransportErrorKind::Protocol
         );
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
         let inner = io::Error::new(io::ErrorKind::InvalidData, alert);
-        assert_eq!(of_io(&inner, Phase::Body), ErrorKind::Tls);
+        assert_eq!(of_io(&inner, Phase::Body), TransportErrorKind::Tls);
         let unreachable = connecting(io::Error::from(io::ErrorKind::HostUnreachable));
         assert_eq!(
             (unreachable.kind(), unreachable.phase()),
-            (ErrorKind::Connect, Phase::Connect)
+            (TransportErrorKind::Connect, Phase::Connect)
         );
     }
 }

@@ -10,14 +10,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::PROXY_AUTHORIZATION;
+use http::{Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use longshore_origin::{AddressPolicy, Origin, Peer, Scheme};
-use longshore_transport::{Body, ErrorKind, Phase, TlsIdentity, TransportError, WireWish};
+use longshore_transport::{
+    Body, HEADER_LIMIT, INTERIM_LIMIT, Phase, Sensitivity, TlsIdentity, TransportError,
+    TransportErrorKind, WireWish, check_head,
+};
 use tokio::sync::Notify;
 
 use crate::connect::{Connector, Shared};
@@ -55,9 +58,11 @@ impl Pools {
         if request.uri().scheme_str() == Some("http")
             && let Some(proxy) = self.shared.proxy.intercept(request.uri())?
         {
-            if is_secret_of_loopback(&request) {
-                return Err(TransportError::new(ErrorKind::Proxy, Phase::Connect)
-                    .with_source(SecretForProxy));
+            if Sensitivity::of(&request) == Sensitivity::Secret && is_for_loopback(request.uri()) {
+                return Err(
+                    TransportError::new(TransportErrorKind::Proxy, Phase::Connect)
+                        .with_source(SecretForProxy),
+                );
             }
             if let Some(authorization) = proxy.authorization {
                 // The proxy itself reads this request (CR10); in a tunnel it would be the server.
@@ -120,7 +125,7 @@ impl Pools {
             .http1_max_headers(HEADER_LIMIT);
         #[cfg(feature = "http2")]
         builder
-            .http2_max_header_list_size(HEADER_LIMIT_BYTES)
+            .http2_max_header_list_size(longshore_transport::HEADER_LIMIT_BYTES as u32)
             .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
             .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES);
         let shared = self.shared.clone();
@@ -141,17 +146,12 @@ impl fmt::Debug for Pools {
     }
 }
 
-/// Whether a request has a secret that may go over plain http only because its origin is this
-/// machine (CR4). Through a proxy it would leave the machine.
-fn is_secret_of_loopback(request: &Request<Body>) -> bool {
-    let authority = request
-        .uri()
-        .authority()
-        .map_or("", |authority| authority.as_str());
+/// Whether a request is for this machine. Its secrets may go over plain http for that reason alone
+/// (CR4), and through a proxy they would leave the machine.
+fn is_for_loopback(uri: &Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
     let origin = Origin::from_authority(Scheme::Http, authority);
-    let has_secret =
-        request.headers().contains_key(AUTHORIZATION) || request.method() == Method::POST;
-    has_secret && origin.is_ok_and(|origin| origin.is_loopback_name())
+    origin.is_ok_and(|origin| origin.is_loopback_name())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -166,10 +166,7 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
     let (mut parts, incoming) = response.into_parts();
     let facts = parts.extensions.remove::<Facts>();
     let peer = facts.as_ref().map_or_else(Peer::default, Facts::answered);
-    let failed = |kind| TransportError::new(kind, Phase::Head).on_reused(peer.reused);
-    if exceeds_limit(&parts.headers) {
-        return Err(failed(ErrorKind::HeaderLimit));
-    }
+    check_head(&parts.headers).map_err(|error| error.on_reused(peer.reused))?;
     let status = parts.status;
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
         && facts.is_some_and(|facts| facts.is_proxied())
@@ -179,7 +176,8 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
             status: status.as_u16(),
             reason,
         };
-        return Err(failed(ErrorKind::Proxy).with_source(source));
+        let refused = TransportError::new(TransportErrorKind::Proxy, Phase::Head);
+        return Err(refused.on_reused(peer.reused).with_source(source));
     }
     parts.extensions.insert(peer);
     let body = Body::wrap(WireBody {
@@ -187,16 +185,6 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
         reused: peer.reused,
     });
     Ok(Response::from_parts(parts, body))
-}
-
-/// Whether a head is over the limits; hyper itself stops at the size of its buffer.
-fn exceeds_limit(headers: &HeaderMap) -> bool {
-    let around = ": \r\n".len();
-    let bytes: usize = headers
-        .iter()
-        .map(|(n, v)| n.as_str().len() + v.len() + around)
-        .sum();
-    headers.len() > HEADER_LIMIT || bytes > HEADER_LIMIT_BYTES as usize
 }
 
 /// A response's body with our errors.
@@ -250,7 +238,8 @@ impl Interim {
 
     async fn exceeded(&self) -> TransportError {
         self.exceeded.notified().await;
-        TransportError::new(ErrorKind::HeaderLimit, Phase::Head).with_source(TooManyInterim)
+        TransportError::new(TransportErrorKind::HeaderLimit, Phase::Head)
+            .with_source(TooManyInterim)
     }
 }
 
@@ -277,15 +266,6 @@ async fn first(
 #[error("more than {INTERIM_LIMIT} interim responses came")]
 struct TooManyInterim;
 
-/// Interim (1xx) responses to one request; one more is an error (threats LI).
-pub(crate) const INTERIM_LIMIT: usize = 16;
-
-/// Header fields of one response; one more is an error (threats LI).
-const HEADER_LIMIT: usize = 128;
-
-/// Header bytes of one response; one more is an error (threats LI).
-const HEADER_LIMIT_BYTES: u32 = 64 * 1024;
-
 /// How far one read from a plain connection may grow, in bytes: hyper begins small and doubles
 /// while reads come back full.
 const READ_LIMIT_BYTES: usize = 512 * 1024;
@@ -305,24 +285,17 @@ const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(uri: &str, has_authorization: bool, expected: bool) {
-        let mut request = Request::new(Body::empty());
-        *request.uri_mut() = uri.parse().unwrap();
-        if has_authorization {
-            let value = "Basic eA==".parse().unwrap();
-            request.headers_mut().insert(AUTHORIZATION, value);
-        }
-        assert_eq!(is_secret_of_loopback(&request), expected, "{uri}");
-    }
-
     // CR4
     #[test]
-    fn cr4_a_secret_of_this_machine_is_known_as_one() {
-        check("http://127.0.0.1:5000/v2/", true, true);
-        check("http://a.localhost/v2/", true, true);
-        check("http://[::1]:1/", true, true);
-        check("http://127.0.0.1:5000/v2/", false, false);
-        check("http://registry.example/v2/", true, false);
+    fn cr4_requests_for_this_machine_are_known() {
+        for (uri, expected) in [
+            ("http://127.0.0.1:5000/v2/", true),
+            ("http://a.localhost/v2/", true),
+            ("http://[::1]:1/", true),
+            ("http://registry.example/v2/", false),
+            ("http://localhost.example/v2/", false),
+        ] {
+            assert_eq!(is_for_loopback(&Uri::from_static(uri)), expected, "{uri}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use longshore_origin::{Escaped, Origin, Scheme};
-use longshore_transport::{ErrorKind, Phase, TransportError};
+use longshore_transport::{INTERIM_LIMIT, Phase, TransportError, TransportErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::failure;
@@ -150,7 +150,7 @@ impl Proxy {
             .map_err(failure::connecting)?;
         stream.flush().await.map_err(failure::connecting)?;
 
-        for _ in 0..=crate::pool::INTERIM_LIMIT {
+        for _ in 0..=INTERIM_LIMIT {
             let head = read_head(stream).await?;
             let status = read_status(&head).ok_or_else(|| refused(NotAProxy))?;
             match status {
@@ -201,9 +201,9 @@ fn answered(status: u16, head: &[u8]) -> TransportError {
     };
     // A proxy that could not reach the target may reach it next time; one that will not, will not.
     let kind = if status >= 500 {
-        ErrorKind::Connect
+        TransportErrorKind::Connect
     } else {
-        ErrorKind::Proxy
+        TransportErrorKind::Proxy
     };
     TransportError::new(kind, Phase::Connect).with_source(source)
 }
@@ -211,7 +211,7 @@ fn answered(status: u16, head: &[u8]) -> TransportError {
 pub(crate) fn refused(
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> TransportError {
-    TransportError::new(ErrorKind::Proxy, Phase::Connect).with_source(source)
+    TransportError::new(TransportErrorKind::Proxy, Phase::Connect).with_source(source)
 }
 
 /// What a proxy said instead of opening a tunnel; found as the source of a transport error.

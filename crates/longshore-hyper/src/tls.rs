@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use longshore_transport::{ErrorKind, Phase, TransportError};
+use longshore_transport::{Phase, TransportError, TransportErrorKind};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -210,7 +210,7 @@ impl Tls {
 pub(crate) fn refused(
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> TransportError {
-    TransportError::new(ErrorKind::Tls, Phase::Connect).with_source(source)
+    TransportError::new(TransportErrorKind::Tls, Phase::Connect).with_source(source)
 }
 
 /// The provider of the process, or else the one built in.

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
-use longshore_transport::{Body, TlsIdentity, Transport, TransportError, WireWish};
+use longshore_transport::{
+    Body, Capabilities, Capability, TlsIdentity, Transport, TransportError, WireWish,
+};
 use rustls::crypto::CryptoProvider;
 
 use crate::connect::Shared;
@@ -22,7 +24,7 @@ use crate::tls::{Offer, Tls, TlsSettings};
 /// Connections are shared only by requests of one origin, one
 /// [`AddressPolicy`](longshore_origin::AddressPolicy), one [`TlsIdentity`], and one answer to
 /// whether HTTP/2 will do. Response heads may have 64 KiB, 128 fields and 16 interim responses
-/// before them.
+/// before them. It declares every [`Capability`].
 #[derive(Clone, Debug)]
 pub struct HyperTransport(Arc<Pools>);
 
@@ -45,6 +47,14 @@ impl HyperTransport {
 impl Transport for HyperTransport {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         self.0.send(request).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none()
+            .with(Capability::AddressPolicy)
+            .with(Capability::ErrorPhase)
+            .with(Capability::PeerClass)
+            .with(Capability::TlsIdentity)
     }
 }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use http_body::{Frame, SizeHint};
 use crate::TransportError;
 
 /// The body of a request or a response: nothing, some bytes, or a stream of frames.
+///
+/// It is `Send` and `Sync`, so the body types of other HTTP libraries can wrap it.
 ///
 /// ```
 /// use longshore_transport::Body;
@@ -26,7 +29,7 @@ enum Inner {
     #[default]
     Empty,
     Bytes(Bytes),
-    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = TransportError> + Send>>),
+    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = TransportError> + Send + Sync>>),
 }
 
 impl Body {
@@ -37,12 +40,14 @@ impl Body {
     }
 
     /// Wraps another body; its errors become transport errors.
+    ///
+    /// The body need not be `Sync`.
     pub fn wrap<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<TransportError>,
     {
-        Self(Inner::Stream(Box::pin(Wrapped(body))))
+        Self(Inner::Stream(Box::pin(Wrapped(Mutex::new(body)))))
     }
 
     /// The next frame, or `None` at the end.
@@ -130,8 +135,17 @@ impl fmt::Debug for Body {
     }
 }
 
-/// A foreign body whose errors are made ours.
-struct Wrapped<B>(B);
+/// A foreign body with errors of our type, made `Sync` by a mutex.
+///
+/// Frames are read through an exclusive reference, which takes no lock. Only the length and the
+/// end are asked for through a shared one.
+struct Wrapped<B>(Mutex<B>);
+
+impl<B> Wrapped<B> {
+    fn lock(&self) -> MutexGuard<'_, B> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl<B> http_body::Body for Wrapped<B>
 where
@@ -145,16 +159,17 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
-        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+        let body = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.lock().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.lock().size_hint()
     }
 }
 

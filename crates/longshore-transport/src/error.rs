@@ -9,7 +9,7 @@ use std::fmt;
 /// was: together they decide whether the same request may be sent again.
 #[derive(Debug)]
 pub struct TransportError {
-    kind: ErrorKind,
+    kind: TransportErrorKind,
     phase: Phase,
     reused: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -18,7 +18,7 @@ pub struct TransportError {
 impl TransportError {
     /// Makes an error of this kind that happened in this phase.
     #[must_use]
-    pub const fn new(kind: ErrorKind, phase: Phase) -> Self {
+    pub const fn new(kind: TransportErrorKind, phase: Phase) -> Self {
         Self {
             kind,
             phase,
@@ -44,7 +44,7 @@ impl TransportError {
 
     /// What happened.
     #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
+    pub const fn kind(&self) -> TransportErrorKind {
         self.kind
     }
 
@@ -59,23 +59,40 @@ impl TransportError {
     pub const fn is_reused(&self) -> bool {
         self.reused
     }
+
+    /// Whether the peer closed a reused connection before any byte of the response.
+    ///
+    /// It may have given up the idle connection just then, so the request earns one attempt at
+    /// once on a new connection (RT5).
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        matches!(self.kind, TransportErrorKind::Closed)
+            && matches!(self.phase, Phase::Head)
+            && self.reused
+    }
+
+    pub(crate) const fn in_phase(mut self, phase: Phase) -> Self {
+        self.phase = phase;
+        self
+    }
 }
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            ErrorKind::AddressRefused => "the address is not one this request may go to",
-            ErrorKind::Canceled => "the request was canceled",
-            ErrorKind::Closed => "the peer closed the connection",
-            ErrorKind::Connect => "no connection could be made",
-            ErrorKind::HeaderLimit => "the response head is larger than allowed",
-            ErrorKind::NotTls => "the peer does not speak TLS",
-            ErrorKind::Other => "the transport failed",
-            ErrorKind::Protocol => "the peer does not speak correct HTTP",
-            ErrorKind::Proxy => "the proxy refused",
-            ErrorKind::Resolve => "the host name could not be resolved",
-            ErrorKind::Timeout => "nothing arrived in time",
-            ErrorKind::Tls => "the TLS handshake failed",
+            TransportErrorKind::AddressRefused => "the address is not one this request may go to",
+            TransportErrorKind::Canceled => "the request was canceled",
+            TransportErrorKind::Closed => "the peer closed the connection",
+            TransportErrorKind::Connect => "no connection could be made",
+            TransportErrorKind::HeaderLimit => "the response head is larger than allowed",
+            TransportErrorKind::NotTls => "the peer does not speak TLS",
+            TransportErrorKind::Other => "the transport failed",
+            TransportErrorKind::Protocol => "the peer does not speak correct HTTP",
+            TransportErrorKind::Proxy => "the proxy refused",
+            TransportErrorKind::Resolve => "the host name could not be resolved",
+            TransportErrorKind::Timeout => "nothing arrived in time",
+            TransportErrorKind::Tls => "the TLS handshake failed",
+            TransportErrorKind::Unsupported => "the transport cannot send the request as it asks",
         };
         let when = match self.phase {
             Phase::Body => "in the response body",
@@ -95,12 +112,9 @@ impl Error for TransportError {
 }
 
 /// What happened to a request.
-///
-/// Worth another attempt: `Closed`, `Connect`, `Other`, `Protocol`, `Resolve`, `Timeout`. Never
-/// repeated: `AddressRefused`, `Canceled`, `HeaderLimit`, `NotTls`, `Proxy`, `Tls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ErrorKind {
+pub enum TransportErrorKind {
     /// The name resolved to an address that the request's `AddressPolicy` does not permit.
     AddressRefused,
     /// The transport was shut down or the request dropped.
@@ -125,6 +139,35 @@ pub enum ErrorKind {
     Timeout,
     /// The TLS handshake failed, or the certificate is not acceptable.
     Tls,
+    /// The request asks for what the transport cannot do, or has not
+    /// [declared](crate::Transport::capabilities) that it can; nothing was sent.
+    Unsupported,
+}
+
+impl TransportErrorKind {
+    /// Whether another attempt may help.
+    ///
+    /// It may after `Closed`, `Connect`, `Other`, `Protocol`, `Resolve` and `Timeout`. It does not
+    /// after `AddressRefused`, `Canceled`, `HeaderLimit`, `NotTls`, `Proxy`, `Tls` and
+    /// `Unsupported` (RT2: certificate errors are not retried).
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::Closed
+            | Self::Connect
+            | Self::Other
+            | Self::Protocol
+            | Self::Resolve
+            | Self::Timeout => true,
+            Self::AddressRefused
+            | Self::Canceled
+            | Self::HeaderLimit
+            | Self::NotTls
+            | Self::Proxy
+            | Self::Tls
+            | Self::Unsupported => false,
+        }
+    }
 }
 
 /// How far an exchange was when it failed.

@@ -36,21 +36,30 @@
 //! | `test-util` | `ScriptedTransport` and `TestClock`, for tests without a network |
 
 pub use crate::body::Body;
+pub use crate::capability::{Capabilities, Capability, MissingCapability};
 #[cfg(feature = "test-util")]
 pub use crate::clock::TestClock;
 pub use crate::clock::{Clock, Timer};
-pub use crate::error::{ErrorKind, Phase, TransportError};
+pub use crate::declared::Declared;
+pub use crate::error::{Phase, TransportError, TransportErrorKind};
+pub use crate::head::{HEADER_LIMIT, HEADER_LIMIT_BYTES, INTERIM_LIMIT, check_head};
 #[cfg(feature = "test-util")]
 pub use crate::script::{Exchange, ScriptedTransport};
 #[cfg(feature = "tower")]
 pub use crate::service::ServiceTransport;
-pub use crate::transport::{DynTransport, FnTransport, TlsIdentity, Transport, WireWish, from_fn};
+pub use crate::transport::{DynTransport, FnTransport, Transport, from_fn};
+pub use crate::wish::{Sensitivity, TlsIdentity, WireWish};
 
 mod body;
+mod capability;
 mod clock;
+mod declared;
 mod error;
+mod guard;
+mod head;
 #[cfg(feature = "test-util")]
 mod script;
 #[cfg(feature = "tower")]
 mod service;
 mod transport;
+mod wish;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
-use crate::{Body, Transport, TransportError};
+use crate::{Body, Capabilities, Transport, TransportError};
 
 /// One request that is expected, and what it gets.
 #[derive(Debug)]
@@ -116,8 +116,8 @@ impl Exchange {
 
 /// A transport that replays a conversation, and panics at a request the script does not have.
 ///
-/// Clones share the script. Call [`finish`](Self::finish) at the end of a test: a request that
-/// was never made is a failure too.
+/// Clones share the script. It connects to nothing, so it declares every capability. Call
+/// [`finish`](Self::finish) at the end of a test: a request that was never made is a failure too.
 #[derive(Clone, Debug)]
 pub struct ScriptedTransport(Arc<Mutex<VecDeque<Exchange>>>);
 
@@ -178,6 +178,10 @@ impl Transport for ScriptedTransport {
         *response.headers_mut() = answer.headers;
         *response.extensions_mut() = answer.extensions;
         Ok(response)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{Body, Transport, TransportError};
 /// A `tower_service::Service` as a [`Transport`].
 ///
 /// The service is cloned for each request and asked for readiness on the clone, as the `Service`
-/// contract wants it.
+/// contract wants it. It declares no capability of its own; see [`Transport::declaring`].
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a plain wrapper")]
 pub struct ServiceTransport<S>(pub S);

@@ -6,24 +6,107 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use crate::{Body, TransportError};
+use crate::guard;
+use crate::{Body, Capabilities, Declared, TransportError};
 
 /// Sends one request and gives its response.
 ///
 /// # Contract
 ///
-/// 1. A transport must not follow redirects, repeat a request, decode a body, or add credentials.
-/// 2. It sends the request's headers as they are; it may add `Host`, `User-Agent` and what the
-///    connection itself needs.
-/// 3. Wishes come in the request's extensions: `longshore_origin::AddressPolicy` (which addresses
-///    may be connected to), [`TlsIdentity`] (which TLS setting to use) and [`WireWish`].
-///    Connections made under different policies or identities are never shared. What a transport
-///    does not know it ignores, except that a transport which resolves names must obey the policy.
-/// 4. Facts go into the response's extensions: `longshore_origin::Peer`. Without it the client
-///    treats the peer's address as unknown, and only literal addresses are checked.
-/// 5. Dropping the future or the body ends the exchange; no work goes on after it.
-/// 6. A failed exchange is a [`TransportError`] with the right kind and phase; retries depend on
-///    both.
+/// Everything above a transport relies on these rules. Module `transport_conformance` of the crate
+/// `longshore-testkit` tests them, each by its name, against real servers.
+///
+/// ## The request
+///
+/// 1. One call sends one request. A transport follows no redirect, repeats nothing (not even after
+///    a connection broke), keeps no cookies, and adds no credentials: not those of a `.netrc` file,
+///    and not the user information of the URI, which it drops or refuses.
+/// 2. Method, path, query and header fields are sent as they are, byte for byte. A transport that
+///    cannot do so refuses the request. It may add `Host`, `User-Agent`, `Accept: */*` (which means
+///    the same as no `Accept`), and what framing and the connection need.
+/// 3. The body is streamed: it is read as fast as the peer takes it. Its length, where known, is
+///    sent as `Content-Length`. A request whose body fails must not look complete to the peer.
+/// 4. A URI of the scheme `https` is never sent without TLS.
+/// 5. A secret for this machine does not leave it: a request over plain http for `localhost`, a
+///    name below it or a loopback address goes through a proxy only if its
+///    [`Sensitivity`](crate::Sensitivity) is `Plain` (CR4).
+///
+/// ## The response
+///
+/// 6. Any final status is a response, and no error. Header fields arrive as the peer sent them; no
+///    content coding is removed. The body is streamed: the response is given as soon as its head
+///    has arrived, and a body of any length takes a bounded amount of memory.
+/// 7. Interim (1xx) responses are skipped. A transport that can count them refuses more than
+///    [`INTERIM_LIMIT`](crate::INTERIM_LIMIT); otherwise the client's time limit ends the flood.
+/// 8. A head over [`HEADER_LIMIT`](crate::HEADER_LIMIT) or
+///    [`HEADER_LIMIT_BYTES`](crate::HEADER_LIMIT_BYTES) is refused;
+///    [`check_head`](crate::check_head) does it.
+/// 9. A body that does not end as its framing says is an error, never a clean end.
+///
+/// ## Failure and dropping
+///
+/// 10. A failure is a [`TransportError`] of the kind that fits, because the
+///     [kind](crate::TransportErrorKind::is_retryable) decides whether the request is repeated.
+/// 11. [`NotTls`](crate::TransportErrorKind::NotTls) makes a client fall back from TLS to plain
+///     http on loopback (RT12). It is for a peer that answered the handshake, but not in TLS. It is
+///     never used for a certificate that is not acceptable, for a peer that closed the connection
+///     (`Closed`), or through a proxy. A transport that cannot tell reports `Tls`, and there is no
+///     fallback.
+/// 12. Dropping the future or the response body ends the exchange. No part of it goes on.
+/// 13. Requests do not wait for each other, unless the peer or a limit on connections makes them.
+///
+/// ## Wishes and facts
+///
+/// 14. Wishes come in the request's extensions and are not sent:
+///     [`AddressPolicy`](longshore_origin::AddressPolicy), [`TlsIdentity`](crate::TlsIdentity),
+///     [`Sensitivity`](crate::Sensitivity) and [`WireWish`](crate::WireWish). A wish that is absent
+///     has its default value. What a transport does not know it ignores, as long as it does not
+///     [declare](Self::capabilities) it.
+/// 15. Facts go into the response's extensions, as a [`Peer`](longshore_origin::Peer). Without one,
+///     nothing is known of the peer.
+///
+/// # Capabilities
+///
+/// A transport declares by [`capabilities`](Self::capabilities) which of these it does. What it
+/// does not declare fails closed, and [`DynTransport`] sees to that:
+///
+/// - **[Address policy](crate::Capability::AddressPolicy).** The transport checks the policy on
+///   each address that it connects to, with no second look-up, and refuses with
+///   [`AddressRefused`](crate::TransportErrorKind::AddressRefused) before it connects. Requests
+///   under different policies share no connection. The hosts `localhost` and `*.localhost` are
+///   127.0.0.1 and `::1`, whatever a resolver says (RFC 6761 §6.3): secrets may go there over
+///   plain http, so nobody else may answer (CR4).
+///
+///   *If not declared:* under a policy other than `Any`, a request to a literal address is checked
+///   and a request to a name is refused (RE3, RD2). A secret for `localhost` or a name below it is
+///   refused over plain http (CR4).
+/// - **[Error phase](crate::Capability::ErrorPhase).** The transport reports
+///   [`Phase::Connect`](crate::Phase::Connect) only if nothing of the request was sent, and
+///   [`Phase::Body`](crate::Phase::Body) for every error of a response body. Errors and
+///   [`Peer::reused`](longshore_origin::Peer::reused) say whether the connection had served before.
+///
+///   *If not declared:* a failed request counts as sent, on a new connection. It gets no immediate
+///   second attempt (RT4, RT5).
+/// - **[Peer class](crate::Capability::PeerClass).** The transport reports in
+///   [`Peer::class`](longshore_origin::Peer::class) the class of the address that it is connected
+///   to, or `None` through a proxy.
+///
+///   *If not declared:* the class is unknown, and a host that is a name counts as public: it cannot
+///   lead the client to private addresses (RE3, RD2).
+/// - **[TLS identity](crate::Capability::TlsIdentity).** The transport uses the TLS setting that
+///   the request's identity names, and refuses a name it does not know. Requests under different
+///   identities share no connection.
+///
+///   *If not declared:* a request over TLS that names a setting is refused, and not sent with the
+///   default setting.
+///
+/// A refusal is an [`Unsupported`](crate::TransportErrorKind::Unsupported) error with a
+/// [`MissingCapability`](crate::MissingCapability) beneath.
+///
+/// Behind a proxy the policy can be checked on literal addresses and loopback names only, and a
+/// transport that does so may declare the address policy: the proxy is the user's choice, and its
+/// own address is under no policy (RE3). A service in this process, which connects to nothing, may
+/// declare everything.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request and gives the head of its response, with the body to be read.
     ///
@@ -34,28 +117,66 @@ pub trait Transport: Send + Sync + 'static {
         &self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>, TransportError>> + Send;
+
+    /// What this transport does beyond the rules that every transport keeps; always the same.
+    ///
+    /// The default declares nothing. Declaring what is not done opens holes; see
+    /// [Capabilities](#capabilities).
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none()
+    }
+
+    /// This transport, declaring these capabilities instead of its own: the caller vouches for
+    /// them.
+    ///
+    /// It is for transports that cannot know: functions, services, and scripts of tests.
+    fn declaring(self, capabilities: Capabilities) -> Declared<Self>
+    where
+        Self: Sized,
+    {
+        Declared::new(self, capabilities)
+    }
 }
 
 /// A transport behind a pointer: what a client holds, cheap to clone.
+///
+/// It refuses requests that need a capability the transport does not declare, and takes no fact
+/// from a transport that does not declare it; see [`Transport`](Transport#capabilities).
 #[derive(Clone)]
-pub struct DynTransport(Arc<dyn Erased>);
+pub struct DynTransport {
+    transport: Arc<dyn Erased>,
+    capabilities: Capabilities,
+}
 
 impl DynTransport {
     /// Hides a transport's type.
     pub fn new(transport: impl Transport) -> Self {
-        Self(Arc::new(transport))
+        Self {
+            capabilities: transport.capabilities(),
+            transport: Arc::new(transport),
+        }
     }
 }
 
 impl Transport for DynTransport {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        self.0.send_boxed(request).await
+        guard::check(&request, self.capabilities)?;
+        match self.transport.send_boxed(request).await {
+            Ok(response) => Ok(guard::believe(response, self.capabilities)),
+            Err(error) => Err(guard::doubt(error, self.capabilities)),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
     }
 }
 
 impl fmt::Debug for DynTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DynTransport")
+        f.debug_struct("DynTransport")
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,10 +199,14 @@ pub struct FnTransport<F>(F);
 
 /// Makes a transport of a function, for tests and in-process services.
 ///
-/// ```
-/// use longshore_transport::{Body, from_fn};
+/// It declares no capability, because the function may do anything. A function that connects to
+/// nothing may [declare](Transport::declaring) all of them.
 ///
-/// let transport = from_fn(|_request| async { Ok(http::Response::new(Body::empty())) });
+/// ```
+/// use longshore_transport::{Body, Capabilities, Transport, from_fn};
+///
+/// let transport = from_fn(|_request| async { Ok(http::Response::new(Body::empty())) })
+///     .declaring(Capabilities::all());
 /// # let _ = transport;
 /// ```
 pub const fn from_fn<F, R>(function: F) -> FnTransport<F>
@@ -106,36 +231,4 @@ impl<F> fmt::Debug for FnTransport<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FnTransport")
     }
-}
-
-/// Names the TLS setting a request is to be sent with: roots, client certificate, verification.
-///
-/// The settings themselves belong to the transport; this is only their name, so that pools can
-/// keep connections of different settings apart. The default names the transport's own default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TlsIdentity(Option<Arc<str>>);
-
-impl TlsIdentity {
-    /// The setting of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        Self(Some(Arc::from(name)))
-    }
-
-    /// The setting's name; `None` is the transport's default.
-    #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.0.as_deref()
-    }
-}
-
-/// Which kind of exchange is coming, for transports that can choose a protocol by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WireWish {
-    /// A large body is expected: a connection of its own serves best.
-    Bulk,
-    /// A small exchange: sharing a connection with others is fine.
-    #[default]
-    Small,
 }

@@ -2,16 +2,19 @@
 #![cfg(feature = "test-util")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use http_body::Frame;
 use longshore_transport::{
-    Body, Clock, DynTransport, ErrorKind, Exchange, Phase, ScriptedTransport, TestClock, Transport,
-    TransportError, from_fn,
+    Body, Clock, DynTransport, Exchange, Phase, ScriptedTransport, Sensitivity, TestClock,
+    Transport, TransportError, TransportErrorKind, from_fn,
 };
 
 /// Runs a future that never waits for anything.
@@ -49,6 +52,30 @@ fn a_body_gives_its_bytes_once_and_ends() {
     assert!(http_body::Body::is_end_stream(&body));
 }
 
+/// A body that is `Send` but not `Sync`.
+struct Unshared(Cell<Option<&'static str>>);
+
+impl http_body::Body for Unshared {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|text| Ok(Frame::data(text.into()))))
+    }
+}
+
+#[test]
+fn a_body_is_send_and_sync_whatever_it_wraps() {
+    fn is_sync<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    let body = is_sync(Body::wrap(Unshared(Cell::new(Some("abc")))));
+    assert_eq!(collect(body).unwrap(), b"abc");
+}
+
 #[test]
 fn a_wrapped_body_keeps_its_length() {
     let body = Body::wrap(Body::from("abcd"));
@@ -67,7 +94,7 @@ fn a_script_is_replayed_behind_a_pointer() {
         Exchange::failing(
             "GET",
             "https://a.example/x",
-            TransportError::new(ErrorKind::Closed, Phase::Head),
+            TransportError::new(TransportErrorKind::Closed, Phase::Head),
         ),
     ]);
     let transport = DynTransport::new(script.clone());
@@ -76,7 +103,7 @@ fn a_script_is_replayed_behind_a_pointer() {
     let error = now(transport.send(get("https://a.example/x"))).unwrap_err();
     assert_eq!(
         (error.kind(), error.phase()),
-        (ErrorKind::Closed, Phase::Head)
+        (TransportErrorKind::Closed, Phase::Head)
     );
     assert_eq!(
         error.to_string(),
@@ -102,6 +129,18 @@ fn a_script_refuses_a_secret_it_does_not_want() {
         .headers_mut()
         .insert("authorization", "Basic eA==".parse().unwrap());
     let _ = now(script.send(request));
+}
+
+// CR4: what is not known to be harmless must not be shown.
+#[test]
+fn cr4_a_request_is_secret_unless_it_says_otherwise() {
+    let mut request = get("http://localhost/");
+    assert_eq!(Sensitivity::of(&request), Sensitivity::Secret);
+    request.extensions_mut().insert(Sensitivity::Plain);
+    assert_eq!(Sensitivity::of(&request), Sensitivity::Plain);
+    let headers = request.headers_mut();
+    headers.insert("authorization", "Basic eA==".parse().unwrap());
+    assert_eq!(Sensitivity::of(&request), Sensitivity::Secret);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, Toke
 use longshore_proto::Refusal;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::{Access, Need};
-use longshore_transport::{Body, TransportError, WireWish};
+use longshore_transport::{Body, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
 use crate::client::Client;
@@ -270,11 +270,16 @@ impl Drive<'_> {
         *request.headers_mut() = sending.headers.clone();
         // An authorization gives its header only to a hop of the origin it was made for (CR1: a
         // secret goes to the origin it belongs to).
-        if let Some(value) = authorization.and_then(|auth| auth.header(&sending.hop)) {
-            let headers = request.headers_mut();
-            headers.insert(header::AUTHORIZATION, value.clone());
-        }
+        let sensitivity = match authorization.and_then(|auth| auth.header(&sending.hop)) {
+            Some(value) => {
+                let headers = request.headers_mut();
+                headers.insert(header::AUTHORIZATION, value.clone());
+                Sensitivity::Secret
+            }
+            None => Sensitivity::Plain,
+        };
         let wishes = request.extensions_mut();
+        wishes.insert(sensitivity);
         wishes.insert(sending.hop.policy());
         wishes.insert(if sending.bulk {
             WireWish::Bulk

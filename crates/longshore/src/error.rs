@@ -16,7 +16,7 @@ use longshore_proto::listing::ListingError;
 use longshore_proto::referrers::ReferrersError;
 use longshore_proto::retry::is_retryable;
 use longshore_proto::{Refusal, RefusalKind, Violation};
-use longshore_transport::{ErrorKind as WireKind, TransportError};
+use longshore_transport::{TransportError, TransportErrorKind};
 
 use crate::credentials::CredentialError;
 use crate::hosts::HostError;
@@ -195,7 +195,10 @@ impl Error {
             Cause::Call(CallError::Failed { .. }, wire) => {
                 match wire.as_ref().map(|it| it.kind()) {
                     // Asking again would change nothing about these.
-                    Some(WireKind::AddressRefused | WireKind::HeaderLimit) => ErrorKind::Protocol,
+                    Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
+                        ErrorKind::Protocol
+                    }
+                    Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
                     _ => ErrorKind::Unavailable,
                 }
             }

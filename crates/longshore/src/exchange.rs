@@ -6,11 +6,14 @@
 use std::time::Duration;
 
 use http::response;
+use http_body::Body as _;
 use longshore_auth::{AuthError, ExchangeError, ExchangeStep, Issued, TokenError, TokenExchange};
 use longshore_origin::Origin;
 use longshore_proto::call::{FailureClass, Take};
 use longshore_proto::retry::{Jitter, backoff, is_retryable, retry_after};
-use longshore_transport::{Body, ErrorKind, Phase, TlsIdentity, TransportError};
+use longshore_transport::{
+    Body, Phase, Sensitivity, TlsIdentity, TransportError, TransportErrorKind,
+};
 
 use crate::collect::{BodyError, collect};
 use crate::send::{Sender, class, race};
@@ -34,7 +37,7 @@ impl Exchanger<'_> {
         let alarm = self.sender.clock().alarm(TOKEN_LIMIT);
         let issued = race(self.run_with_retries(exchange), alarm).await;
         issued.unwrap_or_else(|| {
-            let late = TransportError::new(ErrorKind::Timeout, Phase::Head);
+            let late = TransportError::new(TransportErrorKind::Timeout, Phase::Head);
             Err(AuthError::unreachable(realm, late))
         })
     }
@@ -94,6 +97,10 @@ impl Exchanger<'_> {
         exchange: &TokenExchange,
     ) -> Result<(response::Parts, Body), TransportError> {
         let mut request = exchange.request().map(Body::from);
+        // Without a form the only secret is in the Authorization header, which speaks for itself.
+        if request.body().is_end_stream() {
+            request.extensions_mut().insert(Sensitivity::Plain);
+        }
         // A realm on the registry's own origin is spoken to as the registry is, but only on the
         // registry's own word: what a client certificate earns is not for somebody else (CR5).
         if exchange.hop().origin() == self.registry && !exchange.key().is_foreign() {

@@ -40,7 +40,7 @@ use crate::suffixes::Suffixes;
 /// ```
 /// use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 /// use longshore::auth::ScopeSet;
-/// use longshore::transport::{Body, from_fn};
+/// use longshore::transport::{Body, Capabilities, Transport as _, from_fn};
 /// use longshore::{Credential, TokenRequest, fetch_token};
 /// # use longshore::transport::TestClock as MyClock;
 ///
@@ -53,11 +53,12 @@ use crate::suffixes::Suffixes;
 /// let registry = "https://registry.example.com".parse()?;
 /// let request = TokenRequest::new(registry, &refusal, ScopeSet::pull("library/app"));
 ///
-/// // Any transport does; this one is a token endpoint by itself.
+/// // Any transport will do; this one is a token endpoint itself, and connects to nothing.
 /// let transport = from_fn(|request: http::Request<Body>| async move {
 ///     assert_eq!(request.uri().host(), Some("auth.example.com"));
 ///     Ok(http::Response::new(Body::from(r#"{"token":"t","expires_in":300}"#)))
-/// });
+/// })
+/// .declaring(Capabilities::all());
 /// let credential = Credential::basic("ahab", "white-whale".to_owned().into())?;
 /// let issued = fetch_token(transport, MyClock::default(), &request, Some(credential)).await?;
 /// assert_eq!(issued.token.expose(), "t");

@@ -9,7 +9,7 @@ use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
 use longshore_proto::endpoint::Endpoint;
 use longshore_proto::{Host, Quirks};
-use longshore_transport::{Body, ErrorKind, TlsIdentity};
+use longshore_transport::{Body, Sensitivity, TlsIdentity, TransportErrorKind};
 
 use crate::send::Sender;
 
@@ -164,9 +164,10 @@ impl Hosts {
             return Scheme::Https;
         };
         request.extensions_mut().insert(tls.clone());
+        request.extensions_mut().insert(Sensitivity::Plain);
         let scheme = match sender.send(request, PROBE_LIMIT).await {
-            Err(error) if error.kind() == ErrorKind::NotTls => Scheme::Http,
-            Err(error) if error.kind() != ErrorKind::Tls => return Scheme::Https,
+            Err(error) if error.kind() == TransportErrorKind::NotTls => Scheme::Http,
+            Err(error) if error.kind() != TransportErrorKind::Tls => return Scheme::Https,
             _ => Scheme::Https,
         };
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use longshore_transport::{Body, Clock, ErrorKind, Phase, Timer, TransportError};
+use longshore_transport::{Body, Clock, Phase, Timer, TransportError, TransportErrorKind};
 
 /// Nothing for this long ends a body; what is missing of a blob is asked for again (RT).
 pub const IDLE_LIMIT: Duration = Duration::from_secs(30);
@@ -111,5 +111,5 @@ impl StallGuard {
 }
 
 fn stalled() -> TransportError {
-    TransportError::new(ErrorKind::Timeout, Phase::Body)
+    TransportError::new(TransportErrorKind::Timeout, Phase::Body)
 }

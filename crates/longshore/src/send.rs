@@ -13,7 +13,7 @@ use http::{Request, Response};
 use longshore_origin::RedactedUri;
 use longshore_proto::call::FailureClass;
 use longshore_transport::{
-    Body, Clock, DynTransport, ErrorKind, Phase, Timer, Transport, TransportError,
+    Body, Clock, DynTransport, Phase, Timer, Transport, TransportError, TransportErrorKind,
 };
 
 /// A transport and the clock that limits its answers. Clones share both.
@@ -42,8 +42,8 @@ impl Sender {
         let uri = request.uri().clone();
         let began = self.clock.now();
         let answer = race(self.transport.send(request), self.clock.alarm(limit)).await;
-        let result =
-            answer.unwrap_or_else(|| Err(TransportError::new(ErrorKind::Timeout, Phase::Head)));
+        let late = || TransportError::new(TransportErrorKind::Timeout, Phase::Head);
+        let result = answer.unwrap_or_else(|| Err(late()));
         let took = self.clock.now().saturating_sub(began).as_millis();
         let shown = RedactedUri::new(&uri);
         match &result {
@@ -77,16 +77,11 @@ pub(crate) async fn race<T>(work: impl Future<Output = T>, mut alarm: Timer) -> 
 
 /// The class of a transport's failure.
 pub(crate) fn class(error: &TransportError) -> FailureClass {
-    match error.kind() {
-        ErrorKind::AddressRefused
-        | ErrorKind::Canceled
-        | ErrorKind::HeaderLimit
-        | ErrorKind::NotTls
-        | ErrorKind::Proxy
-        | ErrorKind::Tls => FailureClass::Fatal,
-        ErrorKind::Closed if error.is_reused() && error.phase() == Phase::Head => {
-            FailureClass::Stale
-        }
-        _ => FailureClass::Transient,
+    if error.is_stale() {
+        FailureClass::Stale
+    } else if error.kind().is_retryable() {
+        FailureClass::Transient
+    } else {
+        FailureClass::Fatal
     }
 }

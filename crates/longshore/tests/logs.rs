@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use http::{Request, Response};
 use longshore::model::{Digest, Reference};
 use longshore::origin::Secret;
-use longshore::transport::{Body, TestClock, from_fn};
+use longshore::transport::{Body, Capabilities, TestClock, Transport as _, from_fn};
 use longshore::{Client, Credential, OneCredential};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -85,8 +85,9 @@ async fn ou4_urls_are_logged_without_what_they_are_signed_with() {
     let log = Log::default();
     let guard = tracing::subscriber::set_default(log.clone());
     let ahab = Credential::basic("ahab", Secret::new("white-whale".to_owned())).unwrap();
+    let transport = from_fn(|request| async move { Ok(answer(&request)) });
     let client = Client::builder()
-        .transport(from_fn(|request| async move { Ok(answer(&request)) }))
+        .transport(transport.declaring(Capabilities::all()))
         .clock(TestClock::default())
         .credentials(OneCredential::new("r.example.com", ahab))
         .build()

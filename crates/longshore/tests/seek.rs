@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use longshore::model::{Digest, Reference};
 use longshore::transport::{
-    ErrorKind as TransportErrorKind, Exchange, Phase, ScriptedTransport, TestClock, TransportError,
+    Exchange, Phase, ScriptedTransport, TestClock, TransportError, TransportErrorKind,
 };
 use longshore::{Client, ErrorKind, SEEK_BLOCK_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};

@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use http::{Request, Response};
 use longshore::Client;
 use longshore::model::{Digest, Reference};
-use longshore::transport::{Body, ErrorKind, Phase, TestClock, Transport, TransportError};
+use longshore::transport::{
+    Body, Capabilities, Phase, TestClock, Transport, TransportError, TransportErrorKind,
+};
 
 /// A registry that is a few lines of this program: no socket, no HTTP library, and nothing in it
 /// knows of tokens renewed, redirects followed or downloads resumed.
@@ -20,6 +22,11 @@ struct InProcess {
 const BLOB: &[u8] = b"not all of this arrives at once";
 
 impl Transport for &'static InProcess {
+    /// It connects to nothing, so there is no address, certificate or connection to be wrong about.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let header = |name| {
             request
@@ -68,7 +75,10 @@ impl Transport for &'static InProcess {
                 ),
                 Some(other) => panic!("{other}"),
             }),
-            _ => Err(TransportError::new(ErrorKind::Resolve, Phase::Connect)),
+            _ => Err(TransportError::new(
+                TransportErrorKind::Resolve,
+                Phase::Connect,
+            )),
         }
     }
 }
@@ -87,7 +97,10 @@ impl http_body::Body for Half {
         let next = match self.0 {
             None => None,
             Some(false) => Some(Ok(http_body::Frame::data(BLOB.split_at(16).0.into()))),
-            Some(true) => Some(Err(TransportError::new(ErrorKind::Closed, Phase::Body))),
+            Some(true) => Some(Err(TransportError::new(
+                TransportErrorKind::Closed,
+                Phase::Body,
+            ))),
         };
         self.0 = self.0.and_then(|given| (!given).then_some(true));
         std::task::Poll::Ready(next)

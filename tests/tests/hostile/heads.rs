@@ -1,6 +1,6 @@
 //! Heads: floods of interim responses and header fields, places nobody should go.
 
-use longshore::transport::{ErrorKind as WireKind, Phase};
+use longshore::transport::{Phase, TransportErrorKind};
 use longshore_testkit::Listen;
 use longshore_testkit::fault::{Fault, FaultProxy, Script};
 use longshore_testkit::recorder::Recorder;
@@ -8,7 +8,7 @@ use longshore_testkit::recorder::Recorder;
 use super::*;
 
 #[track_caller]
-fn assert_wire(error: &Error, kind: WireKind) {
+fn assert_wire(error: &Error, kind: TransportErrorKind) {
     match error.cause() {
         Cause::Call(_, Some(wire)) => assert_eq!((wire.kind(), wire.phase()), (kind, Phase::Head)),
         other => panic!("{other:?}"),
@@ -25,7 +25,7 @@ async fn li_a_flood_of_interim_responses_is_refused() {
         scene.rule(Rule::always(Misbehaviour::Interim(count)));
         let result = scene.manifest().await;
         let error = scene.refused(result, ErrorKind::Protocol, 1, "interim");
-        assert_wire(&error, WireKind::HeaderLimit);
+        assert_wire(&error, TransportErrorKind::HeaderLimit);
     }
 }
 
@@ -41,7 +41,7 @@ async fn li_a_flood_of_header_fields_is_refused() {
         scene.rule(Rule::always(Misbehaviour::Headers(count, length)));
         let result = scene.manifest().await;
         let error = scene.refused(result, ErrorKind::Protocol, 1, "headers");
-        assert_wire(&error, WireKind::HeaderLimit);
+        assert_wire(&error, TransportErrorKind::HeaderLimit);
     }
 }
 

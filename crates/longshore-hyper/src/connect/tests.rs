@@ -23,12 +23,12 @@ fn re3_only_permitted_addresses_are_tried() {
     check(
         &public,
         &["127.0.0.1:1", "[::1]:1"],
-        Err(ErrorKind::AddressRefused),
+        Err(TransportErrorKind::AddressRefused),
     );
     check(
         &public,
         &["[::ffff:127.0.0.1]:1"],
-        Err(ErrorKind::AddressRefused),
+        Err(TransportErrorKind::AddressRefused),
     );
     check(
         &allowing,
@@ -78,7 +78,7 @@ fn re3_behind_a_proxy_literals_and_loopback_names_are_checked() {
     }
 }
 
-fn check(policy: &AddressPolicy, found: &[&str], expected: Result<&[&str], ErrorKind>) {
+fn check(policy: &AddressPolicy, found: &[&str], expected: Result<&[&str], TransportErrorKind>) {
     let found = found.iter().map(|a| a.parse().unwrap()).collect();
     let actual: Result<Vec<_>, _> = permitted(found, policy)
         .map(|addresses| addresses.iter().map(ToString::to_string).collect())

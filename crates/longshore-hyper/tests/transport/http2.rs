@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use longshore_hyper::HyperTransport;
-use longshore_transport::{ErrorKind, Phase, Transport};
+use longshore_transport::{Phase, Transport, TransportErrorKind};
 
 use crate::support::{Server, direct, fails, get, text};
 use crate::tls::{Authority, Clients};
@@ -54,15 +54,15 @@ async fn li_a_head_has_at_most_128_fields_and_64_kib() {
     let authority = Authority::new();
     for (count, length, refused) in [
         (128, 1, None),
-        (129, 1, Some(ErrorKind::HeaderLimit)),
-        (1000, 1, Some(ErrorKind::HeaderLimit)),
+        (129, 1, Some(TransportErrorKind::HeaderLimit)),
+        (1000, 1, Some(TransportErrorKind::HeaderLimit)),
         (100, 500, None),
         (1, 65_000, None),
-        (1, 64 * 1024, Some(ErrorKind::Protocol)),
-        (120, 600, Some(ErrorKind::Protocol)),
-        (5000, 1, Some(ErrorKind::Protocol)),
+        (1, 64 * 1024, Some(TransportErrorKind::Protocol)),
+        (120, 600, Some(TransportErrorKind::Protocol)),
+        (5000, 1, Some(TransportErrorKind::Protocol)),
         // A flood of continuation frames ends the connection.
-        (1, 1024 * 1024, Some(ErrorKind::Closed)),
+        (1, 1024 * 1024, Some(TransportErrorKind::Closed)),
     ] {
         let server = serve(&authority, 0, fields(count, length)).await;
         let transport = transport(&authority);

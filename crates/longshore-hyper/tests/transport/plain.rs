@@ -2,7 +2,7 @@
 
 use longshore_hyper::TokioClock;
 use longshore_origin::{AddressClass, AddressPolicy, AllowAddresses, Peer};
-use longshore_transport::{Body, Clock, ErrorKind, Phase, Transport};
+use longshore_transport::{Body, Clock, Phase, Transport, TransportErrorKind};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -73,7 +73,7 @@ async fn re3_an_address_of_a_narrower_class_is_not_connected_to() {
         let error = fails(
             &transport,
             request,
-            ErrorKind::AddressRefused,
+            TransportErrorKind::AddressRefused,
             Phase::Connect,
         )
         .await;
@@ -92,7 +92,13 @@ async fn cr12_user_information_is_refused() {
     let server = Server::answering(OK).await;
     let transport = direct().build().unwrap();
     let request = get(&format!("http://user:hunter2@{}/", server.address));
-    let error = fails(&transport, request, ErrorKind::Other, Phase::Connect).await;
+    let error = fails(
+        &transport,
+        request,
+        TransportErrorKind::Other,
+        Phase::Connect,
+    )
+    .await;
     assert!(!chain(&error).contains("hunter2"), "{}", chain(&error));
     assert_eq!(server.connections(), 0);
 }
@@ -104,7 +110,13 @@ async fn a_refused_connection_is_no_connection() {
     drop(listener);
     let transport = direct().build().unwrap();
     let request = get(&format!("http://{address}/"));
-    fails(&transport, request, ErrorKind::Connect, Phase::Connect).await;
+    fails(
+        &transport,
+        request,
+        TransportErrorKind::Connect,
+        Phase::Connect,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -112,7 +124,13 @@ async fn an_unknown_name_is_not_resolved() {
     // RFC 6761 §6.4: this name never exists.
     let transport = direct().build().unwrap();
     let request = get(&format!("http://{}.invalid/", "a".repeat(63)));
-    fails(&transport, request, ErrorKind::Resolve, Phase::Connect).await;
+    fails(
+        &transport,
+        request,
+        TransportErrorKind::Resolve,
+        Phase::Connect,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -122,7 +140,7 @@ async fn a_connection_closed_before_the_head_is_closed_in_that_phase() {
     let error = fails(
         &transport,
         get(&server.url("http")),
-        ErrorKind::Closed,
+        TransportErrorKind::Closed,
         Phase::Head,
     )
     .await;
@@ -131,7 +149,7 @@ async fn a_connection_closed_before_the_head_is_closed_in_that_phase() {
     fails(
         &transport,
         get(&server.url("http")),
-        ErrorKind::Closed,
+        TransportErrorKind::Closed,
         Phase::Head,
     )
     .await;
@@ -149,7 +167,7 @@ async fn a_reset_before_the_head_is_closed_in_that_phase() {
     fails(
         &transport,
         get(&server.url("http")),
-        ErrorKind::Closed,
+        TransportErrorKind::Closed,
         Phase::Head,
     )
     .await;
@@ -171,7 +189,7 @@ async fn rt5_a_reused_connection_that_dies_is_said_to_be_reused() {
     let error = fails(
         &transport,
         get(&server.url("http")),
-        ErrorKind::Closed,
+        TransportErrorKind::Closed,
         Phase::Head,
     )
     .await;
@@ -191,7 +209,7 @@ async fn a_body_that_breaks_off_is_closed_in_the_body() {
         fails(
             &transport,
             get(&server.url("http")),
-            ErrorKind::Closed,
+            TransportErrorKind::Closed,
             Phase::Body,
         )
         .await;
@@ -218,7 +236,7 @@ async fn broken_framing_is_a_protocol_error() {
         fails(
             &transport,
             get(&server.url("http")),
-            ErrorKind::Protocol,
+            TransportErrorKind::Protocol,
             phase,
         )
         .await;
@@ -250,7 +268,13 @@ async fn li_a_head_has_at_most_128_fields_and_64_kib() {
                 ""
             );
         } else {
-            fails(&transport, request, ErrorKind::HeaderLimit, Phase::Head).await;
+            fails(
+                &transport,
+                request,
+                TransportErrorKind::HeaderLimit,
+                Phase::Head,
+            )
+            .await;
         }
     }
 }
@@ -267,7 +291,7 @@ async fn li_sixteen_interim_responses_are_read_and_no_more() {
     fails(
         &transport,
         get(&server.url("http")),
-        ErrorKind::HeaderLimit,
+        TransportErrorKind::HeaderLimit,
         Phase::Head,
     )
     .await;
@@ -299,7 +323,7 @@ async fn an_error_of_our_own_body_keeps_its_kind() {
             self: std::pin::Pin<&mut Self>,
             _: &mut std::task::Context<'_>,
         ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
-            let error = Self::Error::new(ErrorKind::Canceled, Phase::Body);
+            let error = Self::Error::new(TransportErrorKind::Canceled, Phase::Body);
             std::task::Poll::Ready(Some(Err(error)))
         }
     }
@@ -307,7 +331,13 @@ async fn an_error_of_our_own_body_keeps_its_kind() {
     let transport = direct().build().unwrap();
     let url = server.url("http");
     let request = http::Request::post(url).body(Body::wrap(Failing)).unwrap();
-    fails(&transport, request, ErrorKind::Canceled, Phase::Head).await;
+    fails(
+        &transport,
+        request,
+        TransportErrorKind::Canceled,
+        Phase::Head,
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use longshore_hyper::{HyperTransport, HyperTransportBuilder, ProxyRefused, ProxySettings};
 use longshore_origin::{AddressClass, AddressPolicy, AllowAddresses, Peer};
-use longshore_transport::{ErrorKind, Phase, Transport};
+use longshore_transport::{Body, Phase, Sensitivity, Transport, TransportErrorKind};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::TcpStream;
 
@@ -103,7 +103,13 @@ async fn a_proxy_that_wants_credentials_is_not_asked_again() {
     let proxy = Server::answering(answer).await;
     let transport = through(&proxy).build().unwrap();
     let request = get("https://registry.example/v2/");
-    let error = fails(&transport, request, ErrorKind::Proxy, Phase::Connect).await;
+    let error = fails(
+        &transport,
+        request,
+        TransportErrorKind::Proxy,
+        Phase::Connect,
+    )
+    .await;
     let refused = std::error::Error::source(&error)
         .unwrap()
         .downcast_ref::<ProxyRefused>();
@@ -118,7 +124,7 @@ async fn a_proxy_that_wants_credentials_is_not_asked_again() {
     let proxy = Server::answering(answer).await;
     let transport = through(&proxy).build().unwrap();
     let request = get("http://registry.example/v2/");
-    fails(&transport, request, ErrorKind::Proxy, Phase::Head).await;
+    fails(&transport, request, TransportErrorKind::Proxy, Phase::Head).await;
 }
 
 #[tokio::test]
@@ -126,22 +132,28 @@ async fn a_proxy_that_opens_no_tunnel_says_why() {
     for (answer, kind) in [
         (
             "HTTP/1.1 403 Forbidden\r\n\r\n".to_owned(),
-            ErrorKind::Proxy,
+            TransportErrorKind::Proxy,
         ),
         (
             "HTTP/1.1 502 Bad Gateway\r\n\r\n".to_owned(),
-            ErrorKind::Connect,
+            TransportErrorKind::Connect,
         ),
         (
             "HTTP/1.1 301 Moved\r\nLocation: x\r\n\r\n".to_owned(),
-            ErrorKind::Proxy,
+            TransportErrorKind::Proxy,
         ),
-        ("SSH-2.0-OpenSSH\r\n\r\n".to_owned(), ErrorKind::Proxy),
+        (
+            "SSH-2.0-OpenSSH\r\n\r\n".to_owned(),
+            TransportErrorKind::Proxy,
+        ),
         (
             format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(20_000)),
-            ErrorKind::Proxy,
+            TransportErrorKind::Proxy,
         ),
-        ("HTTP/1.1 100 Continue\r\n\r\n".repeat(17), ErrorKind::Proxy),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\n".repeat(17),
+            TransportErrorKind::Proxy,
+        ),
     ] {
         let proxy = Server::answering(answer).await;
         let transport = through(&proxy).build().unwrap();
@@ -151,7 +163,13 @@ async fn a_proxy_that_opens_no_tunnel_says_why() {
     let proxy = Server::closing_after(b"HTTP/1.1 200").await;
     let transport = through(&proxy).build().unwrap();
     let request = get("https://registry.example/v2/");
-    fails(&transport, request, ErrorKind::Closed, Phase::Connect).await;
+    fails(
+        &transport,
+        request,
+        TransportErrorKind::Closed,
+        Phase::Connect,
+    )
+    .await;
 }
 
 // RE3
@@ -174,12 +192,62 @@ async fn re3_behind_a_proxy_a_literal_of_a_narrower_class_is_refused() {
         fails(
             &transport,
             request,
-            ErrorKind::AddressRefused,
+            TransportErrorKind::AddressRefused,
             Phase::Connect,
         )
         .await;
     }
     assert_eq!(proxy.connections(), 0);
+}
+
+// CR4: a secret may go to this machine in the clear, but not by way of a proxy.
+#[tokio::test]
+async fn cr4_a_secret_for_this_machine_does_not_pass_a_proxy() {
+    let proxy = Server::answering(OK).await;
+    let transport = through(&proxy).build().unwrap();
+    for url in ["http://127.0.0.1:5000/v2/", "http://a.localhost:5000/v2/"] {
+        // A request that says nothing counts as secret, whatever its method.
+        for wish in [None, Some(Sensitivity::Secret)] {
+            let mut request = get(url);
+            request.extensions_mut().remove::<Sensitivity>();
+            wish.map(|wish| request.extensions_mut().insert(wish));
+            let kind = TransportErrorKind::Proxy;
+            let error = fails(&transport, request, kind, Phase::Connect).await;
+            assert!(chain(&error).contains("NO_PROXY"), "{}", chain(&error));
+        }
+        let mut request = get(url);
+        let headers = request.headers_mut();
+        headers.insert("authorization", "Basic eA==".parse().unwrap());
+        let kind = TransportErrorKind::Proxy;
+        fails(&transport, request, kind, Phase::Connect).await;
+    }
+    assert_eq!(proxy.connections(), 0);
+    let mut request = http::Request::post("http://127.0.0.1:5000/v2/");
+    request.extensions_mut().unwrap().insert(Sensitivity::Plain);
+    let request = request.body(Body::empty()).unwrap();
+    let response = transport.send(request).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), "ok");
+}
+
+// Plain text behind a proxy may be the proxy's own, so it is no reason to fall back to plain http.
+#[tokio::test]
+async fn a_peer_behind_a_proxy_is_never_said_not_to_speak_tls() {
+    let plain = Server::closing_after_some(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let (proxy, _) = tunnelling("HTTP/1.1 200 OK\r\n\r\n").await;
+    let transport = through(&proxy).build().unwrap();
+    let request = get(&plain.url("https"));
+    let error = fails(&transport, request, TransportErrorKind::Tls, Phase::Connect).await;
+    assert!(
+        chain(&error).contains("the peer does not speak TLS"),
+        "{}",
+        chain(&error)
+    );
+    // The proxy itself should speak TLS, and does not.
+    let settings = ProxySettings::url(&plain.url("https"), "").unwrap();
+    let transport = HyperTransport::builder().proxy(settings).build().unwrap();
+    let request = get("https://127.0.0.1:1/");
+    let kind = TransportErrorKind::Proxy;
+    fails(&transport, request, kind, Phase::Connect).await;
 }
 
 #[tokio::test]
@@ -251,14 +319,14 @@ async fn tinyproxy_carries_both_kinds() {
     fails(
         &transport,
         get(&secure.url("https")),
-        ErrorKind::Proxy,
+        TransportErrorKind::Proxy,
         Phase::Connect,
     )
     .await;
     fails(
         &transport,
         get(&plain.url("http")),
-        ErrorKind::Proxy,
+        TransportErrorKind::Proxy,
         Phase::Head,
     )
     .await;

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Request, Response};
 use longshore_hyper::{HyperTransport, HyperTransportBuilder, ProxySettings};
-use longshore_transport::{Body, ErrorKind, Phase, Transport, TransportError};
+use longshore_transport::{
+    Body, Phase, Sensitivity, Transport, TransportError, TransportErrorKind,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -96,8 +98,11 @@ pub(crate) fn direct() -> HyperTransportBuilder {
     HyperTransport::builder().proxy(ProxySettings::none())
 }
 
+/// A request that carries no secret, and says so.
 pub(crate) fn get(url: &str) -> Request<Body> {
-    Request::get(url).body(Body::empty()).unwrap()
+    let mut request = Request::get(url).body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Sensitivity::Plain);
+    request
 }
 
 pub(crate) async fn text(response: Response<Body>) -> Result<String, TransportError> {
@@ -115,7 +120,7 @@ pub(crate) async fn text(response: Response<Body>) -> Result<String, TransportEr
 pub(crate) async fn fails(
     transport: &HyperTransport,
     request: Request<Body>,
-    kind: ErrorKind,
+    kind: TransportErrorKind,
     phase: Phase,
 ) -> TransportError {
     let error = match transport.send(request).await {

@@ -13,7 +13,7 @@ use longshore_hyper::{SettingsError, TlsSettings};
 use longshore_origin::{AddressClass, Peer};
 #[cfg(feature = "http2")]
 use longshore_transport::WireWish;
-use longshore_transport::{ErrorKind, Phase, TlsIdentity, Transport};
+use longshore_transport::{Phase, TlsIdentity, Transport, TransportErrorKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -56,7 +56,7 @@ async fn a_certificate_that_is_not_believed_is_a_tls_error_and_not_a_missing_tls
     let transport = direct().tls(believed.believed()).build().unwrap();
     let server = other.serve(&["127.0.0.1"], Clients::Any).await;
     let request = get(&server.url("https"));
-    let error = fails(&transport, request, ErrorKind::Tls, Phase::Connect).await;
+    let error = fails(&transport, request, TransportErrorKind::Tls, Phase::Connect).await;
     assert!(
         chain(&error).contains("invalid peer certificate"),
         "{}",
@@ -67,7 +67,7 @@ async fn a_certificate_that_is_not_believed_is_a_tls_error_and_not_a_missing_tls
     fails(
         &transport,
         get(&server.url("https")),
-        ErrorKind::Tls,
+        TransportErrorKind::Tls,
         Phase::Connect,
     )
     .await;
@@ -96,7 +96,13 @@ async fn a_peer_that_answers_in_plain_text_does_not_speak_tls() {
         let server = Server::closing_after_some(answer).await;
         let transport = direct().tls(Authority::new().believed()).build().unwrap();
         let request = get(&server.url("https"));
-        fails(&transport, request, ErrorKind::NotTls, Phase::Connect).await;
+        fails(
+            &transport,
+            request,
+            TransportErrorKind::NotTls,
+            Phase::Connect,
+        )
+        .await;
     }
 }
 
@@ -107,7 +113,7 @@ async fn a_peer_that_hangs_up_on_the_handshake_closed_it() {
     fails(
         &transport,
         get(&server.url("https")),
-        ErrorKind::Closed,
+        TransportErrorKind::Closed,
         Phase::Connect,
     )
     .await;
@@ -128,7 +134,7 @@ async fn a_silent_peer_ends_the_handshake_by_its_limit() {
     fails(
         &transport,
         get(&server.url("https")),
-        ErrorKind::Timeout,
+        TransportErrorKind::Timeout,
         Phase::Connect,
     )
     .await;
@@ -159,9 +165,15 @@ async fn a_client_certificate_is_shown_under_its_identity_only() {
     assert_eq!(text(response).await.unwrap(), SMALL);
     // TLS 1.3 tells only after the handshake, so the phase is the peer's choice.
     let error = transport.send(get(&server.url("https"))).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Tls, "{}", chain(&error));
+    assert_eq!(error.kind(), TransportErrorKind::Tls, "{}", chain(&error));
     let connections = server.connections();
-    fails(&transport, with("unknown"), ErrorKind::Tls, Phase::Connect).await;
+    fails(
+        &transport,
+        with("unknown"),
+        TransportErrorKind::Tls,
+        Phase::Connect,
+    )
+    .await;
     assert_eq!(server.connections() - connections, 1, "nothing was sent");
 }
 
@@ -255,13 +267,13 @@ async fn without_roots() {
     fails(
         &transport,
         get(&plain.url("https")),
-        ErrorKind::NotTls,
+        TransportErrorKind::NotTls,
         Phase::Connect,
     )
     .await;
     let server = authority.serve(&["127.0.0.1"], Clients::Any).await;
     let request = get(&server.url("https"));
-    let error = fails(&transport, request, ErrorKind::Tls, Phase::Connect).await;
+    let error = fails(&transport, request, TransportErrorKind::Tls, Phase::Connect).await;
     assert!(
         chain(&error).contains("No CA certificates were loaded"),
         "{}",
@@ -297,7 +309,7 @@ async fn a_tls_stream_cut_without_a_farewell_is_closed_in_the_body() {
     fails(
         &transport,
         get(&server.url("https")),
-        ErrorKind::Closed,
+        TransportErrorKind::Closed,
         Phase::Body,
     )
     .await;

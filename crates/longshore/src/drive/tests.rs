@@ -8,7 +8,7 @@ use longshore_proto::Host;
 use longshore_proto::call::Ask;
 use longshore_proto::call::BodyName;
 use longshore_proto::endpoint::{BlobRequest, Endpoint, ManifestPut, Read};
-use longshore_transport::{TestClock, from_fn};
+use longshore_transport::{Capabilities, TestClock, Transport as _, from_fn};
 
 use super::*;
 use crate::body::OpeningBody;
@@ -39,7 +39,7 @@ fn site(
     let password = Secret::new("hunter2".to_owned());
     let credential = Credential::basic("me", password).unwrap();
     let client = Client::builder()
-        .transport(transport)
+        .transport(transport.declaring(Capabilities::all()))
         .clock(TestClock::default())
         .credentials(OneCredential::new("r.example.com", credential))
         .build()
@@ -170,7 +170,7 @@ fn scripted(answers: &'static [(u16, &str, &str)]) -> (Site, Seen) {
         }
     });
     let client = Client::builder()
-        .transport(transport)
+        .transport(transport.declaring(Capabilities::all()))
         .clock(TestClock::default())
         .build()
         .unwrap();

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use longshore::model::{Algorithm, Digest, VerifyError};
 use longshore::proto::download::DownloadError;
 use longshore::transport::{
-    Clock, ErrorKind as WireKind, Exchange, Phase, ScriptedTransport, TestClock, Timer,
+    Clock, Exchange, Phase, ScriptedTransport, TestClock, Timer, TransportErrorKind,
 };
 use longshore::{BlobReader, Cause, CopyError, Error, ErrorKind};
 
@@ -439,7 +439,7 @@ async fn rt6_resumes_without_progress_come_to_an_end() {
         Cause::Download(DownloadError::Resumes { resumes, received }, Some(last)) => {
             assert_eq!(
                 (*resumes, *received, last.kind()),
-                (6, 54, WireKind::Closed)
+                (6, 54, TransportErrorKind::Closed)
             );
         }
         other => panic!("{other:?}"),

@@ -1,13 +1,17 @@
 //! What other origins get to see: nothing that is the user's.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response};
 use longshore::auth::AuthError;
 use longshore::model::{Digest, TagOrDigest};
-use longshore::origin::{AddressClass, AddressPolicy, Peer};
-use longshore::transport::{Body, TestClock, TlsIdentity};
-use longshore::{Cause, ClientBuilder, ErrorKind, HostSettings, Repository, TokenCache};
+use longshore::origin::{AddressClass, AddressPolicy, Peer, Secret};
+use longshore::transport::{Body, Sensitivity, TestClock, TlsIdentity, from_fn};
+use longshore::{
+    Cause, Client, ClientBuilder, Credential, ErrorKind, HostSettings, OneCredential, Repository,
+    TokenCache,
+};
 
 use crate::auth::{CHALLENGE, MANIFEST_URI, TOKEN_URI};
 use crate::support::{
@@ -250,6 +254,49 @@ async fn re1_an_unencrypted_token_service_of_an_encrypted_registry_is_not_asked(
     }
 }
 
+// CR4: a transport must be able to tell which requests it may let a proxy read.
+#[tokio::test]
+async fn cr4_a_request_says_whether_it_carries_a_secret() {
+    let sensitivities =
+        |net: &Net| -> Vec<_> { net.seen().iter().map(|seen| seen.sensitivity).collect() };
+    let net = Net::serving(|seen| home(seen, || reply(200, &[], MANIFEST)));
+    let client = builder(&net).credentials(basic()).build().unwrap();
+    manifest(&app(client).await).await.unwrap();
+    // The first request, the token request with the password, the request with the token.
+    let expected = [Sensitivity::Plain, Sensitivity::Secret, Sensitivity::Secret];
+    assert_eq!(sensitivities(&net), expected);
+
+    // An identity token goes in the form of a POST, which no header gives away.
+    let token = Secret::new("identity".to_owned());
+    let identity = OneCredential::new("r.example.com", Credential::IdentityToken(token));
+    let net = Net::serving(|seen| match seen.uri.starts_with(AUTH) {
+        true => reply(403, &[], ""),
+        false => unauthorized(CHALLENGE),
+    });
+    let error = fails(builder(&net).credentials(identity)).await;
+    assert_eq!(error.kind(), ErrorKind::Auth);
+    assert!(net.seen()[1].holds("identity"));
+    assert_eq!(
+        sensitivities(&net),
+        [Sensitivity::Plain, Sensitivity::Secret]
+    );
+
+    // Nobody's token request carries nothing.
+    let net =
+        Net::serving(
+            |seen| match (seen.uri.starts_with(AUTH), seen.header("authorization")) {
+                (true, _) => reply(200, &[], r#"{"token":"anybodys"}"#),
+                (false, None) => unauthorized(CHALLENGE),
+                (false, Some(_)) => reply(200, &[], MANIFEST),
+            },
+        );
+    manifest(&app(builder(&net).build().unwrap()).await)
+        .await
+        .unwrap();
+    let expected = [Sensitivity::Plain, Sensitivity::Plain, Sensitivity::Secret];
+    assert_eq!(sensitivities(&net), expected);
+}
+
 // RE3: what the realm's name resolves to is for the transport to check, by the policy it is told.
 #[tokio::test]
 async fn re3_a_token_service_is_asked_under_the_class_of_the_registrys_address() {
@@ -271,6 +318,40 @@ async fn re3_a_token_service_is_asked_under_the_class_of_the_registrys_address()
             Some(AddressPolicy::AtLeast { class, .. }) => assert_eq!(*class, expected),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+// RE3, RD2: a transport that does not declare to check addresses is asked for none of a name that
+// somebody else chose, and is not asked again.
+#[tokio::test]
+async fn re3_a_transport_that_checks_no_addresses_is_sent_nowhere_else() {
+    for location in ["https://evil.example.net/x", "https://8.8.8.8/x"] {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&sent);
+        let transport = from_fn(move |request: Request<Body>| {
+            log.lock()
+                .unwrap()
+                .push(request.uri().host().unwrap().to_owned());
+            let response = match request.uri().host() {
+                Some("r.example.com") => redirect(location),
+                _ => reply(200, &[], MANIFEST),
+            };
+            async { Ok(response) }
+        });
+        let client = Client::builder().transport(transport);
+        let client = client.clock(TestClock::default()).build().unwrap();
+        let answer = manifest(&app(client).await).await;
+        let sent = sent.lock().unwrap();
+        if location.contains("8.8.8.8") {
+            assert_eq!(answer.unwrap(), Digest::sha256(MANIFEST.as_bytes()));
+            assert_eq!(*sent, ["r.example.com", "8.8.8.8"]);
+            continue;
+        }
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{}", chain(&error));
+        let missing = r#"evil.example.net needs the capability "address policy""#;
+        assert!(chain(&error).contains(missing), "{}", chain(&error));
+        assert_eq!(*sent, ["r.example.com"]);
     }
 }
 

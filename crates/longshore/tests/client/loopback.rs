@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, Response};
-use longshore::transport::{
-    Body, ErrorKind as WireKind, Phase, TlsIdentity, TransportError, from_fn,
-};
+use longshore::transport::{Body, Phase, TlsIdentity, TransportError, TransportErrorKind, from_fn};
 use longshore::{Client, ErrorKind, HostSettings};
 use tokio::sync::Semaphore;
 
@@ -30,7 +28,10 @@ fn wants_basic(request: &Request<Body>) -> Response<Body> {
 }
 
 fn not_tls() -> Result<Response<Body>, TransportError> {
-    Err(TransportError::new(WireKind::NotTls, Phase::Connect))
+    Err(TransportError::new(
+        TransportErrorKind::NotTls,
+        Phase::Connect,
+    ))
 }
 
 async fn origin(client: &Client, name: &str) -> String {
@@ -88,7 +89,7 @@ async fn the_probe_carries_no_header() {
 // A certificate error is an answer in TLS: whoever sits there must not get around it by that.
 #[tokio::test]
 async fn a_certificate_error_is_no_reason_to_leave_tls() {
-    let net = peer(|| Err(TransportError::new(WireKind::Tls, Phase::Connect)));
+    let net = peer(|| Err(TransportError::new(TransportErrorKind::Tls, Phase::Connect)));
     let client = builder(&net)
         .credentials(credential("localhost:5000"))
         .build()
@@ -125,16 +126,16 @@ async fn any_answer_over_tls_is_one() {
 #[tokio::test]
 async fn a_peer_that_cannot_be_reached_decides_nothing() {
     for kind in [
-        WireKind::Connect,
-        WireKind::Timeout,
-        WireKind::Closed,
-        WireKind::Resolve,
+        TransportErrorKind::Connect,
+        TransportErrorKind::Timeout,
+        TransportErrorKind::Closed,
+        TransportErrorKind::Resolve,
     ] {
         let started = Arc::new(AtomicBool::new(false));
         let up = Arc::clone(&started);
         let net = Net::over(from_fn(move |_| {
             let kind = if up.load(Ordering::SeqCst) {
-                WireKind::NotTls
+                TransportErrorKind::NotTls
             } else {
                 kind
             };

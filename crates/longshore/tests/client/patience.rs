@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore::model::Digest;
-use longshore::transport::{Clock as _, ErrorKind as WireKind, Phase, TestClock, from_fn};
+use longshore::transport::{Clock as _, Phase, TestClock, TransportErrorKind, from_fn};
 use longshore::{Cause, Client, Error, ErrorKind, IDLE_LIMIT};
 
 use crate::auth::CHALLENGE;
@@ -231,7 +231,7 @@ async fn rt_a_head_that_does_not_come_is_waited_for_thirty_seconds_or_three_hund
         Cause::Call(_, Some(error)) => {
             assert_eq!(
                 (error.kind(), error.phase()),
-                (WireKind::Timeout, Phase::Head)
+                (TransportErrorKind::Timeout, Phase::Head)
             );
         }
         other => panic!("{other:?}"),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::Response;
 use longshore::model::Digest;
 use longshore::origin::{AddressClass, Peer};
-use longshore::transport::{Body, ErrorKind, Phase, TestClock, TransportError, from_fn};
+use longshore::transport::{Body, Phase, TestClock, TransportError, TransportErrorKind, from_fn};
 use longshore::{Client, Credential, OneCredential};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use crate::support::{AUTH, BASIC, EVIL, HOME, MANIFEST, Net, PASSWORD, USER, app
 #[derive(Clone, Debug)]
 enum Event {
     Answer(u16, Vec<(&'static str, &'static str)>, &'static str, bool),
-    Fails(ErrorKind, Phase, bool),
+    Fails(TransportErrorKind, Phase, bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -37,10 +37,10 @@ fn event() -> impl Strategy<Value = Event> {
     let answer = (status, vec(field, 0..4), body, any::<bool>());
     let kind = select(
         &[
-            ErrorKind::Closed,
-            ErrorKind::Connect,
-            ErrorKind::Timeout,
-            ErrorKind::Tls,
+            TransportErrorKind::Closed,
+            TransportErrorKind::Connect,
+            TransportErrorKind::Timeout,
+            TransportErrorKind::Tls,
         ][..],
     );
     let phase = select(&[Phase::Connect, Phase::Head, Phase::Body][..]);
@@ -120,7 +120,7 @@ fn net(script: Vec<Event>, class: Option<AddressClass>) -> Net {
                     .into_bytes()
                     .into()
             } else if cut {
-                let end = TransportError::new(ErrorKind::Closed, Phase::Body);
+                let end = TransportError::new(TransportErrorKind::Closed, Phase::Body);
                 crate::support::Pieces::body(
                     &TestClock::default(),
                     [

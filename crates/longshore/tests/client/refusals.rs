@@ -1,6 +1,6 @@
 //! What a caller is told when it did not work: a kind to decide by, and one safe line.
 
-use longshore::transport::{ErrorKind as WireKind, Phase, TransportError, from_fn};
+use longshore::transport::{Phase, TransportError, TransportErrorKind, from_fn};
 use longshore::{
     Cause, Credential, CredentialError, CredentialSource, Error, ErrorKind, HostSettings,
 };
@@ -174,7 +174,10 @@ async fn ou5_each_cause_has_its_text() {
 #[tokio::test]
 async fn a_registry_that_cannot_be_reached_is_told_with_the_reason() {
     let net = Net::over(from_fn(|_| async {
-        Err(TransportError::new(WireKind::Connect, Phase::Connect))
+        Err(TransportError::new(
+            TransportErrorKind::Connect,
+            Phase::Connect,
+        ))
     }));
     let error = refused(&net).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longshore::ErrorKind;
 use longshore::model::Digest;
 use longshore::transport::{
-    ErrorKind as WireKind, Exchange, Phase, ScriptedTransport, TestClock, TransportError, from_fn,
+    Exchange, Phase, ScriptedTransport, TestClock, TransportError, TransportErrorKind, from_fn,
 };
 
 use crate::support::{HOME, Net, app, blob_uri, builder, closed, reply, timed};
@@ -42,11 +42,11 @@ async fn rt1_a_registry_that_cannot_answer_is_asked_five_times() {
 #[tokio::test]
 async fn rt2_what_another_attempt_cannot_help_is_not_attempted() {
     for (kind, expected) in [
-        (WireKind::AddressRefused, ErrorKind::Protocol),
-        (WireKind::HeaderLimit, ErrorKind::Protocol),
-        (WireKind::Tls, ErrorKind::Unavailable),
-        (WireKind::NotTls, ErrorKind::Unavailable),
-        (WireKind::Proxy, ErrorKind::Unavailable),
+        (TransportErrorKind::AddressRefused, ErrorKind::Protocol),
+        (TransportErrorKind::HeaderLimit, ErrorKind::Protocol),
+        (TransportErrorKind::Tls, ErrorKind::Unavailable),
+        (TransportErrorKind::NotTls, ErrorKind::Unavailable),
+        (TransportErrorKind::Proxy, ErrorKind::Unavailable),
     ] {
         let net = Net::over(from_fn(move |_| async move {
             Err(TransportError::new(kind, Phase::Connect))

@@ -14,8 +14,8 @@ use http_body::Frame;
 use longshore::model::{Digest, Reference};
 use longshore::origin::{AddressPolicy, Secret};
 use longshore::transport::{
-    Body, Clock, DynTransport, ErrorKind, Phase, TestClock, Timer, TlsIdentity, Transport,
-    TransportError, from_fn,
+    Body, Capabilities, Clock, DynTransport, Phase, Sensitivity, TestClock, Timer, TlsIdentity,
+    Transport, TransportError, TransportErrorKind, from_fn,
 };
 use longshore::{Client, ClientBuilder, Credential, OneCredential, Repository};
 
@@ -45,6 +45,7 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
     pub(crate) tls: Option<TlsIdentity>,
     pub(crate) policy: Option<AddressPolicy>,
+    pub(crate) sensitivity: Sensitivity,
 }
 
 impl Seen {
@@ -71,7 +72,8 @@ impl Seen {
     }
 }
 
-/// A transport that remembers what it was sent.
+/// A transport that remembers what it was sent. It connects to nothing, so it declares every
+/// capability.
 #[derive(Clone)]
 pub(crate) struct Net {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -82,7 +84,7 @@ impl Net {
     pub(crate) fn over(transport: impl Transport) -> Self {
         Self {
             seen: Arc::default(),
-            inner: DynTransport::new(transport),
+            inner: DynTransport::new(transport.declaring(Capabilities::all())),
         }
     }
 
@@ -127,6 +129,10 @@ impl Transport for Net {
         self.seen.lock().unwrap().push(seen(&request));
         self.inner.send(request).await
     }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
 }
 
 pub(crate) fn seen(request: &Request<Body>) -> Seen {
@@ -137,6 +143,7 @@ pub(crate) fn seen(request: &Request<Body>) -> Seen {
         body: request.body().known().unwrap().to_vec(),
         tls: request.extensions().get().cloned(),
         policy: request.extensions().get().cloned(),
+        sensitivity: Sensitivity::of(request),
     }
 }
 
@@ -196,7 +203,7 @@ pub(crate) fn blob_uri(origin: &str, content: &[u8]) -> String {
 }
 
 pub(crate) fn closed(phase: Phase) -> TransportError {
-    TransportError::new(ErrorKind::Closed, phase)
+    TransportError::new(TransportErrorKind::Closed, phase)
 }
 
 /// An error with all that is beneath it.

@@ -1,0 +1,116 @@
+//! What a transport does beyond the part of the contract that every transport keeps.
+
+use std::fmt;
+
+/// A part of the [contract](crate::Transport#capabilities) that a transport may or may not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// The transport connects to no address that the request's
+    /// [`AddressPolicy`](longshore_origin::AddressPolicy) does not permit.
+    AddressPolicy,
+    /// Errors say how far the exchange was, and whether the connection was reused.
+    ErrorPhase,
+    /// Responses say which class of address they came from.
+    PeerClass,
+    /// Requests can choose between named TLS settings, by a [`TlsIdentity`](crate::TlsIdentity).
+    TlsIdentity,
+}
+
+impl Capability {
+    const ALL: [Self; 4] = [
+        Self::AddressPolicy,
+        Self::ErrorPhase,
+        Self::PeerClass,
+        Self::TlsIdentity,
+    ];
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AddressPolicy => "address policy",
+            Self::ErrorPhase => "error phase",
+            Self::PeerClass => "peer class",
+            Self::TlsIdentity => "TLS identity",
+        })
+    }
+}
+
+/// The set of capabilities that a transport declares.
+///
+/// ```
+/// use longshore_transport::{Capabilities, Capability};
+///
+/// let declared = Capabilities::none().with(Capability::PeerClass);
+/// assert!(declared.has(Capability::PeerClass));
+/// assert!(!declared.has(Capability::AddressPolicy));
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Capabilities(u8);
+
+impl Capabilities {
+    /// No capability; the default.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(0)
+    }
+
+    /// Every capability, later ones included.
+    ///
+    /// It suits transports inside a process, which connect to nothing. A transport that makes
+    /// connections names what it can do, so that it does not declare what is added later.
+    #[must_use]
+    pub const fn all() -> Self {
+        let [first, second, third, fourth] = Capability::ALL;
+        Self::none()
+            .with(first)
+            .with(second)
+            .with(third)
+            .with(fourth)
+    }
+
+    /// These capabilities and this one.
+    #[must_use]
+    pub const fn with(self, capability: Capability) -> Self {
+        Self(self.0 | capability.bit())
+    }
+
+    /// Whether this capability is declared.
+    #[must_use]
+    pub const fn has(self, capability: Capability) -> bool {
+        self.0 & capability.bit() != 0
+    }
+
+    /// The capabilities that are declared, in alphabetical order.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.into_iter().filter(move |it| self.has(*it))
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// A request needs a capability that its transport does not declare.
+///
+/// It is the source of a [`TransportError`](crate::TransportError) of the kind
+/// [`Unsupported`](crate::TransportErrorKind::Unsupported).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a request to {host} needs the capability \"{capability}\", which the transport does not \
+     declare"
+)]
+#[non_exhaustive]
+pub struct MissingCapability {
+    /// What the transport would have to declare.
+    pub capability: Capability,
+    /// The host of the request, escaped.
+    pub host: Box<str>,
+}

@@ -1,0 +1,31 @@
+//! A transport whose capabilities its user vouches for.
+
+use http::{Request, Response};
+
+use crate::{Body, Capabilities, Transport, TransportError};
+
+/// A transport that declares what its user says; made by [`Transport::declaring`].
+#[derive(Clone, Debug)]
+pub struct Declared<T> {
+    transport: T,
+    capabilities: Capabilities,
+}
+
+impl<T> Declared<T> {
+    pub(crate) const fn new(transport: T, capabilities: Capabilities) -> Self {
+        Self {
+            transport,
+            capabilities,
+        }
+    }
+}
+
+impl<T: Transport> Transport for Declared<T> {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
+        self.transport.send(request).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+}
