@@ -1,4 +1,4 @@
-//! A blob as it arrives.
+//! Blobs, read as they arrive.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -91,7 +91,7 @@ impl BlobFrames {
     ///
     /// # Errors
     ///
-    /// The registry refuses, cannot be reached, or broke off more often than is resumed.
+    /// The registry refuses, cannot be reached, or broke off too often (RT6).
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         let wait = ReadWait(self, |frames| &mut frames.guard);
         poll_fn(|cx| wait.0.poll(cx)).await
@@ -152,7 +152,7 @@ impl BlobFrames {
             .download
             .on_bytes(count)
             .map_err(|error| self.failed(error))?;
-        // Never more than the bytes there are, which are a usize.
+        // At most the length of `bytes`, which is a usize.
         let dropped = usize::try_from(dropped).unwrap_or(bytes.len());
         Ok(if dropped == 0 {
             bytes
@@ -181,7 +181,7 @@ impl BlobFrames {
     }
 }
 
-/// Boxed, so that the next request of a blob can be waited for beside its body.
+/// Boxed, because the state of a blob holds either this or a body.
 fn asking(
     site: &Arc<Site>,
     ask: Ask,
@@ -210,13 +210,13 @@ impl fmt::Debug for BlobFrames {
 /// A blob that is verified as it is read: it never ends cleanly unless its digest and size match
 /// (DG3).
 ///
-/// Bytes are handed out as they arrive, so what was read before the end is not to be trusted
-/// until the end was reached without an error.
+/// Bytes are returned as they arrive. Do not trust them before the end has been reached without an
+/// error.
 #[derive(Debug)]
 pub struct BlobReader {
     frames: BlobFrames,
     verifier: Option<Verifier>,
-    /// What came and was not yet read, when it is read as a byte stream.
+    /// Bytes that arrived and were not read yet, for reading as a byte stream.
     ahead: Bytes,
 }
 

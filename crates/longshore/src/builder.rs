@@ -19,7 +19,7 @@ use crate::send::Sender;
 use crate::suffixes::Suffixes;
 use crate::tokens::{TOKENS_KEPT, TokenCache};
 
-/// A client in the making; begun with [`Client::builder`].
+/// The settings of a client that is not built yet; see [`Client::builder`].
 #[derive(Default)]
 pub struct ClientBuilder {
     transport: Option<DynTransport>,
@@ -58,15 +58,15 @@ pub enum BuildError {
 }
 
 impl ClientBuilder {
-    /// Sends over this transport. Needs a [`clock`](Self::clock) too, where the feature `hyper`
-    /// is off.
+    /// Sends over this transport. Without the feature `hyper`, a [`clock`](Self::clock) is needed
+    /// too.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(DynTransport::new(transport));
         self
     }
 
-    /// Tells the time and waits by this clock.
+    /// Uses this clock for the time, for waits and for limits.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -80,70 +80,70 @@ impl ClientBuilder {
         self
     }
 
-    /// Keeps tokens here; a clone given to another client shares them. The default is a cache of
-    /// the client's own.
+    /// Caches tokens here. Clients that get clones of one cache share its tokens. By default a client
+    /// has a cache of its own.
     #[must_use]
     pub fn token_cache(mut self, cache: TokenCache) -> Self {
         self.tokens = Tokens::Given(cache);
         self
     }
 
-    /// Keeps no tokens: each request that needs one fetches its own.
+    /// Caches no tokens: each request that needs a token fetches one.
     #[must_use]
     pub fn no_token_cache(mut self) -> Self {
         self.tokens = Tokens::None;
         self
     }
 
-    /// Looks for credentials here. The default is to be anonymous.
+    /// Looks up credentials here. By default every request is anonymous.
     #[must_use]
     pub fn credentials(mut self, source: impl CredentialSource) -> Self {
         self.credentials = Some(DynCredentials::new(source));
         self
     }
 
-    /// Tells this listener what registries say beside their answers: warnings and rate limits.
-    /// It is called while an answer is read, so it should not take long. By default notices go
-    /// to the log alone.
+    /// Calls this listener with the warnings and rate limits that registries send along with their
+    /// answers. The call delays the answer, so it should return soon. By default notices only go to
+    /// the log.
     #[must_use]
     pub fn on_notice(mut self, listener: impl Fn(&Notice) + Send + Sync + 'static) -> Self {
         self.notices.listener = Some(Box::new(listener));
         self
     }
 
-    /// Speaks to the registry of this name as these settings say.
+    /// Uses these settings for the registry of this name.
     #[must_use]
     pub fn host(mut self, registry: &str, settings: HostSettings) -> Self {
         self.hosts.insert(canonical(registry).to_owned(), settings);
         self
     }
 
-    /// Sends a request at most this often; 1 repeats nothing. The default is 5 (RT1).
+    /// Tries each request at most this many times; 1 disables retries. The default is 5 (RT1).
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.policy.retry = RetryPolicy::with_attempts(attempts);
         self
     }
 
-    /// Keeps to these numbers.
+    /// Uses these limits for retries, redirects and waits.
     #[must_use]
     pub fn policy(mut self, policy: CallPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// So many requests may be in flight to one registry; the default is 32.
+    /// Maximum number of requests in flight to one registry. The default is 32.
     #[must_use]
     pub fn requests_per_origin(mut self, requests: usize) -> Self {
         self.requests = Some(requests);
         self
     }
 
-    /// All transfers together may have so many bytes in memory; the default is 64 MiB (LI2).
+    /// Maximum memory for all transfers together, in bytes. The default is 64 MiB (LI2).
     ///
-    /// Half is for documents while they arrive. The rest is for blobs, which count with what
-    /// a transport may buffer of them, 2 MiB for a large one and 1 MiB for others, until their
-    /// reader is dropped. What finds no room waits.
+    /// Half of it is for documents while they arrive. The other half is for blobs: a transport may
+    /// buffer 2 MiB of a large blob and 1 MiB of any other, until its reader is dropped. A transfer
+    /// that would exceed the limit waits.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);
@@ -192,7 +192,7 @@ impl ClientBuilder {
     }
 }
 
-/// 32 bits that differ from call to call: the standard library seeds each state at random.
+/// 32 random bits: the standard library seeds each state at random.
 pub(crate) fn random() -> u32 {
     let bits = RandomState::new().hash_one(());
     u32::try_from(bits >> 32).unwrap_or_default()

@@ -55,8 +55,8 @@ impl Client {
 
     /// The repository a reference names.
     ///
-    /// For a loopback name that nothing is configured for this finds out whether the registry
-    /// speaks TLS; otherwise nothing is sent.
+    /// Sends nothing, except for a loopback name without configuration: it then finds out whether the
+    /// registry speaks TLS.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl Client {
         Ok(Repository::new(Arc::new(site), name))
     }
 
-    /// Asks whether this is a registry that can be used (distribution-spec v1.1.1 "Determining
-    /// Support"), authenticating if it wants that.
+    /// Checks whether this is a registry that this client may use (distribution-spec v1.1.1
+    /// "Determining Support"). Authenticates if the registry demands it.
     ///
     /// # Errors
     ///
@@ -77,9 +77,9 @@ impl Client {
         self.site(registry).await?.ping().await
     }
 
-    /// The names of the registry's repositories, at most `n` a page, those after `last`.
+    /// The names of the registry's repositories after `last`, at most `n` a page.
     ///
-    /// Many registries keep this list to themselves, Docker Hub among them.
+    /// Many registries do not offer this list, Docker Hub among them.
     ///
     /// # Errors
     ///
@@ -123,12 +123,12 @@ impl Client {
         &*self.0.jitter
     }
 
-    /// Quick calls only: the guard is never held across a wait.
+    /// For short calls only: the guard is never held across an `await`.
     pub(crate) fn auth(&self) -> MutexGuard<'_, Authenticator> {
         self.0.auth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time by which tokens expire: that of the cache, which several clients may share.
+    /// The time for the expiry of tokens: that of the cache, which several clients may share.
     pub(crate) fn auth_now(&self) -> Duration {
         self.0
             .tokens

@@ -1,4 +1,4 @@
-//! The one error of the client.
+//! The error type of the client.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -40,34 +40,34 @@ struct Inner {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cause {
-    /// Authentication failed or was refused; the registry's own words, where it gave any.
+    /// Authentication failed or was refused, with the registry's own words if it sent any.
     Auth(AuthError, Option<Box<Refusal>>),
-    /// No answer came, or it led where it must not; the last failure of the transport, if that
-    /// was the reason.
+    /// No answer arrived, or it redirected to a forbidden place, with the last failure of the
+    /// transport if that was the reason.
     Call(CallError, Option<TransportError>),
-    /// The credentials for the registry exist but cannot be had.
+    /// The credentials for the registry exist but cannot be read.
     Credentials(CredentialError),
-    /// The content is not what its digest or size says.
+    /// The content does not match its digest or size.
     Digest(VerifyError),
-    /// The manifest is not one.
+    /// The document is not a manifest.
     Document(ManifestError),
-    /// The blob broke off too often, or is larger than it may be.
+    /// The blob broke off too often, or is larger than its limit.
     Download(DownloadError, Option<TransportError>),
     /// The registry's name or settings cannot be used.
     Host(HostError),
-    /// The list goes on for ever (RD5, LI).
+    /// The list does not end (RD5, LI).
     Listing(ListingError),
-    /// The registry does not send parts of a blob, or does not tell its size.
+    /// The registry does not send parts of a blob, or does not say its size.
     NoRanges,
-    /// A document is none of the kind that was asked for.
+    /// The document is a manifest, but not an index.
     NotAnIndex,
-    /// A page of a list is none.
+    /// A page of a list is malformed.
     Page(JsonError),
     /// The registry answers with an error.
     Refused(Refusal),
     /// The content to send cannot be read.
     RequestBody(io::Error),
-    /// A document is larger than it may be.
+    /// A document is larger than its limit.
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
@@ -78,33 +78,33 @@ pub enum Cause {
     Violation(Violation),
 }
 
-/// What kind of failure this is; stable, for deciding what to do.
+/// The kind of a failure, to decide by. The kinds are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Who asks must say who they are, or what they said was not accepted.
+    /// Credentials are required, or were not accepted.
     Auth,
     /// The content to send cannot be read on this side.
     Body,
     /// Settings, names or credentials on this side cannot be used.
     Configuration,
-    /// Who asks may not have it.
+    /// Access is denied.
     Denied,
     /// Content does not match its digest or size.
     Digest,
-    /// What was asked for is not there.
+    /// The thing asked for does not exist.
     NotFound,
-    /// The other end breaks the protocol, or leads where it must not.
+    /// The other end violates the protocol, or redirects to a forbidden place.
     Protocol,
     /// Too many requests; see [`Error::retry_after`].
     RateLimited,
     /// The registry sends its users to a token endpoint that the rules do not allow (RE1–RE4).
     RealmRefused,
-    /// Something is larger than it may be.
+    /// Something is larger than its limit.
     TooLarge,
     /// The other end cannot be reached, or cannot answer now.
     Unavailable,
-    /// The registry does not do this.
+    /// The registry does not support this.
     Unsupported,
 }
 
@@ -265,7 +265,7 @@ impl fmt::Display for Cause {
             Self::Call(..) => f.write_str("it leads where it must not"),
             Self::Credentials(_) => f.write_str("no credentials"),
             Self::Document(_) => f.write_str("the document is not a manifest"),
-            // The source is the last failure alone, so what it led to is told here.
+            // The source is only the last failure, so this says what it led to.
             Self::Download(error @ DownloadError::Resumes { .. }, Some(_)) => error.fmt(f),
             Self::Download(DownloadError::Resumes { .. } | DownloadError::Violation(_), _) => {
                 f.write_str("the content did not arrive")
@@ -322,10 +322,10 @@ impl StdError for Error {
     }
 }
 
-/// Text that is not the JSON it should be, and where.
+/// The place at which a text is not the expected JSON.
 ///
-/// What a parser says may quote the text at any length, and the text is a peer's (OU1) or holds
-/// secrets (OU3). So only the place is kept.
+/// The message of a parser may quote the text at any length, and the text is a peer's (OU1) or
+/// holds secrets (OU3). So only the place is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unexpected at line {line} column {column}")]
 #[non_exhaustive]

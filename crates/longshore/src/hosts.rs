@@ -1,4 +1,4 @@
-//! Which hosts serve a registry, and how they are spoken to.
+//! Which hosts serve a registry, and with which settings.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use longshore_transport::{Body, Sensitivity, TlsIdentity, TransportErrorKind};
 
 use crate::send::Sender;
 
-/// The registry that a name without one belongs to.
+/// The registry of names that do not contain one.
 const HUB: &str = "docker.io";
 
 /// Where Docker Hub's API is.
@@ -25,24 +25,24 @@ const HUB_API: &str = "registry-1.docker.io";
 pub struct HostSettings {
     /// Where the API is, if not at `https://<registry>/v2/`: `https://host[:port][/path]`.
     pub base_url: Option<String>,
-    /// Speak plain http. Secrets then go over the wire in the clear (CR4).
+    /// Use plain http. Secrets are then sent unencrypted (CR4).
     pub plain_http: bool,
-    /// Token endpoints that may get this registry's credentials although the rules for other
-    /// origins would not allow it (RE4).
+    /// Token endpoints on other origins that may get this registry's credentials, in addition to
+    /// those that the rules allow (RE4).
     pub allow_realm: Vec<Origin>,
-    /// Addresses that redirects and realms may lead to although they are of a narrower class
-    /// than the registry's own (RE3, RD2).
+    /// Addresses that redirects and realms may lead to, although their class is narrower than the
+    /// registry's own (RE3, RD2).
     pub allow_addresses: AllowAddresses,
     /// Which of the transport's TLS settings to use for the registry itself.
     pub tls: TlsIdentity,
-    /// A name before each repository's name, as caches of many registries have it.
+    /// A prefix of every repository name, as on caches of many registries.
     pub prefix: Option<RepositoryName>,
-    /// What the registry does differently; `None` is what is known of it by its name.
+    /// The peculiarities of the registry; `None` takes those known for its name.
     pub quirks: Option<Quirks>,
 }
 
 impl HostSettings {
-    /// What the authenticator has to know of them.
+    /// The settings that concern the authenticator.
     pub(crate) fn auth(&self) -> RegistrySettings {
         let mut settings = RegistrySettings::new().allow_addresses(self.allow_addresses.clone());
         if self.plain_http
@@ -60,7 +60,7 @@ impl HostSettings {
     }
 }
 
-/// The name a registry goes by: Docker Hub has three (F2).
+/// The canonical name of a registry. Docker Hub has three names.
 pub(crate) fn canonical(registry: &str) -> &str {
     match registry {
         "index.docker.io" | HUB_API => HUB,
@@ -72,15 +72,15 @@ pub(crate) fn canonical(registry: &str) -> &str {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// The base URL of its settings is none, or has a query or a fragment.
+    /// The base URL in the settings is not a URL, or has a query or a fragment.
     #[error("the base URL must be http(s)://host[:port][/path], without query or fragment")]
     BaseUrl,
-    /// The name is not one of a host.
+    /// The name is not a host name.
     #[error(transparent)]
     Origin(#[from] OriginError),
 }
 
-/// The hosts of every registry that was asked for so far.
+/// Finds the hosts of registries.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     settings: HashMap<String, HostSettings>,
@@ -89,7 +89,7 @@ pub(crate) struct Hosts {
     probing: tokio::sync::Mutex<()>,
 }
 
-/// A registry as it is to be spoken to.
+/// The hosts of one registry, and its settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     pub(crate) hosts: Arc<[Host]>,
@@ -144,8 +144,8 @@ impl Hosts {
         })
     }
 
-    /// Tries TLS on a loopback name that nothing is configured for, and pins the name to plain
-    /// http if the peer does not speak it. Nothing secret is sent: the request has no header.
+    /// Tries TLS on a loopback name without configuration, and pins the name to plain http if the
+    /// peer does not speak TLS. The request has no header, so it sends nothing secret.
     ///
     /// A certificate error is an answer in TLS, so it pins nothing to http. A peer that cannot be
     /// reached pins nothing at all.
@@ -175,7 +175,7 @@ impl Hosts {
     }
 }
 
-/// How long a loopback peer may take to show which protocol it speaks.
+/// Time limit for a loopback peer to show which protocol it speaks.
 const PROBE_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 fn base(url: &str) -> Result<Host, HostError> {

@@ -1,4 +1,4 @@
-//! How long a body is waited for.
+//! Limits on the time that a body may take.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,14 +1,14 @@
 //! A registry client that authenticates, retries, resumes and verifies.
 //!
 //! [`Client`] reads repositories of OCI registries over any transport. It answers challenges,
-//! fetches and keeps tokens, follows redirects, repeats what may be repeated, takes up blobs
-//! where they broke off, and hands out no byte of a manifest, and no end of a blob, that does not
-//! match its digest. A secret goes to the origin it belongs to and nowhere else.
+//! fetches and caches tokens, follows redirects, retries, and resumes blobs that break off. It
+//! returns no manifest, and never ends a blob cleanly, unless the bytes match the digest. A secret
+//! goes to the origin it belongs to and nowhere else.
 //!
-//! Who wants no more than the answer to a 401 has it in one call: [`fetch_token`].
+//! If you only need a token for a 401, call [`fetch_token`].
 //!
-//! Left to the caller: where blobs go (see `longshore-layout`), in which order, and whether to show
-//! what a registry says beside its answers ([`Notice`]).
+//! Left to the caller: where blobs are stored (see `longshore-layout` and `longshore-copy`), and
+//! whether to show the warnings of a registry ([`Notice`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! What registries say beside their answers.
+//! Warnings and rate limits that registries send along with their answers.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,21 +9,21 @@ use http::HeaderMap;
 use longshore_origin::{Escaped, Hop, Origin};
 use longshore_proto::{RateLimit, warning};
 
-/// Something a registry says that changes nothing, but that its users may want to know.
+/// A warning or a rate limit of a registry. It changes nothing, but users may want to see it.
 ///
-/// `Display` is one line, with everything a terminal could obey made harmless (OU1).
+/// `Display` is one line, in which control characters are escaped (OU1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// How much may be asked, and how much of it is left (RT8); with each answer that says so.
+    /// How many requests are allowed, and how many are left (RT8). Sent for each answer that has it.
     RateLimit {
         /// Who says it: the registry or a mirror of it.
         origin: Origin,
         /// The numbers.
         limit: RateLimit,
     },
-    /// A warning for the user (distribution-spec v1.1.1 "Warnings"); each is told once by a
-    /// client, as long as there are no more than a thousand.
+    /// A warning for the user (distribution-spec v1.1.1 "Warnings"). A client reports each warning
+    /// once, and at most a thousand different ones.
     Warning {
         /// Who says it: the registry or a mirror of it.
         origin: Origin,
@@ -43,22 +43,22 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Tells notices to whoever wants them, and to the log.
+/// Passes notices to the listener and to the log.
 #[derive(Default)]
 pub(crate) struct Notices {
     pub(crate) listener: Option<Listener>,
-    /// Hashes of the warnings that were told.
+    /// Hashes of the warnings that were reported.
     told: Mutex<HashSet<u64>>,
 }
 
 pub(crate) type Listener = Box<dyn Fn(&Notice) + Send + Sync>;
 
-/// So many warnings are remembered, so as to be told once; then no more are told (LI).
+/// Maximum number of different warnings that one client reports (LI).
 const WARNINGS_TOLD: usize = 1000;
 
 impl Notices {
-    /// Looks for notices in an answer to this hop. What a foreign origin says is not told: the
-    /// user does not know it.
+    /// Looks for notices in an answer to this hop. Those of a foreign origin are not reported: the
+    /// user did not name it.
     pub(crate) fn read(&self, hop: &Hop, headers: &HeaderMap) {
         if !hop.is_home() {
             return;

@@ -25,18 +25,18 @@ use crate::site::Site;
 pub struct Repository {
     site: Arc<Site>,
     name: RepositoryName,
-    /// The document types to ask for, where not for every one there is.
+    /// The document types to ask for; `None` for all of them.
     accept: Option<Arc<[MediaType]>>,
     /// The largest manifest to read, in bytes.
     manifest_limit: u64,
 }
 
-/// A manifest as it came: exact bytes, what they say, and what the registry claimed.
+/// A manifest as received: its exact bytes, their content, and the registry's claim.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PulledManifest {
-    /// The document; its digest is computed over its bytes, with the algorithm it was asked for
-    /// by or else the registry's own.
+    /// The document. Its digest is computed over its bytes, with the algorithm of the digest it was
+    /// asked for by, or else of the one the registry claims.
     pub manifest: Manifest,
     /// `Docker-Content-Digest`, as sent; it matches the bytes wherever it can be checked (DG2).
     pub digest_header: Option<Digest>,
@@ -84,7 +84,7 @@ impl Repository {
     /// (`Accept`, RFC 9110 §12.5.1). The default is every type of the OCI and Docker
     /// specifications.
     ///
-    /// A registry may send another type all the same; what it sent is for the caller to look at.
+    /// A registry may still send another type, so check what it sent.
     #[must_use]
     pub fn accepting(mut self, types: impl IntoIterator<Item = MediaType>) -> Self {
         self.accept = Some(types.into_iter().collect());
@@ -120,9 +120,9 @@ impl Repository {
 
     /// Pulls a manifest or index by tag or digest (distribution-spec v1.1.1 "Pulling manifests").
     ///
-    /// The bytes are hashed before they are parsed: asked for by digest they match it, and a
-    /// digest header that disagrees with them is refused (DG2). At most 8 MiB, or as
-    /// [`with_manifest_limit`](Self::with_manifest_limit) says (LI).
+    /// The bytes are hashed before they are parsed. They must match the digest they were asked for
+    /// by, and a digest header that disagrees with them is refused (DG2). They are at most 8 MiB, or
+    /// the limit set by [`with_manifest_limit`](Self::with_manifest_limit) (LI).
     ///
     /// # Errors
     ///
@@ -146,8 +146,8 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error`] for everything but presence and absence, and when what is asked for by digest is
-    /// said to have another (DG2).
+    /// [`Error`] for any other answer, and when the registry claims another digest than the one
+    /// asked for (DG2).
     pub async fn manifest_head(&self, target: &TagOrDigest) -> Result<Option<ManifestHead>, Error> {
         let Some(answer) = self.head(self.manifest_request(Read::Head, target)).await? else {
             return Ok(None);
@@ -190,8 +190,8 @@ impl Repository {
 
     /// Reads a blob, verified as it is read (distribution-spec v1.1.1 "Pulling blobs").
     ///
-    /// `size` is the size by the blob's descriptor, in bytes; without it only the digest is
-    /// checked. Nothing is requested before the first bytes are asked for.
+    /// `size` is the size in the blob's descriptor, in bytes. Without it only the digest is checked.
+    /// The request is sent when the first bytes are read.
     ///
     /// # Errors
     ///
@@ -210,8 +210,8 @@ impl Repository {
         self.blob_frames_from(digest, size, 0)
     }
 
-    /// As [`blob_frames`](Self::blob_frames), from this position on: the bytes before are there
-    /// already, and were hashed.
+    /// As [`blob_frames`](Self::blob_frames), from this position on: the caller already has the bytes
+    /// before it, and has hashed them.
     #[must_use]
     pub fn blob_frames_from(
         &self,
@@ -223,10 +223,10 @@ impl Repository {
         BlobFrames::new(site, self.name.clone(), digest.clone(), size, position)
     }
 
-    /// Earns a bearer token to read this repository with, to be used elsewhere: another client
-    /// takes it as its credential. `None` when the registry asks for no token.
+    /// Gets a bearer token for reading this repository, to use elsewhere: another client takes it as
+    /// its credential. `None` when the registry demands no token.
     ///
-    /// A caller who keeps the token needs no [`TokenCache`](crate::TokenCache).
+    /// A caller that keeps the token needs no [`TokenCache`](crate::TokenCache).
     ///
     /// # Errors
     ///

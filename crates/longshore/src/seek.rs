@@ -1,4 +1,4 @@
-//! A blob read where it is needed.
+//! Random access to a blob.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,18 +22,18 @@ use crate::idle::StallGuard;
 use crate::operation::Operation;
 use crate::site::Site;
 
-/// A seekable blob is read in pieces of this size, in bytes.
+/// Size of the blocks in which a seekable blob is read, in bytes.
 pub const SEEK_BLOCK_BYTES: u64 = 128 * 1024;
 
-/// So many pieces are kept, the most recently used: 1 MiB in all.
+/// Number of blocks in the cache, the most recently used ones: 1 MiB in all.
 pub const SEEK_BLOCKS_KEPT: usize = 8;
 
-/// A blob that is read in pieces, wherever they lie, by `Range` (distribution-spec v1.1.1
-/// "Pulling blobs").
+/// A blob that is read in blocks at any position, by `Range` (distribution-spec v1.1.1 "Pulling
+/// blobs").
 ///
-/// For looking into a large blob without moving it: the directory at the end of an archive, one
-/// file of a layer. **Pieces cannot be verified**: a digest covers the whole. Pieces are kept in
-/// a cache of 1 MiB.
+/// It is for reading a part of a large blob without fetching all of it: the directory at the end of
+/// an archive, or one file of a layer. **Blocks cannot be verified**: a digest covers the whole
+/// blob. A cache of 1 MiB holds the blocks that were used last.
 pub struct BlobSeeker {
     site: Arc<Site>,
     name: RepositoryName,
@@ -48,18 +48,18 @@ pub struct BlobSeeker {
 type Asking = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
 
 impl BlobReader {
-    /// Gives up reading from the front, and reads where it is asked to.
+    /// Switches from reading in order to random access.
     ///
-    /// Where no descriptor told the size of the blob the registry is asked for it.
+    /// When the size of the blob is not known from a descriptor, the registry is asked for it.
     ///
     /// # Errors
     ///
-    /// The registry does not tell the size, refuses, or cannot be reached.
+    /// The registry does not say the size, refuses, or cannot be reached.
     pub async fn seek(self) -> Result<BlobSeeker, Error> {
         let repository = self.repository();
         let digest = self.digest().clone();
         let known = self.size();
-        // Its turn and its memory may be what the next request waits for.
+        // The next request may be waiting for the slot of this reader.
         drop(self);
         let size = match known {
             Some(size) => Some(size),
@@ -95,7 +95,7 @@ impl BlobSeeker {
         self.size
     }
 
-    /// Reads exactly these bytes, past the cache; fewer where the blob ends before.
+    /// Reads exactly these bytes, bypassing the cache; fewer if the blob ends earlier.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl BlobSeeker {
         }
     }
 
-    /// The part of so many bytes from this position on, as far as the blob has it.
+    /// The part of this length from this position on, cut at the end of the blob.
     fn download(&self, position: u64, length: u64) -> Option<PartDownload> {
         let last = position.checked_add(length)?.checked_sub(1)?;
         let range = ByteRange::Span(position, last.max(position)).within(self.size)?;
