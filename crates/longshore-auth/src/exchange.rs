@@ -38,7 +38,7 @@ use http::header::{
 };
 use http::response::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
-use longshore_origin::{AddressPolicy, Hop, HopError, Origin, Peer, Secret};
+use longshore_origin::{AddressPolicy, Hop, HopError, Origin, Peer, Secret, check_json_object};
 use serde::Deserialize;
 
 use crate::credential::basic;
@@ -320,7 +320,9 @@ fn is_invalid_grant(body: &[u8]) -> bool {
         #[serde(borrow)]
         error: Cow<'a, str>,
     }
-    serde_json::from_slice::<Refusal<'_>>(body).is_ok_and(|said| said.error == "invalid_grant")
+    check_json_object(body).is_ok()
+        && serde_json::from_slice::<Refusal<'_>>(body)
+            .is_ok_and(|said| said.error == "invalid_grant")
 }
 
 /// What a token request shows of the credentials: a header or a form, or nothing.

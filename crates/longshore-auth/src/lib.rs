@@ -142,6 +142,6 @@ pub use realm::{
 };
 pub use scope::ScopeSet;
 pub use token::{
-    Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_DEPTH_LIMIT,
-    TOKEN_RESPONSE_LIMIT_BYTES, Token, TokenError,
+    Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token,
+    TokenError,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_origin::Secret;
+use longshore_origin::{JSON_DEPTH_LIMIT, JsonFault, JsonShapeError, Secret};
 
 use self::response::Response;
 
@@ -147,12 +147,29 @@ pub enum TokenError {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// Arrays and objects in the body nest as deep as [`TOKEN_RESPONSE_DEPTH_LIMIT`], or deeper.
-    #[error("the token response nests {TOKEN_RESPONSE_DEPTH_LIMIT} levels deep")]
-    TooDeep,
+    /// Arrays and objects in the body nest as deep as [`JSON_DEPTH_LIMIT`] (LI).
+    #[error(
+        "the token response nests {JSON_DEPTH_LIMIT} levels deep (line {line}, column {column})"
+    )]
+    TooDeep {
+        /// The line of the bracket that reaches the limit, from 1.
+        line: usize,
+        /// Its column in bytes, from 1.
+        column: usize,
+    },
     /// The body is longer than [`TOKEN_RESPONSE_LIMIT_BYTES`].
     #[error("the token response is longer than {TOKEN_RESPONSE_LIMIT_BYTES} bytes")]
     TooLong,
+}
+
+impl From<JsonShapeError> for TokenError {
+    fn from(error: JsonShapeError) -> Self {
+        let (line, column) = (error.line, error.column);
+        match error.fault {
+            JsonFault::TooDeep => Self::TooDeep { line, column },
+            _ => Self::NotAnObject,
+        }
+    }
 }
 
 /// The longest token, in bytes; a longer one is refused (CR9).
@@ -162,12 +179,6 @@ pub const TOKEN_LIMIT_BYTES: usize = 64 * 1024;
 ///
 /// Threat rule table LI, "token response body".
 pub const TOKEN_RESPONSE_LIMIT_BYTES: usize = 256 * 1024;
-
-/// How deep arrays and objects of a token response may nest, those in members nobody knows
-/// included; at this depth it is refused.
-///
-/// Threat rule table LI, "JSON nesting"; manifests are held to the same number.
-pub const TOKEN_RESPONSE_DEPTH_LIMIT: usize = 128;
 
 /// The lifetime of a token that names none, or a shorter one (RT7, and Token Authentication
 /// "Token Response Fields": no client should see less than 60 seconds).
@@ -218,25 +229,22 @@ mod tests {
         );
     }
 
-    // LI: in whatever member it is, known or not.
+    // LI: in known and unknown members alike.
     #[test]
     fn li_a_response_that_nests_too_deep_is_refused() {
-        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-            for name in ["x", "issued_at", "access_token", "expires_in"] {
-                let nested = |levels: usize| {
-                    let (open, close) = (open.repeat(levels), close.repeat(levels));
-                    format!(r#"{{"token":"a","{name}":{open}1{close}}}"#)
-                };
-                // The object of the response is a level, too.
-                token(&nested(TOKEN_RESPONSE_DEPTH_LIMIT - 2), Ok("a"));
-                let deep = nested(TOKEN_RESPONSE_DEPTH_LIMIT - 1);
-                token(&deep, Err(TokenError::TooDeep));
-                token(&nested(10_000), Err(TokenError::TooDeep));
-            }
+        for name in ["x", "issued_at", "access_token", "expires_in"] {
+            let nested = |levels: usize| {
+                let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+                format!("{{\"token\":\"a\",\n\"{name}\":{open}1{close}}}")
+            };
+            // The object of the response is a level, too.
+            token(&nested(JSON_DEPTH_LIMIT - 2), Ok("a"));
+            let line = 2;
+            let column = name.len() + "\"\":".len() + JSON_DEPTH_LIMIT - 1;
+            let refused = Err(TokenError::TooDeep { line, column });
+            token(&nested(JSON_DEPTH_LIMIT - 1), refused);
+            token(&nested(10_000), refused);
         }
-        // A bracket in a string is no level.
-        let text = format!(r#"{{"token":"a","x":"\"{}\\"}}"#, "[".repeat(1_000));
-        token(&text, Ok("a"));
     }
 
     // CR9

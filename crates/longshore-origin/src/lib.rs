@@ -39,9 +39,7 @@ pub use address::{
 };
 pub use escape::{ESCAPED_LIMIT_CHARS, Escaped, is_unsafe};
 pub use hop::{Hop, HopError, Peer};
-pub use json::{
-    JSON_DEPTH_LIMIT, JsonFault, JsonShapeError, check_json_depth, check_json_object,
-};
+pub use json::{JSON_DEPTH_LIMIT, JsonFault, JsonShapeError, check_json_depth, check_json_object};
 pub use origin::{Origin, OriginError, Scheme};
 pub use resolve::{ResolveError, URL_LIMIT_BYTES, resolve};
 pub use secret::Secret;

@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use longshore_auth::{
-    Issued, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_DEPTH_LIMIT, TOKEN_RESPONSE_LIMIT_BYTES, Token,
-    TokenError,
-};
-use longshore_origin::Secret;
+use longshore_auth::{Issued, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token, TokenError};
+use longshore_origin::{JSON_DEPTH_LIMIT, Secret};
 use serde_json::Value;
 
 use crate::json;
@@ -24,7 +21,7 @@ pub fn token_response(data: &[u8]) {
     match Issued::parse(data) {
         Ok(issued) => {
             assert!(data.len() <= TOKEN_RESPONSE_LIMIT_BYTES, "LI1");
-            assert!(json::depth(data) < TOKEN_RESPONSE_DEPTH_LIMIT, "LI");
+            assert!(json::depth(data) < JSON_DEPTH_LIMIT, "LI");
             fits_a_header(&issued.token);
             is_what_the_body_says(&issued, data);
             shows_no_secret(&issued);

@@ -199,6 +199,8 @@ fn cr7_a_password_that_is_not_valid_is_not_shown_again() {
         ),
         (r#"{"error":"unsupported_grant_type"}"#, false),
         (r#"{"error":["invalid_grant"]}"#, false),
+        // An array of the members is not the object that RFC 6749 §5.2 describes.
+        (r#"["invalid_grant"]"#, false),
         (r#"{"errors":[{"code":"UNSUPPORTED"}]}"#, false),
         ("invalid_grant", false),
         ("", false),

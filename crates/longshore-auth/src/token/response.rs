@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use longshore_origin::Secret;
+use longshore_origin::{Secret, check_json_object};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_RESPONSE_DEPTH_LIMIT, TokenError};
+use super::{LIFETIME_FLOOR, LIFETIME_LIMIT, TokenError};
 
-/// What of a token response is of use to us.
+/// The members of a token response that are used.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Response {
@@ -20,15 +20,9 @@ pub(super) struct Response {
 }
 
 impl Response {
+    /// Reads the body of a token response, which must be one JSON object (LI).
     pub(super) fn read(body: &[u8]) -> Result<Self, TokenError> {
-        // A sequence would do for a struct, too.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(TokenError::NotAnObject);
-        }
-        // Members nobody wants are skipped without recursion, so without a limit.
-        if is_too_deep(body) {
-            return Err(TokenError::TooDeep);
-        }
+        check_json_object(body)?;
         // The text of the error may quote the body: only the place is kept.
         serde_json::from_slice(body).map_err(|e| TokenError::Json {
             line: e.line(),
@@ -37,28 +31,7 @@ impl Response {
     }
 }
 
-/// Whether arrays and objects nest too deep in a document that is JSON; of another it does not
-/// matter.
-fn is_too_deep(document: &[u8]) -> bool {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for byte in document {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth >= TOKEN_RESPONSE_DEPTH_LIMIT {
-            return true;
-        }
-    }
-    false
-}
-
-/// A member of whatever type; one of another than it should have is as if missing.
+/// A member of any type. A value of an unexpected type counts as missing.
 #[derive(Default)]
 pub(super) enum Member {
     Number(f64),
