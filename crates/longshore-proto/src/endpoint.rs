@@ -13,9 +13,7 @@ use longshore_model::RepositoryName;
 pub use self::blob::{BlobAnswer, BlobRequest, Extent};
 pub use self::list::{CatalogueRequest, ListAnswer, PageQuery, ReferrersRequest, TagsRequest};
 pub use self::manifest::{ManifestAnswer, ManifestRequest, ManifestStored};
-pub use self::page::{
-    PAGE_DEPTH_LIMIT, PageError, read_repositories, read_tags, write_repositories, write_tags,
-};
+pub use self::page::{PageError, read_repositories, read_tags, write_repositories, write_tags};
 pub use self::ping::PingAnswer;
 use crate::Host;
 
