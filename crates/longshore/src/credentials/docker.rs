@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use longshore_auth::Credential;
-use longshore_origin::Escaped;
+use longshore_origin::{Escaped, check_json_depth};
 use zeroize::Zeroizing;
 
 use self::file::Settings;
@@ -132,9 +132,13 @@ impl DockerConfig {
     ///
     /// # Errors
     ///
-    /// When it is not JSON of the right shape. A malformed entry is reported only when its
-    /// registry is looked up.
+    /// [`JsonError`] when it is not JSON of the right shape, or nests too deep (LI). A malformed
+    /// entry is reported only when its registry is looked up.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        check_json_depth(bytes).map_err(|error| JsonError {
+            line: error.line,
+            column: error.column,
+        })?;
         let settings = Settings::read(bytes)?;
         let mut auths = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (key, auth) in settings.auths {
