@@ -60,10 +60,10 @@ use longshore_origin::{Hop, Origin, Peer};
 
 use self::call::{Answer, BearerAnswer, Sent, Visit};
 use self::offer::Offer;
-use crate::cache::Cached;
+use crate::table::Cached;
 use crate::{
     AuthError, Authorization, Issued, PublicSuffixes, Realm, RegistrySettings, ScopeSet, Token,
-    TokenCache, TokenExchange, TokenKey,
+    TokenExchange, TokenKey, TokenTable,
 };
 
 pub use self::call::{AuthCall, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT};
@@ -80,13 +80,13 @@ mod refused;
 /// is locked for one call at a time. Time is a duration since a start of the caller's choice; it is
 /// read when it matters and never kept but in the cache.
 ///
-/// Without a [`TokenCache`] every call earns its own token. With one, fewer requests are sent, and
+/// Without a [`TokenTable`] every call earns its own token. With one, fewer requests are sent, and
 /// the answers are the same (F23).
 ///
 /// See the [crate documentation](crate) for the loop that drives it.
 #[derive(Default)]
 pub struct Authenticator {
-    cache: Option<TokenCache>,
+    cache: Option<TokenTable>,
     suffixes: Option<Arc<dyn PublicSuffixes>>,
     settings: HashMap<Origin, RegistrySettings>,
     default_settings: RegistrySettings,
@@ -133,7 +133,7 @@ impl Authenticator {
 
     /// Keeps tokens in this cache, which others may share.
     #[must_use]
-    pub fn with_cache(self, cache: TokenCache) -> Self {
+    pub fn with_cache(self, cache: TokenTable) -> Self {
         Self {
             cache: Some(cache),
             ..self

@@ -2,7 +2,7 @@
 //! 401.
 //!
 //! It reads every form of `WWW-Authenticate` ([`Challenge`]), knows what a token is to permit
-//! ([`ScopeSet`]) and what a token endpoint answers ([`Issued`]), keeps tokens ([`TokenCache`]),
+//! ([`ScopeSet`]) and what a token endpoint answers ([`Issued`]), keeps tokens ([`TokenTable`]),
 //! and decides which request carries which secret ([`Authenticator`]): to which token endpoint
 //! credentials may go, by POST or by GET, when a token is renewed, when a refusal is final, and
 //! what is left to try when a registry says nothing of use.
@@ -116,20 +116,19 @@
 //! ```
 
 mod authenticator;
-mod cache;
 mod challenge;
 mod credential;
 mod error;
 mod exchange;
 mod realm;
 mod scope;
+mod table;
 mod token;
 mod wiped;
 
 pub use authenticator::{
     AuthCall, Authenticator, Prepare, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT,
 };
-pub use cache::{TokenCache, TokenKey};
 pub use challenge::{
     CHALLENGES_LIMIT, CHALLENGES_LIMIT_BYTES, Challenge, Challenges, Fault, FaultKind, Params,
 };
@@ -141,6 +140,7 @@ pub use realm::{
     RegistrySettings,
 };
 pub use scope::ScopeSet;
+pub use table::{TokenKey, TokenTable};
 pub use token::{
     Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token,
     TokenError,

@@ -20,7 +20,7 @@ pub const TOKENS_KEPT: usize = 1024;
 /// agree on what has expired.
 #[derive(Clone)]
 pub struct TokenCache {
-    tokens: longshore_auth::TokenCache,
+    tokens: longshore_auth::TokenTable,
     flights: Arc<Flights>,
     clock: Arc<dyn Clock>,
 }
@@ -35,7 +35,7 @@ impl TokenCache {
 
     pub(crate) fn with_capacity(clock: Arc<dyn Clock>, capacity: usize) -> Self {
         Self {
-            tokens: longshore_auth::TokenCache::new(capacity),
+            tokens: longshore_auth::TokenTable::new(capacity),
             flights: Arc::default(),
             clock,
         }
@@ -70,7 +70,7 @@ impl TokenCache {
         self.len() == 0
     }
 
-    pub(crate) fn inner(&self) -> &longshore_auth::TokenCache {
+    pub(crate) fn inner(&self) -> &longshore_auth::TokenTable {
         &self.tokens
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longshore_origin::{AddressPolicy, Hop, Origin};
 
 use super::offer::BearerOffer;
-use crate::cache::renew_at;
+use crate::table::renew_at;
 use crate::{AuthError, Credential, Issued, Realm, ScopeSet, Token, TokenKey};
 
 /// One logical call: its memory and its budget (CR7).

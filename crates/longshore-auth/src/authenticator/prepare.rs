@@ -8,9 +8,9 @@ use longshore_origin::Hop;
 
 use super::call::{Answer, BearerAnswer, Sent, Visit};
 use super::{Authenticator, Prepare, foreign};
-use crate::cache::{Cached, TokenRequest};
 use crate::credential::{basic, bearer};
 use crate::realm::Guard;
+use crate::table::{Cached, TokenRequest};
 use crate::{AuthError, Authorization, Credential, CredentialError, Token, TokenKey};
 
 impl Authenticator {

@@ -2,7 +2,7 @@ use http::Response;
 use longshore_origin::AddressClass;
 
 use super::*;
-use crate::cache::TokenRequest;
+use crate::table::TokenRequest;
 use crate::{Realm, ScopeSet};
 
 // RE6

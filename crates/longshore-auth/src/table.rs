@@ -216,9 +216,9 @@ impl fmt::Debug for TokenKey {
 ///
 /// ```
 /// use std::time::Duration;
-/// use longshore_auth::{Realm, ScopeSet, Token, TokenCache, TokenKey};
+/// use longshore_auth::{Realm, ScopeSet, Token, TokenTable, TokenKey};
 ///
-/// let cache = TokenCache::new(100);
+/// let cache = TokenTable::new(100);
 /// let realm = Realm::parse(b"https://auth.example/token")?;
 /// let key = TokenKey::new("https://r.example".parse()?, realm, "r", &ScopeSet::pull("app"), None);
 /// let now = Duration::from_secs(1_000);
@@ -228,7 +228,7 @@ impl fmt::Debug for TokenKey {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct TokenCache(Arc<Mutex<Entries>>);
+pub struct TokenTable(Arc<Mutex<Entries>>);
 
 struct Entries {
     by_key: HashMap<TokenKey, Entry>,
@@ -255,7 +255,7 @@ pub(crate) enum Cached {
     Unknown,
 }
 
-impl TokenCache {
+impl TokenTable {
     /// An empty cache for so many keys.
     pub fn new(capacity: usize) -> Self {
         Self(Arc::new(Mutex::new(Entries {
@@ -343,9 +343,9 @@ impl TokenCache {
     }
 }
 
-impl fmt::Debug for TokenCache {
+impl fmt::Debug for TokenTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenCache({} keys)", self.len())
+        write!(f, "TokenTable({} keys)", self.len())
     }
 }
 

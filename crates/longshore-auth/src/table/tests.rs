@@ -8,7 +8,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[test]
 fn rt7_a_token_is_renewed_a_little_before_it_expires() {
     for (lifetime, fresh_for) in [(60, 54), (100, 90), (300, 290), (3600, 3590), (5, 4)] {
-        let cache = TokenCache::new(1);
+        let cache = TokenTable::new(1);
         let now = Duration::from_secs(7);
         let ttl = Some(Duration::from_secs(lifetime));
         cache.put(key("r", "a"), token("t"), ttl, now);
@@ -24,7 +24,7 @@ fn rt7_a_token_is_renewed_a_little_before_it_expires() {
 
 #[test]
 fn f20_lifetimes_may_be_given_left_out_or_zero() {
-    let cache = TokenCache::new(10);
+    let cache = TokenTable::new(10);
     cache.put(key("r", "a"), token("t"), None, Duration::ZERO);
     assert_eq!(cache.get(&key("r", "a"), MINUTE / 2), Some(token("t")));
     assert_eq!(cache.get(&key("r", "a"), MINUTE), None);
@@ -53,7 +53,7 @@ fn f19_cr6_a_token_is_found_under_its_own_key_only() {
     };
     let scope = ScopeSet::pull("app");
     let key = make("https://r.example", "s", &scope, user("me", "secret"));
-    let cache = TokenCache::new(10);
+    let cache = TokenTable::new(10);
     cache.put(key.clone(), token("t"), None, Duration::ZERO);
     for other in [
         make("https://r.example:5000", "s", &scope, user("me", "secret")),
@@ -85,7 +85,7 @@ fn f19_cr6_a_token_is_found_under_its_own_key_only() {
 
 #[test]
 fn f20_the_number_of_keys_is_bounded() {
-    let cache = TokenCache::new(2);
+    let cache = TokenTable::new(2);
     let soon = Some(Duration::from_secs(100));
     cache.put(key("r", "a"), token("a"), soon, Duration::ZERO);
     cache.put(key("r", "b"), token("b"), soon, Duration::ZERO);
@@ -107,14 +107,14 @@ fn f20_the_number_of_keys_is_bounded() {
         (2, Some(token("e")))
     );
 
-    let none = TokenCache::new(0);
+    let none = TokenTable::new(0);
     none.put(key("r", "a"), token("a"), soon, Duration::ZERO);
     assert!(none.is_empty());
 }
 
 #[test]
 fn an_expired_token_leaves_behind_how_it_was_got() {
-    let cache = TokenCache::new(1);
+    let cache = TokenTable::new(1);
     cache.put(key("r", "a"), token("t"), None, Duration::ZERO);
     assert!(matches!(
         cache.look_up(&key("r", "b"), MINUTE),
@@ -128,7 +128,7 @@ fn an_expired_token_leaves_behind_how_it_was_got() {
 
 #[test]
 fn a_renewed_token_is_not_discarded_with_the_old_one() {
-    let cache = TokenCache::new(1);
+    let cache = TokenTable::new(1);
     let now = Duration::ZERO;
     cache.put(key("r", "a"), token("new"), None, now);
     cache.discard(&key("r", "a"), &token("old"));
@@ -139,11 +139,11 @@ fn a_renewed_token_is_not_discarded_with_the_old_one() {
 
 #[test]
 fn clones_share_one_cache() {
-    let cache = TokenCache::new(1);
+    let cache = TokenTable::new(1);
     let clone = cache.clone();
     clone.put(key("r", "a"), token("t"), None, Duration::ZERO);
     assert_eq!(cache.get(&key("r", "a"), Duration::ZERO), Some(token("t")));
-    assert_eq!(format!("{cache:?}"), "TokenCache(1 keys)");
+    assert_eq!(format!("{cache:?}"), "TokenTable(1 keys)");
 }
 
 fn key(registry: &str, repository: &str) -> TokenKey {
