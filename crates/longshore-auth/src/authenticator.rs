@@ -268,8 +268,8 @@ impl Authenticator {
             Ok(issued) => {
                 self.failures.remove(&key);
                 if !key.is_foreign() {
-                    let reach = &key.request().reach;
-                    let issuer = BearerAnswer::new(key.realm(), key.service(), reach);
+                    let addresses = &key.source().addresses;
+                    let issuer = BearerAnswer::new(key.realm(), key.service(), addresses);
                     self.issuers.insert(key.registry().clone(), issuer.into());
                 }
                 if let Some(cache) = &self.cache {

@@ -153,7 +153,7 @@ impl TokenExchange {
 
     /// The addresses the request may be sent to (RE3); part of [`request`](Self::request), too.
     pub fn policy(&self) -> &AddressPolicy {
-        &self.key.request().reach
+        &self.key.source().addresses
     }
 
     /// What the token is for.
@@ -365,7 +365,7 @@ fn write_query(key: &TokenKey, offline: bool) -> String {
     let service = Some(("service", key.service())).filter(|(_, s)| !s.is_empty());
     let offline = offline && !key.is_anonymous();
     let offline = offline.then_some([("offline_token", "true"), ("client_id", CLIENT_ID)]);
-    let scopes = items(&key.request().scope).map(|item| ("scope", item));
+    let scopes = items(&key.source().scope).map(|item| ("scope", item));
     let pairs = service.into_iter().chain(offline.into_iter().flatten());
     for (name, value) in pairs.chain(scopes) {
         text.push_str(separator);
@@ -379,7 +379,7 @@ fn write_query(key: &TokenKey, offline: bool) -> String {
 ///
 /// A pair without a value is left out: some servers answer 400 to an empty `scope`.
 fn write_form(key: &TokenKey, grant: &[(&str, &str)], offline: bool) -> Bytes {
-    let scope = items(&key.request().scope).collect::<Vec<_>>().join(" ");
+    let scope = items(&key.source().scope).collect::<Vec<_>>().join(" ");
     let access = if offline { "offline" } else { "" };
     let known = [
         ("client_id", CLIENT_ID),

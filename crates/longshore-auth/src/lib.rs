@@ -120,6 +120,7 @@ mod challenge;
 mod credential;
 mod error;
 mod exchange;
+mod key;
 mod realm;
 mod scope;
 mod table;
@@ -135,12 +136,13 @@ pub use challenge::{
 pub use credential::{Authorization, Credential, CredentialError};
 pub use error::AuthError;
 pub use exchange::{ExchangeError, ExchangeStep, TOKEN_REDIRECTS_LIMIT, TokenExchange};
+pub use key::TokenKey;
 pub use realm::{
     BUILT_IN_REALMS, PublicSuffixes, Realm, RealmError, RealmReason, RealmRefused, RealmRule,
     RegistrySettings,
 };
 pub use scope::ScopeSet;
-pub use table::{TokenKey, TokenTable};
+pub use table::TokenTable;
 pub use token::{
     Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token,
     TokenError,

@@ -2,229 +2,35 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use longshore_origin::{AddressClass, AddressPolicy, AllowAddresses, Origin};
-
-use crate::{Credential, LIFETIME_FLOOR, Realm, ScopeSet, Token};
+use crate::{LIFETIME_FLOOR, Token, TokenKey};
 
 #[cfg(test)]
 mod tests;
 
-/// What a token was issued for: two requests with equal keys may share one token (CR6).
+/// Tokens by key, with the time at which each is renewed.
 ///
-/// Equal keys have the same registry origin, service, scope as the operation needs it, and
-/// account; an account is the credential itself, so a changed password is another account. What
-/// is got for a foreign hop is kept apart, too (RD1). Not compared, and only there to ask for the
-/// token: the realm and the words the scope is asked in. Cloning is cheap.
-#[derive(Clone)]
-pub struct TokenKey(Arc<Key>);
-
-struct Key {
-    registry: Origin,
-    service: String,
-    scope: String,
-    account: Option<Credential>,
-    foreign: bool,
-    request: TokenRequest,
-}
-
-/// How the token of a key is asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct TokenRequest {
-    pub(crate) realm: Realm,
-    /// The scope in the server's words, or ours (CR8).
-    pub(crate) scope: String,
-    /// Where the realm may be (RE3).
-    pub(crate) reach: AddressPolicy,
-}
-
-impl TokenKey {
-    /// The key of a token for this scope at this registry, issued at this realm.
-    ///
-    /// `service` is empty where a challenge names none; `account` is `None` for an anonymous
-    /// token.
-    pub fn new(
-        registry: Origin,
-        realm: Realm,
-        service: &str,
-        scope: &ScopeSet,
-        account: Option<Credential>,
-    ) -> Self {
-        let scope = scope.to_string();
-        let reach = if *realm.origin() == registry {
-            AddressPolicy::Any
-        } else {
-            AddressPolicy::AtLeast {
-                class: registry.known_class().unwrap_or(AddressClass::Public),
-                allow: AllowAddresses::default(),
-            }
-        };
-        let request = TokenRequest {
-            realm,
-            scope: scope.clone(),
-            reach,
-        };
-        Self::with_request(registry, service, scope, account, request)
-    }
-
-    /// The key of a token for the user's own registry.
-    pub(crate) fn with_request(
-        registry: Origin,
-        service: &str,
-        scope: String,
-        account: Option<Credential>,
-        request: TokenRequest,
-    ) -> Self {
-        Self(Arc::new(Key {
-            registry,
-            service: service.to_owned(),
-            scope,
-            account,
-            foreign: false,
-            request,
-        }))
-    }
-
-    /// The key of a token for a place the registry has sent us to; never with an account (CR5).
-    pub(crate) fn foreign(
-        origin: Origin,
-        service: &str,
-        scope: String,
-        request: TokenRequest,
-    ) -> Self {
-        Self(Arc::new(Key {
-            registry: origin,
-            service: service.to_owned(),
-            scope,
-            account: None,
-            foreign: true,
-            request,
-        }))
-    }
-
-    /// The registry the token is shown to.
-    pub fn registry(&self) -> &Origin {
-        &self.0.registry
-    }
-
-    /// Where the token is issued.
-    pub fn realm(&self) -> &Realm {
-        &self.0.request.realm
-    }
-
-    /// What the registry calls itself there; empty where it says nothing.
-    pub fn service(&self) -> &str {
-        &self.0.service
-    }
-
-    /// The scope the operation needs, in canonical text.
-    pub fn scope(&self) -> &str {
-        &self.0.scope
-    }
-
-    /// Whether the token is issued to nobody in particular.
-    pub fn is_anonymous(&self) -> bool {
-        self.0.account.is_none()
-    }
-
-    /// Whether the token is for a place the registry has sent us to, and not for the registry.
-    ///
-    /// Then nothing of the user's may go with the request for it: no credentials, which
-    /// [`Authenticator::begin`](crate::Authenticator::begin) sees to, and no client certificate,
-    /// which a driver has to (CR5).
-    pub fn is_foreign(&self) -> bool {
-        self.0.foreign
-    }
-
-    /// This key, asked for in the words the other was, if it was asked for at the same realm.
-    pub(crate) fn in_the_words_of(self, other: &Self) -> Self {
-        let (mine, others) = (self.request(), other.request());
-        if mine.realm != others.realm {
-            return self;
-        }
-        let request = TokenRequest {
-            scope: others.scope.clone(),
-            ..mine.clone()
-        };
-        Self(Arc::new(Key {
-            registry: self.0.registry.clone(),
-            service: self.0.service.clone(),
-            scope: self.0.scope.clone(),
-            account: self.0.account.clone(),
-            foreign: self.0.foreign,
-            request,
-        }))
-    }
-
-    pub(crate) fn account(&self) -> Option<&Credential> {
-        self.0.account.as_ref()
-    }
-
-    pub(crate) fn request(&self) -> &TokenRequest {
-        &self.0.request
-    }
-
-    fn identity(&self) -> (&Origin, &str, &str, Option<&Credential>, bool) {
-        let key = &*self.0;
-        let account = key.account.as_ref();
-        (
-            &key.registry,
-            &key.service,
-            &key.scope,
-            account,
-            key.foreign,
-        )
-    }
-}
-
-impl PartialEq for TokenKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.identity() == other.identity()
-    }
-}
-
-impl Eq for TokenKey {}
-
-impl Hash for TokenKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.identity().hash(state);
-    }
-}
-
-impl fmt::Debug for TokenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenKey")
-            .field("registry", &self.0.registry)
-            .field("service", &self.0.service)
-            .field("scope", &self.0.scope)
-            .field("account", &self.0.account)
-            .field("foreign", &self.0.foreign)
-            .field("request", &self.0.request)
-            .finish()
-    }
-}
-
-/// Tokens by key, for as long as they are worth showing; a handle that may be cloned and shared
-/// between clients.
+/// This is the part of a token cache that needs no clock: every method is told the time. A handle
+/// may be cloned and shared between authenticators; the clones share the tokens. The client of the
+/// facade wraps it as `longshore::TokenCache`, with a clock and single flight.
 ///
-/// Holds a bounded number of keys: where there is no room, expired ones go first, then those
-/// unused for longest. Time is what the caller says it is, a duration since a start of its choice
-/// that all users of one cache share; a start must not change while a token is in here.
+/// The number of keys is bounded: to make room, expired ones are removed first, then the least
+/// recently used. Time is a duration since a start that the caller chose. All users of one table
+/// share that start, and it must not change while there are tokens in the table.
 ///
 /// ```
 /// use std::time::Duration;
-/// use longshore_auth::{Realm, ScopeSet, Token, TokenTable, TokenKey};
+/// use longshore_auth::{Realm, ScopeSet, Token, TokenKey, TokenTable};
 ///
-/// let cache = TokenTable::new(100);
+/// let table = TokenTable::new(100);
 /// let realm = Realm::parse(b"https://auth.example/token")?;
 /// let key = TokenKey::new("https://r.example".parse()?, realm, "r", &ScopeSet::pull("app"), None);
 /// let now = Duration::from_secs(1_000);
-/// cache.put(key.clone(), Token::new("secret".into())?, Some(Duration::from_secs(300)), now);
-/// assert!(cache.get(&key, now).is_some());
-/// assert!(cache.get(&key, now + Duration::from_secs(290)).is_none());
+/// table.put(key.clone(), Token::new("secret".into())?, Some(Duration::from_secs(300)), now);
+/// assert!(table.get(&key, now).is_some());
+/// assert!(table.get(&key, now + Duration::from_secs(290)).is_none());
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -233,30 +39,30 @@ pub struct TokenTable(Arc<Mutex<Entries>>);
 struct Entries {
     by_key: HashMap<TokenKey, Entry>,
     capacity: usize,
-    /// Counts every use, so that there is an order among them.
+    /// Number of uses so far; the order of uses decides which key is removed first.
     uses: u64,
 }
 
 struct Entry {
-    /// `None` once expired: what is left tells how to get another without waiting for a 401.
+    /// `None` once expired: the key still tells how to get another without waiting for a 401.
     token: Option<Token>,
     renew_at: Duration,
     last_use: u64,
 }
 
-/// What the cache knows of a key.
+/// What a look-up in the table found.
 #[derive(Debug)]
 pub(crate) enum Cached {
-    /// A token worth showing.
+    /// A token that is still valid.
     Fresh(Token),
-    /// There was one; here is how it was got.
+    /// The token has expired; this is the key under which it was requested.
     Expired(TokenKey),
     /// Nothing.
     Unknown,
 }
 
 impl TokenTable {
-    /// An empty cache for so many keys.
+    /// Makes an empty table for at most `capacity` keys.
     pub fn new(capacity: usize) -> Self {
         Self(Arc::new(Mutex::new(Entries {
             by_key: HashMap::new(),
@@ -265,9 +71,10 @@ impl TokenTable {
         })))
     }
 
-    /// The token of this key, if it is still good for a while.
+    /// The token of this key, unless it has expired or is about to.
     ///
-    /// "A while" is a tenth of its lifetime, or ten seconds if that is less (RT7).
+    /// It counts as expired when less than a tenth of its lifetime is left, or less than ten
+    /// seconds if that is shorter (RT7).
     pub fn get(&self, key: &TokenKey, now: Duration) -> Option<Token> {
         match self.look_up(key, now) {
             Cached::Fresh(token) => Some(token),
@@ -275,10 +82,10 @@ impl TokenTable {
         }
     }
 
-    /// Keeps a token, in place of any other of this key.
+    /// Keeps a token, in place of any other token of this key.
     ///
-    /// `ttl` is its lifetime from `now` on; [`LIFETIME_FLOOR`] where none is given. With a
-    /// lifetime of zero the token is never found.
+    /// `ttl` is its lifetime from `now` on; the default is [`LIFETIME_FLOOR`] (RT7). A token with a
+    /// lifetime of zero is never found.
     pub fn put(&self, key: TokenKey, token: Token, ttl: Option<Duration>, now: Duration) {
         let ttl = ttl.unwrap_or(LIFETIME_FLOOR);
         let mut entries = self.entries();
@@ -296,17 +103,17 @@ impl TokenTable {
         }
     }
 
-    /// Forgets everything.
+    /// Removes all tokens and keys.
     pub fn clear(&self) {
         self.entries().by_key.clear();
     }
 
-    /// How many keys there are, expired ones included.
+    /// Number of keys, including those of expired tokens.
     pub fn len(&self) -> usize {
         self.entries().by_key.len()
     }
 
-    /// Whether there is nothing in it.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -328,7 +135,7 @@ impl TokenTable {
         known.map_or(Cached::Unknown, |(known, _)| Cached::Expired(known.clone()))
     }
 
-    /// Forgets this token, but not another that has taken its place since.
+    /// Removes this token, but not another that has replaced it.
     pub(crate) fn discard(&self, key: &TokenKey, token: &Token) {
         let mut entries = self.entries();
         let found = entries.by_key.get(key);
@@ -371,11 +178,12 @@ impl Entries {
     }
 }
 
-/// When less than a tenth of the lifetime, or ten seconds, is left (RT7).
+/// The time at which a token is renewed: when less than a tenth of its lifetime, or less than ten
+/// seconds, is left (RT7).
 pub(crate) fn renew_at(lifetime: Duration, received: Duration) -> Duration {
     let margin = (lifetime / 10).min(RENEWAL_MARGIN_LIMIT);
     received.saturating_add(lifetime - margin)
 }
 
-/// How long before the end of its life a token is renewed at the earliest (RT7).
+/// The earliest renewal before the end of a token's lifetime (RT7).
 const RENEWAL_MARGIN_LIMIT: Duration = Duration::from_secs(10);

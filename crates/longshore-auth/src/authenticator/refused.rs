@@ -70,7 +70,7 @@ impl Authenticator {
             Some(bearer) => {
                 let settings = self.settings(hop.home());
                 Answer::Bearer(Arc::new(BearerAnswer {
-                    reach: settings.reach(hop, peer, bearer.realm.origin()),
+                    addresses: settings.addresses_for(hop, peer, bearer.realm.origin()),
                     offer: bearer,
                 }))
             }

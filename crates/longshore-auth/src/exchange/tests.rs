@@ -2,7 +2,7 @@ use http::Response;
 use longshore_origin::AddressClass;
 
 use super::*;
-use crate::table::TokenRequest;
+use crate::key::TokenSource;
 use crate::{Realm, ScopeSet};
 
 // RE6
@@ -247,13 +247,13 @@ fn cr9_no_form_is_made_of_what_no_header_could_hold() {
 #[test]
 fn re3_the_request_carries_the_reach_of_its_realm() {
     let key = key("https://a.example/t", "r", "", None);
-    let reach = AddressPolicy::AtLeast {
+    let addresses = AddressPolicy::AtLeast {
         class: AddressClass::Public,
         allow: Default::default(),
     };
     let exchange = TokenExchange::new(key, Manner::default()).unwrap();
-    assert_eq!(exchange.policy(), &reach);
-    assert_eq!(exchange.request().extensions().get(), Some(&reach));
+    assert_eq!(exchange.policy(), &addresses);
+    assert_eq!(exchange.request().extensions().get(), Some(&addresses));
 }
 
 // RE6
@@ -426,10 +426,10 @@ fn key(realm: &str, service: &str, scope: &str, account: Option<Credential>) -> 
         &ScopeSet::empty(),
         account,
     );
-    let request = TokenRequest {
+    let source = TokenSource {
         scope: scope.to_owned(),
-        ..plain.request().clone()
+        ..plain.source().clone()
     };
     let account = plain.account().cloned();
-    TokenKey::with_request(registry, service, String::new(), account, request)
+    TokenKey::with_source(registry, service, String::new(), account, source)
 }
