@@ -86,7 +86,7 @@ mod refused;
 /// See the [crate documentation](crate) for the loop that drives it.
 #[derive(Default)]
 pub struct Authenticator {
-    cache: Option<TokenTable>,
+    tokens: Option<TokenTable>,
     suffixes: Option<Arc<dyn PublicSuffixes>>,
     settings: HashMap<Origin, RegistrySettings>,
     default_settings: RegistrySettings,
@@ -131,11 +131,11 @@ impl Authenticator {
         Self::default()
     }
 
-    /// Keeps tokens in this cache, which others may share.
+    /// Keeps tokens in this table, which other authenticators may share.
     #[must_use]
-    pub fn with_cache(self, cache: TokenTable) -> Self {
+    pub fn with_tokens(self, tokens: TokenTable) -> Self {
         Self {
-            cache: Some(cache),
+            tokens: Some(tokens),
             ..self
         }
     }
@@ -272,9 +272,9 @@ impl Authenticator {
                     let issuer = BearerAnswer::new(key.realm(), key.service(), addresses);
                     self.issuers.insert(key.registry().clone(), issuer.into());
                 }
-                if let Some(cache) = &self.cache {
+                if let Some(tokens) = &self.tokens {
                     let (token, ttl) = (issued.token.clone(), Some(issued.lifetime));
-                    cache.put(key.clone(), token, ttl, now);
+                    tokens.put(key.clone(), token, ttl, now);
                 }
                 call.here().earn(key, issued, now);
                 Ok(())
@@ -299,8 +299,8 @@ impl Authenticator {
     }
 
     fn look_up(&self, key: &TokenKey, now: Duration) -> Cached {
-        let cache = self.cache.as_ref();
-        cache.map_or(Cached::Unknown, |cache| cache.look_up(key, now))
+        let tokens = self.tokens.as_ref();
+        tokens.map_or(Cached::Unknown, |tokens| tokens.look_up(key, now))
     }
 
     /// What a hop is told that would have to be answered in the clear (CR4).
@@ -326,7 +326,7 @@ impl Authenticator {
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticator")
-            .field("cache", &self.cache)
+            .field("tokens", &self.tokens)
             .field("settings", &self.settings)
             .field("habits", &self.habits)
             .field("issuers", &self.issuers)

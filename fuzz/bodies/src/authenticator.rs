@@ -72,7 +72,7 @@ impl<'a> World<'a> {
         let mut authenticator = Authenticator::new();
         authenticator.configure(home.clone(), settings);
         if setup.cache {
-            authenticator = authenticator.with_cache(TokenTable::new(CACHE_CAPACITY));
+            authenticator = authenticator.with_tokens(TokenTable::new(CACHE_CAPACITY));
         }
         if setup.suffixes {
             authenticator = authenticator.with_public_suffixes(Arc::new(TwoLabels));

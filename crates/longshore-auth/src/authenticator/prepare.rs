@@ -31,7 +31,7 @@ impl Authenticator {
         }
         // Without a cache every call begins alike (F23).
         let habit = self.habits.get(hop.origin());
-        let Some(habit) = habit.filter(|_| self.cache.is_some()) else {
+        let Some(habit) = habit.filter(|_| self.tokens.is_some()) else {
             return Ok(Prepare::Anonymous);
         };
         let Some(account) = credential else {

@@ -321,7 +321,7 @@ fn re3_a_shared_cache_does_not_carry_one_clients_addresses_to_another() {
     let cache = TokenTable::new(10);
     let allowed: AllowAddresses = ["10.0.0.0/8".parse().unwrap()].into_iter().collect();
     let [mut bold, mut careful] =
-        [(); 2].map(|()| client(authenticator().with_cache(cache.clone()), None));
+        [(); 2].map(|()| client(authenticator().with_tokens(cache.clone()), None));
     let settings = RegistrySettings::new().allow_addresses(allowed.clone());
     bold.auth.configure(home().home().clone(), settings);
     // The careful one knows the registry, and the bold one puts the token there that it uses.
