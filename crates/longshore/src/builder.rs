@@ -170,7 +170,7 @@ impl Builder {
         };
         let mut auth = Authenticator::new().with_public_suffixes(Arc::new(Suffixes));
         if let Some(tokens) = &tokens {
-            auth = auth.with_tokens(tokens.inner().clone());
+            auth = auth.with_tokens(tokens.table().clone());
         }
         Ok(Client::new(Shared {
             transport,
