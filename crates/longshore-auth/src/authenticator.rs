@@ -60,10 +60,10 @@ use longshore_origin::{Hop, Origin, Peer};
 
 use self::call::{Answer, BearerAnswer, Sent, Visit};
 use self::offer::Offer;
-use crate::cache::Cached;
+use crate::table::Cached;
 use crate::{
     AuthError, Authorization, Issued, PublicSuffixes, Realm, RegistrySettings, ScopeSet, Token,
-    TokenCache, TokenExchange, TokenKey,
+    TokenExchange, TokenKey, TokenTable,
 };
 
 pub use self::call::{AuthCall, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT};
@@ -80,13 +80,13 @@ mod refused;
 /// is locked for one call at a time. Time is a duration since a start of the caller's choice; it is
 /// read when it matters and never kept but in the cache.
 ///
-/// Without a [`TokenCache`] every call earns its own token. With one, fewer requests are sent, and
+/// Without a [`TokenTable`] every call earns its own token. With one, fewer requests are sent, and
 /// the answers are the same (F23).
 ///
 /// See the [crate documentation](crate) for the loop that drives it.
 #[derive(Default)]
 pub struct Authenticator {
-    cache: Option<TokenCache>,
+    tokens: Option<TokenTable>,
     suffixes: Option<Arc<dyn PublicSuffixes>>,
     settings: HashMap<Origin, RegistrySettings>,
     default_settings: RegistrySettings,
@@ -131,11 +131,11 @@ impl Authenticator {
         Self::default()
     }
 
-    /// Keeps tokens in this cache, which others may share.
+    /// Keeps tokens in this table, which other authenticators may share.
     #[must_use]
-    pub fn with_cache(self, cache: TokenCache) -> Self {
+    pub fn with_tokens(self, tokens: TokenTable) -> Self {
         Self {
-            cache: Some(cache),
+            tokens: Some(tokens),
             ..self
         }
     }
@@ -268,13 +268,13 @@ impl Authenticator {
             Ok(issued) => {
                 self.failures.remove(&key);
                 if !key.is_foreign() {
-                    let reach = &key.request().reach;
-                    let issuer = BearerAnswer::new(key.realm(), key.service(), reach);
+                    let addresses = &key.source().addresses;
+                    let issuer = BearerAnswer::new(key.realm(), key.service(), addresses);
                     self.issuers.insert(key.registry().clone(), issuer.into());
                 }
-                if let Some(cache) = &self.cache {
+                if let Some(tokens) = &self.tokens {
                     let (token, ttl) = (issued.token.clone(), Some(issued.lifetime));
-                    cache.put(key.clone(), token, ttl, now);
+                    tokens.put(key.clone(), token, ttl, now);
                 }
                 call.here().earn(key, issued, now);
                 Ok(())
@@ -299,8 +299,8 @@ impl Authenticator {
     }
 
     fn look_up(&self, key: &TokenKey, now: Duration) -> Cached {
-        let cache = self.cache.as_ref();
-        cache.map_or(Cached::Unknown, |cache| cache.look_up(key, now))
+        let tokens = self.tokens.as_ref();
+        tokens.map_or(Cached::Unknown, |tokens| tokens.look_up(key, now))
     }
 
     /// What a hop is told that would have to be answered in the clear (CR4).
@@ -326,7 +326,7 @@ impl Authenticator {
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticator")
-            .field("cache", &self.cache)
+            .field("tokens", &self.tokens)
             .field("settings", &self.settings)
             .field("habits", &self.habits)
             .field("issuers", &self.issuers)

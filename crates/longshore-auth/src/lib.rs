@@ -2,7 +2,7 @@
 //! 401.
 //!
 //! It reads every form of `WWW-Authenticate` ([`Challenge`]), knows what a token is to permit
-//! ([`ScopeSet`]) and what a token endpoint answers ([`Issued`]), keeps tokens ([`TokenCache`]),
+//! ([`ScopeSet`]) and what a token endpoint answers ([`Issued`]), keeps tokens ([`TokenTable`]),
 //! and decides which request carries which secret ([`Authenticator`]): to which token endpoint
 //! credentials may go, by POST or by GET, when a token is renewed, when a refusal is final, and
 //! what is left to try when a registry says nothing of use.
@@ -116,32 +116,37 @@
 //! ```
 
 mod authenticator;
-mod cache;
 mod challenge;
 mod credential;
 mod error;
 mod exchange;
+mod key;
 mod realm;
 mod scope;
+mod table;
 mod token;
 mod wiped;
 
 pub use authenticator::{
     AuthCall, Authenticator, Prepare, REFUSED_TOKENS_LIMIT, TOKEN_REQUESTS_LIMIT,
 };
-pub use cache::{TokenCache, TokenKey};
 pub use challenge::{
     CHALLENGES_LIMIT, CHALLENGES_LIMIT_BYTES, Challenge, Challenges, Fault, FaultKind, Params,
 };
 pub use credential::{Authorization, Credential, CredentialError};
 pub use error::AuthError;
-pub use exchange::{ExchangeError, ExchangeStep, TOKEN_REDIRECTS_LIMIT, TokenExchange};
+pub use exchange::{
+    ExchangeAction, ExchangeError, ExchangeEvent, ExchangeStep, RetryRule, TOKEN_EXCHANGE_LIMIT,
+    TOKEN_REDIRECTS_LIMIT, TokenExchange,
+};
+pub use key::TokenKey;
 pub use realm::{
     BUILT_IN_REALMS, PublicSuffixes, Realm, RealmError, RealmReason, RealmRefused, RealmRule,
     RegistrySettings,
 };
 pub use scope::ScopeSet;
+pub use table::TokenTable;
 pub use token::{
-    Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_DEPTH_LIMIT,
-    TOKEN_RESPONSE_LIMIT_BYTES, Token, TokenError,
+    Issued, LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token,
+    TokenError,
 };

@@ -167,7 +167,7 @@ impl RegistrySettings {
     ///
     /// The registry itself may be anywhere. Others may not be of a class narrower than that of the
     /// peer that answered, nor narrower than was asked of that peer.
-    pub(crate) fn reach(&self, hop: &Hop, peer: Peer, realm: &Origin) -> AddressPolicy {
+    pub(crate) fn addresses_for(&self, hop: &Hop, peer: Peer, realm: &Origin) -> AddressPolicy {
         if hop.is_home() && realm == hop.origin() {
             return AddressPolicy::Any;
         }
@@ -203,7 +203,7 @@ impl Guard<'_> {
         &self,
         registry: &Origin,
         realm: &Origin,
-        reach: &AddressPolicy,
+        addresses: &AddressPolicy,
         with_credentials: bool,
     ) -> Result<(), RealmRefused> {
         let refused = |rule| RealmRefused {
@@ -215,7 +215,7 @@ impl Guard<'_> {
             self.check_http(registry, realm, with_credentials)
                 .map_err(refused)?;
         }
-        check_known_addresses(realm, reach).map_err(|e| refused(RealmRule::Address(e)))?;
+        check_known_addresses(realm, addresses).map_err(|e| refused(RealmRule::Address(e)))?;
         if with_credentials && !self.is_trusted(registry, realm) {
             return Err(refused(RealmRule::OtherDomain));
         }
@@ -284,7 +284,7 @@ fn is_built_in(registry: &Origin, realm: &Origin) -> bool {
 }
 
 /// What can be told of the addresses without resolving a name; the transport checks the rest.
-fn check_known_addresses(realm: &Origin, reach: &AddressPolicy) -> Result<(), AddressRefused> {
+fn check_known_addresses(realm: &Origin, addresses: &AddressPolicy) -> Result<(), AddressRefused> {
     let known: &[IpAddr] = match realm.address() {
         Some(address) => &[address],
         None if realm.is_loopback_name() => &LOOPBACKS,
@@ -292,7 +292,7 @@ fn check_known_addresses(realm: &Origin, reach: &AddressPolicy) -> Result<(), Ad
     };
     let mut refused = Ok(());
     for address in known {
-        match reach.check(*address) {
+        match addresses.check(*address) {
             Ok(()) => return Ok(()),
             Err(error) => refused = Err(error),
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use longshore_origin::Secret;
+use longshore_origin::{JSON_DEPTH_LIMIT, JsonFault, JsonShapeError, Secret};
 
-use self::response::Response;
+use self::response::{Response, lifetime};
 
 mod response;
 
@@ -65,36 +65,51 @@ pub(crate) fn check_text(text: &str) -> Result<(), TokenError> {
 pub struct Issued {
     /// The token.
     pub token: Token,
-    /// How long it is valid from the moment its response arrived, between
+    /// How long the token is valid from the moment its response arrived, between
     /// [`LIFETIME_FLOOR`] and [`LIFETIME_LIMIT`] when read from a response (RT7).
     pub lifetime: Duration,
+    /// The `expires_in` of the response in seconds, before the bounds of RT7 are applied; for
+    /// programs that keep tokens themselves.
+    ///
+    /// A fraction is cut off. `None` if it is missing, negative or not a number.
+    pub expires_in: Option<u64>,
+    /// The `issued_at` of the response as sent: by the specification an RFC 3339 date and time,
+    /// which is not checked. At most 64 characters, all of them digits or one of `-:.+TtZz` and
+    /// space; anything else is `None`.
+    ///
+    /// It is a fact for the caller and decides nothing here: it is the time of the server's clock,
+    /// which may differ from ours (RT7).
+    pub issued_at: Option<Box<str>>,
     /// A token to get further tokens with, if one was issued.
     pub refresh_token: Option<Secret>,
 }
 
 impl Issued {
-    /// A token with a lifetime, got by some other way than a token endpoint.
+    /// Makes the value for a token that did not come from a token endpoint.
     pub fn new(token: Token, lifetime: Duration) -> Self {
         Self {
             token,
             lifetime,
+            expires_in: None,
+            issued_at: None,
             refresh_token: None,
         }
     }
 
     /// Reads the body of a successful token response.
     ///
-    /// Token Authentication "Token Response Fields", and RFC 6749 §5.1 for `access_token`. Where
-    /// the two token members differ, the text leaves the choice open: `token` is taken, the name
-    /// this specification requires, and `access_token` where that is missing, empty or no string.
+    /// Token Authentication "Token Response Fields", and RFC 6749 §5.1 for `access_token`. The
+    /// specification leaves open which of the two token members counts where they differ: `token`
+    /// is used, since it is the name that the specification requires, and `access_token` where
+    /// `token` is missing, empty or not a string.
     ///
-    /// `issued_at` is ignored: it compares the server's clock with ours (RT7). `expires_in` may be
-    /// a string, as some servers send it; missing, below 60 or meaningless it is 60 seconds, and
-    /// above an hour it is an hour.
+    /// `expires_in` may be a string, as some servers send it. The [`lifetime`](Self::lifetime) is
+    /// 60 seconds where it is missing, below 60 or meaningless, and an hour where it is above an
+    /// hour. `issued_at` does not affect it (RT7).
     ///
     /// # Errors
     ///
-    /// [`TokenError`]; nothing of the body is repeated in it, for any part may be a secret.
+    /// [`TokenError`]. It repeats nothing of the body, since any part may be a secret.
     pub fn parse(body: &[u8]) -> Result<Self, TokenError> {
         if body.len() > TOKEN_RESPONSE_LIMIT_BYTES {
             return Err(TokenError::TooLong);
@@ -104,9 +119,12 @@ impl Issued {
         let token = token
             .or_else(|| response.access_token.text())
             .ok_or(TokenError::Missing)?;
+        let expires_in = response.expires_in.seconds();
         Ok(Self {
             token: Token::try_from(token)?,
-            lifetime: response.expires_in.lifetime(),
+            lifetime: lifetime(expires_in),
+            expires_in,
+            issued_at: response.issued_at.timestamp(),
             refresh_token: response.refresh_token.text(),
         })
     }
@@ -147,12 +165,29 @@ pub enum TokenError {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// Arrays and objects in the body nest as deep as [`TOKEN_RESPONSE_DEPTH_LIMIT`], or deeper.
-    #[error("the token response nests {TOKEN_RESPONSE_DEPTH_LIMIT} levels deep")]
-    TooDeep,
+    /// Arrays and objects in the body nest as deep as [`JSON_DEPTH_LIMIT`] (LI).
+    #[error(
+        "the token response nests {JSON_DEPTH_LIMIT} levels deep (line {line}, column {column})"
+    )]
+    TooDeep {
+        /// The line of the bracket that reaches the limit, from 1.
+        line: usize,
+        /// Its column in bytes, from 1.
+        column: usize,
+    },
     /// The body is longer than [`TOKEN_RESPONSE_LIMIT_BYTES`].
     #[error("the token response is longer than {TOKEN_RESPONSE_LIMIT_BYTES} bytes")]
     TooLong,
+}
+
+impl From<JsonShapeError> for TokenError {
+    fn from(error: JsonShapeError) -> Self {
+        let (line, column) = (error.line, error.column);
+        match error.fault {
+            JsonFault::TooDeep => Self::TooDeep { line, column },
+            _ => Self::NotAnObject,
+        }
+    }
 }
 
 /// The longest token, in bytes; a longer one is refused (CR9).
@@ -162,12 +197,6 @@ pub const TOKEN_LIMIT_BYTES: usize = 64 * 1024;
 ///
 /// Threat rule table LI, "token response body".
 pub const TOKEN_RESPONSE_LIMIT_BYTES: usize = 256 * 1024;
-
-/// How deep arrays and objects of a token response may nest, those in members nobody knows
-/// included; at this depth it is refused.
-///
-/// Threat rule table LI, "JSON nesting"; manifests are held to the same number.
-pub const TOKEN_RESPONSE_DEPTH_LIMIT: usize = 128;
 
 /// The lifetime of a token that names none, or a shorter one (RT7, and Token Authentication
 /// "Token Response Fields": no client should see less than 60 seconds).
@@ -218,25 +247,22 @@ mod tests {
         );
     }
 
-    // LI: in whatever member it is, known or not.
+    // LI: in known and unknown members alike.
     #[test]
     fn li_a_response_that_nests_too_deep_is_refused() {
-        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-            for name in ["x", "issued_at", "access_token", "expires_in"] {
-                let nested = |levels: usize| {
-                    let (open, close) = (open.repeat(levels), close.repeat(levels));
-                    format!(r#"{{"token":"a","{name}":{open}1{close}}}"#)
-                };
-                // The object of the response is a level, too.
-                token(&nested(TOKEN_RESPONSE_DEPTH_LIMIT - 2), Ok("a"));
-                let deep = nested(TOKEN_RESPONSE_DEPTH_LIMIT - 1);
-                token(&deep, Err(TokenError::TooDeep));
-                token(&nested(10_000), Err(TokenError::TooDeep));
-            }
+        for name in ["x", "issued_at", "access_token", "expires_in"] {
+            let nested = |levels: usize| {
+                let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+                format!("{{\"token\":\"a\",\n\"{name}\":{open}1{close}}}")
+            };
+            // The object of the response is a level, too.
+            token(&nested(JSON_DEPTH_LIMIT - 2), Ok("a"));
+            let line = 2;
+            let column = name.len() + "\"\":".len() + JSON_DEPTH_LIMIT - 1;
+            let refused = Err(TokenError::TooDeep { line, column });
+            token(&nested(JSON_DEPTH_LIMIT - 1), refused);
+            token(&nested(10_000), refused);
         }
-        // A bracket in a string is no level.
-        let text = format!(r#"{{"token":"a","x":"\"{}\\"}}"#, "[".repeat(1_000));
-        token(&text, Ok("a"));
     }
 
     // CR9
@@ -271,35 +297,64 @@ mod tests {
         assert_eq!(found.map_err(|e| *e), expected, "{body:.80}");
     }
 
-    // RT7
+    // RT7: a lifetime lies between a minute and an hour; the value as sent is a fact beside it.
     #[test]
     fn rt7_lifetimes_lie_between_a_minute_and_an_hour() {
-        for (expires_in, seconds) in [
-            ("null", 60),
-            ("0", 60),
-            ("59", 60),
-            ("60", 60),
-            ("61", 61),
-            ("300.9", 300),
-            ("\"3599\"", 3599),
-            ("\" 90 \"", 90),
-            ("3600", 3600),
-            ("3601", 3600),
-            ("18446744073709551615", 3600),
-            ("1e300", 3600),
-            ("-1", 60),
-            ("-1e300", 60),
-            ("\"soon\"", 60),
-            ("true", 60),
-            ("[300]", 60),
+        for (expires_in, seconds, sent) in [
+            ("null", 60, None),
+            ("0", 60, Some(0)),
+            ("59", 60, Some(59)),
+            ("60", 60, Some(60)),
+            ("61", 61, Some(61)),
+            ("300.9", 300, Some(300)),
+            ("\"3599\"", 3599, Some(3599)),
+            ("\" 90 \"", 90, Some(90)),
+            ("3600", 3600, Some(3600)),
+            ("3601", 3600, Some(3601)),
+            ("18446744073709551615", 3600, Some(u64::MAX)),
+            ("1e300", 3600, Some(u64::MAX)),
+            ("-1", 60, None),
+            ("-1e300", 60, None),
+            ("-0.5", 60, None),
+            ("\"soon\"", 60, None),
+            ("true", 60, None),
+            ("[300]", 60, None),
         ] {
             let body = format!(r#"{{"token":"t","expires_in":{expires_in},"issued_at":7}}"#);
             let issued = Issued::parse(body.as_bytes()).unwrap();
+            let expected = (Duration::from_secs(seconds), sent);
             assert_eq!(
-                issued.lifetime,
-                Duration::from_secs(seconds),
+                (issued.lifetime, issued.expires_in),
+                expected,
                 "{expires_in}"
             );
+        }
+        let issued = Issued::parse(br#"{"token":"t"}"#).unwrap();
+        assert_eq!((issued.lifetime, issued.expires_in), (LIFETIME_FLOOR, None));
+    }
+
+    // RT7: issued_at changes no lifetime. OU1, OU3: only what a date and time can hold is kept.
+    #[test]
+    fn rt7_issued_at_is_a_fact_and_decides_nothing() {
+        let long = "1".repeat(65);
+        for (issued_at, expected) in [
+            (
+                r#""2014-10-05T00:00:00.123456789+02:00""#,
+                Some("2014-10-05T00:00:00.123456789+02:00"),
+            ),
+            (r#""1970-01-01 00:00:00Z""#, Some("1970-01-01 00:00:00Z")),
+            (r#""""#, None),
+            (r#""2014-10-05\u001b[2J""#, None),
+            (r#""eyJhbGciOiJub25lIn0.e30.""#, None),
+            (&format!("\"{long}\""), None),
+            ("1412467200", None),
+            ("null", None),
+            ("{}", None),
+        ] {
+            let body = format!(r#"{{"token":"t","expires_in":300,"issued_at":{issued_at}}}"#);
+            let issued = Issued::parse(body.as_bytes()).unwrap();
+            assert_eq!(issued.issued_at.as_deref(), expected, "{issued_at}");
+            assert_eq!(issued.lifetime, Duration::from_secs(300));
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use longshore_auth::{
     AuthCall, AuthError, Authenticator, Credential, Prepare, PublicSuffixes, RegistrySettings,
-    ScopeSet, TokenCache, TokenKey,
+    ScopeSet, TokenKey, TokenTable,
 };
 use longshore_origin::{Hop, Peer, Secret};
 
@@ -781,8 +781,8 @@ fn no_more_than_256_failures_are_remembered() {
 // CR6
 #[test]
 fn cr6_a_token_is_not_shared_between_accounts_scopes_or_registries() {
-    let cache = TokenCache::new(100);
-    let mut world = client(authenticator().with_cache(cache.clone()), password("me"));
+    let cache = TokenTable::new(100);
+    let mut world = client(authenticator().with_tokens(cache.clone()), password("me"));
     world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
 
     // Another need.
@@ -794,12 +794,12 @@ fn cr6_a_token_is_not_shared_between_accounts_scopes_or_registries() {
     assert_eq!(world.last(), "https://r.example.com/v2/ Bearer t1");
     // Another account, in another client that shares the cache.
     for account in [password("you"), None, identity_token()] {
-        let mut other = client(authenticator().with_cache(cache.clone()), account);
+        let mut other = client(authenticator().with_tokens(cache.clone()), account);
         other.run(&[BEARER, TOKEN_3, "200"], Ok(200));
         assert_eq!(other.last(), "https://r.example.com/v2/ Bearer t3");
     }
     // The same account finds it.
-    let mut other = client(authenticator().with_cache(cache), password("me"));
+    let mut other = client(authenticator().with_tokens(cache), password("me"));
     other.run(&[BEARER, "200"], Ok(200));
     assert_eq!(other.last(), "https://r.example.com/v2/ Bearer t1");
     // Another registry with the same realm and service.
@@ -866,8 +866,8 @@ fn f23_without_a_cache_nothing_is_kept_between_calls() {
 // F20
 #[test]
 fn f20_a_cache_without_room_changes_nothing_but_the_number_of_requests() {
-    let cache = TokenCache::new(0);
-    let mut world = client(authenticator().with_cache(cache), password("me"));
+    let cache = TokenTable::new(0);
+    let mut world = client(authenticator().with_tokens(cache), password("me"));
     let token = format!("{TOKEN_REQUEST} {PASSWORD}");
     for _ in 0..2 {
         let shown = "https://r.example.com/v2/ Bearer t1";
@@ -994,7 +994,7 @@ impl World {
     }
 
     fn cached(mut self) -> Self {
-        self.auth = self.auth.with_cache(TokenCache::new(100));
+        self.auth = self.auth.with_tokens(TokenTable::new(100));
         self
     }
 

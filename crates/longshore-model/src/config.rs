@@ -126,17 +126,17 @@ impl ImageConfig {
 impl Serialize for ImageConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        json::write_option(&mut map, "created", self.created.as_ref())?;
-        json::write_option(&mut map, "author", self.author.as_ref())?;
-        map.serialize_entry("architecture", &self.architecture)?;
-        json::write_option(&mut map, "variant", self.variant.as_ref())?;
-        map.serialize_entry("os", &self.os)?;
-        json::write_option(&mut map, "os.version", self.os_version.as_ref())?;
-        json::write_list(&mut map, "os.features", &self.os_features)?;
-        json::write_option(&mut map, "config", self.config.as_ref())?;
-        map.serialize_entry("rootfs", &self.rootfs)?;
-        json::write_list(&mut map, "history", &self.history)?;
-        json::write_extra(&mut map, &self.extra, KEYS)?;
+        json::write_option(&mut map, member::CREATED, self.created.as_ref())?;
+        json::write_option(&mut map, member::AUTHOR, self.author.as_ref())?;
+        map.serialize_entry(member::ARCHITECTURE, &self.architecture)?;
+        json::write_option(&mut map, member::VARIANT, self.variant.as_ref())?;
+        map.serialize_entry(member::OS, &self.os)?;
+        json::write_option(&mut map, member::OS_VERSION, self.os_version.as_ref())?;
+        json::write_list(&mut map, member::OS_FEATURES, &self.os_features)?;
+        json::write_option(&mut map, member::CONFIG, self.config.as_ref())?;
+        map.serialize_entry(member::ROOTFS, &self.rootfs)?;
+        json::write_list(&mut map, member::HISTORY, &self.history)?;
+        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -154,9 +154,9 @@ pub struct RootFs {
 impl Serialize for RootFs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", LAYERS)?;
-        map.serialize_entry("diff_ids", &self.diff_ids)?;
-        json::write_extra(&mut map, &self.extra, ROOTFS_KEYS)?;
+        map.serialize_entry(rootfs_member::TYPE, LAYERS)?;
+        map.serialize_entry(rootfs_member::DIFF_IDS, &self.diff_ids)?;
+        json::write_extra(&mut map, &self.extra, rootfs_member::ALL)?;
         map.end()
     }
 }
@@ -186,16 +186,16 @@ impl<'de> Fields<'de> for ConfigFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "created" => entry.value(&mut self.created),
-            "author" => entry.value(&mut self.author),
-            "architecture" => entry.value(&mut self.architecture),
-            "variant" => entry.value(&mut self.variant),
-            "os" => entry.value(&mut self.os),
-            "os.version" => entry.value(&mut self.os_version),
-            "os.features" => entry.list(&mut self.os_features),
-            "config" => entry.object::<RuntimeFields>(&mut self.config),
-            "rootfs" => entry.object::<RootFsFields>(&mut self.rootfs),
-            "history" => entry.objects::<HistoryFields>(&mut self.history),
+            member::CREATED => entry.value(&mut self.created),
+            member::AUTHOR => entry.value(&mut self.author),
+            member::ARCHITECTURE => entry.value(&mut self.architecture),
+            member::VARIANT => entry.value(&mut self.variant),
+            member::OS => entry.value(&mut self.os),
+            member::OS_VERSION => entry.value(&mut self.os_version),
+            member::OS_FEATURES => entry.list(&mut self.os_features),
+            member::CONFIG => entry.object::<RuntimeFields>(&mut self.config),
+            member::ROOTFS => entry.object::<RootFsFields>(&mut self.rootfs),
+            member::HISTORY => entry.objects::<HistoryFields>(&mut self.history),
             _ => Ok(Known::No),
         }
     }
@@ -204,31 +204,34 @@ impl<'de> Fields<'de> for ConfigFields {
         Ok(ImageConfig {
             created: self.created.optional(),
             author: self.author.optional(),
-            architecture: self.architecture.required("architecture")?,
+            architecture: self.architecture.required(member::ARCHITECTURE)?,
             variant: self.variant.optional(),
-            os: self.os.required("os")?,
+            os: self.os.required(member::OS)?,
             os_version: self.os_version.optional(),
             os_features: self.os_features.or_default(),
             config: self.config.optional(),
-            rootfs: self.rootfs.required("rootfs")?,
+            rootfs: self.rootfs.required(member::ROOTFS)?,
             history: self.history.or_default(),
             extra,
         })
     }
 }
 
-const KEYS: &[&str] = &[
-    "created",
-    "author",
-    "architecture",
-    "variant",
-    "os",
-    "os.version",
-    "os.features",
-    "config",
-    "rootfs",
-    "history",
-];
+/// The member names of a configuration.
+mod member {
+    crate::json::member_names! {
+        CREATED = "created";
+        AUTHOR = "author";
+        ARCHITECTURE = "architecture";
+        VARIANT = "variant";
+        OS = "os";
+        OS_VERSION = "os.version";
+        OS_FEATURES = "os.features";
+        CONFIG = "config";
+        ROOTFS = "rootfs";
+        HISTORY = "history";
+    }
+}
 
 /// The known fields of `rootfs`.
 #[derive(Default)]
@@ -247,14 +250,14 @@ impl<'de> Fields<'de> for RootFsFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "type" => entry.value(&mut self.kind),
-            "diff_ids" => entry.list(&mut self.diff_ids),
+            rootfs_member::TYPE => entry.value(&mut self.kind),
+            rootfs_member::DIFF_IDS => entry.list(&mut self.diff_ids),
             _ => Ok(Known::No),
         }
     }
 
     fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<RootFs, E> {
-        self.kind.required::<E>("type")?;
+        self.kind.required::<E>(rootfs_member::TYPE)?;
         Ok(RootFs {
             diff_ids: self.diff_ids.or_default(),
             extra,
@@ -262,7 +265,13 @@ impl<'de> Fields<'de> for RootFsFields {
     }
 }
 
-const ROOTFS_KEYS: &[&str] = &["type", "diff_ids"];
+/// The member names of `rootfs`.
+mod rootfs_member {
+    crate::json::member_names! {
+        TYPE = "type";
+        DIFF_IDS = "diff_ids";
+    }
+}
 
 /// The only type of `rootfs` there is.
 ///
@@ -293,7 +302,8 @@ impl<'de> Deserialize<'de> for Layers {
     }
 }
 
-const LAYERS: &str = "layers";
+/// The one value of `type` in `rootfs`.
+pub(crate) const LAYERS: &str = "layers";
 
 #[cfg(test)]
 mod tests;

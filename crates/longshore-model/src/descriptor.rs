@@ -93,15 +93,15 @@ impl<'de> Deserialize<'de> for Descriptor {
 impl Serialize for Descriptor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("mediaType", &self.media_type)?;
-        map.serialize_entry("digest", &self.digest)?;
-        map.serialize_entry("size", &self.size)?;
-        json::write_list(&mut map, "urls", &self.urls)?;
-        json::write_strings(&mut map, "annotations", &self.annotations)?;
-        json::write_option(&mut map, "data", self.data.as_ref())?;
-        json::write_option(&mut map, "platform", self.platform.as_ref())?;
-        json::write_option(&mut map, "artifactType", self.artifact_type.as_ref())?;
-        json::write_extra(&mut map, &self.extra, KEYS)?;
+        map.serialize_entry(member::MEDIA_TYPE, &self.media_type)?;
+        map.serialize_entry(member::DIGEST, &self.digest)?;
+        map.serialize_entry(member::SIZE, &self.size)?;
+        json::write_list(&mut map, member::URLS, &self.urls)?;
+        json::write_strings(&mut map, member::ANNOTATIONS, &self.annotations)?;
+        json::write_option(&mut map, member::DATA, self.data.as_ref())?;
+        json::write_option(&mut map, member::PLATFORM, self.platform.as_ref())?;
+        json::write_option(&mut map, member::ARTIFACT_TYPE, self.artifact_type.as_ref())?;
+        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -142,14 +142,14 @@ impl<'de> Fields<'de> for DescriptorFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "mediaType" => entry.value(&mut self.media_type),
-            "digest" => entry.value(&mut self.digest),
-            "size" => entry.value(&mut self.size),
-            "urls" => entry.list(&mut self.rare().urls),
-            "annotations" => entry.string_map(&mut self.rare().annotations),
-            "data" => entry.value(&mut self.rare().data),
-            "platform" => entry.object::<PlatformFields>(&mut self.rare().platform),
-            "artifactType" => entry.value(&mut self.rare().artifact_type),
+            member::MEDIA_TYPE => entry.value(&mut self.media_type),
+            member::DIGEST => entry.value(&mut self.digest),
+            member::SIZE => entry.value(&mut self.size),
+            member::URLS => entry.list(&mut self.rare().urls),
+            member::ANNOTATIONS => entry.string_map(&mut self.rare().annotations),
+            member::DATA => entry.value(&mut self.rare().data),
+            member::PLATFORM => entry.object::<PlatformFields>(&mut self.rare().platform),
+            member::ARTIFACT_TYPE => entry.value(&mut self.rare().artifact_type),
             _ => Ok(Known::No),
         }
     }
@@ -158,9 +158,9 @@ impl<'de> Fields<'de> for DescriptorFields {
     #[inline(always)]
     fn build<E: Error>(self, extra: Extra, reading: &Reading) -> Result<Descriptor, E> {
         reading.count_descriptor()?;
-        let media_type = self.media_type.required("mediaType")?;
-        let digest = self.digest.required("digest")?;
-        let Size(size) = self.size.required::<E>("size")?;
+        let media_type = self.media_type.required(member::MEDIA_TYPE)?;
+        let digest = self.digest.required(member::DIGEST)?;
+        let Size(size) = self.size.required::<E>(member::SIZE)?;
         let mut descriptor = Descriptor::with_extra(media_type, digest, size, extra);
         if let Some(rare) = self.rare {
             descriptor.urls = rare.urls.or_default();
@@ -202,16 +202,19 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-const KEYS: &[&str] = &[
-    "mediaType",
-    "digest",
-    "size",
-    "urls",
-    "annotations",
-    "data",
-    "platform",
-    "artifactType",
-];
+/// The member names of a descriptor.
+mod member {
+    crate::json::member_names! {
+        MEDIA_TYPE = "mediaType";
+        DIGEST = "digest";
+        SIZE = "size";
+        URLS = "urls";
+        ANNOTATIONS = "annotations";
+        DATA = "data";
+        PLATFORM = "platform";
+        ARTIFACT_TYPE = "artifactType";
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,10 @@ use sha2::Digest as _;
 
 use crate::text::{split_once, text_traits};
 
+pub use reader::DigestReadError;
+
+mod reader;
+
 /// The longest digest text accepted, in bytes; longer text is refused.
 ///
 /// The grammar sets no bound. The longest registered form takes 135 bytes, and a digest becomes

@@ -1,8 +1,9 @@
 //! Reading JSON from a peer: one pass, no key twice, bounded depth and count.
 //!
-//! `serde_json` tokenises and bounds the depth. What it would let pass is refused here: a key
-//! given twice, at any depth, even inside a field nobody knows (DG5), and more descriptors
-//! than one document may have. Every object is read by the one loop of [`ObjectSeed`].
+//! `serde_json` tokenises. It also bounds the depth, since no value is skipped: unknown fields are
+//! visited like all others, one call per level. What it would let pass is refused here: a key
+//! given twice, at any depth, even inside an unknown field (DG5), and more descriptors than one
+//! document may have. Every object is read by the one loop of [`ObjectSeed`].
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,16 +26,16 @@ mod write;
 /// Fields of an object that the specifications do not name, kept so that they survive.
 pub type Extra = Map<String, Value>;
 
-/// How deep arrays and objects of a document may nest; at this depth it is refused.
+/// Nesting depth of arrays and objects at which a document is refused (LI).
 ///
-/// `serde_json` counts, and always refuses at this depth.
+/// `serde_json` counts the levels that are visited, and always refuses at this one.
 pub const JSON_DEPTH_LIMIT: usize = 128;
 
-/// How many descriptors one document may hold; with one more it is refused.
+/// Maximum number of descriptors in one document; a document with more is refused.
 pub const DESCRIPTORS_LIMIT: usize = 10_000;
 
-/// How many annotations, listed strings and values in fields nobody knows one document may hold
-/// together; with one more it is refused.
+/// Maximum number of annotations, listed strings and values in unknown fields in one document,
+/// taken together; a document with more is refused.
 ///
 /// Such a value takes up to fifty times the memory of its text. This keeps the view of a document
 /// within a few times the length of the longest one accepted (LI2).
@@ -63,7 +64,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Starts to read a document of so many bytes; 0 where that is not known.
+    /// Starts to read a document of `length` bytes; 0 where the length is not known.
     pub(crate) fn new(length: usize) -> Self {
         Self {
             broken: Cell::new(None),
@@ -153,6 +154,18 @@ pub(crate) enum Known {
     Yes,
     No,
 }
+
+/// Declares the member names of one kind of object, in the order of its specification: a constant
+/// each, which reader and writer share, and `ALL` of them.
+macro_rules! member_names {
+    ($($constant:ident = $name:literal;)*) => {
+        $(pub(crate) const $constant: &str = $name;)*
+
+        pub(crate) const ALL: &[&str] = &[$($constant),*];
+    };
+}
+
+pub(crate) use member_names;
 
 /// The value of one field, about to be read.
 pub(crate) struct Entry<'a, A> {

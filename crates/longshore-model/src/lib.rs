@@ -75,7 +75,8 @@ pub use config::{
 pub use convert::ConversionError;
 pub use descriptor::{DataError, Descriptor, SIZE_LIMIT_BYTES};
 pub use digest::{
-    Algorithm, DIGEST_LIMIT_BYTES, Digest, DigestError, Hasher, UnsupportedAlgorithm,
+    Algorithm, DIGEST_LIMIT_BYTES, Digest, DigestError, DigestReadError, Hasher,
+    UnsupportedAlgorithm,
 };
 pub use json::{DESCRIPTORS_LIMIT, Extra, JSON_DEPTH_LIMIT, VALUES_LIMIT};
 pub use manifest::{

@@ -3,7 +3,8 @@
 //! Every secret a registry client holds belongs to one [`Origin`]. This crate says when two URLs
 //! share one, where a redirect may lead ([`Hop::follow`]), which addresses may be connected to on
 //! the way ([`AddressPolicy`], by the [`AddressClass`] of each, however it is dressed up), and how
-//! text that came from a peer is made fit for a terminal ([`Escaped`], [`RedactedUri`]).
+//! text that came from a peer is made safe to show ([`Escaped`], [`RedactedUri`]) and its JSON safe
+//! to parse ([`check_json_object`]).
 //!
 //! It leaves to the caller: resolving names, connecting, and attaching secrets. It never awaits and
 //! touches no socket, file, clock, environment or random number.
@@ -27,6 +28,7 @@
 mod address;
 mod escape;
 mod hop;
+mod json;
 mod origin;
 mod resolve;
 mod secret;
@@ -37,6 +39,7 @@ pub use address::{
 };
 pub use escape::{ESCAPED_LIMIT_CHARS, Escaped, is_unsafe};
 pub use hop::{Hop, HopError, Peer};
+pub use json::{JSON_DEPTH_LIMIT, JsonFault, JsonShapeError, check_json_depth, check_json_object};
 pub use origin::{Origin, OriginError, Scheme};
 pub use resolve::{ResolveError, URL_LIMIT_BYTES, resolve};
 pub use secret::Secret;

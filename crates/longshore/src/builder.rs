@@ -171,7 +171,7 @@ impl ClientBuilder {
         };
         let mut auth = Authenticator::new().with_public_suffixes(Arc::new(Suffixes));
         if let Some(tokens) = &tokens {
-            auth = auth.with_cache(tokens.inner().clone());
+            auth = auth.with_tokens(tokens.table().clone());
         }
         Ok(Client::new(Shared {
             sender: Sender::new(transport, clock),

@@ -1,89 +1,146 @@
-//! Bearer tokens, kept while they last and shared while they are fetched.
+//! Bearer tokens, kept while they are valid and shared while they are fetched.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use longshore_auth::{Token, TokenKey};
+use longshore_auth::{Token, TokenKey, TokenTable};
 use longshore_transport::Clock;
 use tokio::sync::OwnedMutexGuard;
 
-/// So many tokens are kept before the oldest make room.
+/// Maximum number of tokens in a cache; to make room, expired ones are removed first, then the
+/// least recently used.
 pub const TOKENS_KEPT: usize = 1024;
 
-/// Bearer tokens by registry origin, service, scope and credential (CR6).
+/// Bearer tokens by registry, service, scope and account (CR6: a token never crosses any of them).
 ///
 /// Clones share the tokens, and clients that are built with clones of one cache share them too:
-/// what one client fetched the other uses, and callers that miss the same token at the same time
-/// make one request. The cache keeps its own clock, so that clients with clocks of their own
-/// agree on what has expired.
+/// a token that one client fetched is used by the others, and callers that miss the same token at
+/// the same time make one request (RT7). The cache has its own clock, so that clients with
+/// different clocks agree on what has expired.
+///
+/// # From a map keyed by registry and scope
+///
+/// A [`TokenKey`] is the pair *(registry, scope)* with two additions: the service that the
+/// challenge names, and the account that the token is for. Its documentation has a function that
+/// makes a key of such a pair.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use longshore::auth::{Realm, ScopeSet, Token, TokenKey};
+/// use longshore::{Credential, TokenCache};
+/// # use longshore::transport::TestClock as MyClock;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = TokenCache::new(MyClock::default()).with_ttl(Duration::from_secs(300));
+///
+/// // Before: tokens.insert(("registry.example", "repository:app:pull"), token)
+/// let key = |scope: &str, account: Option<Credential>| -> Result<_, Box<dyn std::error::Error>> {
+///     let registry = "https://registry.example".parse()?;
+///     let realm = Realm::parse(b"https://auth.example/token")?;
+///     Ok(TokenKey::new(registry, realm, "registry.example", &ScopeSet::parse(scope), account))
+/// };
+/// let token = Token::new("t1".to_owned())?;
+/// cache.put(key("repository:app:pull", None)?, token.clone(), None);
+/// assert_eq!(cache.get(&key("repository:app:pull", None)?), Some(token));
+/// // Another scope, or another account, has its own token.
+/// assert_eq!(cache.get(&key("repository:app:push", None)?), None);
+/// let account = Credential::basic("ahab", "white-whale".to_owned().into())?;
+/// assert_eq!(cache.get(&key("repository:app:pull", Some(account))?), None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TokenCache {
-    tokens: longshore_auth::TokenCache,
+    table: TokenTable,
     flights: Arc<Flights>,
     clock: Arc<dyn Clock>,
+    ttl: Option<Duration>,
 }
 
 type Flights = Mutex<HashMap<TokenKey, Arc<tokio::sync::Mutex<()>>>>;
 
 impl TokenCache {
-    /// An empty cache of [`TOKENS_KEPT`] tokens that tells the time by this clock.
+    /// Makes an empty cache for at most [`TOKENS_KEPT`] tokens, with this clock.
     pub fn new(clock: impl Clock) -> Self {
         Self::with_capacity(Arc::new(clock), TOKENS_KEPT)
     }
 
     pub(crate) fn with_capacity(clock: Arc<dyn Clock>, capacity: usize) -> Self {
         Self {
-            tokens: longshore_auth::TokenCache::new(capacity),
+            table: TokenTable::new(capacity),
             flights: Arc::default(),
             clock,
+            ttl: None,
         }
     }
 
-    /// The token under this key, if it has not expired and does not expire within moments (RT7).
+    /// Sets the lifetime of tokens that are put without one.
+    ///
+    /// The default is 60 seconds, which RT7 prescribes for a token response whose `expires_in` is
+    /// missing, below 60 or absurd. The client always puts tokens with the lifetime of their
+    /// response, by that rule; this setting is for programs that call [`put`](Self::put). It
+    /// applies to this handle and to clones made of it later.
+    #[must_use]
+    pub fn with_ttl(self, ttl: Duration) -> Self {
+        Self {
+            ttl: Some(ttl),
+            ..self
+        }
+    }
+
+    /// Returns the token of this key, unless it has expired or is about to.
+    ///
+    /// It counts as expired when less than a tenth of its lifetime is left, or less than ten
+    /// seconds if that is shorter (RT7).
     #[must_use]
     pub fn get(&self, key: &TokenKey) -> Option<Token> {
-        self.tokens.get(key, self.clock.now())
+        self.table.get(key, self.clock.now())
     }
 
-    /// Keeps a token: for `ttl` where it is given, else for a minute (RT7). With a TTL of zero it
-    /// is never found.
+    /// Keeps a token, in place of any other token of this key.
+    ///
+    /// `ttl` is its lifetime from now on. Without one the lifetime is that of
+    /// [`with_ttl`](Self::with_ttl), else 60 seconds (RT7). A token with a lifetime of zero is
+    /// never found.
     pub fn put(&self, key: TokenKey, token: Token, ttl: Option<Duration>) {
-        self.tokens.put(key, token, ttl, self.clock.now());
+        self.table
+            .put(key, token, ttl.or(self.ttl), self.clock.now());
     }
 
-    /// Forgets every token.
+    /// Removes every token.
     pub fn clear(&self) {
-        self.tokens.clear();
+        self.table.clear();
     }
 
-    /// How many tokens are kept, expired ones included.
+    /// Number of tokens, including expired ones.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tokens.len()
+        self.table.len()
     }
 
-    /// Whether no token is kept.
+    /// Whether the cache holds no token.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.table.is_empty()
     }
 
-    pub(crate) fn inner(&self) -> &longshore_auth::TokenCache {
-        &self.tokens
+    pub(crate) fn table(&self) -> &TokenTable {
+        &self.table
     }
 
     pub(crate) fn now(&self) -> Duration {
         self.clock.now()
     }
 
-    /// Waits until nobody else fetches the token of this key. Dropping the guard, also by
-    /// dropping the future that holds it, lets the next one in (RT9).
+    /// Waits until no other task fetches the token of this key. Dropping the guard, or the future
+    /// that holds it, lets the next task in (RT9: dropping an operation leaves no stuck lock).
     pub(crate) async fn flight(&self, key: &TokenKey) -> Flight {
         let lock = {
             let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            // Keys nobody waits for are swept here, so the map stays as small as the demand.
+            // Locks without waiting tasks are removed here, so the map does not grow for ever.
             flights.retain(|_, lock| Arc::strong_count(lock) > 1);
             Arc::clone(flights.entry(key.clone()).or_default())
         };
@@ -126,9 +183,9 @@ mod tests {
         TokenKey::new(registry, realm, "r", &ScopeSet::pull(name), None)
     }
 
-    // F22, RT9
+    // RT7, RT9
     #[test]
-    fn f22_one_at_a_time_fetches_the_token_of_a_key() {
+    fn rt9_one_task_at_a_time_fetches_the_token_of_a_key() {
         let cache = TokenCache::new(TestClock::default());
         let shared = cache.clone();
         let first = try_now(cache.flight(&key("app"))).unwrap();
@@ -149,9 +206,9 @@ mod tests {
         assert_eq!(cache.flights.lock().unwrap().len(), 2);
     }
 
-    // F20
+    // RT7: 60 s where no lifetime is known.
     #[test]
-    fn f20_a_token_is_kept_for_its_ttl_or_a_minute() {
+    fn rt7_a_token_is_kept_for_its_ttl_or_a_minute() {
         let clock = TestClock::default();
         let cache = TokenCache::new(clock.clone());
         let token = Token::new("t".to_owned()).unwrap();
@@ -167,9 +224,29 @@ mod tests {
         assert_eq!((cache.len(), cache.is_empty()), (0, true));
     }
 
-    // F20: bounded, the least recently used goes first.
+    // RT7: a default lifetime replaces the 60 s, and yields to a lifetime that is given.
     #[test]
-    fn f20_there_is_room_for_so_many_and_no_more() {
+    fn rt7_a_default_ttl_is_for_tokens_put_without_one() {
+        let clock = TestClock::default();
+        let plain = TokenCache::new(clock.clone());
+        let cache = plain.clone().with_ttl(Duration::from_secs(300));
+        let token = Token::new("t".to_owned()).unwrap();
+        for (cache, ttl, last) in [
+            (&cache, None, 289),
+            (&cache.clone(), None, 289),
+            (&cache, Some(20), 17),
+            (&plain, None, 53),
+        ] {
+            cache.put(key("app"), token.clone(), ttl.map(Duration::from_secs));
+            clock.advance(Duration::from_secs(last));
+            assert_eq!(cache.get(&key("app")), Some(token.clone()), "{ttl:?}");
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(cache.get(&key("app")), None, "{ttl:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_tokens_is_bounded() {
         let cache = TokenCache::new(TestClock::default());
         let token = Token::new("t".to_owned()).unwrap();
         for number in 0..=TOKENS_KEPT {

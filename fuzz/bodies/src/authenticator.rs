@@ -11,7 +11,7 @@ mod script;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_auth::{Authenticator, PublicSuffixes, RegistrySettings, TokenCache};
+use longshore_auth::{Authenticator, PublicSuffixes, RegistrySettings, TokenTable};
 use longshore_origin::Origin;
 
 use run::{Run, Turn};
@@ -72,7 +72,7 @@ impl<'a> World<'a> {
         let mut authenticator = Authenticator::new();
         authenticator.configure(home.clone(), settings);
         if setup.cache {
-            authenticator = authenticator.with_cache(TokenCache::new(CACHE_CAPACITY));
+            authenticator = authenticator.with_tokens(TokenTable::new(CACHE_CAPACITY));
         }
         if setup.suffixes {
             authenticator = authenticator.with_public_suffixes(Arc::new(TwoLabels));

@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use longshore_auth::{
-    Issued, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_DEPTH_LIMIT, TOKEN_RESPONSE_LIMIT_BYTES, Token,
-    TokenError,
-};
-use longshore_origin::Secret;
+use longshore_auth::{Issued, TOKEN_LIMIT_BYTES, TOKEN_RESPONSE_LIMIT_BYTES, Token, TokenError};
+use longshore_origin::{JSON_DEPTH_LIMIT, Secret, is_unsafe};
 use serde_json::Value;
 
 use crate::json;
@@ -24,7 +21,7 @@ pub fn token_response(data: &[u8]) {
     match Issued::parse(data) {
         Ok(issued) => {
             assert!(data.len() <= TOKEN_RESPONSE_LIMIT_BYTES, "LI1");
-            assert!(json::depth(data) < TOKEN_RESPONSE_DEPTH_LIMIT, "LI");
+            assert!(json::depth(data) < JSON_DEPTH_LIMIT, "LI");
             fits_a_header(&issued.token);
             is_what_the_body_says(&issued, data);
             shows_no_secret(&issued);
@@ -57,12 +54,20 @@ fn is_what_the_body_says(issued: &Issued, body: &[u8]) {
     let (floor, limit) = (Duration::from_secs(60), Duration::from_secs(3600));
     assert!((floor..=limit).contains(&issued.lifetime), "RT7");
     match plain.get("expires_in") {
-        None | Some(Value::Null) => assert_eq!(issued.lifetime, floor, "RT7"),
+        None | Some(Value::Null) => {
+            assert_eq!((issued.lifetime, issued.expires_in), (floor, None), "RT7");
+        }
         Some(value) => {
             if let Some(seconds) = value.as_u64() {
                 assert_eq!(issued.lifetime.as_secs(), seconds.clamp(60, 3600), "RT7");
+                assert_eq!(issued.expires_in, Some(seconds), "RT7");
             }
         }
+    }
+    if let Some(issued_at) = &issued.issued_at {
+        let sent = plain.get("issued_at").and_then(Value::as_str);
+        assert_eq!(sent, Some(&**issued_at));
+        assert!(!issued_at.contains(is_unsafe), "OU1");
     }
 }
 
@@ -85,6 +90,8 @@ fn shows_no_secret(issued: &Issued) {
     );
     let refresh = issued.refresh_token.as_ref();
     other.refresh_token = refresh.map(|_| Secret::new("another".to_owned()));
+    other.expires_in = issued.expires_in;
+    other.issued_at.clone_from(&issued.issued_at);
     assert_eq!(format!("{issued:?}"), format!("{other:?}"), "OU3");
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longshore_origin::{AddressPolicy, Hop, Origin};
 
 use super::offer::BearerOffer;
-use crate::cache::renew_at;
+use crate::table::renew_at;
 use crate::{AuthError, Credential, Issued, Realm, ScopeSet, Token, TokenKey};
 
 /// One logical call: its memory and its budget (CR7).
@@ -82,8 +82,8 @@ impl Answer {
         match self {
             Self::Basic => Self::Basic,
             Self::Bearer(answer) => {
-                let (offer, reach) = (&answer.offer, &answer.reach);
-                Self::Bearer(BearerAnswer::new(&offer.realm, &offer.service, reach).into())
+                let (offer, addresses) = (&answer.offer, &answer.addresses);
+                Self::Bearer(BearerAnswer::new(&offer.realm, &offer.service, addresses).into())
             }
         }
     }
@@ -94,19 +94,19 @@ impl Answer {
 pub(super) struct BearerAnswer {
     pub(super) offer: BearerOffer,
     /// Where its realm may be (RE3).
-    pub(super) reach: AddressPolicy,
+    pub(super) addresses: AddressPolicy,
 }
 
 impl BearerAnswer {
     /// Without the words of a scope: the need itself is asked for.
-    pub(super) fn new(realm: &Realm, service: &str, reach: &AddressPolicy) -> Self {
+    pub(super) fn new(realm: &Realm, service: &str, addresses: &AddressPolicy) -> Self {
         Self {
             offer: BearerOffer {
                 realm: realm.clone(),
                 service: service.to_owned(),
                 scope: String::new(),
             },
-            reach: reach.clone(),
+            addresses: addresses.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use longshore_origin::{AddressPolicy, Hop, Origin};
 
 use super::call::{BearerAnswer, Visit};
 use super::{Authenticator, Failure};
-use crate::exchange::Manner;
+use crate::exchange::RequestOptions;
 use crate::realm::Guard;
 use crate::{AuthError, ExchangeError, Realm, RealmRefused, TokenExchange, TokenKey};
 
@@ -22,8 +22,8 @@ impl Authenticator {
     ) -> Arc<BearerAnswer> {
         let before = self.issuers.get(hop.home()).filter(|_| hop.is_home());
         let allowed = |answer: &BearerAnswer| {
-            let (realm, reach) = (&answer.offer.realm, &answer.reach);
-            self.check_realm(hop.origin(), realm, reach, with_credentials)
+            let (realm, addresses) = (&answer.offer.realm, &answer.addresses);
+            self.check_realm(hop.origin(), realm, addresses, with_credentials)
                 .is_ok()
         };
         match before {
@@ -46,14 +46,14 @@ impl Authenticator {
         if let Some(failure) = waited_for {
             return Err(failure.error.clone());
         }
-        let (realm, reach) = (key.realm(), &key.request().reach);
-        self.check_realm(key.registry(), realm, reach, !key.is_anonymous())?;
+        let (realm, addresses) = (key.realm(), &key.source().addresses);
+        self.check_realm(key.registry(), realm, addresses, !key.is_anonymous())?;
         visit.spend_token_request(key)?;
-        let manner = Manner {
+        let options = RequestOptions {
             get_only: self.get_only.contains(realm),
             offline,
         };
-        TokenExchange::new(key.clone(), manner)
+        TokenExchange::new(key.clone(), options)
     }
 
     /// Whether the same token can still be had in another way, and no refusal of the credentials
@@ -79,9 +79,10 @@ impl Authenticator {
             AuthError::Unreachable { .. } if !key.is_foreign() => {
                 let issuer = self.issuers.get(key.registry());
                 let other = issuer.is_some_and(|issuer| {
-                    let (realm, reach) = (&issuer.offer.realm, &issuer.reach);
+                    let (realm, addresses) = (&issuer.offer.realm, &issuer.addresses);
                     let with_credentials = !key.is_anonymous();
-                    let check = || self.check_realm(key.registry(), realm, reach, with_credentials);
+                    let check =
+                        || self.check_realm(key.registry(), realm, addresses, with_credentials);
                     realm != key.realm() && check().is_ok()
                 });
                 visit.keep_issuer |= other;
@@ -109,14 +110,14 @@ impl Authenticator {
         &self,
         registry: &Origin,
         realm: &Realm,
-        reach: &AddressPolicy,
+        addresses: &AddressPolicy,
         with_credentials: bool,
     ) -> Result<(), RealmRefused> {
         let guard = Guard {
             settings: self.settings(registry),
             suffixes: self.suffixes.as_deref(),
         };
-        guard.check(registry, realm.origin(), reach, with_credentials)
+        guard.check(registry, realm.origin(), addresses, with_credentials)
     }
 }
 

@@ -8,9 +8,10 @@ use longshore_origin::Hop;
 
 use super::call::{Answer, BearerAnswer, Sent, Visit};
 use super::{Authenticator, Prepare, foreign};
-use crate::cache::{Cached, TokenRequest};
 use crate::credential::{basic, bearer};
+use crate::key::TokenSource;
 use crate::realm::Guard;
+use crate::table::Cached;
 use crate::{AuthError, Authorization, Credential, CredentialError, Token, TokenKey};
 
 impl Authenticator {
@@ -30,7 +31,7 @@ impl Authenticator {
         }
         // Without a cache every call begins alike (F23).
         let habit = self.habits.get(hop.origin());
-        let Some(habit) = habit.filter(|_| self.cache.is_some()) else {
+        let Some(habit) = habit.filter(|_| self.tokens.is_some()) else {
             return Ok(Prepare::Anonymous);
         };
         let Some(account) = credential else {
@@ -115,16 +116,16 @@ impl Authenticator {
     ) -> TokenKey {
         let (origin, offer) = (hop.origin().clone(), &answer.offer);
         let own = hop.is_home() && Guard::is_own(&origin, offer.realm.origin());
-        let request = TokenRequest {
+        let source = TokenSource {
             realm: offer.realm.clone(),
             scope: visit.need.to_request(&offer.scope, own),
-            reach: answer.reach.clone(),
+            addresses: answer.addresses.clone(),
         };
         let scope = visit.need.to_string();
         if hop.is_home() {
-            TokenKey::with_request(origin, &offer.service, scope, account, request)
+            TokenKey::with_source(origin, &offer.service, scope, account, source)
         } else {
-            TokenKey::foreign(origin, &offer.service, scope, request)
+            TokenKey::foreign(origin, &offer.service, scope, source)
         }
     }
 

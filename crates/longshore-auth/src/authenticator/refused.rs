@@ -35,8 +35,8 @@ impl Authenticator {
                 Ok(true)
             }
             Sent::Token { key, token } => {
-                if let Some(cache) = &self.cache {
-                    cache.discard(&key, &token);
+                if let Some(tokens) = &self.tokens {
+                    tokens.discard(&key, &token);
                 }
                 let guessed = !visit.is_challenged();
                 let renewable = visit.refuse_token(token, offer.error.as_deref());
@@ -70,7 +70,7 @@ impl Authenticator {
             Some(bearer) => {
                 let settings = self.settings(hop.home());
                 Answer::Bearer(Arc::new(BearerAnswer {
-                    reach: settings.reach(hop, peer, bearer.realm.origin()),
+                    addresses: settings.addresses_for(hop, peer, bearer.realm.origin()),
                     offer: bearer,
                 }))
             }

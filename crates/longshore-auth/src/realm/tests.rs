@@ -94,7 +94,7 @@ fn re3_known_addresses_are_not_narrower_than_the_registry() {
     let anonymous = |realm| {
         Case::new("https://r.example", realm)
             .credentials(false)
-            .reach(public.clone())
+            .addresses(public.clone())
     };
     anonymous("https://auth.example").check(Ok(()));
     anonymous("https://192.0.2.1").check(Ok(()));
@@ -114,9 +114,9 @@ fn re3_known_addresses_are_not_narrower_than_the_registry() {
     let allow = ["10.0.0.0/8".parse().unwrap()].into_iter().collect();
     let class = AddressClass::Public;
     let allowing = AddressPolicy::AtLeast { class, allow };
-    let case = anonymous("https://10.0.0.1").reach(allowing.clone());
+    let case = anonymous("https://10.0.0.1").addresses(allowing.clone());
     case.check(Ok(()));
-    let error = anonymous("https://169.254.0.1").reach(allowing).run();
+    let error = anonymous("https://169.254.0.1").addresses(allowing).run();
     assert!(matches!(error.unwrap_err().rule, RealmRule::Address(_)));
 }
 
@@ -124,8 +124,8 @@ fn re3_known_addresses_are_not_narrower_than_the_registry() {
 fn re3_the_reach_of_a_realm_follows_the_peer_that_named_it() {
     let allow: AllowAddresses = ["10.0.0.0/8".parse().unwrap()].into_iter().collect();
     let settings = RegistrySettings::new().allow_addresses(allow.clone());
-    let reach = |hop: &Hop, class: Option<AddressClass>, realm: &str| {
-        settings.reach(hop, Peer::new(class, false), &origin(realm))
+    let addresses = |hop: &Hop, class: Option<AddressClass>, realm: &str| {
+        settings.addresses_for(hop, Peer::new(class, false), &origin(realm))
     };
     let at_least = |class, allow: &AllowAddresses| AddressPolicy::AtLeast {
         class,
@@ -135,21 +135,24 @@ fn re3_the_reach_of_a_realm_follows_the_peer_that_named_it() {
     let (public, private) = (AddressClass::Public, AddressClass::Private);
     let elsewhere = "https://auth.example";
     // The registry itself may be anywhere: the user named it.
-    assert_eq!(reach(&home, None, "https://r.example"), AddressPolicy::Any);
     assert_eq!(
-        reach(&home, Some(private), elsewhere),
+        addresses(&home, None, "https://r.example"),
+        AddressPolicy::Any
+    );
+    assert_eq!(
+        addresses(&home, Some(private), elsewhere),
         at_least(private, &allow)
     );
     assert_eq!(
-        reach(&home, Some(public), elsewhere),
+        addresses(&home, Some(public), elsewhere),
         at_least(public, &allow)
     );
     // Behind a proxy nothing is known but what is written.
-    assert_eq!(reach(&home, None, elsewhere), at_least(public, &allow));
+    assert_eq!(addresses(&home, None, elsewhere), at_least(public, &allow));
     let local = Hop::first(origin("http://localhost:5000"), "/v2/").unwrap();
     let class = AddressClass::Loopback;
     assert_eq!(
-        reach(&local, None, "http://localhost:5001"),
+        addresses(&local, None, "http://localhost:5001"),
         at_least(class, &allow)
     );
     // A foreign hop is held to what was asked of it, and allows what its home allows.
@@ -158,18 +161,18 @@ fn re3_the_reach_of_a_realm_follows_the_peer_that_named_it() {
         .follow(b"https://cdn.example/", Peer::new(Some(public), false))
         .unwrap();
     assert_eq!(
-        reach(&away, Some(private), elsewhere),
+        addresses(&away, Some(private), elsewhere),
         at_least(public, &none)
     );
     let away = home
         .follow(b"https://cdn.example/", Peer::new(Some(private), false))
         .unwrap();
     assert_eq!(
-        reach(&away, Some(public), elsewhere),
+        addresses(&away, Some(public), elsewhere),
         at_least(public, &none)
     );
     assert_eq!(
-        reach(&away, Some(private), "https://cdn.example"),
+        addresses(&away, Some(private), "https://cdn.example"),
         at_least(private, &none)
     );
 }
@@ -282,7 +285,7 @@ struct Case {
     registry: Origin,
     realm: Origin,
     settings: RegistrySettings,
-    reach: AddressPolicy,
+    addresses: AddressPolicy,
     with_credentials: bool,
 }
 
@@ -292,7 +295,7 @@ impl Case {
             registry: origin(registry),
             realm: origin(realm),
             settings: RegistrySettings::new(),
-            reach: AddressPolicy::Any,
+            addresses: AddressPolicy::Any,
             with_credentials: true,
         }
     }
@@ -314,8 +317,8 @@ impl Case {
         case
     }
 
-    fn reach(mut self, reach: AddressPolicy) -> Self {
-        self.reach = reach;
+    fn addresses(mut self, addresses: AddressPolicy) -> Self {
+        self.addresses = addresses;
         self
     }
 
@@ -327,7 +330,7 @@ impl Case {
         guard.check(
             &self.registry,
             &self.realm,
-            &self.reach,
+            &self.addresses,
             self.with_credentials,
         )
     }

@@ -3,32 +3,27 @@
 use std::fmt;
 use std::time::Duration;
 
-use longshore_origin::Secret;
+use longshore_origin::{Secret, check_json_object};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{LIFETIME_FLOOR, LIFETIME_LIMIT, TOKEN_RESPONSE_DEPTH_LIMIT, TokenError};
+use super::{LIFETIME_FLOOR, LIFETIME_LIMIT, TokenError};
 
-/// What of a token response is of use to us.
+/// The members of a token response that are used.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Response {
     pub(super) token: Member,
     pub(super) access_token: Member,
     pub(super) expires_in: Member,
+    pub(super) issued_at: Member,
     pub(super) refresh_token: Member,
 }
 
 impl Response {
+    /// Reads the body of a token response, which must be one JSON object (LI).
     pub(super) fn read(body: &[u8]) -> Result<Self, TokenError> {
-        // A sequence would do for a struct, too.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(TokenError::NotAnObject);
-        }
-        // Members nobody wants are skipped without recursion, so without a limit.
-        if is_too_deep(body) {
-            return Err(TokenError::TooDeep);
-        }
+        check_json_object(body)?;
         // The text of the error may quote the body: only the place is kept.
         serde_json::from_slice(body).map_err(|e| TokenError::Json {
             line: e.line(),
@@ -37,39 +32,19 @@ impl Response {
     }
 }
 
-/// Whether arrays and objects nest too deep in a document that is JSON; of another it does not
-/// matter.
-fn is_too_deep(document: &[u8]) -> bool {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for byte in document {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth >= TOKEN_RESPONSE_DEPTH_LIMIT {
-            return true;
-        }
-    }
-    false
-}
-
-/// A member of whatever type; one of another than it should have is as if missing.
+/// A member of any type. A value of an unexpected type counts as missing.
 #[derive(Default)]
 pub(super) enum Member {
-    Number(f64),
+    /// A number of at least zero, without its fraction.
+    Number(u64),
     #[default]
     Other,
-    /// A secret, whatever its name: also the token that is not taken is wiped (OU3).
+    /// Text, which may be a secret under any name. A token that is not used is wiped, too (OU3).
     Text(Secret),
 }
 
 impl Member {
-    /// The text, if there is any.
+    /// Returns text that is not empty.
     pub(super) fn text(self) -> Option<Secret> {
         match self {
             Self::Text(text) if !text.expose().is_empty() => Some(text),
@@ -77,19 +52,37 @@ impl Member {
         }
     }
 
-    /// RT7
-    pub(super) fn lifetime(&self) -> Duration {
-        let seconds = match self {
-            // A cast saturates, and makes 0 of what is negative.
-            Self::Number(seconds) => Some(*seconds as u64),
+    /// Reads a number of seconds, which some servers send as text.
+    pub(super) fn seconds(&self) -> Option<u64> {
+        match self {
+            Self::Number(seconds) => Some(*seconds),
             Self::Text(text) => text.expose().trim().parse().ok(),
             Self::Other => None,
-        };
-        seconds
-            .map_or(LIFETIME_FLOOR, Duration::from_secs)
-            .clamp(LIFETIME_FLOOR, LIFETIME_LIMIT)
+        }
+    }
+
+    /// Reads a point in time, as text.
+    ///
+    /// Only characters of an RFC 3339 date and time are let through: the text is shown, and must
+    /// neither control a terminal nor repeat a token that stands in another member (OU1, OU3).
+    pub(super) fn timestamp(&self) -> Option<Box<str>> {
+        let Self::Text(text) = self else { return None };
+        let text = text.expose();
+        let fits = |byte: u8| byte.is_ascii_digit() || b"-:.+TtZz ".contains(&byte);
+        let is_safe = (1..=ISSUED_AT_LIMIT_BYTES).contains(&text.len()) && text.bytes().all(fits);
+        is_safe.then(|| text.into())
     }
 }
+
+/// RT7: local time of receipt plus `expires_in`; missing, below 60 or absurd: 60 s; above 1 h: 1 h.
+pub(super) fn lifetime(expires_in: Option<u64>) -> Duration {
+    expires_in
+        .map_or(LIFETIME_FLOOR, Duration::from_secs)
+        .clamp(LIFETIME_FLOOR, LIFETIME_LIMIT)
+}
+
+/// Longest `issued_at` that is kept, in bytes; RFC 3339 with nanoseconds takes 35.
+const ISSUED_AT_LIMIT_BYTES: usize = 64;
 
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -111,16 +104,20 @@ impl<'de> Visitor<'de> for AnyMember {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Member, E> {
-        Ok(Member::Number(number))
+        // NaN and infinity are not JSON; what is too large for the type counts as its maximum.
+        Ok(if number < 0.0 {
+            Member::Other
+        } else {
+            Member::Number(number as u64)
+        })
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Member, E> {
-        // Exact enough: whatever is not between a minute and an hour is not told apart.
-        Ok(Member::Number(number as f64))
+        Ok(u64::try_from(number).map_or(Member::Other, Member::Number))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Member, E> {
-        Ok(Member::Number(number as f64))
+        Ok(Member::Number(number))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Member, E> {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use longshore_auth::{AuthError, TokenCache};
+use longshore_auth::{AuthError, TokenTable};
 use longshore_origin::Hop;
 
 use super::{
@@ -162,9 +162,9 @@ fn cellar(answers: &[&str]) -> VecDeque<String> {
 // CR7, RE4: what is not sent does not count.
 #[test]
 fn cr7_a_realm_that_is_not_asked_costs_no_token_request() {
-    let cache = TokenCache::new(10);
+    let cache = TokenTable::new(10);
     let [mut here, mut there] =
-        [(); 2].map(|()| client(authenticator().with_cache(cache.clone()), password("me")));
+        [(); 2].map(|()| client(authenticator().with_tokens(cache.clone()), password("me")));
     // All this client knows of the registry is a realm it must not ask, and how the token in the
     // cache would be renewed, which somebody else put there.
     here.run(&[&naming("https://evil.example.net/token")], Err(""));

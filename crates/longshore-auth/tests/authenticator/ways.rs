@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_auth::{AuthCall, Prepare, RegistrySettings, ScopeSet, TokenCache};
+use longshore_auth::{AuthCall, Prepare, RegistrySettings, ScopeSet, TokenTable};
 use longshore_origin::{AddressPolicy, AllowAddresses, Peer};
 
 use super::{
@@ -318,10 +318,10 @@ fn cr7_a_registry_that_wants_now_this_and_now_that_is_left() {
 // RE3: in a cache that two clients share, nobody asks where only the other may.
 #[test]
 fn re3_a_shared_cache_does_not_carry_one_clients_addresses_to_another() {
-    let cache = TokenCache::new(10);
+    let cache = TokenTable::new(10);
     let allowed: AllowAddresses = ["10.0.0.0/8".parse().unwrap()].into_iter().collect();
     let [mut bold, mut careful] =
-        [(); 2].map(|()| client(authenticator().with_cache(cache.clone()), None));
+        [(); 2].map(|()| client(authenticator().with_tokens(cache.clone()), None));
     let settings = RegistrySettings::new().allow_addresses(allowed.clone());
     bold.auth.configure(home().home().clone(), settings);
     // The careful one knows the registry, and the bold one puts the token there that it uses.

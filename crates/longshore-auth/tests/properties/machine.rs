@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use longshore_auth::{
     Authenticator, Credential, PublicSuffixes, REFUSED_TOKENS_LIMIT, RegistrySettings, ScopeSet,
-    TOKEN_REDIRECTS_LIMIT, TOKEN_REQUESTS_LIMIT, TokenCache,
+    TOKEN_REDIRECTS_LIMIT, TOKEN_REQUESTS_LIMIT, TokenTable,
 };
 use longshore_origin::{Hop, Origin, Secret};
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ proptest! {
         let settings = RegistrySettings::new().allow_realm(allowed);
         auth.configure(home.clone(), settings);
         if cached {
-            auth = auth.with_cache(TokenCache::new(3));
+            auth = auth.with_tokens(TokenTable::new(3));
         }
         let mut world = World::new(auth, credential, VecDeque::new());
         let mut tokens = 0;
@@ -65,7 +65,7 @@ proptest! {
         for capacity in [None, Some(0), Some(1), Some(100)] {
             let mut auth = Authenticator::new();
             if let Some(capacity) = capacity {
-                auth = auth.with_cache(TokenCache::new(capacity));
+                auth = auth.with_tokens(TokenTable::new(capacity));
             }
             let registry = Registry { basic, ..Registry::default() };
             let mut world = World::new(auth, user(credential), registry);

@@ -28,12 +28,12 @@ pub struct History {
 impl Serialize for History {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        json::write_option(&mut map, "created", self.created.as_ref())?;
-        json::write_option(&mut map, "created_by", self.created_by.as_ref())?;
-        json::write_option(&mut map, "author", self.author.as_ref())?;
-        json::write_option(&mut map, "comment", self.comment.as_ref())?;
-        json::write_flag(&mut map, "empty_layer", self.empty_layer)?;
-        json::write_extra(&mut map, &self.extra, KEYS)?;
+        json::write_option(&mut map, member::CREATED, self.created.as_ref())?;
+        json::write_option(&mut map, member::CREATED_BY, self.created_by.as_ref())?;
+        json::write_option(&mut map, member::AUTHOR, self.author.as_ref())?;
+        json::write_option(&mut map, member::COMMENT, self.comment.as_ref())?;
+        json::write_flag(&mut map, member::EMPTY_LAYER, self.empty_layer)?;
+        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -58,11 +58,11 @@ impl<'de> Fields<'de> for HistoryFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "created" => entry.value(&mut self.created),
-            "created_by" => entry.value(&mut self.created_by),
-            "author" => entry.value(&mut self.author),
-            "comment" => entry.value(&mut self.comment),
-            "empty_layer" => entry.value(&mut self.empty_layer),
+            member::CREATED => entry.value(&mut self.created),
+            member::CREATED_BY => entry.value(&mut self.created_by),
+            member::AUTHOR => entry.value(&mut self.author),
+            member::COMMENT => entry.value(&mut self.comment),
+            member::EMPTY_LAYER => entry.value(&mut self.empty_layer),
             _ => Ok(Known::No),
         }
     }
@@ -80,4 +80,13 @@ impl<'de> Fields<'de> for HistoryFields {
     }
 }
 
-const KEYS: &[&str] = &["created", "created_by", "author", "comment", "empty_layer"];
+/// The member names of a step.
+mod member {
+    crate::json::member_names! {
+        CREATED = "created";
+        CREATED_BY = "created_by";
+        AUTHOR = "author";
+        COMMENT = "comment";
+        EMPTY_LAYER = "empty_layer";
+    }
+}

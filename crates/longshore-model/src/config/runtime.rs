@@ -53,21 +53,21 @@ pub struct RuntimeConfig {
 impl Serialize for RuntimeConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        json::write_option(&mut map, "User", self.user.as_ref())?;
-        json::write_names(&mut map, "ExposedPorts", &self.exposed_ports)?;
-        json::write_list(&mut map, "Env", &self.env)?;
-        json::write_option(&mut map, "Entrypoint", self.entrypoint.as_ref())?;
-        json::write_option(&mut map, "Cmd", self.cmd.as_ref())?;
-        json::write_names(&mut map, "Volumes", &self.volumes)?;
-        json::write_option(&mut map, "WorkingDir", self.working_dir.as_ref())?;
-        json::write_strings(&mut map, "Labels", &self.labels)?;
-        json::write_option(&mut map, "StopSignal", self.stop_signal.as_ref())?;
-        json::write_flag(&mut map, "ArgsEscaped", self.args_escaped)?;
-        json::write_option(&mut map, "StopTimeout", self.stop_timeout.as_ref())?;
-        json::write_option(&mut map, "Healthcheck", self.healthcheck.as_ref())?;
-        json::write_option(&mut map, "Shell", self.shell.as_ref())?;
-        json::write_list(&mut map, "OnBuild", &self.on_build)?;
-        json::write_extra(&mut map, &self.extra, KEYS)?;
+        json::write_option(&mut map, member::USER, self.user.as_ref())?;
+        json::write_names(&mut map, member::EXPOSED_PORTS, &self.exposed_ports)?;
+        json::write_list(&mut map, member::ENV, &self.env)?;
+        json::write_option(&mut map, member::ENTRYPOINT, self.entrypoint.as_ref())?;
+        json::write_option(&mut map, member::CMD, self.cmd.as_ref())?;
+        json::write_names(&mut map, member::VOLUMES, &self.volumes)?;
+        json::write_option(&mut map, member::WORKING_DIR, self.working_dir.as_ref())?;
+        json::write_strings(&mut map, member::LABELS, &self.labels)?;
+        json::write_option(&mut map, member::STOP_SIGNAL, self.stop_signal.as_ref())?;
+        json::write_flag(&mut map, member::ARGS_ESCAPED, self.args_escaped)?;
+        json::write_option(&mut map, member::STOP_TIMEOUT, self.stop_timeout.as_ref())?;
+        json::write_option(&mut map, member::HEALTHCHECK, self.healthcheck.as_ref())?;
+        json::write_option(&mut map, member::SHELL, self.shell.as_ref())?;
+        json::write_list(&mut map, member::ON_BUILD, &self.on_build)?;
+        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -99,17 +99,29 @@ impl Serialize for Healthcheck {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let nanos = |duration: Option<Duration>| duration.map(|duration| duration.as_nanos());
         let mut map = serializer.serialize_map(None)?;
-        json::write_list(&mut map, "Test", &self.test)?;
-        json::write_option(&mut map, "Interval", nanos(self.interval).as_ref())?;
-        json::write_option(&mut map, "Timeout", nanos(self.timeout).as_ref())?;
-        json::write_option(&mut map, "StartPeriod", nanos(self.start_period).as_ref())?;
+        json::write_list(&mut map, healthcheck_member::TEST, &self.test)?;
         json::write_option(
             &mut map,
-            "StartInterval",
+            healthcheck_member::INTERVAL,
+            nanos(self.interval).as_ref(),
+        )?;
+        json::write_option(
+            &mut map,
+            healthcheck_member::TIMEOUT,
+            nanos(self.timeout).as_ref(),
+        )?;
+        json::write_option(
+            &mut map,
+            healthcheck_member::START_PERIOD,
+            nanos(self.start_period).as_ref(),
+        )?;
+        json::write_option(
+            &mut map,
+            healthcheck_member::START_INTERVAL,
             nanos(self.start_interval).as_ref(),
         )?;
-        json::write_option(&mut map, "Retries", self.retries.as_ref())?;
-        json::write_extra(&mut map, &self.extra, HEALTHCHECK_KEYS)?;
+        json::write_option(&mut map, healthcheck_member::RETRIES, self.retries.as_ref())?;
+        json::write_extra(&mut map, &self.extra, healthcheck_member::ALL)?;
         map.end()
     }
 }
@@ -143,20 +155,20 @@ impl<'de> Fields<'de> for RuntimeFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "User" => entry.value(&mut self.user),
-            "ExposedPorts" => entry.names(&mut self.exposed_ports),
-            "Env" => entry.list(&mut self.env),
-            "Entrypoint" => entry.list(&mut self.entrypoint),
-            "Cmd" => entry.list(&mut self.cmd),
-            "Volumes" => entry.names(&mut self.volumes),
-            "WorkingDir" => entry.value(&mut self.working_dir),
-            "Labels" => entry.string_map(&mut self.labels),
-            "StopSignal" => entry.value(&mut self.stop_signal),
-            "ArgsEscaped" => entry.value(&mut self.args_escaped),
-            "StopTimeout" => entry.value(&mut self.stop_timeout),
-            "Healthcheck" => entry.object::<HealthcheckFields>(&mut self.healthcheck),
-            "Shell" => entry.list(&mut self.shell),
-            "OnBuild" => entry.list(&mut self.on_build),
+            member::USER => entry.value(&mut self.user),
+            member::EXPOSED_PORTS => entry.names(&mut self.exposed_ports),
+            member::ENV => entry.list(&mut self.env),
+            member::ENTRYPOINT => entry.list(&mut self.entrypoint),
+            member::CMD => entry.list(&mut self.cmd),
+            member::VOLUMES => entry.names(&mut self.volumes),
+            member::WORKING_DIR => entry.value(&mut self.working_dir),
+            member::LABELS => entry.string_map(&mut self.labels),
+            member::STOP_SIGNAL => entry.value(&mut self.stop_signal),
+            member::ARGS_ESCAPED => entry.value(&mut self.args_escaped),
+            member::STOP_TIMEOUT => entry.value(&mut self.stop_timeout),
+            member::HEALTHCHECK => entry.object::<HealthcheckFields>(&mut self.healthcheck),
+            member::SHELL => entry.list(&mut self.shell),
+            member::ON_BUILD => entry.list(&mut self.on_build),
             _ => Ok(Known::No),
         }
     }
@@ -182,22 +194,25 @@ impl<'de> Fields<'de> for RuntimeFields {
     }
 }
 
-const KEYS: &[&str] = &[
-    "User",
-    "ExposedPorts",
-    "Env",
-    "Entrypoint",
-    "Cmd",
-    "Volumes",
-    "WorkingDir",
-    "Labels",
-    "StopSignal",
-    "ArgsEscaped",
-    "StopTimeout",
-    "Healthcheck",
-    "Shell",
-    "OnBuild",
-];
+/// The member names of `config`.
+mod member {
+    crate::json::member_names! {
+        USER = "User";
+        EXPOSED_PORTS = "ExposedPorts";
+        ENV = "Env";
+        ENTRYPOINT = "Entrypoint";
+        CMD = "Cmd";
+        VOLUMES = "Volumes";
+        WORKING_DIR = "WorkingDir";
+        LABELS = "Labels";
+        STOP_SIGNAL = "StopSignal";
+        ARGS_ESCAPED = "ArgsEscaped";
+        STOP_TIMEOUT = "StopTimeout";
+        HEALTHCHECK = "Healthcheck";
+        SHELL = "Shell";
+        ON_BUILD = "OnBuild";
+    }
+}
 
 /// The known fields of `Healthcheck`.
 #[derive(Default)]
@@ -220,12 +235,12 @@ impl<'de> Fields<'de> for HealthcheckFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "Test" => entry.list(&mut self.test),
-            "Interval" => entry.value(&mut self.interval),
-            "Timeout" => entry.value(&mut self.timeout),
-            "StartPeriod" => entry.value(&mut self.start_period),
-            "StartInterval" => entry.value(&mut self.start_interval),
-            "Retries" => entry.value(&mut self.retries),
+            healthcheck_member::TEST => entry.list(&mut self.test),
+            healthcheck_member::INTERVAL => entry.value(&mut self.interval),
+            healthcheck_member::TIMEOUT => entry.value(&mut self.timeout),
+            healthcheck_member::START_PERIOD => entry.value(&mut self.start_period),
+            healthcheck_member::START_INTERVAL => entry.value(&mut self.start_interval),
+            healthcheck_member::RETRIES => entry.value(&mut self.retries),
             _ => Ok(Known::No),
         }
     }
@@ -244,11 +259,14 @@ impl<'de> Fields<'de> for HealthcheckFields {
     }
 }
 
-const HEALTHCHECK_KEYS: &[&str] = &[
-    "Test",
-    "Interval",
-    "Timeout",
-    "StartPeriod",
-    "StartInterval",
-    "Retries",
-];
+/// The member names of `Healthcheck`.
+mod healthcheck_member {
+    crate::json::member_names! {
+        TEST = "Test";
+        INTERVAL = "Interval";
+        TIMEOUT = "Timeout";
+        START_PERIOD = "StartPeriod";
+        START_INTERVAL = "StartInterval";
+        RETRIES = "Retries";
+    }
+}

@@ -87,7 +87,7 @@ fn three_fields_are_required_and_null_is_absent() {
     let linux = Platform::new("linux", "amd64");
     assert_eq!(read, ImageConfig::new(&linux, vec![ONE.parse().unwrap()]));
     let mut nulls = minimal();
-    for key in KEYS {
+    for key in member::ALL {
         if minimal().get(key).is_none() {
             nulls[key] = Value::Null;
         }

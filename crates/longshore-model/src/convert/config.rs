@@ -3,7 +3,7 @@
 use oci_spec::image as spec;
 
 use super::{ConversionError, architecture, some, sorted, unsorted};
-use crate::config::{History, ImageConfig, RootFs, RuntimeConfig};
+use crate::config::{History, ImageConfig, LAYERS, RootFs, RuntimeConfig};
 use crate::digest::Digest;
 use crate::json::Extra;
 
@@ -124,5 +124,3 @@ impl From<History> for spec::History {
         history
     }
 }
-
-const LAYERS: &str = "layers";

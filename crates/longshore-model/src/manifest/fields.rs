@@ -35,14 +35,14 @@ impl<'de> Fields<'de> for DocumentFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "schemaVersion" => entry.value(&mut self.schema_version),
-            "mediaType" => entry.value(&mut self.media_type),
-            "artifactType" => entry.value(&mut self.artifact_type),
-            "config" => entry.object::<DescriptorFields>(&mut self.config),
-            "layers" => entry.objects::<DescriptorFields>(&mut self.layers),
-            "manifests" => entry.objects::<DescriptorFields>(&mut self.manifests),
-            "subject" => entry.object::<DescriptorFields>(&mut self.subject),
-            "annotations" => entry.string_map(&mut self.annotations),
+            member::SCHEMA_VERSION => entry.value(&mut self.schema_version),
+            member::MEDIA_TYPE => entry.value(&mut self.media_type),
+            member::ARTIFACT_TYPE => entry.value(&mut self.artifact_type),
+            member::CONFIG => entry.object::<DescriptorFields>(&mut self.config),
+            member::LAYERS => entry.objects::<DescriptorFields>(&mut self.layers),
+            member::MANIFESTS => entry.objects::<DescriptorFields>(&mut self.manifests),
+            member::SUBJECT => entry.object::<DescriptorFields>(&mut self.subject),
+            member::ANNOTATIONS => entry.string_map(&mut self.annotations),
             _ => Ok(Known::No),
         }
     }
@@ -156,5 +156,22 @@ impl MediaType {
         } else {
             None
         }
+    }
+}
+
+/// The member names of an image manifest and of an index together.
+///
+/// Either writer refuses all of them as extra fields: an image manifest with `manifests`, or an
+/// index with `layers`, would be both (DG5).
+pub(super) mod member {
+    crate::json::member_names! {
+        SCHEMA_VERSION = "schemaVersion";
+        MEDIA_TYPE = "mediaType";
+        ARTIFACT_TYPE = "artifactType";
+        CONFIG = "config";
+        LAYERS = "layers";
+        MANIFESTS = "manifests";
+        SUBJECT = "subject";
+        ANNOTATIONS = "annotations";
     }
 }

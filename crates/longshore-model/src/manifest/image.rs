@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+use super::fields::member;
 use super::index::SCHEMA_VERSION;
 use crate::descriptor::Descriptor;
 use crate::json::{self, Extra};
@@ -68,26 +69,14 @@ impl ImageManifest {
 impl Serialize for ImageManifest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("schemaVersion", &SCHEMA_VERSION)?;
-        json::write_option(&mut map, "mediaType", self.media_type.as_ref())?;
-        json::write_option(&mut map, "artifactType", self.artifact_type.as_ref())?;
-        map.serialize_entry("config", &self.config)?;
-        map.serialize_entry("layers", &self.layers)?;
-        json::write_option(&mut map, "subject", self.subject.as_ref())?;
-        json::write_strings(&mut map, "annotations", &self.annotations)?;
-        json::write_extra(&mut map, &self.extra, KEYS)?;
+        map.serialize_entry(member::SCHEMA_VERSION, &SCHEMA_VERSION)?;
+        json::write_option(&mut map, member::MEDIA_TYPE, self.media_type.as_ref())?;
+        json::write_option(&mut map, member::ARTIFACT_TYPE, self.artifact_type.as_ref())?;
+        map.serialize_entry(member::CONFIG, &self.config)?;
+        map.serialize_entry(member::LAYERS, &self.layers)?;
+        json::write_option(&mut map, member::SUBJECT, self.subject.as_ref())?;
+        json::write_strings(&mut map, member::ANNOTATIONS, &self.annotations)?;
+        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
-
-/// With `manifests` among them, which would make it an index as well.
-const KEYS: &[&str] = &[
-    "schemaVersion",
-    "mediaType",
-    "artifactType",
-    "config",
-    "layers",
-    "manifests",
-    "subject",
-    "annotations",
-];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+use super::fields::member;
 use crate::descriptor::Descriptor;
 use crate::json::{self, Extra};
 use crate::media_type::MediaType;
@@ -97,31 +98,19 @@ impl Index {
 impl Serialize for Index {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("schemaVersion", &SCHEMA_VERSION)?;
-        json::write_option(&mut map, "mediaType", self.media_type.as_ref())?;
-        json::write_option(&mut map, "artifactType", self.artifact_type.as_ref())?;
-        map.serialize_entry("manifests", &self.manifests)?;
-        json::write_option(&mut map, "subject", self.subject.as_ref())?;
-        json::write_strings(&mut map, "annotations", &self.annotations)?;
-        json::write_extra(&mut map, &self.extra, KEYS)?;
+        map.serialize_entry(member::SCHEMA_VERSION, &SCHEMA_VERSION)?;
+        json::write_option(&mut map, member::MEDIA_TYPE, self.media_type.as_ref())?;
+        json::write_option(&mut map, member::ARTIFACT_TYPE, self.artifact_type.as_ref())?;
+        map.serialize_entry(member::MANIFESTS, &self.manifests)?;
+        json::write_option(&mut map, member::SUBJECT, self.subject.as_ref())?;
+        json::write_strings(&mut map, member::ANNOTATIONS, &self.annotations)?;
+        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
 
 /// The only schema version there is, in both kinds of document.
 pub(super) const SCHEMA_VERSION: u64 = 2;
-
-/// With `config` and `layers` among them, which would make it an image manifest as well.
-const KEYS: &[&str] = &[
-    "schemaVersion",
-    "mediaType",
-    "artifactType",
-    "config",
-    "layers",
-    "manifests",
-    "subject",
-    "annotations",
-];
 
 #[cfg(test)]
 mod tests;

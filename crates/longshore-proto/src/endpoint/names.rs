@@ -10,11 +10,9 @@
 use std::fmt;
 
 use longshore_model::RepositoryName;
+use longshore_origin::{JsonShapeError, check_json_object};
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
-
-/// So deep arrays and objects of a page may nest; at this depth it is refused (LI).
-pub const PAGE_DEPTH_LIMIT: usize = 128;
 
 /// Where a page is not one.
 ///
@@ -27,6 +25,13 @@ pub struct PageError {
     pub line: usize,
     /// The column in bytes, from 1.
     pub column: usize,
+}
+
+impl From<JsonShapeError> for PageError {
+    fn from(error: JsonShapeError) -> Self {
+        let (line, column) = (error.line, error.column);
+        Self { line, column }
+    }
 }
 
 impl From<serde_json::Error> for PageError {
@@ -42,7 +47,9 @@ impl From<serde_json::Error> for PageError {
 ///
 /// # Errors
 ///
-/// [`PageError`] where it is no such page, or nests to [`PAGE_DEPTH_LIMIT`].
+/// [`PageError`] where it is no such page, or nests to [`JSON_DEPTH_LIMIT`] (LI).
+///
+/// [`JSON_DEPTH_LIMIT`]: longshore_origin::JSON_DEPTH_LIMIT
 pub fn read_tags(page: &[u8]) -> Result<Vec<String>, PageError> {
     Ok(read(page)?.tags.unwrap_or_default().0)
 }
@@ -97,41 +104,8 @@ struct Lists {
 }
 
 fn read(page: &[u8]) -> Result<Lists, PageError> {
-    if let Some(at) = not_an_object(page) {
-        return Err(place(page, at));
-    }
+    check_json_object(page)?;
     Ok(serde_json::from_slice(page)?)
-}
-
-/// The position at which a document is not an object, or nests too deep. The parser would take a
-/// list of the fields for an object, and skips what nobody wants without counting.
-fn not_an_object(page: &[u8]) -> Option<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, byte) in page.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = quoted,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' if depth == 0 => return Some(at),
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth >= PAGE_DEPTH_LIMIT {
-            return Some(at);
-        }
-    }
-    None
-}
-
-fn place(page: &[u8], at: usize) -> PageError {
-    let before = page.get(..at).unwrap_or_default();
-    let line_start = before.iter().rposition(|&byte| byte == b'\n');
-    PageError {
-        line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
-        column: at + 1 - line_start.map_or(0, |newline| newline + 1),
-    }
 }
 
 /// A list of names, without those that say nothing.
@@ -164,6 +138,8 @@ impl<'de> Deserialize<'de> for Names {
 
 #[cfg(test)]
 mod tests {
+    use longshore_origin::JSON_DEPTH_LIMIT;
+
     use super::*;
 
     #[test]
@@ -186,7 +162,7 @@ mod tests {
     fn what_is_no_page_is_refused_where_it_is_none() {
         for (page, line, column) in [
             ("<html>", 1, 1),
-            ("", 1, 0),
+            ("", 1, 1),
             (r#" [{"tags":["1"]}]"#, 1, 2),
             ("{\n\"tags\":{\"a\":1}}", 2, 7),
             (r#"{"tags":["1"],"tags":["2"]}"#, 1, 20),
@@ -197,20 +173,22 @@ mod tests {
         }
     }
 
+    // LI: one depth for all JSON that is read, by whichever reader.
     #[test]
-    fn li_a_page_nests_so_deep_and_no_deeper() {
+    fn li_a_page_is_refused_at_the_depth_limit_of_all_json() {
+        assert_eq!(JSON_DEPTH_LIMIT, longshore_model::JSON_DEPTH_LIMIT);
         let page = |depth| {
             let (open, close) = ("[".repeat(depth), "]".repeat(depth));
             read_tags(
                 format!("{{\"x\":\"[\\\"\",\n\"y\":{open}{close},\"tags\":[\"1\"]}}").as_bytes(),
             )
         };
-        assert_eq!(page(PAGE_DEPTH_LIMIT - 2).unwrap(), ["1"]);
+        assert_eq!(page(JSON_DEPTH_LIMIT - 2).unwrap(), ["1"]);
         assert_eq!(
-            page(PAGE_DEPTH_LIMIT - 1),
+            page(JSON_DEPTH_LIMIT - 1),
             Err(PageError {
                 line: 2,
-                column: 4 + PAGE_DEPTH_LIMIT - 1
+                column: 4 + JSON_DEPTH_LIMIT - 1
             })
         );
     }

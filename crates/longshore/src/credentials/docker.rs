@@ -13,10 +13,11 @@
 //! names one for the registry in question is an error, never a silent anonymous request.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use longshore_auth::Credential;
-use longshore_origin::Escaped;
+use longshore_origin::{Escaped, check_json_depth};
 use zeroize::Zeroizing;
 
 use self::file::Settings;
@@ -91,6 +92,26 @@ pub enum DockerConfigError {
 }
 
 impl DockerConfig {
+    /// Reads the file that Docker reads; see [`default_path`](Self::default_path).
+    ///
+    /// Without such a file there are no credentials, and every registry is asked anonymously.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_default() -> Result<Self, DockerConfigError> {
+        Self::default_path().map_or_else(|| Ok(Self::default()), |path| Self::load(&path))
+    }
+
+    /// Returns the path of the file that Docker reads: `config.json` in `$DOCKER_CONFIG`, or in
+    /// `.docker` of the home directory where that variable is unset or empty.
+    ///
+    /// `None` if there is no home directory. Whether the file exists is not checked.
+    #[must_use]
+    pub fn default_path() -> Option<PathBuf> {
+        default_path(std::env::var_os("DOCKER_CONFIG"), std::env::home_dir)
+    }
+
     /// Reads a file; one that does not exist holds no credentials.
     ///
     /// # Errors
@@ -132,9 +153,13 @@ impl DockerConfig {
     ///
     /// # Errors
     ///
-    /// When it is not JSON of the right shape. A malformed entry is reported only when its
-    /// registry is looked up.
+    /// [`JsonError`] when it is not JSON of the right shape, or nests too deep (LI). A malformed
+    /// entry is reported only when its registry is looked up.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        check_json_depth(bytes).map_err(|error| JsonError {
+            line: error.line,
+            column: error.column,
+        })?;
         let settings = Settings::read(bytes)?;
         let mut auths = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (key, auth) in settings.auths {
@@ -236,6 +261,19 @@ impl CredentialSource for DockerConfig {
         self.credential_in(registry, repository)
             .map_err(|error| CredentialError::new(registry, error))
     }
+}
+
+fn default_path(
+    docker_config: Option<OsString>,
+    home: impl FnOnce() -> Option<PathBuf>,
+) -> Option<PathBuf> {
+    let directory = match docker_config.filter(|directory| !directory.is_empty()) {
+        Some(directory) => PathBuf::from(directory),
+        None => home()
+            .filter(|home| !home.as_os_str().is_empty())?
+            .join(".docker"),
+    };
+    Some(directory.join("config.json"))
 }
 
 /// What a key names (CR2): a registry, by its name or by the URL that older clients wrote; or a

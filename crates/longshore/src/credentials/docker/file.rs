@@ -1,8 +1,8 @@
 //! The shape of the file, read so that no copy of a secret is left behind (OU3).
 //!
-//! Objects are read as objects alone: a derived reader would take a list of the fields, in their
-//! order, as well. Text with escapes passes through a buffer of the JSON parser's own, which is
-//! the one place that is not wiped.
+//! A derived reader would also take an array of the fields, in their order, for an object, so
+//! objects are read through [`Object`]. Text with escapes passes through a buffer of the JSON
+//! parser, which is the one place that is not wiped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,12 +21,11 @@ use super::Entry;
 
 /// A whole file.
 #[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct File {
     auths: Option<Object<BTreeMap<String, Object<Auth>>>>,
-    #[serde(rename = "credHelpers")]
-    helpers: Option<Object<BTreeMap<String, String>>>,
-    #[serde(rename = "credsStore")]
-    store: Option<String>,
+    cred_helpers: Option<Object<BTreeMap<String, String>>>,
+    creds_store: Option<String>,
 }
 
 /// One entry of `auths`.
@@ -40,7 +39,7 @@ pub(super) struct Auth {
     username: Text,
 }
 
-/// What is of use in a file.
+/// The settings of a file that are used.
 #[derive(Default)]
 pub(super) struct Settings {
     pub(super) auths: BTreeMap<String, Auth>,
@@ -49,12 +48,13 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads a file of today, or of before Docker 1.7, when the entries stood at its top.
+    /// Reads a current file, or one from before Docker 1.7, which had the entries at its top.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let Object(file) = serde_json::from_slice::<Object<File>>(bytes)?;
-        let is_old = file.auths.is_none() && file.helpers.is_none() && file.store.is_none();
+        let is_old =
+            file.auths.is_none() && file.cred_helpers.is_none() && file.creds_store.is_none();
         let Object(auths) = if is_old {
-            // A file of today with nothing of use in it has another shape.
+            // A current file without any of these settings has another shape, and no entries.
             serde_json::from_slice(bytes).unwrap_or_default()
         } else {
             file.auths.unwrap_or_default()
@@ -62,14 +62,14 @@ impl Settings {
         let auths = auths.into_iter().map(|(key, Object(auth))| (key, auth));
         Ok(Self {
             auths: auths.collect(),
-            helpers: file.helpers.unwrap_or_default().0,
-            store: file.store.unwrap_or_default(),
+            helpers: file.cred_helpers.unwrap_or_default().0,
+            store: file.creds_store.unwrap_or_default(),
         })
     }
 }
 
 impl Auth {
-    /// What the entry holds; an empty one is none.
+    /// The credential of the entry; an empty entry has none.
     pub(super) fn entry(self) -> Option<Entry> {
         let credential = |credential| Some(Entry::Credential(credential));
         if let Text(Some(token)) = self.registrytoken {
@@ -145,7 +145,7 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Text that is a secret, or was written where one belongs; `null` and empty text are none.
+/// Text that is a secret, or stands where one belongs; `null` and empty text count as absent.
 #[derive(Default)]
 struct Text(Option<Secret>);
 

@@ -1,4 +1,4 @@
-use longshore_origin::Secret;
+use longshore_origin::{JSON_DEPTH_LIMIT, Secret};
 
 use super::*;
 
@@ -145,6 +145,43 @@ fn li_a_file_that_is_too_large_or_no_configuration_is_an_error() {
     std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).unwrap();
     let error = DockerConfig::load(&path).unwrap_err().to_string();
     assert!(error.ends_with("is larger than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn the_default_path_is_the_one_docker_uses() {
+    for (docker_config, home, expected) in [
+        (
+            Some("/etc/docker-ci"),
+            Some("/home/u"),
+            Some("/etc/docker-ci/config.json"),
+        ),
+        (Some("ci"), None, Some("ci/config.json")),
+        (
+            Some(""),
+            Some("/home/u"),
+            Some("/home/u/.docker/config.json"),
+        ),
+        (None, Some("/home/u"), Some("/home/u/.docker/config.json")),
+        (None, None, None),
+        // Not the working directory, which somebody else may have filled.
+        (None, Some(""), None),
+    ] {
+        let found = default_path(docker_config.map(Into::into), || home.map(Into::into));
+        assert_eq!(found.as_deref(), expected.map(Path::new));
+    }
+}
+
+// LI: in settings that are not used, too.
+#[test]
+fn li_a_file_that_nests_too_deep_is_an_error() {
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!("{{\n\"plugins\":{open}{close},\"auths\":{{}}}}")
+    };
+    check(&nested(JSON_DEPTH_LIMIT - 2), "a.example", None);
+    let error = DockerConfig::parse(nested(JSON_DEPTH_LIMIT - 1).as_bytes()).unwrap_err();
+    let column = "\"plugins\":".len() + JSON_DEPTH_LIMIT - 1;
+    assert_eq!((error.line, error.column), (2, column));
 }
 
 #[test]
