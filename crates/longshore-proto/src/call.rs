@@ -425,9 +425,9 @@ impl Call {
         self.attempts
     }
 
-    /// Which of the hosts is being asked, from 0. They are asked in turn, none of them twice.
+    /// The position of the host that is being asked, from 0. Each host is asked in one turn only.
     ///
-    /// What an authenticator remembers of one host's answers is not for the next.
+    /// What an authenticator remembers about one host does not apply to the next.
     #[must_use]
     pub const fn asked(&self) -> usize {
         self.at

@@ -1,6 +1,6 @@
-//! One blob until its last byte: resumed where it broke off.
+//! The download of one blob, resumed where it breaks off.
 //!
-//! The machine counts bytes; it neither holds nor hashes them. Whoever receives them verifies.
+//! The machine counts bytes; it neither holds nor hashes them. The receiver verifies them.
 //!
 //! ```text
 //!            ask (no Range, or bytes=N-)
@@ -27,19 +27,19 @@ pub use self::part::PartDownload;
 
 mod part;
 
-/// So many resumes in a row may each bring less than [`PROGRESS_BYTES`] (RT6).
+/// Maximum number of resumes in a row that each bring less than [`PROGRESS_BYTES`] (RT6).
 pub const STALLED_RESUMES: u32 = 5;
 
-/// A resume that brings less than this made no progress (RT6).
+/// A resume that brings fewer bytes than this makes no progress (RT6).
 pub const PROGRESS_BYTES: u64 = 16 * 1024;
 
-/// So many resumes one download may take in all (RT6).
+/// Maximum number of resumes of one download (RT6).
 pub const RESUMES: u32 = 200;
 
-/// From this size on a body counts as large.
+/// A body of at least this size counts as large, in bytes.
 const BULK_BYTES: u64 = 1024 * 1024;
 
-/// One blob on its way.
+/// The download of one blob.
 #[derive(Clone, Debug)]
 pub struct Download {
     name: RepositoryName,
@@ -52,7 +52,7 @@ pub struct Download {
     skip: u64,
     ranged: bool,
     restarted: bool,
-    patience: Patience,
+    budget: ResumeBudget,
     /// Where a body last came to its end, and not only broke off, before the size.
     ended: Option<u64>,
 }
@@ -61,7 +61,7 @@ pub struct Download {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle both")]
 pub enum Next {
-    /// Ask this, and go on with its body.
+    /// Ask this, and continue with its body.
     Ask(Ask),
     /// Every byte was received.
     Finished,
@@ -139,16 +139,16 @@ impl Download {
             skip: 0,
             ranged: false,
             restarted: false,
-            patience: Patience::new(0),
+            budget: ResumeBudget::new(0),
             ended: None,
         }
     }
 
-    /// A download of which the first bytes are there already, from an earlier attempt.
+    /// The same download, whose first bytes the caller has from an earlier attempt.
     #[must_use]
     pub const fn resumed(mut self, position: u64) -> Self {
         self.received = position;
-        self.patience = Patience::new(position);
+        self.budget = ResumeBudget::new(position);
         self
     }
 
@@ -177,7 +177,7 @@ impl Download {
         self.received
     }
 
-    /// The size of the blob, where a descriptor or an answer has told it.
+    /// The size of the blob, if a descriptor or an answer said it.
     #[must_use]
     pub const fn size(&self) -> Option<u64> {
         self.size
@@ -238,12 +238,12 @@ impl Download {
         if answer.etag.as_deref().is_some_and(is_strong) {
             self.etag = answer.etag;
         }
-        self.patience.begin(self.received);
+        self.budget.begin(self.received);
         Ok(Body::Read)
     }
 
-    /// So many bytes of the body arrived; gives how many at their front are to be dropped
-    /// because they were received before.
+    /// This many bytes of the body arrived. Returns how many of them, from the front, to drop because
+    /// they were received before.
     ///
     /// # Errors
     ///
@@ -293,7 +293,7 @@ impl Download {
         if self.size == Some(self.received) && self.skip == 0 {
             return Ok(Next::Finished);
         }
-        let delay = self.patience.resume(self.received, jitter)?;
+        let delay = self.budget.resume(self.received, jitter)?;
         let mut ask = self.ask();
         ask.delay = delay;
         Ok(Next::Ask(ask))
@@ -320,7 +320,7 @@ impl Download {
 
 impl BlobAnswer {
     /// Refuses an answer that says that its content has under the same algorithm another digest
-    /// (DG2). Under any other it tells nothing.
+    /// (DG2). A digest under another algorithm says nothing.
     fn check_digest(&self, wanted: &Digest) -> Result<(), DownloadError> {
         match &self.digest {
             Some(claimed) if claimed.algorithm() == wanted.algorithm() && claimed != wanted => {
@@ -339,16 +339,16 @@ impl BlobAnswer {
     }
 }
 
-/// How often a body may break off (RT6).
+/// The budget of resumes (RT6).
 #[derive(Clone, Copy, Debug)]
-struct Patience {
+struct ResumeBudget {
     /// The position at which the current answer began.
     began: u64,
     stalled: u32,
     resumes: u32,
 }
 
-impl Patience {
+impl ResumeBudget {
     const fn new(position: u64) -> Self {
         Self {
             began: position,

@@ -1,11 +1,11 @@
-//! One place a repository can be read from.
+//! One host of a registry: the registry itself or a mirror.
 
 use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin};
 
 use crate::Quirks;
 
-/// A registry or a mirror of it: where its API begins, and what is special about it.
+/// A registry or a mirror of it: where its API begins, and its peculiarities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     origin: Origin,
@@ -36,7 +36,7 @@ impl Host {
         self
     }
 
-    /// The host keeps every repository below this name, as a cache of many registries does.
+    /// The host keeps every repository below this name, like a cache of many registries.
     #[must_use]
     pub fn with_prefix(mut self, prefix: RepositoryName) -> Self {
         self.prefix = Some(prefix);

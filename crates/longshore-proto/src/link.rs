@@ -11,7 +11,7 @@
 //! A target may hold commas and semicolons, so a field is read from left to right and never
 //! split first.
 
-/// So much of a `Link` target is read, in bytes; a longer one is an error (LI).
+/// Maximum length of a `Link` target in bytes; a longer one is an error (LI).
 pub const LINK_TARGET_LIMIT_BYTES: usize = 8 * 1024;
 
 /// Why `Link` fields cannot be read.

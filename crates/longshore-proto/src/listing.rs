@@ -1,7 +1,7 @@
-//! One list to its last page.
+//! A list in pages.
 //!
-//! The machine decides where the next page is and whether there may be one; what an entry is,
-//! its driver knows, and tells it as text.
+//! The machine decides where the next page is, and when a list has too many pages. The driver
+//! reads the entries and passes them as text.
 //!
 //! ```text
 //!    ┌── 400 or 413 to a large first page: a smaller one
@@ -29,16 +29,16 @@ use crate::endpoint::{
 /// A page of a list is read up to this size, in bytes; a larger one is an error (LI).
 pub const PAGE_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// So many pages of one list are read; one more is an error (LI).
+/// Maximum number of pages of one list; one more is an error (LI).
 pub const PAGES_LIMIT: u32 = 10_000;
 
-/// So many entries of one list are read by default; more are an error (LI).
+/// Default maximum number of entries of one list; one more is an error (LI).
 pub const ENTRIES_LIMIT: u64 = 1_000_000;
 
-/// A page of so many entries is refused by no registry we know.
+/// A number of entries per page that every known registry accepts.
 const SMALL_PAGE: u32 = 100;
 
-/// One list on its way.
+/// A list in pages.
 #[derive(Clone, Debug)]
 pub struct Listing {
     endpoint: Endpoint,
@@ -62,7 +62,7 @@ pub enum ListingError {
         /// The limit.
         limit: u64,
     },
-    /// The registry leads to a page that was read before, or on from one with nothing new.
+    /// The next page was read before, or a page with another one after it has nothing new.
     #[error("the registry leads in a circle: page {page} of the list brings nothing new")]
     Loop {
         /// Which page, from 1.

@@ -1,6 +1,6 @@
 //! What registries do differently, as data.
 //!
-//! The machines take these switches; none of them asks which host it talks to.
+//! The machines take these switches, and never look at the name of a host.
 
 use http::StatusCode;
 

@@ -22,7 +22,7 @@ pub enum ByteRange {
     From(u64),
     /// First and last position, both included: `bytes=N-M`; first is never after last.
     Span(u64, u64),
-    /// The last so many bytes: `bytes=-N`.
+    /// The last N bytes: `bytes=-N`.
     Suffix(u64),
 }
 

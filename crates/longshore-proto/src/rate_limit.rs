@@ -1,4 +1,4 @@
-//! How much a registry lets its users ask, as it says itself.
+//! The rate limit that a registry announces.
 //!
 //! Docker Hub's fields, which others send as well (RT8); no specification rules them, so they are
 //! read leniently and never acted upon:
@@ -22,16 +22,16 @@ const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// So much may be asked in each window.
+    /// Number of requests allowed in each window.
     pub limit: Option<u64>,
-    /// So much of it is left.
+    /// Number of requests left in this window.
     pub remaining: Option<u64>,
     /// The length of the window.
     pub window: Option<Duration>,
 }
 
 impl RateLimit {
-    /// So much of so much is left, in windows of this length.
+    /// A limit with this many requests left, of this many in each window of this length.
     #[must_use]
     pub const fn new(remaining: u64, limit: u64, window: Duration) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A registry's final no.
+//! Refusals of a registry.
 
 use std::fmt;
 use std::time::Duration;
@@ -69,22 +69,22 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The kinds of a registry's no.
+/// The kinds of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// The thing asked for is not there.
+    /// The thing asked for does not exist.
     Absent,
-    /// Whoever asks may not have it.
+    /// Access is denied.
     Denied,
     /// Something else.
     Other,
     /// Too many requests.
     RateLimited,
-    /// Whoever asks must say who they are.
+    /// Credentials are required.
     Unauthorized,
     /// The registry cannot answer now.
     Unavailable,
-    /// The registry does not do this.
+    /// The registry does not support this.
     Unsupported,
 }

@@ -1,4 +1,4 @@
-//! What a registry wants its users to know: the `Warning` fields of an answer.
+//! Warnings of a registry to its users: the `Warning` fields of an answer.
 //!
 //! RFC 7234 §5.5, of which distribution-spec v1.1.1 "Warnings" allows the code 299, the agent `-`
 //! and no date:
@@ -9,12 +9,12 @@
 //! warn-text     = quoted-string
 //! ```
 //!
-//! A warning is to be shown, once, and nothing else may be done about it.
+//! A client shows a warning once, and does nothing else about it.
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// So much of the warnings of one answer is read, in bytes; a registry must not send more
-/// (distribution-spec v1.1.1 "Warnings"), and the rest is dropped.
+/// Maximum length of all warnings of one answer, in bytes. A registry must not send more
+/// (distribution-spec v1.1.1 "Warnings"); the rest is dropped.
 pub const WARNINGS_LIMIT_BYTES: usize = 4096;
 
 /// The texts of the warnings of an answer; peer text, to be shown escaped.

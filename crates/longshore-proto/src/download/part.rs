@@ -1,7 +1,7 @@
-//! One part of a blob until its last byte.
+//! The download of one part of a blob.
 //!
-//! As a [`Download`](super::Download), but with an end of its own, and nothing else will do: a
-//! registry that sends the whole instead is refused, since nobody wants all of it.
+//! It works like a [`Download`](super::Download), but has an end of its own. An answer with the
+//! whole blob is refused, because the caller does not want all of it.
 //!
 //! ```text
 //!   ask (bytes=N-M)
@@ -15,14 +15,14 @@
 use http::response;
 use longshore_model::{Digest, RepositoryName};
 
-use super::{DownloadError, Next, Patience, is_strong};
+use super::{DownloadError, Next, ResumeBudget, is_strong};
 use crate::call::{Ask, Take};
 use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
 use crate::range::ByteRange;
 use crate::retry::Jitter;
 use crate::violation::Violation;
 
-/// One part of a blob on its way. Its bytes cannot be verified: a digest covers the whole.
+/// The download of one part of a blob. Its bytes cannot be verified: a digest covers the whole.
 #[derive(Clone, Debug)]
 pub struct PartDownload {
     name: RepositoryName,
@@ -35,7 +35,7 @@ pub struct PartDownload {
     /// The last position the current answer has.
     end: u64,
     etag: Option<String>,
-    patience: Patience,
+    budget: ResumeBudget,
 }
 
 impl PartDownload {
@@ -56,7 +56,7 @@ impl PartDownload {
             last,
             end: last,
             etag: None,
-            patience: Patience::new(first),
+            budget: ResumeBudget::new(first),
         })
     }
 
@@ -75,7 +75,7 @@ impl PartDownload {
     /// [`DownloadError::NoPart`] when it is not a part that begins where it should, of a blob of
     /// this size and the same content as before; [`DownloadError::OtherDigest`] when it is about
     /// other content (DG2); [`DownloadError::Violation`] when it breaks the specification, or is
-    /// coded: no digest tells that its bytes are those that were meant (DG6).
+    /// coded: no digest shows that its bytes are the right ones (DG6).
     pub fn on_head(&mut self, head: &response::Parts) -> Result<(), DownloadError> {
         let answer = BlobAnswer::read(head)?;
         if let Some(violation) = Violation::coding(head, "Pulling blobs") {
@@ -97,11 +97,11 @@ impl PartDownload {
         if answer.etag.as_deref().is_some_and(is_strong) {
             self.etag = answer.etag;
         }
-        self.patience.begin(self.at);
+        self.budget.begin(self.at);
         Ok(())
     }
 
-    /// So many bytes of the body arrived.
+    /// This many bytes of the body arrived.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl PartDownload {
         if self.at > self.last {
             return Ok(Next::Finished);
         }
-        let delay = self.patience.resume(self.at, jitter)?;
+        let delay = self.budget.resume(self.at, jitter)?;
         let mut ask = self.ask();
         ask.delay = delay;
         Ok(Next::Ask(ask))
