@@ -36,8 +36,8 @@
 //!
 //! A refused POST is repeated as a GET by the authenticator, if a token request is left (CR7).
 //! Google's token server answers it with 404, Azure's with 400 where there is a password in it. A
-//! 400 is also the answer of RFC 6749 §5.2 to a refresh token or a password that is not valid. For a
-//! refresh token it counts as that; for a password the body tells the two apart, so that a wrong
+//! 400 is also the answer of RFC 6749 §5.2 to a refresh token or a password that is not valid. For
+//! a refresh token it counts as that; for a password the body tells the two apart, so that a wrong
 //! password is not sent again (CR7).
 
 use std::borrow::Cow;
@@ -269,7 +269,8 @@ impl TokenExchange {
         }
     }
 
-    /// The time that is left of [`TOKEN_EXCHANGE_LIMIT`]. No send and no collecting may take longer.
+    /// The time that is left of [`TOKEN_EXCHANGE_LIMIT`]. No send and no collecting may take
+    /// longer.
     ///
     /// The driver sets an alarm for it, and reports a timeout as [`ExchangeEvent::Transient`] or
     /// [`ExchangeEvent::BodyInterrupted`].
@@ -279,10 +280,10 @@ impl TokenExchange {
 
     /// The request to send now.
     ///
-    /// It stays the same from one attempt to the next, unless a redirect was followed. Its extensions
-    /// hold the [`AddressPolicy`] that it must be sent under (RE3). Secrets in it are wiped when the
-    /// request, all its clones and the exchange are dropped (OU3). The body of a POST is such a
-    /// secret in plain bytes, so neither body nor request may be logged.
+    /// It stays the same from one attempt to the next, unless a redirect was followed. Its
+    /// extensions hold the [`AddressPolicy`] that it must be sent under (RE3). Secrets in it are
+    /// wiped when the request, all its clones and the exchange are dropped (OU3). The body of a
+    /// POST is such a secret in plain bytes, so neither body nor request may be logged.
     pub fn request(&self) -> Request<Bytes> {
         let mut request = Request::new(self.secret.form.clone().unwrap_or_default());
         *request.uri_mut() = self.hop.uri().clone();
@@ -440,8 +441,8 @@ impl TokenExchange {
         matches!(self.key.account(), Some(Credential::Basic { .. }))
     }
 
-    /// RE6: at most two redirects, to the same origin. The form of a POST holds a secret, so it is sent
-    /// to the realm only.
+    /// RE6: at most two redirects, to the same origin. The form of a POST holds a secret, so it is
+    /// sent to the realm only.
     fn redirect(&mut self, head: &Parts, peer: Peer) -> Result<Hop, ExchangeError> {
         self.redirects += 1;
         if self.redirects > TOKEN_REDIRECTS_LIMIT || self.secret.form.is_some() {

@@ -18,8 +18,8 @@
 //! ```
 //!
 //! A request that only reads goes to the mirrors first. A request that writes goes to the registry
-//! itself, the last host, and a call that begins at a [`Place`] goes to the host of that place: both
-//! have no next host.
+//! itself, the last host, and a call that begins at a [`Place`] goes to the host of that place:
+//! both have no next host.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -242,8 +242,8 @@ impl Download {
         Ok(Body::Read)
     }
 
-    /// This many bytes of the body arrived. Returns how many of them, from the front, to drop because
-    /// they were received before.
+    /// This many bytes of the body arrived. Returns how many of them, from the front, to drop
+    /// because they were received before.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The OCI distribution protocol as values and machines, without I/O.
 //!
-//! Two layers. [`endpoint`] holds every request and answer of the specification as a value that
-//! is written and read in both directions, so that a client and a server share one reading of
-//! the wire. [`call`], [`download`], [`listing`] and [`referrers`] are machines: they are given what
+//! Two layers. [`endpoint`] holds every request and answer of the specification as a value that is
+//! written and read in both directions, so that a client and a server share one reading of the
+//! wire. [`call`], [`download`], [`listing`] and [`referrers`] are machines: they are given what
 //! arrived and return what to do next, and know neither sockets nor secrets nor the time. What any
 //! answer may also carry for the user is in [`warning`] and [`RateLimit`].
 //!

@@ -80,8 +80,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Caches tokens here. Clients that get clones of one cache share its tokens. By default a client
-    /// has a cache of its own.
+    /// Caches tokens here. Clients that get clones of one cache share its tokens. By default a
+    /// client has a cache of its own.
     #[must_use]
     pub fn token_cache(mut self, cache: TokenCache) -> Self {
         self.tokens = Tokens::Given(cache);

@@ -55,8 +55,8 @@ impl Client {
 
     /// The repository a reference names.
     ///
-    /// Sends nothing, except for a loopback name without configuration: it then finds out whether the
-    /// registry speaks TLS.
+    /// Sends nothing, except for a loopback name without configuration: it then finds out whether
+    /// the registry speaks TLS.
     ///
     /// # Errors
     ///

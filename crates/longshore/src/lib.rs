@@ -24,8 +24,8 @@
 //! # }
 //! ```
 //!
-//! With the default feature, `longshore::hyper` holds the transport and the clock that a client uses
-//! unless it is given others. They serve [`TokenCache`] and [`fetch_token`] too:
+//! With the default feature, `longshore::hyper` holds the transport and the clock that a client
+//! uses unless it is given others. They serve [`TokenCache`] and [`fetch_token`] too:
 //!
 //! ```no_run
 //! # #[cfg(feature = "hyper")]

@@ -89,8 +89,8 @@ impl Limit {
         Permit(semaphore.acquire_owned().await.ok())
     }
 
-    /// Waits for memory to collect a body of this length in bytes. The holder needs nothing more, so
-    /// every wait ends.
+    /// Waits for memory to collect a body of this length in bytes. The holder needs nothing more,
+    /// so every wait ends.
     pub(crate) async fn document(&self, length: u64) -> Permit {
         let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
         self.documents.take(kib).await

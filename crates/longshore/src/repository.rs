@@ -121,8 +121,8 @@ impl Repository {
     /// Pulls a manifest or index by tag or digest (distribution-spec v1.1.1 "Pulling manifests").
     ///
     /// The bytes are hashed before they are parsed. They must match the digest they were asked for
-    /// by, and a digest header that disagrees with them is refused (DG2). They are at most 8 MiB, or
-    /// the limit set by [`with_manifest_limit`](Self::with_manifest_limit) (LI).
+    /// by, and a digest header that disagrees with them is refused (DG2). They are at most 8 MiB,
+    /// or the limit set by [`with_manifest_limit`](Self::with_manifest_limit) (LI).
     ///
     /// # Errors
     ///
@@ -190,8 +190,8 @@ impl Repository {
 
     /// Reads a blob, verified as it is read (distribution-spec v1.1.1 "Pulling blobs").
     ///
-    /// `size` is the size in the blob's descriptor, in bytes. Without it only the digest is checked.
-    /// The request is sent when the first bytes are read.
+    /// `size` is the size in the blob's descriptor, in bytes. Without it only the digest is
+    /// checked. The request is sent when the first bytes are read.
     ///
     /// # Errors
     ///
@@ -210,8 +210,8 @@ impl Repository {
         self.blob_frames_from(digest, size, 0)
     }
 
-    /// As [`blob_frames`](Self::blob_frames), from this position on: the caller already has the bytes
-    /// before it, and has hashed them.
+    /// As [`blob_frames`](Self::blob_frames), from this position on: the caller already has the
+    /// bytes before it, and has hashed them.
     #[must_use]
     pub fn blob_frames_from(
         &self,
@@ -223,8 +223,8 @@ impl Repository {
         BlobFrames::new(site, self.name.clone(), digest.clone(), size, position)
     }
 
-    /// Gets a bearer token for reading this repository, to use elsewhere: another client takes it as
-    /// its credential. `None` when the registry demands no token.
+    /// Gets a bearer token for reading this repository, to use elsewhere: another client takes it
+    /// as its credential. `None` when the registry demands no token.
     ///
     /// A caller that keeps the token needs no [`TokenCache`](crate::TokenCache).
     ///
