@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
 use longshore_model::Digest;
 
 use crate::range::number;
@@ -21,6 +23,31 @@ pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&impl
     if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value.to_string()).ok()) {
         headers.insert(name, value);
     }
+}
+
+/// An answer with this head and, unless the method is `HEAD`, this body. Either way the length of
+/// the body is in the head (RFC 9110 §8.6).
+pub(crate) fn document(
+    method: &Method,
+    head: (StatusCode, HeaderMap),
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut head = head;
+    put(&mut head.1, CONTENT_LENGTH, Some(&body.len()));
+    let body = if *method == Method::HEAD {
+        Bytes::new()
+    } else {
+        body
+    };
+    response(head, body)
+}
+
+/// An answer with this head and body.
+pub(crate) fn response<B>((status, headers): (StatusCode, HeaderMap), body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// The text of a field that stands once.

@@ -104,7 +104,7 @@ impl Repository {
             // Old Harbor (quirks.md). If it is about credentials after all, so is the tag.
             Err(error)
                 if !listing.has_begun()
-                    && error.refusal().is_some_and(|refusal| refusal.silent) =>
+                    && error.refusal().is_some_and(|refusal| refusal.is_silent()) =>
             {
                 return Ok(None);
             }
