@@ -57,6 +57,13 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     values.next().is_none().then(|| value.to_owned())
 }
 
+/// The value of a field that is a list, whose lines are one list (RFC 9110 §5.3).
+pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(", ").into())
+}
+
 /// `Content-Length`, which must be one number below 2^63 (LI3).
 pub(crate) fn length(headers: &HeaderMap, section: &'static str) -> Result<Option<u64>, Violation> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();

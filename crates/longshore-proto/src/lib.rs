@@ -37,6 +37,7 @@ pub use crate::violation::Violation;
 pub mod call;
 pub mod download;
 pub mod endpoint;
+mod entity_tag;
 pub mod error_code;
 mod field;
 mod host;
