@@ -45,6 +45,7 @@ mod ping;
 mod query;
 mod referrer;
 mod request;
+mod slice;
 mod tag;
 mod upload;
 
