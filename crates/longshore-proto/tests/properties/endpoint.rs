@@ -1,11 +1,12 @@
 //! Requests, written and read.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use longshore_proto::endpoint::{
     BlobRequest, CatalogueRequest, ChunkRange, Deletable, DeleteRequest, Endpoint, ManifestPut,
     ManifestRequest, PageQuery, ReferrersRequest, TagsRequest, UploadRequest, UploadSession,
     UploadStep,
 };
+use longshore_proto::error_code::ErrorCode;
 use longshore_proto::route;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,24 +35,32 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
                 }
                 Endpoint::Referrers(request)
             }),
-        (read(), name(), target(), vec(media_type(), 0..4)).prop_map(
-            |(read, name, target, accept)| {
+        (
+            read(),
+            name(),
+            target(),
+            vec(media_type(), 0..4),
+            proptest::option::of(entity_tags())
+        )
+            .prop_map(|(read, name, target, accept, known)| {
                 let mut request = ManifestRequest::new(read, name, target);
                 request.accept = accept;
+                request.if_none_match = known.map(String::into);
                 Endpoint::Manifest(request)
-            }
-        ),
+            }),
         (
             read(),
             name(),
             digest(),
             proptest::option::of(range()),
-            proptest::option::of("\"[a-z]{1,9}\"")
+            proptest::option::of("\"[a-z]{1,9}\""),
+            proptest::option::of(entity_tags())
         )
-            .prop_map(|(read, name, digest, range, if_range)| {
+            .prop_map(|(read, name, digest, range, if_range, known)| {
                 let mut request = BlobRequest::new(read, name, digest);
                 request.range = range;
                 request.if_range = if_range;
+                request.if_none_match = known.map(String::into);
                 Endpoint::Blob(request)
             }),
         (name(), target(), media_type()).prop_map(|(name, target, media_type)| {
@@ -62,6 +71,10 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
         (name(), upload_step())
             .prop_map(|(name, step)| Endpoint::Upload(UploadRequest::new(name, step))),
     ]
+}
+
+fn entity_tags() -> &'static str {
+    "\\*|(W/)?\"[a-z]{1,9}\"(, \"[a-z]{1,9}\")?"
 }
 
 fn deletable() -> impl Strategy<Value = Deletable> {
@@ -105,10 +118,25 @@ proptest! {
     }
 
     #[test]
+    fn ca11_only_reads_reach_a_read_only_registry(endpoint in endpoint()) {
+        let head = endpoint.write(&host());
+        let read = route::read_only(&head.method, &head.path_and_query, &head.headers);
+        if endpoint.is_read() {
+            prop_assert_eq!(read.unwrap(), endpoint);
+        } else {
+            let refusal = read.unwrap_err().refusal();
+            prop_assert_eq!(refusal.status, StatusCode::METHOD_NOT_ALLOWED);
+            prop_assert!(refusal.body.names(&ErrorCode::Unsupported));
+            prop_assert!(!refusal.allow.contains(&head.method));
+        }
+    }
+
+    #[test]
     fn routing_never_panics(path in "(/v2)?(/|[ -~]{0,40})", method in "[A-Z]{1,6}") {
         let method = method.parse().unwrap();
-        if let Err(error) = route::read(&method, &path, &HeaderMap::new()) {
-            prop_assert!(error.status().is_client_error());
+        match route::read(&method, &path, &HeaderMap::new()) {
+            Ok(endpoint) => prop_assert_eq!(endpoint.write(&host()).method, method),
+            Err(error) => prop_assert!(error.refusal().status.is_client_error()),
         }
     }
 }
