@@ -3,7 +3,10 @@
 //! A client [writes](Endpoint::write) an endpoint into a request; a server
 //! [reads](crate::route::read) the same value out of it. A property test holds the two together:
 //! reading what was written gives the value back. Answers work the same way, in
-//! [`ManifestAnswer`], [`ManifestStored`], [`BlobAnswer`], [`ListAnswer`] and [`PingAnswer`].
+//! [`ManifestAnswer`], [`ManifestStored`], [`BlobAnswer`], [`NotModified`], [`ListAnswer`] and
+//! [`PingAnswer`]. A server that has the content lets the request make the answer, which then
+//! follows the range and the conditions of the request: see [`BlobRequest::answer`] and
+//! [`ManifestRequest::answer`].
 //!
 //! An endpoint describes itself: which access it [needs](Endpoint::needs), what the bodies of its
 //! answers [hold](Endpoint::answer_body), how long an answer [may take](Endpoint::patience) and
@@ -19,6 +22,7 @@ pub use self::catalog::CatalogueRequest;
 pub use self::delete::{Deletable, DeleteRequest};
 pub use self::manifest::{ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored};
 pub use self::names::{PageError, read_repositories, read_tags, write_repositories, write_tags};
+pub use self::not_modified::NotModified;
 pub use self::page::{ListAnswer, PageQuery};
 pub use self::ping::PingAnswer;
 pub use self::referrer::ReferrersRequest;
@@ -33,11 +37,13 @@ mod catalog;
 mod delete;
 mod manifest;
 mod names;
+mod not_modified;
 mod page;
 mod ping;
 mod query;
 mod referrer;
 mod request;
+mod slice;
 mod tag;
 mod upload;
 

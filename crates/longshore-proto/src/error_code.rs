@@ -16,11 +16,12 @@ use serde_json::Value;
 /// Error bodies are read up to this many bytes; the rest is dropped (LI).
 pub const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
 
-/// So many entries of an error body are kept (LI).
-const ENTRIES_SHOWN: usize = 5;
+/// Number of entries of an error body that are kept; further ones are dropped (LI: whatever a peer
+/// can make long has a limit).
+const ENTRIES_LIMIT: usize = 5;
 
-/// So much of a message or of a foreign error body is shown, in bytes (LI).
-const SHOWN_BYTES: usize = 1024;
+/// Length in bytes to which a code, a message or a foreign error body is cut (LI).
+const TEXT_LIMIT_BYTES: usize = 1024;
 
 /// What went wrong, in the registry's own words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -119,14 +120,22 @@ pub struct ErrorEntry {
 }
 
 impl ErrorEntry {
-    /// An entry with a message.
+    /// An entry with a message, which is cut to 1 KiB: readers keep no more of it.
     #[must_use]
     pub fn new(code: ErrorCode, message: &str) -> Self {
         Self {
-            code,
-            message: Some(message.to_owned()),
+            code: ErrorCode::from(cut(code.as_str())),
+            message: Some(cut(message).to_owned()),
             detail: None,
         }
+    }
+
+    /// Adds a detail, which is JSON text; any other text becomes a JSON string. A detail of more
+    /// than 1 KiB is dropped.
+    #[must_use]
+    pub fn with_detail(mut self, detail: &str) -> Self {
+        self.detail = detail_text(&json(detail));
+        self
     }
 }
 
@@ -183,29 +192,35 @@ impl ErrorBody {
         let is_object = body.trim_ascii_start().starts_with(b"{");
         let document = serde_json::from_slice::<Document<'_>>(body).ok();
         let Some(document) = document.filter(|_| is_object) else {
-            let shown = body.get(..SHOWN_BYTES).unwrap_or(body).trim_ascii();
+            let shown = body.get(..TEXT_LIMIT_BYTES).unwrap_or(body).trim_ascii();
             let excerpt = String::from_utf8_lossy(shown).into_owned();
             return Self {
                 entries: Vec::new(),
                 excerpt: Some(excerpt).filter(|e| !e.is_empty()),
             };
         };
-        let shorten = |text: &str| text.chars().take(SHOWN_BYTES).collect::<String>();
         let entries = document
             .errors
             .iter()
-            .take(ENTRIES_SHOWN)
+            .take(ENTRIES_LIMIT)
             .map(|entry| ErrorEntry {
-                code: ErrorCode::from(shorten(&entry.code).as_str()),
-                message: entry.message.as_deref().map(shorten),
-                detail: (!entry.detail.is_null())
-                    .then(|| entry.detail.to_string())
-                    .filter(|detail| detail.len() <= SHOWN_BYTES),
+                code: ErrorCode::from(cut(&entry.code)),
+                message: entry.message.as_deref().map(|text| cut(text).to_owned()),
+                detail: detail_text(&entry.detail),
             });
         Self {
             entries: entries.collect(),
             excerpt: None,
         }
+    }
+
+    /// Adds an entry. More than five are dropped: readers keep no more.
+    #[must_use]
+    pub fn with_entry(mut self, entry: ErrorEntry) -> Self {
+        if self.entries.len() < ENTRIES_LIMIT {
+            self.entries.push(entry);
+        }
+        self
     }
 
     /// Writes the body as a registry sends it.
@@ -228,6 +243,21 @@ impl ErrorBody {
     pub fn names(&self, code: &ErrorCode) -> bool {
         self.entries.iter().any(|entry| entry.code == *code)
     }
+}
+
+/// The longest beginning of a text that is not longer than [`TEXT_LIMIT_BYTES`].
+fn cut(text: &str) -> &str {
+    let mut end = TEXT_LIMIT_BYTES.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// A detail as JSON text; `None` where there is none or it is too long.
+fn detail_text(detail: &Value) -> Option<String> {
+    let text = (!detail.is_null()).then(|| detail.to_string());
+    text.filter(|text| text.len() <= TEXT_LIMIT_BYTES)
 }
 
 /// JSON text as the value it says; any other text as a string.
@@ -303,6 +333,22 @@ mod tests {
         let many = [r#"{"code":"DENIED"}"#; 9].join(",");
         let body = ErrorBody::parse(format!(r#"{{"errors":[{many}]}}"#).as_bytes());
         assert_eq!(body.entries.len(), 5);
+    }
+
+    #[test]
+    fn li_what_readers_would_drop_is_not_written() {
+        // A character of three bytes does not fit between the 1,023rd byte and the limit.
+        let long = format!("{}\u{20ac}", "x".repeat(1023));
+        let entry = ErrorEntry::new(ErrorCode::from(long.as_str()), &long);
+        assert_eq!(entry.code.as_str(), "x".repeat(1023));
+        assert_eq!(entry.message.as_deref(), Some("x".repeat(1023).as_str()));
+        assert_eq!(entry.clone().with_detail(&long).detail, None);
+        let body = ErrorBody::default();
+        let body = (0..9).fold(body, |body, _| {
+            body.with_entry(entry.clone().with_detail("{ }"))
+        });
+        assert_eq!(body.entries.len(), 5);
+        assert_eq!(ErrorBody::parse(&body.to_bytes()), body);
     }
 
     #[test]

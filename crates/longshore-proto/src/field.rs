@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
 use longshore_model::Digest;
 
 use crate::range::number;
@@ -23,11 +25,43 @@ pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&impl
     }
 }
 
+/// An answer with this head and, unless the method is `HEAD`, this body. Either way the length of
+/// the body is in the head (RFC 9110 §8.6).
+pub(crate) fn document(
+    method: &Method,
+    head: (StatusCode, HeaderMap),
+    body: Bytes,
+) -> Response<Bytes> {
+    let mut head = head;
+    put(&mut head.1, CONTENT_LENGTH, Some(&body.len()));
+    let body = if *method == Method::HEAD {
+        Bytes::new()
+    } else {
+        body
+    };
+    response(head, body)
+}
+
+/// An answer with this head and body.
+pub(crate) fn response<B>((status, headers): (StatusCode, HeaderMap), body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
 /// The text of a field that stands once.
 pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| value.to_owned())
+}
+
+/// The value of a field that is a list, whose lines are one list (RFC 9110 §5.3).
+pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(", ").into())
 }
 
 /// `Content-Length`, which must be one number below 2^63 (LI3).

@@ -1,5 +1,7 @@
 //! One host of a registry: the registry itself or a mirror.
 
+use std::fmt::{self, Write as _};
+
 use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin};
 
@@ -76,21 +78,9 @@ impl Host {
 
     /// The path of a request: base, `/v2/`, and where it is about a repository the prefix, the
     /// repository's name and the rest.
-    pub(crate) fn path(
-        &self,
-        name: Option<&RepositoryName>,
-        rest: std::fmt::Arguments<'_>,
-    ) -> String {
-        use std::fmt::Write as _;
-
-        let mut path = format!("{}/v2/", self.base);
-        for part in self.prefix.iter().filter(|_| name.is_some()).chain(name) {
-            path.push_str(part.as_str());
-            path.push('/');
-        }
-        // Writing to a String cannot fail.
-        let _ = path.write_fmt(rest);
-        path
+    pub(crate) fn path(&self, name: Option<&RepositoryName>, rest: fmt::Arguments<'_>) -> String {
+        let prefix = self.prefix.iter().filter(|_| name.is_some());
+        path(&self.base, prefix.chain(name), rest)
     }
 
     /// The repository's name as this host knows it: with its prefix.
@@ -100,4 +90,20 @@ impl Host {
             None => name.as_str().to_owned(),
         }
     }
+}
+
+/// The path of a request to an API that begins below `base`: `/v2/`, the names and the rest.
+pub(crate) fn path<'a>(
+    base: &str,
+    names: impl IntoIterator<Item = &'a RepositoryName>,
+    rest: fmt::Arguments<'_>,
+) -> String {
+    let mut path = format!("{base}/v2/");
+    for name in names {
+        path.push_str(name.as_str());
+        path.push('/');
+    }
+    // Writing to a String cannot fail.
+    let _ = path.write_fmt(rest);
+    path
 }

@@ -38,6 +38,7 @@ pub mod call;
 pub mod document;
 pub mod download;
 pub mod endpoint;
+mod entity_tag;
 pub mod error_code;
 mod field;
 mod host;

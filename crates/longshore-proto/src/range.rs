@@ -33,8 +33,11 @@ pub enum ByteRange {
     reason = "a server can answer with 200, 206 or 416"
 )]
 pub enum RangeField {
-    /// Not a range this protocol serves: another unit, several ranges, or malformed. RFC 9110
-    /// §14.2 lets a server ignore it and send everything.
+    /// Not a range that is served: another unit, several ranges, or malformed. RFC 9110 §14.2 lets
+    /// a server ignore it and send everything.
+    ///
+    /// Several ranges would be a variant of their own, answered with 206 and
+    /// `multipart/byteranges` (RFC 9110 §14.6) instead of the whole.
     Ignored,
     /// One range.
     One(ByteRange),

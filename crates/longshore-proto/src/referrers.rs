@@ -182,7 +182,7 @@ impl ReferrersListing {
             // On a later page it does not mean that the API is missing. Old versions of Harbor
             // answer 401 without a challenge. If that is about credentials after all, the registry
             // says so again when the tag is asked for.
-            Source::Api(listing) if !listing.has_begun() && (absent || refusal.silent) => {
+            Source::Api(listing) if !listing.has_begun() && (absent || refusal.is_silent()) => {
                 self.source = Source::tag(&self.subject);
                 let next = match self.source {
                     Source::Nowhere => ReferrersNext::End,

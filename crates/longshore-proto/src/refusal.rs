@@ -1,14 +1,28 @@
-//! Refusals of a registry.
+//! Error answers, as a client reads them and as a server writes them.
 
 use std::fmt;
 use std::time::Duration;
 
-use http::{StatusCode, header, response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
 
 use crate::error_code::{ErrorBody, ErrorCode};
-use crate::retry::retry_after;
+use crate::field;
+use crate::retry::{RETRY_AFTER_LIMIT, allows_retry_after, retry_after};
 
 /// An error answer: the status, and what the registry says about it.
+///
+/// ```
+/// use http::{Method, StatusCode};
+/// use longshore_proto::Refusal;
+/// use longshore_proto::error_code::{ErrorBody, ErrorCode};
+///
+/// let body = ErrorBody::one(ErrorCode::ManifestUnknown, "manifest unknown");
+/// let refusal = Refusal::new(StatusCode::NOT_FOUND, body);
+/// let (head, body) = refusal.write(&Method::GET).into_parts();
+/// assert_eq!(head.headers["content-type"], "application/json");
+/// assert_eq!(Refusal::read(&head, &body, false), refusal);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
@@ -20,23 +34,95 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// Whether the status means, on this host, that the thing asked for is not there.
     pub absent: bool,
-    /// Whether it is a 401 that says nothing of what it wants, against RFC 9110 §15.5.2: how old
-    /// versions of Harbor answer at paths they do not know.
-    pub silent: bool,
+    /// `Allow`: the methods that the endpoint has.
+    pub allow: Vec<Method>,
+    /// `WWW-Authenticate`, as sent: how to authenticate.
+    pub challenges: Vec<HeaderValue>,
 }
 
 impl Refusal {
+    /// A refusal with this status and body. A body without entries is not sent.
+    #[must_use]
+    pub const fn new(status: StatusCode, body: ErrorBody) -> Self {
+        Self {
+            status,
+            body,
+            retry_after: None,
+            absent: false,
+            allow: Vec::new(),
+            challenges: Vec::new(),
+        }
+    }
+
+    /// Asks the client to wait, in whole seconds, rounded up. Only a 429 and a 503 can ask for it
+    /// (RT3: clients read `Retry-After` of these two); another status stays as it is.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let wait = Duration::from_secs(seconds).min(RETRY_AFTER_LIMIT);
+        self.retry_after = allows_retry_after(self.status).then_some(wait);
+        self
+    }
+
+    /// Names the methods that the endpoint has, as a 405 must (RFC 9110 §15.5.6).
+    #[must_use]
+    pub fn with_allow(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.allow = methods.into_iter().collect();
+        self
+    }
+
+    /// Adds a challenge, which a 401 must have (RFC 9110 §15.5.2).
+    #[must_use]
+    pub fn with_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.challenges.push(challenge);
+        self
+    }
+
     /// Reads an error answer, with the beginning of its body.
     #[must_use]
     pub fn read(head: &response::Parts, body: &[u8], absent: bool) -> Self {
+        let challenges = head.headers.get_all(header::WWW_AUTHENTICATE);
         Self {
             status: head.status,
             body: ErrorBody::parse(body),
             retry_after: retry_after(head.status, &head.headers),
             absent,
-            silent: head.status == StatusCode::UNAUTHORIZED
-                && !head.headers.contains_key(header::WWW_AUTHENTICATE),
+            allow: read_allow(&head.headers),
+            challenges: challenges.iter().cloned().collect(),
         }
+    }
+
+    /// Writes the answer to a request with this method: to `HEAD` with the length of the body but
+    /// without the body (RFC 9110 §9.3.2).
+    #[must_use]
+    pub fn write(&self, method: &Method) -> Response<Bytes> {
+        let mut headers = HeaderMap::new();
+        let body = match self.body.entries.as_slice() {
+            [] => Bytes::new(),
+            _ => {
+                let json = HeaderValue::from_static("application/json");
+                headers.insert(header::CONTENT_TYPE, json);
+                self.body.to_bytes()
+            }
+        };
+        if !self.allow.is_empty() || self.status == StatusCode::METHOD_NOT_ALLOWED {
+            // Without a method the list is empty: the endpoint has none (RFC 9110 §10.2.1).
+            let methods: Vec<_> = self.allow.iter().map(Method::as_str).collect();
+            field::put(&mut headers, header::ALLOW, Some(&methods.join(", ")));
+        }
+        for challenge in &self.challenges {
+            headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+        let seconds = self.retry_after.map(|wait| wait.as_secs());
+        field::put(&mut headers, header::RETRY_AFTER, seconds.as_ref());
+        field::document(method, (self.status, headers), body)
+    }
+
+    /// Whether it is a 401 that does not say how to authenticate, against RFC 9110 §15.5.2: how
+    /// old versions of Harbor answer at paths they do not know.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED && self.challenges.is_empty()
     }
 
     /// What the registry means, status first: codes are too often wrong (quirks of Harbor and
@@ -57,6 +143,15 @@ impl Refusal {
     }
 }
 
+/// The methods of the `Allow` fields, without what is not a method (RFC 9110 §10.2.1).
+fn read_allow(headers: &HeaderMap) -> Vec<Method> {
+    let fields = headers.get_all(header::ALLOW).iter();
+    let names = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b','));
+    names
+        .filter_map(|name| Method::from_bytes(name.trim_ascii()).ok())
+        .collect()
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "status {}", self.status.as_u16())?;
@@ -69,7 +164,9 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The kinds of refusals.
+impl std::error::Error for Refusal {}
+
+/// What a refusal means to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {
@@ -87,4 +184,82 @@ pub enum RefusalKind {
     Unavailable,
     /// The registry does not support this.
     Unsupported,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
+        let value = response.headers().get(name)?;
+        Some(value.to_str().unwrap())
+    }
+
+    fn body() -> ErrorBody {
+        ErrorBody::one(ErrorCode::TooManyRequests, "slow down")
+    }
+
+    #[test]
+    fn a_refusal_is_an_error_document() {
+        let refusal = Refusal::new(StatusCode::NOT_FOUND, body());
+        let response = refusal.write(&Method::GET);
+        let json = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert_eq!(response.body(), json.as_bytes());
+        assert_eq!(header(&response, "content-type"), Some("application/json"));
+        let length = json.len().to_string();
+        assert_eq!(header(&response, "content-length"), Some(length.as_str()));
+        let head = refusal.write(&Method::HEAD);
+        assert_eq!(head.headers(), response.headers());
+        assert_eq!(head.body(), "");
+    }
+
+    #[test]
+    fn a_refusal_without_entries_has_no_body() {
+        let response = Refusal::new(StatusCode::BAD_GATEWAY, ErrorBody::default());
+        let response = response.write(&Method::GET);
+        assert_eq!(header(&response, "content-length"), Some("0"));
+        assert_eq!(header(&response, "content-type"), None);
+        assert_eq!(header(&response, "allow"), None);
+    }
+
+    #[test]
+    fn rt3_a_wait_is_written_in_whole_seconds() {
+        for (status, milliseconds, written) in [
+            (429, 7000, Some("7")),
+            (503, 1, Some("1")),
+            (429, 0, Some("0")),
+            (503, u64::MAX, Some("1000000000")),
+            (500, 7000, None),
+        ] {
+            let refusal = Refusal::new(StatusCode::from_u16(status).unwrap(), body());
+            let refusal = refusal.with_retry_after(Duration::from_millis(milliseconds));
+            let response = refusal.write(&Method::GET);
+            assert_eq!(header(&response, "retry-after"), written, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_401_without_a_challenge_is_silent() {
+        let refusal = Refusal::new(StatusCode::UNAUTHORIZED, body());
+        assert!(refusal.is_silent());
+        let challenge = HeaderValue::from_static("Basic realm=\"r\"");
+        let refusal = refusal.with_challenge(challenge);
+        assert!(!refusal.is_silent());
+        let response = refusal.write(&Method::GET);
+        let written = header(&response, "www-authenticate");
+        assert_eq!(written, Some("Basic realm=\"r\""));
+        assert!(!Refusal::new(StatusCode::FORBIDDEN, body()).is_silent());
+    }
+
+    #[test]
+    fn what_is_no_method_is_left_out_of_allow() {
+        let mut headers = HeaderMap::new();
+        for field in ["GET ,, HEAD", "", "no method", "PUT"] {
+            headers.append(header::ALLOW, HeaderValue::from_static(field));
+        }
+        let allow = [Method::GET, Method::HEAD, Method::PUT];
+        assert_eq!(read_allow(&headers), allow);
+    }
 }

@@ -76,15 +76,21 @@ pub fn is_retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
+/// The statuses whose `Retry-After` is read (RT3).
+pub(crate) fn allows_retry_after(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 503)
+}
+
+/// The largest number that `Retry-After` gives in seconds; a larger one is a Unix time, which some
+/// registries send. A billion seconds are 31 years, or September 2001.
+pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(1_000_000_000);
+
 /// How long a 429 or 503 asks to wait (RT3): seconds, an HTTP date, or a Unix time, which some
 /// registries send. A point in time is read against the answer's own `Date`, so that the
 /// client's clock does not matter. Garbage is `None`.
 #[must_use]
 pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
-    /// Above this a number is a Unix time: 1,000,000,000 s are September 2001, or 31 years.
-    const UNIX_TIME: u64 = 1_000_000_000;
-
-    if !matches!(status.as_u16(), 429 | 503) {
+    if !allows_retry_after(status) {
         return None;
     }
     let date = |name| {
@@ -93,9 +99,10 @@ pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> 
         time.duration_since(std::time::UNIX_EPOCH).ok()
     };
     let value = headers.get(header::RETRY_AFTER)?;
-    let until = match number(value.as_bytes().trim_ascii()) {
-        Some(seconds) if seconds <= UNIX_TIME => return Some(Duration::from_secs(seconds)),
-        Some(unix) => Duration::from_secs(unix),
+    let number = number(value.as_bytes().trim_ascii()).map(Duration::from_secs);
+    let until = match number {
+        Some(wait) if wait <= RETRY_AFTER_LIMIT => return Some(wait),
+        Some(unix) => unix,
         None => date(header::RETRY_AFTER)?,
     };
     Some(until.saturating_sub(date(header::DATE)?))

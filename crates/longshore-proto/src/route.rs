@@ -8,16 +8,18 @@
 //! ```
 //!
 //! A name may itself contain `manifests` or `blobs`, so the path is read from its end. Percent
-//! encoding is refused, except of the colon in a digest: none of the grammars needs it (DG8).
+//! encoding is refused, except of the colon in a digest: none of the grammars needs it (DG8: names,
+//! tags and digests follow the grammar of the specification, and nothing encoded gets past it).
 
 use http::{HeaderMap, Method, StatusCode};
 use longshore_model::{Digest, RepositoryName, TagOrDigest};
 
+use crate::Refusal;
 use crate::endpoint::{
     BlobRequest, CatalogueRequest, Deletable, DeleteRequest, Endpoint, ManifestPut,
     ManifestRequest, PageQuery, Read, ReferrersRequest, TagsRequest, UploadRequest, UploadSession,
 };
-use crate::error_code::ErrorCode;
+use crate::error_code::{ErrorBody, ErrorCode};
 
 /// Why a request names no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +33,10 @@ pub enum RouteError {
     MediaType,
     /// The endpoint does not have this method.
     #[error("the endpoint does not have this method")]
-    Method,
+    Method {
+        /// The methods it has.
+        allow: &'static [Method],
+    },
     /// The repository name breaks the grammar.
     #[error("the repository name is malformed")]
     Name,
@@ -54,7 +59,7 @@ impl RouteError {
             Self::Digest | Self::MediaType | Self::Name | Self::Reference | Self::Upload => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unknown => StatusCode::NOT_FOUND,
         }
     }
@@ -64,11 +69,22 @@ impl RouteError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Digest => ErrorCode::DigestInvalid,
-            Self::Method => ErrorCode::Unsupported,
+            Self::Method { .. } => ErrorCode::Unsupported,
             Self::Name => ErrorCode::NameInvalid,
             Self::MediaType | Self::Reference => ErrorCode::ManifestInvalid,
             Self::Unknown => ErrorCode::NameUnknown,
             Self::Upload => ErrorCode::BlobUploadInvalid,
+        }
+    }
+
+    /// The refusal to answer with: status, code, and `Allow` where the method is wrong.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let body = ErrorBody::one(self.code(), &self.to_string());
+        let refusal = Refusal::new(self.status(), body);
+        match self {
+            Self::Method { allow } => refusal.with_allow(allow.iter().cloned()),
+            _ => refusal,
         }
     }
 }
@@ -80,103 +96,158 @@ impl RouteError {
 ///
 /// # Errors
 ///
-/// [`RouteError`] says which part is malformed; its [`status`](RouteError::status) and
-/// [`code`](RouteError::code) make the answer.
+/// [`RouteError`] says which part is malformed; its [`refusal`](RouteError::refusal) is the answer.
 pub fn read(method: &Method, target: &str, headers: &HeaderMap) -> Result<Endpoint, RouteError> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let rest = path.strip_prefix("/v2").ok_or(RouteError::Unknown)?;
-    match rest {
-        "" | "/" => return read_method(method).map(|_| Endpoint::Ping),
-        "/_catalog" => {
-            let request = CatalogueRequest::new(page(method, query)?);
-            return Ok(Endpoint::Catalogue(request));
-        }
-        _ => {}
-    }
-    let mut parts = rest
-        .strip_prefix('/')
-        .ok_or(RouteError::Unknown)?
-        .rsplitn(3, '/');
-    let (Some(last), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(RouteError::Unknown);
-    };
-    let name = match (kind, last) {
-        ("manifests" | "blobs" | "referrers", _) | TAGS_LIST => name,
-        ("uploads", _) => name.strip_suffix("/blobs").ok_or(RouteError::Unknown)?,
-        _ => return Err(RouteError::Unknown),
-    };
-    let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
-    // A colon is the one character of these grammars that some clients encode.
-    let decoded = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
-    let digest = || decoded.parse::<Digest>().map_err(|_| RouteError::Digest);
-    match kind {
-        "manifests" => {
-            let target = decoded.parse().map_err(|_| RouteError::Reference)?;
-            manifest(method, name, target, headers)
-        }
-        "blobs" if method == Method::DELETE => Ok(Endpoint::Delete(DeleteRequest::new(
-            name,
-            Deletable::Blob(digest()?),
-        ))),
-        "blobs" => {
-            let read = read_method(method)?;
-            let request = BlobRequest::read(read, name, digest()?, headers);
-            Ok(Endpoint::Blob(request))
-        }
-        "referrers" => {
-            let mut request = ReferrersRequest::new(name, digest()?, None);
-            request.page = page(method, query)?;
-            Ok(Endpoint::Referrers(request))
-        }
-        "uploads" => {
-            let session = match last {
-                "" => None,
-                text => Some(UploadSession::parse(text).ok_or(RouteError::Upload)?),
-            };
-            let request = UploadRequest::read(method, name, session, query, headers)?;
-            Ok(Endpoint::Upload(request))
-        }
-        _ => Ok(Endpoint::Tags(TagsRequest::new(name, page(method, query)?))),
-    }
+    let (path, query) = split(target);
+    Resource::parse(path)?.endpoint(method, query, headers)
 }
 
-fn manifest(
+/// Reads the endpoint of a request to a registry that serves reads alone.
+///
+/// Every other request is refused with 405, `UNSUPPORTED` and the methods that read, whatever its
+/// path (CA11: a read-only server answers every write with 405).
+///
+/// # Errors
+///
+/// As [`read`]; [`RouteError::Method`] also where the endpoint would write.
+pub fn read_only(
     method: &Method,
-    name: RepositoryName,
-    target: TagOrDigest,
+    target: &str,
     headers: &HeaderMap,
 ) -> Result<Endpoint, RouteError> {
-    Ok(match *method {
-        Method::DELETE => Endpoint::Delete(DeleteRequest::new(name, Deletable::Manifest(target))),
-        Method::PUT => {
-            let request = ManifestPut::read(name, target, headers);
-            Endpoint::ManifestPut(request.ok_or(RouteError::MediaType)?)
-        }
-        _ => {
-            let read = read_method(method)?;
-            Endpoint::Manifest(ManifestRequest::read(read, name, target, headers))
-        }
-    })
+    let (path, query) = split(target);
+    let resource = Resource::parse(path);
+    let allow = resource.as_ref().map_or(READS, Resource::reads);
+    if !allow.contains(method) {
+        return Err(RouteError::Method { allow });
+    }
+    resource?.endpoint(method, query, headers)
 }
 
-fn read_method(method: &Method) -> Result<Read, RouteError> {
-    match *method {
-        Method::GET => Ok(Read::Get),
-        Method::HEAD => Ok(Read::Head),
-        _ => Err(RouteError::Method),
+fn split(target: &str) -> (&str, &str) {
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// What the path of a request names, whatever the method is.
+enum Resource {
+    Blob(RepositoryName, Digest),
+    Catalogue,
+    Manifest(RepositoryName, TagOrDigest),
+    Ping,
+    Referrers(RepositoryName, Digest),
+    Tags(RepositoryName),
+    Upload(RepositoryName, Option<UploadSession>),
+}
+
+impl Resource {
+    fn parse(path: &str) -> Result<Self, RouteError> {
+        let rest = path.strip_prefix("/v2").ok_or(RouteError::Unknown)?;
+        match rest {
+            "" | "/" => return Ok(Self::Ping),
+            "/_catalog" => return Ok(Self::Catalogue),
+            _ => {}
+        }
+        let rest = rest.strip_prefix('/').ok_or(RouteError::Unknown)?;
+        let mut parts = rest.rsplitn(3, '/');
+        let (Some(last), Some(kind), Some(name)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(RouteError::Unknown);
+        };
+        let name = match (kind, last) {
+            ("manifests" | "blobs" | "referrers", _) | ("tags", "list") => name,
+            ("uploads", _) => name.strip_suffix("/blobs").ok_or(RouteError::Unknown)?,
+            _ => return Err(RouteError::Unknown),
+        };
+        let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
+        // A colon is the one character of these grammars that some clients encode.
+        let decoded = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
+        let digest = || decoded.parse().map_err(|_| RouteError::Digest);
+        Ok(match kind {
+            "blobs" => Self::Blob(name, digest()?),
+            "manifests" => {
+                let target = decoded.parse().map_err(|_| RouteError::Reference)?;
+                Self::Manifest(name, target)
+            }
+            "referrers" => Self::Referrers(name, digest()?),
+            "uploads" if last.is_empty() => Self::Upload(name, None),
+            "uploads" => {
+                let session = UploadSession::parse(last).ok_or(RouteError::Upload)?;
+                Self::Upload(name, Some(session))
+            }
+            _ => Self::Tags(name),
+        })
+    }
+
+    /// The methods that the specification has for this path.
+    const fn methods(&self) -> &'static [Method] {
+        match self {
+            Self::Blob(..) => &[Method::GET, Method::HEAD, Method::DELETE],
+            Self::Manifest(..) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
+            Self::Upload(_, None) => &[Method::POST],
+            Self::Upload(_, Some(_)) => &[Method::GET, Method::PATCH, Method::PUT, Method::DELETE],
+            Self::Catalogue | Self::Ping | Self::Referrers(..) | Self::Tags(..) => self.reads(),
+        }
+    }
+
+    /// Those of the methods that read content or names.
+    const fn reads(&self) -> &'static [Method] {
+        match self {
+            Self::Blob(..) | Self::Manifest(..) | Self::Ping => READS,
+            Self::Catalogue | Self::Referrers(..) | Self::Tags(..) => &[Method::GET],
+            Self::Upload(..) => &[],
+        }
+    }
+
+    fn endpoint(
+        self,
+        method: &Method,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Result<Endpoint, RouteError> {
+        let allow = self.methods();
+        if !allow.contains(method) {
+            return Err(RouteError::Method { allow });
+        }
+        let read = match *method {
+            Method::HEAD => Read::Head,
+            _ => Read::Get,
+        };
+        let page = || PageQuery::raw(query);
+        Ok(match (self, method) {
+            (Self::Blob(name, digest), &Method::DELETE) => {
+                Endpoint::Delete(DeleteRequest::new(name, Deletable::Blob(digest)))
+            }
+            (Self::Blob(name, digest), _) => {
+                Endpoint::Blob(BlobRequest::read(read, name, digest, headers))
+            }
+            (Self::Catalogue, _) => Endpoint::Catalogue(CatalogueRequest::new(page())),
+            (Self::Manifest(name, target), &Method::DELETE) => {
+                Endpoint::Delete(DeleteRequest::new(name, Deletable::Manifest(target)))
+            }
+            (Self::Manifest(name, target), &Method::PUT) => {
+                let request = ManifestPut::read(name, target, headers);
+                Endpoint::ManifestPut(request.ok_or(RouteError::MediaType)?)
+            }
+            (Self::Manifest(name, target), _) => {
+                Endpoint::Manifest(ManifestRequest::read(read, name, target, headers))
+            }
+            (Self::Ping, _) => Endpoint::Ping,
+            (Self::Referrers(name, subject), _) => {
+                let mut request = ReferrersRequest::new(name, subject, None);
+                request.page = page();
+                Endpoint::Referrers(request)
+            }
+            (Self::Tags(name), _) => Endpoint::Tags(TagsRequest::new(name, page())),
+            (Self::Upload(name, session), _) => {
+                let request = UploadRequest::read(method, name, session, query, headers);
+                Endpoint::Upload(request?)
+            }
+        })
     }
 }
 
-/// A list is read with `GET` alone.
-fn page(method: &Method, query: &str) -> Result<PageQuery, RouteError> {
-    match *method {
-        Method::GET => Ok(PageQuery::raw(query)),
-        _ => Err(RouteError::Method),
-    }
-}
-
-/// The last two segments of the path of a list of tags.
-const TAGS_LIST: (&str, &str) = ("tags", "list");
+/// The methods that read content.
+const READS: &[Method] = &[Method::GET, Method::HEAD];
 
 #[cfg(test)]
 mod tests {
@@ -276,10 +347,7 @@ mod tests {
             Err(RouteError::Reference),
         );
         check(&Method::GET, "/v2/a/blobs/latest", Err(RouteError::Digest));
-        check(&Method::POST, "/v2/a/manifests/1", Err(RouteError::Method));
         check(&Method::GET, "/v2/a/tags", Err(RouteError::Unknown));
-        check(&Method::HEAD, "/v2/a/tags/list", Err(RouteError::Method));
-        check(&Method::POST, "/v2/_catalog", Err(RouteError::Method));
         check(
             &Method::GET,
             "/v2/a/referrers/latest",
@@ -301,11 +369,6 @@ mod tests {
             Err(RouteError::Name),
         );
         check(
-            &Method::GET,
-            "/v2/a/blobs/uploads/",
-            Err(RouteError::Method),
-        );
-        check(
             &Method::PATCH,
             "/v2/a/blobs/uploads/a%2Fb",
             Err(RouteError::Upload),
@@ -318,5 +381,53 @@ mod tests {
         check(&Method::PATCH, "/v2/a/uploads/1", Err(RouteError::Unknown));
         check(&Method::GET, "/v1/a/manifests/1", Err(RouteError::Unknown));
         check(&Method::GET, "/v2x", Err(RouteError::Unknown));
+    }
+
+    #[test]
+    fn a_wrong_method_is_answered_with_the_right_ones() {
+        let (blob, session) = (format!("/v2/a/blobs/{DIGEST}"), "/v2/a/blobs/uploads/1");
+        for (wrong, path, allow) in [
+            (Method::POST, "/v2/a/manifests/1", "GET, HEAD, PUT, DELETE"),
+            (Method::PUT, blob.as_str(), "GET, HEAD, DELETE"),
+            (Method::HEAD, "/v2/a/tags/list", "GET"),
+            (Method::POST, "/v2/_catalog", "GET"),
+            (Method::PUT, "/v2/", "GET, HEAD"),
+            (Method::GET, "/v2/a/blobs/uploads/", "POST"),
+            (Method::POST, session, "GET, PATCH, PUT, DELETE"),
+        ] {
+            let error = read(&wrong, path, &HeaderMap::new()).unwrap_err();
+            let (head, body) = error.refusal().write(&wrong).into_parts();
+            assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            assert_eq!(head.headers["allow"], allow, "{path}");
+            let body = ErrorBody::parse(&body);
+            assert!(body.names(&ErrorCode::Unsupported) != (wrong == Method::HEAD));
+        }
+    }
+
+    #[test]
+    fn ca11_a_read_only_registry_refuses_every_write() {
+        let upload = format!("/v2/a/blobs/uploads/?digest={DIGEST}");
+        for (write, path, allow) in [
+            (Method::PUT, "/v2/a/manifests/1", "GET, HEAD"),
+            (Method::DELETE, "/v2/a/manifests/1", "GET, HEAD"),
+            (Method::PATCH, "/v2/a/tags/list", "GET"),
+            (Method::POST, upload.as_str(), ""),
+            (Method::GET, "/v2/a/blobs/uploads/1", ""),
+            (Method::PUT, "/v2/UP/manifests/1", "GET, HEAD"),
+            (Method::POST, "/elsewhere", "GET, HEAD"),
+        ] {
+            let error = read_only(&write, path, &HeaderMap::new()).unwrap_err();
+            let head = error.refusal().write(&write).into_parts().0;
+            assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            assert_eq!(head.headers["allow"], allow, "{path}");
+        }
+        for (path, expected) in [
+            ("/v2/a/manifests/1", Ok("manifest 1 of a")),
+            ("/v2/UP/manifests/1", Err(RouteError::Name)),
+        ] {
+            let found = read_only(&Method::HEAD, path, &HeaderMap::new());
+            let found = found.map(|endpoint| endpoint.to_string());
+            assert_eq!(found, expected.map(str::to_owned));
+        }
     }
 }

@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
 use longshore_model::{Digest, Hasher};
 use longshore_origin::{Origin, Scheme, resolve};
-use longshore_proto::endpoint::{
-    BlobAnswer, Endpoint, Extent, ListAnswer, ManifestAnswer, ManifestStored,
-};
+use longshore_proto::endpoint::{Endpoint, ListAnswer, ManifestAnswer, ManifestStored};
 use longshore_proto::error_code::ErrorBody;
 use longshore_proto::listing::Listing;
 use longshore_proto::range::ContentRange;
@@ -110,25 +108,15 @@ fn check_range(value: &str, content: &[u8], expect: &Value) {
     let Endpoint::Blob(asked) = asked else {
         panic!("{asked:?}");
     };
-    let total = content.len() as u64;
-    let answer = match asked.range {
-        None => BlobAnswer::whole(digest, total),
-        Some(range) => BlobAnswer::part(digest, total, range),
-    };
-    let (status, headers) = answer.write();
+    let (head, bytes) = asked.answer(content.len() as u64).into_parts();
+    let (status, headers) = (head.status, head.headers);
     let allowed = expect["status"].as_array().expect("statuses");
     assert!(
         allowed.contains(&json!(status.as_u16())),
         "{value}: {status}"
     );
-    let body = match answer.extent {
-        Extent::Whole => content,
-        Extent::Beyond(_) => b"",
-        Extent::Part { first, last, .. } => {
-            let at = |position| usize::try_from(position).expect("a position");
-            &content[at(first)..=at(last)]
-        }
-    };
+    let at = |position| usize::try_from(position).expect("a position");
+    let body = &content[at(bytes.start)..at(bytes.end)];
     if let Some(expected) = expect["body"].as_str() {
         assert_eq!(body, expected.as_bytes(), "{value}");
     }

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
 use longshore_model::TagOrDigest;
-use longshore_proto::endpoint::{
-    BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, PingAnswer,
-};
+use longshore_proto::Refusal;
+use longshore_proto::endpoint::{BlobRequest, Endpoint, ManifestRequest, PingAnswer};
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
-use longshore_proto::route;
+use longshore_proto::route::{self, RouteError};
 
 use crate::image::Tree;
 use crate::requests::unpoisoned;
@@ -28,7 +27,7 @@ mod demand;
 mod list;
 mod misbehave;
 
-/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs.
+/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs and lists.
 ///
 /// Requests are read and answers written by `longshore-proto`, so a client built on that crate
 /// is tested against its mirror image; tests against other people's registries keep both honest.
@@ -242,83 +241,58 @@ impl State {
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
-        let endpoint = route::read(&request.method, target, &request.headers);
+        let endpoint = route::read_only(&request.method, target, &request.headers);
         let name = endpoint.as_ref().ok().and_then(Endpoint::name);
-        let answer = self.demand.check(request, name.map(|name| name.as_str()));
-        let allowed = answer.is_none();
-        let answer = answer.unwrap_or_else(|| match endpoint {
-            Ok(Endpoint::Blob(wanted)) => self.blob(&wanted),
-            Ok(Endpoint::Manifest(wanted)) => self.manifest(&wanted),
-            Ok(Endpoint::Ping) => head(PingAnswer::named().write()).body("{}"),
-            Ok(Endpoint::Catalogue(wanted)) => self.catalogue(&wanted),
-            Ok(Endpoint::Referrers(wanted)) => self.referrers(&wanted),
-            Ok(Endpoint::Tags(wanted)) => self.tags(&wanted),
-            Ok(_) => refusal(
-                StatusCode::NOT_FOUND,
-                ErrorCode::Unsupported,
-                "not served here",
-            ),
-            Err(error) => refusal(error.status(), error.code(), &error.to_string()),
-        });
+        let demand = self.demand.check(request, name.map(|name| name.as_str()));
+        let allowed = demand.is_ok();
+        let answer = match (demand, endpoint) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(()), Err(error)) => Err(error.refusal()),
+            (Ok(()), Ok(endpoint)) => self.serve(&endpoint),
+        };
+        let answer = answer.unwrap_or_else(|refusal| refusal.write(&request.method).into());
         unpoisoned(&self.rules).apply(request, allowed, answer)
     }
 
-    fn manifest(&self, wanted: &ManifestRequest) -> Answer {
+    fn serve(&self, endpoint: &Endpoint) -> Result<Answer, Refusal> {
+        match endpoint {
+            Endpoint::Blob(wanted) => self.blob(wanted),
+            Endpoint::Catalogue(wanted) => self.catalogue(wanted),
+            Endpoint::Manifest(wanted) => self.manifest(wanted),
+            Endpoint::Ping => Ok(ping()),
+            Endpoint::Referrers(wanted) => Ok(self.referrers(wanted)),
+            Endpoint::Tags(wanted) => self.tags(wanted),
+            _ => Err(RouteError::Unknown.refusal()),
+        }
+    }
+
+    fn manifest(&self, wanted: &ManifestRequest) -> Result<Answer, Refusal> {
         let name = wanted.name.as_str();
         let found = match &wanted.target {
             TagOrDigest::Digest(digest) => self.contents.manifest(name, digest),
             TagOrDigest::Tag(tag) => self.contents.tagged(name, tag.as_str()),
         };
-        let Some(found) = found else {
-            return refusal(
-                StatusCode::NOT_FOUND,
-                ErrorCode::ManifestUnknown,
-                "manifest unknown",
-            );
-        };
-        let descriptor = found.descriptor;
-        head(
-            ManifestAnswer::new(&descriptor.media_type, descriptor.size, descriptor.digest).write(),
-        )
-        .body(found.content)
+        let found =
+            found.ok_or_else(|| not_found(ErrorCode::ManifestUnknown, "manifest unknown"))?;
+        Ok(Answer::of(wanted.answer(&found.descriptor), found.content))
     }
 
-    fn blob(&self, wanted: &BlobRequest) -> Answer {
-        let Some(content) = self.contents.blob(wanted.name.as_str(), &wanted.digest) else {
-            return refusal(
-                StatusCode::NOT_FOUND,
-                ErrorCode::BlobUnknown,
-                "blob unknown",
-            );
-        };
-        let (digest, length) = (wanted.digest.clone(), content.length());
-        // An entity tag is never sent, so none can match (RFC 9110 §13.1.5).
-        let Some(range) = wanted.range.filter(|_| wanted.if_range.is_none()) else {
-            return head(BlobAnswer::whole(digest, length).write()).body(content);
-        };
-        let (first, end) = range
-            .within(length)
-            .map_or((0, 0), |(first, last)| (first, last + 1));
-        head(BlobAnswer::part(digest, length, range).write())
-            .body(content)
-            .slice(first, end)
+    fn blob(&self, wanted: &BlobRequest) -> Result<Answer, Refusal> {
+        let found = self.contents.blob(wanted.name.as_str(), &wanted.digest);
+        let found = found.ok_or_else(|| not_found(ErrorCode::BlobUnknown, "blob unknown"))?;
+        Ok(Answer::of(wanted.answer(found.length()), found))
     }
 }
 
-/// An answer with the head that `longshore-proto` wrote.
-fn head((status, headers): (StatusCode, http::HeaderMap)) -> Answer {
-    let mut answer = Answer::status(status);
+fn ping() -> Answer {
+    let (status, headers) = PingAnswer::named().write();
+    let mut answer = Answer::status(status).body("{}");
     answer.headers = headers;
     answer
 }
 
-fn refusal(status: StatusCode, code: ErrorCode, message: &str) -> Answer {
-    Answer::status(status)
-        .header(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/json"),
-        )
-        .body(ErrorBody::one(code, message).to_bytes())
+fn not_found(code: ErrorCode, message: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, ErrorBody::one(code, message))
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! Blobs and parts of them (distribution-spec v1.1.1 "Pulling blobs", end-2).
 
 use std::fmt;
+use std::ops::Range;
 
-use http::{HeaderMap, StatusCode, header, response};
+use http::{HeaderMap, Response, StatusCode, header, response};
 use longshore_model::{Digest, RepositoryName};
 
-use super::Read;
 use super::request::{Access, AnswerBody, Need, Patience, Request, RequestHead};
-use crate::Host;
-use crate::field;
+use super::{NotModified, Read};
 use crate::range::{ByteRange, ContentRange, RangeField};
 use crate::violation::Violation;
+use crate::{Host, entity_tag, field};
 
 /// A request for a blob, a part of it, or its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub struct BlobRequest {
     pub range: Option<ByteRange>,
     /// Only if the blob still has this entity tag; else the whole is sent (RFC 9110 §13.1.5).
     pub if_range: Option<String>,
+    /// Only if the blob has none of these entity tags; else the answer is [`NotModified`]
+    /// (RFC 9110 §13.1.2).
+    pub if_none_match: Option<Box<str>>,
 }
 
 impl BlobRequest {
@@ -38,6 +41,7 @@ impl BlobRequest {
             digest,
             range: None,
             if_range: None,
+            if_none_match: None,
         }
     }
 
@@ -48,28 +52,72 @@ impl BlobRequest {
         self
     }
 
+    /// What a server answers that has the blob, of this length in bytes: the head, and which bytes
+    /// of the blob follow it. After a `HEAD`, a 304 and a 416 these are none.
+    ///
+    /// The conditions of the request come first, `If-None-Match` before `If-Range` (RFC 9110
+    /// §13.2.2). A range means something with `GET` alone (RFC 9110 §14.2). A request for several
+    /// ranges has no range here, see [`RangeField::Ignored`], and is answered with the whole blob.
+    ///
+    /// ```
+    /// use http::{HeaderMap, Method, StatusCode};
+    /// use longshore_model::Digest;
+    /// use longshore_proto::{endpoint::Endpoint, route};
+    ///
+    /// let (blob, mut headers) = (b"0123456789", HeaderMap::new());
+    /// headers.insert("range", "bytes=-4".parse()?);
+    /// let path = format!("/v2/app/blobs/{}", Digest::sha256(blob));
+    /// let Endpoint::Blob(request) = route::read_only(&Method::GET, &path, &headers)? else {
+    ///     unreachable!("the path names a blob")
+    /// };
+    /// let (head, bytes) = request.answer(10).into_parts();
+    /// assert_eq!((head.status, bytes), (StatusCode::PARTIAL_CONTENT, 6..10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn answer(&self, length: u64) -> Response<Range<u64>> {
+        let digest = self.digest.clone();
+        let known = self.if_none_match.as_deref();
+        if known.is_some_and(|tags| entity_tag::is_listed(tags, &self.digest)) {
+            return field::response(NotModified::new(digest).write(), 0..0);
+        }
+        let changed = self.if_range.as_deref();
+        let changed = changed.is_some_and(|tag| !entity_tag::is_same(tag, &self.digest));
+        let answer = match self.range {
+            Some(range) if self.read == Read::Get && !changed => {
+                BlobAnswer::part(digest, length, range)
+            }
+            _ => BlobAnswer::whole(digest, length),
+        };
+        let bytes = match (self.read, answer.extent) {
+            (Read::Head, _) | (_, Extent::Beyond(_)) => 0..0,
+            (_, Extent::Part { first, last, .. }) => first..last + 1,
+            (_, Extent::Whole) => 0..length,
+        };
+        field::response(answer.write(), bytes)
+    }
+
     /// Reads the headers of a request whose path named this blob. A `Range` that cannot be
     /// satisfied by any content is kept as one that no content satisfies, so that the server's
-    /// one rule for 416 holds.
+    /// one rule for 416 holds. Several `Range` fields are ignored as one that is malformed is.
     pub(crate) fn read(
         read: Read,
         name: RepositoryName,
         digest: Digest,
         headers: &HeaderMap,
     ) -> Self {
-        let range = headers
-            .get(header::RANGE)
-            .map(|value| RangeField::parse(value.as_bytes()));
+        let range = field::text(headers, &header::RANGE);
         Self {
             read,
             name,
             digest,
-            range: match range {
+            range: match range.map(|value| RangeField::parse(value.as_bytes())) {
                 Some(RangeField::One(range)) => Some(range),
                 Some(RangeField::Unsatisfiable) => Some(ByteRange::Suffix(0)),
                 Some(RangeField::Ignored) | None => None,
             },
             if_range: field::text(headers, &header::IF_RANGE),
+            if_none_match: field::list(headers, &header::IF_NONE_MATCH),
         }
     }
 }
@@ -80,6 +128,8 @@ impl Request for BlobRequest {
         let mut head = RequestHead::new(self.read.method(), path);
         field::put(&mut head.headers, header::RANGE, self.range.as_ref());
         field::put(&mut head.headers, header::IF_RANGE, self.if_range.as_ref());
+        let known = self.if_none_match.as_ref();
+        field::put(&mut head.headers, header::IF_NONE_MATCH, known);
         head
     }
 
@@ -146,12 +196,12 @@ pub enum Extent {
 impl BlobAnswer {
     /// What a server says when it sends the whole of a blob, or its head.
     #[must_use]
-    pub const fn whole(digest: Digest, length: u64) -> Self {
+    pub fn whole(digest: Digest, length: u64) -> Self {
         Self {
             length: Some(length),
+            etag: Some(entity_tag::of(&digest)),
             digest: Some(digest),
             extent: Extent::Whole,
-            etag: None,
         }
     }
 
@@ -171,9 +221,9 @@ impl BlobAnswer {
         };
         Self {
             length: Some(length),
+            etag: Some(entity_tag::of(&digest)),
             digest: Some(digest),
             extent,
-            etag: None,
         }
     }
 
@@ -247,3 +297,6 @@ impl BlobAnswer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

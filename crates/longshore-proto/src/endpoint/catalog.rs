@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use http::Response;
 use longshore_model::RepositoryName;
 
-use super::PageQuery;
 use super::request::{Need, Request, RequestHead};
-use crate::Host;
+use super::{ListAnswer, PageQuery, write_repositories};
+use crate::{Host, Refusal, host};
 
 /// A request for the repositories of a registry. The specification leaves it out, and many
 /// registries have it.
@@ -23,11 +25,32 @@ impl CatalogueRequest {
     pub const fn new(page: PageQuery) -> Self {
         Self { page }
     }
+
+    /// What a server answers that has these repositories, sorted by their bytes; see
+    /// [`TagsRequest::answer`](super::TagsRequest::answer).
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] to send where the number of entries that is asked for is not a number.
+    pub fn answer(
+        &self,
+        base: &str,
+        repositories: &[String],
+        most: usize,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let slice = self.page.slice(repositories, self.page.n()?, most);
+        let path = host::path(base, [], format_args!("{REST}"));
+        let answer = ListAnswer::of_names(slice.next.map(|next| next.at(path)));
+        Ok(answer.write_with(write_repositories(slice.entries)))
+    }
 }
+
+/// The path below that of the API.
+const REST: &str = "_catalog";
 
 impl Request for CatalogueRequest {
     fn write(&self, host: &Host) -> RequestHead {
-        self.page.request(host.path(None, format_args!("_catalog")))
+        self.page.request(host.path(None, format_args!("{REST}")))
     }
 
     fn name(&self) -> Option<&RepositoryName> {

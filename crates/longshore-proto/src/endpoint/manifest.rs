@@ -2,16 +2,16 @@
 //! registry says when it was given one ("Pushing Manifests", end-7).
 
 use std::fmt;
+use std::ops::Range;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
-use longshore_model::{Digest, MediaType, RepositoryName, TagOrDigest};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
+use longshore_model::{Descriptor, Digest, MediaType, RepositoryName, TagOrDigest};
 
-use super::Read;
 use super::request::{Access, AnswerBody, Need, Request, RequestHead, Verb};
-use crate::Host;
-use crate::field;
+use super::{NotModified, Read};
 use crate::quirk::HeadManifest;
 use crate::violation::Violation;
+use crate::{Host, entity_tag, field};
 
 /// A request for a manifest or its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub struct ManifestRequest {
     pub target: TagOrDigest,
     /// The document types the client can use, in the order it prefers them.
     pub accept: Vec<MediaType>,
+    /// Only if the manifest has none of these entity tags; else the answer is [`NotModified`]
+    /// (RFC 9110 §13.1.2).
+    pub if_none_match: Option<Box<str>>,
 }
 
 impl ManifestRequest {
@@ -42,7 +45,28 @@ impl ManifestRequest {
                 MediaType::DOCKER_LIST,
             ]
             .to_vec(),
+            if_none_match: None,
         }
+    }
+
+    /// What a server answers that has the manifest: the head, and which bytes of the manifest
+    /// follow it. After a `HEAD` and a 304 these are none.
+    ///
+    /// The media types that the client accepts do not matter: a tag or digest names one document,
+    /// and a registry sends that document or says that it has none.
+    #[must_use]
+    pub fn answer(&self, manifest: &Descriptor) -> Response<Range<u64>> {
+        let (digest, length) = (manifest.digest.clone(), manifest.size);
+        let known = self.if_none_match.as_deref();
+        if known.is_some_and(|tags| entity_tag::is_listed(tags, &digest)) {
+            return field::response(NotModified::new(digest).write(), 0..0);
+        }
+        let answer = ManifestAnswer::new(&manifest.media_type, length, digest);
+        let bytes = match self.read {
+            Read::Get => 0..length,
+            Read::Head => 0..0,
+        };
+        field::response(answer.write(), bytes)
     }
 
     pub(crate) fn read(
@@ -63,6 +87,7 @@ impl ManifestRequest {
             name,
             target,
             accept,
+            if_none_match: field::list(headers, &header::IF_NONE_MATCH),
         }
     }
 }
@@ -79,6 +104,8 @@ impl Request for ManifestRequest {
         if let Ok(value) = HeaderValue::from_str(&types.join(", ")) {
             head.headers.insert(header::ACCEPT, value);
         }
+        let known = self.if_none_match.as_ref();
+        field::put(&mut head.headers, header::IF_NONE_MATCH, known);
         head
     }
 
@@ -181,6 +208,8 @@ pub struct ManifestAnswer {
     pub length: Option<u64>,
     /// `Docker-Content-Digest`: a claim, checked against the bytes (DG2).
     pub digest: Option<Digest>,
+    /// `ETag`, as sent.
+    pub etag: Option<String>,
 }
 
 impl ManifestAnswer {
@@ -190,6 +219,7 @@ impl ManifestAnswer {
         Self {
             content_type: Some(media_type.as_str().to_owned()),
             length: Some(length),
+            etag: Some(entity_tag::of(&digest)),
             digest: Some(digest),
         }
     }
@@ -205,6 +235,7 @@ impl ManifestAnswer {
         );
         field::put(&mut headers, header::CONTENT_LENGTH, self.length.as_ref());
         field::put(&mut headers, field::CONTENT_DIGEST, self.digest.as_ref());
+        field::put(&mut headers, header::ETAG, self.etag.as_ref());
         (StatusCode::OK, headers)
     }
 
@@ -220,6 +251,7 @@ impl ManifestAnswer {
             content_type: field::text(&head.headers, &header::CONTENT_TYPE),
             length: field::length(&head.headers, section)?,
             digest: field::digest(&head.headers, section)?,
+            etag: field::text(&head.headers, &header::ETAG),
         })
     }
 }
@@ -293,3 +325,6 @@ impl ManifestStored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! What all lists share: which page is asked for, and the head of its answer.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
+use longshore_origin::{Origin, resolve};
 
 use super::query;
 use super::request::RequestHead;
@@ -51,17 +53,32 @@ impl PageQuery {
         query::first(&self.0, name)
     }
 
+    /// As [`get`](Self::get), of any bytes.
+    pub(super) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        query::first_bytes(&self.0, name)
+    }
+
+    /// The query without the parameters of these names.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        Self(query::without(&self.0, names))
+    }
+
     pub(super) fn push(&mut self, name: &str, value: &str) {
         query::push(&mut self.0, name, value);
     }
 
     /// The request for this page of the list at this path.
-    pub(super) fn request(&self, mut path: String) -> RequestHead {
+    pub(super) fn request(&self, path: String) -> RequestHead {
+        RequestHead::new(Method::GET, self.at(path))
+    }
+
+    /// The path and query of this page of the list at this path.
+    pub(super) fn at(&self, mut path: String) -> String {
         if !self.0.is_empty() {
             path.push('?');
             path.push_str(&self.0);
         }
-        RequestHead::new(Method::GET, path)
+        path
     }
 }
 
@@ -87,6 +104,14 @@ impl ListAnswer {
         }
     }
 
+    /// The head of a page of names, with the path and query of the next page.
+    pub(super) fn of_names(next: Option<String>) -> Self {
+        Self {
+            next,
+            ..Self::last("application/json")
+        }
+    }
+
     /// Another page follows, at this path and query.
     #[must_use]
     pub fn with_next(mut self, target: &str) -> Self {
@@ -99,6 +124,17 @@ impl ListAnswer {
     pub const fn with_filter(mut self) -> Self {
         self.filtered = true;
         self
+    }
+
+    /// The origin that the link to the next page names, where it is another one than `from`, which
+    /// sent this page. A client asks `from` for the next page all the same (RD5: of the link only
+    /// the query is used), and may tell its user.
+    #[must_use]
+    pub fn foreign_next(&self, from: &Origin) -> Option<Origin> {
+        let next = self.next.as_ref()?;
+        // Which path the page came from does not matter to the origin of a reference.
+        let (origin, _) = resolve((from, "/"), next.as_bytes()).ok()?;
+        (origin != *from).then_some(origin)
     }
 
     /// Writes the head of the page.
@@ -119,6 +155,11 @@ impl ListAnswer {
             headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
         }
         (StatusCode::OK, headers)
+    }
+
+    /// Writes the head and this page.
+    pub(super) fn write_with(&self, page: Vec<u8>) -> Response<Bytes> {
+        field::document(&Method::GET, self.write(), page.into())
     }
 
     /// Reads the head of a page.
@@ -176,9 +217,28 @@ mod tests {
     }
 
     #[test]
+    fn rd5_a_link_to_another_origin_is_seen() {
+        let from: Origin = "https://r.example".parse().unwrap();
+        for (next, foreign) in [
+            ("/v2/a/tags/list?last=b", None),
+            ("?last=b", None),
+            ("https://r.example:443/x", None),
+            ("http://r.example/x", Some("http://r.example")),
+            ("//evil.example/x", Some("https://evil.example")),
+            ("ftp://evil.example/x", None),
+        ] {
+            let answer = ListAnswer::last("application/json").with_next(next);
+            let found = answer.foreign_next(&from).map(|origin| origin.to_string());
+            assert_eq!(found.as_deref(), foreign, "{next}");
+        }
+        let last = ListAnswer::last("application/json");
+        assert_eq!(last.foreign_next(&from), None);
+    }
+
+    #[test]
     fn dg6_a_coded_page_is_refused() {
         for (coding, refused) in [("gzip", true), ("identity", false), ("Identity", false)] {
-            let (mut head, ()) = http::Response::new(()).into_parts();
+            let (mut head, ()) = Response::new(()).into_parts();
             let value = HeaderValue::from_static(coding);
             head.headers.insert(header::CONTENT_ENCODING, value);
             let answer = ListAnswer::read(&head).map(|answer| answer.next);

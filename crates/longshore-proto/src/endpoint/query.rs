@@ -11,12 +11,19 @@ pub(super) fn push(query: &mut String, name: &str, value: &str) {
     // Writing to a String cannot fail.
     let _ = write!(query, "{separator}{name}=");
     for byte in value.bytes() {
-        let _ = match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                write!(query, "{}", char::from(byte))
-            }
-            _ => write!(query, "%{byte:02X}"),
-        };
+        push_byte(query, byte, |byte| {
+            byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+        });
+    }
+}
+
+/// Appends a byte, percent-encoded unless it may stand for itself.
+fn push_byte(query: &mut String, byte: u8, is_plain: impl Fn(u8) -> bool) {
+    if is_plain(byte) {
+        query.push(char::from(byte));
+    } else {
+        // Writing to a String cannot fail.
+        let _ = write!(query, "%{byte:02X}");
     }
 }
 
@@ -31,9 +38,33 @@ pub(super) fn push_to_path(path_and_query: &mut String, name: &str, value: &str)
 /// The value of the first parameter of this name, decoded; `None` also when the decoded bytes are
 /// not UTF-8.
 pub(crate) fn first(query: &str, name: &str) -> Option<String> {
+    String::from_utf8(first_bytes(query, name)?).ok()
+}
+
+/// The value of the first parameter of this name, decoded.
+pub(super) fn first_bytes(query: &str, name: &str) -> Option<Vec<u8>> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(found, _)| *found == name)?;
-    String::from_utf8(decode(value.as_bytes())).ok()
+    Some(decode(value.as_bytes()))
+}
+
+/// The query without the parameters of these names. Bytes that may stand in a query stay as they
+/// are; others are encoded (RFC 3986 §3.4).
+pub(super) fn without(query: &str, names: &[&str]) -> String {
+    let mut kept = String::new();
+    let is_named = |pair: &str| names.contains(&pair.split('=').next().unwrap_or_default());
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    for pair in pairs.filter(|pair| !is_named(pair)) {
+        if !kept.is_empty() {
+            kept.push('&');
+        }
+        for byte in pair.bytes() {
+            push_byte(&mut kept, byte, |byte| {
+                byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;=:@/?%".contains(&byte)
+            });
+        }
+    }
+    kept
 }
 
 /// Undoes percent-encoding and `+`; a percent sign before anything else stands for itself.
@@ -75,6 +106,21 @@ mod tests {
             let mut path = before.to_owned();
             push_to_path(&mut path, "digest", "a:b");
             assert_eq!(path, after);
+        }
+    }
+
+    #[test]
+    fn a_query_keeps_what_is_not_replaced() {
+        for (before, after) in [
+            ("", ""),
+            ("n=1&last=a", ""),
+            ("n&last", ""),
+            ("ns=docker.io&n=1&x=%2f+,;", "ns=docker.io&x=%2f+,;"),
+            ("last=1&%6E=2&&n2=3", "%6E=2&n2=3"),
+            ("a=>; rel=\"x\"&n=1", "a=%3E;%20rel=%22x%22"),
+            ("a=\r\n\u{e4}", "a=%0D%0A%C3%A4"),
+        ] {
+            assert_eq!(without(before, &["n", "last"]), after, "{before}");
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use http::{HeaderValue, header};
-use longshore_model::{Digest, MediaType, RepositoryName};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use longshore_model::{Descriptor, Digest, Document, Index, MediaType, RepositoryName};
 
-use super::PageQuery;
 use super::request::{Access, Need, Request, RequestHead};
-use crate::Host;
+use super::{ListAnswer, PageQuery};
+use crate::{Host, host};
 
 /// A request for the manifests that refer to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,19 +37,61 @@ impl ReferrersRequest {
         }
     }
 
-    /// The artifact type that the client wants; `None` for all of them.
+    /// The artifact type that the client wants; `None`, also of an empty parameter, for all of
+    /// them.
     #[must_use]
     pub fn artifact_type(&self) -> Option<String> {
-        self.page.get(ARTIFACT_TYPE)
+        let artifact_type = self.page.get(ARTIFACT_TYPE);
+        artifact_type.filter(|artifact_type| !artifact_type.is_empty())
+    }
+
+    /// What a server answers whose repository has these referrers of the subject, in any order: an
+    /// index of those that have the artifact type, sorted by digest and each once.
+    ///
+    /// A page has at most `most` entries, and at most
+    /// [`PAGE_LIMIT_BYTES`](crate::listing::PAGE_LIMIT_BYTES); the link to the next page has a
+    /// parameter of its own for the last digest of this one. A
+    /// [manifest](longshore_model::Manifest::as_referrer) knows its entry. `base` is that of
+    /// [`TagsRequest::answer`](super::TagsRequest::answer). A repository that does not exist has no
+    /// referrers and is not an error ("Listing Referrers").
+    #[must_use]
+    pub fn answer(
+        &self,
+        base: &str,
+        referrers: impl IntoIterator<Item = Descriptor>,
+        most: usize,
+    ) -> Response<Bytes> {
+        let wanted = self.artifact_type();
+        let is_wanted = |referrer: &Descriptor| {
+            let artifact_type = referrer.artifact_type.as_ref().map(MediaType::as_str);
+            wanted.is_none() || artifact_type == wanted.as_deref()
+        };
+        let mut referrers: Vec<_> = referrers.into_iter().filter(is_wanted).collect();
+        referrers.sort_by(|a, b| a.digest.as_str().cmp(b.digest.as_str()));
+        referrers.dedup_by(|a, b| a.digest == b.digest);
+        let slice = self.page.slice(&referrers, None, most);
+
+        let path = host::path(base, [&self.name], format_args!("{REST}{}", self.subject));
+        let mut answer = ListAnswer::last(MediaType::OCI_INDEX.as_str());
+        answer.next = slice.next.map(|next| next.at(path));
+        answer.filtered = wanted.is_some();
+        let mut index = Index::new(slice.entries.to_vec());
+        index.media_type = Some(MediaType::OCI_INDEX);
+        // Text and numbers always serialise.
+        let page = serde_json::to_vec(&Document::Index(index)).unwrap_or_default();
+        answer.write_with(page)
     }
 }
+
+/// The path below the name of the repository, up to the digest of the subject.
+const REST: &str = "referrers/";
 
 /// The parameter that filters by artifact type.
 const ARTIFACT_TYPE: &str = "artifactType";
 
 impl Request for ReferrersRequest {
     fn write(&self, host: &Host) -> RequestHead {
-        let path = host.path(Some(&self.name), format_args!("referrers/{}", self.subject));
+        let path = host.path(Some(&self.name), format_args!("{REST}{}", self.subject));
         let mut head = self.page.request(path);
         let accept = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
         head.headers.insert(header::ACCEPT, accept);

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use http::Response;
 use longshore_model::RepositoryName;
 
-use super::PageQuery;
 use super::request::{Access, Need, Request, RequestHead};
-use crate::Host;
+use super::{ListAnswer, PageQuery, write_tags};
+use crate::{Host, Refusal, host};
 
 /// A request for the tags of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +26,52 @@ impl TagsRequest {
     pub const fn new(name: RepositoryName, page: PageQuery) -> Self {
         Self { name, page }
     }
+
+    /// What a server answers whose repository has these tags, sorted by their bytes: the page that
+    /// was asked for, of at most `most` tags and of at most
+    /// [`PAGE_LIMIT_BYTES`](crate::listing::PAGE_LIMIT_BYTES), with a link to the next one.
+    ///
+    /// `base` is the path below which clients find the API of this server, without a slash at its
+    /// end: `/registry` for `/registry/v2/…`, or nothing.
+    ///
+    /// ```
+    /// use http::{HeaderMap, Method};
+    /// use longshore_proto::{endpoint::Endpoint, route};
+    ///
+    /// let target = "/v2/app/tags/list?n=2";
+    /// let Endpoint::Tags(request) = route::read_only(&Method::GET, target, &HeaderMap::new())?
+    /// else {
+    ///     unreachable!("the path names a list of tags")
+    /// };
+    /// let tags = ["1", "2", "3"].map(str::to_owned);
+    /// let response = request.answer("", &tags, 1000)?;
+    /// assert_eq!(response.headers()["link"], "</v2/app/tags/list?n=2&last=2>; rel=\"next\"");
+    /// assert_eq!(response.body(), r#"{"name":"app","tags":["1","2"]}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] to send where the number of entries that is asked for is not a number.
+    pub fn answer(
+        &self,
+        base: &str,
+        tags: &[String],
+        most: usize,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let slice = self.page.slice(tags, self.page.n()?, most);
+        let path = host::path(base, [&self.name], format_args!("{REST}"));
+        let answer = ListAnswer::of_names(slice.next.map(|next| next.at(path)));
+        Ok(answer.write_with(write_tags(&self.name, slice.entries)))
+    }
 }
+
+/// The path below the name of the repository.
+const REST: &str = "tags/list";
 
 impl Request for TagsRequest {
     fn write(&self, host: &Host) -> RequestHead {
-        let path = host.path(Some(&self.name), format_args!("tags/list"));
+        let path = host.path(Some(&self.name), format_args!("{REST}"));
         self.page.request(path)
     }
 

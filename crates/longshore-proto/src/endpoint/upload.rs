@@ -157,7 +157,7 @@ impl UploadRequest {
         Self { name, step }
     }
 
-    /// Reads a request whose path named an upload.
+    /// Reads a request whose path named an upload, and whose method is one of that path.
     pub(crate) fn read(
         method: &Method,
         name: RepositoryName,
@@ -176,8 +176,8 @@ impl UploadRequest {
             Some(text) => text.parse().map(Some).map_err(|_| RouteError::Digest),
             None => Ok(None),
         };
-        let step = match (method, session) {
-            (&Method::POST, None) => match (digest(MOUNT)?, query::first(parameters, FROM)) {
+        let Some(session) = session else {
+            let step = match (digest(MOUNT)?, query::first(parameters, FROM)) {
                 (Some(digest), None) => UploadStep::Mount { digest, from: None },
                 (Some(digest), Some(from)) => UploadStep::Mount {
                     digest,
@@ -186,19 +186,22 @@ impl UploadRequest {
                 (None, _) => UploadStep::Start {
                     digest: digest(DIGEST)?,
                 },
-            },
-            (&Method::PATCH, session @ Some(_)) => UploadStep::Chunk {
+            };
+            return Ok(Self { name, step });
+        };
+        let session = Some(session);
+        let step = match *method {
+            Method::DELETE => UploadStep::Cancel { session },
+            Method::PATCH => UploadStep::Chunk {
                 session,
                 range: range()?,
             },
-            (&Method::PUT, session @ Some(_)) => UploadStep::Finish {
+            Method::PUT => UploadStep::Finish {
                 session,
                 digest: digest(DIGEST)?.ok_or(RouteError::Digest)?,
                 range: range()?,
             },
-            (&Method::GET, session @ Some(_)) => UploadStep::Status { session },
-            (&Method::DELETE, session @ Some(_)) => UploadStep::Cancel { session },
-            _ => return Err(RouteError::Method),
+            _ => UploadStep::Status { session },
         };
         Ok(Self { name, step })
     }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
-use longshore_proto::error_code::ErrorCode;
+use longshore_proto::Refusal;
+use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
-use super::refusal;
+use crate::Recorded;
 use crate::token::{Issuer, TokenServer};
-use crate::{Answer, Recorded};
 
 /// Who may ask, and how a registry says so.
 #[derive(Debug)]
@@ -77,20 +77,22 @@ impl Demand {
         }
     }
 
-    /// The refusal, unless `request` may have what it wants of repository `name`.
-    pub(super) fn check(&self, request: &Recorded, name: Option<&str>) -> Option<Answer> {
+    /// Whether `request` may have what it wants of repository `name`.
+    pub(super) fn check(&self, request: &Recorded, name: Option<&str>) -> Result<(), Refusal> {
         let sent = request.header(AUTHORIZATION.as_str());
         match self {
-            Self::Nothing => None,
-            Self::Basic {
-                expected,
-                challenges,
-            } => (sent != Some(expected))
-                .then(|| unauthorized(challenges.as_deref(), "Basic realm=\"testkit\"".to_owned())),
+            Self::Nothing => Ok(()),
+            Self::Basic { expected, .. } if sent == Some(expected) => Ok(()),
+            Self::Basic { challenges, .. } => {
+                let challenge = "Basic realm=\"testkit\"".to_owned();
+                Err(unauthorized(challenges.as_deref(), challenge))
+            }
             Self::Bearer { bearer, challenges } => {
-                let error = bearer.check(sent, name, action(&request.method)).err()?;
-                let challenge = bearer.challenge(name, action(&request.method), error);
-                Some(unauthorized(challenges.as_deref(), challenge))
+                let action = action(&request.method);
+                bearer.check(sent, name, action).map_err(|error| {
+                    let challenge = bearer.challenge(name, action, error);
+                    unauthorized(challenges.as_deref(), challenge)
+                })
             }
         }
     }
@@ -146,17 +148,14 @@ fn action(method: &Method) -> &'static str {
     }
 }
 
-fn unauthorized(instead: Option<&[String]>, challenge: String) -> Answer {
-    let answer = refusal(
-        StatusCode::UNAUTHORIZED,
-        ErrorCode::Unauthorized,
-        "authentication required",
-    );
+fn unauthorized(instead: Option<&[String]>, challenge: String) -> Refusal {
+    let body = ErrorBody::one(ErrorCode::Unauthorized, "authentication required");
     let challenges = instead.map_or_else(|| vec![challenge], <[String]>::to_vec);
     challenges
         .iter()
         .filter_map(|value| HeaderValue::from_str(value).ok())
-        .fold(answer, |answer, value| {
-            answer.and_header(WWW_AUTHENTICATE, value)
-        })
+        .fold(
+            Refusal::new(StatusCode::UNAUTHORIZED, body),
+            Refusal::with_challenge,
+        )
 }

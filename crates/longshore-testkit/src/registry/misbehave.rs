@@ -9,9 +9,10 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use longshore_model::Digest;
-use longshore_proto::error_code::ErrorCode;
+use longshore_proto::Refusal;
+use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
-use super::{Part, refusal};
+use super::Part;
 use crate::image::gzip_stored;
 use crate::{Answer, Content, Gate, Recorded, Valve};
 
@@ -147,8 +148,10 @@ impl Misbehaviour {
                 let url = url.replace("{n}", &struck.to_string());
                 Answer::status(StatusCode::TEMPORARY_REDIRECT).header(LOCATION, text(&url))
             }
-            Self::RetryAfter(status, value) => failure(*status).header(RETRY_AFTER, text(value)),
-            Self::Status(status) => failure(*status),
+            Self::RetryAfter(status, value) => {
+                failure(*status, &request.method).header(RETRY_AFTER, text(value))
+            }
+            Self::Status(status) => failure(*status, &request.method),
         }
     }
 }
@@ -288,7 +291,7 @@ fn corrupt(answer: Answer, position: u64) -> Answer {
     answer.body(body.freeze())
 }
 
-fn failure(status: StatusCode) -> Answer {
+fn failure(status: StatusCode, method: &Method) -> Answer {
     let code = match status {
         StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
         StatusCode::FORBIDDEN => ErrorCode::Denied,
@@ -296,7 +299,8 @@ fn failure(status: StatusCode) -> Answer {
         StatusCode::METHOD_NOT_ALLOWED => ErrorCode::Unsupported,
         _ => return Answer::status(status),
     };
-    refusal(status, code, "as told")
+    let refusal = Refusal::new(status, ErrorBody::one(code, "as told"));
+    refusal.write(method).into()
 }
 
 /// A value the test wrote; one that no header can carry is a mistake there.

@@ -63,6 +63,8 @@ fn it_serves_what_it_holds() {
         reply.header("content-length")
     );
     assert_eq!(head.body, "");
+    let absent = request("HEAD", &format!("{}0", manifest(&registry)), &[]);
+    assert_eq!((absent.status, absent.body.as_str()), (404, ""));
     for blob in tree.blobs() {
         let reply = get(&format!(
             "{}/v2/a/b/blobs/{}",
@@ -74,7 +76,7 @@ fn it_serves_what_it_holds() {
     assert_eq!(get(&format!("{}/v2/", registry.url())).status, 200);
     let counts = [Part::Manifest, Part::Blob, Part::Ping, Part::Other]
         .map(|part| registry.requests_to(part).len());
-    assert_eq!(counts, [3, 4, 1, 0]);
+    assert_eq!(counts, [4, 4, 1, 0]);
 }
 
 #[test]
@@ -98,7 +100,43 @@ fn what_it_lacks_it_refuses_by_name() {
             "{target}"
         );
     }
-    assert_eq!(request("POST", &manifest(&registry), &[]).status, 405);
+}
+
+#[test]
+fn ca11_a_write_is_refused_with_what_can_be_read() {
+    let (registry, _) = registry();
+    let uploads = format!("{}/v2/a/b/blobs/uploads/", registry.url());
+    let typed = [("content-type", "application/vnd.oci.image.manifest.v1+json")];
+    for (method, url, headers, allow) in [
+        ("POST", manifest(&registry), &[][..], "GET, HEAD"),
+        ("PUT", manifest(&registry), &typed, "GET, HEAD"),
+        ("DELETE", manifest(&registry), &[], "GET, HEAD"),
+        ("POST", uploads, &[], ""),
+    ] {
+        let reply = request(method, &url, headers);
+        assert_eq!((reply.status, code(&reply).as_str()), (405, "UNSUPPORTED"));
+        assert_eq!(reply.header("allow"), Some(allow), "{method} {url}");
+    }
+}
+
+#[test]
+fn what_the_client_has_is_not_sent_again() {
+    let (registry, tree) = registry();
+    for url in [manifest(&registry), layer(&registry, &tree)] {
+        let etag = get(&url).header("etag").unwrap().to_owned();
+        let reply = get_with(&url, &[("if-none-match", &etag)]);
+        assert_eq!((reply.status, reply.body.as_str()), (304, ""), "{url}");
+        assert_eq!(reply.header("etag"), Some(etag.as_str()));
+        assert_eq!(get_with(&url, &[("if-none-match", "\"x\"")]).status, 200);
+    }
+    let etag = get(&layer(&registry, &tree))
+        .header("etag")
+        .unwrap()
+        .to_owned();
+    for (if_range, status) in [(etag.as_str(), 206), ("\"x\"", 200)] {
+        let fields = [("range", "bytes=1-"), ("if-range", if_range)];
+        assert_eq!(get_with(&layer(&registry, &tree), &fields).status, status);
+    }
 }
 
 #[test]

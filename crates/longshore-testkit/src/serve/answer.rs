@@ -1,5 +1,6 @@
 //! What a server is told to answer.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,16 +100,18 @@ impl Answer {
         self
     }
 
-    /// Sends all of the body again, after [`slice`](Self::slice).
-    pub(crate) fn unsliced(mut self) -> Self {
-        self.range = (0, self.content.length());
-        self
+    /// The head of `response`, and after it the bytes that it names of this content.
+    pub(crate) fn of(response: Response<Range<u64>>, content: impl Into<Content>) -> Self {
+        let (head, bytes) = response.into_parts();
+        let mut answer = Self::status(head.status).body(content);
+        answer.headers = head.headers;
+        answer.range = (bytes.start, bytes.end);
+        answer
     }
 
-    /// Sends bytes `from..end` of the body alone; what the header says of it is not touched.
-    #[must_use]
-    pub(crate) fn slice(mut self, from: u64, end: u64) -> Self {
-        self.range = (from, end);
+    /// Sends all of the content where the answer was [of](Self::of) a part.
+    pub(crate) fn unsliced(mut self) -> Self {
+        self.range = (0, self.content.length());
         self
     }
 

@@ -1,0 +1,47 @@
+use super::*;
+
+fn manifest() -> Descriptor {
+    Descriptor::of(MediaType::OCI_INDEX, b"{}")
+}
+
+fn request(read: Read, if_none_match: Option<&str>) -> ManifestRequest {
+    let target = "latest".parse().unwrap();
+    let mut request = ManifestRequest::new(read, "app".parse().unwrap(), target);
+    request.if_none_match = if_none_match.map(Box::from);
+    request
+}
+
+#[test]
+fn a_head_says_all_that_a_get_says() {
+    let (get, bytes) = request(Read::Get, None).answer(&manifest()).into_parts();
+    assert_eq!((get.status, bytes), (StatusCode::OK, 0..2));
+    let digest = manifest().digest;
+    assert_eq!(get.headers["content-type"], MediaType::OCI_INDEX.as_str());
+    assert_eq!(get.headers["content-length"], "2");
+    assert_eq!(get.headers["docker-content-digest"], digest.as_str());
+    assert_eq!(get.headers["etag"], format!("\"{digest}\""));
+    let (head, bytes) = request(Read::Head, None).answer(&manifest()).into_parts();
+    assert_eq!((head.headers, bytes), (get.headers, 0..0));
+}
+
+#[test]
+fn a_manifest_that_the_client_has_is_not_sent_again() {
+    let etag = format!("\"{}\"", manifest().digest);
+    for (known, status) in [(etag.as_str(), 304), ("*", 304), ("\"other\"", 200)] {
+        for read in [Read::Get, Read::Head] {
+            let response = request(read, Some(known)).answer(&manifest());
+            assert_eq!(response.status().as_u16(), status, "{known}");
+            let is_sent = status == 200 && read == Read::Get;
+            assert_eq!(
+                *response.body(),
+                if is_sent { 0..2 } else { 0..0 },
+                "{known}"
+            );
+            assert_eq!(response.headers()["etag"], etag, "{known}");
+            let head = response.into_parts().0;
+            let expected = NotModified::new(manifest().digest);
+            let not_modified = NotModified::read(&head);
+            assert_eq!(not_modified.ok(), (status == 304).then_some(expected));
+        }
+    }
+}
