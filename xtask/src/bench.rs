@@ -30,7 +30,7 @@ use server::{Kind, Server};
 use target::Target;
 use tls::Certificates;
 
-pub(crate) use options::USAGE;
+pub(crate) use options::HELP;
 
 use crate::checkout::Checkout;
 

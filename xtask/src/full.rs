@@ -1,44 +1,50 @@
-//! The steps of `cargo xtask full`: slow, or in need of tools not everyone has.
+//! The steps of `cargo xtask full`: they are slow or need tools that not everyone has.
 //!
-//! A tool that is not installed is reported at the end with the command that brings it.
+//! A step whose tool is not installed is skipped, and the reason names the command that installs
+//! the tool.
 
-use crate::checkout::{self, Checkout};
-use crate::ci;
+use crate::checkout::Checkout;
+use crate::ci::{self, NIGHTLY};
+use crate::log::Log;
 use crate::metadata::{self, Package};
 use crate::step::{Report, Step};
 use crate::tidy::files;
 
-/// What CI does not do on every change.
+/// The checks that `cargo xtask test` leaves out.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "features",
+        about: "lints of each crate under each set of its features",
         run: features,
     },
     Step {
         name: "doc-hosts",
+        about: "documentation as documentation hosts build it (needs nightly)",
         run: doc_hosts,
     },
     Step {
         name: "minimal-versions",
+        about: "build with the lowest versions that the manifests allow (needs nightly)",
         run: minimal_versions,
     },
     Step {
         name: "msrv",
+        about: "build with the oldest compiler that the manifests promise (needs it installed)",
         run: msrv,
     },
     Step {
         name: "deny",
+        about: "licences, sources and advisories of dependencies (needs cargo-deny)",
         run: deny,
     },
     Step {
         name: "fuzz",
+        about: "each target of fuzz/targets for a minute (needs cargo-fuzz)",
         run: fuzz,
     },
 ];
 
-const NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
-
-/// Sets of features are tried one by one up to this many features; above, singly and all at once.
+/// Up to this number of features every set is checked; above it each alone, none, and all.
 const POWERSET_LIMIT: usize = 4;
 
 const FUZZ_TARGETS: [&str; 13] = [
@@ -59,8 +65,8 @@ const FUZZ_TARGETS: [&str; 13] = [
 const FUZZ_SECONDS: u32 = 60;
 
 /// Each crate alone, under each set of its features, without a warning.
-fn features(checkout: &Checkout) -> Report {
-    let check_all = |packages: Vec<Package>| {
+fn features(checkout: &Checkout, log: &mut Log) -> Report {
+    let check_all = |packages: Vec<Package>, log: &mut Log| {
         for package in packages
             .iter()
             .filter(|package| !package.features.is_empty())
@@ -69,12 +75,13 @@ fn features(checkout: &Checkout) -> Report {
                 let mut command = checkout.cargo(["clippy", "--locked", "--no-default-features"]);
                 command.args(["-p", &package.name, "--features", &set.join(",")]);
                 command.args(["--", "-Dwarnings"]);
-                checkout::run(&mut command)?;
+                log.run(&mut command)?;
             }
         }
         Ok(())
     };
-    Report::of(metadata::load(checkout).and_then(check_all))
+    let packages = metadata::load(checkout, log);
+    Report::of(packages.and_then(|packages| check_all(packages, log)))
 }
 
 fn feature_sets(features: &[String]) -> Vec<Vec<&str>> {
@@ -95,7 +102,7 @@ fn feature_sets(features: &[String]) -> Vec<Vec<&str>> {
 }
 
 /// The documentation as a host builds it: nightly, every feature, no warning.
-fn doc_hosts(checkout: &Checkout) -> Report {
+fn doc_hosts(checkout: &Checkout, log: &mut Log) -> Report {
     let words = [
         "doc",
         "--workspace",
@@ -106,15 +113,15 @@ fn doc_hosts(checkout: &Checkout) -> Report {
         "--locked",
     ];
     match checkout.cargo_of("nightly", words) {
-        None => Report::skipped(NIGHTLY),
-        Some(mut command) => Report::of(checkout::run(
-            command.env("RUSTDOCFLAGS", "--cfg docsrs -Dwarnings"),
-        )),
+        None => Report::skipped("documentation of hosts", NIGHTLY),
+        Some(mut command) => {
+            Report::of(log.run(command.env("RUSTDOCFLAGS", "--cfg docsrs -Dwarnings")))
+        }
     }
 }
 
-/// The versions the manifests promise to be enough, resolved in a copy so the lock file stays.
-fn minimal_versions(checkout: &Checkout) -> Report {
+/// The lowest versions the manifests allow, resolved in a copy so that the lock file stays.
+fn minimal_versions(checkout: &Checkout, log: &mut Log) -> Report {
     let copy = checkout.root().join("target/xtask/minimal-versions");
     let update = ["update", "-Zdirect-minimal-versions"];
     let check = ["check", "--workspace", "--all-features"];
@@ -122,12 +129,12 @@ fn minimal_versions(checkout: &Checkout) -> Report {
         checkout.cargo_of("nightly", update),
         checkout.cargo_of("nightly", check),
     ) else {
-        return Report::skipped(NIGHTLY);
+        return Report::skipped("build with minimal versions", NIGHTLY);
     };
     Report::of(
         copy_to(checkout, &copy)
-            .and_then(|()| checkout::run(update.current_dir(&copy)))
-            .and_then(|()| checkout::run(check.current_dir(&copy))),
+            .and_then(|()| log.run(update.current_dir(&copy)))
+            .and_then(|()| log.run(check.current_dir(&copy))),
     )
 }
 
@@ -149,8 +156,8 @@ fn copy_to(checkout: &Checkout, copy: &std::path::Path) -> Result<(), String> {
 }
 
 /// The oldest compiler the manifests promise.
-fn msrv(checkout: &Checkout) -> Report {
-    let packages = match metadata::load(checkout) {
+fn msrv(checkout: &Checkout, log: &mut Log) -> Report {
+    let packages = match metadata::load(checkout, log) {
         Ok(packages) => packages,
         Err(why) => return Report::of(Err(why)),
     };
@@ -162,44 +169,45 @@ fn msrv(checkout: &Checkout) -> Report {
     };
     let toolchain = format!("{version}.0");
     match checkout.cargo_of(&toolchain, ["check", "--workspace", "--locked"]) {
-        None => Report::skipped(&format!(
-            "no compiler: rustup toolchain install {toolchain}"
-        )),
-        Some(mut command) => Report::of(checkout::run(&mut command)),
+        None => Report::skipped(
+            &format!("build with Rust {toolchain}"),
+            &format!("no such toolchain: rustup toolchain install {toolchain}"),
+        ),
+        Some(mut command) => Report::of(log.run(&mut command)),
     }
 }
 
-/// Licences, sources and duplicates, and advisories where their database can be had.
-fn deny(checkout: &Checkout) -> Report {
+/// Licences, sources and duplicates, and advisories where their database can be fetched.
+fn deny(checkout: &Checkout, log: &mut Log) -> Report {
     if !checkout.has_subcommand("deny") {
-        return Report::skipped("no cargo-deny: cargo install cargo-deny --locked");
+        let how = "no cargo-deny: cargo install cargo-deny --locked";
+        return Report::skipped("licences, sources and advisories", how);
     }
-    let deny = |what: &[&str]| {
+    let mut deny = |what: &[&str]| {
         let words = ["deny", "--workspace"].iter().chain(what);
-        checkout::run(&mut checkout.cargo(words.copied()))
+        log.run(&mut checkout.cargo(words.copied()))
     };
-    match deny(&["check", "bans", "licenses", "sources"]) {
-        Ok(()) if deny(&["fetch", "db"]).is_err() => {
-            Report::of(Ok(())).but_skipped("advisories: their database cannot be fetched")
-        }
+    let policy = deny(&["check", "bans", "licenses", "sources"]);
+    Report::of(policy).and_then(|| match deny(&["fetch", "db"]) {
+        Err(_) => Report::skipped("advisories", "their database cannot be fetched"),
         Ok(()) => Report::of(deny(&["check", "advisories"])),
-        Err(why) => Report::of(Err(why)),
-    }
+    })
 }
 
-/// Each fuzz target for a minute, from its seeds and what was found before.
+/// Each fuzz target for a minute, from its seeds and from what earlier runs found.
 ///
-/// Without a sanitizer, which there is no unsafe code for, so that stable will do.
-fn fuzz(checkout: &Checkout) -> Report {
+/// No sanitizer is used, since there is no unsafe code; so a stable toolchain is enough.
+fn fuzz(checkout: &Checkout, log: &mut Log) -> Report {
     if !checkout.has_subcommand("fuzz") {
-        return Report::skipped("no cargo-fuzz: cargo install cargo-fuzz --locked");
+        let how = "no cargo-fuzz: cargo install cargo-fuzz --locked";
+        return Report::skipped("fuzz targets", how);
     }
     let run = |target: &str| {
         let corpus = format!("fuzz/corpus/{target}");
         std::fs::create_dir_all(checkout.root().join(&corpus))
             .map_err(|error| format!("{corpus}: {error}"))?;
         let mut command = checkout.cargo(["fuzz", "run", "--sanitizer", "none", target, &corpus]);
-        checkout::run(command.args([
+        log.run(command.args([
             &format!("fuzz/seeds/{target}"),
             "--",
             &format!("-max_total_time={FUZZ_SECONDS}"),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::checkout::{self, Checkout};
+use crate::checkout::Checkout;
+use crate::log::Log;
 
 /// One package of the workspace.
 #[derive(Debug)]
@@ -32,9 +33,9 @@ pub(crate) struct Dependency {
 /// # Errors
 ///
 /// Cargo refused a manifest, or its answer has another shape than the one documented.
-pub(crate) fn load(checkout: &Checkout) -> Result<Vec<Package>, String> {
+pub(crate) fn load(checkout: &Checkout, log: &mut Log) -> Result<Vec<Package>, String> {
     let words = ["metadata", "--format-version", "1", "--no-deps", "--locked"];
-    parse(&checkout::output(&mut checkout.cargo(words))?)
+    parse(&log.output(&mut checkout.cargo(words))?)
 }
 
 fn parse(json: &str) -> Result<Vec<Package>, String> {

@@ -1,24 +1,27 @@
-//! What somebody asks the benchmark to measure.
+//! The options of the benchmark.
 
 use std::path::PathBuf;
 
 use super::program::Program;
 use super::server::Kind;
 use super::{CASES, Case};
+use crate::command;
 
-/// How to use it.
-pub(crate) const USAGE: &str = "\
-cargo xtask bench pull [OPTION…]
+/// The options, for the help text.
+pub(crate) const HELP: &str = "\
+Pulls the same images from the same servers on this machine with Longshore, with a program that
+only moves and hashes bytes, and with other clients, in turn. Prints time, memory, requests and
+system calls as ratios. bench/README.md says how the comparison is made fair.
 
-  --quick            layers of a sixteenth, three rounds: to try it
-  --rounds N         so many rounds (default: 7)
-  --works NAME,…     only these: one ten many tls tiny tokens
-  --servers NAME,…   only these: nginx docker-registry (tls and tokens have their own)
-  --programs NAME,…  only these: floor longshore batch skopeo oci-client
-  --longshore FILE   measures this program instead of building it
-  --dir DIR          keep the images and what is pulled below DIR while it runs; 3.5 GiB
+  --quick            use layers of a sixteenth of the size and three rounds, for a first try
+  --rounds N         number of rounds (default: 7)
+  --works NAME,…     only these images: one ten many tls tiny tokens
+  --servers NAME,…   only these servers: nginx docker-registry (tls and tokens have their own)
+  --programs NAME,…  only these programs: floor longshore batch skopeo oci-client
+  --longshore FILE   measure this program instead of building it
+  --dir DIR          directory for images and pulled files during the run, 3.5 GiB
                      (default: target/bench)
-  --output json      print JSON; the tables go to standard error then
+  --output FORMAT    text (default), or json; then the tables go to standard error
 ";
 
 /// What was asked for.
@@ -65,7 +68,7 @@ impl Options {
                         _ => return Err(wrong(word)),
                     };
                 }
-                _ => return Err(wrong(word)),
+                _ => return Err(command::unknown(COMMAND, word)),
             }
         }
         options.rounds = rounds.unwrap_or(if options.quick { 3 } else { 7 });
@@ -123,9 +126,11 @@ fn list(text: &str, known: &[&str]) -> Result<Vec<String>, String> {
     }
 }
 
-fn wrong(word: &str) -> String {
-    format!("wrong use of {word}\n\n{USAGE}")
+fn wrong(option: &str) -> String {
+    format!("{option} needs another value; `cargo xtask {COMMAND} --help` lists the values")
 }
+
+const COMMAND: &str = "bench pull";
 
 #[cfg(test)]
 mod tests {
@@ -153,15 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn wrong_options_are_said() {
-        for words in [
-            &["--rounds"][..],
-            &["--rounds", "0"],
-            &["--what"],
-            &["--output", "xml"],
+    fn wrong_options_are_named() {
+        for (words, expected) in [
+            (&["--rounds"][..], "--rounds needs another value; "),
+            (&["--rounds", "0"], "--rounds needs another value; "),
+            (&["--output", "xml"], "--output needs another value; "),
+            (&["--what"], "unknown option --what; "),
+            (&["what"], "unknown argument what; "),
         ] {
             let said = Options::parse(words).unwrap_err();
-            assert!(said.starts_with("wrong use of --"), "{said}");
+            assert!(said.starts_with(expected), "{said}");
         }
         let said = Options::parse(&["--works", "two"]).unwrap_err();
         assert_eq!(
