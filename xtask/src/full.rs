@@ -47,21 +47,7 @@ pub(crate) const STEPS: &[Step] = &[
 /// Up to this number of features every set is checked; above it each alone, none, and all.
 const POWERSET_LIMIT: usize = 4;
 
-const FUZZ_TARGETS: [&str; 13] = [
-    "authenticator",
-    "call",
-    "challenge",
-    "content_range",
-    "digest",
-    "docker_config",
-    "download",
-    "link",
-    "listing",
-    "manifest",
-    "reference",
-    "retry_after",
-    "token_response",
-];
+const FUZZ_TARGETS: &str = "fuzz/targets";
 const FUZZ_SECONDS: u32 = 60;
 
 /// Each crate alone, under each set of its features, without a warning.
@@ -198,11 +184,15 @@ fn deny(checkout: &Checkout, log: &mut Log) -> Report {
 ///
 /// No sanitizer is used, since there is no unsafe code; so a stable toolchain is enough.
 fn fuzz(checkout: &Checkout, log: &mut Log) -> Report {
+    let targets = match files::walk(checkout.root(), FUZZ_TARGETS) {
+        Ok(paths) => fuzz_targets(&paths),
+        Err(why) => return Report::of(Err(why)),
+    };
     if !checkout.has_subcommand("fuzz") {
         let how = "no cargo-fuzz: cargo install cargo-fuzz --locked";
-        return Report::skipped("fuzz targets", how);
+        return Report::skipped(&format!("{} fuzz targets", targets.len()), how);
     }
-    let run = |target: &str| {
+    let run = |target: &String| {
         let corpus = format!("fuzz/corpus/{target}");
         std::fs::create_dir_all(checkout.root().join(&corpus))
             .map_err(|error| format!("{corpus}: {error}"))?;
@@ -214,7 +204,16 @@ fn fuzz(checkout: &Checkout, log: &mut Log) -> Report {
             &format!("-dict=fuzz/dictionaries/{target}.dict"),
         ]))
     };
-    Report::of(FUZZ_TARGETS.into_iter().try_for_each(run))
+    Report::of(targets.iter().try_for_each(run))
+}
+
+/// The targets, by the names of their files.
+fn fuzz_targets(paths: &[String]) -> Vec<String> {
+    let name = |path: &String| {
+        let name = path.strip_prefix(FUZZ_TARGETS)?.strip_prefix('/')?;
+        Some(name.strip_suffix(".rs")?.to_owned())
+    };
+    paths.iter().filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -240,5 +239,37 @@ mod tests {
             sets(&["a", "b", "c", "d", "e"]),
             ["", "a", "b", "c", "d", "e", "a+b+c+d+e"]
         );
+    }
+
+    #[test]
+    fn a_fuzz_target_is_named_as_its_file() {
+        let paths = ["fuzz/targets/call.rs", "fuzz/targets/config.rs"].map(str::to_owned);
+        assert_eq!(fuzz_targets(&paths), ["call", "config"]);
+    }
+
+    #[test]
+    fn each_parser_and_each_machine_has_a_fuzz_target() {
+        let checkout = Checkout::here();
+        let targets = fuzz_targets(&files::walk(checkout.root(), FUZZ_TARGETS).unwrap());
+        for target in [
+            "authenticator",
+            "call",
+            "challenge",
+            "config",
+            "content_range",
+            "digest",
+            "docker_config",
+            "download",
+            "link",
+            "listing",
+            "manifest",
+            "reference",
+            "retry_after",
+            "token_response",
+        ] {
+            assert!(targets.iter().any(|known| known == target), "{target}");
+        }
+        let manifest = checkout.read("fuzz/Cargo.toml").unwrap();
+        assert_eq!(manifest.matches("[[bin]]").count(), targets.len());
     }
 }
