@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn each_parser_and_each_machine_has_a_fuzz_target() {
+    fn en2_each_parser_and_each_machine_has_a_fuzz_target() {
         let checkout = Checkout::here();
         let targets = fuzz_targets(&files::walk(checkout.root(), FUZZ_TARGETS).unwrap());
         for target in [

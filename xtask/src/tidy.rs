@@ -9,6 +9,7 @@ pub(crate) mod files;
 mod ids;
 mod lockfile;
 mod promises;
+mod proofs;
 mod purity;
 mod rules;
 mod source;
@@ -133,6 +134,9 @@ fn purity(checkout: &Checkout, packages: &[Package]) -> Result<Vec<Finding>, Str
 fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
     let pin = checkout.read(SPEC_PIN)?;
     let (pins, mut findings) = spec::pins(SPEC_PIN, &pin);
+    let document = checkout.read(rules::DOCUMENT)?;
+    let (rules, wrong) = rules::Rules::parse(&document);
+    findings.extend(wrong);
     let mut sources = Vec::new();
     for path in files::walk(checkout.root(), "")? {
         findings.extend(files::check_name(&path));
@@ -142,13 +146,16 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
         let text = checkout.read(&path)?;
         findings.extend(text::check(&path, &text));
         findings.extend(spec::check(&pins, &path, &text));
+        if path.ends_with(".rs") || path.ends_with(".md") {
+            findings.extend(ids::check(&rules, &path, &text));
+        }
         if path.ends_with(".rs") {
-            findings.extend(ids::check(&path, &text));
             sources.push((path, text));
         }
     }
     let promises = checkout.read(promises::DOCUMENT)?;
     findings.extend(promises::check(&promises, &sources));
-    findings.extend(rules::check(&sources));
+    findings.extend(proofs::check(&rules, &sources));
+    findings.extend(rules::check_names(&document, &sources));
     Ok(findings)
 }
