@@ -170,8 +170,8 @@ impl BlobFrames {
     }
 
     fn error(&self, cause: Cause) -> Error {
-        let what = format_args!("blob {} of {}", self.digest, self.name);
-        self.site.error(what, cause)
+        self.site
+            .error(format_args!("blob {} of {}", self.digest, self.name), cause)
     }
 }
 

@@ -304,8 +304,10 @@ impl Repository {
     /// No verifier exists for the digest's algorithm (DG1).
     pub fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<BlobReader, Error> {
         BlobReader::new(self.blob_frames(digest, size), size).map_err(|error| {
-            let what = format_args!("blob {digest} of {}", self.name);
-            self.site.error(what, Cause::Unverifiable(error))
+            self.site.error(
+                format_args!("blob {digest} of {}", self.name),
+                Cause::Unverifiable(error),
+            )
         })
     }
 
@@ -342,8 +344,9 @@ impl Repository {
         let mut auth = AuthCall::new();
         let answer = self.site.drive_as(ask, &mut auth).await?;
         if !answer.head.status.is_success() {
-            let what = format_args!("a token for {}", self.name);
-            return Err(self.site.refused(what, &answer));
+            return Err(self
+                .site
+                .refused(format_args!("a token for {}", self.name), &answer));
         }
         Ok(auth.token().cloned().map(Credential::from))
     }
