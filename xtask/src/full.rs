@@ -7,6 +7,7 @@ use crate::checkout::Checkout;
 use crate::ci::{self, NIGHTLY};
 use crate::log::Log;
 use crate::metadata::{self, Package};
+use crate::rust_version::RustVersion;
 use crate::step::{Report, Step};
 use crate::tidy::files;
 
@@ -147,13 +148,10 @@ fn msrv(checkout: &Checkout, log: &mut Log) -> Report {
         Ok(packages) => packages,
         Err(why) => return Report::of(Err(why)),
     };
-    let Some(version) = packages
-        .iter()
-        .find_map(|package| package.rust_version.as_deref())
-    else {
-        return Report::of(Err("no package names its rust-version".to_owned()));
+    let toolchain = match RustVersion::of(&packages) {
+        Ok(version) => version.to_string(),
+        Err(why) => return Report::of(Err(why)),
     };
-    let toolchain = format!("{version}.0");
     match checkout.cargo_of(&toolchain, ["check", "--workspace", "--locked"]) {
         None => Report::skipped(
             &format!("build with Rust {toolchain}"),

@@ -19,6 +19,7 @@ mod libtest;
 mod log;
 mod metadata;
 mod peers;
+mod rust_version;
 mod step;
 mod tidy;
 

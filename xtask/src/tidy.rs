@@ -8,6 +8,7 @@ mod edges;
 pub(crate) mod files;
 mod ids;
 mod lockfile;
+mod msrv;
 mod promises;
 mod proofs;
 mod purity;
@@ -22,6 +23,7 @@ use std::fmt;
 use crate::checkout::Checkout;
 use crate::log::Log;
 use crate::metadata::{self, Package};
+use crate::rust_version::RustVersion;
 use crate::step::Report;
 
 /// The crates that decide and never act: no await, socket, file, clock, environment or randomness.
@@ -85,6 +87,10 @@ fn check(checkout: &Checkout, log: &mut Log) -> Result<Vec<Finding>, String> {
     findings.extend(purity(checkout, &packages)?);
     findings.extend(texts(checkout)?);
     findings.extend(lockfile::check(&checkout.read("Cargo.lock")?));
+    match RustVersion::of(&packages) {
+        Ok(ours) => findings.extend(msrv::check(ours, &metadata::resolve(checkout, log)?)),
+        Err(why) => findings.push(Finding::whole("Cargo.toml", why)),
+    }
     Ok(findings)
 }
 
@@ -150,6 +156,7 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
             findings.extend(ids::check(&rules, &path, &text));
         }
         if path.ends_with(".rs") {
+            findings.extend(msrv::check_syntax(&path, &text));
             sources.push((path, text));
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn check_lints(path: &str, own: &str, root: &str) -> Vec<Finding> {
             findings.push(Finding::whole(path, format!("does not disallow {call}")));
         }
     }
-    for line in root.lines().filter(|line| line.starts_with("allow-")) {
+    for line in root.lines().filter(|line| line.contains(" = ")) {
         if !own.lines().any(|own| own == line) {
             findings.push(Finding::whole(
                 path,
