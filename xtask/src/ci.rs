@@ -142,7 +142,8 @@ fn fuzz_replay(checkout: &Checkout, log: &mut Log) -> Report {
 
 pub(crate) const NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
 
-fn read_tests(checkout: &Checkout, log: &mut Log, what: &[&str]) -> Report {
+/// Runs `cargo test` and counts the tests.
+pub(crate) fn read_tests(checkout: &Checkout, log: &mut Log, what: &[&str]) -> Report {
     let words = ["test", "--locked", "--no-fail-fast"];
     let harness = ["--", "--show-output"];
     let mut command = checkout.cargo(words.iter().chain(what).chain(&harness).copied());

@@ -19,6 +19,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: features,
     },
     Step {
+        name: "reqwest-example",
+        about: "build and tests of examples/reqwest, which is a workspace of its own",
+        run: reqwest_example,
+    },
+    Step {
         name: "doc-hosts",
         about: "documentation as documentation hosts build it (needs nightly)",
         run: doc_hosts,
@@ -86,6 +91,12 @@ fn feature_sets(features: &[String]) -> Vec<Vec<&str>> {
             .map(|set| set.iter().copied().chain([*name]).collect());
         sets.iter().cloned().chain(with).collect()
     })
+}
+
+/// A transport over another client: its workspace keeps that client out of ours.
+fn reqwest_example(checkout: &Checkout, log: &mut Log) -> Report {
+    let what = ["--manifest-path", "examples/reqwest/Cargo.toml"];
+    ci::read_tests(checkout, log, &what)
 }
 
 /// The documentation as a host builds it: nightly, every feature, no warning.
