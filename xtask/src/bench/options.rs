@@ -24,7 +24,7 @@ system calls as ratios. bench/README.md says how the comparison is made fair.
   --output FORMAT    text (default), or json; then the tables go to standard error
 ";
 
-/// What was asked for.
+/// The requested measurement.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) quick: bool,
@@ -78,7 +78,7 @@ impl Options {
         Ok(options)
     }
 
-    /// What is to be measured, in order.
+    /// The cases to measure, in order.
     pub(super) fn cases(&self) -> Vec<Case> {
         let wanted = |case: &Case| {
             let server = match case.kind {
@@ -100,8 +100,8 @@ impl Options {
         cases.map(sized).collect()
     }
 
-    /// The programs for a case. That files are made durable shows where there are many or few
-    /// bytes; a gigabyte would measure the disk.
+    /// The programs for a case. Durable files are measured for many small layers and for a tiny
+    /// image; a gigabyte would measure the disk.
     pub(super) fn programs(&self, case: Case) -> Vec<Program> {
         let wanted = |program: &Program| match program {
             Program::LongshoreBatch => {
@@ -113,7 +113,7 @@ impl Options {
     }
 }
 
-/// Whether a name was asked for; where none was, all were.
+/// Whether a name was requested; an empty list requests all.
 fn has(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|known| known == name)
 }

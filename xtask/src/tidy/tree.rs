@@ -1,4 +1,4 @@
-//! What a crate's whole tree holds, however it got there.
+//! What the whole dependency tree of a crate contains.
 
 use super::Finding;
 use crate::checkout::Checkout;
