@@ -1,9 +1,9 @@
-//! `cargo xtask bench pull`: what a pull costs, beside the floor and the rivals.
+//! `cargo xtask bench pull`: what a pull costs, compared with the floor and the rivals.
 //!
-//! Every program pulls the same images from the same servers on loopback, in turn, several
-//! rounds; who begins moves on with the round, so that what the machine does besides falls on all
-//! alike. Compared are medians of pairs from one round. The files of an image go through the page
-//! cache on both sides, so neither the disk nor a network is measured: the programs are.
+//! Every program pulls the same images from the same servers on loopback, in turn, over several
+//! rounds. Another program begins each round, so that other load on the machine affects all alike.
+//! The comparison takes the median of ratios, each from one round. Files go through the page cache
+//! on both sides, so the programs are measured, and neither the disk nor a network.
 //!
 //! What is built for this alone is in `bench/`, which is not part of the workspace.
 
@@ -30,7 +30,7 @@ use server::{Kind, Server};
 use target::Target;
 use tls::Certificates;
 
-pub(crate) use options::USAGE;
+pub(crate) use options::HELP;
 
 use crate::checkout::Checkout;
 
@@ -60,13 +60,13 @@ const fn case(name: &'static str, image: Image, kind: Kind) -> Case {
     Case { name, image, kind }
 }
 
-/// An empty file of credentials, for programs that insist on one.
+/// An empty file of credentials, for programs that require one.
 const CREDENTIALS: &str = "auth.json";
 
-/// How long the slow registry takes over an answer.
+/// Delay of each response of the slow registry, in milliseconds.
 const DELAY_MS: u32 = 20;
 
-/// What a whole run found.
+/// The result of a whole run.
 struct Outcome {
     quick: bool,
     rounds: usize,
@@ -82,7 +82,7 @@ struct Outcome {
 ///
 /// # Errors
 ///
-/// An option is not known, or what is needed for any measurement cannot be had.
+/// An option is not known, or a program that every measurement needs cannot be built.
 pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<(), String> {
     let options = Options::parse(words)?;
     let programs = Programs::gather(checkout, &options)?;
@@ -191,7 +191,7 @@ impl Bench<'_> {
         }
     }
 
-    /// All rounds of one case, and then the calls, which are counted apart for it takes time.
+    /// All rounds of one case. System calls are counted afterwards, since counting takes time.
     fn measure(&mut self, case: Case, server: &Server) {
         let destination = self.directory.join("pulled");
         let pull = Pull {
@@ -246,7 +246,7 @@ impl Bench<'_> {
         failed.into_iter().for_each(|what| self.notice(what));
     }
 
-    /// One pull into an empty directory, measured and looked at.
+    /// One pull into an empty directory, measured, with a check of the pulled size.
     fn once(&self, program: Program, pull: &Pull<'_>) -> Result<Sample, String> {
         empty(pull.destination);
         let command = self.programs.command(program, pull).ok_or("it cannot")?;
@@ -269,9 +269,9 @@ impl Bench<'_> {
     }
 }
 
-/// Removes what was pulled before; the next program finds nothing there.
+/// Removes what was pulled before, so that the next program starts with nothing.
 fn empty(directory: &Path) {
-    // Where there is nothing, nothing is to be removed.
+    // It may not exist.
     let _ = fs::remove_dir_all(directory);
 }
 
@@ -287,7 +287,7 @@ fn size(directory: &Path) -> u64 {
         .sum()
 }
 
-/// What the figures depend on besides the programs.
+/// The machine, on which the figures depend.
 fn machine() -> BTreeMap<&'static str, String> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -313,7 +313,7 @@ fn machine() -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// A new directory that is removed again.
+/// A new directory, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {

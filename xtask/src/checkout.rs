@@ -1,11 +1,10 @@
-//! The checkout the program works on, and the commands it starts there.
+//! The checkout that the program works on, and the commands that it starts there.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The root of the checkout, and the cargo that started us.
+/// The root of the checkout, and the cargo that started this program.
 pub(crate) struct Checkout {
     root: PathBuf,
     cargo: OsString,
@@ -74,9 +73,9 @@ impl Checkout {
     }
 }
 
-/// Runs a command on our own terminal.
+/// Runs a command on the terminal of the user.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
-    announce(command);
+    eprintln!("    $ {}", line(command));
     let status = command
         .status()
         .map_err(|error| cannot_start(command, &error))?;
@@ -87,30 +86,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// Runs a command and hands each line of its standard output to `each`.
-pub(crate) fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<(), String> {
-    announce(command);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| cannot_start(command, &error))?;
-    if let Some(stdout) = child.stdout.take() {
-        for piece in BufReader::new(stdout).split(b'\n') {
-            let piece = piece.map_err(|error| format!("{}: {error}", line(command)))?;
-            each(&String::from_utf8_lossy(&piece));
-        }
-    }
-    let status = child
-        .wait()
-        .map_err(|error| cannot_start(command, &error))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{}: {status}", line(command)))
-    }
-}
-
-/// Runs a command and returns its standard output.
+/// Runs a command and returns its standard output; its standard error goes to the terminal.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let output = command
         .stderr(Stdio::inherit())
@@ -123,16 +99,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     }
 }
 
-fn announce(command: &Command) {
-    eprintln!("    $ {}", line(command));
-}
-
-fn cannot_start(command: &Command, error: &std::io::Error) -> String {
+pub(crate) fn cannot_start(command: &Command, error: &std::io::Error) -> String {
     format!("cannot run {}: {error}", line(command))
 }
 
 /// The command as one would type it, without the directory of the program.
-fn line(command: &Command) -> String {
+pub(crate) fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or_else(|| command.get_program());
     std::iter::once(name)

@@ -1,58 +1,69 @@
 //! The steps of `cargo xtask ci`, in the order they run.
 
-use crate::checkout::{self, Checkout};
+use crate::checkout::Checkout;
 use crate::libtest::Reading;
+use crate::log::Log;
 use crate::step::{Report, Step};
 use crate::tidy;
 
-/// Every check that decides whether a change is good.
+/// The checks that a change must pass.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "fmt",
+        about: "formatting of all Rust files",
         run: fmt,
     },
     Step {
         name: "clippy",
+        about: "lints of all targets; warnings are errors",
         run: clippy,
     },
     Step {
         name: "doc",
+        about: "documentation of the libraries builds; warnings are errors",
         run: doc,
     },
     Step {
         name: "test",
+        about: "unit tests, properties, and end-to-end tests against real peers",
         run: test,
     },
     Step {
         name: "doctest",
+        about: "examples in the documentation and in README.md",
         run: doctest,
     },
     Step {
         name: "fuzz-replay",
+        about: "every seed through its fuzz target's body; with a nightly toolchain\n\
+                also that the fuzz targets compile",
         run: fuzz_replay,
     },
     Step {
         name: "tidy",
+        about: "the project's own rules: dependencies between crates, purity, rule ids,\n\
+                versions, text",
         run: tidy::step,
     },
 ];
 
 /// The fuzz bodies, as functions that stable can call.
 const FUZZ_BODIES: &str = "longshore-fuzz-bodies";
-/// The command line, a program and no library.
+/// The command line program, which has no library.
 pub(crate) const PROGRAM: &str = "longshore-cli";
 
 const FUZZ_MANIFEST: &str = "fuzz/Cargo.toml";
 
-fn fmt(checkout: &Checkout) -> Report {
-    let ours = checkout::run(&mut checkout.cargo(["fmt", "--all", "--check"]));
-    Report::of(ours.and_then(|()| {
-        checkout::run(&mut checkout.cargo(["fmt", "--manifest-path", FUZZ_MANIFEST, "--check"]))
-    }))
+fn fmt(checkout: &Checkout, log: &mut Log) -> Report {
+    let fuzz = ["fmt", "--manifest-path", FUZZ_MANIFEST, "--check"];
+    let result = log
+        .run(&mut checkout.cargo(["fmt", "--all", "--check"]))
+        .and_then(|()| log.run(&mut checkout.cargo(fuzz)));
+    Report::of(result)
 }
 
-/// Lints everything, and the facade once more as someone with their own transport builds it.
-fn clippy(checkout: &Checkout) -> Report {
+/// Lints everything, and the facade once more as a user with a transport of their own builds it.
+fn clippy(checkout: &Checkout, log: &mut Log) -> Report {
     let all = [
         "clippy",
         "--workspace",
@@ -70,15 +81,15 @@ fn clippy(checkout: &Checkout) -> Report {
         "--",
         "-Dwarnings",
     ];
-    Report::of(
-        checkout::run(&mut checkout.cargo(all))
-            .and_then(|()| checkout::run(&mut checkout.cargo(trait_only))),
-    )
+    let result = log
+        .run(&mut checkout.cargo(all))
+        .and_then(|()| log.run(&mut checkout.cargo(trait_only)));
+    Report::of(result)
 }
 
-/// Documents all but the program: its comments are help texts, written for a terminal, and its
-/// name is also that of the client.
-fn doc(checkout: &Checkout) -> Report {
+/// Documents everything except the program: its comments are help texts for a terminal, and it
+/// has the same name as the client.
+fn doc(checkout: &Checkout, log: &mut Log) -> Report {
     let words = [
         "doc",
         "--workspace",
@@ -88,12 +99,12 @@ fn doc(checkout: &Checkout) -> Report {
         "--locked",
     ];
     let mut command = checkout.cargo(words);
-    Report::of(checkout::run(command.env("RUSTDOCFLAGS", "-Dwarnings")))
+    Report::of(log.run(command.env("RUSTDOCFLAGS", "-Dwarnings")))
 }
 
-/// Tests everything, and apart the one feature of the model: what takes the model alone does not
-/// take the crate that it converts to.
-fn test(checkout: &Checkout) -> Report {
+/// Tests everything. The conversions of the model are tested separately, so that the other tests
+/// run without the crate that they convert to.
+fn test(checkout: &Checkout, log: &mut Log) -> Report {
     let all = [
         "--workspace",
         "--exclude",
@@ -109,56 +120,34 @@ fn test(checkout: &Checkout) -> Report {
         "--features",
         "oci-spec",
         "--lib",
+        "convert::",
     ];
-    let report = read_tests(checkout, &all);
-    if report.error.is_some() {
-        return report;
-    }
-    let more = read_tests(checkout, &conversions);
-    Report {
-        passed: report.passed + more.passed,
-        failed: report.failed + more.failed,
-        skipped: [report.skipped, more.skipped].concat(),
-        error: more.error,
-    }
+    read_tests(checkout, log, &all).and_then(|| read_tests(checkout, log, &conversions))
 }
 
-fn doctest(checkout: &Checkout) -> Report {
-    read_tests(checkout, &["--workspace", "--doc"])
+fn doctest(checkout: &Checkout, log: &mut Log) -> Report {
+    read_tests(checkout, log, &["--workspace", "--doc"])
 }
 
-/// Replays every seed on stable; compiles the fuzz targets themselves where nightly can.
-fn fuzz_replay(checkout: &Checkout) -> Report {
-    let report = read_tests(checkout, &["-p", FUZZ_BODIES, "--lib", "--tests"]);
-    if report.error.is_some() {
-        return report;
-    }
+/// Replays every seed on stable; compiles the fuzz targets where a nightly toolchain is installed.
+fn fuzz_replay(checkout: &Checkout, log: &mut Log) -> Report {
     let build = ["check", "--manifest-path", FUZZ_MANIFEST, "--locked"];
-    match checkout.cargo_of("nightly", build) {
-        None => report.but_skipped("the fuzz targets were not built: no nightly toolchain here"),
-        Some(mut command) => match checkout::run(&mut command) {
-            Ok(()) => Report {
-                passed: report.passed + 1,
-                ..report
-            },
-            Err(why) => Report {
-                failed: 1,
-                error: Some(why),
-                ..report
-            },
-        },
-    }
+    read_tests(checkout, log, &["-p", FUZZ_BODIES, "--lib", "--tests"]).and_then(|| match checkout
+        .cargo_of("nightly", build)
+    {
+        None => Report::skipped("compiling the fuzz targets", NIGHTLY),
+        Some(mut command) => Report::of(log.run(&mut command)),
+    })
 }
 
-fn read_tests(checkout: &Checkout, what: &[&str]) -> Report {
+pub(crate) const NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
+
+/// Runs `cargo test` and counts the tests.
+pub(crate) fn read_tests(checkout: &Checkout, log: &mut Log, what: &[&str]) -> Report {
     let words = ["test", "--locked", "--no-fail-fast"];
     let harness = ["--", "--show-output"];
     let mut command = checkout.cargo(words.iter().chain(what).chain(&harness).copied());
     let mut reading = Reading::default();
-    let result = checkout::run_lines(&mut command, |line| {
-        if reading.line(line) {
-            println!("{line}");
-        }
-    });
+    let result = log.read(&mut command, |line| reading.line(line));
     reading.finish(result)
 }

@@ -1,7 +1,7 @@
-//! The main job on this machine alone: a registry that wants tokens, and a pull from it.
+//! The demonstration: a registry on this machine that demands tokens, and a pull from it.
 //!
-//! The registry is the testkit's and holds a generated image of twenty platforms; the program is
-//! the one people run. What is on disk afterwards is checked here, without any code of theirs.
+//! The registry is the testkit's and serves a generated image of twenty platforms; the program is
+//! the one that users run. The files on disk are then checked here, without code of our crates.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ pub(crate) fn run_demo(checkout: &Checkout) -> Result<(), String> {
     let registry = Registry::start(program(&programs, "longshore-testkit-demo")?)?;
     let dir = Scratch::new()?;
     let layout = dir.0.join("layout");
-    // The configuration of whoever runs this is none of the demonstration's business.
+    // The demonstration does not read the configuration of the user who runs it.
     let mut pull = Command::new(longshore);
     pull.args(["pull", &registry.reference])
         .arg(&layout)
@@ -93,7 +93,7 @@ fn program<'a>(programs: &'a BTreeMap<String, PathBuf>, name: &str) -> Result<&'
     Ok(program)
 }
 
-/// The testkit's registry, which tells of each request and ends when its input does.
+/// The testkit's registry. It prints each request, and ends when its standard input does.
 struct Registry {
     child: Child,
     log: Receiver<String>,
@@ -137,14 +137,14 @@ impl Registry {
         }
     }
 
-    /// The requests since the last time, a line each; they come through a pipe, so a moment late.
+    /// The requests since the last call, one line each. They arrive through a pipe with a delay.
     fn requests(&self) -> Vec<String> {
         let next = || self.log.recv_timeout(Duration::from_millis(300)).ok();
         std::iter::from_fn(next).collect()
     }
 }
 
-/// The line with every digest cut to what tells it from the others.
+/// The line with every digest shortened to its first digits.
 fn shorten(line: &str) -> String {
     let cut = |word: &str| match word.split_once("sha256:") {
         Some((before, hex)) if hex.len() == 64 => {
@@ -162,7 +162,7 @@ impl Drop for Registry {
     }
 }
 
-/// A directory that is removed again.
+/// A temporary directory, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -179,7 +179,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Hashes every blob of a layout and compares with its name; gives their number.
+/// Hashes every blob of a layout and compares the digest with its name; returns their number.
 fn check_blobs(layout: &Path) -> Result<usize, String> {
     let dir = layout.join("blobs").join("sha256");
     let failed = |error| format!("{}: {error}", dir.display());

@@ -1,66 +1,64 @@
-//! The steps of `cargo xtask full`: slow, or in need of tools not everyone has.
+//! The steps of `cargo xtask full`: they are slow or need tools that not everyone has.
 //!
-//! A tool that is not installed is reported at the end with the command that brings it.
+//! A step whose tool is not installed is skipped, and the reason names the command that installs
+//! the tool.
 
-use crate::checkout::{self, Checkout};
-use crate::ci;
+use crate::checkout::Checkout;
+use crate::ci::{self, NIGHTLY};
+use crate::log::Log;
 use crate::metadata::{self, Package};
+use crate::rust_version::RustVersion;
 use crate::step::{Report, Step};
 use crate::tidy::files;
 
-/// What CI does not do on every change.
+/// The checks that `cargo xtask test` leaves out.
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "features",
+        about: "lints of each crate under each set of its features",
         run: features,
     },
     Step {
+        name: "reqwest-example",
+        about: "build and tests of examples/reqwest, which is a workspace of its own",
+        run: reqwest_example,
+    },
+    Step {
         name: "doc-hosts",
+        about: "documentation as documentation hosts build it (needs nightly)",
         run: doc_hosts,
     },
     Step {
         name: "minimal-versions",
+        about: "build with the lowest versions that the manifests allow (needs nightly)",
         run: minimal_versions,
     },
     Step {
         name: "msrv",
+        about: "build with the oldest compiler that the manifests promise (needs it installed)",
         run: msrv,
     },
     Step {
         name: "deny",
+        about: "licences, sources and advisories of dependencies (needs cargo-deny)",
         run: deny,
     },
     Step {
         name: "fuzz",
+        about: "each target of fuzz/targets for a minute (needs cargo-fuzz)",
         run: fuzz,
     },
 ];
 
-const NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
-
-/// Sets of features are tried one by one up to this many features; above, singly and all at once.
+/// Up to this number of features every set is checked; above it each alone, none, and all.
 const POWERSET_LIMIT: usize = 4;
 
-const FUZZ_TARGETS: [&str; 13] = [
-    "authenticator",
-    "call",
-    "challenge",
-    "content_range",
-    "digest",
-    "docker_config",
-    "download",
-    "link",
-    "listing",
-    "manifest",
-    "reference",
-    "retry_after",
-    "token_response",
-];
+const FUZZ_TARGETS: &str = "fuzz/targets";
 const FUZZ_SECONDS: u32 = 60;
 
 /// Each crate alone, under each set of its features, without a warning.
-fn features(checkout: &Checkout) -> Report {
-    let check_all = |packages: Vec<Package>| {
+fn features(checkout: &Checkout, log: &mut Log) -> Report {
+    let check_all = |packages: Vec<Package>, log: &mut Log| {
         for package in packages
             .iter()
             .filter(|package| !package.features.is_empty())
@@ -69,12 +67,13 @@ fn features(checkout: &Checkout) -> Report {
                 let mut command = checkout.cargo(["clippy", "--locked", "--no-default-features"]);
                 command.args(["-p", &package.name, "--features", &set.join(",")]);
                 command.args(["--", "-Dwarnings"]);
-                checkout::run(&mut command)?;
+                log.run(&mut command)?;
             }
         }
         Ok(())
     };
-    Report::of(metadata::load(checkout).and_then(check_all))
+    let packages = metadata::load(checkout, log);
+    Report::of(packages.and_then(|packages| check_all(packages, log)))
 }
 
 fn feature_sets(features: &[String]) -> Vec<Vec<&str>> {
@@ -94,8 +93,14 @@ fn feature_sets(features: &[String]) -> Vec<Vec<&str>> {
     })
 }
 
+/// A transport over another client: its workspace keeps that client out of ours.
+fn reqwest_example(checkout: &Checkout, log: &mut Log) -> Report {
+    let what = ["--manifest-path", "examples/reqwest/Cargo.toml"];
+    ci::read_tests(checkout, log, &what)
+}
+
 /// The documentation as a host builds it: nightly, every feature, no warning.
-fn doc_hosts(checkout: &Checkout) -> Report {
+fn doc_hosts(checkout: &Checkout, log: &mut Log) -> Report {
     let words = [
         "doc",
         "--workspace",
@@ -106,15 +111,15 @@ fn doc_hosts(checkout: &Checkout) -> Report {
         "--locked",
     ];
     match checkout.cargo_of("nightly", words) {
-        None => Report::skipped(NIGHTLY),
-        Some(mut command) => Report::of(checkout::run(
-            command.env("RUSTDOCFLAGS", "--cfg docsrs -Dwarnings"),
-        )),
+        None => Report::skipped("documentation of hosts", NIGHTLY),
+        Some(mut command) => {
+            Report::of(log.run(command.env("RUSTDOCFLAGS", "--cfg docsrs -Dwarnings")))
+        }
     }
 }
 
-/// The versions the manifests promise to be enough, resolved in a copy so the lock file stays.
-fn minimal_versions(checkout: &Checkout) -> Report {
+/// The lowest versions the manifests allow, resolved in a copy so that the lock file stays.
+fn minimal_versions(checkout: &Checkout, log: &mut Log) -> Report {
     let copy = checkout.root().join("target/xtask/minimal-versions");
     let update = ["update", "-Zdirect-minimal-versions"];
     let check = ["check", "--workspace", "--all-features"];
@@ -122,12 +127,12 @@ fn minimal_versions(checkout: &Checkout) -> Report {
         checkout.cargo_of("nightly", update),
         checkout.cargo_of("nightly", check),
     ) else {
-        return Report::skipped(NIGHTLY);
+        return Report::skipped("build with minimal versions", NIGHTLY);
     };
     Report::of(
         copy_to(checkout, &copy)
-            .and_then(|()| checkout::run(update.current_dir(&copy)))
-            .and_then(|()| checkout::run(check.current_dir(&copy))),
+            .and_then(|()| log.run(update.current_dir(&copy)))
+            .and_then(|()| log.run(check.current_dir(&copy))),
     )
 }
 
@@ -149,64 +154,75 @@ fn copy_to(checkout: &Checkout, copy: &std::path::Path) -> Result<(), String> {
 }
 
 /// The oldest compiler the manifests promise.
-fn msrv(checkout: &Checkout) -> Report {
-    let packages = match metadata::load(checkout) {
+fn msrv(checkout: &Checkout, log: &mut Log) -> Report {
+    let packages = match metadata::load(checkout, log) {
         Ok(packages) => packages,
         Err(why) => return Report::of(Err(why)),
     };
-    let Some(version) = packages
-        .iter()
-        .find_map(|package| package.rust_version.as_deref())
-    else {
-        return Report::of(Err("no package names its rust-version".to_owned()));
+    let toolchain = match RustVersion::of(&packages) {
+        Ok(version) => version.to_string(),
+        Err(why) => return Report::of(Err(why)),
     };
-    let toolchain = format!("{version}.0");
     match checkout.cargo_of(&toolchain, ["check", "--workspace", "--locked"]) {
-        None => Report::skipped(&format!(
-            "no compiler: rustup toolchain install {toolchain}"
-        )),
-        Some(mut command) => Report::of(checkout::run(&mut command)),
+        None => Report::skipped(
+            &format!("build with Rust {toolchain}"),
+            &format!("no such toolchain: rustup toolchain install {toolchain}"),
+        ),
+        Some(mut command) => Report::of(log.run(&mut command)),
     }
 }
 
-/// Licences, sources and duplicates, and advisories where their database can be had.
-fn deny(checkout: &Checkout) -> Report {
+/// Licences, sources and duplicates, and advisories where their database can be fetched.
+fn deny(checkout: &Checkout, log: &mut Log) -> Report {
     if !checkout.has_subcommand("deny") {
-        return Report::skipped("no cargo-deny: cargo install cargo-deny --locked");
+        let how = "no cargo-deny: cargo install cargo-deny --locked";
+        return Report::skipped("licences, sources and advisories", how);
     }
-    let deny = |what: &[&str]| {
+    let mut deny = |what: &[&str]| {
         let words = ["deny", "--workspace"].iter().chain(what);
-        checkout::run(&mut checkout.cargo(words.copied()))
+        log.run(&mut checkout.cargo(words.copied()))
     };
-    match deny(&["check", "bans", "licenses", "sources"]) {
-        Ok(()) if deny(&["fetch", "db"]).is_err() => {
-            Report::of(Ok(())).but_skipped("advisories: their database cannot be fetched")
-        }
+    let policy = deny(&["check", "bans", "licenses", "sources"]);
+    Report::of(policy).and_then(|| match deny(&["fetch", "db"]) {
+        Err(_) => Report::skipped("advisories", "their database cannot be fetched"),
         Ok(()) => Report::of(deny(&["check", "advisories"])),
-        Err(why) => Report::of(Err(why)),
-    }
+    })
 }
 
-/// Each fuzz target for a minute, from its seeds and what was found before.
+/// Each fuzz target for a minute, from its seeds and from what earlier runs found.
 ///
-/// Without a sanitizer, which there is no unsafe code for, so that stable will do.
-fn fuzz(checkout: &Checkout) -> Report {
+/// No sanitizer is used, since there is no unsafe code; so a stable toolchain is enough.
+fn fuzz(checkout: &Checkout, log: &mut Log) -> Report {
+    let targets = match files::walk(checkout.root(), FUZZ_TARGETS) {
+        Ok(paths) => fuzz_targets(&paths),
+        Err(why) => return Report::of(Err(why)),
+    };
     if !checkout.has_subcommand("fuzz") {
-        return Report::skipped("no cargo-fuzz: cargo install cargo-fuzz --locked");
+        let how = "no cargo-fuzz: cargo install cargo-fuzz --locked";
+        return Report::skipped(&format!("{} fuzz targets", targets.len()), how);
     }
-    let run = |target: &str| {
+    let run = |target: &String| {
         let corpus = format!("fuzz/corpus/{target}");
         std::fs::create_dir_all(checkout.root().join(&corpus))
             .map_err(|error| format!("{corpus}: {error}"))?;
         let mut command = checkout.cargo(["fuzz", "run", "--sanitizer", "none", target, &corpus]);
-        checkout::run(command.args([
+        log.run(command.args([
             &format!("fuzz/seeds/{target}"),
             "--",
             &format!("-max_total_time={FUZZ_SECONDS}"),
             &format!("-dict=fuzz/dictionaries/{target}.dict"),
         ]))
     };
-    Report::of(FUZZ_TARGETS.into_iter().try_for_each(run))
+    Report::of(targets.iter().try_for_each(run))
+}
+
+/// The targets, by the names of their files.
+fn fuzz_targets(paths: &[String]) -> Vec<String> {
+    let name = |path: &String| {
+        let name = path.strip_prefix(FUZZ_TARGETS)?.strip_prefix('/')?;
+        Some(name.strip_suffix(".rs")?.to_owned())
+    };
+    paths.iter().filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -232,5 +248,37 @@ mod tests {
             sets(&["a", "b", "c", "d", "e"]),
             ["", "a", "b", "c", "d", "e", "a+b+c+d+e"]
         );
+    }
+
+    #[test]
+    fn a_fuzz_target_is_named_as_its_file() {
+        let paths = ["fuzz/targets/call.rs", "fuzz/targets/config.rs"].map(str::to_owned);
+        assert_eq!(fuzz_targets(&paths), ["call", "config"]);
+    }
+
+    #[test]
+    fn en2_each_parser_and_each_machine_has_a_fuzz_target() {
+        let checkout = Checkout::here();
+        let targets = fuzz_targets(&files::walk(checkout.root(), FUZZ_TARGETS).unwrap());
+        for target in [
+            "authenticator",
+            "call",
+            "challenge",
+            "config",
+            "content_range",
+            "digest",
+            "docker_config",
+            "download",
+            "link",
+            "listing",
+            "manifest",
+            "reference",
+            "retry_after",
+            "token_response",
+        ] {
+            assert!(targets.iter().any(|known| known == target), "{target}");
+        }
+        let manifest = checkout.read("fuzz/Cargo.toml").unwrap();
+        assert_eq!(manifest.matches("[[bin]]").count(), targets.len());
     }
 }

@@ -1,7 +1,8 @@
 //! Every check and chore of the project, runnable at home.
 //!
-//! The program uses none of the project's own crates: it starts cargo and other binaries, reads
-//! files, and says what is wrong. So it still builds, and can still explain, when a crate does not.
+//! The program uses none of the project's own crates: it starts cargo and other programs, reads
+//! files, and reports what is wrong. So it still builds, and can still explain, when one of the
+//! crates does not build.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -11,11 +12,14 @@
 mod bench;
 mod checkout;
 mod ci;
+mod command;
 mod demo;
 mod full;
 mod libtest;
+mod log;
 mod metadata;
 mod peers;
+mod rust_version;
 mod step;
 mod tidy;
 
@@ -23,47 +27,10 @@ use std::process::ExitCode;
 
 use checkout::Checkout;
 
-const USAGE: &str = "\
-cargo xtask <command>
-
-  test [--install]  every check, with the peers the end-to-end tests talk to. Installs missing
-                    ones by apt with --install, or where CI=true and the user is root
-  ci [STEP…]        the checks alone, in order; or only the steps named:
-                    fmt clippy doc test doctest fuzz-replay tidy
-  bench pull        what a pull costs, beside the floor and other programs;
-                    bench --help tells of its options
-  demo              pulls a generated image from a registry on this machine, step by step
-  tidy              walls, purity, spec versions, text rules
-  full [STEP…]      what is slow or needs more tools:
-                    features doc-hosts minimal-versions msrv deny fuzz
-";
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let checkout = Checkout::here();
-    let result = match arguments.as_slice() {
-        ["test"] => test(&checkout, false),
-        ["test", "--install"] => test(&checkout, true),
-        ["ci", names @ ..] => step::run(&checkout, ci::STEPS, names),
-        ["bench", "pull", options @ ..] => bench::run(&checkout, options).map(|()| true),
-        ["bench", ..] => {
-            print!("{}", bench::USAGE);
-            Ok(true)
-        }
-        ["demo"] => demo::run_demo(&checkout).map(|()| true),
-        ["tidy"] => step::run(&checkout, ci::STEPS, &["tidy"]),
-        ["full", names @ ..] => step::run(&checkout, full::STEPS, names),
-        [] | ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
-            Ok(true)
-        }
-        _ => Err(format!(
-            "unknown command: {}\n\n{USAGE}",
-            arguments.join(" ")
-        )),
-    };
-    match result {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match command::run(&Checkout::here(), &words) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
@@ -71,9 +38,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn test(checkout: &Checkout, install: bool) -> Result<bool, String> {
-    peers::prepare(install)?;
-    step::run(checkout, ci::STEPS, &[])
 }

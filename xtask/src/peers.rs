@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::checkout;
+use crate::checkout::Checkout;
+use crate::log::Log;
+use crate::step::{Report, Step};
 
 /// A program the tests start, and the Debian package that brings it.
 struct Peer {
@@ -34,38 +36,33 @@ const PEERS: &[Peer] = &[
     },
 ];
 
-/// Where daemons are, for users whose `PATH` does not say so.
+/// Where daemons are, for users whose `PATH` does not contain these directories.
 const DAEMON_DIRECTORIES: [&str; 2] = ["/usr/sbin", "/sbin"];
 
-/// Sees to it that the peers are there: installs what is missing where asked to, or in CI as root.
-///
-/// At home a missing peer is a loud notice and the tests that need it skip.
-///
-/// # Errors
-///
-/// Installing failed, or a peer is missing in CI, where a skipped test would prove nothing.
-pub(crate) fn prepare(asked: bool) -> Result<(), String> {
-    let in_ci = is_ci(std::env::var("CI").ok().as_deref());
+/// What `cargo xtask test` does before its other steps.
+pub(crate) enum Plan {
+    /// Every peer is installed.
+    Complete,
+    /// Install the missing peers.
+    Install(Step),
+    /// Run without them; the text says which tests will be skipped.
+    Skip(String),
+}
+
+/// Missing peers are installed on request and in CI; elsewhere the tests that need them are
+/// skipped.
+pub(crate) fn plan(asked: bool) -> Plan {
     let missing = missing();
     if missing.is_empty() {
-        return Ok(());
-    }
-    if asked || (in_ci && is_root()) {
-        install(&missing)?;
-    }
-    match (self::missing().as_slice(), in_ci) {
-        ([], _) => Ok(()),
-        (missing, true) => Err(format!(
-            "missing in CI, where nothing may skip:\n{}",
-            how(missing)
-        )),
-        (missing, false) => {
-            eprintln!(
-                "*** The tests that talk to these programs will skip:\n{}",
-                how(missing)
-            );
-            Ok(())
-        }
+        Plan::Complete
+    } else if asked || in_ci() {
+        Plan::Install(Step {
+            name: "peers",
+            about: "installs the programs that the end-to-end tests talk to",
+            run: install,
+        })
+    } else {
+        Plan::Skip(notice(&missing))
     }
 }
 
@@ -85,33 +82,54 @@ pub(crate) fn find(binary: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-fn install(missing: &[&Peer]) -> Result<(), String> {
-    if find("apt-get").is_none() {
-        return Err(format!(
-            "only apt is known here; install by hand:\n{}",
-            how(missing)
-        ));
+/// Fails when a peer is still missing afterwards: in CI a skipped test would prove nothing.
+fn install(_: &Checkout, log: &mut Log) -> Report {
+    let missing = missing();
+    if in_ci() && !is_root() {
+        let why = "in CI no test may be skipped, and only root can install";
+        return Report::of(Err(format!("{why}: {}", packages(&missing))));
     }
-    let apt = |words: &[&str]| {
+    if find("apt-get").is_none() {
+        let why = "there is no apt-get; install these programs another way";
+        return Report::of(Err(format!("{why}: {}", binaries(&missing))));
+    }
+    let mut apt = |words: &[&str]| {
         let mut command = Command::new("apt-get");
-        checkout::run(command.args(words).env("DEBIAN_FRONTEND", "noninteractive"))
+        log.run(command.args(words).env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    apt(&["update"])?;
     let mut words = vec!["install", "--yes", "--no-install-recommends"];
     words.extend(missing.iter().map(|peer| peer.package));
-    apt(&words)
+    let result = apt(&["update"]).and_then(|()| apt(&words));
+    Report::of(result.and_then(|()| match self::missing().as_slice() {
+        [] => Ok(()),
+        missing => Err(format!("still not installed: {}", binaries(missing))),
+    }))
 }
 
-/// What is missing and how to get it.
-fn how(missing: &[&Peer]) -> String {
-    let names: Vec<&str> = missing.iter().map(|peer| peer.binary).collect();
-    let packages: Vec<&str> = missing.iter().map(|peer| peer.package).collect();
+/// What is missing and how to install it.
+fn notice(missing: &[&Peer]) -> String {
     format!(
-        "***   {}\n*** On Debian: cargo xtask test --install   (as root; it runs\n\
-         ***   apt-get install {})",
-        names.join(" "),
-        packages.join(" ")
+        "These programs are not installed, so the tests that need them are skipped:\n  {}\n\
+         On Debian, `cargo xtask test --install` installs them. As root it runs:\n  \
+         apt-get install {}",
+        binaries(missing),
+        packages(missing)
     )
+}
+
+fn binaries(peers: &[&Peer]) -> String {
+    let names: Vec<&str> = peers.iter().map(|peer| peer.binary).collect();
+    names.join(" ")
+}
+
+fn packages(peers: &[&Peer]) -> String {
+    let names: Vec<&str> = peers.iter().map(|peer| peer.package).collect();
+    names.join(" ")
+}
+
+/// The same reading of `CI` as in the tests, which fail there instead of being skipped.
+fn in_ci() -> bool {
+    is_ci(std::env::var("CI").ok().as_deref())
 }
 
 fn is_ci(value: Option<&str>) -> bool {
@@ -147,8 +165,8 @@ mod tests {
     #[test]
     fn the_notice_names_programs_and_packages() {
         let missing: Vec<&Peer> = PEERS.iter().filter(|peer| peer.binary == "nginx").collect();
-        let notice = how(&missing);
-        assert!(notice.contains("***   nginx\n"), "{notice}");
-        assert!(notice.contains("apt-get install nginx-light"), "{notice}");
+        let notice = notice(&missing);
+        assert!(notice.contains("are skipped:\n  nginx\n"), "{notice}");
+        assert!(notice.ends_with("apt-get install nginx-light"), "{notice}");
     }
 }

@@ -1,14 +1,16 @@
-//! `cargo xtask tidy`: the walls between the crates, and rules no compiler knows.
+//! `cargo xtask tidy`: the walls between the crates, and rules that the compiler does not know.
 //!
-//! Each rule is a function from text to findings, with a sample that breaks it in its tests; this
-//! file feeds them the checkout. A finding is fixed, or the rule is changed here in the open: there
-//! is no list of exceptions.
+//! Each rule is a function from text to findings, and its tests contain a sample that breaks it;
+//! this file passes them the checkout. A finding is fixed, or the rule is changed here: there is
+//! no list of exceptions.
 
 mod edges;
 pub(crate) mod files;
 mod ids;
 mod lockfile;
+mod msrv;
 mod promises;
+mod proofs;
 mod purity;
 mod rules;
 mod source;
@@ -19,7 +21,9 @@ mod tree;
 use std::fmt;
 
 use crate::checkout::Checkout;
+use crate::log::Log;
 use crate::metadata::{self, Package};
+use crate::rust_version::RustVersion;
 use crate::step::Report;
 
 /// The crates that decide and never act: no await, socket, file, clock, environment or randomness.
@@ -66,40 +70,42 @@ impl fmt::Display for Finding {
 }
 
 /// The step: every rule over the checkout.
-pub(crate) fn step(checkout: &Checkout) -> Report {
-    let result = check(checkout).and_then(|findings| {
-        for finding in &findings {
-            println!("{finding}");
-        }
-        match findings.len() {
+pub(crate) fn step(checkout: &Checkout, log: &mut Log) -> Report {
+    let result = check(checkout, log).and_then(|findings| {
+        let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
+        match lines.len() {
             0 => Ok(()),
-            count => Err(format!("{count} findings")),
+            count => Err(format!("findings: {count}\n{}", lines.join("\n"))),
         }
     });
     Report::of(result)
 }
 
-fn check(checkout: &Checkout) -> Result<Vec<Finding>, String> {
-    let packages = metadata::load(checkout)?;
-    let mut findings = walls(checkout, &packages)?;
+fn check(checkout: &Checkout, log: &mut Log) -> Result<Vec<Finding>, String> {
+    let packages = metadata::load(checkout, log)?;
+    let mut findings = walls(checkout, log, &packages)?;
     findings.extend(purity(checkout, &packages)?);
     findings.extend(texts(checkout)?);
     findings.extend(lockfile::check(&checkout.read("Cargo.lock")?));
+    match RustVersion::of(&packages) {
+        Ok(ours) => findings.extend(msrv::check(ours, &metadata::resolve(checkout, log)?)),
+        Err(why) => findings.push(Finding::whole("Cargo.toml", why)),
+    }
     Ok(findings)
 }
 
-/// Who may use whom: the table, and what the trees really hold.
-fn walls(checkout: &Checkout, packages: &[Package]) -> Result<Vec<Finding>, String> {
+/// Which crate may use which: the table, and what the dependency trees contain.
+fn walls(checkout: &Checkout, log: &mut Log, packages: &[Package]) -> Result<Vec<Finding>, String> {
     let mut findings = Vec::new();
     match edges::Table::parse(&checkout.read(edges::DOCUMENT)?) {
         Ok(table) => findings.extend(edges::check(&table, packages)),
         Err(finding) => findings.push(finding),
     }
     for name in PURE {
-        let tree = tree::list(checkout, &["-p", name, "--all-features"])?;
+        let tree = tree::list(checkout, log, &["-p", name, "--all-features"])?;
         findings.extend(tree::check(name, &tree, tree::IMPURE));
     }
-    let tree = tree::list(checkout, &["-p", "longshore", "--no-default-features"])?;
+    let tree = tree::list(checkout, log, &["-p", "longshore", "--no-default-features"])?;
     findings.extend(tree::check(
         "longshore --no-default-features",
         &tree,
@@ -134,6 +140,9 @@ fn purity(checkout: &Checkout, packages: &[Package]) -> Result<Vec<Finding>, Str
 fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
     let pin = checkout.read(SPEC_PIN)?;
     let (pins, mut findings) = spec::pins(SPEC_PIN, &pin);
+    let document = checkout.read(rules::DOCUMENT)?;
+    let (rules, wrong) = rules::Rules::parse(&document);
+    findings.extend(wrong);
     let mut sources = Vec::new();
     for path in files::walk(checkout.root(), "")? {
         findings.extend(files::check_name(&path));
@@ -143,13 +152,17 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
         let text = checkout.read(&path)?;
         findings.extend(text::check(&path, &text));
         findings.extend(spec::check(&pins, &path, &text));
+        if path.ends_with(".rs") || path.ends_with(".md") {
+            findings.extend(ids::check(&rules, &path, &text));
+        }
         if path.ends_with(".rs") {
-            findings.extend(ids::check(&path, &text));
+            findings.extend(msrv::check_syntax(&path, &text));
             sources.push((path, text));
         }
     }
     let promises = checkout.read(promises::DOCUMENT)?;
     findings.extend(promises::check(&promises, &sources));
-    findings.extend(rules::check(&sources));
+    findings.extend(proofs::check(&rules, &sources));
+    findings.extend(rules::check_names(&document, &sources));
     Ok(findings)
 }

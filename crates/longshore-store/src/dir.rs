@@ -226,6 +226,24 @@ impl Dir {
         sys::is_linked(file).map_err(|error| self.failed(Action::Lock, name, error))
     }
 
+    /// Takes the exclusive lock of a file that [`Dir::lock_file`] opened, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when another process has the lock.
+    pub(crate) fn try_lock(file: &File) -> io::Result<()> {
+        sys::try_lock(file)
+    }
+
+    /// Releases the lock of a file.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses it.
+    pub(crate) fn unlock(file: &File) -> io::Result<()> {
+        sys::unlock(file)
+    }
+
     /// Gives the file `name` its new name `to_name` in `to`, replacing a file of that name.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! The images that are pulled: made on disk, the same bytes each time, served by everyone.
+//! The images that are pulled: made on disk with the same bytes each time.
 //!
-//! One tree of files is what nginx serves; the storage of `docker-registry` links to it, so that
-//! neither takes the space twice and both read from the same cached pages.
+//! nginx serves one tree of files, and the storage of `docker-registry` links to it. So the files
+//! take the space once, and both servers read the same cached pages.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -17,7 +17,7 @@ pub(super) struct Image {
     pub(super) name: &'static str,
     pub(super) layers: u32,
     pub(super) layer_bytes: u64,
-    /// The size of a layer when somebody is in a hurry.
+    /// The size of a layer in a quick run.
     quick_bytes: u64,
 }
 
@@ -132,7 +132,7 @@ impl Trees {
         self.add_manifest(image, &manifest)
     }
 
-    /// Writes one blob and names it by its digest; gives the digest.
+    /// Writes one blob under the name of its digest, and returns the digest.
     fn add_blob(
         &self,
         image: Image,
@@ -222,8 +222,8 @@ fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a layer: the start of a gzip file, so that no program takes it for one it had better
-/// compress, the layer's name, and noise.
+/// Writes a layer: the start of a gzip file, so that no program compresses it again, then the
+/// layer's name, and noise.
 fn layer(file: &mut Hashed, name: &str, bytes: u64) -> io::Result<()> {
     let mut block = noise();
     let start = [GZIP_START, name.as_bytes()].concat();

@@ -1,28 +1,31 @@
-//! What somebody asks the benchmark to measure.
+//! The options of the benchmark.
 
 use std::path::PathBuf;
 
 use super::program::Program;
 use super::server::Kind;
 use super::{CASES, Case};
+use crate::command;
 
-/// How to use it.
-pub(crate) const USAGE: &str = "\
-cargo xtask bench pull [OPTION…]
+/// The options, for the help text.
+pub(crate) const HELP: &str = "\
+Pulls the same images from the same servers on this machine with Longshore, with a program that
+only moves and hashes bytes, and with other clients, in turn. Prints time, memory, requests and
+system calls as ratios. bench/README.md says how the comparison is made fair.
 
-  --quick            layers of a sixteenth, three rounds: to try it
-  --rounds N         so many rounds (default: 7)
-  --works NAME,…     only these: one ten many tls tiny tokens
-  --servers NAME,…   only these: nginx docker-registry (tls and tokens have their own)
-  --programs NAME,…  only these: floor longshore before batch skopeo oci-client
-  --longshore FILE   measures this program instead of building it
-  --before FILE      also measures this earlier longshore, and compares the two
-  --dir DIR          keep the images and what is pulled below DIR while it runs; 3.5 GiB
+  --quick            use layers of a sixteenth of the size and three rounds, for a first try
+  --rounds N         number of rounds (default: 7)
+  --works NAME,…     only these images: one ten many tls tiny tokens
+  --servers NAME,…   only these servers: nginx docker-registry (tls and tokens have their own)
+  --programs NAME,…  only these programs: floor longshore before batch skopeo oci-client
+  --longshore FILE   measure this program instead of building it
+  --before FILE      also measure this earlier build of longshore, and compare the two
+  --dir DIR          directory for images and pulled files during the run, 3.5 GiB
                      (default: target/bench)
-  --output json      print JSON; the tables go to standard error then
+  --output FORMAT    text (default), or json; then the tables go to standard error
 ";
 
-/// What was asked for.
+/// The requested measurement.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) quick: bool,
@@ -75,7 +78,7 @@ impl Options {
                         _ => return Err(wrong(word)),
                     };
                 }
-                _ => return Err(wrong(word)),
+                _ => return Err(command::unknown(COMMAND, word)),
             }
         }
         options.rounds = rounds.unwrap_or(if options.quick { 3 } else { 7 });
@@ -85,7 +88,7 @@ impl Options {
         Ok(options)
     }
 
-    /// What is to be measured, in order.
+    /// The cases to measure, in order.
     pub(super) fn cases(&self) -> Vec<Case> {
         let wanted = |case: &Case| {
             let server = match case.kind {
@@ -107,8 +110,8 @@ impl Options {
         cases.map(sized).collect()
     }
 
-    /// The programs for a case. That files are made durable shows where there are many or few
-    /// bytes; a gigabyte would measure the disk.
+    /// The programs for a case. Durable files are measured for many small layers and for a tiny
+    /// image; a gigabyte would measure the disk.
     pub(super) fn programs(&self, case: Case) -> Vec<Program> {
         let wanted = |program: &Program| match program {
             Program::LongshoreBatch => {
@@ -120,7 +123,7 @@ impl Options {
     }
 }
 
-/// Whether a name was asked for; where none was, all were.
+/// Whether a name was requested; an empty list requests all.
 fn has(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|known| known == name)
 }
@@ -133,9 +136,11 @@ fn list(text: &str, known: &[&str]) -> Result<Vec<String>, String> {
     }
 }
 
-fn wrong(word: &str) -> String {
-    format!("wrong use of {word}\n\n{USAGE}")
+fn wrong(option: &str) -> String {
+    format!("{option} needs another value; `cargo xtask {COMMAND} --help` lists the values")
 }
+
+const COMMAND: &str = "bench pull";
 
 #[cfg(test)]
 mod tests {
@@ -163,15 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn wrong_options_are_said() {
-        for words in [
-            &["--rounds"][..],
-            &["--rounds", "0"],
-            &["--what"],
-            &["--output", "xml"],
+    fn wrong_options_are_named() {
+        for (words, expected) in [
+            (&["--rounds"][..], "--rounds needs another value; "),
+            (&["--rounds", "0"], "--rounds needs another value; "),
+            (&["--output", "xml"], "--output needs another value; "),
+            (&["--what"], "unknown option --what; "),
+            (&["what"], "unknown argument what; "),
         ] {
             let said = Options::parse(words).unwrap_err();
-            assert!(said.starts_with("wrong use of --"), "{said}");
+            assert!(said.starts_with(expected), "{said}");
         }
         let said = Options::parse(&["--works", "two"]).unwrap_err();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The programs that pull: the floor, ours and the rivals, and how each is told to.
+//! The programs that pull: the floor, ours and the rivals, with their command lines.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ use crate::peers;
 /// A program that pulls, in one way of using it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
-    /// An earlier longshore, if one was given, used as the present one.
+    /// An earlier build of longshore, if one was given.
     Before,
-    /// Socket, hash, file, over so many connections.
+    /// Socket, hash and file, over a fixed number of connections.
     Floor,
-    /// Ours, making nothing durable, as no rival does. It is what is compared.
+    /// Ours without durable files, like the rivals. The comparison uses this one.
     Longshore,
-    /// Ours, with what was written on the disk before it ends.
+    /// Ours with durable files: everything is on the disk before it ends.
     LongshoreBatch,
     OciClient,
     Skopeo,
@@ -39,7 +39,7 @@ impl Program {
         Self::OciClient,
     ];
 
-    /// The programs ours is to be faster than.
+    /// The programs that ours should be faster than.
     pub(super) const RIVALS: [Self; 2] = [Self::Skopeo, Self::OciClient];
 
     pub(super) fn name(self) -> &'static str {
@@ -58,10 +58,10 @@ impl Program {
 #[derive(Default)]
 pub(super) struct Programs {
     paths: BTreeMap<&'static str, PathBuf>,
-    /// Whether ours can be told how durable its files are to be.
+    /// Whether ours has the option `--durability`.
     pub(super) durability: bool,
     pub(super) versions: BTreeMap<&'static str, String>,
-    /// What could not be had, and why.
+    /// The programs that are missing, with the reasons.
     pub(super) absent: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Pull<'a> {
 }
 
 impl Programs {
-    /// Builds what is ours to build, and looks for the rest.
+    /// Builds our programs and looks for the others.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Programs {
         path.ok_or_else(|| format!("no {name}"))
     }
 
-    /// How a program is told to pull; `None` where it cannot, or need not be asked.
+    /// The command line of a pull; `None` where the program cannot do it or is not measured.
     pub(super) fn command(&self, program: Program, pull: &Pull<'_>) -> Option<Command> {
         let secure = pull.certificates.filter(|_| pull.kind == Kind::NginxTls);
         let authority = pull.server.authority();
@@ -167,7 +167,7 @@ impl Programs {
             }
             Program::Skopeo => {
                 command = Command::new(self.path("skopeo").ok()?);
-                // No policy file need be there, and no layer is to be compressed anew.
+                // No policy file is needed, and no layer is compressed again.
                 command.args(["--insecure-policy", "copy", "--quiet", "--preserve-digests"]);
                 match secure {
                     Some(tls) => command.arg("--src-cert-dir").arg(&tls.directory),
@@ -251,7 +251,7 @@ impl Programs {
     }
 }
 
-/// What a program writes, on whichever output; nothing when it does not start.
+/// What a program prints on both outputs; nothing when it does not start.
 fn said(command: &mut Command) -> String {
     let output = command.output().map_or_else(
         |_| Vec::new(),
@@ -277,7 +277,7 @@ const BUILT: [&str; 5] = [
     "rival-oci-client",
 ];
 
-/// What would send a program somewhere else than to loopback.
+/// Variables that would send a program to a proxy.
 const PROXIES: [&str; 6] = [
     "http_proxy",
     "HTTP_PROXY",
@@ -289,7 +289,7 @@ const PROXIES: [&str; 6] = [
 
 const MESSAGES: &str = "--message-format=json-render-diagnostics";
 
-/// As many large blobs as longshore moves at once, too: the comparison is of programs, not of this.
+/// The number of large blobs that longshore moves concurrently too.
 const FLOOR_CONNECTIONS: &str = "4";
 
 #[cfg(test)]

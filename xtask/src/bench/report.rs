@@ -126,7 +126,7 @@ fn dash() -> String {
     "–".to_owned()
 }
 
-/// How many answers' time each program waited for behind the slow registry.
+/// For each program, the number of sequential responses that explain its delay.
 pub(super) fn waits(rows: &[Row]) -> Vec<String> {
     let of = |row: &Row, delay| row.case.kind == Kind::Delayed(delay);
     let slow = rows.iter().filter(|row| of(row, super::DELAY_MS));

@@ -1,4 +1,4 @@
-//! What was measured, and what follows from it.
+//! The measured rows and the figures derived from them.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::Case;
 use super::program::Program;
 use super::sample::{Calls, Sample};
 
-/// All runs of one program at one work.
+/// All runs of one program for one case.
 pub(super) struct Row {
     pub(super) case: Case,
     pub(super) program: Program,
@@ -22,7 +22,7 @@ impl Row {
         median(self.samples.iter().map(figure).collect())
     }
 
-    /// The median of this one's figure over the other's, each pair from one round.
+    /// The median of the ratios of two rows; each ratio is from one round.
     pub(super) fn over(&self, other: &Self, figure: impl Fn(&Sample) -> f64) -> f64 {
         let pairs = self.samples.iter().zip(&other.samples);
         median(
@@ -59,7 +59,7 @@ impl Row {
     }
 }
 
-/// The middle one, or the mean of the two in the middle; not a number where there is none.
+/// The middle value, or the mean of the two in the middle; NaN for an empty list.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

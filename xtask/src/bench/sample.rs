@@ -10,7 +10,7 @@ use super::server::Traffic;
 /// What one pull cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sample {
-    /// From before the program was started until it was gone, in seconds.
+    /// Seconds from the start of the program to its end.
     pub(super) wall: f64,
     /// Seconds of processor time in the program and in the system for it.
     pub(super) user: f64,
@@ -34,7 +34,7 @@ impl Sample {
     ///
     /// # Errors
     ///
-    /// It cannot be started or fails; with what it said.
+    /// It cannot be started or fails; the text contains what it printed.
     pub(super) fn take(measure: &Path, command: &Command) -> Result<Self, String> {
         let mut wrapped = Command::new(measure);
         let said = run(wrap(&mut wrapped, command))?;

@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::image::Trees;
 use super::tls::Certificates;
 
-/// What is served by whom.
+/// The kinds of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Tokens are wanted, and each answer takes so many milliseconds.
+    /// Demands tokens and delays each response by this number of milliseconds.
     Delayed(u32),
     DockerRegistry,
     Nginx,
@@ -55,7 +55,7 @@ struct Request {
 pub(super) struct Traffic {
     pub(super) requests: u64,
     pub(super) connections: u64,
-    /// Requests that were refused for want of a token.
+    /// Requests that were refused because they had no token.
     pub(super) refused: u64,
     /// Requests for a token.
     pub(super) tokens: u64,
@@ -109,7 +109,7 @@ impl Server {
         Self::new(child, address, log, json_line).answering(&directory)
     }
 
-    /// Starts the server of this bench that wants tokens and takes its time.
+    /// Starts the server of this bench that demands tokens and delays its responses.
     pub(super) fn delayed(
         program: &Path,
         directory: &Path,
@@ -158,7 +158,7 @@ impl Server {
         self.address.to_string()
     }
 
-    /// Where the log ends now, once nothing more is being written to it.
+    /// The current end of the log, after writing to it has stopped.
     pub(super) fn mark(&self) -> u64 {
         let length = || fs::metadata(&self.log).map_or(0, |metadata| metadata.len());
         let mut before = length();
@@ -172,7 +172,7 @@ impl Server {
         }
     }
 
-    /// What was asked since the log ended there.
+    /// The requests after that end of the log.
     pub(super) fn since(&self, mark: u64) -> io::Result<Traffic> {
         self.mark();
         let mut file = File::open(&self.log)?;
@@ -296,7 +296,7 @@ fn write(file: &Path, text: &str) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// Everything a server wrote, for when it does not do what it should.
+/// Everything that a server printed, for the error message.
 fn said(directory: &Path) -> String {
     [STDOUT, STDERR]
         .iter()
@@ -320,7 +320,7 @@ fn nowhere() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
-/// Whether an HTTP server answers there, be it to say that it wants TLS.
+/// Whether an HTTP server answers there; an answer that demands TLS counts.
 fn answers(address: SocketAddr) -> bool {
     let ask = || {
         let mut stream = TcpStream::connect(address)?;
@@ -333,7 +333,7 @@ fn answers(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Asks again and again until there is a value, or patience ends.
+/// Repeats until there is a value, up to a maximum time.
 fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
@@ -350,7 +350,7 @@ const STDERR: &str = "stderr";
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A log that did not grow for so long is complete.
+/// A log that has not grown for this time is complete.
 const SETTLED: Duration = Duration::from_millis(30);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The figures to reach, and whether they were.
+//! The target figures, and whether a run reached them.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ impl Target {
         }
     }
 
-    /// Whether it was; what is not a number was not.
+    /// Whether the figure was reached; NaN was not.
     pub(super) fn reached(&self) -> bool {
         self.found <= self.most
     }
@@ -52,7 +52,7 @@ impl Target {
     }
 }
 
-/// Judges what was measured; a figure that needs a program that was not there is left out.
+/// Judges a run; a target that needs a missing program is left out.
 pub(super) fn judge(rows: &[Row]) -> Vec<Target> {
     let row = |work: &str, kind: Kind, program: Program| {
         rows.iter()
@@ -156,7 +156,7 @@ fn no_slower(rows: &[Row]) -> impl Iterator<Item = Target> {
     })
 }
 
-/// How many answers one after another explain what a run with delay takes longer.
+/// The number of sequential responses that explains the extra time of a run with delay.
 pub(super) fn answers(delayed: &Row, prompt: &Row) -> f64 {
     let delay = f64::from(super::DELAY_MS) / 1e3;
     let pairs = delayed.samples.iter().zip(&prompt.samples);

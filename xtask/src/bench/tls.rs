@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The files of one authority and the one server it vouches for.
+/// The files of one authority and of the one server that it certifies.
 pub(super) struct Certificates {
-    /// The directory of `ca.crt`, as skopeo wants to be told.
+    /// The directory of `ca.crt`, for skopeo.
     pub(super) directory: PathBuf,
     /// The authority's own certificate.
     pub(super) authority: PathBuf,

@@ -41,7 +41,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// A finding that says what about the table cannot be read.
+    /// A finding that says which part of the table cannot be read.
     pub(crate) fn parse(markdown: &str) -> Result<Self, Finding> {
         let body = markdown
             .split_once(BEGIN)

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 
-/// Directories nobody writes by hand.
+/// Directories whose files are generated.
 const GENERATED: [&str; 5] = [".git", "artifacts", "corpus", "coverage", "target"];
 
-/// Raw inputs, whose text is whatever a peer might send.
+/// Raw inputs of the fuzzer; their text is arbitrary.
 const SEEDS: &str = "fuzz/seeds/";
 
 /// Lists the files below a directory, as sorted paths from the root with forward slashes.

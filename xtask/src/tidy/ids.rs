@@ -1,110 +1,78 @@
-//! The ids of the security and reliability rules, as tests and comments cite them.
+//! The ids of rules, as sources and documents cite them: each is in RULES.md.
 //!
-//! A rule is an area and a number: `RD1`, and `rd1_` at the start of a test's name. The rules
-//! themselves live outside the checkout; what can be proved here is that an id could be one.
+//! An id is a word such as RD1, and `rd1_` at the start of a function's name.
 
 use super::Finding;
+use super::rules::{DOCUMENT, Rules};
 
-/// The areas, and the highest number each has.
-pub(super) const AREAS: [(&str, u32); 9] = [
-    ("CA", 12),
-    ("CR", 12),
-    ("DG", 9),
-    ("EN", 5),
-    ("LI", 3),
-    ("OU", 5),
-    ("RD", 7),
-    ("RE", 7),
-    ("RT", 9),
-];
-
-/// Checks the ids in a file.
-pub(crate) fn check(path: &str, text: &str) -> Vec<Finding> {
+/// Finds the ids in a file that no rule has.
+pub(crate) fn check(rules: &Rules, path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
-        let upper = text
-            .split(|c: char| !c.is_alphanumeric() && c != '_')
-            .filter_map(in_comment);
-        for wrong in upper.chain(in_test_name(text)).filter(|id| !id.exists()) {
-            let what = format!("{}{} is no rule", wrong.area, wrong.number);
+        let function = text.split_once("fn ").map_or("", |(_, name)| name);
+        let cited = in_words(rules, text).chain(in_name(rules, function));
+        for id in cited.filter(|id| !rules.contains(id)) {
+            let what = format!("{id} is not in {DOCUMENT}");
             findings.push(Finding::at(path, line, what));
         }
     }
     findings
 }
 
-/// An area with digits behind it.
-struct Id<'a> {
-    area: &'static str,
-    number: &'a str,
+/// The ids among the words of a text.
+pub(crate) fn in_words<'a>(rules: &'a Rules, text: &'a str) -> impl Iterator<Item = String> + 'a {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| rules.is_id(word))
+        .map(str::to_owned)
 }
 
-impl Id<'_> {
-    fn exists(&self) -> bool {
-        let highest = AREAS
-            .iter()
-            .find(|(area, _)| *area == self.area)
-            .map(|(_, highest)| *highest);
-        let canonical = !self.number.starts_with('0');
-        canonical
-            && self
-                .number
-                .parse()
-                .is_ok_and(|number: u32| highest >= Some(number))
-    }
-}
-
-/// `RD1`, a word of its own.
-fn in_comment(word: &str) -> Option<Id<'_>> {
-    AREAS.iter().find_map(|(area, _)| {
-        let number = word.strip_prefix(area)?;
-        (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-            .then_some(Id { area, number })
-    })
-}
-
-/// `fn rd1_…`: the name of a test.
-fn in_test_name(line: &str) -> Option<Id<'_>> {
-    let (_, name) = line.split_once("fn ")?;
-    let (first, _) = name.split_once('_')?;
-    AREAS.iter().find_map(|(area, _)| {
-        let number = first.strip_prefix(area.to_ascii_lowercase().as_str())?;
-        (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-            .then_some(Id { area, number })
-    })
+/// The ids that a function's name begins with: `rd1_rd2_…`.
+pub(crate) fn in_name<'a>(rules: &'a Rules, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    let words = name.split('_').map(str::to_ascii_uppercase);
+    // The last part is no prefix.
+    let prefixes = name.matches('_').count();
+    words.take(prefixes).take_while(|word| rules.is_id(word))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn found(line: &str) -> Vec<String> {
+        let (rules, _) = Rules::parse("- **RD1** a\n- **RT6** b\n- **RE7** c\n");
+        check(&rules, "a.rs", line)
+            .iter()
+            .map(Finding::to_string)
+            .collect()
+    }
+
     #[test]
-    fn ids_that_could_be_rules_pass() {
+    fn ids_of_rules_pass() {
         for line in [
             "// RD1",
-            "/// CR12, RE7.",
+            "/// (RT6, RE7).",
             "fn rt6_a_resume() {}",
-            "fn red1_x() {}",
-            "XRD99",
+            "fn rt6_rd1_a_resume() {}",
+            "fn red9_x() {}",
+            "fn rd9() {}",
+            "XRD99, UTF8",
         ] {
-            assert_eq!(check("a.rs", line), [], "{line}");
+            assert_eq!(found(line), [""; 0], "{line}");
         }
     }
 
     // The samples are put together, since this file is checked too.
     #[test]
-    fn ids_that_cannot_be_are_found() {
+    fn ids_of_no_rule_are_found() {
         for (line, expected) in [
-            (concat!("// R", "D8"), concat!("R", "D8 is no rule")),
-            (concat!("// R", "D01"), concat!("R", "D01 is no rule")),
-            (concat!("fn o", "u6_x() {}"), concat!("O", "U6 is no rule")),
-            (concat!("fn r", "d0_x() {}"), concat!("R", "D0 is no rule")),
+            (concat!("// R", "D8"), concat!("R", "D8")),
+            (concat!("// R", "D01"), concat!("R", "D01")),
+            (concat!("fn r", "t7_x() {}"), concat!("R", "T7")),
+            (concat!("fn rd1_r", "t7_x() {}"), concat!("R", "T7")),
+            (concat!("fn r", "d0_x() {}"), concat!("R", "D0")),
         ] {
-            assert_eq!(
-                check("a.rs", line),
-                [Finding::at("a.rs", 1, expected)],
-                "{line}"
-            );
+            let expected = format!("a.rs:1: {expected} is not in RULES.md");
+            assert_eq!(found(line), [expected], "{line}");
         }
     }
 }

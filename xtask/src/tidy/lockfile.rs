@@ -1,11 +1,11 @@
-//! The lock file: every package from the one index, and none older than its last known hole.
+//! The lock file: every package comes from one index, and none has a known security bug.
 
 use super::Finding;
 
 const PATH: &str = "Cargo.lock";
 const INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// The lowest version allowed of packages that had security bugs (EN4).
+/// EN4: packages that had security bugs have a lowest version.
 const FLOORS: [(&str, &str); 8] = [
     ("bytes", "1.11.1"),
     ("h2", "0.4.16"),
@@ -17,7 +17,7 @@ const FLOORS: [(&str, &str); 8] = [
     ("url", "2.5.4"),
 ];
 
-/// Packages nobody maintains, each with what to use (EN4).
+/// Unmaintained packages, each with its replacement (EN4).
 const REFUSED: [(&str, &str); 1] = [("rustls-pemfile", "rustls-pki-types reads PEM")];
 
 /// Finds packages from elsewhere, below their floor, or refused.
@@ -47,7 +47,7 @@ pub(crate) fn check(lock: &str) -> Vec<Finding> {
     findings
 }
 
-/// The numbers of a version; what follows them, a pre-release say, does not count.
+/// The numbers of a version, without a pre-release or build suffix.
 fn numbers(version: &str) -> Vec<u64> {
     version
         .split(['-', '+'])

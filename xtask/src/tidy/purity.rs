@@ -1,14 +1,14 @@
 //! The pure crates stay pure: clippy refuses the calls, and this refuses the words.
 //!
-//! Clippy's `disallowed-methods` is the first net, since it sees through imports. Words are the
-//! second: `.await` is no method, and a lint can be switched off where it stands.
+//! Clippy's `disallowed-methods` is the first check, since it resolves imports. Words are the
+//! second: `.await` is not a method, and a lint can be disabled at an item.
 
 use super::{Finding, source};
 
 /// Clippy's settings, in the root and in every pure crate.
 pub(crate) const CLIPPY_TOML: &str = "clippy.toml";
 
-/// Calls every pure crate's settings disallow.
+/// Calls that every pure crate's settings disallow.
 const DISALLOWED: [&str; 4] = [
     "std::time::SystemTime::now",
     "std::time::Instant::now",
@@ -16,7 +16,7 @@ const DISALLOWED: [&str; 4] = [
     "std::env::var_os",
 ];
 
-/// Words that are not to stand in pure code, each with what it would bring in.
+/// Words that pure code must not contain, each with what it would bring in.
 ///
 /// `std::net` as a whole would be too much: addresses are values, sockets are not.
 const WORDS: &[(&str, &str)] = &[
@@ -51,7 +51,7 @@ pub(crate) fn check_lints(path: &str, own: &str, root: &str) -> Vec<Finding> {
             findings.push(Finding::whole(path, format!("does not disallow {call}")));
         }
     }
-    for line in root.lines().filter(|line| line.starts_with("allow-")) {
+    for line in root.lines().filter(|line| line.contains(" = ")) {
         if !own.lines().any(|own| own == line) {
             findings.push(Finding::whole(
                 path,

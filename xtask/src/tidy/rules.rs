@@ -1,149 +1,234 @@
-//! Every rule has a test that carries its id, in its name or in the comment above it.
+//! The rules of security and reliability, as RULES.md lists them.
 //!
-//! The rules themselves live outside the checkout, their ids in [`AREAS`]. What belongs to parts
-//! that do not exist yet stands in [`DEFERRED`], and comes off that list with its first test.
+//! ```text
+//! - **CR1** What the rule demands.
+//! - **DG7** What the rule demands. (not yet: why it has no test)
+//! - **EN5** What the rule demands. (no test: what holds it instead)
+//! ```
+//!
+//! A rule is one line. Its id is an area of two letters and a number. Tables beside the rules name
+//! constants and fields of the code, which this module looks up.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::Finding;
-use super::ids::AREAS;
 
-/// Where the rules are proved.
-const TESTS: &str = "tests";
+/// Where the rules are written.
+pub(crate) const DOCUMENT: &str = "RULES.md";
 
-/// Areas that are not about what a client reads: the cache, and how the work is done, which other
-/// checks of this file's neighbours look after.
-const ELSEWHERE: [&str; 2] = ["CA", "EN"];
+const ITEM: &str = "- **";
+const MARKS: [&str; 2] = ["(not yet: ", "(no test: "];
 
-/// Rules without a test, and why.
-const DEFERRED: [(&str, u32, &str); 1] = [("DG", 7, "nothing is uploaded yet")];
+/// All rules by their ids.
+#[derive(Debug, Default)]
+pub(crate) struct Rules(BTreeMap<String, Rule>);
 
-/// Finds rules that no test carries, and deferred ones that one does.
-///
-/// `sources` are the paths and texts of all Rust files.
-pub(crate) fn check(sources: &[(String, String)]) -> Vec<Finding> {
-    let tested: BTreeSet<_> = sources.iter().flat_map(|(_, text)| tested(text)).collect();
-    let all = AREAS
-        .iter()
-        .filter(|(area, _)| !ELSEWHERE.contains(area))
-        .flat_map(|(area, highest)| (1..=*highest).map(move |number| (*area, number)));
-    all.filter_map(|(area, number)| {
-        let is_tested = tested.contains(&(area, number));
-        let deferred = DEFERRED
-            .iter()
-            .find(|(other, n, _)| (*other, *n) == (area, number));
-        let what = match (is_tested, deferred) {
-            (false, None) => format!("no test carries the id of {area}{number}"),
-            (true, Some((_, _, why))) => {
-                format!("{area}{number} has a test, and is not deferred because {why}")
-            }
-            _ => return None,
-        };
-        Some(Finding::whole(TESTS, what))
-    })
-    .collect()
+/// One rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// The line in RULES.md.
+    pub(crate) line: usize,
+    /// Why the rule has no test.
+    pub(crate) untested: Option<String>,
 }
 
-/// The ids that the tests in a file carry.
-fn tested(text: &str) -> BTreeSet<(&'static str, u32)> {
-    let lines: Vec<_> = text.lines().map(str::trim_start).collect();
-    let mut ids = BTreeSet::new();
-    for (at, _) in (0..).zip(&lines).filter(|(_, line)| is_test(line)) {
-        let above = lines.iter().take(at).rev();
-        let comments = above.take_while(|line| line.starts_with("//") || line.starts_with("#["));
-        ids.extend(comments.flat_map(|line| in_words(line)));
-        // Attributes and comments may stand between as well.
-        let below = lines.iter().skip(at);
-        if let Some(name) = below.take(ATTRIBUTES).find_map(|line| name(line)) {
-            ids.extend(in_name(name));
+impl Rules {
+    /// Reads the document. A line that looks like a rule and is not one is a finding, and so is
+    /// an id that stands twice.
+    pub(crate) fn parse(markdown: &str) -> (Self, Vec<Finding>) {
+        let mut rules = Self::default();
+        let mut findings = Vec::new();
+        for (line, text) in (1..).zip(markdown.lines()) {
+            let Some(item) = text.strip_prefix(ITEM) else {
+                continue;
+            };
+            let Some((id, untested)) = parse(item) else {
+                let what = "not a rule: `- **CR1** text`, or with `(not yet: reason)` at the end";
+                findings.push(Finding::at(DOCUMENT, line, what));
+                continue;
+            };
+            let rule = Rule { line, untested };
+            if rules.0.insert(id.to_owned(), rule).is_some() {
+                findings.push(Finding::at(DOCUMENT, line, format!("{id} stands twice")));
+            }
+        }
+        if rules.0.is_empty() {
+            findings.push(Finding::whole(DOCUMENT, "no rule: `- **CR1** text`"));
+        }
+        (rules, findings)
+    }
+
+    /// Whether a word has the shape of an id in one of the areas, whatever its number.
+    pub(crate) fn is_id(&self, word: &str) -> bool {
+        let (area, number) = split(word);
+        let has_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        has_number && self.0.keys().any(|id| split(id).0 == area)
+    }
+
+    /// Whether there is a rule with this id.
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
+    /// The rules in the order of their ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        self.0.iter().map(|(id, rule)| (id.as_str(), rule))
+    }
+}
+
+/// The area and the number of an id.
+fn split(id: &str) -> (&str, &str) {
+    let letters = id.trim_end_matches(|c: char| c.is_ascii_digit());
+    id.split_at(letters.len())
+}
+
+/// The id of a rule and why it is untested, from what follows `- **`.
+fn parse(item: &str) -> Option<(&str, Option<String>)> {
+    let (id, text) = item.split_once("** ")?;
+    let (area, number) = split(id);
+    let is_area = area.len() == 2 && area.bytes().all(|b| b.is_ascii_uppercase());
+    let is_number = !number.is_empty() && !number.starts_with('0');
+    if !is_area || !is_number || text.trim().is_empty() {
+        return None;
+    }
+    let Some((at, mark)) = MARKS
+        .iter()
+        .find_map(|mark| Some((text.rfind(mark)?, mark)))
+    else {
+        return Some((id, None));
+    };
+    let reason = text.get(at + mark.len()..)?.trim_end().strip_suffix(')')?;
+    (!reason.is_empty()).then(|| (id, Some(reason.to_owned())))
+}
+
+/// Finds names in the tables of the document that are not in the code.
+///
+/// `sources` are the paths and texts of all Rust files. A name is a constant, or a public field
+/// after its type.
+pub(crate) fn check_names(markdown: &str, sources: &[(String, String)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let rows = (1..).zip(markdown.lines());
+    for (line, row) in rows.filter(|(_, row)| row.starts_with("| ")) {
+        for name in row.split('`').skip(1).step_by(2) {
+            let is_in_code = |text: &str| match name.split_once("::") {
+                Some((owner, field)) => {
+                    text.contains(&format!("struct {owner} "))
+                        && text.contains(&format!("pub {field}: "))
+                }
+                None => text.contains(&format!("const {name}: ")),
+            };
+            let is_name = name.contains("::") || name.contains('_');
+            if is_name && !sources.iter().any(|(_, text)| is_in_code(text)) {
+                let what = format!("names {name}, which is not in the code");
+                findings.push(Finding::at(DOCUMENT, line, what));
+            }
         }
     }
-    ids
-}
-
-/// At most so many lines stand between `#[test]` and the name.
-const ATTRIBUTES: usize = 8;
-
-/// `#[test]`, `#[tokio::test]`, `#[tokio::test(…)]`.
-fn is_test(line: &str) -> bool {
-    line == "#[test]" || line.starts_with("#[tokio::test")
-}
-
-fn name(line: &str) -> Option<&str> {
-    let line = line.strip_prefix("async ").unwrap_or(line);
-    line.strip_prefix("fn ")?
-        .split_once('(')
-        .map(|(name, _)| name)
-}
-
-/// `RD1` and the like, words of their own.
-fn in_words(line: &str) -> impl Iterator<Item = (&'static str, u32)> {
-    line.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter_map(|word| id(word, str::to_owned))
-}
-
-/// `rd1_rd2_…`: the words a name begins with.
-fn in_name(name: &str) -> impl Iterator<Item = (&'static str, u32)> {
-    name.split('_')
-        .map_while(|word| id(word, str::to_ascii_lowercase))
-}
-
-fn id(word: &str, spelt: impl Fn(&str) -> String) -> Option<(&'static str, u32)> {
-    AREAS.iter().find_map(|(area, _)| {
-        let number = word.strip_prefix(&spelt(area))?;
-        Some((*area, number.parse().ok()?))
-    })
+    findings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const RULES: &str = "\
+# Rules
+
+- *Origin*: not a rule.
+
+- **CR1** A secret stays at home.
+- **DG7** The digest agrees (if given). (not yet: nothing is uploaded)
+- **EN5** A bug gets a test. (no test: review holds it)
+";
+
     #[test]
-    fn a_test_carries_ids_in_its_name_and_above_it() {
-        for (text, expected) in [
-            ("#[test]\nfn rd1_a_thing() {}", &[("RD", 1)][..]),
-            ("#[test]\nfn rd1_rd2_things() {}", &[("RD", 1), ("RD", 2)]),
-            (
-                "// CR1, F28\n#[tokio::test(start_paused = true)]\nasync fn a() {}",
-                &[("CR", 1)],
-            ),
-            (
-                "  // OU1: text.\n  // And more, RT9.\n  #[cfg(unix)]\n  #[test]\n  fn a() {}",
-                &[("OU", 1), ("RT", 9)],
-            ),
-            ("#[test]\n#[expect(x)]\nfn li1_a() {}", &[("LI", 1)]),
-            ("// CR1\n\n#[test]\nfn a() {}", &[]),
-            ("// CR1\nfn no_test() {}\n#[test]\nfn a_rd1() {}", &[]),
-            ("fn rd1_no_test() {}", &[]),
+    fn rules_are_lines_with_an_id() {
+        let (rules, findings) = Rules::parse(RULES);
+        assert_eq!(findings, []);
+        let read: Vec<_> = rules
+            .iter()
+            .map(|(id, rule)| (id, rule.line, rule.untested.as_deref()))
+            .collect();
+        assert_eq!(
+            read,
+            [
+                ("CR1", 5, None),
+                ("DG7", 6, Some("nothing is uploaded")),
+                ("EN5", 7, Some("review holds it")),
+            ]
+        );
+    }
+
+    // Ids that are not in RULES.md are put together, since this file is checked too.
+    #[test]
+    fn an_id_is_a_word_of_a_known_area_and_a_number() {
+        let (rules, _) = Rules::parse(RULES);
+        for (word, expected) in [
+            ("CR1", true),
+            (concat!("C", "R99"), true),
+            ("CR", false),
+            ("CR1a", false),
+            ("XCR1", false),
+            ("UTF8", false),
+            ("", false),
         ] {
-            let found: Vec<_> = tested(text).into_iter().collect();
-            assert_eq!(found, expected, "{text}");
+            assert_eq!(rules.is_id(word), expected, "{word}");
+        }
+        assert!(rules.contains("CR1"));
+        assert!(!rules.contains(concat!("C", "R99")));
+    }
+
+    #[test]
+    fn a_line_that_is_not_a_rule_is_found() {
+        for line in [
+            "- **CR** text",
+            concat!("- **C", "R01** text"),
+            "- **cr1** text",
+            "- **CR1**",
+            "- **CR1** ",
+            "- **CR1** text (not yet: )",
+            "- **CR1** text (not yet: why",
+        ] {
+            let (_, findings) = Rules::parse(&format!("- **RD1** text\n{line}\n"));
+            let found: Vec<_> = findings.iter().map(Finding::to_string).collect();
+            let [found] = found.as_slice() else {
+                panic!("{line}: {found:?}")
+            };
+            assert!(found.starts_with("RULES.md:2: not a rule"), "{found}");
         }
     }
 
     #[test]
-    fn a_rule_without_a_test_is_found() {
-        let rules = AREAS.iter().flat_map(|(area, highest)| {
-            (1..=*highest).map(move |number| format!("{}{number}", area.to_ascii_lowercase()))
-        });
-        let source = |without: &[&str]| {
-            let all = rules
-                .clone()
-                .filter(|rule| !without.contains(&rule.as_str()));
-            let tests = all.map(|rule| format!("#[test]\nfn {rule}_holds() {{}}\n"));
-            [("tests/all.rs".to_owned(), tests.collect::<String>())]
-        };
-        assert_eq!(check(&source(&["dg7"])), []);
-        let missing = check(&source(&["dg7", "rd3"]));
+    fn an_id_that_stands_twice_and_a_document_without_rules_are_found() {
+        let (_, findings) = Rules::parse("- **RD1** one\n- **RD1** two\n");
+        assert_eq!(findings, [Finding::at(DOCUMENT, 2, "RD1 stands twice")]);
+        let (_, findings) = Rules::parse("# Rules\n");
         assert_eq!(
-            missing,
-            [Finding::whole(TESTS, "no test carries the id of RD3")]
+            findings,
+            [Finding::whole(DOCUMENT, "no rule: `- **CR1** text`")]
         );
-        let found: Vec<_> = check(&source(&[])).iter().map(Finding::to_string).collect();
+    }
+
+    #[test]
+    fn a_name_that_the_code_does_not_have_is_found() {
+        let source = "const PAGE_LIMIT: u32 = 1;\npub struct Policy {\n    pub waits: u32,\n}\n";
+        let sources = [("a.rs".to_owned(), source.to_owned())];
+        let table = "\
+| limit | name in the code |
+| --- | --- |
+| `Location`, a page | `PAGE_LIMIT`, `Policy::waits` |
+| another | `LOST_LIMIT`, `Policy::lost` |
+";
+        let found: Vec<_> = check_names(table, &sources)
+            .iter()
+            .map(Finding::to_string)
+            .collect();
         assert_eq!(
             found,
-            ["tests: DG7 has a test, and is not deferred because nothing is uploaded yet"]
+            [
+                "RULES.md:4: names LOST_LIMIT, which is not in the code",
+                "RULES.md:4: names Policy::lost, which is not in the code",
+            ]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Rules about lines of text: width, unfinished work, paths of somebody's machine.
+//! Rules about lines of text: width, unfinished work, paths of one machine.
 
 use super::Finding;
 

@@ -1,7 +1,8 @@
-//! What a crate's whole tree holds, however it got there.
+//! What the whole dependency tree of a crate contains.
 
 use super::Finding;
-use crate::checkout::{self, Checkout};
+use crate::checkout::Checkout;
+use crate::log::Log;
 
 /// Crates that do I/O, run futures, or make random numbers: none below a pure crate.
 pub(crate) const IMPURE: &[&str] = &[
@@ -43,10 +44,10 @@ pub(crate) const HYPER: &[&str] = &[
 ];
 
 /// Asks cargo for the tree of a package as users build it, on every platform.
-pub(crate) fn list(checkout: &Checkout, package: &[&str]) -> Result<String, String> {
+pub(crate) fn list(checkout: &Checkout, log: &mut Log, package: &[&str]) -> Result<String, String> {
     let words = ["tree", "--locked", "--edges", "normal", "--target", "all"];
     let format = ["--prefix", "none", "--format", "{p}"];
-    checkout::output(&mut checkout.cargo(words.iter().chain(package).chain(&format).copied()))
+    log.output(&mut checkout.cargo(words.iter().chain(package).chain(&format).copied()))
 }
 
 /// Finds the refused crates in a tree of one `name vX.Y.Z` a line.

@@ -9,6 +9,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fs4::FileExt;
+
 use super::{Access, Entry};
 
 pub(super) type Handle = PathBuf;
@@ -96,6 +98,16 @@ pub(super) fn names(
     within: &Handle,
 ) -> io::Result<impl Iterator<Item = io::Result<OsString>> + Send + use<>> {
     Ok(fs::read_dir(within)?.map(|entry| Ok(entry?.file_name())))
+}
+
+/// Takes the exclusive lock of an open file; [`io::ErrorKind::WouldBlock`] when it is not free.
+pub(super) fn try_lock(file: &File) -> io::Result<()> {
+    // The method of the standard library needs Rust 1.89.
+    Ok(FileExt::try_lock(file)?)
+}
+
+pub(super) fn unlock(file: &File) -> io::Result<()> {
+    FileExt::unlock(file)
 }
 
 pub(super) fn rename(from: &Handle, name: &str, to: &Handle, to_name: &str) -> io::Result<()> {

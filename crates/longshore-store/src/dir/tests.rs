@@ -66,8 +66,11 @@ macro_rules! tests_of {
                 let root = sys::open_root(temp.path()).unwrap();
                 let (made, _) = sys::open_or_create(&root, "lock").unwrap().unwrap();
                 let (opened, _) = sys::open_or_create(&root, "lock").unwrap().unwrap();
-                made.try_lock().unwrap();
-                opened.try_lock().unwrap_err();
+                sys::try_lock(&made).unwrap();
+                let busy = sys::try_lock(&opened).unwrap_err();
+                assert_eq!(busy.kind(), ErrorKind::WouldBlock);
+                sys::unlock(&made).unwrap();
+                sys::try_lock(&opened).unwrap();
                 assert!(sys::is_linked(&opened).unwrap());
                 sys::remove(&root, "lock").unwrap();
                 assert_eq!(sys::is_linked(&opened).unwrap(), !sys::TELLS_UNLINKED);

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Access, Entry};
@@ -122,6 +122,18 @@ pub(super) fn names(
         },
         Err(error) => Some(Err(error.into())),
     }))
+}
+
+/// Takes the exclusive lock of an open file; [`io::ErrorKind::WouldBlock`] when it is not free.
+pub(super) fn try_lock(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::flock(
+        file,
+        FlockOperation::NonBlockingLockExclusive,
+    )?)
+}
+
+pub(super) fn unlock(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::flock(file, FlockOperation::Unlock)?)
 }
 
 pub(super) fn rename(from: &Handle, name: &str, to: &Handle, to_name: &str) -> io::Result<()> {

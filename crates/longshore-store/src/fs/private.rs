@@ -18,7 +18,8 @@
 //! last session unless something is kept, so that a finished layout holds nothing but itself;
 //! except where nobody could tell that the lock they hold was removed.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ impl PrivateLock {
             // The last session of another process may remove the directory or the lock file
             // at any moment until the lock is held; then this begins anew.
             if let Some((dir, lock)) = open_lock(root)? {
-                match lock.try_lock() {
+                match Dir::try_lock(&lock) {
                     Ok(()) if dir.still_holds(LOCK, &lock)? => {
                         return Ok(Self {
                             dir: Arc::new(dir),
@@ -66,10 +67,8 @@ impl PrivateLock {
                         });
                     }
                     Ok(()) => continue,
-                    Err(TryLockError::WouldBlock) => {}
-                    Err(TryLockError::Error(error)) => {
-                        return Err(dir.failed(Action::Lock, LOCK, error));
-                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(dir.failed(Action::Lock, LOCK, error)),
                 }
             }
             let waited = began.elapsed();
@@ -104,7 +103,7 @@ impl PrivateLock {
         // A session without a lock file died between its first two steps: nobody else could
         // have begun one meanwhile, since the lock is ours.
         if let Some((lock, _)) = session.file(LOCK)?
-            && lock.try_lock().is_err()
+            && Dir::try_lock(&lock).is_err()
         {
             return Ok(());
         }
@@ -147,7 +146,7 @@ impl PrivateLock {
 impl Drop for PrivateLock {
     fn drop(&mut self) {
         // Closing would do, unless a child is being started right now and has the file too.
-        let _ = self.held.unlock();
+        let _ = Dir::unlock(&self.held);
     }
 }
 

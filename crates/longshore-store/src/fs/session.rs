@@ -61,9 +61,9 @@ impl Session {
     fn hold(private: &Dir, name: &str) -> Result<(Dir, File), StoreError> {
         let dir = private.dir(name)?.ok_or_else(|| private.vanished(name))?;
         let held = dir.lock_file(LOCK)?.ok_or_else(|| dir.vanished(LOCK))?;
-        match held.try_lock() {
+        match Dir::try_lock(&held) {
             Ok(()) => Ok((dir, held)),
-            Err(error) => Err(dir.failed(Action::Lock, LOCK, error.into())),
+            Err(error) => Err(dir.failed(Action::Lock, LOCK, error)),
         }
     }
 
