@@ -17,6 +17,7 @@ mod source;
 mod spec;
 mod text;
 mod tree;
+mod wire;
 
 use std::fmt;
 
@@ -164,5 +165,12 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
     findings.extend(promises::check(&promises, &sources));
     findings.extend(proofs::check(&rules, &sources));
     findings.extend(rules::check_names(&document, &sources));
+    findings.extend(wire::check(&those(&sources, wire::is_checked)));
     Ok(findings)
+}
+
+/// The sources whose paths are wanted.
+fn those(sources: &[(String, String)], wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let wanted = sources.iter().filter(|(path, _)| wanted(path));
+    wanted.cloned().collect()
 }

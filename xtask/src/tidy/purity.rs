@@ -62,31 +62,10 @@ pub(crate) fn check_lints(path: &str, own: &str, root: &str) -> Vec<Finding> {
     findings
 }
 
-/// Looks for impure words in the code of a crate, given as paths and texts; its tests left out.
+/// Looks for impure words in the code of a crate, given as paths and texts, without its tests.
 pub(crate) fn check_sources(sources: &[(String, String)]) -> Vec<Finding> {
-    let for_tests: Vec<String> = sources
-        .iter()
-        .flat_map(|(path, text)| test_files(path, text))
-        .collect();
-    let is_for_tests = |path: &str| {
-        for_tests.iter().any(|stem| {
-            path.strip_prefix(stem)
-                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
-        })
-    };
-    sources
-        .iter()
-        .filter(|(path, _)| !is_for_tests(path))
+    source::outside_tests(sources)
         .flat_map(|(path, text)| check_source(path, text))
-        .collect()
-}
-
-/// The files, without `.rs`, of the modules a file declares for its tests.
-fn test_files(path: &str, text: &str) -> Vec<String> {
-    let stem = path.strip_suffix(".rs").unwrap_or(path);
-    let directory = stem.strip_suffix("/lib").unwrap_or(stem);
-    source::test_modules(&source::code(text))
-        .map(|name| format!("{directory}/{name}"))
         .collect()
 }
 

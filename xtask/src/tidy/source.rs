@@ -1,38 +1,64 @@
-//! Rust source with comments, literals and tests taken out, so that a word found is code.
+//! Rust source taken apart: code, comments, literals, and what is for tests.
 //!
 //! A small scanner, not a parser: it knows comments (nested), string and character literals (raw
-//! ones too), and lifetimes. Every line keeps its number.
+//! ones too), and lifetimes. What is left out is replaced by spaces, so every byte keeps its place.
 
-/// Replaces comments and the contents of literals by spaces.
+use std::ops::Range;
+
+/// What a piece of source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Code,
+    Comment,
+    Literal,
+}
+
+/// The code, without comments and literals.
 pub(crate) fn code(source: &str) -> String {
+    only(source, Kind::Code)
+}
+
+/// The string and character literals alone, with their quotes.
+pub(crate) fn literals(source: &str) -> String {
+    only(source, Kind::Literal)
+}
+
+fn only(source: &str, wanted: Kind) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
+    let mut before = None;
     while let Some(first) = rest.chars().next() {
-        let (length, keep) = token(rest, first, out.chars().next_back());
+        let (length, kind) = token(rest, first, before);
         let (piece, after) = rest.split_at(length);
-        if keep {
+        if kind == wanted {
             out.push_str(piece);
         } else {
-            out.extend(piece.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+            blank(&mut out, piece);
         }
+        before = piece.chars().next_back();
         rest = after;
     }
     out
 }
 
-/// The length in bytes of what stands at the start, and whether it is code.
-fn token(rest: &str, first: char, before: Option<char>) -> (usize, bool) {
+/// Appends as many spaces as a piece has bytes, and its line ends.
+fn blank(out: &mut String, piece: &str) {
+    out.extend(piece.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }));
+}
+
+/// The length in bytes of what stands at the start, and what it is.
+fn token(rest: &str, first: char, before: Option<char>) -> (usize, Kind) {
     let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
     match first {
-        '/' if rest.starts_with("//") => (rest.find('\n').unwrap_or(rest.len()), false),
-        '/' if rest.starts_with("/*") => (block_comment(rest), false),
-        '"' => (quoted(rest, '"'), false),
-        '\'' if is_character(rest) => (quoted(rest, '\''), false),
+        '/' if rest.starts_with("//") => (rest.find('\n').unwrap_or(rest.len()), Kind::Comment),
+        '/' if rest.starts_with("/*") => (block_comment(rest), Kind::Comment),
+        '"' => (quoted(rest, '"'), Kind::Literal),
+        '\'' if is_character(rest) => (quoted(rest, '\''), Kind::Literal),
         'r' | 'b' | 'c' if !in_word => match raw_string(rest) {
-            Some(length) => (length, false),
-            None => (1, true),
+            Some(length) => (length, Kind::Literal),
+            None => (1, Kind::Code),
         },
-        _ => (first.len_utf8(), true),
+        _ => (first.len_utf8(), Kind::Code),
     }
 }
 
@@ -98,7 +124,7 @@ fn raw_string(rest: &str) -> Option<usize> {
 }
 
 /// The names of the modules in other files that cleaned code declares for tests only.
-pub(crate) fn test_modules(code: &str) -> impl Iterator<Item = &str> {
+fn test_modules(code: &str) -> impl Iterator<Item = &str> {
     code.split("#[cfg(test)]").skip(1).filter_map(|after| {
         let (name, _) = after.trim_start().strip_prefix("mod ")?.split_once(';')?;
         name.chars()
@@ -109,18 +135,58 @@ pub(crate) fn test_modules(code: &str) -> impl Iterator<Item = &str> {
 
 /// Blanks every item under `#[cfg(test)]` in code that [`code`] has cleaned.
 pub(crate) fn without_tests(code: &str) -> String {
-    const MARK: &str = "#[cfg(test)]";
-    let mut out = String::with_capacity(code.len());
-    let mut rest = code;
-    while let Some(at) = rest.find(MARK) {
-        let (before, from) = rest.split_at(at);
-        let (item, after) = from.split_at(item_length(from));
-        out.push_str(before);
-        out.extend(item.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-        rest = after;
+    blank_tests(code, code)
+}
+
+/// Blanks every item under `#[cfg(test)]` in a text that was taken from the same source as `code`.
+pub(crate) fn blank_tests(text: &str, code: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut end = 0;
+    for item in test_items(code) {
+        out.push_str(text.get(end..item.start).unwrap_or_default());
+        blank(&mut out, text.get(item.clone()).unwrap_or_default());
+        end = item.end;
     }
-    out.push_str(rest);
+    out.push_str(text.get(end..).unwrap_or_default());
     out
+}
+
+/// Where the items under `#[cfg(test)]` stand.
+fn test_items(code: &str) -> Vec<Range<usize>> {
+    const MARK: &str = "#[cfg(test)]";
+    let mut items = Vec::new();
+    let mut end = 0;
+    while let Some(at) = code.get(end..).and_then(|rest| rest.find(MARK)) {
+        let start = end + at;
+        end = start + item_length(code.get(start..).unwrap_or_default());
+        items.push(start..end);
+    }
+    items
+}
+
+/// The files that are not modules for tests, of a crate given as paths and texts.
+pub(crate) fn outside_tests(
+    sources: &[(String, String)],
+) -> impl Iterator<Item = &(String, String)> {
+    let for_tests: Vec<String> = sources
+        .iter()
+        .flat_map(|(path, text)| test_files(path, text))
+        .collect();
+    sources.iter().filter(move |(path, _)| {
+        !for_tests.iter().any(|stem| {
+            path.strip_prefix(stem)
+                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        })
+    })
+}
+
+/// The files, without `.rs`, of the modules a file declares for its tests.
+fn test_files(path: &str, text: &str) -> Vec<String> {
+    let stem = path.strip_suffix(".rs").unwrap_or(path);
+    let directory = stem.strip_suffix("/lib").unwrap_or(stem);
+    test_modules(&code(text))
+        .map(|name| format!("{directory}/{name}"))
+        .collect()
 }
 
 /// From an attribute to the `;` or the closing brace of the item it stands on.
@@ -158,10 +224,31 @@ mod tests {
             (r"'\'' x", "     x"),
             ("fn f<'a>(x: &'a str)", "fn f<'a>(x: &'a str)"),
             ("bar\"s\"", "bar   "),
-            ("// ü\nx", "    \nx"),
+            ("// ü\nx", "     \nx"),
         ] {
             assert_eq!(code(source), expected, "{source}");
         }
+    }
+
+    #[test]
+    fn literals_can_be_had_alone() {
+        let source = "let a = \"b // c\"; // d\nr\"e\"";
+        let literals = literals(source);
+        assert_eq!(
+            literals.split_whitespace().collect::<Vec<_>>(),
+            ["\"b", "//", "c\"", "r\"e\""]
+        );
+        assert_eq!(literals.len(), source.len());
+    }
+
+    #[test]
+    fn tests_are_blanked_in_any_text_of_the_source() {
+        let source = "f(\"a\");\n#[cfg(test)]\nmod tests { g(\"}\"); }\nh(\"ü\");";
+        let kept = blank_tests(&literals(source), &code(source));
+        assert_eq!(
+            kept.split_whitespace().collect::<Vec<_>>(),
+            ["\"a\"", "\"ü\""]
+        );
     }
 
     #[test]
