@@ -7,6 +7,7 @@
 mod edges;
 pub(crate) mod files;
 mod ids;
+mod length;
 mod lockfile;
 mod msrv;
 mod promises;
@@ -166,6 +167,8 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
     findings.extend(proofs::check(&rules, &sources));
     findings.extend(rules::check_names(&document, &sources));
     findings.extend(wire::check(&those(&sources, wire::is_checked)));
+    let facade = |path: &str| path.starts_with(length::DIRECTORY);
+    findings.extend(length::check(&those(&sources, facade)));
     Ok(findings)
 }
 
