@@ -196,18 +196,29 @@ impl Printed {
     }
 }
 
-/// `   Compiling a v1.0.0`: a verb that ends in the twelfth column.
+/// `   Compiling a v1.0.0`: one of cargo's verbs, which ends in the twelfth column.
 fn is_status(line: &str) -> bool {
     line.split_at_checked(STATUS_COLUMNS)
-        .is_some_and(|(verb, rest)| {
-            let verb = verb.trim_start_matches(' ');
-            rest.starts_with(' ')
-                && verb.starts_with(|c: char| c.is_ascii_uppercase())
-                && verb.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
-        })
+        .is_some_and(|(verb, rest)| rest.starts_with(' ') && VERBS.contains(&verb.trim_start()))
 }
 
 const STATUS_COLUMNS: usize = 12;
+const VERBS: [&str; 14] = [
+    "Adding",
+    "Blocking",
+    "Checking",
+    "Compiling",
+    "Doc-tests",
+    "Documenting",
+    "Downloaded",
+    "Downloading",
+    "Finished",
+    "Fresh",
+    "Generated",
+    "Locking",
+    "Running",
+    "Updating",
+];
 
 /// The line of the running step.
 struct Progress {
@@ -354,7 +365,7 @@ mod tests {
             ("  Downloaded bytes v1.11.1", true),
             ("error: could not compile", false),
             ("warning: unused", false),
-            ("    indented text", false),
+            ("        Some text of a diff", false),
             ("test a::b ... ok", false),
             ("", false),
         ] {
