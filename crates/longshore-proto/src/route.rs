@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn ca11_a_read_only_registry_refuses_every_write() {
+    fn a_read_only_registry_refuses_every_write() {
         let upload = format!("/v2/a/blobs/uploads/?digest={DIGEST}");
         for (write, path, allow) in [
             (Method::PUT, "/v2/a/manifests/1", "GET, HEAD"),

@@ -83,9 +83,8 @@ impl PageQuery {
     }
 
     /// The page of a sorted list that this query asks for: of `n` entries where `n` is given, and
-    /// never more than `most` of them, than a client reads as one document
-    /// ([`DESCRIPTORS_LIMIT`]), or than fit into [`PAGE_LIMIT_BYTES`]. An entry that does not fit is
-    /// a page by itself.
+    /// never more than `most` of them, than a client reads as one document ([`DESCRIPTORS_LIMIT`]),
+    /// or than fit into [`PAGE_LIMIT_BYTES`]. An entry that does not fit is a page by itself.
     ///
     /// With zero entries the list ends there ("Listing Tags").
     pub(super) fn slice<'a, T: Entry>(

@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn ca11_only_reads_reach_a_read_only_registry(endpoint in endpoint()) {
+    fn only_reads_reach_a_read_only_registry(endpoint in endpoint()) {
         let head = endpoint.write(&host());
         let read = route::read_only(&head.method, &head.path_and_query, &head.headers);
         if endpoint.is_read() {

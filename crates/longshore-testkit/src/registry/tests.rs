@@ -103,7 +103,7 @@ fn what_it_lacks_it_refuses_by_name() {
 }
 
 #[test]
-fn ca11_a_write_is_refused_with_what_can_be_read() {
+fn a_write_is_refused_with_what_can_be_read() {
     let (registry, _) = registry();
     let uploads = format!("{}/v2/a/b/blobs/uploads/", registry.url());
     let typed = [("content-type", "application/vnd.oci.image.manifest.v1+json")];

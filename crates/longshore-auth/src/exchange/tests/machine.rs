@@ -190,7 +190,8 @@ fn rt1_what_passes_is_retried_as_often_as_allowed() {
             E::Head(200),
             E::Interrupted,
         ],
-        "Send, Collect, Wait 1007, Send, Collect, Wait 2007, Send, Collect, error: reset in the body",
+        "Send, Collect, Wait 1007, Send, Collect, Wait 2007, Send, Collect, \
+         error: reset in the body",
     );
 }
 

@@ -53,7 +53,7 @@ fn other_parameters_choose_the_list_and_stay() {
 }
 
 #[test]
-fn ca11_a_number_of_entries_is_clamped() {
+fn a_number_of_entries_is_clamped() {
     assert_eq!(page("n=9", 2).1.unwrap(), "/v2/app/tags/list?n=2&last=b");
     assert_eq!(page("", 2).1.unwrap(), "/v2/app/tags/list?last=b");
     let huge = "n=99999999999999999999999999";
