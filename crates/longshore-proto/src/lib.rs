@@ -29,7 +29,7 @@
 //! ```
 
 pub use crate::host::Host;
-pub use crate::quirk::{Absent, HeadManifest, Quirks, Referrers};
+pub use crate::quirk::{Absent, HeadManifest, Quirks, ReferrersSupport};
 pub use crate::rate_limit::RateLimit;
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;

@@ -13,7 +13,7 @@ pub struct Quirks {
     /// How to ask for a manifest's head.
     pub head_manifest: HeadManifest,
     /// How to ask what refers to a manifest.
-    pub referrers: Referrers,
+    pub referrers: ReferrersSupport,
 }
 
 impl Quirks {
@@ -27,7 +27,7 @@ impl Quirks {
     const DEFAULT: Self = Self {
         absent: Absent::NotFound,
         head_manifest: HeadManifest::Head,
-        referrers: Referrers::Api,
+        referrers: ReferrersSupport::Api,
     };
 }
 
@@ -37,7 +37,7 @@ const KNOWN: &[(&str, Quirks)] = &[
     (
         "ghcr.io",
         Quirks {
-            referrers: Referrers::Tag,
+            referrers: ReferrersSupport::Tag,
             ..Quirks::DEFAULT
         },
     ),
@@ -84,7 +84,7 @@ pub enum HeadManifest {
 /// How a host answers what refers to a manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Referrers {
+pub enum ReferrersSupport {
     /// As the specification says; where it answers 404, by a tag.
     #[default]
     Api,
@@ -100,6 +100,6 @@ mod tests {
     fn an_unknown_registry_is_taken_at_the_word_of_the_specification() {
         assert_eq!(Quirks::of("registry.example"), Quirks::default());
         assert_eq!(Quirks::DEFAULT, Quirks::default());
-        assert_eq!(Quirks::of("ghcr.io").referrers, Referrers::Tag);
+        assert_eq!(Quirks::of("ghcr.io").referrers, ReferrersSupport::Tag);
     }
 }

@@ -28,7 +28,7 @@ use crate::call::{Ask, Take};
 use crate::document::{self, DocumentError};
 use crate::endpoint::{Endpoint, ListAnswer, ManifestRequest, Read};
 use crate::listing::{Listing, ListingError};
-use crate::quirk::{Quirks, Referrers as Support};
+use crate::quirk::{Quirks, ReferrersSupport};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::violation::Violation;
 
@@ -126,12 +126,12 @@ impl ReferrersListing {
         quirks: &Quirks,
     ) -> Self {
         let source = match quirks.referrers {
-            Support::Api => Source::Api(Box::new(Listing::referrers(
+            ReferrersSupport::Api => Source::Api(Box::new(Listing::referrers(
                 name.clone(),
                 subject.clone(),
                 artifact_type.as_ref(),
             ))),
-            Support::Tag => Source::tag(&subject),
+            ReferrersSupport::Tag => Source::tag(&subject),
         };
         Self {
             name,

@@ -140,7 +140,7 @@ fn the_tag_is_read_where_the_api_is_missing() {
     let harbor = refusal(401, &[]);
     assert!(listing().on_refused(&harbor).is_some());
     let quirks = Quirks {
-        referrers: Support::Tag,
+        referrers: ReferrersSupport::Tag,
         ..Quirks::default()
     };
     let known = ReferrersListing::new("app".parse().unwrap(), subject(), None, &quirks);
