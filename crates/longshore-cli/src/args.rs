@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use longshore::model::{MediaType, Platform};
 use longshore::origin::Origin;
+use longshore_store as store;
 
 use crate::{exit, help};
 
@@ -26,13 +27,24 @@ pub(crate) enum Command {
     ///
     /// The config says what the image runs, on what, and how it was made. Where REF names an index,
     /// an image for several platforms, it is that of one of them. Verified before it is printed.
-    #[command(after_long_help = help::end(help::CONFIG))]
-    Config(Config),
+    #[command(
+        after_long_help = help::end(help::CONFIG),
+        mut_arg("reference", |arg| arg.help("Whose config: [REGISTRY/]NAME[:TAG][@DIGEST]")),
+        mut_arg("platform", |arg| arg.help(
+            "That of this platform instead of this machine's (on macOS and Windows, Linux's)"
+        )),
+    )]
+    Config(Target),
     /// Print the digest that a tag stands for
     ///
     /// Asks with HEAD where that is enough: Docker Hub does not count it as a pull.
-    #[command(visible_alias = "resolve", after_long_help = help::end(help::DIGEST))]
-    Digest(Digest),
+    #[command(
+        visible_alias = "resolve",
+        after_long_help = help::end(help::DIGEST),
+        mut_arg("reference", |arg| arg.help("What to resolve: [REGISTRY/]NAME[:TAG][@DIGEST]")),
+        mut_arg("platform", |arg| arg.help("Resolve an index to the manifest of this platform")),
+    )]
+    Digest(Target),
     /// Summarise an image or artifact: platforms, layers, sizes, config, signatures
     ///
     /// An image for several platforms, an index, is shown as a table of them; with --platform its
@@ -42,8 +54,14 @@ pub(crate) enum Command {
     ///
     /// For the sizes in the table the manifest of each platform is read, of up to 64; Docker Hub
     /// counts each as a pull.
-    #[command(after_long_help = help::end(help::INSPECT))]
-    Inspect(Inspect),
+    #[command(
+        after_long_help = help::end(help::INSPECT),
+        mut_arg("reference", |arg| arg.help("What to look at: [REGISTRY/]NAME[:TAG][@DIGEST]")),
+        mut_arg("platform", |arg| arg.help(
+            "Look at the image of this platform where REF is an index"
+        )),
+    )]
+    Inspect(Target),
     /// Read manifests
     #[command(subcommand, after_long_help = exit::TABLE)]
     Manifest(ManifestCommand),
@@ -58,7 +76,14 @@ pub(crate) enum Command {
     /// on where an earlier run broke off. DEST is a directory, made if need be, with the name the
     /// image gets in it: DIR[:TAG]. Without TAG it is the tag of REF. Nothing is visible there
     /// before it is whole and verified.
-    #[command(after_long_help = help::end(help::PULL))]
+    #[command(
+        after_long_help = help::end(help::PULL),
+        mut_arg("reference", |arg| arg.help("What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]")),
+        mut_arg("platform", |arg| arg.help(
+            "Pull the image of this platform instead of this machine's (on macOS and Windows, \
+             Linux's)"
+        )),
+    )]
     Pull(Pull),
     /// Print what refers to a manifest: signatures, attestations, attached files
     ///
@@ -179,52 +204,23 @@ pub(crate) enum ManifestCommand {
     /// Print a manifest or index, byte for byte
     ///
     /// Verified before it is printed. On a terminal, what a terminal would obey is shown escaped.
-    #[command(visible_alias = "fetch", after_long_help = help::end(help::MANIFEST_GET))]
-    Get(ManifestGet),
+    #[command(
+        visible_alias = "fetch",
+        after_long_help = help::end(help::MANIFEST_GET),
+        mut_arg("reference", |arg| arg.help("What to print: [REGISTRY/]NAME[:TAG][@DIGEST]")),
+        mut_arg("platform", |arg| arg.help(
+            "Print the manifest of this platform where REF is an index"
+        )),
+    )]
+    Get(Target),
 }
 
+/// An image or artifact in a registry. Each command sets the help of the first two, which moves
+/// them behind its own arguments; so positions are given.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Config {
-    /// Whose config: [REGISTRY/]NAME[:TAG][@DIGEST]
-    #[arg(value_name = "REF")]
+pub(crate) struct Target {
+    #[arg(value_name = "REF", index = 1)]
     pub(crate) reference: String,
-    /// That of this platform instead of this machine's (on macOS and Windows, Linux's)
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<Platform>,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Inspect {
-    /// What to look at: [REGISTRY/]NAME[:TAG][@DIGEST]
-    #[arg(value_name = "REF")]
-    pub(crate) reference: String,
-    /// Look at the image of this platform where REF is an index
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<Platform>,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Digest {
-    /// What to resolve: [REGISTRY/]NAME[:TAG][@DIGEST]
-    #[arg(value_name = "REF")]
-    pub(crate) reference: String,
-    /// Resolve an index to the manifest of this platform
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<Platform>,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ManifestGet {
-    /// What to print: [REGISTRY/]NAME[:TAG][@DIGEST]
-    #[arg(value_name = "REF")]
-    pub(crate) reference: String,
-    /// Print the manifest of this platform where REF is an index
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<Platform>,
     #[command(flatten)]
@@ -242,21 +238,13 @@ pub(crate) struct Ping {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pull {
-    /// What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]
-    #[arg(value_name = "REF")]
-    pub(crate) reference: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// Where to: an OCI image layout, DIR[:TAG]
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", index = 2)]
     pub(crate) destination: String,
-    /// Pull the image of this platform instead of this machine's (on macOS and Windows, Linux's)
-    #[arg(
-        long,
-        value_name = "OS/ARCH[/VARIANT]",
-        conflicts_with = "all_platforms"
-    )]
-    pub(crate) platform: Option<Platform>,
     /// Pull the images of all platforms and the index itself
-    #[arg(long, visible_alias = "all", short = 'a')]
+    #[arg(long, visible_alias = "all", short = 'a', conflicts_with = "platform")]
     pub(crate) all_platforms: bool,
     /// Move so many large blobs at once, and eight times as many small ones
     #[arg(long, short, value_name = "N", default_value = "4")]
@@ -264,8 +252,6 @@ pub(crate) struct Pull {
     /// How safe the layout is from a power cut; a program that is killed never harms it
     #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
     pub(crate) durability: Durability,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
 }
 
 /// When what was pulled is made to outlive a power cut.
@@ -277,6 +263,16 @@ pub(crate) enum Durability {
     Batch,
     /// Whenever the system gets to it: a power cut soon after may leave the layout damaged
     None,
+}
+
+impl From<Durability> for store::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Each => Self::Each,
+            Durability::Batch => Self::Batch,
+            Durability::None => Self::None,
+        }
+    }
 }
 
 /// How to speak to registries, and how to speak of it.

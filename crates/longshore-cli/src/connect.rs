@@ -4,8 +4,9 @@ use std::io::{ErrorKind, Read as _};
 use std::path::PathBuf;
 
 use longshore::auth::Credential;
+use longshore::model::Reference;
 use longshore::origin::Secret;
-use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential};
+use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
@@ -19,6 +20,22 @@ const PASSWORD_LIMIT_BYTES: usize = 64 * 1024;
 
 /// What the standard library buffers of standard input where less is asked for at once.
 const STDIN_BUFFER_BYTES: usize = 8 * 1024;
+
+/// Parses a reference. The error for text that is not a reference shows the text.
+pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
+    Reference::parse(text).map_err(|error| Failure::reference(text, &error))
+}
+
+/// Parses a reference and opens the repository that it names.
+pub(crate) async fn repository(
+    text: &str,
+    options: &Connection,
+) -> Result<(Reference, Repository), Failure> {
+    let reference = reference(text)?;
+    let client = client(options, reference.registry())?;
+    let repository = client.repository(&reference).await?;
+    Ok((reference, repository))
+}
 
 /// Builds the client for the registry a command is about.
 pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Failure> {

@@ -6,10 +6,12 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use longshore::model::{NoSuchPlatform, Platform, ReferenceError};
+use longshore::auth::{AuthError, RealmRefused, RealmRule};
+use longshore::model::{NoSuchPlatform, ReferenceError};
 use longshore::origin::Escaped;
 use longshore::transport::{TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
+use longshore_copy::TransferError;
 use longshore_layout::{LayoutError, LayoutErrorKind};
 use longshore_store::{StoreError, StoreErrorKind};
 
@@ -111,27 +113,6 @@ impl Failure {
         )
     }
 
-    /// A transfer that ended because the command did.
-    pub(crate) fn given_up() -> Self {
-        Self::new(Exit::Interrupted, "given up")
-    }
-
-    pub(crate) fn nested() -> Self {
-        Self::new(
-            Exit::Protocol,
-            "the index has indexes in it more than 8 deep",
-        )
-    }
-
-    pub(crate) fn platform(wanted: &Platform, found: &[Platform]) -> Self {
-        let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-        let what = format!(
-            "there is no image for {wanted}; there is {}",
-            found.join(", ")
-        );
-        Self::new(Exit::Platform, &what).hint("choose one of these with --platform")
-    }
-
     pub(crate) fn ca_file(path: &Path, error: &longshore_hyper::SettingsError) -> Self {
         let what = format!("cannot take certificates from {}", path.display());
         Self::caused(Exit::Other, what, error).hint("give a file with certificates in PEM")
@@ -217,17 +198,16 @@ impl From<longshore::Error> for Failure {
 
 /// What the user can do about it.
 fn advice(error: &longshore::Error) -> Option<String> {
-    use longshore::auth::AuthError;
-
     let registry = error.registry();
     Some(match (error.kind(), error.cause()) {
-        (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => match refused.option() {
-            Some(option) => format!(
-                "if {} really issues tokens for {registry}, say so with {option}",
-                refused.realm
-            ),
-            None => return None,
-        },
+        (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => format!(
+            "if {} really issues tokens for {registry}, say so with {}",
+            refused.realm,
+            option_for(refused)?
+        ),
+        (_, Cause::Auth(AuthError::Insecure { origin }, _)) => {
+            format!("if {origin} may see the credentials, say so with --plain-http")
+        }
         (_, Cause::Auth(AuthError::CredentialsRequired { .. }, _)) => format!(
             "give --username and --password-stdin, or log in to {registry} with a program that \
              keeps credentials in Docker's config.json; the repository may also not exist"
@@ -262,6 +242,17 @@ fn advice(error: &longshore::Error) -> Option<String> {
     })
 }
 
+/// Returns the option that lets a token server have the credentials, if there is one.
+fn option_for(refused: &RealmRefused) -> Option<String> {
+    match refused.rule {
+        RealmRule::OtherDomain | RealmRule::OtherHost => {
+            Some(format!("--allow-realm {}", refused.realm))
+        }
+        RealmRule::PlainHttp => Some("--plain-http".to_owned()),
+        _ => None,
+    }
+}
+
 fn wire_advice(error: &TransportError) -> Option<String> {
     let advice = match error.kind() {
         TransportErrorKind::Resolve => "check the spelling of the registry and the network",
@@ -277,6 +268,29 @@ fn wire_advice(error: &TransportError) -> Option<String> {
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Layout(error) => error.into(),
+            TransferError::NoSuchPlatform(error) => error.into(),
+            TransferError::Registry(error) => error.into(),
+            TransferError::Store(error) => error.into(),
+            TransferError::Cancelled => Self::of(Exit::Interrupted, &error),
+            TransferError::Graph(_) => Self::of(Exit::Protocol, &error),
+            TransferError::Referrers(_) => {
+                Self::of(Exit::Protocol, &error).hint("ask for one type with --artifact-type")
+            }
+            TransferError::OtherPlatform { .. } => {
+                Self::of(Exit::Platform, &error).hint("choose one of these with --platform")
+            }
+            TransferError::SizeConflict { .. }
+            | TransferError::ManifestSize { .. }
+            | TransferError::ManifestType { .. } => Self::of(Exit::Digest, &error),
+            _ => Self::of(Exit::Other, &error),
+        }
+    }
 }
 
 impl From<LayoutError> for Failure {
@@ -348,5 +362,57 @@ impl From<longshore::auth::CredentialError> for Failure {
 impl From<longshore::DockerConfigError> for Failure {
     fn from(error: longshore::DockerConfigError) -> Self {
         Self::of(Exit::Other, &error).hint("mend the file, or point DOCKER_CONFIG elsewhere")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore::model::{Digest, Platform, WalkError};
+
+    use super::*;
+
+    #[test]
+    fn a_transfer_that_fails_has_the_exit_code_of_its_class() {
+        let digest = Digest::sha256(b"content");
+        let platform = || Box::new(Platform::new("linux", "amd64"));
+        let too_many = WalkError::TooMany { limit: 7 };
+        let absent = StoreError::Absent {
+            digest: digest.clone(),
+        };
+        let full = || StoreError::Full { limit: 7 };
+        for (error, exit, hint) in [
+            (TransferError::Cancelled, Exit::Interrupted, None),
+            (TransferError::Graph(too_many.clone()), Exit::Protocol, None),
+            (
+                TransferError::Referrers(too_many),
+                Exit::Protocol,
+                Some("--artifact-type"),
+            ),
+            (
+                TransferError::OtherPlatform {
+                    wanted: platform(),
+                    found: platform(),
+                },
+                Exit::Platform,
+                Some("--platform"),
+            ),
+            (TransferError::ManifestType { digest }, Exit::Digest, None),
+            (TransferError::Store(absent), Exit::Disk, None),
+            (TransferError::Store(full()), Exit::Disk, Some("make room")),
+            (
+                TransferError::Layout(full().into()),
+                Exit::Disk,
+                Some("make room"),
+            ),
+            (TransferError::Worker, Exit::Other, None),
+        ] {
+            let shown = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit(), exit, "{shown}");
+            assert_eq!(failure.hint.is_some(), hint.is_some(), "{shown}");
+            let text = failure.to_string();
+            assert!(text.starts_with(&format!("error: {shown}")), "{text}");
+            assert!(text.contains(hint.unwrap_or_default()), "{text}");
+        }
     }
 }

@@ -5,11 +5,13 @@
 
 mod args;
 mod command;
+mod config;
 mod connect;
 mod exit;
 mod help;
 mod output;
 mod progress;
+mod referrer;
 mod stop;
 
 use std::process::ExitCode;

@@ -1,62 +1,77 @@
-//! Progress of a transfer: a bar where somebody looks, nothing where nobody does.
+//! Progress: a bar on a terminal, and nothing elsewhere.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use longshore_copy::{ByteCounter, Event, Observer};
+use tokio::sync::watch;
 
-/// The bar is drawn so often, from one counter: a frame costs one addition.
+/// Redraw interval of the progress bar. All transfers share one counter, so a frame costs one
+/// addition.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// How many bytes have moved.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Moved(Arc<AtomicU64>);
+/// Draws the progress of a pull.
+#[derive(Default)]
+pub(crate) struct TransferProgress {
+    /// The total in bytes and the counter, once they are known.
+    planned: watch::Sender<Option<(u64, ByteCounter)>>,
+}
 
-impl Moved {
-    /// Bytes arrived.
-    pub(crate) fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Bytes that arrived turned out useless.
-    pub(crate) fn take_back(&self, bytes: u64) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// So many bytes have arrived.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+impl Observer for TransferProgress {
+    fn observe(&self, event: Event<'_>) {
+        if let Event::Planned { bytes, counter, .. } = event {
+            self.planned.send_replace(Some((bytes, counter.clone())));
+        }
     }
 }
 
-/// Draws a bar until it is dropped; without a terminal on stderr waits for ever.
-pub(crate) async fn draw(moved: Moved, total: u64, what: String) {
-    if !std::io::stderr().is_terminal() {
-        return std::future::pending().await;
+impl TransferProgress {
+    /// Drives `work` to its end, and draws a bar meanwhile if standard error is a terminal.
+    pub(crate) async fn draw<T>(&self, title: &str, work: impl Future<Output = T>) -> T {
+        if !std::io::stderr().is_terminal() {
+            return work.await;
+        }
+        let drawing = async {
+            let mut planned = self.planned.subscribe();
+            // The sender lives as long as `self`, so waiting cannot fail.
+            if let Ok(planned) = planned.wait_for(Option::is_some).await
+                && let Some((total, counter)) = planned.clone()
+            {
+                redraw(title, total, &counter).await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            result = work => result,
+            result = drawing => result,
+        }
     }
-    let bar = bar(what);
+}
+
+/// Redraws a bar until the future is dropped.
+async fn redraw(title: &str, total: u64, counter: &ByteCounter) {
+    let bar = bar(title.to_owned());
     bar.set_length(total);
     let _cleared = Cleared(&bar);
     loop {
-        bar.set_position(moved.bytes());
+        bar.set_position(counter.bytes());
         tokio::time::sleep(REDRAW).await;
     }
 }
 
-/// A bar of bytes; nothing is drawn where stderr is no terminal.
-pub(crate) fn bar(what: String) -> ProgressBar {
+/// Makes a bar of bytes. Nothing is drawn if standard error is not a terminal.
+pub(crate) fn bar(title: String) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     let template = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_message(what);
+    bar.set_message(title);
     bar
 }
 
-/// Leaves the line as it was.
+/// Removes the bar from the terminal when it is dropped.
 struct Cleared<'a>(&'a ProgressBar);
 
 impl Drop for Cleared<'_> {

@@ -1,9 +1,12 @@
 //! Ctrl-C and `kill`.
 
+use std::pin::pin;
 #[cfg(unix)]
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
+
+use longshore_copy::Cancellation;
 
 use crate::exit::{Exit, Failure};
 
@@ -40,15 +43,38 @@ fn stopped(exit: Exit) -> Failure {
     Failure::new(exit, "stopped")
 }
 
-/// Runs a command that keeps what it has until it is done or the user wants it to stop; then it
-/// is dropped.
-pub(crate) async fn unless_stopped<T>(
-    command: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+/// Drives a step of a command that has kept nothing yet. It is dropped when the user stops the
+/// program.
+pub(crate) async fn unless_stopped<T, E>(
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
     tokio::select! {
-        result = command => result,
+        result = step => Ok(result?),
         exit = requested() => Err(Failure::stopped(exit)),
     }
+}
+
+/// Drives a transfer that keeps what it has. It is cancelled when the user stops the program, and
+/// has ended when this returns.
+pub(crate) async fn cancelling<T, E>(
+    cancellation: &Cancellation,
+    transfer: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    let mut transfer = pin!(transfer);
+    let exit = tokio::select! {
+        result = &mut transfer => return Ok(result?),
+        exit = requested() => exit,
+    };
+    cancellation.cancel();
+    // Its error says only that it was cancelled.
+    let _ = transfer.await;
+    Err(Failure::stopped(exit))
 }
 
 /// Ends when the user wants the program to stop, and says with which exit code.

@@ -7,8 +7,8 @@
 //! an [`ImageConfig`] says what that image runs and how it was made.
 //!
 //! Everything here is computation: no socket, no file, no clock. Left to the caller are fetching
-//! documents and bounding their length ([`MANIFEST_LIMIT_BYTES`]), following indexes
-//! ([`INDEX_DEPTH_LIMIT`]) and knowing the platform it runs on.
+//! documents and bounding their length ([`MANIFEST_LIMIT_BYTES`]). A [`Walk`] bounds how far the
+//! documents below one are followed, and [`Platform::host`] is the platform of this program.
 //!
 //! ```
 //! use longshore_model::{Manifest, Platform, Reference};
@@ -67,6 +67,7 @@ mod platform;
 mod reference;
 mod text;
 mod verify;
+mod walk;
 
 pub use config::{
     CONFIG_LIMIT_BYTES, ConfigError, Healthcheck, History, ImageConfig, RootFs, RuntimeConfig,
@@ -91,3 +92,4 @@ pub use name::{
 pub use platform::{Fit, NoSuchPlatform, Platform, PlatformError};
 pub use reference::{REFERENCE_LIMIT_BYTES, Reference, ReferenceError, ReferenceParts};
 pub use verify::{Verifier, VerifyError, VerifyReader};
+pub use walk::{ContentKind, Reached, Walk, WalkError, WalkLimits, WalkStep};

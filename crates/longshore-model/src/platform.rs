@@ -11,6 +11,7 @@ use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
 pub use fit::{Fit, NoSuchPlatform};
 
 mod fit;
+mod host;
 
 /// What an image runs on.
 ///

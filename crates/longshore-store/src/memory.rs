@@ -47,7 +47,12 @@ impl MemoryStore {
         })))
     }
 
-    fn get(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
+    /// Returns the bytes of the blob `digest` without copying them, `None` when it is absent.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unsupported`] (DG1: content that cannot be verified is not kept).
+    pub fn bytes(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         supported(digest)?;
         Ok(locked(&self.0).blobs.get(digest).cloned())
     }
@@ -101,7 +106,7 @@ impl Store for MemoryStore {
     }
 
     fn open(&self, digest: &Digest) -> Result<Reader, StoreError> {
-        match self.get(digest)? {
+        match self.bytes(digest)? {
             Some(bytes) => Ok(Reader::from_bytes(bytes)),
             None => Err(StoreError::Absent {
                 digest: digest.clone(),
@@ -110,7 +115,7 @@ impl Store for MemoryStore {
     }
 
     fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        Ok(self.get(digest)?.map(|bytes| bytes.len() as u64))
+        Ok(self.bytes(digest)?.map(|bytes| bytes.len() as u64))
     }
 
     fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
@@ -262,8 +267,13 @@ mod tests {
         let store = MemoryStore::default();
         let digest = Digest::sha256(b"content");
         let clone = store.clone();
+        assert_eq!(clone.bytes(&digest).unwrap(), None);
         store.put(&digest, b"content").unwrap();
         assert_eq!(clone.size(&digest).unwrap(), Some(7));
+        assert_eq!(
+            clone.bytes(&digest).unwrap().as_deref(),
+            Some(&b"content"[..])
+        );
         assert_eq!(store.path(&digest), None);
     }
 }

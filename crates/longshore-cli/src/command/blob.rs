@@ -8,7 +8,6 @@ use longshore::{BlobReader, CopyError, Repository};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use super::reference;
 use crate::args::{BlobGet, BlobHead, Connection, Output};
 use crate::connect;
 use crate::exit::{Exit, Failure};
@@ -57,7 +56,7 @@ pub(crate) async fn head(args: BlobHead) -> Result<(), Failure> {
 }
 
 async fn open(text: &str, connection: &Connection) -> Result<(Repository, Digest), Failure> {
-    let reference = reference(text)?;
+    let reference = connect::reference(text)?;
     let Some(digest) = reference.digest() else {
         let hint = "name the blob as [REGISTRY/]NAME@DIGEST";
         return Err(Failure::new(Exit::Reference, "the reference has no digest").hint(hint));

@@ -1,33 +1,27 @@
 //! `longshore config REF`
 
-use bytes::Bytes;
-use longshore::Repository;
-use longshore::model::{
-    CONFIG_LIMIT_BYTES, Descriptor, Document, ImageConfig, ImageManifest, Manifest, Platform,
-};
+use longshore::model::{Descriptor, Document, ImageConfig, ImageManifest, Manifest};
 use longshore::origin::Escaped;
+use longshore_copy::{check_config_platform, fetch_config, host_platform, select_platform};
 use serde_json::json;
 
-use super::{choose, pull, reference};
-use crate::args::{Config, Output};
+use crate::args::{Output, Target};
+use crate::config;
 use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// Prints the exact bytes, or what is known about them together with the document.
-pub(crate) async fn run(args: Config) -> Result<(), Failure> {
-    let reference = reference(&args.reference)?;
-    let client = connect::client(&args.connection, reference.registry())?;
-    let repository = client.repository(&reference).await?;
+/// Prints the exact bytes, or the document together with what is known about it.
+pub(crate) async fn run(args: Target) -> Result<(), Failure> {
+    let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
     let first = repository.manifest(&reference.target()).await?.manifest;
-    let alone = first.document().as_image().is_some();
-    let wanted = args.platform.clone().unwrap_or_else(pull::host);
-    let manifest = choose(&repository, first, &wanted).await?;
-    let image = image_of(&manifest)?;
-    let descriptor = &image.config;
-    let bytes = fetch(&repository, descriptor).await?;
-    if let (Some(wanted), true) = (&args.platform, alone) {
-        check_platform(&parse(descriptor, &bytes)?, wanted)?;
+    let is_in_no_index = first.document().as_image().is_some();
+    let wanted = args.platform.clone().unwrap_or_else(host_platform);
+    let manifest = select_platform(&repository, first, &wanted).await?;
+    let descriptor = &image_of(&manifest)?.config;
+    let bytes = fetch_config(&repository, descriptor).await?;
+    if let (Some(wanted), true) = (&args.platform, is_in_no_index) {
+        check_config_platform(&parse(descriptor, &bytes)?, wanted)?;
     }
     match args.connection.output {
         Output::Text => output::document(&bytes),
@@ -40,17 +34,20 @@ pub(crate) async fn run(args: Config) -> Result<(), Failure> {
                 "media_type": descriptor.media_type.as_str(),
                 "size": bytes.len(),
                 "manifest": manifest.digest().to_string(),
-                "platform": platform(&config).map(|it| it.to_string()),
+                "platform": config::platform(&config).map(|it| it.to_string()),
                 "document": document,
             }))
         }
     }
 }
 
-/// The manifest, if its config is that of an image.
+/// Returns the manifest if its config is an image config.
 fn image_of(manifest: &Manifest) -> Result<&ImageManifest, Failure> {
     let Document::Image(image) = manifest.document() else {
-        return Err(Failure::nested());
+        return Err(Failure::new(
+            Exit::Protocol,
+            "this is not an image manifest",
+        ));
     };
     let Descriptor {
         media_type, digest, ..
@@ -64,40 +61,9 @@ fn image_of(manifest: &Manifest) -> Result<&ImageManifest, Failure> {
     Err(Failure::new(Exit::Other, &what).hint(&hint))
 }
 
-/// Fetches a config, verified and at most so large as a document may be (DG3, LI1); one that is
-/// embedded in its descriptor need not be asked for.
-pub(super) async fn fetch(
-    repository: &Repository,
-    descriptor: &Descriptor,
-) -> Result<Bytes, Failure> {
-    // What is embedded and wrong says nothing about what the registry holds.
-    if let Ok(Some(bytes)) = descriptor.embedded() {
-        return Ok(bytes);
-    }
-    let reader = repository.blob(&descriptor.digest, Some(descriptor.size))?;
-    Ok(reader.bytes(CONFIG_LIMIT_BYTES as u64).await?)
-}
-
-/// Reads an image config.
-pub(super) fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<ImageConfig, Failure> {
+fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<ImageConfig, Failure> {
     ImageConfig::parse(bytes).map_err(|error| {
         let what = format!("{} is not an image config", descriptor.digest);
         Failure::caused(Exit::Protocol, what, &error)
     })
-}
-
-/// What an image runs on; a config that stands for none, as of a signature, says nothing of it.
-pub(super) fn platform(config: &ImageConfig) -> Option<Platform> {
-    let platform = config.platform();
-    let is_empty = platform.os.is_empty() && platform.architecture.is_empty();
-    (!is_empty).then_some(platform)
-}
-
-/// Of a manifest that stands in no index, only the config tells the platform.
-pub(super) fn check_platform(config: &ImageConfig, wanted: &Platform) -> Result<(), Failure> {
-    let found = config.platform();
-    match wanted.fits(&found) {
-        Some(_) => Ok(()),
-        None => Err(Failure::platform(wanted, &[found])),
-    }
 }

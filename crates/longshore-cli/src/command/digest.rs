@@ -1,26 +1,22 @@
 //! `longshore digest REF`
 
+use longshore_copy::{resolve, select_platform};
 use serde_json::json;
 
-use super::{choose, reference, resolve};
-use crate::args::{Digest, Output};
+use crate::args::{Output, Target};
 use crate::connect;
 use crate::exit::Failure;
 use crate::output;
 
-pub(crate) async fn run(args: Digest) -> Result<(), Failure> {
-    let reference = reference(&args.reference)?;
-    let client = connect::client(&args.connection, reference.registry())?;
-    let repository = client.repository(&reference).await?;
+pub(crate) async fn run(args: Target) -> Result<(), Failure> {
+    let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
     let target = reference.target();
     let digest = match &args.platform {
         None => resolve(&repository, &target).await?,
         Some(platform) => {
             let manifest = repository.manifest(&target).await?.manifest;
-            choose(&repository, manifest, platform)
-                .await?
-                .digest()
-                .clone()
+            let manifest = select_platform(&repository, manifest, platform).await?;
+            manifest.digest().clone()
         }
     };
     match args.connection.output {

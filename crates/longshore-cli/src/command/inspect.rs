@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use longshore::model::{Digest, Document, Manifest, Reference, annotation};
+use longshore_copy::select_platform;
 
 use self::attached::Attached;
 use self::content::Content;
-use super::{choose, reference};
-use crate::args::{Inspect, Output};
+use crate::args::{Output, Target};
 use crate::connect;
 use crate::exit::Failure;
 use crate::output;
@@ -28,15 +28,14 @@ struct Summary {
 }
 
 /// Reads the manifest, then at once what it is made of and what is attached to it.
-pub(crate) async fn run(args: Inspect) -> Result<(), Failure> {
-    let reference = reference(&args.reference)?;
-    let client = connect::client(&args.connection, reference.registry())?;
-    let repository = client.repository(&reference).await?;
+pub(crate) async fn run(args: Target) -> Result<(), Failure> {
+    let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
     let first = repository.manifest(&reference.target()).await?.manifest;
     let (manifest, index) = match (&args.platform, first.document()) {
         (Some(wanted), Document::Index(_)) => {
             let index = first.digest().clone();
-            (choose(&repository, first, wanted).await?, Some(index))
+            let chosen = select_platform(&repository, first, wanted).await?;
+            (chosen, Some(index))
         }
         _ => (first, None),
     };

@@ -5,7 +5,6 @@ use longshore::model::{Digest, Reference, ReferenceParts, RepositoryName, Tag};
 use longshore::origin::Escaped;
 use serde_json::json;
 
-use super::reference;
 use crate::args::{Connection, Output, Page, Repos, Tags};
 use crate::connect;
 use crate::exit::{Exit, Failure};
@@ -26,7 +25,7 @@ pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
 
 /// Reads what should name a repository alone: whoever gives a tag expects something else.
 fn repository(text: &str) -> Result<Reference, Failure> {
-    let reference = reference(text)?;
+    let reference = connect::reference(text)?;
     match ReferenceParts::parse(text) {
         Ok(parts) if parts.tag.is_some() || parts.digest.is_some() => {
             let what = format!("\"{text}\" names one image, and tags are those of a repository");

@@ -1,21 +1,19 @@
 //! `longshore manifest get REF`
 
+use longshore_copy::select_platform;
 use serde_json::json;
 
-use super::{choose, reference};
-use crate::args::{ManifestGet, Output};
+use crate::args::{Output, Target};
 use crate::connect;
 use crate::exit::Failure;
 use crate::output;
 
-/// Prints the exact bytes, or what is known about them together with the document.
-pub(crate) async fn get(args: ManifestGet) -> Result<(), Failure> {
-    let reference = reference(&args.reference)?;
-    let client = connect::client(&args.connection, reference.registry())?;
-    let repository = client.repository(&reference).await?;
+/// Prints the exact bytes, or the document together with what is known about it.
+pub(crate) async fn get(args: Target) -> Result<(), Failure> {
+    let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
     let mut manifest = repository.manifest(&reference.target()).await?.manifest;
     if let Some(platform) = &args.platform {
-        manifest = choose(&repository, manifest, platform).await?;
+        manifest = select_platform(&repository, manifest, platform).await?;
     }
     match args.connection.output {
         Output::Text => output::document(manifest.bytes()),

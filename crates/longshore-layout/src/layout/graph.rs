@@ -1,43 +1,46 @@
-//! What a layout leads to: from its index through manifests to blobs, breadth first.
+//! What a layout refers to: from its index through manifests to blobs, breadth first.
 //!
-//! Whoever wrote the layout may have nested and repeated without end. Each blob is taken once,
-//! documents only to a depth, and what is remembered of each is small, whatever the documents
-//! say about it: nothing of theirs is held once they were looked through.
+//! A layout may nest and repeat without end. [`Walk`] visits each blob once and bounds the number
+//! of blobs and the depth of documents. No document is kept once its descriptors were read.
 
-use std::collections::{HashSet, VecDeque};
+use longshore_model::{
+    ContentKind, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, Manifest, MediaType, Walk,
+    WalkError, WalkLimits, WalkStep,
+};
 
-use longshore_model::{Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, Manifest, MediaType};
-
-/// One layout leads to at most this many blobs: what a hostile one can make a reader remember.
+/// Maximum number of blobs that are followed from one layout. It bounds what a hostile layout can
+/// make a reader remember.
 ///
-/// Source: as for the entries of a listing in LI.
+/// Source: as for the entries of a listing in LI (limits of size and count).
 pub(super) const BLOBS_LIMIT: usize = 1_000_000;
 
+/// Only documents of manifest size are read, one at a time, so their bytes need no limit.
+const LIMITS: WalkLimits = WalkLimits::new(INDEX_DEPTH_LIMIT, BLOBS_LIMIT, u64::MAX);
+
 /// One blob that something refers to.
+pub(super) type Node = WalkStep<Link>;
+
+/// How a document refers to a blob.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) digest: Digest,
-    pub(super) size: u64,
-    pub(super) kind: Kind,
+pub(super) struct Link {
+    pub(super) expected: Expected,
     pub(super) absence: Absence,
-    /// The manifest that refers to it, `None` for `index.json`.
+    /// The manifest that refers to the blob, `None` for `index.json`.
     pub(super) referrer: Option<Digest>,
-    /// How many indexes lie between it and `index.json`.
-    pub(super) depth: usize,
 }
 
 /// What a blob has to be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
     /// Anything.
     Content,
     /// A manifest or index of this type, one of the constants.
     Manifest(MediaType),
-    /// In a list of manifests, but of a type that is not known: read if it can be.
+    /// Listed among manifests with an unknown type: read as a manifest if possible.
     Unknown,
 }
 
-/// What it means if a blob is not there.
+/// What it means if a blob is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Absence {
     Damage,
@@ -47,119 +50,99 @@ pub(super) enum Absence {
     Fine,
 }
 
-/// What is still to be looked at, and what was.
-#[derive(Debug, Default)]
+/// The blobs still to be read, and those that were met.
+#[derive(Debug)]
 pub(super) struct Graph {
-    seen: HashSet<(Digest, u64, bool)>,
-    referenced: HashSet<Digest>,
-    queue: VecDeque<Node>,
-    /// Looked at last: what is also referred to otherwise is met there first.
-    subjects: VecDeque<Node>,
+    walk: Walk<Link>,
     endless: bool,
 }
 
 impl Graph {
-    /// Begins with the entries of `index.json`.
+    /// Starts with the entries of `index.json`.
     pub(super) fn new<'a>(entries: impl Iterator<Item = &'a Descriptor>) -> Self {
-        let mut graph = Self::default();
+        let mut graph = Self {
+            walk: Walk::new(LIMITS),
+            endless: false,
+        };
         for entry in entries {
-            graph.push(Node::new(entry, list_kind(entry), None, 0));
+            let link = Link::new(entry, listed_as(entry), None);
+            graph.reach(WalkStep::start(entry, link.expected.kind(), link));
         }
         graph
     }
 
-    /// Takes the next blob nobody has looked at.
+    /// Takes the next blob that was not read yet. Subjects come last, because what is also
+    /// referred to otherwise must be present.
     pub(super) fn next(&mut self) -> Option<Node> {
-        if let Some(node) = self.queue.pop_front() {
-            return Some(node);
-        }
-        while let Some(node) = self.subjects.pop_front() {
-            if self.see(&node) {
-                return Some(node);
-            }
-        }
-        None
+        self.walk.next()
     }
 
     /// Adds what `manifest`, found as `node`, refers to.
     pub(super) fn expand(&mut self, node: &Node, manifest: &Manifest) {
         let document = manifest.document();
-        let depth = node.depth + 1;
         for child in document.children() {
-            let kind = match document {
-                Document::Index(_) => list_kind(child),
-                _ => Kind::Content,
+            let expected = match document {
+                Document::Index(_) => listed_as(child),
+                _ => Expected::Content,
             };
-            self.push(Node::new(child, kind, Some(&node.digest), depth));
+            let link = Link::new(child, expected, Some(&node.digest));
+            self.reach(node.child(child, link.expected.kind(), link));
         }
-        if let Some(subject) = document.subject()
-            && self.has_room()
-        {
-            let mut subject = Node::new(subject, list_kind(subject), Some(&node.digest), depth);
-            subject.absence = Absence::Fine;
-            self.subjects.push_back(subject);
+        if let Some(subject) = document.subject() {
+            let mut link = Link::new(subject, listed_as(subject), Some(&node.digest));
+            link.absence = Absence::Fine;
+            let subject = node.child(subject, link.expected.kind(), link);
+            self.endless |= self.walk.defer(subject).is_err();
         }
     }
 
     /// Returns whether something seen so far refers to `digest`.
     pub(super) fn refers_to(&self, digest: &Digest) -> bool {
-        self.referenced.contains(digest)
+        self.walk.has_met(digest)
     }
 
-    /// Returns whether there was more than [`BLOBS_LIMIT`], which is not followed.
+    /// Returns whether there were more than [`BLOBS_LIMIT`] blobs; the rest is not followed.
     pub(super) fn is_endless(&self) -> bool {
         self.endless
     }
 
-    fn push(&mut self, node: Node) {
-        if self.see(&node) {
-            self.queue.push_back(node);
-        }
+    /// Checks that a node is not nested too deeply to be read.
+    pub(super) fn check_depth(&self, node: &Node) -> Result<(), WalkError> {
+        self.walk.check_depth(node)
     }
 
-    /// Remembers the blob; returns whether it is the first time.
-    fn see(&mut self, node: &Node) -> bool {
-        let is_document = node.kind != Kind::Content;
-        let key = (node.digest.clone(), node.size, is_document);
-        if self.seen.contains(&key) || !self.has_room() {
-            return false;
-        }
-        self.referenced.insert(node.digest.clone());
-        self.seen.insert(key)
-    }
-
-    fn has_room(&mut self) -> bool {
-        let room = self.seen.len() + self.subjects.len() < BLOBS_LIMIT;
-        self.endless |= !room;
-        room
+    fn reach(&mut self, node: Node) {
+        // Another size of a known digest is a node of its own: reading it finds which is wrong.
+        self.endless |= self.walk.reach(node).is_err();
     }
 }
 
-impl Node {
-    fn new(descriptor: &Descriptor, kind: Kind, referrer: Option<&Digest>, depth: usize) -> Self {
+impl Link {
+    fn new(descriptor: &Descriptor, expected: Expected, referrer: Option<&Digest>) -> Self {
         let elsewhere = descriptor.media_type.is_foreign_layer() || !descriptor.urls.is_empty();
         Self {
-            digest: descriptor.digest.clone(),
-            size: descriptor.size,
-            kind,
+            expected,
             absence: if elsewhere {
                 Absence::Elsewhere
             } else {
                 Absence::Damage
             },
             referrer: referrer.cloned(),
-            depth,
         }
     }
+}
 
-    /// Returns whether this document is nested deeper than is followed.
-    pub(super) fn is_too_deep(&self) -> bool {
-        self.kind != Kind::Content && self.depth > INDEX_DEPTH_LIMIT
+impl Expected {
+    fn kind(&self) -> ContentKind {
+        match self {
+            Self::Content => ContentKind::Blob,
+            Self::Manifest(_) | Self::Unknown => ContentKind::Manifest,
+        }
     }
 }
 
 /// What a blob in a list of manifests has to be.
-fn list_kind(descriptor: &Descriptor) -> Kind {
+fn listed_as(descriptor: &Descriptor) -> Expected {
     let known = [
         MediaType::OCI_MANIFEST,
         MediaType::OCI_INDEX,
@@ -169,5 +152,5 @@ fn list_kind(descriptor: &Descriptor) -> Kind {
     known
         .into_iter()
         .find(|known| *known == descriptor.media_type)
-        .map_or(Kind::Unknown, Kind::Manifest)
+        .map_or(Expected::Unknown, Expected::Manifest)
 }

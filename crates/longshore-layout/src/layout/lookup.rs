@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use longshore_model::{Descriptor, Digest, Manifest};
 use longshore_store::StoreError;
 
-use super::graph::{BLOBS_LIMIT, Graph, Kind, Node};
+use super::graph::{BLOBS_LIMIT, Expected, Graph, Node};
 use super::{Layout, Unread};
 use crate::error::LayoutError;
 use crate::name;
@@ -96,7 +96,7 @@ impl Layout {
         let mut graph = Graph::new(index.entries());
         let mut damage = None;
         while let Some(node) = graph.next() {
-            let manifest = match self.read_node(&node) {
+            let manifest = match self.read_node(&graph, &node) {
                 Ok(Some(manifest)) => manifest,
                 Ok(None) => continue,
                 Err(error) => {
@@ -121,14 +121,14 @@ impl Layout {
         Ok(damage)
     }
 
-    /// Reads the manifest `node` is; `None` where it is none, or not there.
-    fn read_node(&self, node: &Node) -> Result<Option<Manifest>, LayoutError> {
-        if node.is_too_deep() {
+    /// Reads the manifest of `node`; `None` when it is absent or not a manifest.
+    fn read_node(&self, graph: &Graph, node: &Node) -> Result<Option<Manifest>, LayoutError> {
+        if graph.check_depth(node).is_err() {
             return Err(LayoutError::TooDeep {
                 digest: node.digest.clone(),
             });
         }
-        match self.read_kind(node) {
+        match self.read_expected(node) {
             Err(Unread::Store(StoreError::Absent { .. })) => Ok(None),
             Err(Unread::Store(error)) => Err(error.into()),
             Err(Unread::Manifest(source)) => Err(LayoutError::Manifest {
@@ -139,16 +139,16 @@ impl Layout {
         }
     }
 
-    /// Reads the manifest `node` has to be, or turns out to be.
-    pub(super) fn read_kind(&self, node: &Node) -> Result<Option<Manifest>, Unread> {
-        match &node.kind {
-            Kind::Content => Ok(None),
-            Kind::Manifest(media_type) => self
+    /// Reads the manifest of `node`; `None` when it is content, or of an unknown type and not a
+    /// manifest.
+    pub(super) fn read_expected(&self, node: &Node) -> Result<Option<Manifest>, Unread> {
+        match &node.item.expected {
+            Expected::Content => Ok(None),
+            Expected::Manifest(media_type) => self
                 .read_manifest(&node.digest, node.size, Some(media_type.as_str()))
                 .map(Some),
-            Kind::Unknown => match self.read_manifest(&node.digest, node.size, None) {
+            Expected::Unknown => match self.read_manifest(&node.digest, node.size, None) {
                 Ok(manifest) => Ok(Some(manifest)),
-                // It need not be a manifest.
                 Err(
                     Unread::Manifest(_)
                     | Unread::Store(StoreError::TooLarge { .. } | StoreError::Unsupported { .. }),

@@ -69,7 +69,7 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
         drop(index);
         while let Some(node) = graph.next() {
             if let Err(problem) = self.take(&mut graph, &node) {
-                let elsewhere = match (&problem, node.absence) {
+                let elsewhere = match (&problem, node.item.absence) {
                     (Problem::Missing, Absence::Fine) => continue,
                     (Problem::Missing, absence) => absence == Absence::Elsewhere,
                     _ => false,
@@ -80,7 +80,7 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
                     problem
                 };
                 self.report
-                    .add(Finding::new(Some(node.digest), node.referrer, problem));
+                    .add(Finding::new(Some(node.digest), node.item.referrer, problem));
             }
         }
         if graph.is_endless() {
@@ -97,10 +97,10 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
             None => return Err(Problem::Missing),
             Some(found) => check_size(node.size, found).map_err(Problem::Corrupt)?,
         }
-        if node.is_too_deep() {
+        if graph.check_depth(node).is_err() {
             return Err(Problem::TooDeep);
         }
-        let manifest = self.layout.read_kind(node)?;
+        let manifest = self.layout.read_expected(node)?;
         self.counts.know(node.size);
         match manifest {
             Some(manifest) => {
@@ -114,7 +114,7 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
             None => self.blobs.push(Blob {
                 digest: node.digest.clone(),
                 size: node.size,
-                referrer: node.referrer.clone(),
+                referrer: node.item.referrer.clone(),
             }),
         }
         Ok(())

@@ -2,8 +2,8 @@
 
 use longshore::model::{Descriptor, Digest, Tag, TagOrDigest};
 use longshore::{COLLECTED_LIMIT_BYTES, ErrorKind, Repository};
+use longshore_copy::ReferrersSource;
 
-use crate::command::referrers::Source;
 use crate::exit::Failure;
 
 /// So many referrers are listed; a summary needs no more.
@@ -11,7 +11,7 @@ const REFERRERS_LIMIT: usize = 1_000;
 
 /// What is known to be attached.
 pub(super) struct Attached {
-    pub(super) source: Source,
+    pub(super) source: ReferrersSource,
     pub(super) referrers: Vec<Descriptor>,
     /// Whether there are more referrers than were read.
     pub(super) more: bool,
@@ -40,7 +40,7 @@ impl Attached {
 
     async fn refer(repository: &Repository, subject: &Digest) -> Result<Self, Failure> {
         let mut attached = Self {
-            source: Source::Nothing,
+            source: ReferrersSource::Nothing,
             referrers: Vec::new(),
             more: false,
             cosign: Vec::new(),
@@ -53,13 +53,13 @@ impl Attached {
                 // Where some are known already, the rest is missing and not nothing.
                 Err(error)
                     if error.kind() == ErrorKind::Unsupported
-                        && attached.source == Source::Nothing =>
+                        && attached.source == ReferrersSource::Nothing =>
                 {
                     break;
                 }
                 Err(error) => return Err(error.into()),
             };
-            attached.source = Source::of(&page);
+            attached.source = ReferrersSource::of(&page);
             bytes = bytes.saturating_add(page.manifest.bytes().len() as u64);
             attached.referrers.extend(page.descriptors);
             // LI2: a few of them may be as large as many.

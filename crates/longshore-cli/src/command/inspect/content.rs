@@ -6,9 +6,10 @@ use longshore::model::{
     Descriptor, Document, ImageConfig, ImageManifest, Index, Manifest, Platform, TagOrDigest,
 };
 use longshore::{ErrorKind, Repository};
+use longshore_copy::{check_config_platform, fetch_config};
 use tokio::task::JoinSet;
 
-use crate::command::config;
+use crate::config;
 use crate::exit::Failure;
 
 /// So many manifests of one index are asked for to learn their sizes; of more the size stays
@@ -70,7 +71,7 @@ impl Content {
     ) -> Result<Self, Failure> {
         let mut content = (None, None);
         if image.config.media_type.is_config() {
-            let bytes = config::fetch(repository, &image.config).await?;
+            let bytes = fetch_config(repository, &image.config).await?;
             match ImageConfig::parse(&bytes) {
                 Ok(config) => content.0 = Some(Box::new(config)),
                 // Everything else about the image can still be told.
@@ -78,7 +79,7 @@ impl Content {
             }
         }
         if let (Some(config), Some(wanted)) = (&content.0, wanted) {
-            config::check_platform(config, wanted)?;
+            check_config_platform(config, wanted)?;
         }
         let (config, problem) = content;
         Ok(Self::Image { config, problem })

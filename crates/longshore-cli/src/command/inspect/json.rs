@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::content::{self, Content};
 use super::{Summary, annotations};
-use crate::command::referrers;
+use crate::referrer;
 
 impl Summary {
     pub(super) fn json(&self) -> Value {
@@ -37,8 +37,8 @@ impl Summary {
             "config": image.map(|image| described(&image.config)),
             "runtime": config.map(runtime),
             "layers": image.map(|image| layers(image, config)).unwrap_or_default(),
-            "referrers_from": self.attached.source.name(),
-            "referrers": self.attached.referrers.iter().map(referrers::json).collect::<Value>(),
+            "referrers_from": referrer::source_name(self.attached.source),
+            "referrers": self.attached.referrers.iter().map(referrer::json).collect::<Value>(),
             "more_referrers": self.attached.more,
             "cosign": self.attached.cosign.iter().map(|it| json!({
                 "kind": it.kind,

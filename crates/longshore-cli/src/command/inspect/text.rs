@@ -5,12 +5,13 @@ use std::fmt::Display;
 
 use longshore::model::{Descriptor, Document, ImageConfig, ImageManifest, Index, MediaType};
 use longshore::origin::Escaped;
+use longshore_copy::ReferrersSource;
 
 use super::attached::Attached;
 use super::content::{self, Content};
 use super::{Summary, annotations};
-use crate::command::referrers::{NOTHING, Source};
 use crate::output;
+use crate::referrer::NOTHING;
 
 /// What made a layer is shown up to this length.
 const STEP_CHARS: usize = 100;
@@ -202,7 +203,7 @@ impl Page {
                 self.line(format!("  {digest}"));
             }
         }
-        if attached.source == Source::Nothing {
+        if attached.source == ReferrersSource::Nothing {
             self.line(NOTHING);
         } else if attached.referrers.is_empty() && attached.cosign.is_empty() {
             self.line("nothing");

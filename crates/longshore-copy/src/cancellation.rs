@@ -1,0 +1,154 @@
+//! Stopping a run: by its caller, and when its future is dropped.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::sync::watch;
+
+/// Ends a run early. Clones share one state; one cancellation may end several runs.
+///
+/// A cancelled run ends soon with [`TransferError::Cancelled`](crate::TransferError::Cancelled),
+/// after its threads have ended. Partial large blobs stay in the destination, invisible, and the
+/// next run resumes them.
+#[derive(Clone, Debug)]
+pub struct Cancellation(Arc<watch::Sender<bool>>);
+
+impl Cancellation {
+    /// Makes a cancellation that has not happened.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// Cancels every run that has this cancellation among its options, now and later.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Returns whether [`cancel`](Self::cancel) was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits for [`cancel`](Self::cancel).
+    pub(crate) async fn cancelled(&self) {
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = self.0.subscribe().wait_for(|cancelled| *cancelled).await;
+    }
+}
+
+impl Default for Cancellation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Stops the workers of one run when it is dropped, or earlier.
+#[derive(Debug)]
+pub(crate) struct StopSender(watch::Sender<bool>);
+
+impl StopSender {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    /// Makes the signal that one transfer listens to.
+    pub(crate) fn subscribe(&self) -> StopSignal {
+        StopSignal {
+            state: self.0.subscribe(),
+            change: self.0.subscribe(),
+        }
+    }
+
+    /// Stops the workers. Once this has returned, none of them polls a future again, so the runtime
+    /// and its sockets and timers may go away while the workers are still ending.
+    pub(crate) fn stop(&self) {
+        // Waits until no guard is held: see `StopSignal::unless_stopped`.
+        self.0.send_replace(true);
+    }
+}
+
+impl Drop for StopSender {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Tells one transfer that its run was stopped.
+#[derive(Clone, Debug)]
+pub(crate) struct StopSignal {
+    /// Read before each poll.
+    state: watch::Receiver<bool>,
+    /// Wakes a transfer that waits.
+    change: watch::Receiver<bool>,
+}
+
+impl StopSignal {
+    /// Drives `future` to its end; `None` when the run is stopped first.
+    pub(crate) async fn unless_stopped<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let guarded = poll_fn(|context| {
+            // Holds a read lock, so that `stop` waits for the end of this poll.
+            let stopped = self.state.borrow();
+            if *stopped {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(context).map(Some)
+        });
+        tokio::select! {
+            biased;
+            _ = self.change.wait_for(|stopped| *stopped) => None,
+            output = guarded => output,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_cancellation_is_shared_and_stays() {
+        let cancellation = Cancellation::default();
+        let clone = cancellation.clone();
+        assert!(!clone.is_cancelled());
+        assert_eq!(poll_once(clone.cancelled()), Poll::Pending);
+        cancellation.cancel();
+        assert!(clone.is_cancelled());
+        assert_eq!(poll_once(clone.cancelled()), Poll::Ready(()));
+    }
+
+    // RT9 (a dropped operation leaves nothing behind): the workers hear of it.
+    #[test]
+    fn rt9_nothing_is_polled_after_the_stop() {
+        for drops in [false, true] {
+            let sender = StopSender::new();
+            let mut signal = sender.subscribe();
+            assert_eq!(
+                poll_once(signal.unless_stopped(ready(1))),
+                Poll::Ready(Some(1))
+            );
+            assert_eq!(
+                poll_once(signal.unless_stopped(pending::<()>())),
+                Poll::Pending
+            );
+            if drops {
+                drop(sender);
+            } else {
+                sender.stop();
+            }
+            let polled = signal.unless_stopped(async { panic!("polled") });
+            assert_eq!(poll_once(polled), Poll::Ready(None::<()>));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Pulls images and artifacts into OCI image layouts and into memory.
+//!
+//! [`pull`] does it in one call: it chooses the image for a platform, plans what is missing, moves
+//! each blob once, verifies every byte before it is visible, and names the image last. Large blobs
+//! are resumed where an earlier run stopped, whatever stopped it.
+//!
+//! The parts are public too. A [`Plan`] is a value that says what is missing before it runs. A run
+//! reports to an [`Observer`] and ends early by a [`Cancellation`]. [`resolve`],
+//! [`select_platform`], [`fetch_config`] and [`Referrers`] read what surrounds an image.
+//!
+//! What is left to the caller: a [`Repository`](longshore::Repository), a tokio runtime with its
+//! blocking pool (a current-thread runtime is the fastest), and what becomes of the content.
+//!
+//! Into memory, with the layers in the order of the manifest:
+//!
+//! ```no_run
+//! use longshore::Client;
+//! use longshore_copy::{PullOptions, pull};
+//! use longshore_model::Reference;
+//! use longshore_store::MemoryStore;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let reference: Reference = "ghcr.io/owner/app:v1".parse()?;
+//! let repository = Client::builder().build()?.repository(&reference).await?;
+//!
+//! let store = MemoryStore::with_limit_bytes(1 << 30);
+//! let options = PullOptions::default();
+//! let image = pull(&repository, &reference.target(), &store, &options).await?;
+//! for layer in image.layers() {
+//!     let bytes = store.bytes(&layer.digest)?.ok_or("pulled, so it is there")?;
+//!     println!("{} {} bytes", layer.media_type, bytes.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Into a layout on disk, for all platforms:
+//!
+//! ```no_run
+//! use longshore::Client;
+//! use longshore_copy::{LayoutEntry, Platforms, PullOptions, pull};
+//! use longshore_model::Reference;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let reference: Reference = "alpine:3.20".parse()?;
+//! let repository = Client::builder().build()?.repository(&reference).await?;
+//!
+//! let mut options = PullOptions::default();
+//! options.platforms = Platforms::All;
+//! let entry = LayoutEntry::new("images").named("3.20");
+//! let image = pull(&repository, &reference.target(), entry, &options).await?;
+//! println!("{} with {} bytes", image.manifest.digest(), image.tally.bytes);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! None. The transport is the one that the client was built with.
+
+pub use crate::cancellation::Cancellation;
+pub use crate::config::{check_config_platform, fetch_config};
+pub use crate::destination::{Destination, LayoutEntry};
+pub use crate::error::{TransferError, TransferErrorKind};
+pub use crate::observer::{ByteCounter, Event, Observer};
+pub use crate::plan::{
+    DESCRIPTORS_LIMIT, MANIFESTS_LIMIT_BYTES, Plan, PlannedBlob, stored_manifest,
+};
+pub use crate::platform::{Platforms, host_platform, select_platform};
+pub use crate::pull::{PullOptions, Report, pull};
+pub use crate::referrers::{
+    REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT, Referrer, Referrers, ReferrersSource,
+};
+pub use crate::resolve::resolve;
+pub use crate::run::{RunOptions, Tally};
+
+mod cancellation;
+mod config;
+mod destination;
+mod error;
+mod observer;
+mod plan;
+mod platform;
+mod pull;
+mod referrers;
+mod resolve;
+mod run;

@@ -1,0 +1,77 @@
+//! What a run reports to its caller while it goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::plan::PlannedBlob;
+
+/// Takes the events of a run, for example to draw a progress bar.
+///
+/// Events come from several threads, one for each step of a blob and never one for each frame:
+/// the bytes are in the [`ByteCounter`] of [`Event::Planned`], to be sampled. A slow observer
+/// delays the transfer that called it.
+pub trait Observer: Send + Sync {
+    /// Takes one event.
+    fn observe(&self, event: Event<'_>);
+}
+
+/// A step of a run.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The first event: what the run will move.
+    Planned {
+        /// How many blobs are missing.
+        blobs: u64,
+        /// The size of these blobs in bytes.
+        bytes: u64,
+        /// Counts the bytes of these blobs up to `bytes` while they arrive.
+        counter: &'a ByteCounter,
+    },
+    /// The blob is in the destination already; it is not moved.
+    Skipped {
+        /// The blob.
+        blob: &'a PlannedBlob,
+    },
+    /// The transfer of a blob starts.
+    Started {
+        /// The blob.
+        blob: &'a PlannedBlob,
+        /// How many bytes an earlier run kept; the transfer resumes behind them. They are
+        /// counted as if they had arrived.
+        resumed_at: u64,
+    },
+    /// The content did not match its digest or size and was discarded. It is fetched once more, or
+    /// the run fails if this was the second attempt.
+    TakenBack {
+        /// The blob.
+        blob: &'a PlannedBlob,
+        /// How many bytes are subtracted from the counter.
+        bytes: u64,
+    },
+    /// The blob is in the destination, verified.
+    Finished {
+        /// The blob.
+        blob: &'a PlannedBlob,
+    },
+}
+
+/// A number of bytes that several transfers add to and anybody may read. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct ByteCounter(Arc<AtomicU64>);
+
+impl ByteCounter {
+    /// Returns how many bytes were counted so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}

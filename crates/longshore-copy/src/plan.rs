@@ -1,0 +1,361 @@
+//! What a pull has to move: every manifest below the chosen one, and their blobs.
+
+use std::fmt;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use longshore::Repository;
+use longshore_model::{
+    ContentKind, Descriptor, Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, Reached,
+    TagOrDigest, Walk, WalkLimits, WalkStep,
+};
+use longshore_store::{Store, StoreError};
+use tokio::task::JoinSet;
+
+use crate::error::TransferError;
+use crate::run::{RunOptions, Tally, run};
+
+/// Maximum number of manifests and blobs that one plan follows. It bounds what a hostile nest of
+/// indexes can make a pull remember (LI2: memory is not sized by what a peer sends).
+pub const DESCRIPTORS_LIMIT: usize = 200_000;
+
+/// Maximum size of the manifests of one plan together, in bytes. They are written to the
+/// destination before anything refers to them.
+pub const MANIFESTS_LIMIT_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Number of manifests that are requested concurrently.
+const CONCURRENT_MANIFESTS: usize = 16;
+
+const LIMITS: WalkLimits =
+    WalkLimits::new(INDEX_DEPTH_LIMIT, DESCRIPTORS_LIMIT, MANIFESTS_LIMIT_BYTES);
+
+/// A blob of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlannedBlob {
+    /// The digest.
+    pub digest: Digest,
+    /// The size in bytes, by its descriptor.
+    pub size: u64,
+}
+
+/// What to move from a repository to a store so that the store holds an image: a value that can be
+/// looked at before it [runs](Self::run).
+///
+/// The manifests are part of making a plan: they are fetched, verified and written to the store,
+/// where nothing refers to them. The blobs are moved by running it, each once.
+pub struct Plan {
+    repository: Repository,
+    store: Arc<dyn Store>,
+    manifests: Manifests,
+    missing: Vec<PlannedBlob>,
+    present: Vec<PlannedBlob>,
+}
+
+/// The manifests of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Manifests {
+    /// How many were written to the store, and their bytes.
+    written: u64,
+    bytes: u64,
+    /// How many the store had already.
+    present: u64,
+}
+
+impl Plan {
+    /// Fetches all manifests below `top` into `store` and collects their blobs.
+    ///
+    /// Manifests that the store has are read from there and hashed again; their registry is not
+    /// asked. One manifest at a time is in memory for each request. Must be called on a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Graph`] beyond [`INDEX_DEPTH_LIMIT`], [`DESCRIPTORS_LIMIT`] or
+    /// [`MANIFESTS_LIMIT_BYTES`]; [`TransferError::SizeConflict`],
+    /// [`TransferError::ManifestSize`], [`TransferError::ManifestType`] for an image that
+    /// contradicts itself; [`TransferError::Registry`], [`TransferError::Store`].
+    pub async fn make(
+        repository: &Repository,
+        store: Arc<dyn Store>,
+        top: &Manifest,
+    ) -> Result<Self, TransferError> {
+        Self::make_within(LIMITS, repository, store, top).await
+    }
+
+    async fn make_within(
+        limits: WalkLimits,
+        repository: &Repository,
+        store: Arc<dyn Store>,
+        top: &Manifest,
+    ) -> Result<Self, TransferError> {
+        let mut planner = Planner {
+            walk: Walk::new(limits),
+            plan: Self {
+                repository: repository.clone(),
+                store,
+                manifests: Manifests::default(),
+                missing: Vec::new(),
+                present: Vec::new(),
+            },
+        };
+        planner.take_top(top)?;
+        planner.follow().await?;
+        Ok(planner.plan)
+    }
+
+    /// Returns the blobs that the store lacks: running the plan moves these.
+    #[must_use]
+    pub fn missing(&self) -> &[PlannedBlob] {
+        &self.missing
+    }
+
+    /// Returns the blobs that the store has already, with the right size.
+    #[must_use]
+    pub fn present(&self) -> &[PlannedBlob] {
+        &self.present
+    }
+
+    /// Returns how many bytes the missing blobs have.
+    #[must_use]
+    pub fn missing_bytes(&self) -> u64 {
+        let sizes = self.missing.iter().map(|blob| blob.size);
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Returns how many manifests the image has, and how many of them the store lacked before the
+    /// plan was made.
+    #[must_use]
+    pub fn manifests(&self) -> (u64, u64) {
+        let Manifests {
+            written, present, ..
+        } = self.manifests;
+        (written + present, written)
+    }
+
+    /// Moves the missing blobs into the store and returns what the plan and its run moved.
+    ///
+    /// Must be called on a tokio runtime with a blocking pool. Dropping the future stops all
+    /// transfers: nothing is visible that is not verified, and partial large blobs are kept for
+    /// the next run (RT9: every operation may be dropped).
+    ///
+    /// # Errors
+    ///
+    /// The first transfer that fails ends the others. [`TransferError::Registry`];
+    /// [`TransferError::Store`], with content that does not match its digest twice;
+    /// [`TransferError::Cancelled`].
+    pub async fn run(self, options: &RunOptions) -> Result<Tally, TransferError> {
+        let Manifests {
+            written,
+            bytes,
+            present,
+        } = self.manifests;
+        let mut tally = run(
+            self.repository,
+            self.store,
+            &self.present,
+            self.missing,
+            options,
+        )
+        .await?;
+        tally.moved += written;
+        tally.present += present;
+        tally.bytes = tally.bytes.saturating_add(bytes);
+        Ok(tally)
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("manifests", &self.manifests)
+            .field("missing", &self.missing.len())
+            .field("present", &self.present.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an index says about a manifest in it.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    is_index: bool,
+}
+
+/// A plan in the making.
+struct Planner {
+    walk: Walk<Listed>,
+    plan: Plan,
+}
+
+impl Planner {
+    /// Follows every manifest that was reached.
+    async fn follow(&mut self) -> Result<(), TransferError> {
+        let mut fetching = JoinSet::new();
+        loop {
+            while fetching.len() < CONCURRENT_MANIFESTS
+                && let Some(step) = self.walk.next()
+            {
+                if step.kind == ContentKind::Blob {
+                    self.note(step)?;
+                    continue;
+                }
+                self.walk.check_depth(&step).map_err(TransferError::Graph)?;
+                match listed_in(&*self.plan.store, &step)? {
+                    Some(manifest) => self.take(&step, &manifest)?,
+                    None => {
+                        let repository = self.plan.repository.clone();
+                        fetching.spawn(async move {
+                            let manifest = fetch(&repository, &step).await?;
+                            Ok((step, manifest))
+                        });
+                    }
+                }
+            }
+            match fetching.join_next().await {
+                Some(Ok(Ok((step, manifest)))) => self.take(&step, &manifest)?,
+                Some(Ok(Err(error))) => return Err(error),
+                Some(Err(_)) => return Err(TransferError::Worker),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn take_top(&mut self, top: &Manifest) -> Result<(), TransferError> {
+        let is_index = top.document().as_index().is_some();
+        let step = WalkStep::start_at(top, Listed { is_index });
+        self.walk
+            .reach(step.clone())
+            .map_err(TransferError::Graph)?;
+        // Its bytes are in hand.
+        let _ = self.walk.next();
+        self.take(&step, top)
+    }
+
+    /// Writes a manifest to the store and reaches what it refers to.
+    fn take(&mut self, step: &WalkStep<Listed>, manifest: &Manifest) -> Result<(), TransferError> {
+        let manifests = &mut self.plan.manifests;
+        if holds(&*self.plan.store, manifest)? {
+            manifests.present += 1;
+        } else {
+            self.plan.store.put(manifest.digest(), manifest.bytes())?;
+            manifests.written += 1;
+            manifests.bytes += manifest.bytes().len() as u64;
+        }
+        let document = manifest.document();
+        let kind = ContentKind::of_children(document);
+        for child in document.children() {
+            self.reach(step, child, kind)?;
+        }
+        Ok(())
+    }
+
+    fn reach(
+        &mut self,
+        parent: &WalkStep<Listed>,
+        child: &Descriptor,
+        kind: ContentKind,
+    ) -> Result<(), TransferError> {
+        let is_index = child.media_type.is_index();
+        let step = parent.child(child, kind, Listed { is_index });
+        match self.walk.reach(step).map_err(TransferError::Graph)? {
+            Reached::Again => Ok(()),
+            // Counted before they are fetched: the sum is known in time.
+            Reached::First if kind == ContentKind::Manifest => self
+                .walk
+                .count_bytes(child.size)
+                .map_err(TransferError::Graph),
+            Reached::First => Ok(()),
+            Reached::OtherSize { first } => Err(TransferError::SizeConflict {
+                digest: child.digest.clone(),
+                first,
+                second: child.size,
+            }),
+        }
+    }
+
+    /// Notes a blob.
+    fn note(&mut self, step: WalkStep<Listed>) -> Result<(), TransferError> {
+        let is_present = self.plan.store.reuse(&step.digest, step.size)?;
+        let WalkStep { digest, size, .. } = step;
+        let blobs = if is_present {
+            &mut self.plan.present
+        } else {
+            &mut self.plan.missing
+        };
+        blobs.push(PlannedBlob { digest, size });
+        Ok(())
+    }
+}
+
+/// Reads a manifest from a store, hashed again; `None` when the store has no manifest with this
+/// digest and size. Other programs may have written to the store, so its content is not trusted.
+///
+/// # Errors
+///
+/// [`StoreError`] when the store cannot be read.
+pub fn stored_manifest(
+    store: &dyn Store,
+    digest: &Digest,
+    size: u64,
+) -> Result<Option<Manifest>, StoreError> {
+    if size > MANIFEST_LIMIT_BYTES as u64 || !store.reuse(digest, size)? {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let reader = store.open(digest)?;
+    if reader.take(size + 1).read_to_end(&mut bytes).is_err() {
+        return Ok(None);
+    }
+    Ok(Manifest::parse_verified(bytes.into(), None, digest).ok())
+}
+
+/// Reads the manifest of a step from the store, if it is there and of the type that its index says.
+fn listed_in(
+    store: &dyn Store,
+    step: &WalkStep<Listed>,
+) -> Result<Option<Manifest>, TransferError> {
+    let stored = stored_manifest(store, &step.digest, step.size)?;
+    Ok(stored.filter(|manifest| is_as_listed(manifest, step)))
+}
+
+fn is_as_listed(manifest: &Manifest, step: &WalkStep<Listed>) -> bool {
+    manifest.document().as_index().is_some() == step.item.is_index
+}
+
+/// Returns whether the store holds exactly the bytes of this manifest.
+fn holds(store: &dyn Store, manifest: &Manifest) -> Result<bool, TransferError> {
+    let bytes = manifest.bytes();
+    if !store.reuse(manifest.digest(), bytes.len() as u64)? {
+        return Ok(false);
+    }
+    let mut found = Vec::new();
+    let reader = store.open(manifest.digest())?;
+    let read = reader.take(bytes.len() as u64 + 1).read_to_end(&mut found);
+    Ok(read.is_ok() && found == *bytes)
+}
+
+/// Fetches the manifest of a step, whose size and type must be those of its descriptor.
+async fn fetch(
+    repository: &Repository,
+    step: &WalkStep<Listed>,
+) -> Result<Manifest, TransferError> {
+    let target = TagOrDigest::from(step.digest.clone());
+    let manifest = repository.manifest(&target).await?.manifest;
+    let actual = manifest.bytes().len() as u64;
+    if actual != step.size {
+        return Err(TransferError::ManifestSize {
+            digest: step.digest.clone(),
+            expected: step.size,
+            actual,
+        });
+    }
+    if !is_as_listed(&manifest, step) {
+        return Err(TransferError::ManifestType {
+            digest: step.digest.clone(),
+        });
+    }
+    Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests;

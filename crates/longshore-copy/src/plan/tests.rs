@@ -1,0 +1,52 @@
+use longshore::Client;
+use longshore_model::{Reference, WalkError};
+use longshore_store::MemoryStore;
+use longshore_testkit::image::{self, Tree};
+use longshore_testkit::registry::{Part, Registry};
+
+use super::*;
+
+/// Plans a pull of `tree` within `limits`; gives the number of requests for manifests.
+async fn plan(limits: WalkLimits, tree: &Tree) -> (Result<Plan, TransferError>, usize) {
+    let registry = Registry::builder().image("a", "1", tree).start().unwrap();
+    let reference: Reference = format!("{}/a:1", registry.authority()).parse().unwrap();
+    let client = Client::builder().build().unwrap();
+    let repository = client.repository(&reference).await.unwrap();
+    let top = repository.manifest(&reference.target()).await.unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let plan = Plan::make_within(limits, &repository, store, &top.manifest).await;
+    (plan, registry.requests_to(Part::Manifest).len())
+}
+
+#[track_caller]
+fn check_refused(plan: Result<Plan, TransferError>, expected: WalkError) {
+    match plan.unwrap_err() {
+        TransferError::Graph(error) => assert_eq!(error, expected),
+        other => panic!("another error: {other}"),
+    }
+}
+
+// LI2: memory is not sized by what a peer sends.
+#[tokio::test]
+async fn li2_the_parts_of_an_image_have_a_limit() {
+    let tree = image::single(1);
+    let limits = |entries| WalkLimits::new(8, entries, u64::MAX);
+    let (fits, _) = plan(limits(5), &tree).await;
+    assert_eq!(fits.unwrap().missing().len(), 4);
+    let (refused, _) = plan(limits(4), &tree).await;
+    check_refused(refused, WalkError::TooMany { limit: 4 });
+}
+
+// LI2: the sum is known before the manifests are fetched.
+#[tokio::test]
+async fn li2_the_manifests_of_an_image_have_a_limit_together() {
+    let tree = image::index(2, &image::platforms()[..5]);
+    let children = tree.children().iter();
+    let sizes: u64 = children.map(|child| child.descriptor().size).sum();
+    let limits = |bytes| WalkLimits::new(8, 100, bytes);
+    let (fits, requests) = plan(limits(sizes), &tree).await;
+    assert_eq!((fits.unwrap().manifests(), requests), ((6, 6), 6));
+    let (refused, requests) = plan(limits(sizes - 1), &tree).await;
+    check_refused(refused, WalkError::TooLarge { limit: sizes - 1 });
+    assert_eq!(requests, 1);
+}

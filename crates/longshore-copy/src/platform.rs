@@ -1,0 +1,146 @@
+//! Choosing the image of one platform.
+
+use longshore::Repository;
+use longshore_model::{
+    ContentKind, Document, INDEX_DEPTH_LIMIT, Manifest, Platform, TagOrDigest, Walk, WalkLimits,
+    WalkStep,
+};
+
+use crate::config::check_image_platform;
+use crate::error::TransferError;
+
+/// Which images of an index are pulled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Platforms {
+    /// All of them, and the index itself.
+    All,
+    /// The image for this machine: see [`host_platform`]. An image that is in no index is taken
+    /// whatever its platform is.
+    #[default]
+    Host,
+    /// The image for this platform. The config of an image that is in no index must name it.
+    One(Platform),
+}
+
+impl Platforms {
+    /// Chooses a manifest; returns it with the platform it was chosen for, if any.
+    pub(crate) async fn choose(
+        &self,
+        repository: &Repository,
+        first: Manifest,
+    ) -> Result<(Manifest, Option<Platform>), TransferError> {
+        let wanted = match self {
+            Self::All => return Ok((first, None)),
+            Self::Host => None,
+            Self::One(platform) => Some(platform.clone()),
+        };
+        match (first.document(), wanted) {
+            (Document::Index(_), wanted) => {
+                let wanted = wanted.unwrap_or_else(host_platform);
+                let chosen = select_platform(repository, first, &wanted).await?;
+                Ok((chosen, Some(wanted)))
+            }
+            (Document::Image(image), Some(wanted)) => {
+                check_image_platform(repository, image, &wanted).await?;
+                Ok((first, Some(wanted)))
+            }
+            _ => Ok((first, None)),
+        }
+    }
+}
+
+/// Follows an index, and indexes in it, to the manifest of one platform. An image manifest is
+/// returned as it is.
+///
+/// # Errors
+///
+/// [`TransferError::NoSuchPlatform`]; [`TransferError::Graph`] when indexes are nested more than
+/// [`INDEX_DEPTH_LIMIT`] deep; [`TransferError::Registry`].
+pub async fn select_platform(
+    repository: &Repository,
+    mut manifest: Manifest,
+    wanted: &Platform,
+) -> Result<Manifest, TransferError> {
+    let walk = Walk::new(LIMITS);
+    let mut step = WalkStep::start_at(&manifest, ());
+    while let Document::Index(index) = manifest.document() {
+        step = step.child(index.select(wanted)?, ContentKind::Manifest, ());
+        walk.check_depth(&step).map_err(TransferError::Graph)?;
+        let target = TagOrDigest::from(step.digest.clone());
+        manifest = repository.manifest(&target).await?.manifest;
+    }
+    Ok(manifest)
+}
+
+/// One manifest of each index is followed, so the depth bounds everything.
+const LIMITS: WalkLimits = WalkLimits::new(INDEX_DEPTH_LIMIT, INDEX_DEPTH_LIMIT, u64::MAX);
+
+/// Returns the platform of this machine: [`Platform::host`] with the variant of its CPU where that
+/// decides which images run, which is on 32-bit Arm.
+///
+/// On x86-64 the variant is not given, although the CPU may run images that are built for a higher
+/// one: like containerd, a pull takes those only on request.
+#[must_use]
+pub fn host_platform() -> Platform {
+    let mut platform = Platform::host();
+    if platform.architecture == "arm" && cfg!(target_os = "linux") {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        platform.variant = arm_variant(&text).map(str::to_owned);
+    }
+    platform
+}
+
+/// Reads the variant from the text of `/proc/cpuinfo`, by its first processor.
+//
+// The kernel writes `CPU architecture: 7`, or `AArch64` on some 64-bit kernels. Some boards with an
+// Armv6 CPU report 7; as in containerd, their model name tells them apart.
+fn arm_variant(cpuinfo: &str) -> Option<&'static str> {
+    let field = |name: &str| {
+        cpuinfo.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    let is_armv6 = field("model name").is_some_and(|model| model.starts_with("ARMv6-compatible"));
+    match field("CPU architecture")? {
+        "7" if is_armv6 => Some("v6"),
+        "5" | "5T" | "5TE" | "5TEJ" => Some("v5"),
+        "6" | "6TEJ" => Some("v6"),
+        "7" | "7M" => Some("v7"),
+        "8" | "AArch64" => Some("v8"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variant_of_an_arm_machine_is_read_from_the_kernel() {
+        for (text, expected) in [
+            ("processor : 0\nCPU architecture: 7\n", Some("v7")),
+            ("CPU architecture: 8\nCPU architecture: 7\n", Some("v8")),
+            ("CPU architecture\t: AArch64\n", Some("v8")),
+            ("cpu Architecture: 6TEJ", Some("v6")),
+            (
+                "model name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n",
+                Some("v6"),
+            ),
+            ("CPU architecture: 5TEJ\n", Some("v5")),
+            ("CPU architecture: 4T\n", None),
+            ("vendor_id : GenuineIntel\n", None),
+            ("", None),
+        ] {
+            assert_eq!(arm_variant(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_variant_is_all_that_is_detected() {
+        let mut host = host_platform();
+        host.variant = None;
+        assert_eq!(host, Platform::host());
+    }
+}

@@ -1,0 +1,191 @@
+//! What refers to a manifest, and what refers to that.
+
+use longshore::{COLLECTED_LIMIT_BYTES, ReferrersPage, Repository};
+use longshore_model::{
+    ContentKind, Descriptor, Digest, MediaType, Reached, Walk, WalkError, WalkLimits, WalkStep,
+};
+
+use crate::error::TransferError;
+
+/// The deepest level of referrers that a tree has: a signature of an attestation of an image is at
+/// level two.
+pub const REFERRERS_DEPTH_LIMIT: usize = 8;
+
+/// Maximum number of referrers in a tree; more are an error, because a registry can invent
+/// referrers without end (LI2: memory is not sized by what a peer sends).
+pub const REFERRERS_LIMIT: usize = 10_000;
+
+/// The manifests that refer to a subject, and those that refer to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Referrers {
+    /// How the registry listed the referrers of the subject.
+    pub source: ReferrersSource,
+    /// The referrers of the subject, in the order of the registry.
+    pub referrers: Vec<Referrer>,
+}
+
+/// A manifest that refers to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Referrer {
+    /// Its descriptor.
+    pub descriptor: Descriptor,
+    /// The manifests that refer to it. Empty where they were not asked for: below the depth of the
+    /// tree, and for a manifest that is in the tree already.
+    pub referrers: Vec<Self>,
+}
+
+/// How a registry lists what refers to a manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "distribution-spec has the API and the tag schema"
+)]
+pub enum ReferrersSource {
+    /// By the referrers API.
+    Api,
+    /// It has neither the API nor a tag in its place.
+    #[default]
+    Nothing,
+    /// By a tag in place of the API.
+    Tag,
+}
+
+impl ReferrersSource {
+    /// Returns how a page of referrers was listed.
+    #[must_use]
+    pub fn of(page: &ReferrersPage) -> Self {
+        if page.from_tag { Self::Tag } else { Self::Api }
+    }
+}
+
+impl Referrers {
+    /// Reads what refers to `subject`, and what refers to that, down to `levels` levels: 1 for the
+    /// direct referrers, at most [`REFERRERS_DEPTH_LIMIT`].
+    ///
+    /// `artifact_type` selects among the direct referrers only. A manifest that is in the tree
+    /// several times has its referrers where it comes first.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Referrers`] beyond [`REFERRERS_LIMIT`], or when the lists have more than
+    /// [`COLLECTED_LIMIT_BYTES`] together; [`TransferError::Registry`].
+    pub async fn read(
+        repository: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        levels: usize,
+    ) -> Result<Self, TransferError> {
+        let levels = levels.min(REFERRERS_DEPTH_LIMIT);
+        let Some(depth) = levels.checked_sub(1) else {
+            return Ok(Self::default());
+        };
+        // The subject is an entry too.
+        let limits = WalkLimits::new(depth, REFERRERS_LIMIT + 1, COLLECTED_LIMIT_BYTES);
+        let mut reader = Reader {
+            walk: Walk::new(limits),
+            source: ReferrersSource::default(),
+            found: Vec::new(),
+        };
+        reader.start(subject)?;
+        while let Some(step) = reader.walk.next() {
+            // The last level is shown and not followed.
+            if reader.walk.check_depth(&step).is_ok() {
+                let wanted = artifact_type.filter(|_| step.depth == 0);
+                reader.list(repository, &step, wanted).await?;
+            }
+        }
+        Ok(reader.tree())
+    }
+}
+
+/// A tree in the making.
+struct Reader {
+    walk: Walk<Place>,
+    source: ReferrersSource,
+    /// What was found, each with the place of its subject, level by level.
+    found: Vec<(Place, Descriptor)>,
+}
+
+/// Where a manifest is in the list of what was found; `None` for the subject of the tree.
+type Place = Option<usize>;
+
+impl Reader {
+    fn start(&mut self, subject: &Digest) -> Result<(), TransferError> {
+        let descriptor = Descriptor::new(MediaType::OCI_MANIFEST, subject.clone(), 0);
+        let step = WalkStep::start(&descriptor, ContentKind::Manifest, None);
+        self.walk.reach(step).map_err(refused)?;
+        Ok(())
+    }
+
+    /// Lists what refers to one manifest.
+    async fn list(
+        &mut self,
+        repository: &Repository,
+        subject: &WalkStep<Place>,
+        wanted: Option<&MediaType>,
+    ) -> Result<(), TransferError> {
+        let mut pages = repository.referrers_pages(&subject.digest, wanted);
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            if subject.depth == 0 {
+                self.source = ReferrersSource::of(&page);
+            }
+            let bytes = page.manifest.bytes().len() as u64;
+            self.walk.count_bytes(bytes).map_err(refused)?;
+            for descriptor in page.descriptors {
+                self.note(subject, descriptor)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        subject: &WalkStep<Place>,
+        descriptor: Descriptor,
+    ) -> Result<(), TransferError> {
+        let place = Some(self.found.len());
+        let mut step = subject.child(&descriptor, ContentKind::Manifest, place);
+        // Referrers are listed by digest; a second size does not make it another manifest.
+        step.size = 0;
+        if self.walk.reach(step).map_err(refused)? == Reached::Again {
+            // It is in the tree once more.
+            self.walk.count_entry().map_err(refused)?;
+        }
+        self.found.push((subject.item, descriptor));
+        Ok(())
+    }
+
+    /// Puts together what was found. Each manifest comes after its subject, so the last is put
+    /// first.
+    fn tree(self) -> Referrers {
+        let mut below: Vec<Vec<Referrer>> = self.found.iter().map(|_| Vec::new()).collect();
+        let mut top = Vec::new();
+        for (subject, descriptor) in self.found.into_iter().rev() {
+            let mut referrers = below.pop().unwrap_or_default();
+            referrers.reverse();
+            let referrer = Referrer {
+                descriptor,
+                referrers,
+            };
+            let siblings = subject.and_then(|place| below.get_mut(place));
+            siblings.unwrap_or(&mut top).push(referrer);
+        }
+        top.reverse();
+        Referrers {
+            source: self.source,
+            referrers: top,
+        }
+    }
+}
+
+fn refused(error: WalkError) -> TransferError {
+    TransferError::Referrers(match error {
+        WalkError::TooMany { .. } => WalkError::TooMany {
+            limit: REFERRERS_LIMIT,
+        },
+        other => other,
+    })
+}

@@ -1,0 +1,233 @@
+//! Pulls that are cancelled, dropped, or fail halfway.
+
+use std::sync::{Arc, Mutex};
+
+use longshore_copy::{
+    ByteCounter, Cancellation, Event, Observer, PullOptions, TransferError, TransferErrorKind,
+};
+use longshore_layout::Layout;
+use longshore_store::{Store as _, StoreErrorKind};
+use longshore_testkit::Gate;
+use longshore_testkit::image::{self, Image};
+use longshore_testkit::registry::{Misbehaviour, Part, Rule};
+
+use crate::support::{Recorder, Scene, observed};
+
+/// How many bytes of a held blob are sent.
+const BEFORE_BYTES: u64 = 300_000;
+
+/// Waits until a run has counted some bytes.
+#[derive(Default)]
+struct Counted(Mutex<Option<ByteCounter>>);
+
+impl Counted {
+    async fn wait_for(&self, bytes: u64) {
+        let counted = || {
+            let counter = self.0.lock().unwrap();
+            counter.as_ref().map_or(0, ByteCounter::bytes)
+        };
+        while counted() < bytes {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Observer for Counted {
+    fn observe(&self, event: Event<'_>) {
+        if let Event::Planned { counter, .. } = event {
+            *self.0.lock().unwrap() = Some(counter.clone());
+        }
+    }
+}
+
+/// A large layer stops halfway; gives how many bytes arrive before.
+async fn held() -> (Scene, Gate, u64) {
+    let scene = Scene::set(Image::new(1).layers(3, 1_500_000).build()).await;
+    let gate = Gate::new();
+    scene.misbehave_at_last(Misbehaviour::HoldAfter(BEFORE_BYTES, gate.clone()));
+    let blobs = scene.tree.blobs().iter();
+    let all: u64 = blobs.map(|blob| blob.descriptor.size).sum();
+    let arriving = all - scene.last().descriptor.size + BEFORE_BYTES;
+    (scene, gate, arriving)
+}
+
+fn waited_for() -> (Arc<Counted>, PullOptions) {
+    let counted = Arc::new(Counted::default());
+    let mut options = PullOptions::default();
+    options.run.observer = Some(Arc::clone(&counted) as Arc<dyn Observer>);
+    (counted, options)
+}
+
+/// Demands that the next pull resumes the last blob behind what is there.
+async fn assert_resumes(scene: &Scene) {
+    scene.registry.behave();
+    scene.registry.requests().clear();
+    let recorder = Recorder::new();
+    let report = scene.pull_into_layout(&observed(&recorder)).await.unwrap();
+    scene.assert_layout_holds(&scene.tree);
+    // RT6: a download continues at the byte it has reached.
+    let range = format!("bytes={BEFORE_BYTES}-");
+    assert_eq!(scene.ranges_of_last(), [Some(range)]);
+    assert_eq!(scene.registry.requests_to(Part::Blob).len(), 1);
+    let last = &scene.last().descriptor;
+    assert_eq!(report.tally.moved, 1);
+    assert_eq!(report.tally.bytes, last.size - BEFORE_BYTES);
+    let started = format!("started {} at {BEFORE_BYTES}", last.digest);
+    assert!(
+        recorder.events().contains(&started),
+        "{:?}",
+        recorder.events()
+    );
+}
+
+// RT6: a download continues at the byte it has reached. RT9: nothing is visible half done.
+#[tokio::test]
+async fn rt6_a_cancelled_pull_is_resumed_at_its_byte() {
+    let (scene, gate, arriving) = held().await;
+    let (counted, mut options) = waited_for();
+    let cancellation = Cancellation::new();
+    options.run.cancellation = cancellation.clone();
+    let cancelling = async {
+        counted.wait_for(arriving).await;
+        cancellation.cancel();
+    };
+    let (result, ()) = tokio::join!(scene.pull_into_layout(&options), cancelling);
+    assert_eq!(result.unwrap_err().kind(), TransferErrorKind::Cancelled);
+    gate.open();
+    // Every thread has ended, so what it kept is there now.
+    let partials: Vec<_> = {
+        let layout = Layout::open(&scene.layout()).unwrap();
+        let partials = layout.store().partials().unwrap();
+        partials.map(Result::unwrap).collect()
+    };
+    assert_eq!(partials.len(), 1);
+    assert_eq!(partials[0].digest, scene.last().descriptor.digest);
+    assert_eq!(partials[0].size, BEFORE_BYTES);
+    scene.assert_layout_names_nothing();
+    assert_resumes(&scene).await;
+}
+
+// RT9: every operation may be dropped.
+#[test]
+fn rt9_a_dropped_pull_leaves_a_valid_layout() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let first = runtime();
+    let (scene, gate) = first.block_on(async {
+        let (scene, gate, arriving) = held().await;
+        let (counted, options) = waited_for();
+        tokio::select! {
+            result = scene.pull_into_layout(&options) => panic!("it ended: {result:?}"),
+            () = counted.wait_for(arriving) => {}
+        }
+        // Its threads may still be ending.
+        scene.assert_layout_names_nothing();
+        (scene, gate)
+    });
+    // Waits for them.
+    drop(first);
+    gate.open();
+    scene.assert_layout_names_nothing();
+    let Scene {
+        registry,
+        tree,
+        place,
+        ..
+    } = scene;
+    runtime().block_on(async {
+        // Connections belong to the runtime that made them.
+        let client = longshore::Client::builder().build().unwrap();
+        let reference = format!("{}/a:1", registry.authority()).parse().unwrap();
+        let repository = client.repository(&reference).await.unwrap();
+        let scene = Scene {
+            registry,
+            tree,
+            place,
+            repository,
+        };
+        assert_resumes(&scene).await;
+    });
+}
+
+#[tokio::test]
+async fn a_pull_is_cancelled_before_it_starts_and_while_it_plans() {
+    let scene = Scene::set(image::twenty_platforms(2)).await;
+    let gate = Gate::new();
+    let hold = Misbehaviour::Hold(gate.clone());
+    scene
+        .registry
+        .misbehave(Rule::on(Part::Manifest, hold).after(4));
+    let mut options = PullOptions::default();
+    options.platforms = longshore_copy::Platforms::All;
+    let cancellation = options.run.cancellation.clone();
+    let cancelling = async {
+        while !gate.is_reached() {
+            tokio::task::yield_now().await;
+        }
+        cancellation.cancel();
+    };
+    let (result, ()) = tokio::join!(scene.pull_into_layout(&options), cancelling);
+    assert_eq!(result.unwrap_err().kind(), TransferErrorKind::Cancelled);
+    scene.assert_layout_names_nothing();
+    gate.open();
+    scene.registry.behave();
+    scene.registry.requests().clear();
+    let error = scene.pull_into_layout(&options).await.unwrap_err();
+    assert_eq!(error.kind(), TransferErrorKind::Cancelled);
+    assert_eq!(scene.registry.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_blob_that_fails_ends_the_others_and_their_threads() {
+    let scene = Scene::set(Image::new(3).layers(3, 1_500_000).build()).await;
+    let gate = Gate::new();
+    let first = scene.tree.blobs()[1].descriptor.digest.clone();
+    let hold = Misbehaviour::HoldAfter(BEFORE_BYTES, gate.clone());
+    scene
+        .registry
+        .misbehave(Rule::on(Part::Blob, hold).path(first.encoded()));
+    scene.misbehave_at_last(Misbehaviour::Corrupt(1_000_000));
+    let options = PullOptions::default();
+    let error = scene.pull_into_layout(&options).await.unwrap_err();
+    let kind = TransferErrorKind::Store(StoreErrorKind::Content);
+    assert_eq!(error.kind(), kind);
+    // The blob that was held has no thread any more: what came of it is kept.
+    let layout = Layout::open(&scene.layout()).unwrap();
+    let kept: Vec<_> = layout
+        .store()
+        .partials()
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(
+        kept.iter().all(|partial| partial.digest == first),
+        "{kept:?}"
+    );
+    assert_eq!(layout.store().size(&first).unwrap(), None);
+    gate.open();
+    scene.registry.behave();
+    scene.pull_into_layout(&options).await.unwrap();
+    scene.assert_layout_holds(&scene.tree);
+}
+
+#[tokio::test]
+async fn a_registry_that_breaks_off_is_an_error_of_the_registry() {
+    let scene = Scene::set(Image::new(4).layers(1, 1000).build()).await;
+    scene.misbehave_at_last(Misbehaviour::HangUp);
+    let store = longshore_store::MemoryStore::new();
+    let options = PullOptions::default();
+    match scene.pull_into(&store, &options).await.unwrap_err() {
+        TransferError::Registry(error) => {
+            assert_eq!(error.kind(), longshore::ErrorKind::Unavailable);
+        }
+        other => panic!("another error: {other}"),
+    }
+    // Another image of the same bytes is not hurt by it.
+    scene.registry.behave();
+    scene.pull_into(&store, &options).await.unwrap();
+    crate::support::assert_store_holds(&store, &scene.tree);
+}
