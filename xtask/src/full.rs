@@ -41,10 +41,11 @@ const NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
 /// Sets of features are tried one by one up to this many features; above, singly and all at once.
 const POWERSET_LIMIT: usize = 4;
 
-const FUZZ_TARGETS: [&str; 13] = [
+const FUZZ_TARGETS: [&str; 15] = [
     "authenticator",
     "call",
     "challenge",
+    "config",
     "content_range",
     "digest",
     "docker_config",
@@ -54,6 +55,7 @@ const FUZZ_TARGETS: [&str; 13] = [
     "manifest",
     "reference",
     "retry_after",
+    "route",
     "token_response",
 ];
 const FUZZ_SECONDS: u32 = 60;
