@@ -27,7 +27,7 @@ mod demand;
 mod list;
 mod misbehave;
 
-/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs and lists.
+/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs, lists.
 ///
 /// Requests are read and answers written by `longshore-proto`, so a client built on that crate
 /// is tested against its mirror image; tests against other people's registries keep both honest.
