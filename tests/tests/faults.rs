@@ -14,11 +14,13 @@ use http::{HeaderValue, StatusCode, Version};
 use longshore_model::Digest;
 use longshore_testkit::certificate::Authority;
 use longshore_testkit::fault::{Fault, FaultProxy, Script};
-use longshore_testkit::image::{self, Image, Stored, Tree};
+use longshore_testkit::image::{self, DescribedContent, Image, Tree};
 use longshore_testkit::recorder::Recorder;
 use longshore_testkit::registry::{self, Misbehaviour, Part, Registry, Rule};
 use longshore_testkit::token::TokenServer;
-use longshore_testkit::{Answer, Content, Gate, Listen, Recorded, Requests, hostile};
+use longshore_testkit::{
+    BlobContent, Gate, Listen, RecordedRequest, Requests, ScriptedResponse, hostile,
+};
 use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};
 use longshore_tests::registry::{PASSWORD, USER};
@@ -94,7 +96,7 @@ impl Scene {
         &self.tree.blobs().last().unwrap().descriptor.digest
     }
 
-    fn asked_for_layer(&self) -> Vec<Recorded> {
+    fn asked_for_layer(&self) -> Vec<RecordedRequest> {
         let encoded = self.layer().encoded();
         let requests = self.registry.requests();
         requests.matching(|request| request.path().contains(encoded))
@@ -140,8 +142,8 @@ fn later(code: u16, after: &str) -> Misbehaviour {
     Misbehaviour::RetryAfter(status(code), after.to_owned())
 }
 
-fn ranges(requests: &[Recorded]) -> Vec<Option<&str>> {
-    let range = |request| Recorded::header(request, "range");
+fn ranges(requests: &[RecordedRequest]) -> Vec<Option<&str>> {
+    let range = |request| RecordedRequest::header(request, "range");
     requests.iter().map(range).collect()
 }
 
@@ -152,8 +154,8 @@ fn elsewhere(listen: Listen, tree: &Tree) -> Recorder {
         let wanted = |digest: &Digest| request.path().contains(digest.encoded());
         let found = blobs.iter().find(|blob| wanted(&blob.descriptor.digest));
         match found {
-            Some(blob) => Answer::status(StatusCode::OK).body(blob.content.clone()),
-            None => Answer::status(StatusCode::NOT_FOUND),
+            Some(blob) => ScriptedResponse::status(StatusCode::OK).body(blob.content.clone()),
+            None => ScriptedResponse::status(StatusCode::NOT_FOUND),
         }
     })
     .unwrap()
@@ -166,6 +168,10 @@ fn assert_innocent(requests: &Requests) {
     for secret in [PASSWORD, PAIR, USER] {
         assert!(!requests.hold(secret), "{requests:?}");
     }
-    assert_eq!(requests.count(Recorded::is_authorized), 0, "{requests:?}");
+    assert_eq!(
+        requests.count(RecordedRequest::is_authorized),
+        0,
+        "{requests:?}"
+    );
     assert_eq!(requests.count(|it| it.headers.contains_key("cookie")), 0);
 }

@@ -20,7 +20,7 @@ use longshore::{Cause, Client, Error, ErrorKind, HostSettings, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings};
 use longshore_testkit::image::{self, Tree};
 use longshore_testkit::registry::{self, Misbehaviour, Part, Registry, Rule};
-use longshore_testkit::{Answer, Content, hostile};
+use longshore_testkit::{BlobContent, ScriptedResponse, hostile};
 
 #[path = "hostile/blobs.rs"]
 mod blobs;
@@ -69,7 +69,7 @@ impl Scene {
     }
 
     /// Serves `content` as a blob, and begins to count.
-    fn blob(&self, content: impl Into<Content>) -> Digest {
+    fn blob(&self, content: impl Into<BlobContent>) -> Digest {
         let content = content.into();
         let digest = Digest::sha256(&content.bytes());
         self.registry.contents().set_blob("a", &digest, content);

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use longshore_model::Digest;
 use longshore_testkit::Gate;
-use longshore_testkit::image::{self, Image, Stored, Tree};
+use longshore_testkit::image::{self, DescribedContent, Image, Tree};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
 use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};
@@ -160,8 +160,10 @@ impl Scene {
     }
 
     /// The blobs that are not in the layout.
-    fn missing(&self) -> Vec<&Stored> {
-        let there = |blob: &&Stored| layout::blob(&self.layout(), &blob.descriptor.digest).exists();
+    fn missing(&self) -> Vec<&DescribedContent> {
+        let there = |blob: &&DescribedContent| {
+            layout::blob(&self.layout(), &blob.descriptor.digest).exists()
+        };
         self.tree
             .all_blobs()
             .into_iter()
@@ -175,7 +177,7 @@ impl Scene {
         let mut found = BTreeMap::new();
         for (path, length) in layout::unfinished(&self.layout()) {
             let name = path.file_name().unwrap().to_str().unwrap();
-            let of = |blob: &&&Stored| name.ends_with(blob.descriptor.digest.encoded());
+            let of = |blob: &&&DescribedContent| name.ends_with(blob.descriptor.digest.encoded());
             if let Some(blob) = self.missing().iter().find(of)
                 && blob.descriptor.size >= RESUMED_BYTES
             {

@@ -12,7 +12,7 @@ use longshore_testkit::image::{self, Tree};
 use longshore_testkit::recorder::Recorder;
 use longshore_testkit::registry::{Part, Registry};
 use longshore_testkit::token::TokenServer;
-use longshore_testkit::{Answer, Listen};
+use longshore_testkit::{Listen, ScriptedResponse};
 use longshore_tests::layout;
 use longshore_tests::longshore::Longshore;
 use longshore_tests::registry::{DockerRegistry, PASSWORD, USER};
@@ -224,7 +224,7 @@ fn names_are_the_business_of_the_proxy() {
 #[test]
 fn a_proxy_that_is_none_is_told_of() {
     let web = Recorder::start(Listen::loopback(), |_| {
-        Answer::status(http::StatusCode::NOT_FOUND)
+        ScriptedResponse::status(http::StatusCode::NOT_FOUND)
     })
     .unwrap();
     let scene = Scene::set();

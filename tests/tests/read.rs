@@ -11,10 +11,10 @@ use std::fs;
 
 use http::{Method, StatusCode};
 use longshore_model::{Digest, MediaType};
-use longshore_testkit::image::{self, Image, Stored, Tree};
+use longshore_testkit::image::{self, DescribedContent, Image, Tree};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
 use longshore_testkit::token::TokenServer;
-use longshore_testkit::{Answer, Content, Gate};
+use longshore_testkit::{BlobContent, Gate, ScriptedResponse};
 use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};
 use longshore_tests::registry::{DockerRegistry, PASSWORD, USER};
@@ -69,17 +69,20 @@ fn told(arguments: &[&str]) -> Value {
 }
 
 /// A document as it may stand in a registry, whatever it says.
-fn document(media_type: &str, text: &str) -> Stored {
-    Stored::new(media_type.parse().unwrap(), Content::from(text.to_owned()))
+fn document(media_type: &str, text: &str) -> DescribedContent {
+    DescribedContent::new(
+        media_type.parse().unwrap(),
+        BlobContent::from(text.to_owned()),
+    )
 }
 
 /// What a document says of a piece of content.
-fn descriptor(stored: &Stored) -> Value {
+fn descriptor(stored: &DescribedContent) -> Value {
     serde_json::to_value(&stored.descriptor).unwrap()
 }
 
 /// An image of which only the config matters, in the repository `a` under `tag`.
-fn with_config(registry: &Registry, tag: &str, kind: &str, config: &str) -> Stored {
+fn with_config(registry: &Registry, tag: &str, kind: &str, config: &str) -> DescribedContent {
     let config = document(kind, config);
     let contents = registry.contents();
     contents.set_blob("a", &config.descriptor.digest, config.content.clone());

@@ -3,10 +3,15 @@
 //! Two layers. [`endpoint`] holds every request and answer of the specification as a value that is
 //! written and read in both directions, so that a client and a server share one reading of the
 //! wire. [`call`], [`download`], [`listing`] and [`referrers`] are machines: they are given what
-//! arrived and return what to do next, and know neither sockets nor secrets nor the time. What any
-//! answer may also carry for the user is in [`warning`] and [`RateLimit`].
+//! arrived and return what to do next, and know neither sockets nor secrets nor the time. Any answer
+//! may also carry messages for users: [`warning`] and [`RateLimit`].
 //!
-//! Left to the caller: sending, waiting, authentication, and verifying what a download brings.
+//! A server reads a request with [`route`], lets the request make its answer
+//! ([`BlobRequest::answer`](endpoint::BlobRequest::answer) and those of the other requests that
+//! read), and writes a [`Refusal`] where there is none.
+//!
+//! Left to the caller: sending, waiting, authentication, storage, and verifying what a download
+//! brings.
 //!
 //! ```
 //! use http::HeaderMap;

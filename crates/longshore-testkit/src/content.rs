@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 /// Short content is held; long content is a rule (head, pseudo-random middle, zeros) and costs no
 /// memory until it is read, so a test can serve gibibytes.
 #[derive(Clone, Debug)]
-pub struct Content(Vec<Segment>);
+pub struct BlobContent(Vec<Segment>);
 
 #[derive(Clone, Debug)]
 enum Segment {
@@ -19,7 +19,7 @@ enum Segment {
     Zeros { length: u64 },
 }
 
-impl Content {
+impl BlobContent {
     /// `length` pseudo-random bytes: the same for the same seed, on every machine.
     #[must_use]
     pub fn random(seed: u64, length: u64) -> Self {
@@ -36,7 +36,7 @@ impl Content {
 
     /// This pattern over and over, for longer than anybody waits: an exbibyte of it.
     ///
-    /// Serve it, [unannounced](crate::Answer::unannounced) or not; never ask for its
+    /// Serve it, [unannounced](crate::ScriptedResponse::unannounced) or not; never ask for its
     /// [`bytes`](Self::bytes).
     #[must_use]
     pub fn endless(pattern: impl Into<Bytes>) -> Self {
@@ -108,7 +108,7 @@ impl Content {
     }
 }
 
-impl<T: Into<Bytes>> From<T> for Content {
+impl<T: Into<Bytes>> From<T> for BlobContent {
     fn from(bytes: T) -> Self {
         Self(vec![Segment::Held(bytes.into())])
     }
@@ -165,7 +165,7 @@ pub(crate) fn mix(seed: u64, counter: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// How much [`Content::chunks`] and the servers make at a time.
+/// How much [`BlobContent::chunks`] and the servers make at a time.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn any_offset_reads_what_the_whole_has_there() {
-        let content = Content::from("head")
-            .then(Content::random(7, 1000))
-            .then(Content::zeros(33))
-            .then(Content::repeated("abcdefg", 50))
+        let content = BlobContent::from("head")
+            .then(BlobContent::random(7, 1000))
+            .then(BlobContent::zeros(33))
+            .then(BlobContent::repeated("abcdefg", 50))
             .then("tail");
         let whole = content.bytes();
         assert_eq!(whole.len() as u64, content.length());
@@ -195,11 +195,11 @@ mod tests {
 
     #[test]
     fn a_pattern_goes_on_wherever_it_is_read() {
-        let endless = Content::endless("[1,");
+        let endless = BlobContent::endless("[1,");
         assert_eq!(endless.read_at(1, 7), "1,[1,[1");
         assert_eq!(endless.read_at((1 << 59) + 1, 3).len(), 3);
-        assert_eq!(Content::repeated("ab", 5).bytes(), "ababa");
-        assert_eq!(Content::repeated("", 5).length(), 0);
+        assert_eq!(BlobContent::repeated("ab", 5).bytes(), "ababa");
+        assert_eq!(BlobContent::repeated("", 5).length(), 0);
     }
 
     #[test]
@@ -207,8 +207,8 @@ mod tests {
         // SplitMix64 from state 0: the first output of the published reference code.
         assert_eq!(mix(0, 0), 0xe220_a839_7b1d_cdaf);
         assert_ne!(
-            Content::random(1, 64).bytes(),
-            Content::random(2, 64).bytes()
+            BlobContent::random(1, 64).bytes(),
+            BlobContent::random(2, 64).bytes()
         );
     }
 }

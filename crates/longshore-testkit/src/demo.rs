@@ -12,7 +12,7 @@ use crate::content::mix;
 use crate::image::{self, Image, Tree};
 use crate::registry::Registry;
 use crate::token::TokenServer;
-use crate::{Listen, Recorded};
+use crate::{Listen, RecordedRequest};
 
 /// What a demonstration runs on.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Demo {
     }
 
     /// Tells `log` of each request from now on: whose it was (`registry` or `tokens`), and what.
-    pub fn watch(&self, log: impl Fn(&str, &Recorded) + Clone + Send + 'static) {
+    pub fn watch(&self, log: impl Fn(&str, &RecordedRequest) + Clone + Send + 'static) {
         let registry = log.clone();
         self.registry
             .requests()

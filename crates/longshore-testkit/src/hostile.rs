@@ -3,7 +3,7 @@
 //! Tables for tests to go through. None of it may be believed, followed, or shown as it is, and
 //! none of it may cost more than a refusal. What is right about each is the client's to know; where
 //! a table is used with [`Misbehaviour`](crate::registry::Misbehaviour) and
-//! [`Answer`](crate::Answer), the rest of the answer is in order.
+//! [`ScriptedResponse`](crate::ScriptedResponse), the rest of the answer is in order.
 //!
 //! ```
 //! use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
@@ -20,7 +20,7 @@
 
 use serde_json::{Value, json};
 
-use crate::Content;
+use crate::BlobContent;
 
 /// A body, and what is wrong with it.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Sample {
     /// What is wrong, for messages of tests.
     pub name: &'static str,
     /// The body; it may be endless.
-    pub body: Content,
+    pub body: BlobContent,
 }
 
 /// Text that does something where it is printed, or in a log: control sequences, line ends,
@@ -116,7 +116,7 @@ pub fn lifetimes() -> Vec<Value> {
 pub fn token_bodies() -> Vec<Sample> {
     let token = |name, value: Value| Sample {
         name,
-        body: Content::from(json!({"token": value, "expires_in": 300}).to_string()),
+        body: BlobContent::from(json!({"token": value, "expires_in": 300}).to_string()),
     };
     vec![
         token("empty", json!("")),
@@ -136,13 +136,13 @@ pub fn token_bodies() -> Vec<Sample> {
         sample("not UTF-8", &b"{\"token\":\"\xff\"}"[..]),
         sample(
             "deep",
-            Content::from(r#"{"token":"token","x":"#).then(Content::repeated("[", 200_000)),
+            BlobContent::from(r#"{"token":"token","x":"#).then(BlobContent::repeated("[", 200_000)),
         ),
         sample(
             "large",
-            Content::from(r#"{"token":"token"}"#).then(Content::repeated(" ", 256 * 1024)),
+            BlobContent::from(r#"{"token":"token"}"#).then(BlobContent::repeated(" ", 256 * 1024)),
         ),
-        sample("endless", Content::endless(" ")),
+        sample("endless", BlobContent::endless(" ")),
     ]
 }
 
@@ -161,13 +161,13 @@ pub fn documents() -> Vec<Sample> {
     let many = {
         let entry = descriptor("manifest", "2") + ",";
         let length = entry.len() as u64 * 10_001 - 1;
-        Content::from(r#"{"schemaVersion":2,"manifests":["#)
-            .then(Content::repeated(entry, length))
+        BlobContent::from(r#"{"schemaVersion":2,"manifests":["#)
+            .then(BlobContent::repeated(entry, length))
             .then("]}")
     };
     let deep = |open: &'static str, levels: u64| {
-        Content::from(r#"{"schemaVersion":2,"manifests":[],"x":"#)
-            .then(Content::repeated(open, levels * open.len() as u64))
+        BlobContent::from(r#"{"schemaVersion":2,"manifests":[],"x":"#)
+            .then(BlobContent::repeated(open, levels * open.len() as u64))
     };
     vec![
         sample("empty", ""),
@@ -197,14 +197,14 @@ pub fn documents() -> Vec<Sample> {
         sample("10,001 descriptors", many),
         sample(
             "over 8 MiB",
-            Content::from(r#"{"schemaVersion":2,"manifests":[]}"#)
-                .then(Content::repeated(" ", 8 * 1024 * 1024)),
+            BlobContent::from(r#"{"schemaVersion":2,"manifests":[]}"#)
+                .then(BlobContent::repeated(" ", 8 * 1024 * 1024)),
         ),
-        sample("endless", Content::endless(" ")),
+        sample("endless", BlobContent::endless(" ")),
     ]
 }
 
-fn sample(name: &'static str, body: impl Into<Content>) -> Sample {
+fn sample(name: &'static str, body: impl Into<BlobContent>) -> Sample {
     Sample {
         name,
         body: body.into(),

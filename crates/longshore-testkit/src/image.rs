@@ -18,8 +18,8 @@ use longshore_model::{Algorithm, Descriptor, Hasher, MediaType, Platform};
 use serde::Serialize;
 
 use self::document::{Config, History, Manifest, RootFs, index_document};
-pub use self::tree::{Stored, Tree};
-use crate::content::{Content, mix};
+pub use self::tree::{DescribedContent, Tree};
+use crate::content::{BlobContent, mix};
 
 mod document;
 mod gzip;
@@ -88,9 +88,9 @@ pub fn attached(seed: u64, subject: &Tree) -> Tree {
 }
 
 fn artifact_about(seed: u64, subject: Option<&Descriptor>) -> Tree {
-    let text = Content::from("generated ").then(Content::random(seed, 100));
-    let blob = Stored::new(media_type("application/vnd.longshore.testkit.data"), text);
-    let config = Stored::new(MediaType::OCI_EMPTY, Content::from("{}"));
+    let text = BlobContent::from("generated ").then(BlobContent::random(seed, 100));
+    let blob = DescribedContent::new(media_type("application/vnd.longshore.testkit.data"), text);
+    let config = DescribedContent::new(MediaType::OCI_EMPTY, BlobContent::from("{}"));
     let mut manifest = Manifest::new(
         MediaType::OCI_MANIFEST,
         &config,
@@ -98,7 +98,7 @@ fn artifact_about(seed: u64, subject: Option<&Descriptor>) -> Tree {
     );
     manifest.artifact_type = Some(media_type("application/vnd.longshore.testkit"));
     manifest.subject = subject;
-    let mut root = Stored::document(MediaType::OCI_MANIFEST, &manifest);
+    let mut root = DescribedContent::document(MediaType::OCI_MANIFEST, &manifest);
     root.descriptor.artifact_type = manifest.artifact_type;
     Tree::new(root, Vec::new(), vec![config, blob])
 }
@@ -108,7 +108,7 @@ fn artifact_about(seed: u64, subject: Option<&Descriptor>) -> Tree {
 pub fn index_of(children: Vec<Tree>) -> Tree {
     let document = index_document(MediaType::OCI_INDEX, &children);
     Tree::new(
-        Stored::document(MediaType::OCI_INDEX, &document),
+        DescribedContent::document(MediaType::OCI_INDEX, &document),
         children,
         Vec::new(),
     )
@@ -234,33 +234,37 @@ impl Image {
                 })
                 .collect(),
         };
-        let config = Stored::document(
+        let config = DescribedContent::document(
             self.pick(MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG),
             &config,
         );
         let kind = self.pick(MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST);
-        let mut root = Stored::document(kind.clone(), &Manifest::new(kind, &config, &layers));
+        let mut root =
+            DescribedContent::document(kind.clone(), &Manifest::new(kind, &config, &layers));
         root.descriptor.platform = Some(Box::new(self.platform.clone()));
         let blobs = std::iter::once(config).chain(layers).collect();
         Tree::new(root, Vec::new(), blobs)
     }
 
     /// A tar archive with one file.
-    fn archive(&self, number: u64) -> Stored {
-        let file = Content::random(mix(self.seed, number), self.layer_bytes);
+    fn archive(&self, number: u64) -> DescribedContent {
+        let file = BlobContent::random(mix(self.seed, number), self.layer_bytes);
         let archive = tar::archive(&format!("file-{number}"), file);
-        Stored::new(
+        DescribedContent::new(
             self.pick(MediaType::OCI_LAYER, MediaType::DOCKER_LAYER),
             archive,
         )
     }
 
-    fn layer(&self, archive: &Stored) -> Stored {
+    fn layer(&self, archive: &DescribedContent) -> DescribedContent {
         if !self.gzip {
             return archive.clone();
         }
         let kind = self.pick(MediaType::OCI_LAYER_GZIP, MediaType::DOCKER_LAYER_GZIP);
-        Stored::new(kind, Content::from(gzip::stored(&archive.content.bytes())))
+        DescribedContent::new(
+            kind,
+            BlobContent::from(gzip::stored(&archive.content.bytes())),
+        )
     }
 
     fn pick(&self, oci: MediaType, docker: MediaType) -> MediaType {
@@ -268,10 +272,10 @@ impl Image {
     }
 }
 
-impl Stored {
+impl DescribedContent {
     /// Content under its SHA-256 digest.
     #[must_use]
-    pub fn new(media_type: MediaType, content: Content) -> Self {
+    pub fn new(media_type: MediaType, content: BlobContent) -> Self {
         let Ok(mut hasher) = Hasher::new(&Algorithm::Sha256) else {
             unreachable!("SHA-256 is the algorithm every verifier knows")
         };
@@ -287,7 +291,7 @@ impl Stored {
         let Ok(text) = serde_json::to_vec(document) else {
             unreachable!("structs of strings and numbers are JSON")
         };
-        Self::new(media_type, Content::from(text))
+        Self::new(media_type, BlobContent::from(text))
     }
 }
 

@@ -57,9 +57,9 @@ mod testing;
 pub mod token;
 mod valve;
 
-pub use content::Content;
+pub use content::BlobContent;
 pub use gate::Gate;
 pub use listen::Listen;
-pub use requests::{Recorded, Requests};
-pub use serve::Answer;
+pub use requests::{RecordedRequest, Requests};
+pub use serve::ScriptedResponse;
 pub use valve::Valve;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use http::StatusCode;
 
 use crate::serve::Server;
-use crate::{Answer, Listen, Recorded, Requests};
+use crate::{Listen, RecordedRequest, Requests, ScriptedResponse};
 
 /// A server that knows nothing of registries and keeps everything it is sent.
 ///
@@ -14,10 +14,10 @@ use crate::{Answer, Listen, Recorded, Requests};
 /// see [`Requests::hold`].
 ///
 /// ```
-/// use longshore_testkit::{Answer, Listen, recorder::Recorder};
+/// use longshore_testkit::{Listen, ScriptedResponse, recorder::Recorder};
 ///
 /// let elsewhere = Recorder::start(Listen::loopback(), |_| {
-///     Answer::status(http::StatusCode::NOT_FOUND)
+///     ScriptedResponse::status(http::StatusCode::NOT_FOUND)
 /// })?;
 /// // … make a client believe that elsewhere.url() is the place to go …
 /// assert!(!elsewhere.requests().hold("the password"));
@@ -34,7 +34,7 @@ impl Recorder {
     /// When the address cannot be listened on.
     pub fn start(
         listen: Listen,
-        answer: impl Fn(&Recorded) -> Answer + Send + Sync + 'static,
+        answer: impl Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
     ) -> io::Result<Self> {
         Server::start(&listen, answer).map(Self)
     }
@@ -46,7 +46,7 @@ impl Recorder {
     /// When there is no free port.
     pub fn silent() -> io::Result<Self> {
         Self::start(Listen::loopback(), |_| {
-            Answer::status(StatusCode::NOT_FOUND)
+            ScriptedResponse::status(StatusCode::NOT_FOUND)
         })
     }
 

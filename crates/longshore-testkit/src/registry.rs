@@ -15,7 +15,7 @@ use crate::image::Tree;
 use crate::requests::unpoisoned;
 use crate::serve::Server;
 use crate::token::TokenServer;
-use crate::{Answer, Listen, Recorded, Requests};
+use crate::{Listen, RecordedRequest, Requests, ScriptedResponse};
 
 pub use self::contents::Contents;
 use self::demand::Demand;
@@ -27,8 +27,7 @@ mod demand;
 mod list;
 mod misbehave;
 
-/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs and
-/// lists.
+/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs, lists.
 ///
 /// Requests are read and answers written by `longshore-proto`, so a client built on that crate
 /// is tested against its mirror image; tests against other people's registries keep both honest.
@@ -94,7 +93,7 @@ impl Registry {
 
     /// The requests to one kind of endpoint.
     #[must_use]
-    pub fn requests_to(&self, part: Part) -> Vec<Recorded> {
+    pub fn requests_to(&self, part: Part) -> Vec<RecordedRequest> {
         self.requests()
             .matching(|request| Part::of(request) == part)
     }
@@ -218,7 +217,7 @@ pub enum Part {
 impl Part {
     /// What `request` is for, whatever its method.
     #[must_use]
-    pub fn of(request: &Recorded) -> Self {
+    pub fn of(request: &RecordedRequest) -> Self {
         match route::read(&http::Method::GET, request.path(), &request.headers) {
             Ok(Endpoint::Blob(_)) => Self::Blob,
             Ok(Endpoint::Manifest(_)) => Self::Manifest,
@@ -237,7 +236,7 @@ struct State {
 }
 
 impl State {
-    fn answer(&self, request: &Recorded) -> Answer {
+    fn answer(&self, request: &RecordedRequest) -> ScriptedResponse {
         let target = request
             .uri
             .path_and_query()
@@ -255,7 +254,7 @@ impl State {
         unpoisoned(&self.rules).apply(request, allowed, answer)
     }
 
-    fn serve(&self, endpoint: &Endpoint) -> Result<Answer, Refusal> {
+    fn serve(&self, endpoint: &Endpoint) -> Result<ScriptedResponse, Refusal> {
         match endpoint {
             Endpoint::Blob(wanted) => self.blob(wanted),
             Endpoint::Catalogue(wanted) => self.catalogue(wanted),
@@ -267,7 +266,7 @@ impl State {
         }
     }
 
-    fn manifest(&self, wanted: &ManifestRequest) -> Result<Answer, Refusal> {
+    fn manifest(&self, wanted: &ManifestRequest) -> Result<ScriptedResponse, Refusal> {
         let name = wanted.name.as_str();
         let found = match &wanted.target {
             TagOrDigest::Digest(digest) => self.contents.manifest(name, digest),
@@ -275,19 +274,22 @@ impl State {
         };
         let found =
             found.ok_or_else(|| not_found(ErrorCode::ManifestUnknown, "manifest unknown"))?;
-        Ok(Answer::of(wanted.answer(&found.descriptor), found.content))
+        Ok(ScriptedResponse::of(
+            wanted.answer(&found.descriptor),
+            found.content,
+        ))
     }
 
-    fn blob(&self, wanted: &BlobRequest) -> Result<Answer, Refusal> {
+    fn blob(&self, wanted: &BlobRequest) -> Result<ScriptedResponse, Refusal> {
         let found = self.contents.blob(wanted.name.as_str(), &wanted.digest);
         let found = found.ok_or_else(|| not_found(ErrorCode::BlobUnknown, "blob unknown"))?;
-        Ok(Answer::of(wanted.answer(found.length()), found))
+        Ok(ScriptedResponse::of(wanted.answer(found.length()), found))
     }
 }
 
-fn ping() -> Answer {
+fn ping() -> ScriptedResponse {
     let (status, headers) = PingAnswer::named().write();
-    let mut answer = Answer::status(status).body("{}");
+    let mut answer = ScriptedResponse::status(status).body("{}");
     answer.headers = headers;
     answer
 }

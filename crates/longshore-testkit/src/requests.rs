@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 /// Secrets are kept as they came: that is what the record is for. Print only [`line`](Self::line).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Recorded {
+pub struct RecordedRequest {
     /// The method.
     pub method: Method,
     /// The target as the request had it: a path, or an absolute URI through a proxy or HTTP/2.
@@ -30,7 +30,7 @@ pub struct Recorded {
     pub status: Option<StatusCode>,
 }
 
-impl Recorded {
+impl RecordedRequest {
     /// The path, without the query.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -96,11 +96,11 @@ pub struct Requests(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    list: Mutex<Vec<Recorded>>,
+    list: Mutex<Vec<RecordedRequest>>,
     watcher: Mutex<Option<Watcher>>,
 }
 
-type Watcher = Box<dyn Fn(&Recorded) + Send>;
+type Watcher = Box<dyn Fn(&RecordedRequest) + Send>;
 
 impl Requests {
     /// An empty record.
@@ -111,13 +111,13 @@ impl Requests {
 
     /// Every request so far.
     #[must_use]
-    pub fn all(&self) -> Vec<Recorded> {
+    pub fn all(&self) -> Vec<RecordedRequest> {
         self.list().clone()
     }
 
     /// The requests `wanted` says yes to.
     #[must_use]
-    pub fn matching(&self, wanted: impl Fn(&Recorded) -> bool) -> Vec<Recorded> {
+    pub fn matching(&self, wanted: impl Fn(&RecordedRequest) -> bool) -> Vec<RecordedRequest> {
         self.list()
             .iter()
             .filter(|request| wanted(request))
@@ -127,7 +127,7 @@ impl Requests {
 
     /// How many requests `wanted` says yes to.
     #[must_use]
-    pub fn count(&self, wanted: impl Fn(&Recorded) -> bool) -> usize {
+    pub fn count(&self, wanted: impl Fn(&RecordedRequest) -> bool) -> usize {
         self.list().iter().filter(|request| wanted(request)).count()
     }
 
@@ -143,16 +143,16 @@ impl Requests {
         self.list().is_empty()
     }
 
-    /// Whether any request held `secret`, in any of the forms of [`Recorded::holds`].
+    /// Whether any request held `secret`, in any of the forms of [`RecordedRequest::holds`].
     #[must_use]
     pub fn hold(&self, secret: &str) -> bool {
         self.list().iter().any(|request| request.holds(secret))
     }
 
-    /// One [`Recorded::line`] for each request, for assertions that read well when they fail.
+    /// One [`RecordedRequest::line`] a request, for assertions that read well when they fail.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.list().iter().map(Recorded::line).collect()
+        self.list().iter().map(RecordedRequest::line).collect()
     }
 
     /// Forgets what was kept.
@@ -161,12 +161,12 @@ impl Requests {
     }
 
     /// Calls `watcher` for each answered request from now on, on the server's thread.
-    pub fn watch(&self, watcher: impl Fn(&Recorded) + Send + 'static) {
+    pub fn watch(&self, watcher: impl Fn(&RecordedRequest) + Send + 'static) {
         *unpoisoned(&self.0.watcher) = Some(Box::new(watcher));
     }
 
     /// Keeps a request and returns its place, for [`answered`](Self::answered).
-    pub(crate) fn arrived(&self, request: Recorded) -> Place {
+    pub(crate) fn arrived(&self, request: RecordedRequest) -> Place {
         let mut list = self.list();
         list.push(request);
         Place(list.len() - 1)
@@ -176,7 +176,7 @@ impl Requests {
     pub(crate) fn answered(
         &self,
         place: &Place,
-        mut request: Recorded,
+        mut request: RecordedRequest,
         status: Option<StatusCode>,
     ) {
         request.status = status;
@@ -188,7 +188,7 @@ impl Requests {
         }
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Recorded>> {
+    fn list(&self) -> MutexGuard<'_, Vec<RecordedRequest>> {
         unpoisoned(&self.0.list)
     }
 }
@@ -231,12 +231,12 @@ fn holds(text: &[u8], part: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn request(target: &str, authorization: Option<&str>) -> Recorded {
+    fn request(target: &str, authorization: Option<&str>) -> RecordedRequest {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(http::header::AUTHORIZATION, value.parse().unwrap());
         }
-        Recorded {
+        RecordedRequest {
             method: Method::GET,
             uri: target.parse().unwrap(),
             version: Version::HTTP_11,

@@ -19,18 +19,18 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::listen::Listen;
-use crate::requests::{Recorded, Requests};
+use crate::requests::{RecordedRequest, Requests};
 
-pub use self::answer::Answer;
 use self::line::{Line, Watched};
 use self::outgoing::Outgoing;
+pub use self::response::ScriptedResponse;
 
-mod answer;
 mod line;
 mod outgoing;
+mod response;
 
 /// What a server does with a request.
-pub(crate) type Handler = dyn Fn(&Recorded) -> Answer + Send + Sync;
+pub(crate) type Handler = dyn Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync;
 
 /// A running server; dropping it stops it and closes its connections.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Server {
     /// Listens, and serves from a thread of its own.
     pub(crate) fn start(
         listen: &Listen,
-        handler: impl Fn(&Recorded) -> Answer + Send + Sync + 'static,
+        handler: impl Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen.address)?;
         let address = listener.local_addr()?;
@@ -205,7 +205,7 @@ impl Service {
     ) -> Result<Response<Outgoing>, HungUp> {
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, BODY_LIMIT_BYTES).collect().await;
-        let mut recorded = Recorded {
+        let mut recorded = RecordedRequest {
             method: parts.method,
             uri: parts.uri,
             version: parts.version,
@@ -219,7 +219,7 @@ impl Service {
                 recorded.body = body.to_bytes();
                 None
             }
-            Err(_) => Some(Answer::status(StatusCode::PAYLOAD_TOO_LARGE)),
+            Err(_) => Some(ScriptedResponse::status(StatusCode::PAYLOAD_TOO_LARGE)),
         };
         let place = self.requests.arrived(recorded.clone());
         let answer = match answer {

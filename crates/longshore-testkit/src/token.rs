@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::requests::unpoisoned;
 use crate::serve::Server;
-use crate::{Answer, Gate, Listen, Recorded, Requests};
+use crate::{Gate, Listen, RecordedRequest, Requests, ScriptedResponse};
 
 pub use self::issuer::{Access, Claims, Issuer};
 
@@ -83,12 +83,12 @@ impl TokenServer {
     }
 
     /// Answers the next request with `answer`; called again, the one after it.
-    pub fn answer_next(&self, answer: Answer) {
+    pub fn answer_next(&self, answer: ScriptedResponse) {
         unpoisoned(&self.state.scripted).next.push(answer);
     }
 
     /// Answers every request with `answer` from now on, once those set for the next are used up.
-    pub fn answer_always(&self, answer: Answer) {
+    pub fn answer_always(&self, answer: ScriptedResponse) {
         unpoisoned(&self.state.scripted).always = Some(answer);
     }
 }
@@ -233,12 +233,12 @@ enum Announcement {
 
 #[derive(Debug, Default)]
 struct Scripted {
-    next: Vec<Answer>,
-    always: Option<Answer>,
+    next: Vec<ScriptedResponse>,
+    always: Option<ScriptedResponse>,
 }
 
 impl Scripted {
-    fn take(&mut self) -> Option<Answer> {
+    fn take(&mut self) -> Option<ScriptedResponse> {
         if self.next.is_empty() {
             self.always.clone()
         } else {
@@ -258,7 +258,7 @@ impl fmt::Debug for Grant {
 }
 
 impl State {
-    fn answer(&self, request: &Recorded) -> Answer {
+    fn answer(&self, request: &RecordedRequest) -> ScriptedResponse {
         // Decided before anything waits: requests held together are answered in order.
         let answer = self.decide(request).delay(self.delay);
         match &self.gate {
@@ -267,15 +267,15 @@ impl State {
         }
     }
 
-    fn decide(&self, request: &Recorded) -> Answer {
+    fn decide(&self, request: &RecordedRequest) -> ScriptedResponse {
         if let Some(answer) = unpoisoned(&self.scripted).take() {
             return answer;
         }
         if request.path() != "/token" {
-            return Answer::status(StatusCode::NOT_FOUND);
+            return ScriptedResponse::status(StatusCode::NOT_FOUND);
         }
         if request.method != Method::GET {
-            return Answer::status(StatusCode::METHOD_NOT_ALLOWED)
+            return ScriptedResponse::status(StatusCode::METHOD_NOT_ALLOWED)
                 .header(ALLOW, HeaderValue::from_static("GET"));
         }
         let Ok(user) = self.user(request) else {
@@ -283,14 +283,14 @@ impl State {
         };
         let asked = Asked::read(request.query());
         if asked.service.is_some_and(|service| service != self.service) {
-            return Answer::json(&json!({"details": "unknown service"}))
+            return ScriptedResponse::json(&json!({"details": "unknown service"}))
                 .with_status(StatusCode::BAD_REQUEST);
         }
         self.token(user, asked.access)
     }
 
     /// Who asks: `Ok(None)` is nobody, which is allowed here.
-    fn user(&self, request: &Recorded) -> Result<Option<&str>, WrongCredentials> {
+    fn user(&self, request: &RecordedRequest) -> Result<Option<&str>, WrongCredentials> {
         let Some(authorization) = request.headers.get(AUTHORIZATION) else {
             return if self.anonymous {
                 Ok(None)
@@ -312,7 +312,7 @@ impl State {
             .ok_or(WrongCredentials)
     }
 
-    fn token(&self, user: Option<&str>, mut access: Vec<Access>) -> Answer {
+    fn token(&self, user: Option<&str>, mut access: Vec<Access>) -> ScriptedResponse {
         if let Some(Grant(grant)) = &self.grant {
             for entry in &mut access {
                 entry.actions = grant(user, entry);
@@ -338,7 +338,7 @@ impl State {
         if let Some(seconds) = announced {
             document.insert("expires_in".to_owned(), seconds);
         }
-        Answer::json(&Value::Object(document))
+        ScriptedResponse::json(&Value::Object(document))
             .header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 }
@@ -371,8 +371,8 @@ impl Asked {
     }
 }
 
-fn unauthorized() -> Answer {
-    Answer::json(&json!({"details": "incorrect username or password"}))
+fn unauthorized() -> ScriptedResponse {
+    ScriptedResponse::json(&json!({"details": "incorrect username or password"}))
         .with_status(StatusCode::UNAUTHORIZED)
         .header(
             WWW_AUTHENTICATE,

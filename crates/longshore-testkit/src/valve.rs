@@ -7,14 +7,15 @@ use tokio::sync::watch;
 
 /// Lets as many bytes pass as it is told to, and then no more until it is told again.
 ///
-/// A body that [drips](crate::Answer::paced) through a valve is as slow as a test wants it to be
-/// by the test's clock, while no time goes by on the wall's. Clones share what is let through.
+/// A body that [drips](crate::ScriptedResponse::paced) through a valve is as slow as a test wants
+/// by the test's own clock, and takes no real time. Clones share one count of bytes.
 ///
 /// ```
-/// use longshore_testkit::{Answer, Valve};
+/// use longshore_testkit::{ScriptedResponse, Valve};
 ///
 /// let valve = Valve::new();
-/// let slow = Answer::status(http::StatusCode::OK).body(vec![0; 1000]).paced(valve.clone());
+/// let slow = ScriptedResponse::status(http::StatusCode::OK);
+/// let slow = slow.body(vec![0; 1000]).paced(valve.clone());
 /// // … serve `slow`, then, as often as a byte is due …
 /// valve.let_pass(1);
 /// # let _ = slow;

@@ -19,6 +19,7 @@ mod listing;
 mod manifest;
 mod reference;
 mod retry_after;
+mod route;
 mod shown;
 mod token_response;
 
@@ -35,4 +36,5 @@ pub use listing::listing;
 pub use manifest::manifest;
 pub use reference::reference;
 pub use retry_after::retry_after;
+pub use route::route;
 pub use token_response::token_response;

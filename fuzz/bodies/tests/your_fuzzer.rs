@@ -15,7 +15,7 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 14] = [
+const TARGETS: [(&str, Body); 15] = [
     ("authenticator", bodies::authenticator),
     ("call", bodies::call),
     ("challenge", bodies::challenge),
@@ -29,6 +29,7 @@ const TARGETS: [(&str, Body); 14] = [
     ("manifest", bodies::manifest),
     ("reference", bodies::reference),
     ("retry_after", bodies::retry_after),
+    ("route", bodies::route),
     ("token_response", bodies::token_response),
 ];
 

@@ -1,5 +1,7 @@
 //! Connections that break and registries that ask to wait: what is resumed and repeated.
 
+use http::header::ETAG;
+
 use super::*;
 
 // F38
@@ -45,6 +47,26 @@ fn rt6_one_cut_after_the_other() {
             Some("bytes=180000-")
         ]
     );
+}
+
+#[test]
+fn rt6_a_resume_names_the_entity_tag_where_there_is_one() {
+    for has_etag in [true, false] {
+        let scene = Scene::set(one_layer(200_000));
+        if !has_etag {
+            let bare = scene.on_layer(Misbehaviour::NoHeader(ETAG));
+            scene.registry.misbehave(bare);
+        }
+        let cut = scene.on_layer(Misbehaviour::CutAfter(60_000)).times(1);
+        scene.registry.misbehave(cut);
+        scene.arrives(scene.pull());
+        let asked = scene.asked_for_layer();
+        assert_eq!(ranges(&asked), [None, Some("bytes=60000-")]);
+        assert_eq!(asked[0].header("if-range"), None);
+        assert_eq!(asked[1].header("if-range").is_some(), has_etag);
+        let statuses = asked.iter().map(|it| it.status.unwrap().as_u16());
+        assert_eq!(statuses.collect::<Vec<_>>(), [200, 206]);
+    }
 }
 
 #[test]

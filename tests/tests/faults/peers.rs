@@ -27,7 +27,7 @@ fn dg5_what_is_no_manifest_is_not_stored() {
 fn dg3_nothing_is_stored_of_what_is_no_blob() {
     let scene = Scene::set(one_layer(50_000));
     let length = scene.tree.blobs().last().unwrap().descriptor.size;
-    let endless = || Misbehaviour::Body(Content::endless("x"));
+    let endless = || Misbehaviour::Body(BlobContent::endless("x"));
     let coding = http::header::CONTENT_ENCODING;
     let gzip = HeaderValue::from_static("gzip");
     for (what, code, requests) in [
@@ -37,13 +37,13 @@ fn dg3_nothing_is_stored_of_what_is_no_blob() {
         (vec![Misbehaviour::Length(length - 1)], DIGEST, 1),
         (vec![Misbehaviour::Length(u64::MAX >> 1)], DIGEST, 1),
         (
-            vec![Misbehaviour::Body(Content::random(1, length))],
+            vec![Misbehaviour::Body(BlobContent::random(1, length))],
             DIGEST,
             2,
         ),
         (
             vec![
-                Misbehaviour::Body(Content::random(1, length)),
+                Misbehaviour::Body(BlobContent::random(1, length)),
                 Misbehaviour::Header(coding, gzip),
             ],
             DIGEST,
@@ -88,7 +88,7 @@ fn li_indexes_in_indexes_are_followed_to_a_depth() {
 fn cr9_nothing_is_stored_for_what_is_no_token() {
     for sample in hostile::token_bodies() {
         let tokens = TokenServer::builder().start().unwrap();
-        tokens.answer_always(Answer::status(status(200)).body(sample.body));
+        tokens.answer_always(ScriptedResponse::status(status(200)).body(sample.body));
         let scene = Scene::behind(Registry::builder().bearer(&tokens), one_layer(1000));
         scene.fails(scene.pull(), PROTOCOL, &[&scene.name()]);
         assert_eq!(scene.registry.requests().len(), 1, "{}", sample.name);
@@ -106,18 +106,18 @@ fn ou1_no_text_reaches_the_terminal_as_it_is() {
     };
     for text in hostile::TEXTS {
         let json = serde_json::json!({"errors": [{"code": text, "message": text, "detail": text}]});
-        let denied = |body: String| Answer::status(status(403)).body(body);
+        let denied = |body: String| ScriptedResponse::status(status(403)).body(body);
         let mut answers = vec![denied(json.to_string()), denied(text.to_owned())];
         // Bytes that a header field can carry: all but line ends and NUL.
         if let Ok(value) = HeaderValue::from_bytes(text.replace(['\r', '\n'], "").as_bytes()) {
-            let moved = Answer::status(status(307)).header(LOCATION, value.clone());
-            let strange = Answer::status(status(200)).header(CONTENT_TYPE, value.clone());
-            let challenge = Answer::status(status(401)).header(WWW_AUTHENTICATE, value);
+            let moved = ScriptedResponse::status(status(307)).header(LOCATION, value.clone());
+            let strange = ScriptedResponse::status(status(200)).header(CONTENT_TYPE, value.clone());
+            let challenge = ScriptedResponse::status(status(401)).header(WWW_AUTHENTICATE, value);
             answers.extend([moved, strange.body("{}"), challenge]);
         }
         for answer in answers {
             let scene = Scene::set(one_layer(1000));
-            let answer = Misbehaviour::Answer(Box::new(answer));
+            let answer = Misbehaviour::Response(Box::new(answer));
             scene.registry.misbehave(Rule::always(answer));
             let ended = scene.pull().args(["-vvv"]).run();
             assert!(!ended.status.success());

@@ -41,7 +41,7 @@ fn rd1_whoever_has_been_abroad_comes_home_a_stranger() {
     let home = scene.registry.url();
     let back = Recorder::start(Listen::loopback(), move |request| {
         let location = format!("{home}{}", request.path());
-        Answer::status(StatusCode::TEMPORARY_REDIRECT)
+        ScriptedResponse::status(StatusCode::TEMPORARY_REDIRECT)
             .header(LOCATION, HeaderValue::from_str(&location).unwrap())
     })
     .unwrap();
@@ -67,7 +67,8 @@ fn cr5_a_challenge_from_another_origin_gets_no_credentials() {
         let scene = Scene::behind(Registry::builder().basic(USER, PASSWORD), one_layer(3000));
         let value = HeaderValue::from_str(challenge).unwrap();
         let greedy = Recorder::start(Listen::loopback(), move |_| {
-            Answer::status(StatusCode::UNAUTHORIZED).header(WWW_AUTHENTICATE, value.clone())
+            ScriptedResponse::status(StatusCode::UNAUTHORIZED)
+                .header(WWW_AUTHENTICATE, value.clone())
         })
         .unwrap();
         let away = Misbehaviour::Redirect(format!("{}{{path}}", greedy.url()));
@@ -147,8 +148,8 @@ fn rd6_the_urls_of_a_layer_are_not_gone_to() {
     let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     let path = format!("/v2/a/blobs/{}", scene.layer());
     manifest["layers"][0]["urls"] = serde_json::json!([format!("{}{path}", elsewhere.url())]);
-    let content = Content::from(manifest.to_string());
-    let stored = Stored::new(scene.tree.media_type().clone(), content);
+    let content = BlobContent::from(manifest.to_string());
+    let stored = DescribedContent::new(scene.tree.media_type().clone(), content);
     let digest = stored.descriptor.digest.to_string();
     scene.registry.contents().add_document("a", "1", stored);
     assert_eq!(scene.pull().run().succeeded(), digest);

@@ -5,7 +5,7 @@ use super::*;
 /// Demands that nothing of a secret is said; the tokens are those the registry was shown.
 #[track_caller]
 fn assert_discreet(ended: &Ended, requests: &Requests) {
-    let shown = |request: &Recorded| {
+    let shown = |request: &RecordedRequest| {
         let value = request.header("authorization")?;
         Some(value.split_once(' ')?.1.to_owned())
     };
@@ -89,7 +89,9 @@ fn ou3_no_secret_stands_in_an_error() {
         assert!(!ended.stderr.contains("s3cr3t"), "{}", ended.stderr);
     }
     // What the token server says is the registry's business, not the terminal's.
-    let leak = Answer::json(&serde_json::json!({"token": "bad token s3cr3t", "details": PASSWORD}));
+    let leak = ScriptedResponse::json(
+        &serde_json::json!({"token": "bad token s3cr3t", "details": PASSWORD}),
+    );
     tokens.answer_always(leak);
     let pull = scene.pull().login(USER, PASSWORD);
     let ended = pull.args(["-vvv", "--allow-realm", &realm]).run();

@@ -33,7 +33,7 @@ fn a_token_that_is_refused_halfway_is_renewed_once() {
 fn cr7_tokens_that_never_do_are_not_asked_for_for_ever() {
     let tokens = TokenServer::builder().start().unwrap();
     let scene = Scene::behind(Registry::builder().bearer(&tokens), one_layer(1000));
-    let refused = Answer::status(StatusCode::UNAUTHORIZED).header(
+    let refused = ScriptedResponse::status(StatusCode::UNAUTHORIZED).header(
         WWW_AUTHENTICATE,
         HeaderValue::from_str(&format!(
             "Bearer realm=\"{}\",service=\"longshore-testkit\",error=\"invalid_token\"",
@@ -43,7 +43,7 @@ fn cr7_tokens_that_never_do_are_not_asked_for_for_ever() {
     );
     scene
         .registry
-        .misbehave(Rule::always(Misbehaviour::Answer(Box::new(refused))));
+        .misbehave(Rule::always(Misbehaviour::Response(Box::new(refused))));
     scene.fails(scene.pull(), AUTH, &[&scene.name()]);
     assert_eq!(tokens.requests().len(), 2, "{:?}", tokens.requests());
     assert!(!scene.layout().exists());
@@ -56,7 +56,7 @@ fn re6_a_token_request_is_not_led_elsewhere() {
     let elsewhere = Recorder::silent().unwrap();
     let location = format!("{}/token", elsewhere.url());
     tokens.answer_always(
-        Answer::status(StatusCode::TEMPORARY_REDIRECT)
+        ScriptedResponse::status(StatusCode::TEMPORARY_REDIRECT)
             .header(LOCATION, HeaderValue::from_str(&location).unwrap()),
     );
     let realm = format!("http://{}", tokens.address());
@@ -98,7 +98,7 @@ fn re1_a_realm_that_is_none_is_refused() {
 fn cr7_a_refusal_of_the_token_server_is_final() {
     for code in [401, 403] {
         let tokens = TokenServer::builder().user(USER, PASSWORD).start().unwrap();
-        tokens.answer_always(Answer::status(status(code)));
+        tokens.answer_always(ScriptedResponse::status(status(code)));
         let scene = Scene::behind(Registry::builder().bearer(&tokens), one_layer(1000));
         let realm = format!("http://{}", tokens.address());
         let pull = scene.pull().login(USER, PASSWORD);

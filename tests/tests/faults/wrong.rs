@@ -58,7 +58,7 @@ fn one_blob_that_fails_ends_the_others() {
 fn dg3_a_blob_of_another_length_is_refused() {
     let scene = Scene::set(one_layer(50_000));
     for length in [10, 49_000, 60_000] {
-        let other = Content::random(7, length);
+        let other = BlobContent::random(7, length);
         scene
             .registry
             .contents()
@@ -115,15 +115,15 @@ fn dg6_a_coded_body_is_refused() {
 fn li1_a_manifest_beyond_every_limit_is_refused_at_once() {
     for announced in [true, false] {
         let scene = Scene::set(one_layer(1000));
-        let mut large = Answer::status(StatusCode::OK)
+        let mut large = ScriptedResponse::status(StatusCode::OK)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(Content::random(1, 9 << 20));
+            .body(BlobContent::random(1, 9 << 20));
         if !announced {
             large = large.unannounced();
         }
         scene
             .registry
-            .misbehave(Rule::always(Misbehaviour::Answer(Box::new(large))));
+            .misbehave(Rule::always(Misbehaviour::Response(Box::new(large))));
         scene.fails(scene.pull(), PROTOCOL, &[&scene.name(), "8388608 bytes"]);
     }
 }
@@ -138,12 +138,12 @@ fn what_is_no_manifest_is_refused() {
         r#"{"schemaVersion":2}"#,
     ] {
         let scene = Scene::set(one_layer(1000));
-        let page = Answer::status(StatusCode::OK)
+        let page = ScriptedResponse::status(StatusCode::OK)
             .header(CONTENT_TYPE, HeaderValue::from_static("text/html"))
             .body(body);
         scene
             .registry
-            .misbehave(Rule::always(Misbehaviour::Answer(Box::new(page))));
+            .misbehave(Rule::always(Misbehaviour::Response(Box::new(page))));
         scene.fails(scene.pull(), PROTOCOL, &[&scene.name(), "manifest"]);
         assert!(!scene.layout().exists());
     }
@@ -155,10 +155,10 @@ fn ou1_what_a_registry_says_cannot_reach_the_terminal_raw() {
     let scene = Scene::set(one_layer(1000));
     let message = "no\u{1b}]0;owned\u{7}\r\nerror: \u{202e}nothing\u{9b}31m";
     let body = serde_json::json!({"errors": [{"code": "DENIED", "message": message}]});
-    let denied = Answer::json(&body).with_status(StatusCode::FORBIDDEN);
+    let denied = ScriptedResponse::json(&body).with_status(StatusCode::FORBIDDEN);
     scene
         .registry
-        .misbehave(Rule::always(Misbehaviour::Answer(Box::new(denied))));
+        .misbehave(Rule::always(Misbehaviour::Response(Box::new(denied))));
     let ended = scene.fails(scene.pull(), AUTH, &["DENIED", r"\u{1b}]0;owned"]);
     let raw =
         |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
@@ -196,8 +196,8 @@ fn dg3_one_digest_of_two_sizes_is_refused() {
     let mut again = manifest["layers"][0].clone();
     again["size"] = serde_json::json!(7);
     manifest["layers"].as_array_mut().unwrap().push(again);
-    let content = Content::from(manifest.to_string());
-    let stored = Stored::new(scene.tree.media_type().clone(), content);
+    let content = BlobContent::from(manifest.to_string());
+    let stored = DescribedContent::new(scene.tree.media_type().clone(), content);
     scene.registry.contents().add_document("a", "1", stored);
     scene.fails(scene.pull(), DIGEST, &[&layer, "7 bytes"]);
 }

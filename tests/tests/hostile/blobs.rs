@@ -14,7 +14,7 @@ async fn read(scene: &Scene, digest: &Digest, size: u64) -> Result<(), Error> {
 #[tokio::test]
 async fn rt6_a_connection_cut_every_few_bytes_is_outlasted() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     for (every, requests) in [(50_000, 4), (16 * 1024, 13), (199_999, 2)] {
         scene.rule(Rule::on(Part::Blob, Misbehaviour::CutAfter(every)));
         read(&scene, &digest, LENGTH).await.unwrap();
@@ -30,7 +30,7 @@ async fn rt6_a_connection_cut_every_few_bytes_is_outlasted() {
 #[tokio::test]
 async fn rt6_nobody_resumes_for_ever() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     for every in [0, 1, 16 * 1024 - 1] {
         scene.rule(Rule::on(Part::Blob, Misbehaviour::CutAfter(every)));
         let result = read(&scene, &digest, LENGTH).await;
@@ -38,7 +38,7 @@ async fn rt6_nobody_resumes_for_ever() {
         assert!(matches!(error.cause(), Cause::Download(..)), "{error:?}");
     }
     let length = 202 * 16 * 1024;
-    let digest = scene.blob(Content::random(2, length));
+    let digest = scene.blob(BlobContent::random(2, length));
     scene.rule(Rule::on(Part::Blob, Misbehaviour::CutAfter(16 * 1024)));
     let result = read(&scene, &digest, length).await;
     scene.refused(result, ErrorKind::Unavailable, 201, "cut 200 times");
@@ -48,7 +48,7 @@ async fn rt6_nobody_resumes_for_ever() {
 #[tokio::test]
 async fn rt6_a_range_that_is_not_the_one_asked_for_costs_one_restart() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     let start = || {
         let cut = Misbehaviour::CutAfter(100_000);
         scene.rule(Rule::on(Part::Blob, cut).times(1));
@@ -89,7 +89,7 @@ async fn rt6_a_range_that_is_not_the_one_asked_for_costs_one_restart() {
 #[tokio::test]
 async fn rt6_a_range_that_is_ignored_is_read_again_and_dropped() {
     let scene = Scene::set().await;
-    let content = Content::random(1, LENGTH);
+    let content = BlobContent::random(1, LENGTH);
     let digest = scene.blob(content.clone());
     scene.rule(Rule::on(Part::Blob, Misbehaviour::CutAfter(100_000)).times(1));
     scene
@@ -105,9 +105,10 @@ async fn rt6_a_range_that_is_ignored_is_read_again_and_dropped() {
 #[tokio::test]
 async fn li3_a_blob_without_an_end_is_read_to_the_one_it_should_have() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     for announced in [true, false] {
-        let endless = Misbehaviour::Body(Content::random(1, LENGTH).then(Content::endless("x")));
+        let endless =
+            Misbehaviour::Body(BlobContent::random(1, LENGTH).then(BlobContent::endless("x")));
         scene.rule(Rule::on(Part::Blob, endless));
         if !announced {
             scene
@@ -123,7 +124,7 @@ async fn li3_a_blob_without_an_end_is_read_to_the_one_it_should_have() {
 #[tokio::test]
 async fn dg3_a_length_of_a_blob_that_is_a_lie_is_found_out() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     for claimed in [LENGTH + 1, LENGTH - 1, u64::MAX >> 1, 0] {
         scene.rule(Rule::on(Part::Blob, Misbehaviour::Length(claimed)));
         let result = read(&scene, &digest, LENGTH).await;
@@ -135,8 +136,8 @@ async fn dg3_a_length_of_a_blob_that_is_a_lie_is_found_out() {
 #[tokio::test]
 async fn dg3_other_bytes_are_never_handed_out_as_the_whole() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
-    let other = || Misbehaviour::Body(Content::random(2, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
+    let other = || Misbehaviour::Body(BlobContent::random(2, LENGTH));
     scene.rule(Rule::on(Part::Blob, other()));
     let result = read(&scene, &digest, LENGTH).await;
     scene.refused(result, ErrorKind::Digest, 1, "other bytes");
@@ -150,7 +151,7 @@ async fn dg3_other_bytes_are_never_handed_out_as_the_whole() {
 #[tokio::test]
 async fn dg6_a_blob_that_comes_coded_is_refused() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     scene.rule(Rule::on(Part::Blob, Misbehaviour::Gzip));
     assert!(read(&scene, &digest, LENGTH).await.is_err());
     assert_eq!(scene.registry.requests().len(), 1);

@@ -51,19 +51,20 @@ async fn li1_a_length_that_is_a_lie_is_found_out() {
 async fn li1_an_error_body_without_an_end_is_read_no_further_than_it_is_of_use() {
     let scene = Scene::set().await;
     for body in [
-        Content::endless("no "),
-        Content::endless("["),
-        Content::from(r#"{"errors":["#).then(Content::endless(r#"{"code":"DENIED"},"#)),
-        Content::from(r#"{"errors":[{"code":"DENIED","message":""#).then(Content::endless("x")),
+        BlobContent::endless("no "),
+        BlobContent::endless("["),
+        BlobContent::from(r#"{"errors":["#).then(BlobContent::endless(r#"{"code":"DENIED"},"#)),
+        BlobContent::from(r#"{"errors":[{"code":"DENIED","message":""#)
+            .then(BlobContent::endless("x")),
     ] {
         for announced in [true, false] {
-            let denied = Answer::status(status(403)).body(body.clone());
+            let denied = ScriptedResponse::status(status(403)).body(body.clone());
             let denied = if announced {
                 denied
             } else {
                 denied.unannounced()
             };
-            scene.rule(Rule::always(Misbehaviour::Answer(Box::new(denied))));
+            scene.rule(Rule::always(Misbehaviour::Response(Box::new(denied))));
             let result = scene.manifest().await;
             let error = scene.refused(result, ErrorKind::Denied, 1, "endless");
             assert!(error.to_string().len() < 2048, "{error}");
@@ -80,8 +81,8 @@ async fn ou1_no_text_of_a_peer_is_shown_as_it_is() {
             "errors": [{"code": text, "message": text, "detail": {"x": text}}],
         });
         for body in [json.to_string(), text.to_owned()] {
-            let denied = Answer::status(status(403)).body(body);
-            scene.rule(Rule::always(Misbehaviour::Answer(Box::new(denied))));
+            let denied = ScriptedResponse::status(status(403)).body(body);
+            scene.rule(Rule::always(Misbehaviour::Response(Box::new(denied))));
             let result = scene.manifest().await;
             let error = scene.refused(result, ErrorKind::Denied, 1, text);
             let mut source: Option<&dyn std::error::Error> = Some(&error);

@@ -66,7 +66,7 @@ async fn rd3_get_and_head_are_followed_to_another_origin() {
     let scene = Scene::set().await;
     let digest = scene.blob("content");
     let elsewhere = Recorder::start(Listen::loopback(), |_| {
-        Answer::status(status(200)).body("content")
+        ScriptedResponse::status(status(200)).body("content")
     });
     let elsewhere = elsewhere.unwrap();
     let away = Misbehaviour::Redirect(format!("{}{{path}}", elsewhere.url()));
@@ -86,8 +86,9 @@ async fn rd7_what_is_no_place_to_go_is_not_gone_to() {
     let scene = Scene::set().await;
     for location in hostile::LOCATIONS {
         let location = HeaderValue::from_bytes(location.as_bytes()).unwrap();
-        let moved = Answer::status(status(307)).header(http::header::LOCATION, location.clone());
-        scene.rule(Rule::always(Misbehaviour::Answer(Box::new(moved))));
+        let moved =
+            ScriptedResponse::status(status(307)).header(http::header::LOCATION, location.clone());
+        scene.rule(Rule::always(Misbehaviour::Response(Box::new(moved))));
         let result = scene.manifest().await;
         scene.refused(result, ErrorKind::Protocol, 1, &format!("{location:?}"));
     }
@@ -95,11 +96,11 @@ async fn rd7_what_is_no_place_to_go_is_not_gone_to() {
         HeaderValue::from_static("/v2/"),
         HeaderValue::from_static("/"),
     );
-    let both = Answer::status(status(307))
+    let both = ScriptedResponse::status(status(307))
         .header(http::header::LOCATION, one)
         .and_header(http::header::LOCATION, other);
-    for moved in [Answer::status(status(302)), both] {
-        scene.rule(Rule::always(Misbehaviour::Answer(Box::new(moved))));
+    for moved in [ScriptedResponse::status(status(302)), both] {
+        scene.rule(Rule::always(Misbehaviour::Response(Box::new(moved))));
         let result = scene.manifest().await;
         scene.refused(result, ErrorKind::Protocol, 1, "none, or two");
     }

@@ -24,7 +24,7 @@ async fn rd5_a_list_that_leads_in_a_circle_ends() {
         "http://192.0.2.1:1/elsewhere?page={n}",
     ] {
         // Whatever is asked for, the same tag comes.
-        let page = Content::from(r#"{"name":"a","tags":["1"]}"#);
+        let page = BlobContent::from(r#"{"name":"a","tags":["1"]}"#);
         scene.rule(next(target));
         scene
             .registry
@@ -52,7 +52,7 @@ async fn rd5_a_link_leads_to_the_same_list_wherever_it_points() {
         scene.registry.misbehave(
             Rule::on(
                 Part::List,
-                Misbehaviour::Body(Content::from(r#"{"name":"a","tags":["1"]}"#)),
+                Misbehaviour::Body(BlobContent::from(r#"{"name":"a","tags":["1"]}"#)),
             )
             .times(1),
         );
@@ -97,18 +97,18 @@ async fn rd7_a_link_that_is_none_leads_nowhere() {
 async fn li1_a_page_without_an_end_is_refused() {
     let scene = Scene::set().await;
     for (body, kind) in [
-        (Content::endless(" "), ErrorKind::TooLarge),
+        (BlobContent::endless(" "), ErrorKind::TooLarge),
         (
-            Content::from(r#"{"name":"a","tags":["#).then(Content::endless(r#""1","#)),
+            BlobContent::from(r#"{"name":"a","tags":["#).then(BlobContent::endless(r#""1","#)),
             ErrorKind::TooLarge,
         ),
-        (Content::repeated("[", 200_000), ErrorKind::Protocol),
+        (BlobContent::repeated("[", 200_000), ErrorKind::Protocol),
         (
-            Content::from(r#"{"name":"a","x":"#).then(Content::repeated("[", 200_000)),
+            BlobContent::from(r#"{"name":"a","x":"#).then(BlobContent::repeated("[", 200_000)),
             ErrorKind::Protocol,
         ),
         (
-            Content::from(r#"{"name":"a","tags":[7]}"#),
+            BlobContent::from(r#"{"name":"a","tags":[7]}"#),
             ErrorKind::Protocol,
         ),
     ] {

@@ -12,8 +12,8 @@ const LATER: &str = "Tue, 14 Nov 2023 22:13:27 GMT";
 
 /// An answer that asks to wait, dated [`THEN`].
 fn wait(code: u16, after: Option<&str>) -> Misbehaviour {
-    let answer =
-        Answer::status(status(code)).header(http::header::DATE, HeaderValue::from_static(DATE));
+    let answer = ScriptedResponse::status(status(code))
+        .header(http::header::DATE, HeaderValue::from_static(DATE));
     let answer = match after {
         Some(after) => {
             let after = HeaderValue::from_str(after).unwrap();
@@ -21,7 +21,7 @@ fn wait(code: u16, after: Option<&str>) -> Misbehaviour {
         }
         None => answer,
     };
-    Misbehaviour::Answer(Box::new(answer))
+    Misbehaviour::Response(Box::new(answer))
 }
 
 // RT3: what it says in any form, up to 60 s.
@@ -97,7 +97,7 @@ const LENGTH: u64 = 100_000;
 #[tokio::test]
 async fn rt_a_body_that_stalls_is_given_up_and_asked_for_again() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     let gate = Gate::new();
     let held = Misbehaviour::HoldAfter(30_000, gate.clone());
     scene.rule(Rule::on(Part::Blob, held).times(1));
@@ -120,7 +120,7 @@ async fn rt_a_body_that_stalls_is_given_up_and_asked_for_again() {
 #[tokio::test]
 async fn rt_a_body_that_drips_is_given_up_and_asked_for_again() {
     let scene = Scene::set().await;
-    let digest = scene.blob(Content::random(1, LENGTH));
+    let digest = scene.blob(BlobContent::random(1, LENGTH));
     let valve = Valve::new();
     let pace = Misbehaviour::Pace(valve.clone());
     scene.rule(Rule::on(Part::Blob, pace).times(1));

@@ -10,7 +10,7 @@ async fn cr9_what_is_no_token_is_refused() {
     for sample in hostile::token_bodies() {
         for announced in [true, false] {
             let tokens = TokenServer::builder().start().unwrap();
-            let answer = Answer::status(status(200)).body(sample.body.clone());
+            let answer = ScriptedResponse::status(status(200)).body(sample.body.clone());
             tokens.answer_always(if announced {
                 answer
             } else {
@@ -29,7 +29,7 @@ async fn cr9_what_is_no_token_is_refused() {
 #[tokio::test]
 async fn li1_a_token_of_any_length_by_its_head_is_refused() {
     let tokens = TokenServer::builder().start().unwrap();
-    let lie = Answer::json(&serde_json::json!({"token": "t"})).claiming(256 * 1024 + 1);
+    let lie = ScriptedResponse::json(&serde_json::json!({"token": "t"})).claiming(256 * 1024 + 1);
     tokens.answer_always(lie);
     let scene = Scene::behind(Registry::builder().bearer(&tokens)).await;
     let result = scene.manifest().await;

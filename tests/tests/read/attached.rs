@@ -216,7 +216,7 @@ fn endless_referrers(registry: &Registry) {
             "manifests": [entry],
         });
         let next = format!("<?page={number}>; rel=\"next\"");
-        Answer::json(&page)
+        ScriptedResponse::json(&page)
             .header(CONTENT_TYPE, index)
             .header(LINK, next.parse().unwrap())
     };

@@ -3,7 +3,7 @@
 use super::*;
 
 /// An image whose config says everything a config can say.
-fn rich(registry: &Registry, layers: &[Stored]) -> Stored {
+fn rich(registry: &Registry, layers: &[DescribedContent]) -> DescribedContent {
     let diff_ids: Vec<_> = layers.iter().map(|it| &it.descriptor.digest).collect();
     let config = json!({
         "created": "2024-05-06T07:08:09Z",
@@ -46,7 +46,7 @@ fn rich(registry: &Registry, layers: &[Stored]) -> Stored {
     manifest
 }
 
-fn layers() -> [Stored; 2] {
+fn layers() -> [DescribedContent; 2] {
     let layer = |text: &str| document(MediaType::OCI_LAYER_GZIP.as_str(), text);
     [layer("first"), layer("second layer")]
 }
@@ -185,7 +185,7 @@ fn inspect_asks_for_little() {
 }
 
 /// What BuildKit makes: an index with images and an attestation about one of them.
-pub(super) fn built(registry: &Registry, tree: &Tree) -> Stored {
+pub(super) fn built(registry: &Registry, tree: &Tree) -> DescribedContent {
     let image = tree.child("linux/s390x").unwrap();
     let about = json!({
         "mediaType": MediaType::OCI_MANIFEST.as_str(),

@@ -77,8 +77,8 @@ fn no_tags_are_an_empty_list() {
     assert_eq!((ended.succeeded(), &*ended.stderr), ("", ""));
     assert_eq!(told(&["tags", &name])["tags"], json!([]));
     // What some registries send once the last tag is gone.
-    let null = Answer::status(StatusCode::OK).body(r#"{"name":"a","tags":null}"#);
-    registry.misbehave(Rule::on(Part::List, Misbehaviour::Answer(Box::new(null))));
+    let null = ScriptedResponse::status(StatusCode::OK).body(r#"{"name":"a","tags":null}"#);
+    registry.misbehave(Rule::on(Part::List, Misbehaviour::Response(Box::new(null))));
     assert_eq!(told(&["tags", &name])["tags"], json!([]));
 }
 
@@ -105,8 +105,11 @@ fn repositories_are_listed_one_a_line() {
 fn digests_among_the_tags_are_passed_over() {
     let registry = serving(&image::single(56));
     let page = json!({ "name": "a", "tags": ["1", Digest::sha256(b"1"), "2"] });
-    let answer = Answer::status(StatusCode::OK).body(page.to_string());
-    registry.misbehave(Rule::on(Part::List, Misbehaviour::Answer(Box::new(answer))));
+    let answer = ScriptedResponse::status(StatusCode::OK).body(page.to_string());
+    registry.misbehave(Rule::on(
+        Part::List,
+        Misbehaviour::Response(Box::new(answer)),
+    ));
     let name = format!("{}/a", registry.authority());
     assert_eq!(run(&["tags", &name]).succeeded(), "1\n2");
 }
@@ -116,9 +119,12 @@ fn digests_among_the_tags_are_passed_over() {
 fn ou2_a_listed_name_that_is_none_is_an_error() {
     let registry = serving(&image::single(53));
     let list = |text: &str| {
-        let answer = Answer::status(StatusCode::OK).body(text.to_owned());
+        let answer = ScriptedResponse::status(StatusCode::OK).body(text.to_owned());
         registry.behave();
-        registry.misbehave(Rule::on(Part::List, Misbehaviour::Answer(Box::new(answer))));
+        registry.misbehave(Rule::on(
+            Part::List,
+            Misbehaviour::Response(Box::new(answer)),
+        ));
     };
     let name = format!("{}/a", registry.authority());
     list(r#"{"name":"a","tags":["1","\u001b[2Jx"]}"#);

@@ -2,8 +2,8 @@
 
 use longshore_copy::{PullOptions, TransferError, TransferErrorKind};
 use longshore_model::{MediaType, WalkError};
-use longshore_testkit::Content;
-use longshore_testkit::image::{self, Stored, Tree};
+use longshore_testkit::BlobContent;
+use longshore_testkit::image::{self, DescribedContent, Tree};
 use longshore_testkit::registry::Part;
 use serde_json::{Value, json};
 
@@ -14,8 +14,8 @@ async fn changed(tree: Tree, change: impl FnOnce(&mut Value)) -> (Scene, Transfe
     let scene = Scene::set(tree).await;
     let mut document: Value = serde_json::from_slice(&scene.tree.document()).unwrap();
     change(&mut document);
-    let content = Content::from(document.to_string());
-    let stored = Stored::new(scene.tree.media_type().clone(), content);
+    let content = BlobContent::from(document.to_string());
+    let stored = DescribedContent::new(scene.tree.media_type().clone(), content);
     scene.registry.contents().add_document("a", "1", stored);
     let mut options = PullOptions::default();
     options.platforms = longshore_copy::Platforms::All;

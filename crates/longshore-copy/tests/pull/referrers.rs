@@ -9,7 +9,7 @@ use longshore_copy::{
 use longshore_model::{Digest, MediaType};
 use longshore_testkit::image::{self, Tree};
 use longshore_testkit::registry::{Hook, Misbehaviour, Part, Rule};
-use longshore_testkit::{Answer, Recorded};
+use longshore_testkit::{RecordedRequest, ScriptedResponse};
 use serde_json::{Value, json};
 
 use crate::support::Scene;
@@ -72,9 +72,9 @@ async fn a_registry_without_referrers_has_nothing() {
 fn list(
     scene: &Scene,
     pages: usize,
-    entries: impl Fn(&Recorded) -> Vec<Digest> + Send + Sync + 'static,
+    entries: impl Fn(&RecordedRequest) -> Vec<Digest> + Send + Sync + 'static,
 ) {
-    let page = move |request: &Recorded, _| {
+    let page = move |request: &RecordedRequest, _| {
         let manifests: Vec<_> = entries(request)
             .iter()
             .map(|digest| {
@@ -92,7 +92,7 @@ fn list(
             "manifests": manifests,
         });
         let kind = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
-        let answer = Answer::json(&index).header(CONTENT_TYPE, kind);
+        let answer = ScriptedResponse::json(&index).header(CONTENT_TYPE, kind);
         let number: usize = request
             .query()
             .strip_prefix("page=")

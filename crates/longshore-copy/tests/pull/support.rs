@@ -8,8 +8,8 @@ use longshore_copy::{Event, LayoutEntry, Observer, PullOptions, Report, Transfer
 use longshore_layout::Layout;
 use longshore_model::{Digest, Reference, TagOrDigest};
 use longshore_store::{MemoryStore, Store as _};
-use longshore_testkit::Recorded;
-use longshore_testkit::image::{Stored, Tree};
+use longshore_testkit::RecordedRequest;
+use longshore_testkit::image::{DescribedContent, Tree};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
 use tempfile::TempDir;
 
@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// The last blob of the image.
-    pub(crate) fn last(&self) -> &Stored {
+    pub(crate) fn last(&self) -> &DescribedContent {
         self.tree.blobs().last().unwrap()
     }
 
@@ -76,7 +76,7 @@ impl Scene {
     }
 
     /// The requests for one blob or manifest.
-    pub(crate) fn requests_for(&self, digest: &Digest) -> Vec<Recorded> {
+    pub(crate) fn requests_for(&self, digest: &Digest) -> Vec<RecordedRequest> {
         let requests = self.registry.requests();
         requests.matching(|request| request.path().ends_with(digest.as_str()))
     }
@@ -84,7 +84,7 @@ impl Scene {
     /// The `Range` of each request for the last blob.
     pub(crate) fn ranges_of_last(&self) -> Vec<Option<String>> {
         let requests = self.requests_for(&self.last().descriptor.digest);
-        let range = |request: &Recorded| request.header("range").map(str::to_owned);
+        let range = |request: &RecordedRequest| request.header("range").map(str::to_owned);
         requests.iter().map(range).collect()
     }
 

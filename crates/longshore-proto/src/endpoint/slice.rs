@@ -82,11 +82,13 @@ impl PageQuery {
         Err(Refusal::new(StatusCode::BAD_REQUEST, body))
     }
 
-    /// The page of a sorted list that this query asks for: of `n` entries where `n` is given, and
-    /// never more than `most` of them, than a client reads as one document ([`DESCRIPTORS_LIMIT`]),
-    /// or than fit into [`PAGE_LIMIT_BYTES`]. An entry that does not fit is a page by itself.
+    /// The page of a sorted list that this query asks for.
     ///
-    /// With zero entries the list ends there ("Listing Tags").
+    /// It has at most `n` entries where `n` is given. Three limits are stronger (LI): `most`,
+    /// [`DESCRIPTORS_LIMIT`], which is what a client reads of one document, and
+    /// [`PAGE_LIMIT_BYTES`]. An entry that is larger than a page is a page by itself.
+    ///
+    /// A page of no entries has no next page ("Listing Tags").
     pub(super) fn slice<'a, T: Entry>(
         &self,
         sorted: &'a [T],

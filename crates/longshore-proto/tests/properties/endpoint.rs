@@ -135,7 +135,11 @@ proptest! {
     fn routing_never_panics(path in "(/v2)?(/|[ -~]{0,40})", method in "[A-Z]{1,6}") {
         let method = method.parse().unwrap();
         match route::read(&method, &path, &HeaderMap::new()) {
-            Ok(endpoint) => prop_assert_eq!(endpoint.write(&host()).method, method),
+            Ok(endpoint) => {
+                let head = endpoint.write(&host());
+                let read = route::read(&head.method, &head.path_and_query, &head.headers);
+                prop_assert_eq!(read.unwrap(), endpoint);
+            }
             Err(error) => prop_assert!(error.refusal().status.is_client_error()),
         }
     }

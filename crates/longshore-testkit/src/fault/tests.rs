@@ -5,13 +5,13 @@ use http::StatusCode;
 
 use super::*;
 use crate::recorder::Recorder;
-use crate::{Answer, Listen};
+use crate::{Listen, ScriptedResponse};
 
 const BODY_BYTES: usize = 300_000;
 
 fn origin() -> Recorder {
     Recorder::start(Listen::loopback(), |_| {
-        Answer::status(StatusCode::OK).body(vec![b'x'; BODY_BYTES])
+        ScriptedResponse::status(StatusCode::OK).body(vec![b'x'; BODY_BYTES])
     })
     .unwrap()
 }

@@ -3,7 +3,7 @@
 use longshore_model::{Descriptor, Digest, MediaType};
 use serde::Serialize;
 
-use super::tree::{Stored, Tree};
+use super::tree::{DescribedContent, Tree};
 
 #[derive(Serialize)]
 pub(super) struct Config<'a> {
@@ -52,7 +52,11 @@ pub(super) struct Manifest<'a> {
 }
 
 impl<'a> Manifest<'a> {
-    pub(super) fn new(media_type: MediaType, config: &'a Stored, layers: &'a [Stored]) -> Self {
+    pub(super) fn new(
+        media_type: MediaType,
+        config: &'a DescribedContent,
+        layers: &'a [DescribedContent],
+    ) -> Self {
         Self {
             schema_version: 2,
             media_type,

@@ -7,7 +7,7 @@ use std::path::Path;
 use longshore_model::Descriptor;
 
 use super::document::layout_index;
-use super::tree::{Stored, Tree};
+use super::tree::{DescribedContent, Tree};
 
 /// Writes trees under their tags as an OCI image layout in `directory`, which is created.
 ///
@@ -42,7 +42,7 @@ pub fn write_layout(directory: &Path, tagged: &[(&str, &Tree)]) -> io::Result<()
     )
 }
 
-fn write_blob(directory: &Path, stored: &Stored) -> io::Result<()> {
+fn write_blob(directory: &Path, stored: &DescribedContent) -> io::Result<()> {
     let digest = &stored.descriptor.digest;
     let folder = directory.join("blobs").join(digest.algorithm().as_str());
     fs::create_dir_all(&folder)?;

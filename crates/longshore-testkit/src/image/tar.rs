@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 
-use crate::content::Content;
+use crate::content::BlobContent;
 
 /// An archive with `file` under `name`; mode 0644, owner root, time 0.
-pub(super) fn archive(name: &str, file: Content) -> Content {
+pub(super) fn archive(name: &str, file: BlobContent) -> BlobContent {
     let length = file.length();
     let padding = length.next_multiple_of(BLOCK_BYTES) - length;
     // Two blocks of zeros end an archive.
-    Content::from(head(name, length))
+    BlobContent::from(head(name, length))
         .then(file)
-        .then(Content::zeros(padding + 2 * BLOCK_BYTES))
+        .then(BlobContent::zeros(padding + 2 * BLOCK_BYTES))
 }
 
 /// The header block: fields of fixed width, numbers in octal text.
@@ -46,12 +46,12 @@ mod tests {
     #[test]
     fn an_archive_is_whole_blocks() {
         for length in [0, 1, 511, 512, 513] {
-            let archive = archive("a", Content::random(1, length)).bytes();
+            let archive = archive("a", BlobContent::random(1, length)).bytes();
             assert_eq!(archive.len() % 512, 0, "{length}");
             assert_eq!(&archive[257..262], b"ustar");
             assert_eq!(
                 archive[512..512 + length as usize],
-                Content::random(1, length).bytes()
+                BlobContent::random(1, length).bytes()
             );
         }
     }

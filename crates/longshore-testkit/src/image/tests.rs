@@ -85,10 +85,10 @@ fn diff_ids_are_those_of_the_archives_inside_gzip() {
 
 #[test]
 fn layers_beyond_memory_are_read_anywhere() {
-    let large = tar::archive("large", Content::random(1, 20 << 30));
+    let large = tar::archive("large", BlobContent::random(1, 20 << 30));
     assert_eq!(large.length(), 512 + (20 << 30) + 1024);
     assert_eq!(large.read_at(large.length() - 3, 10).as_ref(), [0; 3]);
-    assert_eq!(large.read_at(512, 100), Content::random(1, 100).bytes());
+    assert_eq!(large.read_at(512, 100), BlobContent::random(1, 100).bytes());
 }
 
 #[test]

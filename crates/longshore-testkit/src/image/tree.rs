@@ -5,28 +5,32 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use longshore_model::{Descriptor, Digest, MediaType};
 
-use crate::content::Content;
+use crate::content::BlobContent;
 
-/// Content and what a document says of it.
+/// Content and the descriptor under which a document names it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Stored {
+pub struct DescribedContent {
     /// Media type, digest and size, and the platform where there is one.
     pub descriptor: Descriptor,
     /// The bytes.
-    pub content: Content,
+    pub content: BlobContent,
 }
 
 /// A manifest or index with everything below it.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    root: Stored,
+    root: DescribedContent,
     children: Vec<Self>,
-    blobs: Vec<Stored>,
+    blobs: Vec<DescribedContent>,
 }
 
 impl Tree {
-    pub(super) fn new(root: Stored, children: Vec<Self>, blobs: Vec<Stored>) -> Self {
+    pub(super) fn new(
+        root: DescribedContent,
+        children: Vec<Self>,
+        blobs: Vec<DescribedContent>,
+    ) -> Self {
         Self {
             root,
             children,
@@ -66,7 +70,7 @@ impl Tree {
 
     /// What an image manifest names: the configuration, then the layers; empty for an index.
     #[must_use]
-    pub fn blobs(&self) -> &[Stored] {
+    pub fn blobs(&self) -> &[DescribedContent] {
         &self.blobs
     }
 
@@ -84,7 +88,7 @@ impl Tree {
 
     /// Every document below and including this one, children first, each digest once.
     #[must_use]
-    pub fn documents(&self) -> Vec<&Stored> {
+    pub fn documents(&self) -> Vec<&DescribedContent> {
         let mut found = Vec::new();
         self.collect(&mut |tree| found.push(&tree.root));
         once(found)
@@ -92,7 +96,7 @@ impl Tree {
 
     /// Every blob of every document, each digest once.
     #[must_use]
-    pub fn all_blobs(&self) -> Vec<&Stored> {
+    pub fn all_blobs(&self) -> Vec<&DescribedContent> {
         let mut found = Vec::new();
         self.collect(&mut |tree| found.extend(&tree.blobs));
         once(found)
@@ -113,7 +117,7 @@ impl Tree {
     }
 }
 
-fn once(mut all: Vec<&Stored>) -> Vec<&Stored> {
+fn once(mut all: Vec<&DescribedContent>) -> Vec<&DescribedContent> {
     let mut seen = BTreeSet::new();
     all.retain(|stored| seen.insert(stored.descriptor.digest.clone()));
     all

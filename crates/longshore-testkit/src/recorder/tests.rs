@@ -37,7 +37,7 @@ fn it_keeps_what_it_is_sent() {
 fn a_cut_lets_exactly_so_many_bytes_through() {
     for bytes in [0, 1, 100_000, 3_000_000] {
         let recorder = Recorder::start(Listen::loopback(), move |_| {
-            Answer::status(StatusCode::OK)
+            ScriptedResponse::status(StatusCode::OK)
                 .body(vec![b'x'; 4_000_000])
                 .cut_after(bytes)
         })
@@ -54,7 +54,7 @@ fn a_held_body_goes_on_when_the_gate_opens() {
     let gate = Gate::new();
     let held = gate.clone();
     let recorder = Recorder::start(Listen::loopback(), move |_| {
-        Answer::status(StatusCode::OK)
+        ScriptedResponse::status(StatusCode::OK)
             .body("123456")
             .hold_after(3, held.clone())
     })
@@ -74,7 +74,7 @@ fn a_held_body_goes_on_when_the_gate_opens() {
 
 #[test]
 fn hanging_up_sends_nothing() {
-    let recorder = Recorder::start(Listen::loopback(), |_| Answer::hang_up()).unwrap();
+    let recorder = Recorder::start(Listen::loopback(), |_| ScriptedResponse::hang_up()).unwrap();
     assert_eq!(raw(&recorder, GET), "");
     assert_eq!(recorder.requests().all()[0].status, None);
 }
@@ -82,7 +82,7 @@ fn hanging_up_sends_nothing() {
 #[test]
 fn head_announces_the_length_and_sends_no_body() {
     let recorder = Recorder::start(Listen::loopback(), |_| {
-        Answer::status(StatusCode::OK).body("body")
+        ScriptedResponse::status(StatusCode::OK).body("body")
     })
     .unwrap();
     let answer = raw(&recorder, &GET.replacen("GET", "HEAD", 1));

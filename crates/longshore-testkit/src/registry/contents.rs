@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use longshore_model::Digest;
 
-use crate::content::Content;
-use crate::image::{Stored, Tree};
+use crate::content::BlobContent;
+use crate::image::{DescribedContent, Tree};
 use crate::requests::unpoisoned;
 
 /// Repositories with their tags, manifests and blobs. Clones share one set.
@@ -18,8 +18,8 @@ pub struct Contents(Arc<Mutex<BTreeMap<String, Repository>>>);
 #[derive(Debug, Default)]
 struct Repository {
     tags: BTreeMap<String, Digest>,
-    manifests: BTreeMap<Digest, Stored>,
-    blobs: BTreeMap<Digest, Content>,
+    manifests: BTreeMap<Digest, DescribedContent>,
+    blobs: BTreeMap<Digest, BlobContent>,
 }
 
 impl Repository {
@@ -58,7 +58,7 @@ impl Contents {
     }
 
     /// Puts a document under a tag whatever it says: broken documents have a place in tests.
-    pub fn add_document(&self, repository: &str, tag: &str, document: Stored) {
+    pub fn add_document(&self, repository: &str, tag: &str, document: DescribedContent) {
         let mut all = unpoisoned(&self.0);
         let held = all.entry(repository.to_owned()).or_default();
         held.tags
@@ -68,7 +68,7 @@ impl Contents {
     }
 
     /// Serves `content` where a blob is asked for by `digest`, whether it matches or not.
-    pub fn set_blob(&self, repository: &str, digest: &Digest, content: impl Into<Content>) {
+    pub fn set_blob(&self, repository: &str, digest: &Digest, content: impl Into<BlobContent>) {
         let mut all = unpoisoned(&self.0);
         let held = all.entry(repository.to_owned()).or_default();
         held.blobs.insert(digest.clone(), content.into());
@@ -82,13 +82,13 @@ impl Contents {
         }
     }
 
-    pub(super) fn tagged(&self, repository: &str, tag: &str) -> Option<Stored> {
+    pub(super) fn tagged(&self, repository: &str, tag: &str) -> Option<DescribedContent> {
         let all = unpoisoned(&self.0);
         let held = all.get(repository)?;
         held.manifests.get(held.tags.get(tag)?).cloned()
     }
 
-    pub(super) fn manifest(&self, repository: &str, digest: &Digest) -> Option<Stored> {
+    pub(super) fn manifest(&self, repository: &str, digest: &Digest) -> Option<DescribedContent> {
         unpoisoned(&self.0)
             .get(repository)?
             .manifests
@@ -96,7 +96,7 @@ impl Contents {
             .cloned()
     }
 
-    pub(super) fn manifests(&self, repository: &str) -> Vec<Stored> {
+    pub(super) fn manifests(&self, repository: &str) -> Vec<DescribedContent> {
         let all = unpoisoned(&self.0);
         let held = all.get(repository);
         held.map(|held| held.manifests.values().cloned().collect())
@@ -113,7 +113,7 @@ impl Contents {
         unpoisoned(&self.0).keys().cloned().collect()
     }
 
-    pub(super) fn blob(&self, repository: &str, digest: &Digest) -> Option<Content> {
+    pub(super) fn blob(&self, repository: &str, digest: &Digest) -> Option<BlobContent> {
         unpoisoned(&self.0)
             .get(repository)?
             .blobs

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, StatusCode};
 use longshore_proto::Refusal;
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
-use crate::Recorded;
+use crate::RecordedRequest;
 use crate::token::{Issuer, TokenServer};
 
 /// Who may ask, and how a registry says so.
@@ -78,7 +78,11 @@ impl Demand {
     }
 
     /// Whether `request` may have what it wants of repository `name`.
-    pub(super) fn check(&self, request: &Recorded, name: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        request: &RecordedRequest,
+        name: Option<&str>,
+    ) -> Result<(), Refusal> {
         let sent = request.header(AUTHORIZATION.as_str());
         match self {
             Self::Nothing => Ok(()),

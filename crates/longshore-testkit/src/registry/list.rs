@@ -6,22 +6,22 @@ use longshore_proto::endpoint::{CatalogueRequest, ReferrersRequest, TagsRequest}
 use longshore_proto::error_code::ErrorCode;
 
 use super::{State, not_found};
-use crate::Answer;
-use crate::image::Stored;
+use crate::ScriptedResponse;
+use crate::image::DescribedContent;
 
 impl State {
-    pub(super) fn tags(&self, wanted: &TagsRequest) -> Result<Answer, Refusal> {
+    pub(super) fn tags(&self, wanted: &TagsRequest) -> Result<ScriptedResponse, Refusal> {
         let tags = self.contents.tags(wanted.name.as_str());
         let tags = tags.ok_or_else(|| not_found(ErrorCode::NameUnknown, "repository unknown"))?;
         Ok(wanted.answer(ROOT, &tags, usize::MAX)?.into())
     }
 
-    pub(super) fn catalogue(&self, wanted: &CatalogueRequest) -> Result<Answer, Refusal> {
+    pub(super) fn catalogue(&self, wanted: &CatalogueRequest) -> Result<ScriptedResponse, Refusal> {
         let repositories = self.contents.repositories();
         Ok(wanted.answer(ROOT, &repositories, usize::MAX)?.into())
     }
 
-    pub(super) fn referrers(&self, wanted: &ReferrersRequest) -> Answer {
+    pub(super) fn referrers(&self, wanted: &ReferrersRequest) -> ScriptedResponse {
         let all = self.contents.manifests(wanted.name.as_str());
         let referrers = all.iter().filter_map(|stored| referrer(stored, wanted));
         wanted.answer(ROOT, referrers, usize::MAX).into()
@@ -29,7 +29,7 @@ impl State {
 }
 
 /// The entry of a manifest in the list of referrers, where it refers to the subject.
-fn referrer(stored: &Stored, wanted: &ReferrersRequest) -> Option<Descriptor> {
+fn referrer(stored: &DescribedContent, wanted: &ReferrersRequest) -> Option<Descriptor> {
     let manifest = Manifest::parse(stored.content.bytes(), None).ok()?;
     let subject = manifest.document().subject()?;
     (subject.digest == wanted.subject).then(|| manifest.as_referrer())

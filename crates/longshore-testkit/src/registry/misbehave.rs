@@ -14,7 +14,7 @@ use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
 use super::Part;
 use crate::image::gzip_stored;
-use crate::{Answer, Content, Gate, Recorded, Valve};
+use crate::{BlobContent, Gate, RecordedRequest, ScriptedResponse, Valve};
 
 /// One thing that goes wrong.
 ///
@@ -22,10 +22,8 @@ use crate::{Answer, Content, Gate, Recorded, Valve};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Misbehaviour {
-    /// This answer comes instead.
-    Answer(Box<Answer>),
     /// The body is this, and `Content-Length` that of it; all else is said as of the right one.
-    Body(Content),
+    Body(BlobContent),
     /// `Content-Range` says this, where the answer has one.
     ContentRange(String),
     /// `Content-Type` says this.
@@ -54,7 +52,7 @@ pub enum Misbehaviour {
     IgnoreRange,
     /// So many interim responses (103) come before the answer. HTTP/1.1 alone.
     Interim(usize),
-    /// `Content-Length` says this, whatever the body is; see [`Answer::claiming`].
+    /// `Content-Length` says this, whatever the body is; see [`ScriptedResponse::claiming`].
     Length(u64),
     /// `Link` leads to this next page, in which `{n}` stands for how many there were before.
     NextPage(String),
@@ -69,6 +67,8 @@ pub enum Misbehaviour {
     /// 307 to this URL, in which `{path}` stands for the path of the request and `{n}` for how many
     /// there were before.
     Redirect(String),
+    /// This response comes instead.
+    Response(Box<ScriptedResponse>),
     /// This status with this value of `Retry-After`: 429 and 503 are the ones that have it.
     RetryAfter(StatusCode, String),
     /// This status, with an error body where the specification has a code for it.
@@ -79,12 +79,15 @@ pub enum Misbehaviour {
 #[derive(Clone)]
 pub struct Hook(Arc<Change>);
 
-type Change = dyn Fn(&Recorded, Answer) -> Answer + Send + Sync;
+type Change = dyn Fn(&RecordedRequest, ScriptedResponse) -> ScriptedResponse + Send + Sync;
 
 impl Hook {
     /// A misbehaviour of the test's own.
     #[must_use]
-    pub fn new(hook: impl Fn(&Recorded, Answer) -> Answer + Send + Sync + 'static) -> Self {
+    pub fn new<F>(hook: F) -> Self
+    where
+        F: Fn(&RecordedRequest, ScriptedResponse) -> ScriptedResponse + Send + Sync + 'static,
+    {
         Self(Arc::new(hook))
     }
 }
@@ -97,9 +100,13 @@ impl fmt::Debug for Hook {
 
 impl Misbehaviour {
     /// The answer, after the misbehaviour has struck `struck` times before.
-    fn apply(&self, request: &Recorded, struck: usize, answer: Answer) -> Answer {
+    fn apply(
+        &self,
+        request: &RecordedRequest,
+        struck: usize,
+        answer: ScriptedResponse,
+    ) -> ScriptedResponse {
         match self {
-            Self::Answer(instead) => (**instead).clone(),
             Self::Body(content) => answer.without_header(&CONTENT_LENGTH).body(content.clone()),
             Self::ContentRange(value) if answer.headers.contains_key(CONTENT_RANGE) => {
                 answer.header(CONTENT_RANGE, text(value))
@@ -115,7 +122,7 @@ impl Misbehaviour {
                     .header(CONTENT_ENCODING, HeaderValue::from_static("gzip"))
                     .body(body)
             }
-            Self::HangUp => Answer::hang_up(),
+            Self::HangUp => ScriptedResponse::hang_up(),
             Self::Header(name, value) => answer.header(name.clone(), value.clone()),
             Self::Headers(count, length) => (0..*count).fold(answer, |answer, number| {
                 // Names of digits are names: RFC 9110 §5.6.2.
@@ -146,8 +153,10 @@ impl Misbehaviour {
             Self::Redirect(url) => {
                 let url = url.replace("{path}", request.path());
                 let url = url.replace("{n}", &struck.to_string());
-                Answer::status(StatusCode::TEMPORARY_REDIRECT).header(LOCATION, text(&url))
+                ScriptedResponse::status(StatusCode::TEMPORARY_REDIRECT)
+                    .header(LOCATION, text(&url))
             }
+            Self::Response(instead) => (**instead).clone(),
             Self::RetryAfter(status, value) => {
                 failure(*status, &request.method).header(RETRY_AFTER, text(value))
             }
@@ -231,7 +240,7 @@ impl Rule {
 
     /// How often the rule has struck before, if it strikes now; counts the request if it is one of
     /// its own.
-    fn strikes(&mut self, request: &Recorded, allowed: bool) -> Option<usize> {
+    fn strikes(&mut self, request: &RecordedRequest, allowed: bool) -> Option<usize> {
         let concerned = (allowed || self.refused_too)
             && self.part.is_none_or(|part| part == Part::of(request))
             && self
@@ -264,7 +273,12 @@ impl Rules {
         self.0.clear();
     }
 
-    pub(super) fn apply(&mut self, request: &Recorded, allowed: bool, answer: Answer) -> Answer {
+    pub(super) fn apply(
+        &mut self,
+        request: &RecordedRequest,
+        allowed: bool,
+        answer: ScriptedResponse,
+    ) -> ScriptedResponse {
         self.0.iter_mut().fold(answer, |answer, rule| {
             match rule.strikes(request, allowed) {
                 Some(struck) => rule.what.apply(request, struck, answer),
@@ -280,7 +294,7 @@ impl From<Vec<Rule>> for Rules {
     }
 }
 
-fn corrupt(answer: Answer, position: u64) -> Answer {
+fn corrupt(answer: ScriptedResponse, position: u64) -> ScriptedResponse {
     let mut body = BytesMut::from(answer.part().bytes().as_ref());
     if let Some(byte) = usize::try_from(position)
         .ok()
@@ -291,13 +305,13 @@ fn corrupt(answer: Answer, position: u64) -> Answer {
     answer.body(body.freeze())
 }
 
-fn failure(status: StatusCode, method: &Method) -> Answer {
+fn failure(status: StatusCode, method: &Method) -> ScriptedResponse {
     let code = match status {
         StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
         StatusCode::FORBIDDEN => ErrorCode::Denied,
         StatusCode::TOO_MANY_REQUESTS => ErrorCode::TooManyRequests,
         StatusCode::METHOD_NOT_ALLOWED => ErrorCode::Unsupported,
-        _ => return Answer::status(status),
+        _ => return ScriptedResponse::status(status),
     };
     let refusal = Refusal::new(status, ErrorBody::one(code, "as told"));
     refusal.write(method).into()

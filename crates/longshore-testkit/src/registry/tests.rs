@@ -8,7 +8,7 @@ use longshore_model::Digest;
 use super::*;
 use crate::image;
 use crate::testing::{Reply, get, get_with, request};
-use crate::{Content, Valve};
+use crate::{BlobContent, Valve};
 
 fn registry() -> (Registry, Tree) {
     let tree = image::single(1);
@@ -283,7 +283,7 @@ fn each_misbehaviour_is_the_one_named() {
         (429, Some("7"))
     );
     assert_eq!(
-        misled(Misbehaviour::Body(Content::repeated("ab", 5))).body,
+        misled(Misbehaviour::Body(BlobContent::repeated("ab", 5))).body,
         "ababa"
     );
     let reply = misled(Misbehaviour::Headers(100, 7));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::line::Line;
-use crate::content::{CHUNK_BYTES, Content};
+use crate::content::{BlobContent, CHUNK_BYTES};
 use crate::valve::Waiting;
 use crate::{Gate, Valve};
 
@@ -27,7 +27,7 @@ pub(crate) enum Course {
 
 /// A body that hyper can send.
 pub(crate) struct Outgoing {
-    content: Content,
+    content: BlobContent,
     position: u64,
     end: u64,
     announced: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Bytes `from..end` of `content`, with the length announced or in chunks.
     pub(crate) fn new(
-        content: Content,
+        content: BlobContent,
         range: (u64, u64),
         announced: bool,
         course: Course,

@@ -54,16 +54,16 @@ fn connector(authority: &Authority) -> TlsConnector {
 fn http2_is_understood_in_the_clear_and_can_be_cut() {
     for (answer, expected) in [
         (
-            Answer::status(StatusCode::OK).body(vec![0; 200_000]),
+            ScriptedResponse::status(StatusCode::OK).body(vec![0; 200_000]),
             Some(200_000),
         ),
         (
-            Answer::status(StatusCode::OK)
+            ScriptedResponse::status(StatusCode::OK)
                 .body(vec![0; 200_000])
                 .cut_after(10),
             None,
         ),
-        (Answer::hang_up(), None),
+        (ScriptedResponse::hang_up(), None),
     ] {
         let recorder = Recorder::start(Listen::loopback(), move |_| answer.clone()).unwrap();
         let found = block_on(async {
@@ -83,7 +83,8 @@ fn tls_offers_http2_unless_told_otherwise() {
         (Listen::loopback().tls(identity.clone()), &b"h2"[..]),
         (Listen::loopback().tls(identity).http1_only(), b"http/1.1"),
     ] {
-        let recorder = Recorder::start(listen, |_| Answer::status(StatusCode::OK)).unwrap();
+        let recorder =
+            Recorder::start(listen, |_| ScriptedResponse::status(StatusCode::OK)).unwrap();
         block_on(async {
             let stream = TcpStream::connect(recorder.address()).await.unwrap();
             let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -107,7 +108,7 @@ fn certificates_are_as_wrong_as_asked() {
         (Authority::new().server(&["127.0.0.1"]), false),
     ] {
         let recorder = Recorder::start(Listen::loopback().tls(identity), |_| {
-            Answer::status(StatusCode::OK)
+            ScriptedResponse::status(StatusCode::OK)
         })
         .unwrap();
         let connected = block_on(async {
@@ -123,7 +124,7 @@ fn certificates_are_as_wrong_as_asked() {
 fn a_dropped_server_does_not_wait_for_what_it_holds() {
     let gate = Gate::new();
     let recorder = Recorder::start(Listen::loopback(), move |_| {
-        Answer::status(StatusCode::OK).hold(gate.clone())
+        ScriptedResponse::status(StatusCode::OK).hold(gate.clone())
     })
     .unwrap();
     let failed = block_on(async {

@@ -55,7 +55,7 @@ fn a_user_needs_the_right_password() {
         );
     }
     assert_eq!(server.requests().len(), 5);
-    assert_eq!(server.requests().count(Recorded::is_authorized), 4);
+    assert_eq!(server.requests().count(RecordedRequest::is_authorized), 4);
     let reply = get_with(
         &server.realm(),
         &[("authorization", &basic("alice", "pass:word"))],
@@ -92,12 +92,12 @@ fn what_is_granted_announced_and_named_can_be_chosen() {
 #[test]
 fn scripted_answers_come_first() {
     let server = TokenServer::builder().start().unwrap();
-    server.answer_next(Answer::status(StatusCode::FORBIDDEN));
-    server.answer_next(Answer::status(StatusCode::OK).body("no json"));
+    server.answer_next(ScriptedResponse::status(StatusCode::FORBIDDEN));
+    server.answer_next(ScriptedResponse::status(StatusCode::OK).body("no json"));
     assert_eq!(get(&server.realm()).status, 403);
     assert_eq!(get(&server.realm()).body, "no json");
     assert_eq!(get(&server.realm()).status, 200);
-    server.answer_always(Answer::status(StatusCode::UNAUTHORIZED));
+    server.answer_always(ScriptedResponse::status(StatusCode::UNAUTHORIZED));
     assert_eq!(get(&server.realm()).status, 401);
     assert_eq!(get(&server.realm()).status, 401);
 }

@@ -1,4 +1,4 @@
-//! What a server is told to answer.
+//! Responses that a server is told to give.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::line::Line;
 use super::outgoing::{Course, Outgoing};
-use crate::content::Content;
+use crate::content::BlobContent;
 use crate::{Gate, Valve};
 
-/// An answer, and how it reaches the client: whole, cut short, held, or not at all.
+/// A response, and how it reaches the client: whole, cut short, held, or not at all.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ScriptedResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    content: Content,
+    content: BlobContent,
     range: (u64, u64),
     announced: bool,
     claimed: Option<u64>,
@@ -28,14 +28,14 @@ pub struct Answer {
     hang_up: bool,
 }
 
-impl Answer {
+impl ScriptedResponse {
     /// An answer with this status, no header fields of its own and no body.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
         Self {
             status,
             headers: HeaderMap::new(),
-            content: Content::from(Bytes::new()),
+            content: BlobContent::from(Bytes::new()),
             range: (0, 0),
             announced: true,
             claimed: None,
@@ -94,14 +94,14 @@ impl Answer {
 
     /// Sets the body.
     #[must_use]
-    pub fn body(mut self, content: impl Into<Content>) -> Self {
+    pub fn body(mut self, content: impl Into<BlobContent>) -> Self {
         self.content = content.into();
         self.range = (0, self.content.length());
         self
     }
 
     /// The head of `response`, and after it the bytes that it names of this content.
-    pub(crate) fn of(response: Response<Range<u64>>, content: impl Into<Content>) -> Self {
+    pub(crate) fn of(response: Response<Range<u64>>, content: impl Into<BlobContent>) -> Self {
         let (head, bytes) = response.into_parts();
         let mut answer = Self::status(head.status).body(content);
         answer.headers = head.headers;
@@ -187,13 +187,13 @@ impl Answer {
     }
 
     /// The part of the body that would be sent, in memory.
-    pub(crate) fn part(&self) -> Content {
+    pub(crate) fn part(&self) -> BlobContent {
         let (from, end) = self.range;
         if (from, end) == (0, self.content.length()) {
             return self.content.clone();
         }
         let cut = |at| usize::try_from(at).unwrap_or(usize::MAX);
-        Content::from(self.content.bytes().slice(cut(from)..cut(end)))
+        BlobContent::from(self.content.bytes().slice(cut(from)..cut(end)))
     }
 
     /// The response, with the length in the header also where `HEAD` sends no body; `None` when
@@ -223,7 +223,7 @@ impl Answer {
             self.announced = method == Method::HEAD;
         }
         if bodiless || method == Method::HEAD {
-            self.content = Content::from(Bytes::new());
+            self.content = BlobContent::from(Bytes::new());
             self.range = (0, 0);
             self.course = Course::Whole;
         }
@@ -238,7 +238,7 @@ impl Answer {
     }
 }
 
-impl<B: Into<Bytes>> From<Response<B>> for Answer {
+impl<B: Into<Bytes>> From<Response<B>> for ScriptedResponse {
     fn from(response: Response<B>) -> Self {
         let (parts, body) = response.into_parts();
         let mut answer = Self::status(parts.status).body(body.into());
