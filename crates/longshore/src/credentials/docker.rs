@@ -13,6 +13,7 @@
 //! names one for the registry in question is an error, never a silent anonymous request.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use longshore_auth::Credential;
@@ -91,6 +92,26 @@ pub enum DockerConfigError {
 }
 
 impl DockerConfig {
+    /// Reads the file that Docker reads; see [`default_path`](Self::default_path).
+    ///
+    /// Without such a file there are no credentials, and every registry is asked anonymously.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_default() -> Result<Self, DockerConfigError> {
+        Self::default_path().map_or_else(|| Ok(Self::default()), |path| Self::load(&path))
+    }
+
+    /// Returns the path of the file that Docker reads: `config.json` in `$DOCKER_CONFIG`, or in
+    /// `.docker` of the home directory where that variable is unset or empty.
+    ///
+    /// `None` if there is no home directory. Whether the file exists is not checked.
+    #[must_use]
+    pub fn default_path() -> Option<PathBuf> {
+        default_path(std::env::var_os("DOCKER_CONFIG"), std::env::home_dir)
+    }
+
     /// Reads a file; one that does not exist holds no credentials.
     ///
     /// # Errors
@@ -240,6 +261,19 @@ impl CredentialSource for DockerConfig {
         self.credential_in(registry, repository)
             .map_err(|error| CredentialError::new(registry, error))
     }
+}
+
+fn default_path(
+    docker_config: Option<OsString>,
+    home: impl FnOnce() -> Option<PathBuf>,
+) -> Option<PathBuf> {
+    let directory = match docker_config.filter(|directory| !directory.is_empty()) {
+        Some(directory) => PathBuf::from(directory),
+        None => home()
+            .filter(|home| !home.as_os_str().is_empty())?
+            .join(".docker"),
+    };
+    Some(directory.join("config.json"))
 }
 
 /// What a key names (CR2): a registry, by its name or by the URL that older clients wrote; or a

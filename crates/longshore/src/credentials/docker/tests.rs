@@ -147,6 +147,26 @@ fn li_a_file_that_is_too_large_or_no_configuration_is_an_error() {
     assert!(error.ends_with("is larger than 1048576 bytes"), "{error}");
 }
 
+#[test]
+fn the_default_path_is_the_one_docker_uses() {
+    for (docker_config, home, expected) in [
+        (
+            Some("/etc/docker-ci"),
+            Some("/u"),
+            Some("/etc/docker-ci/config.json"),
+        ),
+        (Some("ci"), None, Some("ci/config.json")),
+        (Some(""), Some("/u"), Some("/u/.docker/config.json")),
+        (None, Some("/u"), Some("/u/.docker/config.json")),
+        (None, None, None),
+        // Not the working directory, which somebody else may have filled.
+        (None, Some(""), None),
+    ] {
+        let found = default_path(docker_config.map(Into::into), || home.map(Into::into));
+        assert_eq!(found.as_deref(), expected.map(Path::new));
+    }
+}
+
 // LI: in settings that are not used, too.
 #[test]
 fn li_a_file_that_nests_too_deep_is_an_error() {
