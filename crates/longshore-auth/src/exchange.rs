@@ -11,21 +11,11 @@
 //!                               └─ all others ──► Exchange(Status)
 //! ```
 //!
-//! How a token is asked for:
-//!
-//! | credential | | where POST is refused |
-//! |---|---|---|
-//! | none | GET | |
-//! | password | GET with Basic | |
-//! | password, a refresh token is wanted, too | POST, grant `password` | GET with Basic |
-//! | identity token | POST, grant `refresh_token` | GET with Basic, user `<token>` |
-//!
-//! Every token server answers GET, not every one POST (OAuth2 Token Authentication, first note):
-//! Google's answers it with 404, Azure's with 400 where there is a password in it. A 400 is also
-//! what RFC 6749 §5.2 has for a refresh token or a password that is not valid. To a refresh token
-//! it is taken for that; after a password its body tells the two apart, so that one that is wrong
-//! is not shown again (CR7).
-//! `<token>` is what the user name of an identity token is in Docker's credential helpers.
+//! A refused POST is repeated as a GET by the authenticator, if a token request is left (CR7).
+//! Google's token server answers it with 404, Azure's with 400 where there is a password in it. A
+//! 400 is also the answer of RFC 6749 §5.2 to a refresh token or a password that is not valid. For a
+//! refresh token it counts as that; for a password the body tells the two apart, so that a wrong
+//! password is not sent again (CR7).
 //!
 //! Whether and when a request that failed for a passing reason (429, 5xx, no answer) is sent again
 //! is for the driver: [`TokenExchange::request`] gives the same request as often as it is called.
@@ -38,17 +28,15 @@ use http::header::{
 };
 use http::response::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
-use longshore_origin::{AddressPolicy, Hop, HopError, Origin, Peer, Secret, check_json_object};
+use longshore_origin::{AddressPolicy, Hop, HopError, Origin, Peer, check_json_object};
 use serde::Deserialize;
 
-use crate::credential::basic;
-use crate::scope::items;
-use crate::wiped::wiped;
-use crate::{
-    AuthError, Credential, CredentialError, Issued, TOKEN_RESPONSE_LIMIT_BYTES, TokenError,
-    TokenKey,
-};
+use self::request::{FORM, RequestSecret, write_query};
+use crate::{AuthError, Credential, Issued, TOKEN_RESPONSE_LIMIT_BYTES, TokenError, TokenKey};
 
+pub(crate) use self::request::RequestOptions;
+
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -65,15 +53,6 @@ pub struct TokenExchange {
     redirects: u8,
     /// The password was not taken, and the body to come says whether for itself.
     is_refused: bool,
-}
-
-/// What is to be known for a token request beside its key.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Manner {
-    /// The token endpoint is known to refuse POST.
-    pub(crate) get_only: bool,
-    /// A refresh token is wanted, too.
-    pub(crate) offline: bool,
 }
 
 /// What a driver does after the head of a token response.
@@ -95,18 +74,17 @@ pub enum ExchangeStep {
 
 impl TokenExchange {
     /// Writes the request for a realm that passed the guard.
-    pub(crate) fn new(key: TokenKey, manner: Manner) -> Result<Self, AuthError> {
-        let account = key.account().map_or(Ok(()), Credential::check);
-        let (authorization, form) =
-            account
-                .and_then(|()| show(&key, manner))
-                .map_err(|source| AuthError::Credential {
-                    registry: key.registry().clone(),
-                    source,
-                })?;
+    pub(crate) fn new(key: TokenKey, options: RequestOptions) -> Result<Self, AuthError> {
+        let RequestSecret {
+            authorization,
+            form,
+        } = RequestSecret::new(&key, options).map_err(|source| AuthError::Credential {
+            registry: key.registry().clone(),
+            source,
+        })?;
         let path_and_query = match form {
             Some(_) => key.realm().path_and_query().to_owned(),
-            None => write_query(&key, manner.offline),
+            None => write_query(&key, options.offline),
         };
         let realm = key.realm().origin();
         let hop =
@@ -325,106 +303,5 @@ fn is_invalid_grant(body: &[u8]) -> bool {
             .is_ok_and(|said| said.error == "invalid_grant")
 }
 
-/// What a token request shows of the credentials: a header or a form, or nothing.
-type Shown = (Option<HeaderValue>, Option<Bytes>);
-
-fn show(key: &TokenKey, manner: Manner) -> Result<Shown, CredentialError> {
-    let form = |grant: &[_]| Some(write_form(key, grant, manner.offline));
-    Ok(match key.account() {
-        Some(Credential::Basic { username, password }) if manner.offline && !manner.get_only => {
-            let grant = [
-                ("grant_type", "password"),
-                ("username", username),
-                ("password", password.expose()),
-            ];
-            (None, form(&grant))
-        }
-        Some(Credential::Basic { username, password }) => (Some(basic(username, password)?), None),
-        Some(Credential::IdentityToken(token)) if !manner.get_only => {
-            let grant = [
-                ("grant_type", "refresh_token"),
-                ("refresh_token", token.expose()),
-            ];
-            (None, form(&grant))
-        }
-        Some(Credential::IdentityToken(token)) => (Some(basic(IDENTITY_USER, token)?), None),
-        // A ready bearer is never exchanged; the authenticator makes no key of it.
-        Some(Credential::Token(_)) | None => (None, None),
-    })
-}
-
-/// Token Authentication "Requesting a Token": the realm's own query, `service`, `offline_token`
-/// with `client_id`, and a `scope` for each item (F15, F16, RE6).
-fn write_query(key: &TokenKey, offline: bool) -> String {
-    let mut text = key.realm().path_and_query().to_owned();
-    let mut separator = match text.split_once('?') {
-        None => "?",
-        Some((_, query)) if query.is_empty() || query.ends_with('&') => "",
-        Some(_) => "&",
-    };
-    let service = Some(("service", key.service())).filter(|(_, s)| !s.is_empty());
-    let offline = offline && !key.is_anonymous();
-    let offline = offline.then_some([("offline_token", "true"), ("client_id", CLIENT_ID)]);
-    let scopes = items(&key.source().scope).map(|item| ("scope", item));
-    let pairs = service.into_iter().chain(offline.into_iter().flatten());
-    for (name, value) in pairs.chain(scopes) {
-        text.push_str(separator);
-        push_pair(&mut text, name, value);
-        separator = "&";
-    }
-    text
-}
-
-/// OAuth2 Token Authentication "Getting a Token".
-///
-/// A pair without a value is left out: some servers answer 400 to an empty `scope`.
-fn write_form(key: &TokenKey, grant: &[(&str, &str)], offline: bool) -> Bytes {
-    let scope = items(&key.source().scope).collect::<Vec<_>>().join(" ");
-    let access = if offline { "offline" } else { "" };
-    let known = [
-        ("client_id", CLIENT_ID),
-        ("service", key.service()),
-        ("scope", &scope),
-        ("access_type", access),
-    ];
-    let pairs = || grant.iter().chain(&known).filter(|pair| !pair.1.is_empty());
-    // All the room there can be need for: growing would leave a copy of the secret behind.
-    let room = pairs().map(|(name, value)| name.len() + 3 * value.len() + 2);
-    let mut text = String::with_capacity(room.sum());
-    for (name, value) in pairs() {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        push_pair(&mut text, name, value);
-    }
-    wiped(Secret::new(text))
-}
-
-/// `name "=" value`, with every byte of the value percent-encoded that is not unreserved,
-/// RFC 3986 §2.3; a form reads it the same.
-fn push_pair(text: &mut String, name: &str, value: &str) {
-    text.push_str(name);
-    text.push('=');
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push('%');
-            for digit in [byte >> 4, byte & 0xf] {
-                let digit = char::from_digit(digit.into(), 16).unwrap_or_default();
-                text.push(digit.to_ascii_uppercase());
-            }
-        }
-    }
-}
-
 /// The most redirects a token endpoint may answer with, all to its own origin (RE6).
 pub const TOKEN_REDIRECTS_LIMIT: u8 = 2;
-
-/// How we name ourselves where OAuth2 wants a name.
-const CLIENT_ID: &str = "longshore";
-
-const FORM: &str = "application/x-www-form-urlencoded";
-
-/// The user name of an identity token where there has to be one.
-const IDENTITY_USER: &str = "<token>";

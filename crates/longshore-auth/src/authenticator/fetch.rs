@@ -6,7 +6,7 @@ use longshore_origin::{AddressPolicy, Hop, Origin};
 
 use super::call::{BearerAnswer, Visit};
 use super::{Authenticator, Failure};
-use crate::exchange::Manner;
+use crate::exchange::RequestOptions;
 use crate::realm::Guard;
 use crate::{AuthError, ExchangeError, Realm, RealmRefused, TokenExchange, TokenKey};
 
@@ -49,11 +49,11 @@ impl Authenticator {
         let (realm, addresses) = (key.realm(), &key.source().addresses);
         self.check_realm(key.registry(), realm, addresses, !key.is_anonymous())?;
         visit.spend_token_request(key)?;
-        let manner = Manner {
+        let options = RequestOptions {
             get_only: self.get_only.contains(realm),
             offline,
         };
-        TokenExchange::new(key.clone(), manner)
+        TokenExchange::new(key.clone(), options)
     }
 
     /// Whether the same token can still be had in another way, and no refusal of the credentials

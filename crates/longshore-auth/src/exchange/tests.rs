@@ -1,9 +1,9 @@
 use http::Response;
-use longshore_origin::AddressClass;
+use longshore_origin::{AddressClass, Secret};
 
 use super::*;
 use crate::key::TokenSource;
-use crate::{Realm, ScopeSet};
+use crate::{CredentialError, Realm, ScopeSet};
 
 // RE6
 #[test]
@@ -42,7 +42,8 @@ fn re6_f15_the_realms_query_is_kept_and_ours_is_encoded() {
 }
 
 fn asks(realm: &str, service: &str, scope: &str, expected: &str) {
-    let exchange = TokenExchange::new(key(realm, service, scope, None), Manner::default()).unwrap();
+    let exchange =
+        TokenExchange::new(key(realm, service, scope, None), RequestOptions::default()).unwrap();
     let request = exchange.request();
     assert_eq!(request.method(), Method::GET);
     assert_eq!(request.uri().path_and_query().unwrap(), expected);
@@ -68,11 +69,11 @@ const GET_SCOPE: &str = "&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apul
 #[test]
 fn f16_each_credential_has_its_way_of_asking() {
     let identity = || Some(Credential::IdentityToken(Secret::new("refresh me+".into())));
-    let offline = Manner {
+    let offline = RequestOptions {
         offline: true,
         get_only: false,
     };
-    let get_only = |offline| Manner {
+    let get_only = |offline| RequestOptions {
         offline,
         get_only: true,
     };
@@ -83,14 +84,14 @@ fn f16_each_credential_has_its_way_of_asking() {
     let get_offline = format!("GET /t?service=r&offline_token=true&client_id=longshore{GET_SCOPE}");
     let refresh = "POST /t grant_type=refresh_token&refresh_token=refresh%20me%2B";
     let password = "POST /t grant_type=password&username=me&password=hunter2";
-    asks_as(basic_account(), Manner::default(), me, &get);
+    asks_as(basic_account(), RequestOptions::default(), me, &get);
     asks_as(basic_account(), get_only(false), me, &get);
     asks_as(basic_account(), get_only(true), me, &get_offline);
     let form = format!("{password}{POST_SCOPE}&access_type=offline");
     asks_as(basic_account(), offline, None, &form);
     asks_as(
         identity(),
-        Manner::default(),
+        RequestOptions::default(),
         None,
         &format!("{refresh}{POST_SCOPE}"),
     );
@@ -105,12 +106,12 @@ fn f16_each_credential_has_its_way_of_asking() {
 #[track_caller]
 fn asks_as(
     account: Option<Credential>,
-    manner: Manner,
+    options: RequestOptions,
     authorization: Option<&str>,
     expected: &str,
 ) {
     let key = key("https://a.example/t", "r", SCOPES, account);
-    let exchange = TokenExchange::new(key, manner).unwrap();
+    let exchange = TokenExchange::new(key, options).unwrap();
     let request = exchange.request();
     let shown = request.headers().get(AUTHORIZATION);
     assert!(shown.is_none_or(HeaderValue::is_sensitive));
@@ -130,7 +131,7 @@ fn asks_as(
 fn a_form_without_service_and_scope_has_no_empty_pairs() {
     let account = Some(Credential::IdentityToken(Secret::new("t".into())));
     let key = key("https://a.example/t", "", "", account);
-    let exchange = TokenExchange::new(key, Manner::default()).unwrap();
+    let exchange = TokenExchange::new(key, RequestOptions::default()).unwrap();
     let expected = "grant_type=refresh_token&refresh_token=t&client_id=longshore";
     assert_eq!(exchange.request().body(), expected);
 }
@@ -151,7 +152,7 @@ fn ou3_a_request_holds_no_copy_of_what_the_exchange_wipes() {
 #[test]
 fn f16_a_refused_post_is_told_from_other_failures() {
     let identity = || Some(Credential::IdentityToken(Secret::new("t".into())));
-    let offline = Manner {
+    let offline = RequestOptions {
         offline: true,
         get_only: false,
     };
@@ -163,15 +164,15 @@ fn f16_a_refused_post_is_told_from_other_failures() {
         (500, false, false),
     ] {
         let code = StatusCode::from_u16(status).unwrap();
-        for (account, manner, expected) in [
+        for (account, options, expected) in [
             (basic_account(), offline, of_password),
-            (identity(), Manner::default(), of_token),
+            (identity(), RequestOptions::default(), of_token),
             // A GET is not a POST.
-            (basic_account(), Manner::default(), false),
-            (None, Manner::default(), false),
+            (basic_account(), RequestOptions::default(), false),
+            (None, RequestOptions::default(), false),
         ] {
             let key = key("https://a.example/t", "r", "", account);
-            let mut exchange = TokenExchange::new(key, manner).unwrap();
+            let mut exchange = TokenExchange::new(key, options).unwrap();
             let error = match on_head(&mut exchange, status, &[]) {
                 Ok(_) => exchange.on_body(b"").unwrap_err(),
                 Err(error) => error,
@@ -187,7 +188,7 @@ fn f16_a_refused_post_is_told_from_other_failures() {
 // CR7: RFC 6749 §5.2. Everything else that a 400 says is about the POST.
 #[test]
 fn cr7_a_password_that_is_not_valid_is_not_shown_again() {
-    let manner = Manner {
+    let options = RequestOptions {
         offline: true,
         get_only: false,
     };
@@ -206,7 +207,7 @@ fn cr7_a_password_that_is_not_valid_is_not_shown_again() {
         ("", false),
     ] {
         let key = key("https://a.example/t", "r", "", basic_account());
-        let mut exchange = TokenExchange::new(key, manner).unwrap();
+        let mut exchange = TokenExchange::new(key, options).unwrap();
         let step = on_head(&mut exchange, 400, &[]).unwrap();
         let limit = TOKEN_RESPONSE_LIMIT_BYTES;
         assert_eq!(step, ExchangeStep::Collect { limit });
@@ -229,7 +230,7 @@ fn cr9_no_form_is_made_of_what_no_header_could_hold() {
     let password = Secret::new("x".into());
     let account = Some(Credential::Basic { username, password });
     let key = key("https://a.example/t", "r", "", account);
-    let offline = Manner {
+    let offline = RequestOptions {
         offline: true,
         get_only: false,
     };
@@ -251,7 +252,7 @@ fn re3_the_request_carries_the_reach_of_its_realm() {
         class: AddressClass::Public,
         allow: Default::default(),
     };
-    let exchange = TokenExchange::new(key, Manner::default()).unwrap();
+    let exchange = TokenExchange::new(key, RequestOptions::default()).unwrap();
     assert_eq!(exchange.policy(), &addresses);
     assert_eq!(exchange.request().extensions().get(), Some(&addresses));
 }
@@ -407,7 +408,7 @@ fn source(error: AuthError) -> ExchangeError {
 
 fn exchange(account: Option<Credential>) -> TokenExchange {
     let key = key("https://a.example/t", "r", SCOPES, account);
-    TokenExchange::new(key, Manner::default()).unwrap()
+    TokenExchange::new(key, RequestOptions::default()).unwrap()
 }
 
 const SCOPES: &str = "repository:a:pull repository:b:pull";
