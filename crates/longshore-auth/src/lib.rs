@@ -135,7 +135,10 @@ pub use challenge::{
 };
 pub use credential::{Authorization, Credential, CredentialError};
 pub use error::AuthError;
-pub use exchange::{ExchangeError, ExchangeStep, TOKEN_REDIRECTS_LIMIT, TokenExchange};
+pub use exchange::{
+    ExchangeAction, ExchangeError, ExchangeEvent, ExchangeStep, RetryRule, TOKEN_EXCHANGE_LIMIT,
+    TOKEN_REDIRECTS_LIMIT, TokenExchange,
+};
 pub use key::TokenKey;
 pub use realm::{
     BUILT_IN_REALMS, PublicSuffixes, Realm, RealmError, RealmReason, RealmRefused, RealmRule,

@@ -9,6 +9,8 @@
 
 #[path = "properties/challenge.rs"]
 mod challenge;
+#[path = "properties/exchange.rs"]
+mod exchange;
 #[path = "naive/grammar.rs"]
 mod grammar;
 #[path = "properties/machine.rs"]

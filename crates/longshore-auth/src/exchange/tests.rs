@@ -434,3 +434,5 @@ fn key(realm: &str, service: &str, scope: &str, account: Option<Credential>) -> 
     let account = plain.account().cloned();
     TokenKey::with_source(registry, service, String::new(), account, source)
 }
+
+mod machine;
