@@ -1,13 +1,13 @@
-//! Asking token endpoints.
+//! Sending the requests of token exchanges.
 //!
-//! What is asked and what an answer means is the [`TokenExchange`]'s to say; here it is sent, in
-//! time, and again where it may be.
+//! [`TokenExchange`] says what to do and what an answer means; this loop does it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::response;
-use longshore_auth::{AuthError, ExchangeError, ExchangeStep, Issued, TokenError, TokenExchange};
+use longshore_auth::{AuthError, ExchangeAction, ExchangeEvent, Issued, TokenExchange};
 use longshore_origin::Origin;
 use longshore_proto::call::{Failure, Take};
 use longshore_proto::retry::{Jitter, backoff, is_retryable, retry_after};
@@ -32,70 +32,52 @@ pub(crate) struct Exchanger<'a> {
 }
 
 impl Exchanger<'_> {
-    /// Asks a token endpoint, for 30 s in all (RT).
+    /// Runs an exchange to its end.
     pub(crate) async fn run(&self, exchange: TokenExchange) -> Result<Issued, AuthError> {
-        let realm = exchange.hop().origin().clone();
-        let alarm = self.clock.alarm(TOKEN_LIMIT);
-        let issued = race(self.run_with_retries(exchange), alarm).await;
-        issued.unwrap_or_else(|| {
-            let late = TransportError::new(ErrorKind::Timeout, Phase::Head);
-            Err(AuthError::unreachable(realm, late))
-        })
-    }
-
-    /// Asks a token endpoint, again where it cannot answer.
-    async fn run_with_retries(&self, mut exchange: TokenExchange) -> Result<Issued, AuthError> {
-        let began = self.clock.now();
-        let mut attempts = 0;
+        let mut exchange = exchange.with_retries(self.attempts, wait_before_retry);
+        let mut action = exchange.start(self.clock.now());
+        let mut answer = None;
         loop {
-            let (wait, error) = match self.send(&exchange).await {
-                Ok((head, body)) => {
-                    let retry = is_retryable(head.status);
-                    let peer = head.extensions.get().copied().unwrap_or_default();
-                    match exchange.on_head(&head, peer) {
-                        Ok(ExchangeStep::Send) => continue,
-                        Ok(ExchangeStep::Collect { limit }) => {
-                            let limit = limit as u64;
-                            let take = Take::Document { limit };
-                            match collect(self.clock, &head, body, take).await {
-                                Ok(bytes) => return exchange.on_body(&bytes),
-                                // A refusal is one, whatever is lost of what it says (CR7).
-                                Err(_) if !head.status.is_success() => {
-                                    return exchange.on_body(&[]);
-                                }
-                                Err(Broken::TooLarge { .. }) => {
-                                    let source = ExchangeError::Response(TokenError::TooLong);
-                                    let realm = exchange.hop().origin().clone();
-                                    return Err(AuthError::Exchange { realm, source });
-                                }
-                                Err(Broken::Transport(error)) => {
-                                    (None, unreachable(&exchange, error))
-                                }
-                            }
+            let content;
+            let time_left = exchange.time_left(self.clock.now());
+            let event = match action {
+                ExchangeAction::Send => match self.send(&exchange, time_left).await {
+                    Ok(arrived) => {
+                        let (head, _) = answer.insert(arrived);
+                        let peer = head.extensions.get().copied().unwrap_or_default();
+                        ExchangeEvent::Head(head, peer)
+                    }
+                    Err(error) if failure(&error) == Failure::Fatal => {
+                        ExchangeEvent::Fatal(error.into())
+                    }
+                    Err(error) => ExchangeEvent::Transient(error.into()),
+                },
+                ExchangeAction::Collect { limit } => {
+                    match self.collect(answer.take(), limit, time_left).await {
+                        Ok(collected) => {
+                            content = collected;
+                            ExchangeEvent::Body(&content)
                         }
-                        Err(error) if retry => (retry_after(head.status, &head.headers), error),
-                        Err(error) => return Err(error),
+                        Err(Broken::TooLarge { .. }) => ExchangeEvent::BodyTooLarge,
+                        Err(Broken::Transport(error)) => {
+                            ExchangeEvent::BodyInterrupted(error.into())
+                        }
                     }
                 }
-                Err(error) if failure(&error) == Failure::Fatal => {
-                    return Err(unreachable(&exchange, error));
+                ExchangeAction::Wait(wait) => {
+                    self.clock.sleep(wait).await;
+                    ExchangeEvent::Waited
                 }
-                Err(error) => (None, unreachable(&exchange, error)),
+                ExchangeAction::Finish(issued) => return issued,
             };
-            attempts += 1;
-            let wait = wait.unwrap_or_else(|| backoff(attempts, Jitter::new((self.jitter)())));
-            let spent = self.clock.now().saturating_sub(began);
-            let spent = spent.saturating_add(wait);
-            if attempts >= self.attempts || spent >= TOKEN_LIMIT {
-                return Err(error);
-            }
-            self.clock.sleep(wait).await;
+            action = exchange.on(event, self.clock.now(), (self.jitter)());
         }
     }
 
     async fn send(
         &self,
         exchange: &TokenExchange,
+        time_left: Duration,
     ) -> Result<(response::Parts, Body), TransportError> {
         let mut request = exchange.request().map(Body::from);
         // A realm on the registry's own origin is spoken to as the registry is, but only on the
@@ -103,14 +85,37 @@ impl Exchanger<'_> {
         if exchange.hop().origin() == self.registry && !exchange.key().is_foreign() {
             request.extensions_mut().insert(self.tls.clone());
         }
-        let response = send(self.transport, &**self.clock, request, TOKEN_LIMIT).await?;
+        let response = send(self.transport, &**self.clock, request, time_left).await?;
         Ok(response.into_parts())
+    }
+
+    async fn collect(
+        &self,
+        answer: Option<(response::Parts, Body)>,
+        limit: usize,
+        time_left: Duration,
+    ) -> Result<Bytes, Broken> {
+        let Some((head, body)) = answer else {
+            return Ok(Bytes::new());
+        };
+        let limit = limit as u64;
+        let collecting = collect(self.clock, &head, body, Take::Document { limit });
+        let collected = race(collecting, self.clock.alarm(time_left)).await;
+        let late = || Broken::Transport(TransportError::new(ErrorKind::Timeout, Phase::Body));
+        collected.unwrap_or_else(|| Err(late()))
     }
 }
 
-fn unreachable(exchange: &TokenExchange, error: TransportError) -> AuthError {
-    AuthError::unreachable(exchange.hop().origin().clone(), error)
+/// The wait before another attempt, by the rule of all other requests (RT1–RT3).
+fn wait_before_retry(
+    failed: u32,
+    answer: Option<&response::Parts>,
+    jitter: u32,
+) -> Option<Duration> {
+    let wait = backoff(failed, Jitter::new(jitter));
+    match answer {
+        None => Some(wait),
+        Some(head) => is_retryable(head.status)
+            .then(|| retry_after(head.status, &head.headers).unwrap_or(wait)),
+    }
 }
-
-/// A token request may take so long in all, repetitions and waits included (RT).
-pub(crate) const TOKEN_LIMIT: Duration = Duration::from_secs(30);
