@@ -167,23 +167,6 @@ pub enum ExchangeEvent<'a> {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a driver does after the head of a token response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "closed: a driver must do every one of these"
-)]
-pub enum ExchangeStep {
-    /// Collect the body, no more than so many bytes and one, and give it to
-    /// [`TokenExchange::on_body`].
-    Collect {
-        /// The most bytes of a usable body.
-        limit: usize,
-    },
-    /// Send [`TokenExchange::request`], which has changed.
-    Send,
-}
-
 impl TokenExchange {
     /// Writes the request for a realm that passed the guard.
     pub(crate) fn new(key: TokenKey, options: RequestOptions) -> Result<Self, AuthError> {
@@ -313,34 +296,6 @@ impl TokenExchange {
     /// What the token is for.
     pub fn key(&self) -> &TokenKey {
         &self.key
-    }
-
-    /// Takes the head of the response.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError::CredentialsRefused`] and [`AuthError::CredentialsRequired`] for 401 and 403,
-    /// with and without credentials (CR7); [`AuthError::Exchange`] for any other answer that does
-    /// not lead to a token.
-    pub fn on_head(&mut self, head: &Parts, peer: Peer) -> Result<ExchangeStep, AuthError> {
-        match self.on_answer(head, peer, self.started, 0) {
-            ExchangeAction::Collect { limit } => Ok(ExchangeStep::Collect { limit }),
-            ExchangeAction::Finish(Err(error)) => Err(error),
-            _ => Ok(ExchangeStep::Send),
-        }
-    }
-
-    /// Takes the body that was to be collected.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError::Exchange`] when there is no usable token in it,
-    /// [`AuthError::CredentialsRefused`] when it says that the password is not valid.
-    pub fn on_body(&self, body: &[u8]) -> Result<Issued, AuthError> {
-        match self.state {
-            State::Collecting(meaning) => self.read(meaning, body),
-            _ => self.read(Meaning::Token, body),
-        }
     }
 
     fn on_answer(
