@@ -139,30 +139,30 @@ impl<R: Read> Read for VerifyReader<R> {
     }
 }
 
-/// Content that is not what it was announced to be.
+/// Content that does not have the expected digest or size.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The bytes have another digest.
     #[error("content has digest {actual}, expected {expected}")]
     Digest {
-        /// The digest asked for.
+        /// The expected digest.
         expected: Digest,
-        /// The digest of the bytes that came.
+        /// The digest of the bytes that arrived.
         actual: Digest,
     },
-    /// There are more bytes than announced.
+    /// There are more bytes than expected.
     #[error("content is longer than the expected {expected} bytes")]
     TooLong {
-        /// Bytes announced.
+        /// Bytes expected.
         expected: u64,
     },
-    /// There are fewer bytes than announced.
+    /// There are fewer bytes than expected.
     #[error("content ended after {actual} of {expected} bytes")]
     TooShort {
-        /// Bytes announced.
+        /// Bytes expected.
         expected: u64,
-        /// Bytes that came.
+        /// Bytes that arrived.
         actual: u64,
     },
 }

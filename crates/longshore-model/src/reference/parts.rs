@@ -114,21 +114,29 @@ fn remainder<'a>(
         Some((path, tag)) => (path, Some(tag)),
         None => (rest, None),
     };
-    check_repository(path.as_bytes(), prefix.len()).map_err(|source| match source {
+    check_repository(path.as_bytes(), prefix.len()).map_err(|error| match error {
         NameError::Unexpected { .. } if text.contains("://") => ReferenceError::Scheme,
-        source => ReferenceError::Name { start, source },
+        error => ReferenceError::Name {
+            start,
+            reason: error.shifted(start),
+        },
     })?;
     if let Some(tag) = tag {
         let start = start + path.len() + 1;
-        check_tag(tag.as_bytes()).map_err(|source| match source {
+        check_tag(tag.as_bytes()).map_err(|error| match error {
             _ if tag.starts_with("//") => ReferenceError::Scheme,
-            source => ReferenceError::Tag { start, source },
+            error => ReferenceError::Tag {
+                start,
+                reason: error.shifted(start),
+            },
         })?;
     }
     if let Some(digest) = digest {
         let start = start + rest.len() + 1;
-        let algorithm =
-            check_digest(digest).map_err(|source| ReferenceError::Digest { start, source })?;
+        let algorithm = check_digest(digest).map_err(|error| ReferenceError::Digest {
+            start,
+            reason: error.shifted(start),
+        })?;
         Hasher::new(&Algorithm::known_or_other(algorithm))?;
     }
     Ok(ReferenceParts {
