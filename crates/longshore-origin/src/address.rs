@@ -172,18 +172,18 @@ fn bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// Why a text is not a block of addresses.
+/// Why a text is not a range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressRangeError {
     /// It is neither an address nor an address and a prefix length.
-    #[error("\"{}\" is not an address range such as 10.0.0.0/8", Escaped::text(.text))]
+    #[error("\"{}\" is not an address, or a range such as 10.0.0.0/8", Escaped::text(.text))]
     Form {
         /// The text as given.
         text: Box<str>,
     },
-    /// The address has bits set beyond its prefix: the writer meant one of two things.
-    #[error("\"{}\" has address bits set beyond its prefix", Escaped::text(.text))]
+    /// The address has bits set beyond its prefix, so it is not clear which range is meant.
+    #[error("the address range \"{}\" has bits set beyond its prefix", Escaped::text(.text))]
     HostBits {
         /// The text as given.
         text: Box<str>,
@@ -273,7 +273,7 @@ impl AddressPolicy {
     }
 }
 
-/// An address that the policy of a request does not let through.
+/// An address that the policy of a request does not permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddressRefused {
@@ -281,7 +281,7 @@ pub struct AddressRefused {
     pub address: IpAddr,
     /// Its class.
     pub class: AddressClass,
-    /// The narrowest class that would have been let through.
+    /// The narrowest class that is permitted.
     pub at_least: AddressClass,
 }
 
@@ -295,10 +295,10 @@ impl fmt::Display for AddressRefused {
             at_least,
         } = self;
         match class {
-            AddressClass::Never => write!(f, "{address} is a {class} address"),
+            AddressClass::Never => write!(f, "{address} is a {class} address, which is never used"),
             _ => write!(
                 f,
-                "{address} is a {class} address, sent to from a {at_least} one"
+                "{address} is a {class} address, but the server that named it has a {at_least} one"
             ),
         }
     }

@@ -223,34 +223,37 @@ impl Peer {
     }
 }
 
-/// Why a hop is not taken.
+/// Why a redirect is not followed, or a first request not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HopError {
-    /// The URL would leave TLS behind.
-    #[error("{to} is not encrypted, but was sent to from https")]
+    /// The URL is http, and the request was https (RD2).
+    #[error("the URL leads from https to {to}, which is not encrypted")]
     Downgrade {
-        /// Where the URL leads.
+        /// The origin of the URL.
         to: Origin,
     },
-    /// There is no URL in the field.
+    /// The field has no URL.
     #[error("the URL is empty")]
     Empty,
     /// A path and query that cannot be written into a request.
-    #[error("\"{}\" and its query cannot be sent in a request", Escaped::text(.path))]
+    #[error(
+        "the path \"{}\", or its query, cannot be written into a request",
+        Escaped::text(.path)
+    )]
     PathAndQuery {
-        /// The path as given; the query is left out, for it may be a secret.
+        /// The path as given. The query is left out, since it may be a secret.
         path: Box<str>,
     },
-    /// The host is an address, or a name for one, that this hop may not connect to.
-    #[error("{to} must not be connected to from here")]
+    /// The host is an address, or a name for one, that this hop may not connect to (RD2).
+    #[error("the URL leads to {to}, whose address is not permitted")]
     Refused {
-        /// Where the URL leads.
+        /// The origin of the URL.
         to: Origin,
         /// The address and its class.
         source: AddressRefused,
     },
-    /// The URL is not one we can use.
+    /// The URL cannot be used.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
 }

@@ -35,9 +35,12 @@ fn re1_a_realm_is_an_absolute_url() {
     refused("https://a.example/#x", "it has a fragment");
     refused("null://x", "the scheme \"null\" is neither http nor https");
     refused("https:///token", "the host is empty");
-    refused("https://a b/token", "this is not a URL");
+    refused(
+        "https://a b/token",
+        "not a URL: unexpected character or end at byte 9",
+    );
     // CR12
-    let user = "user information is not allowed before the host";
+    let user = "there is user information before the host, which is not allowed";
     refused("https://auth.docker.io@evil.example/token", user);
     refused("https://@evil.example/token", user);
 }
