@@ -36,8 +36,8 @@
 //!
 //! A refused POST is repeated as a GET by the authenticator, if a token request is left (CR7).
 //! Google's token server answers it with 404, Azure's with 400 where there is a password in it. A
-//! 400 is also the answer of RFC 6749 §5.2 to a refresh token or a password that is not valid. For a
-//! refresh token it counts as that; for a password the body tells the two apart, so that a wrong
+//! 400 is also the answer of RFC 6749 §5.2 to a refresh token or a password that is not valid. For
+//! a refresh token it counts as that; for a password the body tells the two apart, so that a wrong
 //! password is not sent again (CR7).
 
 use std::borrow::Cow;
@@ -252,20 +252,20 @@ impl TokenExchange {
         }
     }
 
-    /// The time that is left of [`TOKEN_EXCHANGE_LIMIT`]. No send and no collecting may take longer.
+    /// The time that is left of [`TOKEN_EXCHANGE_LIMIT`].
     ///
-    /// The driver sets an alarm for it, and reports a timeout as [`ExchangeEvent::Transient`] or
-    /// [`ExchangeEvent::BodyInterrupted`].
+    /// Neither a send nor the collecting of a body may take longer: the driver sets an alarm, and
+    /// reports a timeout as [`ExchangeEvent::Transient`] or [`ExchangeEvent::BodyInterrupted`].
     pub fn time_left(&self, now: Duration) -> Duration {
         TOKEN_EXCHANGE_LIMIT.saturating_sub(now.saturating_sub(self.started))
     }
 
     /// The request to send now.
     ///
-    /// It stays the same from one attempt to the next, unless a redirect was followed. Its extensions
-    /// hold the [`AddressPolicy`] that it must be sent under (RE3). Secrets in it are wiped when the
-    /// request, all its clones and the exchange are dropped (OU3). The body of a POST is such a
-    /// secret in plain bytes, so neither body nor request may be logged.
+    /// It stays the same from one attempt to the next, unless a redirect was followed. Its
+    /// extensions hold the [`AddressPolicy`] that it must be sent under (RE3). Secrets in it are
+    /// wiped when the request, all its clones and the exchange are dropped (OU3). The body of a
+    /// POST is such a secret in plain bytes, so neither body nor request may be logged.
     pub fn request(&self) -> Request<Bytes> {
         let mut request = Request::new(self.secret.form.clone().unwrap_or_default());
         *request.uri_mut() = self.hop.uri().clone();
@@ -395,8 +395,8 @@ impl TokenExchange {
         matches!(self.key.account(), Some(Credential::Basic { .. }))
     }
 
-    /// RE6: at most two redirects, to the same origin. The form of a POST holds a secret, so it is sent
-    /// to the realm only.
+    /// RE6: at most two redirects, to the same origin. The form of a POST holds a secret, so it is
+    /// sent to the realm only.
     fn redirect(&mut self, head: &Parts, peer: Peer) -> Result<Hop, ExchangeError> {
         self.redirects += 1;
         if self.redirects > TOKEN_REDIRECTS_LIMIT || self.secret.form.is_some() {
@@ -472,41 +472,41 @@ impl fmt::Debug for ExchangeEvent<'_> {
     }
 }
 
-/// What a token endpoint answered instead of a token.
+/// Why a token endpoint issued no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
-    /// The request cannot be written, or leads where it may not go.
+    /// The request cannot be written, or a redirect is not followed.
     #[error(transparent)]
     Location(HopError),
     /// A redirect without one `Location` (RD7).
-    #[error("it redirects to nowhere")]
+    #[error("a redirect without exactly one Location field")]
     NoLocation,
     /// A redirect to another origin (RE6).
-    #[error("it redirects to {to}, which is not followed")]
+    #[error("a redirect to {to}, another origin, is not followed")]
     OtherOrigin {
-        /// Where to.
+        /// The origin of its location.
         to: Origin,
     },
-    /// A POST is answered as by one who only knows GET. The authenticator asks again by GET, where
-    /// it may ask again (CR7), and does so from then on.
-    #[error("it answers {status} to a POST")]
+    /// The endpoint does not support POST. The authenticator uses GET from then on, and for this
+    /// token if a token request is left (CR7).
+    #[error("the answer to a POST is {status}")]
     PostRefused {
         /// The status.
         status: StatusCode,
     },
-    /// A success without a usable token.
+    /// The answer is a success without a usable token.
     #[error(transparent)]
     Response(TokenError),
     /// A status that is neither success, nor redirect, nor 401 or 403.
-    #[error("it answers {status}")]
+    #[error("the answer is {status}")]
     Status {
         /// The status.
         status: StatusCode,
     },
-    /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or any of a request that must not be sent
-    /// twice (RE6).
-    #[error("it redirects too often")]
+    /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or a redirect of a POST, whose form is sent
+    /// to the realm only (RE6).
+    #[error("more than {TOKEN_REDIRECTS_LIMIT} redirects, or a redirect of a POST")]
     TooManyRedirects,
     /// The driver reported an event that does not belong to the last [`ExchangeAction`].
     #[error("the driver of the exchange reported an event that does not belong to the last action")]

@@ -1,11 +1,12 @@
 //! Registry authentication without I/O: challenges, scopes, tokens and the machine that answers a
 //! 401.
 //!
-//! It reads every form of `WWW-Authenticate` ([`Challenge`]), the scopes of tokens ([`ScopeSet`]) and
-//! the answers of token endpoints ([`Issued`]), keeps tokens ([`TokenTable`]), and decides which
-//! request carries which secret ([`Authenticator`]): to which token endpoint credentials may go, by
-//! POST or by GET, when a token is renewed, when a token request is retried ([`TokenExchange`]), when
-//! a refusal is final, and what is left to try when a challenge cannot be used.
+//! It reads every form of `WWW-Authenticate` ([`Challenge`]), the scopes of tokens ([`ScopeSet`])
+//! and the answers of token endpoints ([`Issued`]), keeps tokens ([`TokenTable`]), and decides
+//! which request carries which secret ([`Authenticator`]): to which token endpoint credentials may
+//! go, by POST or by GET, when a token is renewed, when a token request is retried
+//! ([`TokenExchange`]), when a refusal is final, and what is left to try when a challenge cannot be
+//! used.
 //!
 //! It leaves to the caller: sending requests, the clock, finding the user's credentials
 //! ([`Prepare::Lookup`]), the public suffix list ([`PublicSuffixes`]), the waits between retries
@@ -18,16 +19,16 @@
 //!
 //! # The loop
 //!
-//! A driver matches, sends, and decides nothing. This one talks to a registry of a few lines; a real
-//! one awaits where this one calls, and unlocks the authenticator before it does.
+//! A driver matches, sends, and decides nothing. This one talks to a registry of a few lines; a
+//! real one awaits where this one calls, and unlocks the authenticator before it does.
 //!
 //! ```
 //! use std::time::Duration;
 //!
 //! use http::{Request, Response, header};
 //! use longshore_auth::{
-//!     AuthCall, AuthError, Authenticator, Credential, ExchangeAction, ExchangeEvent, Issued, Prepare,
-//!     ScopeSet, TokenExchange,
+//!     AuthCall, AuthError, Authenticator, Credential, ExchangeAction, ExchangeEvent, Issued,
+//!     Prepare, ScopeSet, TokenExchange,
 //! };
 //! use longshore_origin::{Hop, Peer, Secret};
 //!
@@ -150,8 +151,8 @@ pub use exchange::{
 };
 pub use key::TokenKey;
 pub use realm::{
-    BUILT_IN_REALMS, PublicSuffixes, Realm, RealmError, RealmReason, RealmRefused, RealmRule,
-    RegistrySettings,
+    BUILT_IN_REALMS, PublicSuffixes, Realm, RealmError, RealmReason, RealmRefused, RealmRemedy,
+    RealmRule, RegistrySettings,
 };
 pub use scope::ScopeSet;
 pub use table::TokenTable;

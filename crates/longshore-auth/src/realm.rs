@@ -38,7 +38,7 @@ impl Realm {
     ///
     /// # Errors
     ///
-    /// [`RealmError`] for whatever is no absolute http or https URL, or has user information or a
+    /// [`RealmError`] for anything but an absolute http or https URL without user information and
     /// fragment (RE1, CR12).
     pub fn parse(text: &[u8]) -> Result<Self, RealmError> {
         let refused = |reason| RealmError {
@@ -75,15 +75,14 @@ impl Realm {
     }
 }
 
-/// A realm that is no URL we could ask for a token (RE1).
+/// A realm that is not the URL of a token endpoint (RE1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the realm \"{}\" is not the absolute URL of a token endpoint", Escaped::new(.realm))]
+#[error("the realm \"{}\" is not the URL of a token endpoint: {reason}", Escaped::new(.realm))]
 #[non_exhaustive]
 pub struct RealmError {
     /// The realm as sent.
     pub realm: Box<[u8]>,
     /// What is wrong with it.
-    #[source]
     pub reason: RealmReason,
 }
 
@@ -97,7 +96,7 @@ pub enum RealmReason {
     /// It does not begin with a scheme and `://`.
     #[error("it does not begin with https:// or http://")]
     Relative,
-    /// It does not lead to an origin.
+    /// It is not a URL of a http or https origin.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
 }
@@ -300,31 +299,49 @@ fn check_known_addresses(realm: &Origin, addresses: &AddressPolicy) -> Result<()
     refused
 }
 
-/// A realm that is not asked, or not with credentials, and why.
+/// A realm that is not contacted, or not with credentials, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RealmRefused {
     /// The registry whose challenge named the realm.
     pub registry: Origin,
-    /// Where the realm is.
+    /// The origin of the realm.
     pub realm: Origin,
     /// The rule that refuses it.
     pub rule: RealmRule,
 }
 
 impl RealmRefused {
-    /// The command-line option under which it would not have been refused, if there is one.
-    ///
-    /// In a program: [`RegistrySettings::allow_realm`] with [`realm`](Self::realm).
-    pub fn option(&self) -> Option<String> {
+    /// Returns the setting under which the realm would be accepted, if there is one.
+    pub fn remedy(&self) -> Option<RealmRemedy> {
         match self.rule {
             RealmRule::OtherDomain | RealmRule::OtherHost => {
-                Some(format!("--allow-realm {}", self.realm))
+                Some(RealmRemedy::AllowRealm(self.realm.clone()))
             }
-            RealmRule::PlainHttp => Some("--plain-http".to_owned()),
+            RealmRule::PlainHttp => Some(RealmRemedy::PlainHttp),
             RealmRule::Address(_) | RealmRule::Downgrade => None,
         }
     }
+}
+
+impl RealmRefused {
+    /// The command-line option under which it would not have been refused, if there is one.
+    pub fn option(&self) -> Option<String> {
+        Some(match self.remedy()? {
+            RealmRemedy::AllowRealm(realm) => format!("--allow-realm {realm}"),
+            RealmRemedy::PlainHttp => "--plain-http".to_owned(),
+        })
+    }
+}
+
+/// A setting of [`RegistrySettings`] under which a refused realm would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RealmRemedy {
+    /// [`RegistrySettings::allow_realm`] with this origin.
+    AllowRealm(Origin),
+    /// [`RegistrySettings::plain_http`].
+    PlainHttp,
 }
 
 impl fmt::Display for RealmRefused {
@@ -334,20 +351,16 @@ impl fmt::Display for RealmRefused {
             realm,
             rule,
         } = self;
-        write!(f, "{registry} sends us to {realm} for a token, ")?;
+        write!(f, "{registry} names {realm} as its token endpoint, ")?;
         f.write_str(match rule {
-            RealmRule::Address(_) => "which must not be connected to from there",
+            RealmRule::Address(_) => "whose address is not permitted",
             RealmRule::Downgrade => "which is not encrypted",
             RealmRule::OtherDomain => {
-                "which is not known to belong to it, so no credentials go there"
+                "which is not known to belong to it, so no credentials are sent there"
             }
-            RealmRule::OtherHost => "which is another host, and not encrypted",
-            RealmRule::PlainHttp => "which is not encrypted, so no credentials go there",
-        })?;
-        match self.option() {
-            Some(option) => write!(f, " (allow it with {option})"),
-            None => Ok(()),
-        }
+            RealmRule::OtherHost => "which is another host and not encrypted",
+            RealmRule::PlainHttp => "which is not encrypted, so no credentials are sent there",
+        })
     }
 }
 
@@ -364,15 +377,15 @@ impl std::error::Error for RealmRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RealmRule {
-    /// Its address is of a narrower class than the registry's, or never connected to (RE3).
+    /// Its address is of a narrower class than the registry's, or of one that is never used (RE3).
     Address(AddressRefused),
     /// It is http, and the registry https (RE1).
     Downgrade,
-    /// There are credentials, and nothing shows that they belong there (RE4).
+    /// There are credentials, and the realm is not known to belong to the registry (RE4).
     OtherDomain,
     /// It is http, and on another host than the registry (RE2).
     OtherHost,
-    /// There are credentials, and the registry is not meant to be plain http (CR4).
+    /// There are credentials, and the registry is not configured as plain http (CR4).
     PlainHttp,
 }
 

@@ -132,14 +132,14 @@ impl Issued {
 
 /// Why a token response cannot be used.
 ///
-/// It holds positions and sizes, and nothing of the body.
+/// It holds positions and sizes, but no part of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The text of a token is empty.
     #[error("the token is empty")]
     Empty,
-    /// The body is not JSON, or has a member twice.
+    /// The body is not JSON, or repeats a member name.
     #[error("the token response is not JSON (line {line}, column {column})")]
     Json {
         /// The line, from 1.
@@ -147,20 +147,20 @@ pub enum TokenError {
         /// The column, from 1.
         column: usize,
     },
-    /// Neither `token` nor `access_token` is a string with something in it.
+    /// Neither `token` nor `access_token` is a string that is not empty.
     #[error("the token response has no token")]
     Missing,
-    /// The body is JSON of some other kind, or no JSON at all.
+    /// The body is other JSON, or not JSON.
     #[error("the token response is not a JSON object")]
     NotAnObject,
     /// The token has a byte that is not visible ASCII (CR9).
-    #[error("the token has a character at byte {at} that may not stand in a header")]
+    #[error("the token has a character at byte {at} that is not visible ASCII")]
     Text {
-        /// Where in the token, in bytes from 0.
+        /// Its position in the token, in bytes from 0.
         at: usize,
     },
     /// The token is longer than [`TOKEN_LIMIT_BYTES`] (CR9).
-    #[error("the token is longer than {TOKEN_LIMIT_BYTES} bytes ({bytes})")]
+    #[error("the token has {bytes} bytes, and at most {TOKEN_LIMIT_BYTES} are allowed")]
     TokenTooLong {
         /// Its length in bytes.
         bytes: usize,

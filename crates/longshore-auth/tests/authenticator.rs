@@ -115,15 +115,15 @@ fn of_several_bearer_challenges_the_first_that_can_be_met_counts() {
 // F17
 #[test]
 fn f17_unknown_schemes_never_receive_credentials() {
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
+    let error = "https://r.example.com answers 401 without a usable challenge \
                  (it offers Digest, Basicx, Bearer2)";
     let script = [r#"401 Digest realm="r", Basicx realm="r" | Bearer2 realm="https://x.example""#];
     with_password().ends(&script, Err(error), &[ASKED]);
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
-                 (it sends none)";
+    let error = "https://r.example.com answers 401 without a usable challenge \
+                 (there is none)";
     with_password().ends(&["401"], Err(error), &[ASKED]);
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
-                 (what it sends cannot be read: no scheme where a challenge should begin \
+    let error = "https://r.example.com answers 401 without a usable challenge \
+                 (malformed: no scheme where a challenge should begin \
                  (WWW-Authenticate field 0, byte 0))";
     with_password().ends(&["401 \"nonsense"], Err(error), &[ASKED]);
 }
@@ -131,8 +131,8 @@ fn f17_unknown_schemes_never_receive_credentials() {
 // F14
 #[test]
 fn f14_a_bearer_challenge_without_realm_is_an_error() {
-    let error = "https://r.example.com wants a token but does not say where to get it \
-                 (no realm in its challenge)";
+    let error =
+        "the Bearer challenge of https://r.example.com has no realm, so there is no token endpoint";
     for challenge in [
         "401 Bearer",
         "401 Bearer realm=\"\"",
@@ -152,7 +152,7 @@ fn f14_a_bearer_challenge_without_realm_is_an_error() {
 // RE1
 #[test]
 fn re1_a_realm_that_is_no_url_is_an_error() {
-    let error = "https://r.example.com wants a token from nowhere";
+    let error = "the token endpoint that https://r.example.com names cannot be used";
     for realm in [
         "/token",
         "null://x",
@@ -206,7 +206,8 @@ fn f16_an_identity_token_is_exchanged_in_a_form() {
     let form = "grant_type=refresh_token&refresh_token=refresh&client_id=longshore&service=r\
                 &scope=repository%3Aapp%3Apull";
     assert_eq!(world.sent[1].body, form);
-    let error = "the credentials for https://r.example.com are of no use for its Basic challenge";
+    let error = "the credentials for https://r.example.com are not of the kind that its Basic \
+                 challenge requires";
     client(authenticator(), identity_token()).ends(&[BASIC], Err(error), &[ASKED]);
 }
 
@@ -253,8 +254,7 @@ fn cr1_a_token_of_a_foreign_origin_is_not_handed_on() {
 // F27
 #[test]
 fn f27_no_credentials_and_refused_credentials_are_told_apart() {
-    let none =
-        "https://r.example.com gives no access without credentials, and there are none for it";
+    let none = "https://r.example.com gives no access without credentials, and there are none for it";
     anonymous().ends(&[BASIC], Err(none), &[ASKED]);
     anonymous().run(&[BEARER, TOKEN_1, BEARER], Err(none));
     anonymous().run(&[BEARER, "401"], Err(none));
@@ -341,11 +341,11 @@ fn a_password_is_shown_once_in_a_call() {
 
 #[test]
 fn other_failures_of_the_token_endpoint_end_the_call() {
-    let endpoint = "https://auth.example.com issues no token";
+    let endpoint = "the token endpoint https://auth.example.com issued no token";
     for answer in ["500", "404", "200 {}", "307 https://evil.example/token"] {
         with_password().run(&[BEARER, answer], Err(endpoint));
     }
-    let error = "https://auth.example.com could not be asked for a token";
+    let error = "no answer from the token endpoint https://auth.example.com";
     with_password().run(&[BEARER], Err(error));
 }
 
@@ -370,8 +370,8 @@ fn a_token_that_expires_during_a_call_is_renewed_once() {
 // CR5
 #[test]
 fn cr5_a_foreign_401_never_gets_credentials() {
-    let foreign = "https://cdn.example.net, where https://r.example.com sent us, wants \
-                   credentials, and gets none";
+    let foreign = "https://cdn.example.net, to which https://r.example.com redirected, requires \
+                   credentials, and none are sent there";
     let away = "307 https://cdn.example.net/blob";
     let cdn = "https://cdn.example.net/blob -";
     let mut world = with_password();
@@ -407,8 +407,8 @@ fn rd1_nothing_is_home_again_once_left() {
         "307 https://r.example.com/v2/",
         BASIC,
     ];
-    let error = "https://r.example.com, where https://r.example.com sent us, wants credentials, \
-                 and gets none";
+    let error = "https://r.example.com, to which https://r.example.com redirected, requires \
+                 credentials, and none are sent there";
     let shown = "https://r.example.com/v2/ Bearer t1";
     world.ends(
         &script,
@@ -467,7 +467,7 @@ fn a_call_chased_from_token_to_token_ends() {
         &bearer("b.example.net"),
         TOKEN_3,
     ];
-    let error = "https://b.example.net asks for one token after the other";
+    let error = "https://b.example.net requires more than 2 token requests for one call";
     let token = format!("{TOKEN_REQUEST} {PASSWORD}");
     let sent = [
         ASKED,
@@ -532,9 +532,8 @@ fn cr7_what_failed_at_one_registry_is_not_held_against_the_next() {
 #[test]
 fn re4_credentials_go_to_no_strange_realm() {
     let strange = r#"401 Bearer realm="https://auth.example.net/token""#;
-    let error = "https://r.example.com sends us to https://auth.example.net for a token, which is \
-                 not known to belong to it, so no credentials go there \
-                 (allow it with --allow-realm https://auth.example.net)";
+    let error = "https://r.example.com names https://auth.example.net as its token endpoint, \
+                 which is not known to belong to it, so no credentials are sent there";
     with_password().ends(&[strange], Err(error), &[ASKED]);
     // Not even where Basic is offered, too: refused is refused.
     with_password().ends(&[&format!("{strange}, Basic")], Err(error), &[ASKED]);
@@ -556,8 +555,7 @@ fn re4_credentials_go_to_no_strange_realm() {
 #[test]
 fn cr4_no_secret_goes_over_plain_http_unless_meant_to() {
     let hop = Hop::first("http://r.example.com".parse().unwrap(), "/v2/").unwrap();
-    let error = "no secrets are sent to http://r.example.com, which is not encrypted \
-                 (allow it with --plain-http)";
+    let error = "no secrets are sent to http://r.example.com, which is not encrypted";
     let bearer = r#"401 Bearer realm="http://r.example.com/token""#;
     for challenge in [BASIC, bearer] {
         let mut world = with_password();

@@ -380,7 +380,10 @@ fn the_body_becomes_a_token_or_an_error() {
     let issued = read(br#"{"token":"t","expires_in":300}"#).unwrap();
     assert_eq!(issued.token.expose(), "t");
     let error = read(b"<html>").unwrap_err();
-    assert_eq!(error.to_string(), "https://a.example issues no token");
+    assert_eq!(
+        error.to_string(),
+        "the token endpoint https://a.example issued no token"
+    );
     assert_eq!(
         source(error),
         ExchangeError::Response(TokenError::NotAnObject)

@@ -82,7 +82,10 @@ fn cr7_a_refused_post_and_its_get_are_two_token_requests() {
     let mut world = with_identity();
     let other = wrong.replace("/token", "/other");
     let answers = [BEARER, TOKEN_1, &other, "404", TOKEN_2, "200"];
-    world.run(&answers, Err("https://auth.example.com issues no token"));
+    world.run(
+        &answers,
+        Err("the token endpoint https://auth.example.com issued no token"),
+    );
     assert_eq!(methods(&world), ["POST", "POST"]);
 }
 
@@ -98,7 +101,7 @@ fn cr7_a_post_answered_401_or_403_is_not_asked_again_by_get() {
     }
     // RFC 6749 §5.2: so says a server that knows POST of a refresh token that is not valid.
     let mut world = with_identity();
-    let error = "https://auth.example.com issues no token";
+    let error = "the token endpoint https://auth.example.com issued no token";
     world.run(&[BEARER, "400", TOKEN_1, "200"], Err(error));
     assert_eq!(methods(&world), ["POST"]);
 }
@@ -106,12 +109,12 @@ fn cr7_a_post_answered_401_or_403_is_not_asked_again_by_get() {
 #[test]
 fn a_get_that_is_not_found_is_no_refused_post() {
     for mut world in [with_password(), anonymous()] {
-        let error = "https://auth.example.com issues no token";
+        let error = "the token endpoint https://auth.example.com issued no token";
         world.run(&[BEARER, "404", TOKEN_1, "200"], Err(error));
         assert_eq!(methods(&world), ["GET"]);
     }
     let mut world = with_identity();
-    let error = "https://auth.example.com issues no token";
+    let error = "the token endpoint https://auth.example.com issued no token";
     world.run(&[BEARER, "404", "404", TOKEN_1, "200"], Err(error));
     assert_eq!(methods(&world), ["POST", "GET"]);
 }
