@@ -217,17 +217,19 @@ impl From<longshore::Error> for Failure {
 
 /// What the user can do about it.
 fn advice(error: &longshore::Error) -> Option<String> {
-    use longshore::auth::AuthError;
+    use longshore::auth::{AuthError, RealmRemedy};
 
     let registry = error.registry();
     Some(match (error.kind(), error.cause()) {
-        (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => match refused.option() {
-            Some(option) => format!(
-                "if {} really issues tokens for {registry}, say so with {option}",
-                refused.realm
+        (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => match refused.remedy()? {
+            RealmRemedy::AllowRealm(realm) => format!(
+                "if {realm} really issues tokens for {registry}, allow it with \
+                 --allow-realm {realm}"
             ),
-            None => return None,
+            RealmRemedy::PlainHttp => plain_http(registry),
+            _ => return None,
         },
+        (_, Cause::Auth(AuthError::Insecure { .. }, _)) => plain_http(registry),
         (_, Cause::Auth(AuthError::CredentialsRequired { .. }, _)) => format!(
             "give --username and --password-stdin, or log in to {registry} with a program that \
              keeps credentials in Docker's config.json; the repository may also not exist"
@@ -260,6 +262,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+fn plain_http(registry: &str) -> String {
+    format!("if {registry} is meant to be used without encryption, allow it with --plain-http")
 }
 
 fn wire_advice(error: &TransportError) -> Option<String> {
