@@ -324,16 +324,6 @@ impl RealmRefused {
     }
 }
 
-impl RealmRefused {
-    /// The command-line option under which it would not have been refused, if there is one.
-    pub fn option(&self) -> Option<String> {
-        Some(match self.remedy()? {
-            RealmRemedy::AllowRealm(realm) => format!("--allow-realm {realm}"),
-            RealmRemedy::PlainHttp => "--plain-http".to_owned(),
-        })
-    }
-}
-
 /// A setting of [`RegistrySettings`] under which a refused realm would be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
