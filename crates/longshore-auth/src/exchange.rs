@@ -65,7 +65,7 @@ mod tests;
 /// One exchange with a token endpoint: a request, its redirects and retries, and a token.
 ///
 /// Made by [`Authenticator::begin`](crate::Authenticator::begin), which has checked that the realm
-/// may be asked (RE1–RE4). Without [`with_retries`](Self::with_retries) there is one attempt.
+/// may be contacted (RE1–RE4). Without [`with_retries`](Self::with_retries) there is one attempt.
 /// `Debug` shows no secret.
 pub struct TokenExchange {
     key: TokenKey,
@@ -111,7 +111,7 @@ enum Meaning {
 /// another attempt would not help.
 ///
 /// Arguments: how many attempts have failed, from 1; the head of the answer, or `None` where no
-/// whole answer came; and 32 random bits for jitter. It is not asked about successes, redirects, or
+/// whole answer came; and 32 random bits for jitter. It is not called for successes, redirects, or
 /// refusals such as 401 and 403 (CR7). The rule is injected, as [`PublicSuffixes`] are: token
 /// requests follow the rule of all other requests of a client, which this crate does not know.
 ///

@@ -46,7 +46,7 @@ fn nothing_is_sent_that_was_not_asked_for() {
     assert_eq!(world.lookups, []);
 }
 
-// CR3, F17
+// CR3
 #[test]
 fn cr3_a_basic_challenge_is_answered_with_basic() {
     let mut world = with_password();
@@ -64,7 +64,7 @@ fn a_bearer_challenge_is_answered_with_a_token() {
     let mut world = with_password();
     world.ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, &token, answer]);
     assert_eq!(world.lookups.len(), 1);
-    // F27: and so it is without credentials.
+    // The same without credentials.
     let token = format!("{TOKEN_REQUEST} -");
     anonymous().ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, &token, answer]);
 }
@@ -112,9 +112,8 @@ fn of_several_bearer_challenges_the_first_that_can_be_met_counts() {
     with_password().run(&[BEARER, TOKEN_1, &wrong, TOKEN_2, "200"], Ok(200));
 }
 
-// F17
 #[test]
-fn f17_unknown_schemes_never_receive_credentials() {
+fn unknown_schemes_never_receive_credentials() {
     let error = "https://r.example.com answers 401 without a usable challenge \
                  (it offers Digest, Basicx, Bearer2)";
     let script = [r#"401 Digest realm="r", Basicx realm="r" | Bearer2 realm="https://x.example""#];
@@ -128,9 +127,8 @@ fn f17_unknown_schemes_never_receive_credentials() {
     with_password().ends(&["401 \"nonsense"], Err(error), &[ASKED]);
 }
 
-// F14
 #[test]
-fn f14_a_bearer_challenge_without_realm_is_an_error() {
+fn a_bearer_challenge_without_realm_is_an_error() {
     let error =
         "the Bearer challenge of https://r.example.com has no realm, so there is no token endpoint";
     for challenge in [
@@ -198,7 +196,7 @@ fn cr8_no_more_is_asked_for_than_the_request_needs() {
 }
 
 #[test]
-fn f16_an_identity_token_is_exchanged_in_a_form() {
+fn an_identity_token_is_exchanged_in_a_form() {
     let mut world = client(authenticator(), identity_token());
     let token = "https://auth.example.com/token -";
     let answer = "https://r.example.com/v2/ Bearer t1";
@@ -251,10 +249,10 @@ fn cr1_a_token_of_a_foreign_origin_is_not_handed_on() {
 
 // ---------------------------------------------------------------- refusals and budgets
 
-// F27
 #[test]
-fn f27_no_credentials_and_refused_credentials_are_told_apart() {
-    let none = "https://r.example.com gives no access without credentials, and there are none for it";
+fn no_credentials_and_refused_credentials_are_told_apart() {
+    let none = "https://r.example.com gives no access without credentials, and there are none for \
+                it";
     anonymous().ends(&[BASIC], Err(none), &[ASKED]);
     anonymous().run(&[BEARER, TOKEN_1, BEARER], Err(none));
     anonymous().run(&[BEARER, "401"], Err(none));
@@ -331,7 +329,7 @@ fn a_password_is_shown_once_in_a_call() {
     let basic = format!("https://r.example.com/v2/ {PASSWORD}");
     let error = "https://r.example.com does not accept the credentials for https://r.example.com";
     world.ends(&[BASIC, BASIC, "200"], Err(error), &[&basic, ASKED]);
-    // F23: it may not have been wanted for this.
+    // The token may not have been required for this request.
     world.ends(&[BASIC, "200"], Ok(200), &[&basic, ASKED]);
     // Unless the registry has changed its mind.
     world.sent.clear();
@@ -482,9 +480,9 @@ fn a_call_chased_from_token_to_token_ends() {
     with_password().ends(&script, Err(error), &sent);
 }
 
-// CR1, F26
+// CR1
 #[test]
-fn f26_a_call_that_moves_to_another_registry_takes_no_secret_along() {
+fn a_call_that_moves_to_another_registry_takes_no_secret_along() {
     let mirror = Hop::first("https://mirror.example.com".parse().unwrap(), "/v2/").unwrap();
     for answers in [&[BASIC, "404"][..], &[BEARER, TOKEN_1, "404"]] {
         let mut world = with_password();
@@ -603,18 +601,16 @@ fn cr9_credentials_that_would_break_a_header_are_not_sent() {
 
 // ---------------------------------------------------------------- the cache
 
-// F21
 #[test]
-fn f21_a_cached_token_is_shown_unasked() {
+fn a_kept_token_is_sent_before_any_challenge() {
     let mut world = with_password().cached();
     world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
     world.sent.clear();
     world.ends(&["200"], Ok(200), &["https://r.example.com/v2/ Bearer t1"]);
 }
 
-// F21
 #[test]
-fn f21_a_401_on_a_cached_token_does_one_fresh_handshake() {
+fn a_401_to_a_kept_token_does_one_fresh_handshake() {
     let mut world = with_password().cached();
     world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
     world.sent.clear();
@@ -636,7 +632,7 @@ fn f21_a_401_on_a_cached_token_does_one_fresh_handshake() {
 }
 
 #[test]
-fn f21_a_cached_token_refused_without_a_challenge_is_left_out_once() {
+fn a_kept_token_refused_without_a_challenge_is_left_out_once() {
     let mut world = with_password().cached();
     world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
     world.sent.clear();
@@ -654,7 +650,7 @@ fn f21_a_cached_token_refused_without_a_challenge_is_left_out_once() {
     world.ends(&script, Err(""), &[new, ASKED, &token, third]);
 }
 
-// F21, CR7
+// CR7
 #[test]
 fn a_late_401_about_one_token_does_not_discard_the_next() {
     let mut world = with_password().cached();
@@ -694,9 +690,8 @@ fn a_refused_token_is_not_taken_from_the_cache_again() {
     assert!(matches!(prepared.unwrap(), Prepare::Fetch(_)));
 }
 
-// F22
 #[test]
-fn f22_concurrent_misses_make_one_token_request() {
+fn rt7_concurrent_misses_make_one_token_request() {
     let mut world = with_password().cached();
     let mut calls: Vec<_> = (0..10).map(|_| AuthCall::new()).collect();
     let keys: Vec<_> = calls
@@ -712,9 +707,9 @@ fn f22_concurrent_misses_make_one_token_request() {
     assert_eq!(world.token_requests(), 1);
 }
 
-// F22, CR7
+// CR7
 #[test]
-fn f22_cr7_whoever_waited_for_a_refusal_does_not_ask_again() {
+fn cr7_a_call_that_waited_for_a_refusal_does_not_ask_again() {
     for mut world in [with_password(), with_password().cached()] {
         let mut calls: Vec<_> = (0..10).map(|_| AuthCall::new()).collect();
         let keys: Vec<_> = calls
@@ -826,9 +821,8 @@ fn rt7_an_expired_token_is_renewed_before_it_is_refused() {
     world.ends(&script, Ok(200), &[&token, third, &token, first]);
 }
 
-// F23
 #[test]
-fn f23_a_renewal_that_fails_leaves_things_as_without_a_cache() {
+fn a_renewal_that_fails_leaves_the_call_as_without_a_token_table() {
     for failure in ["503", "200 {}"] {
         let mut world = with_password().cached();
         world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
@@ -846,9 +840,8 @@ fn f23_a_renewal_that_fails_leaves_things_as_without_a_cache() {
     world.ends(&["401"], Err(""), &[&token]);
 }
 
-// F23
 #[test]
-fn f23_without_a_cache_nothing_is_kept_between_calls() {
+fn without_a_token_table_nothing_is_kept_between_calls() {
     let mut world = with_password();
     let token = format!("{TOKEN_REQUEST} {PASSWORD}");
     for (answer, shown) in [(TOKEN_1, "t1"), (TOKEN_2, "t2")] {
@@ -861,9 +854,8 @@ fn f23_without_a_cache_nothing_is_kept_between_calls() {
     }
 }
 
-// F20
 #[test]
-fn f20_a_cache_without_room_changes_nothing_but_the_number_of_requests() {
+fn a_table_without_room_changes_nothing_but_the_number_of_requests() {
     let cache = TokenTable::new(0);
     let mut world = client(authenticator().with_tokens(cache), password("me"));
     let token = format!("{TOKEN_REQUEST} {PASSWORD}");

@@ -386,7 +386,7 @@ impl Run {
         let text = wire(exchange);
         let is_post = !request.body().is_empty();
         let refused = world.get_only.contains(&realm_of(exchange));
-        assert!(!is_post || !refused, "F16: {realm} is sent a POST again");
+        assert!(!is_post || !refused, "{realm} is sent a POST again");
         if holds_secret(&text) {
             assert!(!self.left_home, "CR5: {realm} is shown credentials");
             let trusted = guard::may_see_credentials(setup, registry, &realm);
