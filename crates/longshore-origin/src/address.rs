@@ -9,10 +9,11 @@ use crate::Escaped;
 
 mod class;
 
-/// How far an address reaches; a server may not send us to a narrower class than its own.
+/// From where an address can be reached; a server must not name an address of a narrower class than
+/// its own.
 ///
-/// From wide to narrow: public, private, loopback. [`Never`](Self::Never) stands apart: nothing
-/// but the registry the user named is ever connected to there.
+/// From wide to narrow: public, private, loopback. [`Never`](Self::Never) is separate: only a
+/// registry that the user named is ever connected to at such an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
@@ -36,15 +37,15 @@ impl AddressClass {
     /// The class of an address.
     ///
     /// An IPv6 address that carries an IPv4 one (mapped, compatible, translated, NAT64 of RFC 6052
-    /// and RFC 8215, 6to4, Teredo) has the class of the IPv4 address, for that is where it leads.
+    /// and RFC 8215, 6to4, Teredo) has the class of the IPv4 address, which it is routed to.
     pub fn of(address: IpAddr) -> Self {
         class::of(address)
     }
 
-    /// Whether this class reaches less far than `other`.
+    /// Whether this class is narrower than `other`.
     ///
-    /// As a bound, [`Never`](Self::Never) counts as public: there is nothing to compare it with,
-    /// and the widest bound permits least.
+    /// As a bound, [`Never`](Self::Never) counts as public: it cannot be compared, and the widest
+    /// bound permits the fewest addresses.
     pub fn is_narrower_than(self, other: Self) -> bool {
         self.reach() < other.reach()
     }
@@ -190,10 +191,10 @@ pub enum AddressRangeError {
     },
 }
 
-/// Addresses a registry may send us to although their class is narrower than its own.
+/// Addresses that a registry may name even though their class is narrower than its own.
 ///
-/// Empty by default. Never lets through [`AddressClass::Never`]. Two sets of the same ranges are
-/// equal in whatever order they were given; cloning is cheap.
+/// Empty by default. It never permits [`AddressClass::Never`]. Two sets of the same ranges are
+/// equal, in whatever order the ranges were given; cloning is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AllowAddresses {
     /// Sorted and without repeats. `None` is the empty set, which so needs no allocation.
@@ -201,7 +202,7 @@ pub struct AllowAddresses {
 }
 
 impl AllowAddresses {
-    /// Whether one of the ranges has this address.
+    /// Whether one of the ranges contains this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.ranges
             .iter()
@@ -236,7 +237,7 @@ pub enum AddressPolicy {
     Any,
     /// No class narrower than the given one, and never [`AddressClass::Never`] (RE3, RD2).
     AtLeast {
-        /// The narrowest class that is let through.
+        /// The narrowest class that is permitted.
         class: AddressClass,
         /// Exceptions to the class, but not to `Never`.
         allow: AllowAddresses,
@@ -248,7 +249,7 @@ impl AddressPolicy {
     ///
     /// # Errors
     ///
-    /// [`AddressRefused`] says which address, and what was wanted.
+    /// [`AddressRefused`] with the address and the class that is required.
     pub fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
         let Self::AtLeast {
             class: at_least,

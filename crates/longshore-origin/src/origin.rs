@@ -272,8 +272,8 @@ enum Host {
 impl Host {
     // host       = IP-literal / IPv4address / reg-name            RFC 3986 §3.2.2
     // IP-literal = "[" ( IPv6address / IPvFuture  ) "]"
-    // Of reg-name we take letters, digits, "-", "_" and ".": percent-encoding and sub-delims
-    // never reach a resolver as they stand, and every layer would read them differently.
+    // Of reg-name only letters, digits, "-", "_" and "." are accepted: percent-encoding and
+    // sub-delims never reach a resolver unchanged, and every layer would read them differently.
     fn read(text: &str) -> Result<Self, OriginError> {
         let refused = || OriginError::Host { host: text.into() };
         if let Some(inside) = text.strip_prefix('[') {
