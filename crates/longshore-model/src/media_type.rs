@@ -125,7 +125,7 @@ impl MediaType {
         self.is_one_of(&[Self::OCI_INDEX, Self::DOCKER_LIST])
     }
 
-    /// Says whether this type tells nothing about the document that carries it (DG5).
+    /// Says whether this type is generic and says nothing about the document (DG5).
     #[must_use]
     pub fn is_generic(&self) -> bool {
         self.is_one_of(&[Self::JSON, Self::OCTET_STREAM, Self::TEXT_PLAIN])

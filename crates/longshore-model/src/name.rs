@@ -77,7 +77,7 @@ impl FromStr for Tag {
 
 text_traits!(Tag, "a tag");
 
-/// What a manifest is asked for by: the `<reference>` of the manifest endpoints.
+/// The `<reference>` of the manifest endpoints, by which a manifest is requested.
 ///
 /// Source: distribution-spec v1.1.1 "Pulling manifests" (end-3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

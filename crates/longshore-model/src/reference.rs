@@ -22,7 +22,7 @@ pub const REFERENCE_LIMIT_BYTES: usize = 2048;
 ///
 /// Text is read by the rules of Docker: without a registry it is Docker Hub's, a repository
 /// there with one component is in `library/`, and without tag and digest the tag is `latest`.
-/// Tag and digest are kept together; what is asked for is then the digest (F4).
+/// A reference may have both a tag and a digest; the digest is then what is requested.
 ///
 /// ```
 /// use longshore_model::Reference;

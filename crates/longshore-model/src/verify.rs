@@ -6,7 +6,7 @@ use crate::digest::{Digest, Hasher, UnsupportedAlgorithm};
 
 /// Checks a stream of bytes against a digest and, where it is known, a size.
 ///
-/// Whoever holds the bytes last feeds them here once, and only calls them good after
+/// The last holder of the bytes passes them in once, and may use them as verified only after
 /// [`finish`](Self::finish) (DG3). Too much content fails at the piece that goes beyond the
 /// size, before that piece is hashed (LI3).
 ///
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn f6_a_reader_fails_before_it_reports_the_end() {
+    fn a_reader_fails_before_it_reports_the_end() {
         assert_eq!(read(Some(5), b"hello"), (b"hello".to_vec(), None));
         assert_eq!(read(None, b"hello"), (b"hello".to_vec(), None));
         let too_long = VerifyError::TooLong { expected: 5 };

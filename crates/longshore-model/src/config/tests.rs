@@ -61,7 +61,6 @@ fn parse(document: &Value) -> Result<ImageConfig, E> {
     ImageConfig::parse(document.to_string().as_bytes())
 }
 
-// F12
 #[test]
 fn every_field_survives_a_round_trip() {
     let read = parse(&full()).unwrap();

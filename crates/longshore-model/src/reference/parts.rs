@@ -9,7 +9,7 @@ use crate::text::split_once;
 ///
 /// This is the plain grammar, which calls everything before the first slash a registry if it
 /// can be one: `library/alpine` names a registry `library`. Only [`Reference`](super::Reference)
-/// knows what people mean by it; the parts tell what they wrote, a tag for example.
+/// applies Docker's rules; the parts say what was written, whether there was a tag for example.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ReferenceParts<'a> {
@@ -80,7 +80,7 @@ fn reads_as_registry(first: &str) -> bool {
     first == "localhost" || first.bytes().any(marked)
 }
 
-/// The names under which Docker Hub is one and the same registry (F2). Docker itself takes the
+/// The names under which Docker Hub is one and the same registry. Docker itself takes the
 /// last for another registry with the same content.
 pub(crate) fn is_docker_hub(registry: &str) -> bool {
     matches!(

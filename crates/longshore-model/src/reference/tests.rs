@@ -29,7 +29,7 @@ fn check(text: &str, expected: Result<&str, E>) {
 }
 
 #[test]
-fn f1_defaults_are_filled_in() {
+fn defaults_are_filled_in() {
     check("alpine", Ok("docker.io/library/alpine:latest"));
     check("alpine:3.20", Ok("docker.io/library/alpine:3.20"));
     check("a/b", Ok("docker.io/a/b:latest"));
@@ -44,7 +44,7 @@ fn f1_defaults_are_filled_in() {
 }
 
 #[test]
-fn f2_docker_hub_is_one_registry() {
+fn docker_hub_is_one_registry() {
     for registry in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
         check(
             &format!("{registry}/alpine"),
@@ -55,7 +55,7 @@ fn f2_docker_hub_is_one_registry() {
 }
 
 #[test]
-fn f3_the_grammar_is_enforced() {
+fn the_grammar_is_enforced() {
     let name = |start, at| {
         Err(E::Name {
             start,
@@ -134,7 +134,7 @@ fn dg8_lengths_are_those_after_the_defaults() {
 }
 
 #[test]
-fn f4_the_digest_is_what_is_asked_for() {
+fn the_digest_is_what_is_asked_for() {
     let text = format!("ghcr.io/a/b:c@sha256:{HEX}");
     check(&text, Ok(&text));
     let reference = Reference::parse(&text).unwrap();
@@ -331,7 +331,7 @@ fn every_row_of_the_corpus_behaves_as_expected() {
         );
         let reference = Reference::parse(input);
         if input.starts_with(ALIAS) {
-            // F2: the reference implementation knows this name as any other.
+            // The reference implementation treats this name like any other.
             let registry = reference.as_ref().map(Reference::registry).ok();
             let valid = expect["normalized"]["error"].is_null();
             assert_eq!(
