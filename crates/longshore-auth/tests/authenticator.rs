@@ -251,8 +251,8 @@ fn cr1_a_token_of_a_foreign_origin_is_not_handed_on() {
 
 #[test]
 fn no_credentials_and_refused_credentials_are_told_apart() {
-    let none = "https://r.example.com gives no access without credentials, and there are none for \
-                it";
+    let none = "https://r.example.com gives no access without credentials, and there are none \
+                for it";
     anonymous().ends(&[BASIC], Err(none), &[ASKED]);
     anonymous().run(&[BEARER, TOKEN_1, BEARER], Err(none));
     anonymous().run(&[BEARER, "401"], Err(none));
