@@ -70,7 +70,7 @@ fn a_malformed_reference() {
     for (reference, words) in [
         (
             "UPPER/Case",
-            &["name", "upper-case letter", "at byte 0 of the name"][..],
+            &["name", "upper-case letter", "at byte 6"][..],
         ),
         ("a.example/b:", &["tag"]),
         ("a.example/../b:1", &["name"]),

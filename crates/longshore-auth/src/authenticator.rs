@@ -1,52 +1,52 @@
 //! Who may say what to which origin: the machine that answers a 401.
 //!
 //! An [`Authenticator`] serves one client, an [`AuthCall`] one logical call: a request with all its
-//! redirects, retries and repetitions. The driver asks [`prepare`](Authenticator::prepare) before
-//! every send and tells [`refused`](Authenticator::refused) of every 401; nothing else changes what
-//! is known. What a call is told, by its state at the registry it is at:
+//! redirects, retries and repetitions. The driver calls [`prepare`](Authenticator::prepare) before
+//! every send and [`refused`](Authenticator::refused) after every 401; nothing else changes the
+//! state. The answers of `prepare`, by the state of the call at its registry:
 //!
 //! ```text
-//! unasked ─┬─ at home, the user gave a token ─────────────────────────────────► Attach
-//!          ├─ at home, tokens are wanted there: Lookup, then fresh in the cache ► Attach
-//!          │                                         or expired in the cache ──► Fetch
-//!          ├─ at home, Basic is wanted there:   Lookup, then a password ───────► Attach
-//!          └─ otherwise, and always on a foreign hop ──────────────────────────► Anonymous
-//! bearer ──┬─ Lookup (at home only), then a token of this call or the cache ───► Attach
-//!          └─ otherwise ───────────────────────────────────────────────────────► Fetch
-//! basic ───── Lookup, then a password ─────────────────────────────────────────► Attach
-//! failed ──── the same error as before; nothing is sent any more
+//! unasked ─┬─ at home, the user gave a token ───────────────────────────────────► Attach
+//!          ├─ at home, tokens are required: Lookup, then a valid token is kept ──► Attach
+//!          │                                        or an expired one is ────────► Fetch
+//!          ├─ at home, Basic is required: Lookup, then a password ───────────────► Attach
+//!          └─ otherwise, and always on a foreign hop ────────────────────────────► Anonymous
+//! bearer ──┬─ Lookup (at home only), then a token of this call, or a kept one ───► Attach
+//!          └─ otherwise ─────────────────────────────────────────────────────────► Fetch
+//! basic ───── Lookup, then a password ───────────────────────────────────────────► Attach
+//! failed ──── the same error as before; nothing more is sent
 //! ```
 //!
-//! and what leads from one state to another:
+//! The transitions between the states:
 //!
 //! ```text
-//! unasked ─┬─ 401, Bearer ─────────────────────────────────────────► bearer
-//!          ├─ 401, Basic, at home ─────────────────────────────────► basic
-//!          ├─ 401, no Bearer, on what was shown unasked ───────────► unasked, showing nothing
-//!          ├─ 401 without a challenge, at home ────────────────────► as the registry wanted before
-//!          └─ 401 otherwise ───────────────────────────────────────► failed
-//! bearer ──┬─ 401 on a token this challenge did not ask for ───────► bearer (one handshake, F21)
-//!          ├─ 401, 403 invalid_token, insufficient_scope ──────────► bearer (one renewal, CR7)
-//!          ├─ 401, Basic alone, and there is a password ───────────► basic
-//!          └─ 401 otherwise; third refused token; requests spent ──► failed
-//! basic ───┬─ 401, Bearer ─────────────────────────────────────────► bearer
-//!          └─ 401 otherwise; the password was shown before ────────► failed
-//! Fetch ───┬─ begin: there is a token by now, or 2xx and finish ───► as before, with a token
-//!          ├─ POST refused, one token request left (F16, CR7) ─────► as before; Fetch is by GET
-//!          ├─ no answer, another realm issued tokens before ───────► as before; Fetch is from that
-//!          ├─ 401, 403 of the token endpoint (CR7) ────────────────► failed
-//!          ├─ other failure, a challenge asked for the token ──────► failed
-//!          └─ other failure, nobody asked ─────────────────────────► unasked, showing nothing
+//! unasked ─┬─ 401, Bearer ────────────────────────────────────────────► bearer
+//!          ├─ 401, Basic, at home ────────────────────────────────────► basic
+//!          ├─ 401, no Bearer, to a secret sent without a challenge ───► unasked, sending none
+//!          ├─ 401 without a challenge, at home ───────────────────────► as required before
+//!          └─ 401 otherwise ──────────────────────────────────────────► failed
+//! bearer ──┬─ 401 to a token this challenge did not ask for ──────────► bearer (one handshake)
+//!          ├─ 401, 403 invalid_token, insufficient_scope ─────────────► bearer (one renewal, CR7)
+//!          ├─ 401, Basic alone, and there is a password ──────────────► basic
+//!          └─ 401 otherwise; third refused token; no requests left ───► failed
+//! basic ───┬─ 401, Bearer ────────────────────────────────────────────► bearer
+//!          └─ 401 otherwise; the password was sent before ────────────► failed
+//! Fetch ───┬─ begin: there is a token by now, or 2xx and finish ──────► as before, with a token
+//!          ├─ POST refused, one token request left (CR7) ─────────────► as before; Fetch is by GET
+//!          ├─ no answer, another realm issued tokens before ──────────► as before; Fetch from that
+//!          ├─ 401, 403 of the token endpoint (CR7) ───────────────────► failed
+//!          ├─ other failure, a challenge asked for the token ─────────► failed
+//!          └─ other failure, before any challenge ────────────────────► unasked, sending none
 //! ```
 //!
-//! Beside the tokens, which are in the cache or nowhere, three things are known of a registry from
-//! one call to the next. They decide what is asked of whom, never what is shown to whom:
+//! Apart from the tokens, which are in the [`TokenTable`] or nowhere, three facts about a registry
+//! are kept from one call to the next. They decide what is tried, never who gets a secret:
 //!
-//! - what it wanted last, shown unasked with a cache (F21), and without a cache only what a 401
-//!   without any challenge can mean;
-//! - the realm that issued a token last. A later challenge may name one that must not be asked
-//!   (RE1–RE4) or cannot be reached, by mistake or by malice: then the one before is asked;
-//! - which realms refuse POST (F16).
+//! - what it required last. With a token table it is sent without waiting for a challenge; without
+//!   one it only explains a 401 that has no challenge;
+//! - the realm that issued a token last. A later challenge may name one that must not be contacted
+//!   (RE1–RE4) or cannot be reached, by mistake or by malice. Then the earlier realm is used;
+//! - which realms refuse POST.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -76,12 +76,11 @@ mod refused;
 
 /// Decides which request carries which secret.
 ///
-/// No method waits or takes long, so an authenticator can be kept behind a `std::sync::Mutex` that
-/// is locked for one call at a time. Time is a duration since a start of the caller's choice; it is
-/// read when it matters and never kept but in the cache.
+/// No method waits or takes long, so an authenticator can be kept in a `std::sync::Mutex` that is
+/// locked for one method at a time. Time is a duration since a start of the caller's choice.
 ///
-/// Without a [`TokenTable`] every call earns its own token. With one, fewer requests are sent, and
-/// the answers are the same (F23).
+/// Without a [`TokenTable`] every call fetches its own token. With one, fewer requests are sent,
+/// and the results are the same.
 ///
 /// See the [crate documentation](crate) for the loop that drives it.
 #[derive(Default)]
@@ -90,14 +89,14 @@ pub struct Authenticator {
     suffixes: Option<Arc<dyn PublicSuffixes>>,
     settings: HashMap<Origin, RegistrySettings>,
     default_settings: RegistrySettings,
-    /// What registries wanted last time, so that the next call need not be refused first.
+    /// What registries required last time, so that the next call need not be refused first.
     habits: HashMap<Origin, Answer>,
-    /// Where registries' tokens came from last time.
+    /// The realms that issued tokens for registries last time.
     issuers: HashMap<Origin, Arc<BearerAnswer>>,
-    /// Realms that refuse POST (F16).
+    /// Realms that refuse POST.
     get_only: HashSet<Realm>,
     failures: HashMap<TokenKey, Failure>,
-    /// Counts token requests that have ended.
+    /// Number of token requests that have ended.
     exchanges: u64,
 }
 
@@ -110,7 +109,7 @@ pub struct Authenticator {
 pub enum Prepare {
     /// Send it without an `Authorization` field.
     Anonymous,
-    /// Send it with this one.
+    /// Send it with this `Authorization` field.
     Attach(Authorization),
     /// Find the user's credentials for this registry, give them to [`AuthCall::provide`], and
     /// prepare again.
@@ -119,14 +118,14 @@ pub enum Prepare {
     Fetch(TokenKey),
 }
 
-/// A token request that failed, and when.
+/// A failed token request, and how many had ended before.
 struct Failure {
     exchange: u64,
     error: AuthError,
 }
 
 impl Authenticator {
-    /// An authenticator that caches nothing and knows nothing of any registry.
+    /// Makes an authenticator that keeps no tokens and knows no registry.
     pub fn new() -> Self {
         Self::default()
     }
@@ -151,23 +150,23 @@ impl Authenticator {
         }
     }
 
-    /// Sets what the user has settled for one registry, in place of what was set before.
+    /// Sets the user's settings for one registry, in place of earlier ones.
     pub fn configure(&mut self, registry: Origin, settings: RegistrySettings) {
         self.settings.insert(registry, settings);
     }
 
-    /// Says how the next request of a call goes out.
+    /// Decides which secret goes with the next request of a call, if any.
     ///
-    /// This is the only function that attaches a secret to a request for a registry, and the hop
-    /// is what it goes by: none is attached for a hop that is not home but a token got without any
-    /// (CR1, CR5, RD1). `need` is what the request needs; it is remembered for the 401 that may
-    /// follow.
+    /// This is the only function that attaches a secret to a request for a registry. It decides by
+    /// the hop: one that is not home gets no secret but a token that was issued without credentials
+    /// (CR1, CR5, RD1). `need` is the access that the request needs; it is kept for the 401 that
+    /// may follow.
     ///
     /// # Errors
     ///
-    /// The error with which the call has failed before; [`AuthError::CredentialsRequired`],
+    /// The error with which the call failed before; [`AuthError::CredentialsRequired`],
     /// [`AuthError::CredentialsUnfit`], [`AuthError::Credential`] and [`AuthError::Insecure`] when
-    /// there is nothing to answer the challenge with.
+    /// the challenge cannot be answered.
     pub fn prepare(
         &self,
         call: &mut AuthCall,
@@ -205,7 +204,7 @@ impl Authenticator {
         let fields = head.headers.get_all(WWW_AUTHENTICATE).iter();
         let offer = Offer::read(fields.map(HeaderValue::as_bytes));
         let answer = self
-            .give_up_what_was_sent(visit, hop, &offer)
+            .discard_refused_secret(visit, hop, &offer)
             .and_then(|guessed| self.choose(hop, offer, guessed, peer));
         match answer {
             Ok(Some(answer)) => visit.challenge(hop, answer),
@@ -217,14 +216,16 @@ impl Authenticator {
 
     /// Begins the token request for a key, unless there is a token by now.
     ///
-    /// To be called with a lock on the key held, by drivers that send requests at the same time:
-    /// whoever waited for the lock finds the token of the one before, or its failure (F22).
+    /// A driver that sends requests concurrently holds a lock on the key when it calls this, so
+    /// that a call which waited for the lock finds the token, or the failure, of the call before it
+    /// (RT7: concurrent users of one key share one token request).
     ///
     /// # Errors
     ///
-    /// [`AuthError::RealmRefused`] when the realm may not be asked; the failure of another call's
-    /// request for the same token, if this call has waited for it; the last refusal, when the
-    /// call's two token requests are spent (CR7). The call has then failed.
+    /// [`AuthError::RealmRefused`] when the realm must not be contacted; the failure of another
+    /// call's request for the same token, if this call has waited for it; and
+    /// [`AuthError::TooManyTokens`] when no token request is left to the call (CR7). The call has
+    /// then failed.
     pub fn begin(
         &self,
         call: &mut AuthCall,
@@ -243,19 +244,18 @@ impl Authenticator {
         }
     }
 
-    /// Ends a token request, one way or the other.
+    /// Ends a token request with its result.
     ///
-    /// A token is kept for this call, and in the cache if there is one. A failure is final for this
-    /// call and for all that were waiting for the same token; later calls ask anew. The exceptions:
-    /// where a POST was refused the call goes on to ask by GET (F16), where a realm gave no answer,
-    /// to ask the one that issued tokens before, if its token requests are not spent (CR7). And
-    /// where a token was to be renewed before anybody asked for it, and could not be, the request
-    /// goes out as it would have without a cache (F23), unless it was the credentials that were
-    /// refused.
+    /// A token is kept for this call, and in the [`TokenTable`] if there is one. A failure is final
+    /// for this call and for all that were waiting for the same token; later calls try again. There
+    /// are three exceptions. If a POST was refused, the call continues with a GET; if a realm gave
+    /// no answer, with the realm that issued tokens before; both only if a token request is left
+    /// (CR7). And if an expired token was to be renewed before any challenge, the request is sent
+    /// as it would be without a token table, unless the credentials were refused.
     ///
     /// # Errors
     ///
-    /// The failure that was handed in, when it is final.
+    /// The failure that was passed in, when it is final.
     pub fn finish(
         &mut self,
         call: &mut AuthCall,
@@ -287,7 +287,7 @@ impl Authenticator {
         }
     }
 
-    /// A token that this call may show: its own, or one from the cache.
+    /// A token that this call may send: its own, or a kept one.
     fn token(&self, visit: &Visit, key: &TokenKey, now: Duration) -> Option<Token> {
         if let Some(token) = visit.earned(key, now) {
             return Some(token);
@@ -303,7 +303,7 @@ impl Authenticator {
         tokens.map_or(Cached::Unknown, |tokens| tokens.look_up(key, now))
     }
 
-    /// What a hop is told that would have to be answered in the clear (CR4).
+    /// The error for a hop that would have to be answered without encryption (CR4).
     fn insecure(&self, hop: &Hop) -> AuthError {
         let origin = hop.origin().clone();
         if hop.is_home() {

@@ -1,4 +1,4 @@
-//! `WWW-Authenticate`: what a server says it would accept.
+//! `WWW-Authenticate`: the authentication that a server accepts.
 //!
 //! RFC 9110 §11.6.1 lets one response carry any number of fields, each with any number of
 //! challenges, separated by the same comma that separates the parameters inside of one:
@@ -15,10 +15,10 @@
 //! other token begins a challenge; after a scheme, what reaches the next comma in token68
 //! characters and trailing `=` alone is a token68.
 //!
-//! Practice departs from it, and so do we where a text has one plausible meaning; each such
-//! [`Challenge`] says so in [`leniency`](Challenge::leniency), and one that says nothing follows
-//! the grammar to the letter. What cannot be read is a [`Fault`] between the challenges, and
-//! reading goes on after it.
+//! Servers depart from the grammar, and so does this parser where a text has one plausible meaning.
+//! Such a [`Challenge`] reports it in [`leniency`](Challenge::leniency); without a leniency it
+//! follows the grammar to the letter. Text that cannot be read is a [`Fault`] between the
+//! challenges, and reading resumes after it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -51,9 +51,8 @@ enum Data<'a> {
 impl<'a> Challenge<'a> {
     /// Reads all `WWW-Authenticate` fields of a response, in the order they came.
     ///
-    /// Lazy, and without an allocation however many challenges there are. After
-    /// [`CHALLENGES_LIMIT_BYTES`] in all fields together or [`CHALLENGES_LIMIT`] challenges the
-    /// last item is a fault that says so (RE7).
+    /// Lazy, and without an allocation. After [`CHALLENGES_LIMIT_BYTES`] in all fields together, or
+    /// [`CHALLENGES_LIMIT`] challenges, the last item is a fault that says so (RE7).
     ///
     /// ```
     /// use longshore_auth::Challenge;
@@ -107,8 +106,8 @@ impl<'a> Challenge<'a> {
 
     /// The value of the first parameter of this name, in any case.
     ///
-    /// A sender must not repeat a name (RFC 9110 §11.2). Where one does, the first counts, so that
-    /// nothing appended to a challenge can replace what stood there.
+    /// A sender must not repeat a name (RFC 9110 §11.2). If one does, the first value counts, so
+    /// that nothing appended to a challenge can replace it.
     pub fn param(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         self.params()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
@@ -117,21 +116,21 @@ impl<'a> Challenge<'a> {
 
     /// Where this challenge first departs from the grammar; `None` if it does not.
     ///
-    /// | fault | what was made of it |
+    /// | fault | read as |
     /// |---|---|
     /// | [`FaultKind::NoComma`] | two parameters |
     /// | [`FaultKind::NoSpace`] | a challenge and its parameters |
     /// | [`FaultKind::Unquoted`] | a value up to the next blank or comma |
-    /// | [`FaultKind::Control`] | nothing: passed over |
-    /// | [`FaultKind::Garbage`] | nothing: passed over |
-    /// | [`FaultKind::NoValue`] | nothing: passed over |
-    /// | [`FaultKind::Unterminated`] | nothing: the rest of the field is passed over |
+    /// | [`FaultKind::Control`] | nothing: skipped |
+    /// | [`FaultKind::Garbage`] | nothing: skipped |
+    /// | [`FaultKind::NoValue`] | nothing: skipped |
+    /// | [`FaultKind::Unterminated`] | nothing: the rest of the field is skipped |
     pub fn leniency(&self) -> Option<Fault> {
         self.leniency
     }
 
-    /// The challenge as it should have been sent: every value quoted, one comma and one space
-    /// between parameters.
+    /// Writes the challenge in canonical form: every value quoted, one comma and one space between
+    /// parameters.
     ///
     /// Reading these bytes gives the same challenge, without leniency.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -185,8 +184,8 @@ impl<'a> Iterator for Params<'a> {
 
 /// The challenges of a response; see [`Challenge::parse_all`].
 ///
-/// An `Err` stands where no challenge could be made out; what follows it is still read. At most
-/// [`CHALLENGES_LIMIT`] items and one last fault come out of it.
+/// An `Err` stands in the place of text that is not a challenge; what follows it is still read.
+/// There are at most [`CHALLENGES_LIMIT`] items and one last fault.
 #[derive(Clone, Debug)]
 pub struct Challenges<'a, I> {
     fields: I,
@@ -201,7 +200,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Iterator for Challenges<'a, I> {
     type Item = Result<Challenge<'a>, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Past a limit: the fault was given.
+        // Past a limit: its fault was the last item.
         if self.items > CHALLENGES_LIMIT {
             return None;
         }
@@ -278,7 +277,7 @@ impl<'a, I> Challenges<'a, I> {
         })
     }
 
-    /// After a fault, parameters belong to whatever could not be read, not to a challenge.
+    /// After a fault, parameters belong to the text that could not be read, not to a challenge.
     fn skip_params(&mut self) {
         loop {
             let mut ahead = self.cursor;
@@ -324,7 +323,7 @@ pub enum FaultKind {
     /// Two parameters without a comma between them.
     #[error("no comma between parameters")]
     NoComma,
-    /// Something else where a scheme should stand.
+    /// Text that is not a scheme, where one is expected.
     #[error("no scheme where a challenge should begin")]
     NoScheme,
     /// No space, or a tab, between a scheme and what belongs to it.
@@ -350,9 +349,9 @@ pub enum FaultKind {
     Unterminated,
 }
 
-/// The most bytes read of all `WWW-Authenticate` fields of a response together (RE7). The field
-/// that goes beyond is not read.
+/// Maximum number of bytes read of all `WWW-Authenticate` fields of a response together (RE7). The
+/// field that exceeds it is not read.
 pub const CHALLENGES_LIMIT_BYTES: usize = 16 * 1024;
 
-/// The most challenges read of a response, unreadable ones counted (RE7).
+/// Maximum number of challenges read of a response, including unreadable ones (RE7).
 pub const CHALLENGES_LIMIT: usize = 16;

@@ -11,15 +11,15 @@ use crate::Token;
 use crate::token::check_text;
 use crate::wiped::wiped;
 
-/// What a user has to show to one registry.
+/// What a user authenticates with at one registry.
 ///
 /// Belongs to exactly one origin, which is not part of the value: see
 /// [`AuthCall::provide`](crate::AuthCall::provide) (CR1). Has no `Display`; `Debug` shows the user
-/// name alone.
+/// name only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Credential {
-    /// A user name and a password, or what stands for one.
+    /// A user name, and a password or an access token used as one.
     Basic {
         /// The user name; without a colon.
         username: String,
@@ -28,7 +28,7 @@ pub enum Credential {
     },
     /// A refresh token of the registry's token endpoint, exchanged there for bearer tokens.
     IdentityToken(Secret),
-    /// A bearer token earned elsewhere, shown to the registry as it is.
+    /// A bearer token obtained elsewhere, sent to the registry as it is.
     Token(Secret),
 }
 
@@ -37,7 +37,8 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// [`CredentialError`] when a server could not tell which is which, or might read a line end.
+    /// [`CredentialError`] when the user name has a colon, which ends it in the header, or when one
+    /// of the two has a control character.
     pub fn basic(username: &str, password: Secret) -> Result<Self, CredentialError> {
         let credential = Self::Basic {
             username: username.to_owned(),
@@ -51,12 +52,12 @@ impl Credential {
     ///
     /// ```text
     /// user-pass = user-id ":" password  ; RFC 7617 §2: no colon in user-id, no control characters
-    /// b64token                          ; RFC 6750 §2.1; we ask for visible ASCII (CR9)
+    /// b64token                          ; RFC 6750 §2.1; here any visible ASCII (CR9)
     /// ```
     ///
     /// # Errors
     ///
-    /// [`CredentialError`] says what stands in the way.
+    /// [`CredentialError`] when it cannot.
     pub(crate) fn check(&self) -> Result<(), CredentialError> {
         match self {
             Self::Basic { username, .. } if username.contains(':') => Err(CredentialError::Colon),
@@ -74,7 +75,7 @@ impl Credential {
 }
 
 impl From<Token> for Credential {
-    /// Hands a token earned by one client to another.
+    /// Passes a token that one client fetched to another.
     fn from(token: Token) -> Self {
         Self::Token(token.into_secret())
     }
@@ -88,7 +89,7 @@ fn has_control(text: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
-    /// The user name has a colon, which is where a server splits it from the password.
+    /// The user name has a colon, at which a server splits it from the password.
     #[error("the user name has a colon")]
     Colon,
     /// The user name or the password has a control character.
@@ -102,7 +103,7 @@ pub enum CredentialError {
 /// The value of an `Authorization` field, for the hop it was prepared for (CR1).
 ///
 /// Only [`Authenticator::prepare`](crate::Authenticator::prepare) makes one. `Debug` shows the
-/// origin alone.
+/// origin only.
 #[derive(Clone)]
 pub struct Authorization {
     origin: Origin,
@@ -119,8 +120,8 @@ impl Authorization {
         }
     }
 
-    /// The header value, marked as sensitive, if it may go with this hop: to the origin it was
-    /// prepared for, and not to what looks like home but was reached over another origin (RD1).
+    /// Returns the header value, marked as sensitive, if it may go with this hop: to the origin it
+    /// was prepared for, unless home was reached again over another origin (RD1).
     pub fn header(&self, hop: &Hop) -> Option<&HeaderValue> {
         let same = *hop.origin() == self.origin && hop.is_home() == self.at_home;
         same.then_some(&self.header)

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use longshore_origin::{Escaped, Origin};
 
-use crate::{CredentialError, ExchangeError, Fault, RealmError, RealmRefused};
+use crate::{
+    CredentialError, ExchangeError, Fault, RealmError, RealmRefused, TOKEN_REQUESTS_LIMIT,
+};
 
 /// Why a call cannot be authenticated.
 ///
-/// Final for the call it is given to: the same call fails with it again, without another request
-/// (CR7). Variants are sorted by who must act: the user, the registry's owner, the network.
-/// Cheap enough to clone, since several calls may have waited for one token request. Holds no
-/// secret.
+/// It is final for its call: the same call fails with it again, without another request (CR7).
+/// Variants are sorted by who must act: the user, the registry's owner, the network. Several calls
+/// may have waited for one token request, so it can be cloned. It holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// The credentials of the user cannot be put into a request.
+    /// The user's credentials cannot be written into a request.
     #[error("the credentials for {registry} cannot be sent")]
     Credential {
         /// The registry they are for.
@@ -24,14 +25,14 @@ pub enum AuthError {
         /// What is wrong with them.
         source: CredentialError,
     },
-    /// Credentials are wanted, and there are none: what could be had anonymously was not enough.
+    /// Credentials are required, and there are none: anonymous access was refused.
     #[error("{registry} gives no access without credentials, and there are none for it")]
     CredentialsRequired {
         /// The registry.
         registry: Origin,
     },
-    /// Credentials were shown and not accepted. Registries say the same of something that does not
-    /// exist.
+    /// Credentials were sent and not accepted. Registries give the same answer for something that
+    /// does not exist.
     #[error("{by} does not accept the credentials for {registry}")]
     CredentialsRefused {
         /// The registry they are for.
@@ -40,23 +41,26 @@ pub enum AuthError {
         by: Origin,
     },
     /// There are credentials, but not of the kind the challenge asks for.
-    #[error("the credentials for {registry} are of no use for its {scheme} challenge")]
+    #[error(
+        "the credentials for {registry} are not of the kind that its {scheme} challenge requires"
+    )]
     CredentialsUnfit {
         /// The registry.
         registry: Origin,
-        /// The scheme asked for.
+        /// The scheme of the challenge.
         scheme: &'static str,
     },
-    /// Secrets would have gone over a connection anybody can read (CR4).
-    #[error("no secrets are sent to {origin}, which is not encrypted (allow it with --plain-http)")]
+    /// Secrets would have been sent without encryption (CR4). With
+    /// [`RegistrySettings::plain_http`](crate::RegistrySettings::plain_http) they are.
+    #[error("no secrets are sent to {origin}, which is not encrypted")]
     Insecure {
-        /// Where they would have gone.
+        /// Where they would have been sent.
         origin: Origin,
     },
-    /// The realm in the challenge is not trusted with credentials, or not asked at all.
+    /// The realm in the challenge is not trusted with credentials, or not contacted at all.
     #[error(transparent)]
     RealmRefused(Box<RealmRefused>),
-    /// A token was issued for credentials and then not accepted (F27).
+    /// A token was issued for the credentials and then not accepted.
     #[error("{registry} does not accept a token issued for the credentials{}", describe(.error))]
     TokenRefused {
         /// The registry.
@@ -64,75 +68,75 @@ pub enum AuthError {
         /// The `error` parameter of its challenge, RFC 6750 §3.1, such as `insufficient_scope`.
         error: Option<Box<str>>,
     },
-    /// Somebody the registry sent us to wants credentials (CR5).
-    #[error("{origin}, where {registry} sent us, wants credentials, and gets none")]
+    /// An origin that the registry redirected to requires credentials (CR5: it gets none).
+    #[error(
+        "{origin}, to which {registry} redirected, requires credentials, and none are sent there"
+    )]
     Foreign {
-        /// Who wants them.
+        /// The origin that requires them.
         origin: Origin,
         /// The registry.
         registry: Origin,
     },
-    /// A Bearer challenge does not say where tokens are got (F14).
-    #[error(
-        "{registry} wants a token but does not say where to get it (no realm in its challenge)"
-    )]
+    /// A Bearer challenge names no token endpoint.
+    #[error("the Bearer challenge of {registry} has no realm, so there is no token endpoint")]
     NoRealm {
         /// The registry.
         registry: Origin,
     },
-    /// A token is wanted of a registry that asks for a password, and so issues none.
-    #[error("{registry} asks for a password, and not for a token")]
+    /// A token was requested for a registry that requires a password instead.
+    #[error("{registry} requires a password, not a token")]
     NoToken {
         /// The registry.
         registry: Origin,
     },
     /// A 401 has neither a Bearer nor a Basic challenge.
     #[error(
-        "{registry} answers 401 without a challenge that can be met ({})",
+        "{registry} answers 401 without a usable challenge ({})",
         offered(.schemes, .fault)
     )]
     NoUsableChallenge {
         /// The registry.
         registry: Origin,
-        /// The schemes it offers instead.
+        /// The schemes of its challenges.
         schemes: Box<[Box<str>]>,
-        /// What of its challenges cannot be read.
+        /// Why a challenge cannot be read, if there is such a one.
         fault: Option<Fault>,
     },
-    /// One call has been sent after more tokens than it may have (CR7).
-    #[error("{registry} asks for one token after the other")]
+    /// One call would need more token requests than [`TOKEN_REQUESTS_LIMIT`] (CR7).
+    #[error("{registry} requires more than {TOKEN_REQUESTS_LIMIT} token requests for one call")]
     TooManyTokens {
-        /// Who asks for them.
+        /// The registry.
         registry: Origin,
     },
-    /// The realm in the challenge is no URL to ask at (RE1).
-    #[error("{registry} wants a token from nowhere")]
+    /// The realm in the challenge is not the URL of a token endpoint (RE1).
+    #[error("the token endpoint that {registry} names cannot be used")]
     Realm {
         /// The registry.
         registry: Origin,
         /// What is wrong with the realm.
         source: RealmError,
     },
-    /// The token endpoint gave an answer, but no token.
-    #[error("{realm} issues no token")]
+    /// The token endpoint answered, but issued no token.
+    #[error("the token endpoint {realm} issued no token")]
     Exchange {
         /// The token endpoint.
         realm: Origin,
-        /// What it answered.
+        /// Why there is no token.
         source: ExchangeError,
     },
     /// The token endpoint gave no answer.
-    #[error("{realm} could not be asked for a token")]
+    #[error("no answer from the token endpoint {realm}")]
     Unreachable {
         /// The token endpoint.
         realm: Origin,
-        /// What the transport says.
+        /// What the transport reported.
         source: Arc<dyn Error + Send + Sync>,
     },
 }
 
 impl AuthError {
-    /// What a driver says when it could not get an answer from the token endpoint.
+    /// Makes the error of a token endpoint that gave no answer.
     pub fn unreachable(realm: Origin, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unreachable {
             realm,
@@ -155,7 +159,7 @@ fn describe(error: &Option<Box<str>>) -> String {
 fn offered(schemes: &[Box<str>], fault: &Option<Fault>) -> String {
     match fault {
         _ if !schemes.is_empty() => format!("it offers {}", Escaped::text(&schemes.join(", "))),
-        Some(fault) => format!("what it sends cannot be read: {fault}"),
-        None => "it sends none".to_owned(),
+        Some(fault) => format!("malformed: {fault}"),
+        None => "there is none".to_owned(),
     }
 }

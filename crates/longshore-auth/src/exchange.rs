@@ -65,7 +65,7 @@ mod tests;
 /// One exchange with a token endpoint: a request, its redirects and retries, and a token.
 ///
 /// Made by [`Authenticator::begin`](crate::Authenticator::begin), which has checked that the realm
-/// may be asked (RE1–RE4). Without [`with_retries`](Self::with_retries) there is one attempt.
+/// may be contacted (RE1–RE4). Without [`with_retries`](Self::with_retries) there is one attempt.
 /// `Debug` shows no secret.
 pub struct TokenExchange {
     key: TokenKey,
@@ -111,7 +111,7 @@ enum Meaning {
 /// another attempt would not help.
 ///
 /// Arguments: how many attempts have failed, from 1; the head of the answer, or `None` where no
-/// whole answer came; and 32 random bits for jitter. It is not asked about successes, redirects, or
+/// whole answer came; and 32 random bits for jitter. It is not called for successes, redirects, or
 /// refusals such as 401 and 403 (CR7). The rule is injected, as [`PublicSuffixes`] are: token
 /// requests follow the rule of all other requests of a client, which this crate does not know.
 ///
@@ -166,23 +166,6 @@ pub enum ExchangeEvent<'a> {
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What a driver does after the head of a token response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "closed: a driver must do every one of these"
-)]
-pub enum ExchangeStep {
-    /// Collect the body, no more than so many bytes and one, and give it to
-    /// [`TokenExchange::on_body`].
-    Collect {
-        /// The most bytes of a usable body.
-        limit: usize,
-    },
-    /// Send [`TokenExchange::request`], which has changed.
-    Send,
-}
 
 impl TokenExchange {
     /// Writes the request for a realm that passed the guard.
@@ -269,11 +252,10 @@ impl TokenExchange {
         }
     }
 
-    /// The time that is left of [`TOKEN_EXCHANGE_LIMIT`]. No send and no collecting may take
-    /// longer.
+    /// The time that is left of [`TOKEN_EXCHANGE_LIMIT`].
     ///
-    /// The driver sets an alarm for it, and reports a timeout as [`ExchangeEvent::Transient`] or
-    /// [`ExchangeEvent::BodyInterrupted`].
+    /// Neither a send nor the collecting of a body may take longer: the driver sets an alarm, and
+    /// reports a timeout as [`ExchangeEvent::Transient`] or [`ExchangeEvent::BodyInterrupted`].
     pub fn time_left(&self, now: Duration) -> Duration {
         TOKEN_EXCHANGE_LIMIT.saturating_sub(now.saturating_sub(self.started))
     }
@@ -314,34 +296,6 @@ impl TokenExchange {
     /// What the token is for.
     pub fn key(&self) -> &TokenKey {
         &self.key
-    }
-
-    /// Takes the head of the response.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError::CredentialsRefused`] and [`AuthError::CredentialsRequired`] for 401 and 403,
-    /// with and without credentials (CR7); [`AuthError::Exchange`] for any other answer that does
-    /// not lead to a token.
-    pub fn on_head(&mut self, head: &Parts, peer: Peer) -> Result<ExchangeStep, AuthError> {
-        match self.on_answer(head, peer, self.started, 0) {
-            ExchangeAction::Collect { limit } => Ok(ExchangeStep::Collect { limit }),
-            ExchangeAction::Finish(Err(error)) => Err(error),
-            _ => Ok(ExchangeStep::Send),
-        }
-    }
-
-    /// Takes the body that was to be collected.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError::Exchange`] when there is no usable token in it,
-    /// [`AuthError::CredentialsRefused`] when it says that the password is not valid.
-    pub fn on_body(&self, body: &[u8]) -> Result<Issued, AuthError> {
-        match self.state {
-            State::Collecting(meaning) => self.read(meaning, body),
-            _ => self.read(Meaning::Token, body),
-        }
     }
 
     fn on_answer(
@@ -518,41 +472,41 @@ impl fmt::Debug for ExchangeEvent<'_> {
     }
 }
 
-/// What a token endpoint answered instead of a token.
+/// Why a token endpoint issued no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
-    /// The request cannot be written, or leads where it may not go.
+    /// The request cannot be written, or a redirect is not followed.
     #[error(transparent)]
     Location(HopError),
     /// A redirect without one `Location` (RD7).
-    #[error("it redirects to nowhere")]
+    #[error("a redirect without exactly one Location field")]
     NoLocation,
     /// A redirect to another origin (RE6).
-    #[error("it redirects to {to}, which is not followed")]
+    #[error("a redirect to {to}, another origin, is not followed")]
     OtherOrigin {
-        /// Where to.
+        /// The origin of its location.
         to: Origin,
     },
-    /// A POST is answered as by one who only knows GET. The authenticator asks again by GET, where
-    /// it may ask again (CR7), and does so from then on.
-    #[error("it answers {status} to a POST")]
+    /// The endpoint does not support POST. The authenticator uses GET from then on, and for this
+    /// token if a token request is left (CR7).
+    #[error("the answer to a POST is {status}")]
     PostRefused {
         /// The status.
         status: StatusCode,
     },
-    /// A success without a usable token.
+    /// The answer is a success without a usable token.
     #[error(transparent)]
     Response(TokenError),
     /// A status that is neither success, nor redirect, nor 401 or 403.
-    #[error("it answers {status}")]
+    #[error("the answer is {status}")]
     Status {
         /// The status.
         status: StatusCode,
     },
-    /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or any of a request that must not be sent
-    /// twice (RE6).
-    #[error("it redirects too often")]
+    /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or a redirect of a POST, whose form is sent
+    /// to the realm only (RE6).
+    #[error("more than {TOKEN_REDIRECTS_LIMIT} redirects, or a redirect of a POST")]
     TooManyRedirects,
     /// The driver reported an event that does not belong to the last [`ExchangeAction`].
     #[error("the driver of the exchange reported an event that does not belong to the last action")]

@@ -1,33 +1,34 @@
 //! Registry authentication without I/O: challenges, scopes, tokens and the machine that answers a
 //! 401.
 //!
-//! It reads every form of `WWW-Authenticate` ([`Challenge`]), knows what a token is to permit
-//! ([`ScopeSet`]) and what a token endpoint answers ([`Issued`]), keeps tokens ([`TokenTable`]),
-//! and decides which request carries which secret ([`Authenticator`]): to which token endpoint
-//! credentials may go, by POST or by GET, when a token is renewed, when a refusal is final, and
-//! what is left to try when a registry says nothing of use.
+//! It reads every form of `WWW-Authenticate` ([`Challenge`]), the scopes of tokens ([`ScopeSet`])
+//! and the answers of token endpoints ([`Issued`]), keeps tokens ([`TokenTable`]), and decides
+//! which request carries which secret ([`Authenticator`]): to which token endpoint credentials may
+//! go, by POST or by GET, when a token is renewed, when a token request is retried
+//! ([`TokenExchange`]), when a refusal is final, and what is left to try when a challenge cannot be
+//! used.
 //!
-//! It leaves to the caller: sending requests, telling the time, finding the user's credentials
-//! ([`Prepare::Lookup`]), knowing the public suffix list ([`PublicSuffixes`]), and letting only one
-//! request at a time ask for the same token.
+//! It leaves to the caller: sending requests, the clock, finding the user's credentials
+//! ([`Prepare::Lookup`]), the public suffix list ([`PublicSuffixes`]), the waits between retries
+//! ([`RetryRule`]), and letting only one task at a time request the same token.
 //!
 //! **Invariant.** Nothing here awaits or touches a socket, a file, the clock, the environment or a
 //! random number. [`Authenticator::prepare`] is the only function that attaches a secret to a
-//! request for a registry, and [`Authenticator::begin`] the only one that does for a token
+//! request for a registry, and [`Authenticator::begin`] the only one that does so for a token
 //! endpoint. No secret passes from one origin to another. Tokens are never decoded.
 //!
 //! # The loop
 //!
-//! A driver matches, sends, and decides nothing. This one has a registry of a few lines to talk to;
-//! a real one awaits where this one calls, and lets go of the authenticator before it does.
+//! A driver matches, sends, and decides nothing. This one talks to a registry of a few lines; a
+//! real one awaits where this one calls, and unlocks the authenticator before it does.
 //!
 //! ```
 //! use std::time::Duration;
 //!
 //! use http::{Request, Response, header};
 //! use longshore_auth::{
-//!     AuthCall, AuthError, Authenticator, Credential, ExchangeStep, Issued, Prepare, ScopeSet,
-//!     TokenExchange,
+//!     AuthCall, AuthError, Authenticator, Credential, ExchangeAction, ExchangeEvent, Issued,
+//!     Prepare, ScopeSet, TokenExchange,
 //! };
 //! use longshore_origin::{Hop, Peer, Secret};
 //!
@@ -51,7 +52,7 @@
 //!             Prepare::Fetch(key) => {
 //!                 // One at a time for each key: a lock on `key` is held from here to `finish`.
 //!                 if let Some(exchange) = auth.begin(&mut call, &key, now)? {
-//!                     let issued = get_token(exchange);
+//!                     let issued = get_token(exchange, now);
 //!                     auth.finish(&mut call, key, issued, now)?;
 //!                 }
 //!                 continue;
@@ -70,19 +71,28 @@
 //!     }
 //! }
 //!
-//! fn get_token(mut exchange: TokenExchange) -> Result<Issued, AuthError> {
+//! fn get_token(mut exchange: TokenExchange, now: Duration) -> Result<Issued, AuthError> {
+//!     let mut action = exchange.start(now);
+//!     let mut answer = None;
 //!     loop {
-//!         let request = exchange.request().map(|body| body.to_vec());
-//!         let (head, body) = send(request).into_parts();
-//!         let peer = head.extensions.get::<Peer>().copied().unwrap_or_default();
-//!         match exchange.on_head(&head, peer)? {
-//!             ExchangeStep::Collect { limit } => {
-//!                 // Of a real body no more than `limit` bytes and one are read.
-//!                 let body = body.as_bytes();
-//!                 return exchange.on_body(body.get(..=limit).unwrap_or(body));
+//!         let event = match action {
+//!             ExchangeAction::Send => {
+//!                 let request = exchange.request().map(|body| body.to_vec());
+//!                 let (head, body) = send(request).into_parts();
+//!                 let (head, _) = answer.insert((head, body));
+//!                 let peer = head.extensions.get::<Peer>().copied().unwrap_or_default();
+//!                 ExchangeEvent::Head(head, peer)
 //!             }
-//!             ExchangeStep::Send => {}
-//!         }
+//!             ExchangeAction::Collect { limit } => match &answer {
+//!                 Some((_, body)) if body.len() <= limit => ExchangeEvent::Body(body.as_bytes()),
+//!                 _ => ExchangeEvent::BodyTooLarge,
+//!             },
+//!             // Only with `TokenExchange::with_retries`.
+//!             ExchangeAction::Wait(_) => ExchangeEvent::Waited,
+//!             ExchangeAction::Finish(issued) => return issued,
+//!         };
+//!         // The current time, and random bits.
+//!         action = exchange.on(event, now, 0);
 //!     }
 //! }
 //!
@@ -136,13 +146,13 @@ pub use challenge::{
 pub use credential::{Authorization, Credential, CredentialError};
 pub use error::AuthError;
 pub use exchange::{
-    ExchangeAction, ExchangeError, ExchangeEvent, ExchangeStep, RetryRule, TOKEN_EXCHANGE_LIMIT,
+    ExchangeAction, ExchangeError, ExchangeEvent, RetryRule, TOKEN_EXCHANGE_LIMIT,
     TOKEN_REDIRECTS_LIMIT, TokenExchange,
 };
 pub use key::TokenKey;
 pub use realm::{
-    BUILT_IN_REALMS, PublicSuffixes, Realm, RealmError, RealmReason, RealmRefused, RealmRule,
-    RegistrySettings,
+    BUILT_IN_REALMS, PublicSuffixes, Realm, RealmError, RealmReason, RealmRefused, RealmRemedy,
+    RealmRule, RegistrySettings,
 };
 pub use scope::ScopeSet;
 pub use table::TokenTable;

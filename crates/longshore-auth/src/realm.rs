@@ -1,11 +1,11 @@
 //! Which token endpoints a registry may name, and which of them may see credentials.
 //!
-//! A registry says in its challenge where tokens are got. That it does so over TLS proves who says
-//! it, not that the place is the user's choice: a compromised registry, or a proxy in front of
-//! one, could have passwords sent anywhere. So the realm passes a [`Guard`] before anything is sent
-//! to it. The rules, in the order they are looked at:
+//! A registry names its token endpoint in the challenge. TLS proves which registry names it, not
+//! that the user agrees: a compromised registry, or a proxy in front of one, could have passwords
+//! sent anywhere. So the realm passes a [`Guard`] before anything is sent to it. The rules, in the
+//! order in which they are checked:
 //!
-//! | rule | asked anonymously | asked with credentials |
+//! | rule | without credentials | with credentials |
 //! |---|---|---|
 //! | RE1 | absolute URL, no user information, no fragment; https if the registry is | the same |
 //! | RE2 | http: registry plain http, and the same host or a pair | registry plain http (CR4) |
@@ -38,7 +38,7 @@ impl Realm {
     ///
     /// # Errors
     ///
-    /// [`RealmError`] for whatever is no absolute http or https URL, or has user information or a
+    /// [`RealmError`] for anything but an absolute http or https URL without user information and
     /// fragment (RE1, CR12).
     pub fn parse(text: &[u8]) -> Result<Self, RealmError> {
         let refused = |reason| RealmError {
@@ -64,26 +64,25 @@ impl Realm {
         })
     }
 
-    /// Where the realm is: what may be allowed, or not.
+    /// The origin of the token endpoint, which the rules are about.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Path and query of the token endpoint, as the registry wrote them.
+    /// Path and query of the token endpoint, as the challenge has them.
     pub fn path_and_query(&self) -> &str {
         &self.path_and_query
     }
 }
 
-/// A realm that is no URL we could ask for a token (RE1).
+/// A realm that is not the URL of a token endpoint (RE1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the realm \"{}\" is not the absolute URL of a token endpoint", Escaped::new(.realm))]
+#[error("the realm \"{}\" is not the URL of a token endpoint: {reason}", Escaped::new(.realm))]
 #[non_exhaustive]
 pub struct RealmError {
     /// The realm as sent.
     pub realm: Box<[u8]>,
     /// What is wrong with it.
-    #[source]
     pub reason: RealmReason,
 }
 
@@ -97,25 +96,26 @@ pub enum RealmReason {
     /// It does not begin with a scheme and `://`.
     #[error("it does not begin with https:// or http://")]
     Relative,
-    /// It does not lead to an origin.
+    /// It is not a URL of a http or https origin.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
 }
 
-/// Tells which part of a host name somebody registered: `example.co.uk` of `a.example.co.uk`.
+/// Finds the registrable domain of a host name: `example.co.uk` of `a.example.co.uk`.
 ///
-/// Injected, so that this crate need not carry a copy of the public suffix list.
+/// Injected, so that this crate need not contain a copy of the public suffix list.
 pub trait PublicSuffixes: Send + Sync {
-    /// The registrable domain of a lower-case host name: its public suffix and one label more.
+    /// Returns the registrable domain of a lower-case host name: its public suffix and one more
+    /// label.
     ///
-    /// `None` where the host is itself a public suffix, or the list knows nothing of it. Suffixes
-    /// of private registrations count: `a.github.io` and `b.github.io` belong to different people.
+    /// `None` where the host is itself a public suffix, or is not in the list. Suffixes of private
+    /// registrations count: `a.github.io` and `b.github.io` belong to different people.
     fn registrable_domain<'a>(&self, host: &'a str) -> Option<&'a str>;
 }
 
-/// What the user has settled for one registry.
+/// The user's settings for one registry.
 ///
-/// The default is what holds for a registry nobody has said anything about.
+/// The default is for a registry that is not configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistrySettings {
     plain_http: bool,
@@ -124,14 +124,14 @@ pub struct RegistrySettings {
 }
 
 impl RegistrySettings {
-    /// Nothing settled.
+    /// Makes the default settings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The registry is meant to be spoken to without TLS, secrets included (CR4).
+    /// The registry is used without TLS, and secrets are sent to it all the same (CR4).
     ///
-    /// Loopback registries need no such setting.
+    /// Loopback registries do not need this setting.
     #[must_use]
     pub fn plain_http(self) -> Self {
         Self {
@@ -140,15 +140,15 @@ impl RegistrySettings {
         }
     }
 
-    /// Credentials may be sent to a token endpoint of this origin (RE4); http only if the registry
-    /// itself is plain http (RE2).
+    /// Credentials may be sent to a token endpoint of this origin (RE4), over http only if the
+    /// registry itself is plain http (RE2).
     #[must_use]
     pub fn allow_realm(mut self, realm: Origin) -> Self {
         self.allow_realms.push(realm);
         self
     }
 
-    /// Token endpoints may be at these addresses although they are of a narrower class than the
+    /// Token endpoints may have these addresses, even if their class is narrower than the
     /// registry's (RE3).
     #[must_use]
     pub fn allow_addresses(self, allow_addresses: AllowAddresses) -> Self {
@@ -163,10 +163,10 @@ impl RegistrySettings {
         origin.scheme() == Scheme::Https || self.plain_http || origin.is_loopback_name()
     }
 
-    /// Which addresses a token endpoint may have that this hop named (RE3).
+    /// The addresses that a token endpoint named by this hop may have (RE3).
     ///
-    /// The registry itself may be anywhere. Others may not be of a class narrower than that of the
-    /// peer that answered, nor narrower than was asked of that peer.
+    /// The registry itself may have any. Others must not be of a class narrower than that of the
+    /// peer that answered, nor narrower than the policy of the hop.
     pub(crate) fn addresses_for(&self, hop: &Hop, peer: Peer, realm: &Origin) -> AddressPolicy {
         if hop.is_home() && realm == hop.origin() {
             return AddressPolicy::Any;
@@ -197,7 +197,7 @@ pub(crate) struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Whether the realm may be asked at all (RE1–RE3), and with credentials if there are any
+    /// Whether the realm may be contacted at all (RE1–RE3), and with credentials if there are any
     /// (RE4, CR4).
     pub(crate) fn check(
         &self,
@@ -222,8 +222,8 @@ impl Guard<'_> {
         Ok(())
     }
 
-    /// Whether the pair is the registry itself or built in, so that even an opaque scope is taken
-    /// from its challenges (CR8).
+    /// Whether the realm is on the registry itself or built in, so that even an opaque scope of its
+    /// challenges is used (CR8).
     pub(crate) fn is_own(registry: &Origin, realm: &Origin) -> bool {
         registry == realm || is_built_in(registry, realm)
     }
@@ -283,7 +283,7 @@ fn is_built_in(registry: &Origin, realm: &Origin) -> bool {
         .any(|(r, t)| https(registry, *r) && https(realm, *t))
 }
 
-/// What can be told of the addresses without resolving a name; the transport checks the rest.
+/// Checks the addresses that are known without resolving a name; the transport checks the rest.
 fn check_known_addresses(realm: &Origin, addresses: &AddressPolicy) -> Result<(), AddressRefused> {
     let known: &[IpAddr] = match realm.address() {
         Some(address) => &[address],
@@ -300,31 +300,39 @@ fn check_known_addresses(realm: &Origin, addresses: &AddressPolicy) -> Result<()
     refused
 }
 
-/// A realm that is not asked, or not with credentials, and why.
+/// A realm that is not contacted, or not with credentials, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RealmRefused {
     /// The registry whose challenge named the realm.
     pub registry: Origin,
-    /// Where the realm is.
+    /// The origin of the realm.
     pub realm: Origin,
     /// The rule that refuses it.
     pub rule: RealmRule,
 }
 
 impl RealmRefused {
-    /// The command-line option under which it would not have been refused, if there is one.
-    ///
-    /// In a program: [`RegistrySettings::allow_realm`] with [`realm`](Self::realm).
-    pub fn option(&self) -> Option<String> {
+    /// Returns the setting under which the realm would be accepted, if there is one.
+    pub fn remedy(&self) -> Option<RealmRemedy> {
         match self.rule {
             RealmRule::OtherDomain | RealmRule::OtherHost => {
-                Some(format!("--allow-realm {}", self.realm))
+                Some(RealmRemedy::AllowRealm(self.realm.clone()))
             }
-            RealmRule::PlainHttp => Some("--plain-http".to_owned()),
+            RealmRule::PlainHttp => Some(RealmRemedy::PlainHttp),
             RealmRule::Address(_) | RealmRule::Downgrade => None,
         }
     }
+}
+
+/// A setting of [`RegistrySettings`] under which a refused realm would be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RealmRemedy {
+    /// [`RegistrySettings::allow_realm`] with this origin.
+    AllowRealm(Origin),
+    /// [`RegistrySettings::plain_http`].
+    PlainHttp,
 }
 
 impl fmt::Display for RealmRefused {
@@ -334,20 +342,16 @@ impl fmt::Display for RealmRefused {
             realm,
             rule,
         } = self;
-        write!(f, "{registry} sends us to {realm} for a token, ")?;
+        write!(f, "{registry} names {realm} as its token endpoint, ")?;
         f.write_str(match rule {
-            RealmRule::Address(_) => "which must not be connected to from there",
+            RealmRule::Address(_) => "whose address is not permitted",
             RealmRule::Downgrade => "which is not encrypted",
             RealmRule::OtherDomain => {
-                "which is not known to belong to it, so no credentials go there"
+                "which is not known to belong to it, so no credentials are sent there"
             }
-            RealmRule::OtherHost => "which is another host, and not encrypted",
-            RealmRule::PlainHttp => "which is not encrypted, so no credentials go there",
-        })?;
-        match self.option() {
-            Some(option) => write!(f, " (allow it with {option})"),
-            None => Ok(()),
-        }
+            RealmRule::OtherHost => "which is another host and not encrypted",
+            RealmRule::PlainHttp => "which is not encrypted, so no credentials are sent there",
+        })
     }
 }
 
@@ -364,20 +368,20 @@ impl std::error::Error for RealmRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RealmRule {
-    /// Its address is of a narrower class than the registry's, or never connected to (RE3).
+    /// Its address is of a narrower class than the registry's, or of one that is never used (RE3).
     Address(AddressRefused),
     /// It is http, and the registry https (RE1).
     Downgrade,
-    /// There are credentials, and nothing shows that they belong there (RE4).
+    /// There are credentials, and the realm is not known to belong to the registry (RE4).
     OtherDomain,
     /// It is http, and on another host than the registry (RE2).
     OtherHost,
-    /// There are credentials, and the registry is not meant to be plain http (CR4).
+    /// There are credentials, and the registry is not configured as plain http (CR4).
     PlainHttp,
 }
 
-/// Registries that have their tokens issued under another domain by design: the authority of the
-/// registry, and that of its token endpoint, both https (RE4).
+/// Registries whose token endpoint is on another domain by design: the authority of the registry,
+/// and that of its token endpoint, both https (RE4).
 pub const BUILT_IN_REALMS: &[(&str, &str)] = &[("registry-1.docker.io", "auth.docker.io")];
 
 const LOOPBACKS: [IpAddr; 2] = [
@@ -385,5 +389,5 @@ const LOOPBACKS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::LOCALHOST),
 ];
 
-/// A name that leads nowhere, RFC 2606 §2.
+/// A name that never resolves, RFC 2606 §2.
 const BASE: &str = "realm.invalid";

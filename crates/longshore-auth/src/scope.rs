@@ -1,4 +1,4 @@
-//! Scopes: what a token is to permit.
+//! Scopes: what a token permits.
 //!
 //! ```text
 //! scope         = resourcescope *( SP resourcescope )     ; Token Authentication "Token Scope"
@@ -15,10 +15,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What an operation needs, or a server asks for: permissions on named resources.
+/// Permissions on named resources, as an operation needs them or a server asks for them.
 ///
-/// The text form is canonical: resources in order, each once, with its actions in order and each
-/// once; opaque items last. Two sets that permit the same are equal.
+/// The text form is canonical: resources in order without repeats, each with its actions in order
+/// without repeats; opaque items last. Two sets that permit the same are equal.
 ///
 /// ```
 /// use longshore_auth::ScopeSet;
@@ -41,34 +41,34 @@ struct Resource {
 }
 
 impl ScopeSet {
-    /// Nothing: a token that only says who asks.
+    /// Makes the empty set, for a token that only identifies its user.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Reading from a repository.
+    /// Makes the scope for reading from a repository.
     pub fn pull(repository: &str) -> Self {
         Self::repository(repository, &["pull"])
     }
 
-    /// Writing to a repository, and reading from it, as every writer does.
+    /// Makes the scope for writing to a repository, which includes reading from it.
     pub fn push(repository: &str) -> Self {
         Self::repository(repository, &["pull", "push"])
     }
 
-    /// Deleting from a repository.
+    /// Makes the scope for deleting from a repository.
     pub fn delete(repository: &str) -> Self {
         Self::repository(repository, &["delete"])
     }
 
-    /// These actions on a repository.
+    /// Makes the scope for these actions on a repository.
     pub fn repository(name: &str, actions: &[&str]) -> Self {
         let mut set = Self::default();
         set.permit("repository", name, actions.iter().copied());
         set
     }
 
-    /// Reads the value of a `scope` parameter; what has another form is kept as opaque.
+    /// Reads the value of a `scope` parameter; items of another form are kept as opaque.
     pub fn parse(text: &str) -> Self {
         let mut set = Self::default();
         for item in items(text) {
@@ -82,7 +82,7 @@ impl ScopeSet {
         set
     }
 
-    /// What either of the two permits.
+    /// Returns the permissions of both sets together.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let mut set = self.clone();
@@ -94,25 +94,25 @@ impl ScopeSet {
         set
     }
 
-    /// Whether this set permits all that the other does.
+    /// Whether this set permits everything that the other permits.
     ///
-    /// The action `*` on a resource stands for every action on it. An opaque item is only covered
-    /// by itself.
+    /// The action `*` on a resource covers every action on it. An opaque item is covered only by
+    /// itself.
     pub fn covers(&self, other: &Self) -> bool {
         self.covers_resources_of(other) && other.opaque.is_subset(&self.opaque)
     }
 
-    /// Whether nothing is asked for.
+    /// Whether the set permits nothing.
     pub fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.opaque.is_empty()
     }
 
-    /// The text to ask a token endpoint with, `self` being what the operation needs (CR8).
+    /// Returns the scope text of a token request; `self` is what the operation needs (CR8).
     ///
-    /// What the challenge of this very request says is taken word for word where it asks for no
-    /// more than is needed; needed resources it does not name (the source of a mount) follow. An
-    /// opaque text stands for itself, but only from a realm that is `trusted`. Any other text is a
-    /// server asking for more than the operation is about, and is ignored.
+    /// The text of the challenge of this request is used word for word if it asks for no more than
+    /// is needed; needed resources that it does not name (the source of a mount) are appended. An
+    /// opaque text is used only if the realm is `trusted`. Any other text asks for more than the
+    /// operation needs, and is ignored.
     pub(crate) fn to_request(&self, challenged: &str, trusted: bool) -> String {
         let asked = Self::parse(challenged);
         if !self.covers_resources_of(&asked) || (!asked.opaque.is_empty() && !trusted) {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn f24_each_operation_has_its_scope() {
+    fn each_operation_has_its_scope() {
         assert_eq!(ScopeSet::empty().to_string(), "");
         assert_eq!(ScopeSet::pull("a/b").to_string(), "repository:a/b:pull");
         assert_eq!(

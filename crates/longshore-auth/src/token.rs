@@ -8,29 +8,30 @@ use self::response::{Response, lifetime};
 
 mod response;
 
-/// A bearer token: 1 to 64 KiB of visible ASCII (CR9), opaque to us.
+/// A bearer token: 1 byte to 64 KiB of visible ASCII (CR9).
 ///
-/// Never decoded: registries hand out JSON web tokens and others alike. `Debug` shows nothing.
+/// It is opaque and never decoded: registries issue JSON web tokens and other ones. `Debug` does
+/// not show it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Token(Secret);
 
 impl Token {
-    /// Takes over the text of a token.
+    /// Checks and takes over the text of a token.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Empty`], [`TokenError::Text`] and [`TokenError::TokenTooLong`] for what may
-    /// not stand in a header (CR9).
+    /// [`TokenError::Empty`], [`TokenError::Text`] and [`TokenError::TokenTooLong`] for text that
+    /// is not allowed in a header (CR9).
     pub fn new(text: String) -> Result<Self, TokenError> {
         Secret::new(text).try_into()
     }
 
-    /// The text, to be put where it belongs and nowhere else.
+    /// Returns the text, for the one header that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 
-    /// Gives up the guarantee about the text.
+    /// Returns the text as a secret without the guarantee about its form.
     pub fn into_secret(self) -> Secret {
         self.0
     }
@@ -132,14 +133,14 @@ impl Issued {
 
 /// Why a token response cannot be used.
 ///
-/// It holds positions and sizes, and nothing of the body.
+/// It holds positions and sizes, but no part of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The text of a token is empty.
     #[error("the token is empty")]
     Empty,
-    /// The body is not JSON, or has a member twice.
+    /// The body is not JSON, or repeats a member name.
     #[error("the token response is not JSON (line {line}, column {column})")]
     Json {
         /// The line, from 1.
@@ -147,20 +148,20 @@ pub enum TokenError {
         /// The column, from 1.
         column: usize,
     },
-    /// Neither `token` nor `access_token` is a string with something in it.
+    /// Neither `token` nor `access_token` is a string that is not empty.
     #[error("the token response has no token")]
     Missing,
-    /// The body is JSON of some other kind, or no JSON at all.
+    /// The body is other JSON, or not JSON.
     #[error("the token response is not a JSON object")]
     NotAnObject,
     /// The token has a byte that is not visible ASCII (CR9).
-    #[error("the token has a character at byte {at} that may not stand in a header")]
+    #[error("the token has a character at byte {at} that is not visible ASCII")]
     Text {
-        /// Where in the token, in bytes from 0.
+        /// Its position in the token, in bytes from 0.
         at: usize,
     },
     /// The token is longer than [`TOKEN_LIMIT_BYTES`] (CR9).
-    #[error("the token is longer than {TOKEN_LIMIT_BYTES} bytes ({bytes})")]
+    #[error("the token has {bytes} bytes, and at most {TOKEN_LIMIT_BYTES} are allowed")]
     TokenTooLong {
         /// Its length in bytes.
         bytes: usize,
@@ -190,19 +191,19 @@ impl From<JsonShapeError> for TokenError {
     }
 }
 
-/// The longest token, in bytes; a longer one is refused (CR9).
+/// Maximum length of a token in bytes; a longer one is refused (CR9).
 pub const TOKEN_LIMIT_BYTES: usize = 64 * 1024;
 
-/// The longest body of a token response, in bytes; a longer one is refused.
+/// Maximum length of the body of a token response in bytes; a longer one is refused.
 ///
 /// Threat rule table LI, "token response body".
 pub const TOKEN_RESPONSE_LIMIT_BYTES: usize = 256 * 1024;
 
-/// The lifetime of a token that names none, or a shorter one (RT7, and Token Authentication
+/// The lifetime of a token whose response gives none or a shorter one (RT7; Token Authentication
 /// "Token Response Fields": no client should see less than 60 seconds).
 pub const LIFETIME_FLOOR: Duration = Duration::from_secs(60);
 
-/// The longest lifetime believed (RT7).
+/// Maximum lifetime of a token, whatever its response says (RT7).
 pub const LIFETIME_LIMIT: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Secrets on their way into a request.
+//! Secrets as the bytes of a request.
 
 use bytes::Bytes;
 use longshore_origin::Secret;
 
-/// The bytes of a secret, shared by all their clones and wiped with the last of them (OU3).
+/// Returns the bytes of a secret, shared by all clones and wiped when the last is dropped (OU3).
 ///
-/// Headers and bodies are bytes and get cloned; so none of the clones is a copy.
+/// Headers and bodies are bytes that get cloned. A clone of these is not a copy of the secret.
 pub(crate) fn wiped(secret: Secret) -> Bytes {
     Bytes::from_owner(Wiped(secret))
 }

@@ -46,7 +46,7 @@ fn nothing_is_sent_that_was_not_asked_for() {
     assert_eq!(world.lookups, []);
 }
 
-// CR3, F17
+// CR3
 #[test]
 fn cr3_a_basic_challenge_is_answered_with_basic() {
     let mut world = with_password();
@@ -64,7 +64,7 @@ fn a_bearer_challenge_is_answered_with_a_token() {
     let mut world = with_password();
     world.ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, &token, answer]);
     assert_eq!(world.lookups.len(), 1);
-    // F27: and so it is without credentials.
+    // The same without credentials.
     let token = format!("{TOKEN_REQUEST} -");
     anonymous().ends(&[BEARER, TOKEN_1, "200"], Ok(200), &[ASKED, &token, answer]);
 }
@@ -112,27 +112,25 @@ fn of_several_bearer_challenges_the_first_that_can_be_met_counts() {
     with_password().run(&[BEARER, TOKEN_1, &wrong, TOKEN_2, "200"], Ok(200));
 }
 
-// F17
 #[test]
-fn f17_unknown_schemes_never_receive_credentials() {
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
+fn unknown_schemes_never_receive_credentials() {
+    let error = "https://r.example.com answers 401 without a usable challenge \
                  (it offers Digest, Basicx, Bearer2)";
     let script = [r#"401 Digest realm="r", Basicx realm="r" | Bearer2 realm="https://x.example""#];
     with_password().ends(&script, Err(error), &[ASKED]);
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
-                 (it sends none)";
+    let error = "https://r.example.com answers 401 without a usable challenge \
+                 (there is none)";
     with_password().ends(&["401"], Err(error), &[ASKED]);
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
-                 (what it sends cannot be read: no scheme where a challenge should begin \
+    let error = "https://r.example.com answers 401 without a usable challenge \
+                 (malformed: no scheme where a challenge should begin \
                  (WWW-Authenticate field 0, byte 0))";
     with_password().ends(&["401 \"nonsense"], Err(error), &[ASKED]);
 }
 
-// F14
 #[test]
-fn f14_a_bearer_challenge_without_realm_is_an_error() {
-    let error = "https://r.example.com wants a token but does not say where to get it \
-                 (no realm in its challenge)";
+fn a_bearer_challenge_without_realm_is_an_error() {
+    let error =
+        "the Bearer challenge of https://r.example.com has no realm, so there is no token endpoint";
     for challenge in [
         "401 Bearer",
         "401 Bearer realm=\"\"",
@@ -152,7 +150,7 @@ fn f14_a_bearer_challenge_without_realm_is_an_error() {
 // RE1
 #[test]
 fn re1_a_realm_that_is_no_url_is_an_error() {
-    let error = "https://r.example.com wants a token from nowhere";
+    let error = "the token endpoint that https://r.example.com names cannot be used";
     for realm in [
         "/token",
         "null://x",
@@ -198,7 +196,7 @@ fn cr8_no_more_is_asked_for_than_the_request_needs() {
 }
 
 #[test]
-fn f16_an_identity_token_is_exchanged_in_a_form() {
+fn an_identity_token_is_exchanged_in_a_form() {
     let mut world = client(authenticator(), identity_token());
     let token = "https://auth.example.com/token -";
     let answer = "https://r.example.com/v2/ Bearer t1";
@@ -206,7 +204,8 @@ fn f16_an_identity_token_is_exchanged_in_a_form() {
     let form = "grant_type=refresh_token&refresh_token=refresh&client_id=longshore&service=r\
                 &scope=repository%3Aapp%3Apull";
     assert_eq!(world.sent[1].body, form);
-    let error = "the credentials for https://r.example.com are of no use for its Basic challenge";
+    let error = "the credentials for https://r.example.com are not of the kind that its Basic \
+                 challenge requires";
     client(authenticator(), identity_token()).ends(&[BASIC], Err(error), &[ASKED]);
 }
 
@@ -250,11 +249,10 @@ fn cr1_a_token_of_a_foreign_origin_is_not_handed_on() {
 
 // ---------------------------------------------------------------- refusals and budgets
 
-// F27
 #[test]
-fn f27_no_credentials_and_refused_credentials_are_told_apart() {
-    let none =
-        "https://r.example.com gives no access without credentials, and there are none for it";
+fn no_credentials_and_refused_credentials_are_told_apart() {
+    let none = "https://r.example.com gives no access without credentials, and there are none \
+                for it";
     anonymous().ends(&[BASIC], Err(none), &[ASKED]);
     anonymous().run(&[BEARER, TOKEN_1, BEARER], Err(none));
     anonymous().run(&[BEARER, "401"], Err(none));
@@ -331,7 +329,7 @@ fn a_password_is_shown_once_in_a_call() {
     let basic = format!("https://r.example.com/v2/ {PASSWORD}");
     let error = "https://r.example.com does not accept the credentials for https://r.example.com";
     world.ends(&[BASIC, BASIC, "200"], Err(error), &[&basic, ASKED]);
-    // F23: it may not have been wanted for this.
+    // The token may not have been required for this request.
     world.ends(&[BASIC, "200"], Ok(200), &[&basic, ASKED]);
     // Unless the registry has changed its mind.
     world.sent.clear();
@@ -341,11 +339,11 @@ fn a_password_is_shown_once_in_a_call() {
 
 #[test]
 fn other_failures_of_the_token_endpoint_end_the_call() {
-    let endpoint = "https://auth.example.com issues no token";
+    let endpoint = "the token endpoint https://auth.example.com issued no token";
     for answer in ["500", "404", "200 {}", "307 https://evil.example/token"] {
         with_password().run(&[BEARER, answer], Err(endpoint));
     }
-    let error = "https://auth.example.com could not be asked for a token";
+    let error = "no answer from the token endpoint https://auth.example.com";
     with_password().run(&[BEARER], Err(error));
 }
 
@@ -370,8 +368,8 @@ fn a_token_that_expires_during_a_call_is_renewed_once() {
 // CR5
 #[test]
 fn cr5_a_foreign_401_never_gets_credentials() {
-    let foreign = "https://cdn.example.net, where https://r.example.com sent us, wants \
-                   credentials, and gets none";
+    let foreign = "https://cdn.example.net, to which https://r.example.com redirected, requires \
+                   credentials, and none are sent there";
     let away = "307 https://cdn.example.net/blob";
     let cdn = "https://cdn.example.net/blob -";
     let mut world = with_password();
@@ -407,8 +405,8 @@ fn rd1_nothing_is_home_again_once_left() {
         "307 https://r.example.com/v2/",
         BASIC,
     ];
-    let error = "https://r.example.com, where https://r.example.com sent us, wants credentials, \
-                 and gets none";
+    let error = "https://r.example.com, to which https://r.example.com redirected, requires \
+                 credentials, and none are sent there";
     let shown = "https://r.example.com/v2/ Bearer t1";
     world.ends(
         &script,
@@ -467,7 +465,7 @@ fn a_call_chased_from_token_to_token_ends() {
         &bearer("b.example.net"),
         TOKEN_3,
     ];
-    let error = "https://b.example.net asks for one token after the other";
+    let error = "https://b.example.net requires more than 2 token requests for one call";
     let token = format!("{TOKEN_REQUEST} {PASSWORD}");
     let sent = [
         ASKED,
@@ -482,9 +480,9 @@ fn a_call_chased_from_token_to_token_ends() {
     with_password().ends(&script, Err(error), &sent);
 }
 
-// CR1, F26
+// CR1
 #[test]
-fn f26_a_call_that_moves_to_another_registry_takes_no_secret_along() {
+fn a_call_that_moves_to_another_registry_takes_no_secret_along() {
     let mirror = Hop::first("https://mirror.example.com".parse().unwrap(), "/v2/").unwrap();
     for answers in [&[BASIC, "404"][..], &[BEARER, TOKEN_1, "404"]] {
         let mut world = with_password();
@@ -532,9 +530,8 @@ fn cr7_what_failed_at_one_registry_is_not_held_against_the_next() {
 #[test]
 fn re4_credentials_go_to_no_strange_realm() {
     let strange = r#"401 Bearer realm="https://auth.example.net/token""#;
-    let error = "https://r.example.com sends us to https://auth.example.net for a token, which is \
-                 not known to belong to it, so no credentials go there \
-                 (allow it with --allow-realm https://auth.example.net)";
+    let error = "https://r.example.com names https://auth.example.net as its token endpoint, \
+                 which is not known to belong to it, so no credentials are sent there";
     with_password().ends(&[strange], Err(error), &[ASKED]);
     // Not even where Basic is offered, too: refused is refused.
     with_password().ends(&[&format!("{strange}, Basic")], Err(error), &[ASKED]);
@@ -556,8 +553,7 @@ fn re4_credentials_go_to_no_strange_realm() {
 #[test]
 fn cr4_no_secret_goes_over_plain_http_unless_meant_to() {
     let hop = Hop::first("http://r.example.com".parse().unwrap(), "/v2/").unwrap();
-    let error = "no secrets are sent to http://r.example.com, which is not encrypted \
-                 (allow it with --plain-http)";
+    let error = "no secrets are sent to http://r.example.com, which is not encrypted";
     let bearer = r#"401 Bearer realm="http://r.example.com/token""#;
     for challenge in [BASIC, bearer] {
         let mut world = with_password();
@@ -605,18 +601,16 @@ fn cr9_credentials_that_would_break_a_header_are_not_sent() {
 
 // ---------------------------------------------------------------- the cache
 
-// F21
 #[test]
-fn f21_a_cached_token_is_shown_unasked() {
+fn a_kept_token_is_sent_before_any_challenge() {
     let mut world = with_password().cached();
     world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
     world.sent.clear();
     world.ends(&["200"], Ok(200), &["https://r.example.com/v2/ Bearer t1"]);
 }
 
-// F21
 #[test]
-fn f21_a_401_on_a_cached_token_does_one_fresh_handshake() {
+fn a_401_to_a_kept_token_does_one_fresh_handshake() {
     let mut world = with_password().cached();
     world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
     world.sent.clear();
@@ -638,7 +632,7 @@ fn f21_a_401_on_a_cached_token_does_one_fresh_handshake() {
 }
 
 #[test]
-fn f21_a_cached_token_refused_without_a_challenge_is_left_out_once() {
+fn a_kept_token_refused_without_a_challenge_is_left_out_once() {
     let mut world = with_password().cached();
     world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
     world.sent.clear();
@@ -656,7 +650,7 @@ fn f21_a_cached_token_refused_without_a_challenge_is_left_out_once() {
     world.ends(&script, Err(""), &[new, ASKED, &token, third]);
 }
 
-// F21, CR7
+// CR7
 #[test]
 fn a_late_401_about_one_token_does_not_discard_the_next() {
     let mut world = with_password().cached();
@@ -696,9 +690,8 @@ fn a_refused_token_is_not_taken_from_the_cache_again() {
     assert!(matches!(prepared.unwrap(), Prepare::Fetch(_)));
 }
 
-// F22
 #[test]
-fn f22_concurrent_misses_make_one_token_request() {
+fn rt7_concurrent_misses_make_one_token_request() {
     let mut world = with_password().cached();
     let mut calls: Vec<_> = (0..10).map(|_| AuthCall::new()).collect();
     let keys: Vec<_> = calls
@@ -714,9 +707,9 @@ fn f22_concurrent_misses_make_one_token_request() {
     assert_eq!(world.token_requests(), 1);
 }
 
-// F22, CR7
+// CR7
 #[test]
-fn f22_cr7_whoever_waited_for_a_refusal_does_not_ask_again() {
+fn cr7_a_call_that_waited_for_a_refusal_does_not_ask_again() {
     for mut world in [with_password(), with_password().cached()] {
         let mut calls: Vec<_> = (0..10).map(|_| AuthCall::new()).collect();
         let keys: Vec<_> = calls
@@ -828,9 +821,8 @@ fn rt7_an_expired_token_is_renewed_before_it_is_refused() {
     world.ends(&script, Ok(200), &[&token, third, &token, first]);
 }
 
-// F23
 #[test]
-fn f23_a_renewal_that_fails_leaves_things_as_without_a_cache() {
+fn a_renewal_that_fails_leaves_the_call_as_without_a_token_table() {
     for failure in ["503", "200 {}"] {
         let mut world = with_password().cached();
         world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
@@ -848,9 +840,8 @@ fn f23_a_renewal_that_fails_leaves_things_as_without_a_cache() {
     world.ends(&["401"], Err(""), &[&token]);
 }
 
-// F23
 #[test]
-fn f23_without_a_cache_nothing_is_kept_between_calls() {
+fn without_a_token_table_nothing_is_kept_between_calls() {
     let mut world = with_password();
     let token = format!("{TOKEN_REQUEST} {PASSWORD}");
     for (answer, shown) in [(TOKEN_1, "t1"), (TOKEN_2, "t2")] {
@@ -863,9 +854,8 @@ fn f23_without_a_cache_nothing_is_kept_between_calls() {
     }
 }
 
-// F20
 #[test]
-fn f20_a_cache_without_room_changes_nothing_but_the_number_of_requests() {
+fn a_table_without_room_changes_nothing_but_the_number_of_requests() {
     let cache = TokenTable::new(0);
     let mut world = client(authenticator().with_tokens(cache), password("me"));
     let token = format!("{TOKEN_REQUEST} {PASSWORD}");

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use longshore::auth::{AuthError, RealmRefused, RealmRule};
+use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
 use longshore::origin::Escaped;
 use longshore::transport::{TransportError, TransportErrorKind};
@@ -200,14 +200,15 @@ impl From<longshore::Error> for Failure {
 fn advice(error: &longshore::Error) -> Option<String> {
     let registry = error.registry();
     Some(match (error.kind(), error.cause()) {
-        (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => format!(
-            "if {} really issues tokens for {registry}, say so with {}",
-            refused.realm,
-            option_for(refused)?
-        ),
-        (_, Cause::Auth(AuthError::Insecure { origin }, _)) => {
-            format!("if {origin} may see the credentials, say so with --plain-http")
-        }
+        (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => match refused.remedy()? {
+            RealmRemedy::AllowRealm(realm) => format!(
+                "if {realm} really issues tokens for {registry}, allow it with \
+                 --allow-realm {realm}"
+            ),
+            RealmRemedy::PlainHttp => plain_http(registry),
+            _ => return None,
+        },
+        (_, Cause::Auth(AuthError::Insecure { .. }, _)) => plain_http(registry),
         (_, Cause::Auth(AuthError::CredentialsRequired { .. }, _)) => format!(
             "give --username and --password-stdin, or log in to {registry} with a program that \
              keeps credentials in Docker's config.json; the repository may also not exist"
@@ -242,15 +243,8 @@ fn advice(error: &longshore::Error) -> Option<String> {
     })
 }
 
-/// Returns the option that lets a token server have the credentials, if there is one.
-fn option_for(refused: &RealmRefused) -> Option<String> {
-    match refused.rule {
-        RealmRule::OtherDomain | RealmRule::OtherHost => {
-            Some(format!("--allow-realm {}", refused.realm))
-        }
-        RealmRule::PlainHttp => Some("--plain-http".to_owned()),
-        _ => None,
-    }
+fn plain_http(registry: &str) -> String {
+    format!("if {registry} is meant to be used without encryption, allow it with --plain-http")
 }
 
 fn wire_advice(error: &TransportError) -> Option<String> {

@@ -20,8 +20,8 @@ mod error;
 mod history;
 mod runtime;
 
-/// The largest image configuration a reader should take, in bytes, where nothing else is
-/// configured; whoever reads the blob refuses more (LI1).
+/// Default maximum length of an image configuration, in bytes. The reader of the blob enforces it
+/// (LI1).
 pub const CONFIG_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 
 /// The configuration of an image, a view of the blob that a manifest names as `config`.
@@ -106,7 +106,7 @@ impl ImageConfig {
     /// made one.
     ///
     /// `None` when the history does not account for the layers one by one. Nothing depends on it
-    /// but what people read, so many an image has none, and some have one that is wrong.
+    /// but what is shown to people: many images have no history, and some have a wrong one.
     pub fn steps(&self) -> Option<impl Iterator<Item = (&History, Option<usize>)>> {
         let made = self.history.iter().filter(|step| !step.empty_layer).count();
         let mut layers = 0..self.rootfs.diff_ids.len();

@@ -33,7 +33,7 @@ pub struct Descriptor {
     pub digest: Digest,
     /// The size of the content in bytes, at most [`SIZE_LIMIT_BYTES`].
     pub size: u64,
-    /// Other places the content may be had from. They are never fetched unless asked for (RD6).
+    /// Other URLs of the content. They are never fetched unless that is enabled (RD6).
     pub urls: Vec<String>,
     /// Free annotations.
     pub annotations: BTreeMap<String, String>,

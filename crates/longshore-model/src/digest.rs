@@ -236,46 +236,67 @@ impl fmt::Debug for Hasher {
     }
 }
 
-/// Text that is not a digest. Positions are in bytes from 0.
+/// Text that is not a digest. Positions are in bytes from 0; a text that ends too early is reported
+/// at its length.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DigestError {
-    /// The algorithm is empty, or this byte cannot stand in it.
-    #[error("not a digest algorithm: unexpected at byte {at}")]
+    /// The algorithm does not follow the grammar.
+    #[error(
+        "malformed digest algorithm: unexpected character or end at byte {at}; it is lower-case \
+         letters and digits, with single `+`, `.`, `_` or `-` between them"
+    )]
     Algorithm {
         /// Where the text leaves the grammar.
         at: usize,
     },
-    /// The encoded part is empty, or this byte cannot stand in it under its algorithm.
-    #[error("not the encoded part of a digest: unexpected at byte {at}")]
+    /// The encoded part is empty, or has a character that its algorithm does not allow.
+    #[error(
+        "malformed encoded part of the digest: unexpected character or end at byte {at}; sha256, \
+         sha384, sha512 and blake3 have lower-case hexadecimal digits"
+    )]
     Encoded {
         /// Where the text leaves the grammar.
         at: usize,
     },
-    /// The encoded part has another length than its algorithm gives.
-    #[error("the algorithm gives {expected} hexadecimal digits, not {found}")]
+    /// The encoded part does not have the length of its algorithm.
+    #[error(
+        "the encoded part of the digest has {found} characters, and its algorithm requires \
+         {expected} hexadecimal digits"
+    )]
     Length {
-        /// Characters the algorithm gives.
+        /// Characters that the algorithm requires.
         expected: usize,
         /// Characters found.
         found: usize,
     },
     /// There is no colon between algorithm and encoded part.
-    #[error("a digest is `algorithm:encoded`, and there is no colon")]
+    #[error("there is no colon, and a digest is `algorithm:encoded`")]
     MissingColon,
     /// The text is longer than [`DIGEST_LIMIT_BYTES`].
-    #[error("a digest of {length} bytes is too long")]
+    #[error("the digest has {length} bytes, and at most {DIGEST_LIMIT_BYTES} are allowed")]
     TooLong {
         /// Bytes found.
         length: usize,
     },
 }
 
-/// A well-formed digest algorithm that cannot be computed here.
+impl DigestError {
+    /// The same error with its position counted from `by` bytes before.
+    pub(crate) fn shifted(self, by: usize) -> Self {
+        match self {
+            Self::Algorithm { at } => Self::Algorithm { at: by + at },
+            Self::Encoded { at } => Self::Encoded { at: by + at },
+            Self::Length { .. } | Self::MissingColon | Self::TooLong { .. } => self,
+        }
+    }
+}
+
+/// A well-formed digest algorithm without an implementation here.
 ///
-/// Content named by it is refused rather than taken unverified (DG1).
+/// Content under such a digest is refused, never accepted unverified (DG1).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("content cannot be verified under the digest algorithm {algorithm}")]
+#[error("the digest algorithm {algorithm} is not supported, so the content cannot be verified")]
 #[non_exhaustive]
 pub struct UnsupportedAlgorithm {
     /// The identifier; lower-case letters, digits and `+._-` only.

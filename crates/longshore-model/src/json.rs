@@ -54,7 +54,7 @@ enum Broken {
 
 /// The state of reading one document: what it may still use up, and the rule it broke.
 ///
-/// The rule is noted beside the error because an error of `serde_json` can only carry text.
+/// The rule is kept apart from the error, because an error of `serde_json` can only carry text.
 #[derive(Debug)]
 pub(crate) struct Reading {
     broken: Cell<Option<Broken>>,

@@ -2,9 +2,10 @@
 //!
 //! A [`Reference`] is read by the rules of Docker, a [`Digest`] by its grammar and the length its
 //! algorithm gives, a [`Manifest`] is the exact bytes of a document together with a view of them.
-//! Whoever holds such a value need not check it again. [`Verifier`] compares content that arrives
-//! in pieces with its digest and size, [`Index::select`] chooses the image for a platform, and
-//! an [`ImageConfig`] says what that image runs and how it was made.
+//! Such a value need not be checked again. [`Verifier`] compares content that arrives in pieces
+//! with its digest and size, [`Digest::of_reader`] computes the digest of a stream,
+//! [`Index::select`] chooses the image for a platform, and an [`ImageConfig`] says what that image
+//! runs and how it was built.
 //!
 //! Everything here is computation: no socket, no file, no clock. Left to the caller are fetching
 //! documents and bounding their length ([`MANIFEST_LIMIT_BYTES`]). A [`Walk`] bounds how far the

@@ -22,8 +22,8 @@ mod fields;
 mod image;
 mod index;
 
-/// The largest manifest or index a reader should take, in bytes, where nothing else is
-/// configured; whoever reads the body refuses more (LI1).
+/// Default maximum length of a manifest or index, in bytes. The reader of the body enforces it
+/// (LI1).
 ///
 /// distribution-spec v1.1.1 "Pushing Manifests" asks registries to take at least 4 MiB.
 pub const MANIFEST_LIMIT_BYTES: usize = 8 * 1024 * 1024;
@@ -57,9 +57,9 @@ impl Manifest {
         Self::read(bytes, content_type, digest)
     }
 
-    /// Verifies bytes that were asked for by digest, and then reads them (DG2).
+    /// Verifies bytes that were requested by digest, and then reads them (DG2).
     ///
-    /// The digest of the result is `expected`, under whatever algorithm it is.
+    /// The digest of the result is `expected`, under its own algorithm.
     ///
     /// # Errors
     ///
@@ -241,7 +241,7 @@ impl Serialize for Document {
     }
 }
 
-/// What the fields of a document make it, whatever it says it is.
+/// The kind of a document by its fields, independent of its media type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(
     clippy::exhaustive_enums,

@@ -125,7 +125,7 @@ impl MediaType {
         self.is_one_of(&[Self::OCI_INDEX, Self::DOCKER_LIST])
     }
 
-    /// Says whether this type tells nothing about the document that carries it (DG5).
+    /// Says whether this type is generic and says nothing about the document (DG5).
     #[must_use]
     pub fn is_generic(&self) -> bool {
         self.is_one_of(&[Self::JSON, Self::OCTET_STREAM, Self::TEXT_PLAIN])
@@ -237,20 +237,21 @@ impl fmt::Debug for MediaType {
 
 text_traits!(MediaType, "a media type, `type/subtype`");
 
-/// Text that is not a media type. Positions are in bytes from 0.
+/// Text that is not a media type. Positions are in bytes from 0; a text that ends too early is
+/// reported at its length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaTypeError {
     /// The text is longer than [`MEDIA_TYPE_LIMIT_BYTES`].
-    #[error("a media type of {length} bytes is too long")]
+    #[error("the media type has {length} bytes, and at most {MEDIA_TYPE_LIMIT_BYTES} are allowed")]
     TooLong {
         /// Bytes found.
         length: usize,
     },
-    /// The grammar does not allow this byte here, or a name is too long.
-    #[error("not a media type: unexpected at byte {at}")]
+    /// The text leaves the grammar, or type or subtype is longer than 127 bytes.
+    #[error("a media type is `type/subtype`: unexpected character or end at byte {at}")]
     Unexpected {
-        /// Where the text leaves the grammar; its length when it ends too early.
+        /// Where the text leaves the grammar.
         at: usize,
     },
 }

@@ -77,7 +77,7 @@ impl FromStr for Tag {
 
 text_traits!(Tag, "a tag");
 
-/// What a manifest is asked for by: the `<reference>` of the manifest endpoints.
+/// The `<reference>` of the manifest endpoints, by which a manifest is requested.
 ///
 /// Source: distribution-spec v1.1.1 "Pulling manifests" (end-3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -120,7 +120,7 @@ impl FromStr for TagOrDigest {
         if text.contains(':') {
             Ok(Self::Digest(text.parse()?))
         } else {
-            Ok(Self::Tag(text.parse()?))
+            Ok(Self::Tag(text.parse().map_err(TagOrDigestError::Tag)?))
         }
     }
 }
@@ -139,21 +139,22 @@ impl From<Digest> for TagOrDigest {
 
 text_traits!(TagOrDigest, "a tag or a digest");
 
-/// Text that is not a name. Positions are in bytes from 0.
+/// Text that is not a name. Positions are in bytes from 0; a text that ends too early is reported
+/// at its length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// There is no text.
-    #[error("the name is empty")]
+    #[error("it is empty")]
     Empty,
-    /// The grammar does not allow this byte here.
-    #[error("unexpected at byte {at} of the name")]
+    /// The text leaves the grammar.
+    #[error("unexpected character or end at byte {at}")]
     Unexpected {
-        /// Where the text leaves the grammar; its length when it ends too early.
+        /// Where the text leaves the grammar.
         at: usize,
     },
     /// The name has more bytes than its kind may have.
-    #[error("the name has {length} bytes, at most {limit} are allowed")]
+    #[error("it has {length} bytes, and at most {limit} are allowed")]
     TooLong {
         /// Bytes found.
         length: usize,
@@ -161,23 +162,34 @@ pub enum NameError {
         limit: usize,
     },
     /// There is an upper-case letter, which only tags may have.
-    #[error("upper-case letter at byte {at} of the name")]
+    #[error("upper-case letter at byte {at}, and only tags may have them")]
     UpperCase {
-        /// Where it stands.
+        /// The position of the letter.
         at: usize,
     },
+}
+
+impl NameError {
+    /// The same error with its position counted from `by` bytes before.
+    pub(crate) fn shifted(self, by: usize) -> Self {
+        match self {
+            Self::Unexpected { at } => Self::Unexpected { at: by + at },
+            Self::UpperCase { at } => Self::UpperCase { at: by + at },
+            Self::Empty | Self::TooLong { .. } => self,
+        }
+    }
 }
 
 /// Text that is neither a tag nor a digest.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TagOrDigestError {
-    /// There is a colon, but it is no digest.
-    #[error("not a digest")]
+    /// There is a colon, but the text is not a digest.
+    #[error(transparent)]
     Digest(#[from] DigestError),
-    /// There is no colon, but it is no tag.
-    #[error("not a tag")]
-    Tag(#[from] NameError),
+    /// There is no colon, and the text is not a tag.
+    #[error("malformed tag: {0}")]
+    Tag(NameError),
 }
 
 /// Checks a repository name before which `prefix` more bytes will stand.
@@ -330,7 +342,10 @@ mod tests {
             error,
             TagOrDigestError::Digest(DigestError::Encoded { at: 2 })
         );
+        assert!(error.to_string().starts_with("malformed encoded part"));
         let error = "-".parse::<TagOrDigest>().unwrap_err();
         assert_eq!(error, TagOrDigestError::Tag(Unexpected { at: 0 }));
+        let text = "malformed tag: unexpected character or end at byte 0";
+        assert_eq!(error.to_string(), text);
     }
 }

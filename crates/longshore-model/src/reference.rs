@@ -22,7 +22,7 @@ pub const REFERENCE_LIMIT_BYTES: usize = 2048;
 ///
 /// Text is read by the rules of Docker: without a registry it is Docker Hub's, a repository
 /// there with one component is in `library/`, and without tag and digest the tag is `latest`.
-/// Tag and digest are kept together; what is asked for is then the digest (F4).
+/// A reference may have both a tag and a digest; the digest is then what is requested.
 ///
 /// ```
 /// use longshore_model::Reference;
@@ -222,51 +222,54 @@ impl fmt::Debug for Reference {
 
 text_traits!(Reference, "an image reference");
 
-/// Text that is not a reference. Positions are in bytes from 0.
+/// Text that is not a reference. Positions are in bytes from 0, all from the start of the text; a
+/// text that ends too early is reported at its length.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
     /// What follows the `@` is not a digest.
-    #[error("malformed digest, which starts at byte {start}")]
+    #[error("malformed digest, which starts at byte {start}: {reason}")]
     Digest {
         /// Where the digest starts.
         start: usize,
-        /// What is wrong with it; its positions count from `start`.
-        source: DigestError,
+        /// What is wrong with the digest.
+        reason: DigestError,
     },
     /// There is no text.
     #[error("the reference is empty")]
     Empty,
     /// The text is 64 hexadecimal digits, which Docker reads as the identifier of a local image.
-    #[error("64 hexadecimal digits name a local image, not one in a registry")]
+    #[error("64 hexadecimal digits are the identifier of a local image, not of one in a registry")]
     Identifier,
     /// The repository name is malformed.
-    #[error("malformed repository name, which starts at byte {start}")]
+    #[error("malformed repository name, which starts at byte {start}: {reason}")]
     Name {
         /// Where the name starts.
         start: usize,
-        /// What is wrong with it; its positions count from `start`.
-        source: NameError,
+        /// What is wrong with the name.
+        reason: NameError,
     },
     /// The registry is not a host with an optional port.
-    #[error("the registry is not a host with an optional port: unexpected at byte {at}")]
+    #[error(
+        "the registry is not a host with an optional port: unexpected character or end at byte {at}"
+    )]
     Registry {
         /// Where the text leaves the grammar.
         at: usize,
     },
     /// There is a scheme, `https://` for example.
-    #[error("a reference starts with the registry, without a scheme like `https://`")]
+    #[error("there is a scheme such as `https://`, and a reference starts with the registry")]
     Scheme,
     /// What follows the `:` is not a tag.
-    #[error("malformed tag, which starts at byte {start}")]
+    #[error("malformed tag, which starts at byte {start}: {reason}")]
     Tag {
         /// Where the tag starts.
         start: usize,
-        /// What is wrong with it; its positions count from `start`.
-        source: NameError,
+        /// What is wrong with the tag.
+        reason: NameError,
     },
     /// The text is longer than [`REFERENCE_LIMIT_BYTES`].
-    #[error("a reference of {length} bytes is too long")]
+    #[error("the reference has {length} bytes, and at most {REFERENCE_LIMIT_BYTES} are allowed")]
     TooLong {
         /// Bytes found.
         length: usize,

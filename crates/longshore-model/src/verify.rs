@@ -6,7 +6,7 @@ use crate::digest::{Digest, Hasher, UnsupportedAlgorithm};
 
 /// Checks a stream of bytes against a digest and, where it is known, a size.
 ///
-/// Whoever holds the bytes last feeds them here once, and only calls them good after
+/// The last holder of the bytes passes them in once, and may use them as verified only after
 /// [`finish`](Self::finish) (DG3). Too much content fails at the piece that goes beyond the
 /// size, before that piece is hashed (LI3).
 ///
@@ -139,30 +139,30 @@ impl<R: Read> Read for VerifyReader<R> {
     }
 }
 
-/// Content that is not what it was announced to be.
+/// Content that does not have the expected digest or size.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The bytes have another digest.
     #[error("content has digest {actual}, expected {expected}")]
     Digest {
-        /// The digest asked for.
+        /// The expected digest.
         expected: Digest,
-        /// The digest of the bytes that came.
+        /// The digest of the bytes that arrived.
         actual: Digest,
     },
-    /// There are more bytes than announced.
+    /// There are more bytes than expected.
     #[error("content is longer than the expected {expected} bytes")]
     TooLong {
-        /// Bytes announced.
+        /// Bytes expected.
         expected: u64,
     },
-    /// There are fewer bytes than announced.
+    /// There are fewer bytes than expected.
     #[error("content ended after {actual} of {expected} bytes")]
     TooShort {
-        /// Bytes announced.
+        /// Bytes expected.
         expected: u64,
-        /// Bytes that came.
+        /// Bytes that arrived.
         actual: u64,
     },
 }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn f6_a_reader_fails_before_it_reports_the_end() {
+    fn a_reader_fails_before_it_reports_the_end() {
         assert_eq!(read(Some(5), b"hello"), (b"hello".to_vec(), None));
         assert_eq!(read(None, b"hello"), (b"hello".to_vec(), None));
         let too_long = VerifyError::TooLong { expected: 5 };

@@ -9,10 +9,11 @@ use crate::Escaped;
 
 mod class;
 
-/// How far an address reaches; a server may not send us to a narrower class than its own.
+/// From where an address can be reached; a server must not name an address of a narrower class than
+/// its own.
 ///
-/// From wide to narrow: public, private, loopback. [`Never`](Self::Never) stands apart: nothing
-/// but the registry the user named is ever connected to there.
+/// From wide to narrow: public, private, loopback. [`Never`](Self::Never) is separate: only a
+/// registry that the user named is ever connected to at such an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
@@ -36,15 +37,15 @@ impl AddressClass {
     /// The class of an address.
     ///
     /// An IPv6 address that carries an IPv4 one (mapped, compatible, translated, NAT64 of RFC 6052
-    /// and RFC 8215, 6to4, Teredo) has the class of the IPv4 address, for that is where it leads.
+    /// and RFC 8215, 6to4, Teredo) has the class of the IPv4 address, which it is routed to.
     pub fn of(address: IpAddr) -> Self {
         class::of(address)
     }
 
-    /// Whether this class reaches less far than `other`.
+    /// Whether this class is narrower than `other`.
     ///
-    /// As a bound, [`Never`](Self::Never) counts as public: there is nothing to compare it with,
-    /// and the widest bound permits least.
+    /// As a bound, [`Never`](Self::Never) counts as public: it cannot be compared, and the widest
+    /// bound permits the fewest addresses.
     pub fn is_narrower_than(self, other: Self) -> bool {
         self.reach() < other.reach()
     }
@@ -172,28 +173,28 @@ fn bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// Why a text is not a block of addresses.
+/// Why a text is not a range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressRangeError {
     /// It is neither an address nor an address and a prefix length.
-    #[error("\"{}\" is not an address range such as 10.0.0.0/8", Escaped::text(.text))]
+    #[error("\"{}\" is not an address, or a range such as 10.0.0.0/8", Escaped::text(.text))]
     Form {
         /// The text as given.
         text: Box<str>,
     },
-    /// The address has bits set beyond its prefix: the writer meant one of two things.
-    #[error("\"{}\" has address bits set beyond its prefix", Escaped::text(.text))]
+    /// The address has bits set beyond its prefix, so it is not clear which range is meant.
+    #[error("the address range \"{}\" has bits set beyond its prefix", Escaped::text(.text))]
     HostBits {
         /// The text as given.
         text: Box<str>,
     },
 }
 
-/// Addresses a registry may send us to although their class is narrower than its own.
+/// Addresses that a registry may name even though their class is narrower than its own.
 ///
-/// Empty by default. Never lets through [`AddressClass::Never`]. Two sets of the same ranges are
-/// equal in whatever order they were given; cloning is cheap.
+/// Empty by default. It never permits [`AddressClass::Never`]. Two sets of the same ranges are
+/// equal, in whatever order the ranges were given; cloning is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AllowAddresses {
     /// Sorted and without repeats. `None` is the empty set, which so needs no allocation.
@@ -201,7 +202,7 @@ pub struct AllowAddresses {
 }
 
 impl AllowAddresses {
-    /// Whether one of the ranges has this address.
+    /// Whether one of the ranges contains this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.ranges
             .iter()
@@ -236,7 +237,7 @@ pub enum AddressPolicy {
     Any,
     /// No class narrower than the given one, and never [`AddressClass::Never`] (RE3, RD2).
     AtLeast {
-        /// The narrowest class that is let through.
+        /// The narrowest class that is permitted.
         class: AddressClass,
         /// Exceptions to the class, but not to `Never`.
         allow: AllowAddresses,
@@ -248,7 +249,7 @@ impl AddressPolicy {
     ///
     /// # Errors
     ///
-    /// [`AddressRefused`] says which address, and what was wanted.
+    /// [`AddressRefused`] with the address and the class that is required.
     pub fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
         let Self::AtLeast {
             class: at_least,
@@ -273,7 +274,7 @@ impl AddressPolicy {
     }
 }
 
-/// An address that the policy of a request does not let through.
+/// An address that the policy of a request does not permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddressRefused {
@@ -281,7 +282,7 @@ pub struct AddressRefused {
     pub address: IpAddr,
     /// Its class.
     pub class: AddressClass,
-    /// The narrowest class that would have been let through.
+    /// The narrowest class that is permitted.
     pub at_least: AddressClass,
 }
 
@@ -295,10 +296,10 @@ impl fmt::Display for AddressRefused {
             at_least,
         } = self;
         match class {
-            AddressClass::Never => write!(f, "{address} is a {class} address"),
+            AddressClass::Never => write!(f, "{address} is a {class} address, which is never used"),
             _ => write!(
                 f,
-                "{address} is a {class} address, sent to from a {at_least} one"
+                "{address} is a {class} address, but the server that named it has a {at_least} one"
             ),
         }
     }

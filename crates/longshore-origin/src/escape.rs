@@ -33,7 +33,7 @@ impl fmt::Display for Escaped<'_> {
             let broken = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
             chunk.valid().chars().chain(broken)
         });
-        // One character stays in hand until it is known whether more follow: it, or the ellipsis.
+        // Whether a character or the ellipsis is written depends on whether more characters follow.
         let mut pieces = chars.peekable();
         let mut room = ESCAPED_LIMIT_CHARS;
         while let Some(c) = pieces.next() {
@@ -63,7 +63,7 @@ fn escape_width(c: char) -> usize {
     c.escape_unicode().len()
 }
 
-/// Whether a character can do more to a terminal, or to a line of a log, than stand there (OU1).
+/// Whether a character can control a terminal or break a line of a log (OU1).
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -71,7 +71,7 @@ pub fn is_unsafe(c: char) -> bool {
             | '\u{2028}' | '\u{2029}')
 }
 
-/// The most characters [`Escaped`] writes, escapes counted as written (OU1).
+/// Maximum number of characters that [`Escaped`] writes; an escape counts as what is written (OU1).
 pub const ESCAPED_LIMIT_CHARS: usize = 512;
 
 #[cfg(test)]

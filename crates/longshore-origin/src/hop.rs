@@ -1,7 +1,7 @@
 //! Where a request goes, and how far that place is trusted.
 //!
 //! ```text
-//!            same origin, or our own host misspelt
+//!            same origin, or its host with another port
 //!                    ┌──────┐
 //!                    ▼      │            any
 //! first ─────────► home ────┘         ┌──────┐
@@ -20,10 +20,11 @@ use crate::{
     ResolveError, Scheme, resolve,
 };
 
-/// The next place a request goes to, and whether secrets may go with it.
+/// The URI of the next request, and whether secrets may go with it.
 ///
-/// A hop is made for the registry the user named ([`first`](Self::first)) and from then on only by
-/// following what a server sent ([`follow`](Self::follow)). Cloning copies one URI.
+/// The first hop is made for the registry that the user named ([`first`](Self::first)), every other
+/// one by following a `Location` that a server sent ([`follow`](Self::follow)). Cloning copies one
+/// URI.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hop {
     home: Origin,
@@ -52,20 +53,20 @@ impl Hop {
         })
     }
 
-    /// Lets foreign hops reach these addresses, whatever their class (but never
-    /// [`AddressClass::Never`]).
+    /// Permits these addresses to foreign hops, whatever their class except
+    /// [`AddressClass::Never`].
     #[must_use]
     pub fn allowing(self, allow: AllowAddresses) -> Self {
         Self { allow, ..self }
     }
 
-    /// The hop a server sends us to, by the value of its `Location`.
+    /// Follows a redirect, by the value of its `Location`.
     ///
     /// `peer` is what the transport reported of the connection the answer came over.
     ///
     /// - Once away from home, no hop is home again (RD1).
-    /// - A URL that names our own host, but not our scheme or port, because a proxy in front of an
-    ///   https registry does not know them, is rewritten to our origin (RD2).
+    /// - A URL with the registry's host but not its scheme or port, which a proxy in front of an
+    ///   https registry may produce, is rewritten to the registry's origin (RD2).
     /// - https does not lead to http (RD2).
     /// - The address class does not become narrower; what can be told without resolving a name is
     ///   checked here, the rest by the transport under [`policy`](Self::policy) (RD2).
@@ -74,8 +75,8 @@ impl Hop {
     ///
     /// # Errors
     ///
-    /// [`HopError::Empty`] and [`HopError::Resolve`] for what is no usable URL (RD7, CR12);
-    /// [`HopError::Downgrade`] and [`HopError::Refused`] for one that may not be followed.
+    /// [`HopError::Empty`] and [`HopError::Resolve`] for text that is not a usable URL (RD7, CR12);
+    /// [`HopError::Downgrade`] and [`HopError::Refused`] for a URL that must not be followed.
     pub fn follow(&self, location: &[u8], peer: Peer) -> Result<Self, HopError> {
         if location.trim_ascii().is_empty() {
             return Err(HopError::Empty);
@@ -140,8 +141,8 @@ impl Hop {
         &self.uri
     }
 
-    /// The addresses this hop may be connected at: any at home, and elsewhere none of a class
-    /// narrower than the peers that sent us there.
+    /// The addresses that this hop may be connected to: any at home; elsewhere none of a class
+    /// narrower than those of the peers that redirected to it.
     pub fn policy(&self) -> AddressPolicy {
         match self.floor {
             None => AddressPolicy::Any,
@@ -152,15 +153,16 @@ impl Hop {
         }
     }
 
-    /// Whether the origin is ours as a proxy behind which TLS ended would write it.
+    /// Whether the origin is the registry's, as a proxy that terminates TLS in front of it writes
+    /// it.
     fn misspells_home(&self, target: &Origin) -> bool {
         self.home.scheme() == Scheme::Https
             && target.host() == self.home.host()
             && [80, 443, self.home.port()].contains(&target.port())
     }
 
-    /// The narrowest class the next hop may have: that of the peer that answered, and no narrower
-    /// than was asked of that peer itself.
+    /// The narrowest class that the next hop may have: that of the peer that answered, and no
+    /// narrower than the bound of this hop.
     fn floor_after(&self, peer: Peer) -> AddressClass {
         let answered = peer
             .class
@@ -221,8 +223,8 @@ fn write_uri(origin: &Origin, path_and_query: &str) -> Result<Uri, HopError> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Peer {
-    /// The class of the address connected to; `None` where a proxy connected for us, or nobody
-    /// looked.
+    /// The class of the address connected to; `None` where a proxy made the connection, or the
+    /// class was not determined.
     pub class: Option<AddressClass>,
     /// Whether the connection had carried a request before.
     pub reused: bool,
@@ -235,34 +237,37 @@ impl Peer {
     }
 }
 
-/// Why a hop is not taken.
+/// Why a redirect is not followed, or a first request not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HopError {
-    /// The URL would leave TLS behind.
-    #[error("{to} is not encrypted, but was sent to from https")]
+    /// The URL is http, and the request was https (RD2).
+    #[error("the URL leads from https to {to}, which is not encrypted")]
     Downgrade {
-        /// Where the URL leads.
+        /// The origin of the URL.
         to: Origin,
     },
-    /// There is no URL in the field.
+    /// The field has no URL.
     #[error("the URL is empty")]
     Empty,
     /// A path and query that cannot be written into a request.
-    #[error("\"{}\" and its query cannot be sent in a request", Escaped::text(.path))]
+    #[error(
+        "the path \"{}\", or its query, cannot be written into a request",
+        Escaped::text(.path)
+    )]
     PathAndQuery {
-        /// The path as given; the query is left out, for it may be a secret.
+        /// The path as given. The query is left out, since it may be a secret.
         path: Box<str>,
     },
-    /// The host is an address, or a name for one, that this hop may not connect to.
-    #[error("{to} must not be connected to from here")]
+    /// The host is an address, or a name for one, that this hop may not connect to (RD2).
+    #[error("the URL leads to {to}, whose address is not permitted")]
     Refused {
-        /// Where the URL leads.
+        /// The origin of the URL.
         to: Origin,
         /// The address and its class.
         source: AddressRefused,
     },
-    /// The URL is not one we can use.
+    /// The URL cannot be used.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
 }

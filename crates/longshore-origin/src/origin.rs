@@ -163,7 +163,7 @@ impl Origin {
         self.address
     }
 
-    /// Whether the host is 127.0.0.0/8, `::1`, `localhost` or `*.localhost`.
+    /// Whether the host is in 127.0.0.0/8, or is `::1`, `localhost` or `*.localhost`.
     ///
     /// RFC 6761 §6.3 for the names. Whether such a name resolves to a loopback address is for the
     /// transport to check.
@@ -215,7 +215,7 @@ impl FromStr for Origin {
     }
 }
 
-/// Why a text does not name an origin.
+/// Why a text is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OriginError {
@@ -223,37 +223,43 @@ pub enum OriginError {
     #[error("the host is empty")]
     Empty,
     /// The host is neither a name made of letters, digits, `-`, `_` and `.`, nor an address.
-    #[error("\"{}\" is not a host name or address", Escaped::text(.host))]
+    #[error(
+        "the host \"{}\" is neither an address nor a name of letters, digits, `-`, `_` and `.`",
+        Escaped::text(.host)
+    )]
     Host {
         /// The host as given.
         host: Box<str>,
     },
-    /// The host has letters outside ASCII.
+    /// The host has characters outside ASCII.
     #[error("the host \"{}\" is not ASCII; write its A-label (xn--…)", Escaped::text(.host))]
     NotAscii {
         /// The host as given.
         host: Box<str>,
     },
-    /// The host ends in a number but is no dotted-decimal address.
+    /// The host ends in a number but is not a dotted-decimal address.
     ///
     /// Resolvers read `127.1`, `0x7f000001` and `2130706433` as addresses; a rule that compares
     /// hosts or address classes would not.
-    #[error("\"{}\" is an address in an unusual form", Escaped::text(.host))]
+    #[error(
+        "the host \"{}\" ends in a number, but is not an address such as 192.0.2.1",
+        Escaped::text(.host)
+    )]
     Number {
         /// The host as given.
         host: Box<str>,
     },
     /// The port is not a number from 1 to 65535.
-    #[error("\"{}\" is not a port", Escaped::text(.port))]
+    #[error("the port \"{}\" is not a number from 1 to 65535", Escaped::text(.port))]
     Port {
         /// The port as given.
         port: Box<str>,
     },
     /// The scheme is missing, or neither `http` nor `https`.
-    #[error("the scheme is neither http nor https")]
+    #[error("the scheme is missing, or neither http nor https")]
     Scheme,
     /// There is user information before the host (CR12).
-    #[error("user information is not allowed before the host")]
+    #[error("there is user information before the host, which is not allowed")]
     UserInformation,
 }
 
@@ -266,8 +272,8 @@ enum Host {
 impl Host {
     // host       = IP-literal / IPv4address / reg-name            RFC 3986 §3.2.2
     // IP-literal = "[" ( IPv6address / IPvFuture  ) "]"
-    // Of reg-name we take letters, digits, "-", "_" and ".": percent-encoding and sub-delims
-    // never reach a resolver as they stand, and every layer would read them differently.
+    // Of reg-name only letters, digits, "-", "_" and "." are accepted: percent-encoding and
+    // sub-delims never reach a resolver unchanged, and every layer would read them differently.
     fn read(text: &str) -> Result<Self, OriginError> {
         let refused = || OriginError::Host { host: text.into() };
         if let Some(inside) = text.strip_prefix('[') {

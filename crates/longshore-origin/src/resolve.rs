@@ -8,10 +8,10 @@ use crate::{Escaped, Origin};
 /// Resolves a reference (of a `Location`, a `Link`, a realm) against the URL it was found under.
 ///
 /// RFC 3986 §5.2. Returns the origin and the path with query; the path is never empty, and a
-/// fragment is dropped, for neither is sent. Bytes that may stand in a path or query are kept as
-/// they are, so that a signed query survives (RD4); those that may not (blanks, quotes, `<>^{|}`,
-/// backslash, brackets, backquote, a lone `%`, control characters, all beyond ASCII) are
-/// percent-encoded, for servers do send them. In the authority nothing is repaired: there every
+/// fragment is dropped, since neither is sent. Bytes that are allowed in a path or query are kept
+/// unchanged, so that a signed query survives (RD4); all others (blanks, quotes, `<>^{|}`,
+/// backslash, brackets, backquote, a lone `%`, control characters, everything outside ASCII) are
+/// percent-encoded, because servers do send them. Nothing is repaired in the authority: every
 /// reader would repair it differently.
 ///
 /// # Errors
@@ -20,15 +20,18 @@ use crate::{Escaped, Origin};
 /// has CR, LF or NUL, does not follow the grammar, or does not lead to a http or https origin
 /// without user information (CR12). Never panics (RD7).
 pub fn resolve(base: (&Origin, &str), reference: &[u8]) -> Result<(Origin, String), ResolveError> {
-    let reference = legible(reference)?;
-    let reference = UriRef::parse(reference).map_err(|_| ResolveError::Syntax)?;
+    let sent = reference;
+    let reference = UriRef::parse(legible(sent)?).map_err(|(error, _)| ResolveError::Syntax {
+        at: place(sent, error.index()),
+    })?;
     let (origin, path_and_query) = base;
     let mut base = origin.to_string();
     push_legal(&mut base, path_and_query.as_bytes());
-    let base = Uri::parse(base).map_err(|_| ResolveError::Syntax)?;
+    // An origin and an encoded path always make a URI without a fragment to resolve against.
+    let base = Uri::parse(base).map_err(|_| ResolveError::Syntax { at: 0 })?;
     let target = reference
         .resolve_against(&base)
-        .map_err(|_| ResolveError::Syntax)?;
+        .map_err(|_| ResolveError::Syntax { at: 0 })?;
 
     let scheme = target.scheme().as_str();
     let scheme = Scheme::read(scheme).ok_or_else(|| ResolveError::Scheme {
@@ -56,17 +59,17 @@ pub fn resolve(base: (&Origin, &str), reference: &[u8]) -> Result<(Origin, Strin
     Ok((origin, path_and_query))
 }
 
-/// Why a reference does not lead anywhere we go.
+/// Why a reference is not a URL that may be requested.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// There is a line break or a NUL in it.
-    #[error("the URL has a control character at byte {at}")]
+    /// It has a line break or a NUL.
+    #[error("the URL has a line break or NUL at byte {at}")]
     Control {
         /// Where, in bytes from 0.
         at: usize,
     },
-    /// What stands for the host and port is refused.
+    /// Its host or port is refused.
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// The scheme is neither http nor https.
@@ -76,17 +79,20 @@ pub enum ResolveError {
         scheme: Box<str>,
     },
     /// It does not follow the grammar of RFC 3986.
-    #[error("this is not a URL")]
-    Syntax,
+    #[error("not a URL: unexpected character or end at byte {at}")]
+    Syntax {
+        /// Where the reference leaves the grammar, in bytes from 0.
+        at: usize,
+    },
     /// It is longer than [`URL_LIMIT_BYTES`].
-    #[error("the URL is longer than {URL_LIMIT_BYTES} bytes ({bytes})")]
+    #[error("the URL has {bytes} bytes, and at most {URL_LIMIT_BYTES} are allowed")]
     TooLong {
         /// Its length in bytes.
         bytes: usize,
     },
 }
 
-/// The reference as text that can be parsed: without fragment and blanks around it.
+/// The reference as text that can be parsed: without a fragment and surrounding blanks.
 fn legible(reference: &[u8]) -> Result<String, ResolveError> {
     if reference.len() > URL_LIMIT_BYTES {
         return Err(ResolveError::TooLong {
@@ -137,9 +143,10 @@ fn split_authority(reference: &[u8]) -> (&[u8], &[u8], &[u8]) {
     (before, authority, after)
 }
 
-/// Names what is wrong with an authority better than the grammar could.
+/// Reports the faults of an authority that have errors of their own.
 fn authority_text(authority: &[u8]) -> Result<&str, OriginError> {
-    // CR12. Looked for in the raw bytes: whatever stands before it, we do not interpret it.
+    // CR12: user information is refused. Searched in the raw bytes, so that nothing before it is
+    // interpreted.
     if authority.contains(&b'@') {
         return Err(OriginError::UserInformation);
     }
@@ -151,18 +158,42 @@ fn authority_text(authority: &[u8]) -> Result<&str, OriginError> {
     }
 }
 
-/// Appends path and query with every byte encoded that may not stand there.
+/// Where in the reference as sent stands what is at `index` of its [`legible`] text.
+fn place(reference: &[u8], index: usize) -> usize {
+    let trimmed = reference.trim_ascii_start();
+    let (before, authority, after) = split_authority(trimmed);
+    let unchanged = before.len() + authority.len();
+    let mut at = index.min(unchanged);
+    let mut written = at;
+    while written < index && at < trimmed.len() {
+        let kept = is_kept(after, at - unchanged);
+        written += if kept { 1 } else { "%00".len() };
+        at += 1;
+    }
+    reference.len() - trimmed.len() + at
+}
+
+/// Appends path and query, with every byte percent-encoded that is not allowed there.
 fn push_legal(text: &mut String, path_and_query: &[u8]) {
-    for (i, byte) in path_and_query.iter().copied().enumerate() {
-        let is_escape = || {
-            let digits = path_and_query.get(i + 1..i + 3);
-            digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit))
-        };
-        if is_legal(byte) || (byte == b'%' && is_escape()) {
-            text.push(char::from(byte));
+    for (at, byte) in path_and_query.iter().enumerate() {
+        if is_kept(path_and_query, at) {
+            text.push(char::from(*byte));
         } else {
             text.push_str(&format!("%{byte:02X}"));
         }
+    }
+}
+
+/// Whether the byte at this position is allowed in a path or query, or begins an escape.
+fn is_kept(path_and_query: &[u8], at: usize) -> bool {
+    let is_escape = || {
+        let digits = path_and_query.get(at + 1..at + 3);
+        digits.is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit))
+    };
+    match path_and_query.get(at) {
+        Some(b'%') => is_escape(),
+        Some(byte) => is_legal(*byte),
+        None => false,
     }
 }
 
@@ -174,7 +205,7 @@ fn is_legal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte)
 }
 
-/// The longest URL taken from a server, in bytes; a longer one is refused.
+/// Maximum length of a URL from a server, in bytes; a longer one is refused.
 ///
 /// Threat rule table LI, "redirect/Location/Link URL".
 pub const URL_LIMIT_BYTES: usize = 8 * 1024;

@@ -7,9 +7,9 @@ use zeroize::Zeroizing;
 
 /// A password, token or key: kept out of every log and wiped when dropped (OU3).
 ///
-/// It has no `Display`, and its `Debug` prints `[redacted]`; [`expose`](Self::expose) is the one
-/// way to the text. Comparing takes time that depends on the content: compare secrets only with
-/// secrets of our own, as a cache key does, never with what a peer offers.
+/// It has no `Display`, and its `Debug` prints `[redacted]`; [`expose`](Self::expose) is the only
+/// access to the text. Comparing takes time that depends on the content: compare a secret only with
+/// other secrets of the same user, as a cache key does, never with text from a peer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -19,7 +19,7 @@ impl Secret {
         Self(Zeroizing::new(text))
     }
 
-    /// The text itself, to be put where it belongs and nowhere else.
+    /// Returns the text, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }

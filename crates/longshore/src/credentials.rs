@@ -1,8 +1,8 @@
-//! Where credentials come from.
+//! Sources of credentials.
 //!
-//! A [`CredentialSource`] is asked once by each [`Repository`](crate::Repository), when a
-//! challenge calls for it; what it gives is kept as long as that, and sent only to that registry
-//! or to a token endpoint that the realm guard accepts (CR1, RE4).
+//! Each [`Repository`](crate::Repository) looks up its credential once, when a challenge requires
+//! one, and keeps it for its own lifetime. It is sent only to that registry, or to a token endpoint
+//! that the realm guard accepts (CR1, RE4).
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,14 +14,15 @@ pub use self::docker::{DOCKER_CONFIG_LIMIT_BYTES, DockerConfig, DockerConfigErro
 
 mod docker;
 
-/// Gives the credential of a registry.
+/// A source of credentials for registries.
 pub trait CredentialSource: Send + Sync + 'static {
-    /// Looks up by the exact name of a registry (CR2): `docker.io`, `registry.example:5000`.
-    /// `None` means anonymous.
+    /// Looks up a credential by the exact name of a registry (CR2), `docker.io` or
+    /// `registry.example:5000` for example. `None` means anonymous.
     ///
     /// # Errors
     ///
-    /// The source knows of a credential but cannot give it; nothing is then sent anonymously.
+    /// [`CredentialError`] when there is a credential that cannot be read. The request is then not
+    /// sent anonymously instead.
     fn lookup(
         &self,
         registry: &str,
@@ -43,7 +44,7 @@ pub trait CredentialSource: Send + Sync + 'static {
     }
 }
 
-/// A credential exists or may exist, but cannot be had.
+/// A credential that exists or may exist, but cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the credentials for {registry} cannot be read")]
 pub struct CredentialError {
@@ -52,7 +53,7 @@ pub struct CredentialError {
 }
 
 impl CredentialError {
-    /// An error of a source, for this registry.
+    /// Makes the error of a source for this registry.
     pub fn new(
         registry: &str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -64,7 +65,7 @@ impl CredentialError {
     }
 }
 
-/// Nobody: every registry is asked anonymously.
+/// No credentials: every registry is used anonymously.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Anonymous;
@@ -75,7 +76,7 @@ impl CredentialSource for Anonymous {
     }
 }
 
-/// One credential for one registry; every other is asked anonymously.
+/// One credential for one registry; every other registry is used anonymously.
 #[derive(Clone, Debug)]
 pub struct OneCredential {
     registry: String,
@@ -83,7 +84,7 @@ pub struct OneCredential {
 }
 
 impl OneCredential {
-    /// The credential of the registry of this name.
+    /// Makes a source with the credential of one registry.
     #[must_use]
     pub fn new(registry: &str, credential: Credential) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What one call remembers.
+//! The memory of one call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,39 +11,39 @@ use crate::{AuthError, Credential, Issued, Realm, ScopeSet, Token, TokenKey};
 
 /// One logical call: its memory and its budget (CR7).
 ///
-/// Begin a new one for every operation's request; keep it over the redirects, retries and
-/// repetitions of that request. A call may also be tried on one registry after the other (mirrors):
-/// memory and budget are kept apart for each origin, so that what failed on one is not held against
-/// the next. Where two of them share an origin only a driver can tell them apart, and does so by
-/// beginning a new one for each. It may be dropped at any time. `Debug` shows no secret.
+/// Make a new one for every request of an operation, and keep it over the redirects, retries and
+/// repetitions of that request. A call may also be tried at several registries in turn (mirrors):
+/// memory and budget are kept apart for each origin, so that a failure at one does not affect the
+/// next. Where two of them share an origin, only the driver can tell them apart: it makes a new
+/// call for each. A call may be dropped at any time. `Debug` shows no secret.
 #[derive(Debug, Default)]
 pub struct AuthCall {
     here: Visit,
-    /// Whether a refresh token is wanted, too.
+    /// Whether a refresh token is requested as well.
     pub(super) offline: bool,
-    /// Registries the call has been tried on before, or was given credentials for.
+    /// Registries at which the call was tried before, or for which it was given credentials.
     others: Vec<Visit>,
 }
 
-/// A call as far as one registry is concerned.
+/// The part of a call that is about one registry.
 #[derive(Debug, Default)]
 pub(super) struct Visit {
     /// `None` before the first request.
     registry: Option<Origin>,
     /// The credentials found for the registry; the inner `None` means that there are none.
     credential: Option<Option<Credential>>,
-    /// How many token requests had ended when this began.
+    /// Number of token requests that had ended when this began.
     pub(super) joined: Option<u64>,
     pub(super) need: ScopeSet,
-    /// What went with the last request.
+    /// The secret of the last request.
     pub(super) sent: Sent,
-    /// Where the last challenge came from, and how it is answered.
+    /// The origin of the last challenge, and how it is answered.
     challenged: Option<Challenged>,
-    /// Nothing is tried unasked: that has been done, and did not help.
+    /// No secret is sent without a challenge any more: one was refused.
     wait_for_challenge: bool,
-    /// The registry was shown the password, and refused.
+    /// The registry has refused the password.
     pub(super) password_refused: bool,
-    /// The realm of the challenge could not be reached; the one before it is asked.
+    /// The realm of the challenge could not be reached, so the earlier one is used.
     pub(super) keep_issuer: bool,
     earned: Option<Earned>,
     token_requests: u8,
@@ -57,7 +57,7 @@ pub(super) enum Sent {
     Nothing,
     /// A password; `asked` tells whether this call was challenged for it.
     Basic { asked: bool },
-    /// A token the user gave.
+    /// A token that the user gave.
     Given,
     /// A token that was issued to this call or another.
     Token { key: TokenKey, token: Token },
@@ -77,7 +77,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// What of it holds for other requests, too: all but the words of the scope (CR8).
+    /// The part that applies to other requests, too: all but the wording of the scope (CR8).
     pub(super) fn as_habit(&self) -> Self {
         match self {
             Self::Basic => Self::Basic,
@@ -89,16 +89,16 @@ impl Answer {
     }
 }
 
-/// A Bearer challenge that is being met.
+/// A Bearer challenge that is being answered.
 #[derive(Debug)]
 pub(super) struct BearerAnswer {
     pub(super) offer: BearerOffer,
-    /// Where its realm may be (RE3).
+    /// Addresses its realm may have (RE3).
     pub(super) addresses: AddressPolicy,
 }
 
 impl BearerAnswer {
-    /// Without the words of a scope: the need itself is asked for.
+    /// Without the wording of a scope: the scope requested is the need itself.
     pub(super) fn new(realm: &Realm, service: &str, addresses: &AddressPolicy) -> Self {
         Self {
             offer: BearerOffer {
@@ -121,16 +121,17 @@ struct Earned {
 }
 
 impl AuthCall {
-    /// A call that has not sent anything yet.
+    /// Makes a call that has not sent anything yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Has token endpoints asked for a refresh token, too ([`Issued::refresh_token`]).
+    /// Requests a refresh token as well ([`Issued::refresh_token`]).
     ///
-    /// It stands for the credentials it was issued for, in place of a password
-    /// ([`Credential::IdentityToken`]), until it is revoked. Not every token endpoint issues one.
-    /// Where the cache has a token nothing is asked for, so this is for a call without a cache.
+    /// It replaces the password of the credentials it was issued for
+    /// ([`Credential::IdentityToken`]) until it is revoked. Not every token endpoint issues one. A
+    /// call that finds a kept token requests none, so this is for authenticators without a
+    /// [`TokenTable`](crate::TokenTable).
     #[must_use]
     pub fn offline(self) -> Self {
         Self {
@@ -139,11 +140,11 @@ impl AuthCall {
         }
     }
 
-    /// Says which credentials the user has for a registry, or that there are none.
+    /// Sets the credentials that the user has for a registry, or that there are none.
     ///
-    /// The answer to [`Prepare::Lookup`](crate::Prepare::Lookup); where it is at hand, it may be
-    /// given before it is asked for. Credentials are used for requests to this registry and its
-    /// accepted token endpoints only (CR1), and forgotten with the call.
+    /// This is the answer to [`Prepare::Lookup`](crate::Prepare::Lookup); it may also be given
+    /// before. Credentials are used for requests to this registry and its accepted token endpoints
+    /// only (CR1), and dropped with the call.
     pub fn provide(&mut self, registry: &Origin, credential: Option<Credential>) {
         let mut visits = std::iter::once(&mut self.here).chain(&mut self.others);
         if let Some(visit) = visits.find(|visit| visit.is_at(registry)) {
@@ -157,8 +158,9 @@ impl AuthCall {
         });
     }
 
-    /// The token that went with the last request, if one did that was issued by a token endpoint
-    /// for the registry itself; one for a place it has sent us to is no use there (CR1).
+    /// Returns the token of the last request, if it had one that a token endpoint issued for the
+    /// registry itself. A token for an origin that the registry redirected to is not returned
+    /// (CR1).
     ///
     /// Another client may use it as [`Credential::Token`].
     pub fn token(&self) -> Option<&Token> {
@@ -168,7 +170,7 @@ impl AuthCall {
         }
     }
 
-    /// Goes to a registry, or back to it, and remembers what is known of the one left.
+    /// Switches to a registry, and keeps the memory of the previous one.
     pub(super) fn visit(&mut self, registry: &Origin) -> &mut Visit {
         if !self.here.is_at(registry) {
             let known = self.others.iter().position(|visit| visit.is_at(registry));
@@ -218,7 +220,7 @@ impl Visit {
         });
     }
 
-    /// How the challenge of this very place is answered, if it has sent one.
+    /// How the challenge of this origin is answered, if it has sent one.
     pub(super) fn answer_to(&self, hop: &Hop) -> Option<Answer> {
         let challenged = self.challenged.as_ref()?;
         let same = challenged.by == *hop.origin() && challenged.at_home == hop.is_home();
@@ -229,7 +231,7 @@ impl Visit {
         self.challenged.is_some()
     }
 
-    /// Whether something may be shown that nobody has asked for in this call.
+    /// Whether a secret may be sent without a challenge in this call.
     pub(super) fn may_guess(&self) -> bool {
         !self.wait_for_challenge
     }
@@ -240,8 +242,8 @@ impl Visit {
 
     /// Takes the failure of a token request.
     ///
-    /// One made unasked, to spare a refusal, ends nothing unless it was the credentials that were
-    /// refused: the request can still be sent as it would have been without a cache (F23).
+    /// If the token was requested before any challenge, to save a refusal, the failure is final
+    /// only if the credentials were refused: the request can still be sent without a token.
     pub(super) fn fetch_failed(&mut self, error: AuthError) -> Result<(), AuthError> {
         let refused = matches!(
             error,
@@ -265,18 +267,18 @@ impl Visit {
 
     /// The call's own token for this key.
     ///
-    /// Past its time only when no other can be had any more: the registry may still take it.
+    /// Once it has expired, only if no other can be requested: the registry may still accept it.
     pub(super) fn earned(&self, key: &TokenKey, now: Duration) -> Option<Token> {
         let earned = self.earned.as_ref().filter(|earned| earned.key == *key)?;
         (!self.may_ask_again() || now < earned.renew_at).then(|| earned.token.clone())
     }
 
-    /// Whether this token was refused already; some token endpoints issue the same again.
+    /// Whether this token was refused before; some token endpoints issue the same one again.
     pub(super) fn was_refused(&self, token: &Token) -> bool {
         self.refused.contains(token)
     }
 
-    /// Whether there is room for another token request (CR7).
+    /// Whether another token request is left (CR7).
     pub(super) fn may_ask_again(&self) -> bool {
         self.token_requests < TOKEN_REQUESTS_LIMIT
     }
@@ -291,13 +293,13 @@ impl Visit {
         Ok(())
     }
 
-    /// Counts a refused token; says whether another may be tried (CR7, F21).
+    /// Counts a refused token; returns whether another may be tried (CR7).
     pub(super) fn refuse_token(&mut self, token: Token, error: Option<&str>) -> bool {
         let earned = self.earned.take_if(|earned| earned.token == token);
         self.refused.push(token);
         if earned.is_some_and(|earned| earned.asked) {
-            // Issued for this very challenge: only a token said to be the wrong one is renewed,
-            // and only once, for two token requests are one and its renewal.
+            // It was issued for this challenge, so it is renewed only if the registry says that it
+            // is the wrong one. That happens once: two token requests are a token and its renewal.
             if !matches!(error, Some("invalid_token" | "insufficient_scope")) {
                 return false;
             }
@@ -306,10 +308,10 @@ impl Visit {
     }
 }
 
-/// The most token requests of one call at one registry: a token, and one renewal, or one that was
-/// refused as a POST, and the same as a GET (CR7).
+/// Maximum number of token requests of one call at one registry: a token and its renewal, or a POST
+/// that was refused and the GET for the same token (CR7).
 pub const TOKEN_REQUESTS_LIMIT: u8 = 2;
 
-/// The refused token that ends a call, wherever the tokens came from: one from the cache, one that
-/// another call has renewed meanwhile, and one of its own.
+/// Number of refused tokens that ends a call: a kept one, one that another call has renewed in the
+/// meantime, and one of its own.
 pub const REFUSED_TOKENS_LIMIT: usize = 3;

@@ -1,4 +1,4 @@
-//! Token requests: who is asked, in which way, and what a failure leaves to try.
+//! Token requests: which realm, in which form, and what is left to try after a failure.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::realm::Guard;
 use crate::{AuthError, ExchangeError, Realm, RealmRefused, TokenExchange, TokenKey};
 
 impl Authenticator {
-    /// How to answer a Bearer challenge: as it says, or by asking the realm that issued tokens
-    /// before, where the one it names may not be asked and that one may.
+    /// How to answer a Bearer challenge: with its own realm, or with the one that issued tokens
+    /// before, where only that one may be contacted.
     pub(super) fn issuer(
         &self,
         visit: &Visit,
@@ -56,8 +56,8 @@ impl Authenticator {
         TokenExchange::new(key.clone(), options)
     }
 
-    /// Whether the same token can still be had in another way, and no refusal of the credentials
-    /// stands against it (CR7).
+    /// Whether the same token can be requested in another way. It cannot if the credentials were
+    /// refused (CR7).
     pub(super) fn has_another_way(
         &mut self,
         visit: &mut Visit,
@@ -75,7 +75,7 @@ impl Authenticator {
                 self.get_only.insert(key.realm().clone());
                 true
             }
-            // RE3 is checked where names become addresses, so this may be a refusal of ours.
+            // The transport checks RE3 when it resolves the name, so this may be our own refusal.
             AuthError::Unreachable { .. } if !key.is_foreign() => {
                 let issuer = self.issuers.get(key.registry());
                 let other = issuer.is_some_and(|issuer| {
@@ -93,7 +93,7 @@ impl Authenticator {
         other && visit.may_ask_again()
     }
 
-    /// Keeps a failure for the calls that are waiting for it.
+    /// Keeps a failure for the calls that wait for the same token.
     pub(super) fn remember(&mut self, key: TokenKey, error: AuthError) {
         if self.failures.len() >= FAILURES_LIMIT {
             let oldest = self.failures.iter().min_by_key(|(_, f)| f.exchange);
@@ -121,8 +121,8 @@ impl Authenticator {
     }
 }
 
-/// The most realms known to refuse POST; beyond that all are forgotten, and found out again.
+/// Maximum number of realms remembered to refuse POST; beyond it all are forgotten.
 const GET_ONLY_LIMIT: usize = 256;
 
-/// The most failed token requests remembered, the oldest forgotten first.
+/// Maximum number of failed token requests that are kept; the oldest is removed first.
 const FAILURES_LIMIT: usize = 256;

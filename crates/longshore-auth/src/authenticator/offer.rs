@@ -1,21 +1,21 @@
-//! What of a 401 is of use to us.
+//! The challenges of a 401 that can be used.
 
 use crate::{Challenge, Fault, Realm, RealmError};
 
-/// The challenges of one response, boiled down.
+/// The challenges of one response, reduced to what decides the next request.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
-    /// The first Bearer challenge that can be met.
+    /// The first usable Bearer challenge.
     pub(super) bearer: Option<BearerOffer>,
     /// Whether there is a Basic challenge.
     pub(super) basic: bool,
-    /// Why the first Bearer challenge that cannot be met cannot.
+    /// The reason why the first unusable Bearer challenge is one.
     pub(super) flaw: Option<Flaw>,
     /// The `error` of the first Bearer challenge that has one.
     pub(super) error: Option<Box<str>>,
-    /// Schemes we do not speak; they never receive anything (F17).
+    /// Schemes that are not supported; no secret is ever sent for them.
     pub(super) others: Vec<Box<str>>,
-    /// The first thing between the challenges that cannot be read.
+    /// The first part of the fields that cannot be read.
     pub(super) fault: Option<Fault>,
 }
 
@@ -30,9 +30,9 @@ pub(super) struct BearerOffer {
 /// What is wrong with a Bearer challenge.
 #[derive(Debug)]
 pub(super) enum Flaw {
-    /// It has no realm (F14).
+    /// It has no realm.
     NoRealm,
-    /// Its realm is no URL to ask at (RE1).
+    /// Its realm is not the URL of a token endpoint (RE1).
     Realm(RealmError),
 }
 
@@ -40,7 +40,7 @@ impl Offer {
     pub(super) fn read<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut offer = Self::default();
         for challenge in Challenge::parse_all(fields) {
-            // Faults between the challenges take nothing away from those that can be read.
+            // The challenges that can be read are used, whatever stands between them.
             let challenge = match challenge {
                 Ok(challenge) => challenge,
                 Err(fault) => {

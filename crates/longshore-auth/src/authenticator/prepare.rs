@@ -1,4 +1,4 @@
-//! Before a request: what, if anything, goes with it.
+//! Before a request: the secret that goes with it, if any.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::table::Cached;
 use crate::{AuthError, Authorization, Credential, CredentialError, Token, TokenKey};
 
 impl Authenticator {
-    /// Before any challenge: what is worth showing unasked (F21).
+    /// Before any challenge: the secret that the registry is expected to require.
     pub(super) fn unasked(
         &self,
         visit: &mut Visit,
@@ -29,7 +29,7 @@ impl Authenticator {
         if let Some(Some(Credential::Token(token))) = &credential {
             return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
         }
-        // Without a cache every call begins alike (F23).
+        // Without a token table every call begins without a secret.
         let habit = self.habits.get(hop.origin());
         let Some(habit) = habit.filter(|_| self.tokens.is_some()) else {
             return Ok(Prepare::Anonymous);
@@ -52,8 +52,9 @@ impl Authenticator {
                     return self.attach_token(visit, hop, key, token);
                 }
                 match self.look_up(&key, now) {
-                    // How another client of the cache was allowed to ask is not for this one to
-                    // use (RE3); in which words it asked the same realm is (CR8).
+                    // Another client that shares the table may have been permitted other addresses,
+                    // which must not be used here (RE3). Its wording of the scope may be, for the
+                    // same realm (CR8).
                     Cached::Expired(known) => Ok(Prepare::Fetch(key.in_the_words_of(&known))),
                     Cached::Fresh(_) | Cached::Unknown => Ok(Prepare::Anonymous),
                 }
@@ -91,7 +92,7 @@ impl Authenticator {
         named: &Arc<BearerAnswer>,
         now: Duration,
     ) -> Result<Prepare, AuthError> {
-        // CR5: there are no credentials for a foreign hop, so none are looked for.
+        // CR5: a foreign hop gets no credentials, so they are not looked up.
         let account = match visit.credential().filter(|_| hop.is_home()) {
             None if hop.is_home() => return Ok(Prepare::Lookup(hop.home().clone())),
             Some(Some(Credential::Token(token))) => {
@@ -107,7 +108,7 @@ impl Authenticator {
         }
     }
 
-    /// The key of the token that meets a challenge.
+    /// The key of the token that answers a challenge.
     fn key(
         visit: &Visit,
         hop: &Hop,
@@ -140,7 +141,7 @@ impl Authenticator {
         self.attach(visit, hop, Sent::Token { key, token }, header)
     }
 
-    /// The gate: every secret passes here on its way into a request, and nowhere else.
+    /// The only place where a secret is put into a request for a registry.
     fn attach(
         &self,
         visit: &mut Visit,
@@ -148,9 +149,10 @@ impl Authenticator {
         secret: Sent,
         header: Result<HeaderValue, CredentialError>,
     ) -> Result<Prepare, AuthError> {
-        // CR1, CR5, RD1: away from home there is nothing of the user's, only what anybody can get.
-        let anybodys = matches!(&secret, Sent::Token { key, .. } if key.is_foreign());
-        if !anybodys && !hop.is_home() {
+        // CR1, CR5, RD1: a foreign hop gets no secret of the user, only a token issued to anonymous
+        // clients.
+        let is_anonymous = matches!(&secret, Sent::Token { key, .. } if key.is_foreign());
+        if !is_anonymous && !hop.is_home() {
             return Err(foreign(hop));
         }
         if !self.may_send_secrets_to(hop.origin()) {

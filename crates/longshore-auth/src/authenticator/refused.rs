@@ -1,4 +1,4 @@
-//! After a 401: what it takes back, and what it asks for.
+//! After a 401: which secret it refuses, and what it asks for.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use super::{Authenticator, foreign};
 use crate::{AuthError, Credential};
 
 impl Authenticator {
-    /// Takes back what the 401 is about. Returns whether it was something nobody had asked for.
-    pub(super) fn give_up_what_was_sent(
+    /// Notes that the secret of the last request was refused. Returns whether it had been sent
+    /// without a challenge.
+    pub(super) fn discard_refused_secret(
         &self,
         visit: &mut Visit,
         hop: &Hop,
@@ -24,7 +25,7 @@ impl Authenticator {
         match std::mem::take(&mut visit.sent) {
             Sent::Nothing => Ok(false),
             Sent::Given => Err(refused()),
-            // It wanted a password and now wants a token: that is another question.
+            // It required a password, and now requires a token: that is another challenge.
             Sent::Basic { asked: true } if offer.bearer.is_some() => {
                 visit.password_refused = true;
                 Ok(false)
@@ -57,8 +58,8 @@ impl Authenticator {
         }
     }
 
-    /// Chooses among the challenges: Bearer before Basic, whatever their order. `None`: what was
-    /// refused was shown unasked, and before anything else is, the request is sent without (F23).
+    /// Chooses among the challenges: Bearer before Basic, in whatever order they come. `None` if
+    /// the refused secret was sent without a challenge: the request is then sent without any.
     pub(super) fn choose(
         &mut self,
         hop: &Hop,
@@ -74,7 +75,7 @@ impl Authenticator {
                     offer: bearer,
                 }))
             }
-            // CR5: whatever else a foreign origin asks for, it does not get.
+            // CR5: a foreign origin gets nothing but anonymous tokens.
             None if !hop.is_home() => return Err(foreign(hop)),
             None if guessed => return Ok(None),
             None => match self.before(hop, &offer) {
@@ -92,8 +93,8 @@ impl Authenticator {
         Ok(Some(answer))
     }
 
-    /// What this registry wanted before, where it now says nothing at all, or names a realm that is
-    /// none (RE1).
+    /// What this registry required before, where it now sends no challenge at all, or one with an
+    /// unusable realm (RE1).
     fn before(&self, hop: &Hop, offer: &Offer) -> Option<Answer> {
         let issuer = || self.issuers.get(hop.home()).cloned().map(Answer::Bearer);
         if offer.flaw.is_some() {
@@ -103,14 +104,14 @@ impl Authenticator {
             return None;
         }
         match self.habits.get(hop.home()) {
-            // CR3: it is the registry itself that asked for a password, if not just now.
+            // CR3: the registry itself has sent a Basic challenge, in an earlier answer.
             Some(Answer::Basic) => Some(Answer::Basic),
             Some(Answer::Bearer(_)) | None => issuer(),
         }
     }
 }
 
-/// Whether a registry that has refused a token wants a password instead, and has not seen it.
+/// Whether a registry that refused a token requires a password instead, which it was not sent yet.
 fn wants_password(visit: &Visit, offer: &Offer) -> bool {
     let password = matches!(visit.credential(), Some(Some(Credential::Basic { .. })));
     let basic_alone = offer.basic && offer.bearer.is_none() && offer.flaw.is_none();

@@ -38,9 +38,8 @@ fn examples_of_the_rfcs_are_read() {
     );
 }
 
-// F13
 #[test]
-fn f13_commas_separate_challenges_parameters_and_nothing() {
+fn commas_separate_challenges_parameters_and_nothing() {
     check("", &[]);
     check(" ,\t, ", &[]);
     check("A", &[("A", &[])]);
@@ -79,9 +78,8 @@ fn a_token68_is_told_from_a_parameter() {
     );
 }
 
-// F13
 #[test]
-fn f13_quoted_values_are_unescaped() {
+fn quoted_values_are_unescaped() {
     check(r#"A x="""#, &[("A", &[("x", "")])]);
     check(
         r#"A x="\"\\\a, B y=z""#,
@@ -214,9 +212,8 @@ fn a_fault_names_its_field() {
     );
 }
 
-// F13
 #[test]
-fn f13_names_are_compared_in_any_case_and_the_first_counts() {
+fn names_are_compared_in_any_case_and_the_first_counts() {
     let line = br#"bEaReR Realm="a", REALM="b""#.as_slice();
     let challenge = Challenge::parse_all([line].into_iter()).next();
     let challenge = challenge.unwrap().unwrap();

@@ -94,9 +94,8 @@ fn re4_a_realm_asked_anonymously_before_gets_no_credentials() {
     world.run(&[&strange, TOKEN_1, "200"], Ok(200));
     world.credential = password("me");
     let later = naming("https://evil.example.net/token");
-    let error = "https://r.example.com sends us to https://evil.example.net for a token, which is \
-                 not known to belong to it, so no credentials go there \
-                 (allow it with --allow-realm https://evil.example.net)";
+    let error = "https://r.example.com names https://evil.example.net as its token endpoint, \
+                 which is not known to belong to it, so no credentials are sent there";
     world.ends(&[&later, TOKEN_2, "200"], Err(error), &[ASKED]);
     world.ends(&["401", TOKEN_2, "200"], Err(""), &[ASKED]);
 }
@@ -191,7 +190,7 @@ fn a_401_without_a_challenge_is_met_as_the_one_before() {
     }
     // A scheme we do not speak is something, and is not answered with another.
     let mut world = with_a_token_before(with_password());
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
+    let error = "https://r.example.com answers 401 without a usable challenge \
                  (it offers Negotiate)";
     world.ends(&["401 Negotiate", TOKEN_2, "200"], Err(error), &[ASKED]);
 }
@@ -200,8 +199,8 @@ fn a_401_without_a_challenge_is_met_as_the_one_before() {
 #[test]
 fn cr3_a_401_without_a_challenge_gets_a_password_only_where_one_was_asked_for() {
     let basic = format!("https://r.example.com/v2/ {PASSWORD}");
-    let error = "https://r.example.com answers 401 without a challenge that can be met \
-                 (it sends none)";
+    let error = "https://r.example.com answers 401 without a usable challenge \
+                 (there is none)";
     let mut world = with_password();
     world.ends(&["401", "200"], Err(error), &[ASKED]);
     world.ends(&[BASIC, "200"], Ok(200), &[ASKED, &basic]);
@@ -227,8 +226,8 @@ fn cr5_a_foreign_401_without_a_challenge_is_met_by_nothing() {
     world.run(&[BASIC, "200"], Ok(200));
     world.sent.clear();
     let away = "307 https://cdn.example.net/blob";
-    let error = "https://cdn.example.net, where https://r.example.com sent us, wants \
-                 credentials, and gets none";
+    let error = "https://cdn.example.net, to which https://r.example.com redirected, requires \
+                 credentials, and none are sent there";
     let cdn = "https://cdn.example.net/blob -";
     world.ends(&[away, "401", "200"], Err(error), &[ASKED, cdn]);
     // Nor is what only looks like home.

@@ -28,9 +28,9 @@ fn methods(world: &World) -> Vec<&'static str> {
         .collect()
 }
 
-// F16, CR7
+// CR7
 #[test]
-fn f16_a_refused_post_is_asked_again_by_get_and_never_posted_again() {
+fn a_refused_post_is_asked_again_by_get_and_never_posted_again() {
     let get = format!("{TOKEN_REQUEST} {IDENTITY}");
     let post = format!("{REALM} -");
     let asked = "https://r.example.com/v2/ -";
@@ -52,9 +52,9 @@ fn f16_a_refused_post_is_asked_again_by_get_and_never_posted_again() {
     }
 }
 
-// F16: what is known of one realm says nothing of another.
+// That one realm refuses POST says nothing about another.
 #[test]
-fn f16_which_method_a_realm_knows_is_remembered_for_that_realm() {
+fn which_method_a_realm_knows_is_remembered_for_that_realm() {
     let mut world = with_identity();
     world.run(&[BEARER, "405", TOKEN_1, "200"], Ok(200));
     world.sent.clear();
@@ -82,11 +82,14 @@ fn cr7_a_refused_post_and_its_get_are_two_token_requests() {
     let mut world = with_identity();
     let other = wrong.replace("/token", "/other");
     let answers = [BEARER, TOKEN_1, &other, "404", TOKEN_2, "200"];
-    world.run(&answers, Err("https://auth.example.com issues no token"));
+    world.run(
+        &answers,
+        Err("the token endpoint https://auth.example.com issued no token"),
+    );
     assert_eq!(methods(&world), ["POST", "POST"]);
 }
 
-// CR7, F16: whatever a quirk may say, a refusal of the credentials is final.
+// CR7: whatever a quirk may say, a refusal of the credentials is final.
 #[test]
 fn cr7_a_post_answered_401_or_403_is_not_asked_again_by_get() {
     for status in ["401", "403"] {
@@ -98,7 +101,7 @@ fn cr7_a_post_answered_401_or_403_is_not_asked_again_by_get() {
     }
     // RFC 6749 §5.2: so says a server that knows POST of a refresh token that is not valid.
     let mut world = with_identity();
-    let error = "https://auth.example.com issues no token";
+    let error = "the token endpoint https://auth.example.com issued no token";
     world.run(&[BEARER, "400", TOKEN_1, "200"], Err(error));
     assert_eq!(methods(&world), ["POST"]);
 }
@@ -106,19 +109,19 @@ fn cr7_a_post_answered_401_or_403_is_not_asked_again_by_get() {
 #[test]
 fn a_get_that_is_not_found_is_no_refused_post() {
     for mut world in [with_password(), anonymous()] {
-        let error = "https://auth.example.com issues no token";
+        let error = "the token endpoint https://auth.example.com issued no token";
         world.run(&[BEARER, "404", TOKEN_1, "200"], Err(error));
         assert_eq!(methods(&world), ["GET"]);
     }
     let mut world = with_identity();
-    let error = "https://auth.example.com issues no token";
+    let error = "the token endpoint https://auth.example.com issued no token";
     world.run(&[BEARER, "404", "404", TOKEN_1, "200"], Err(error));
     assert_eq!(methods(&world), ["POST", "GET"]);
 }
 
-// F16, F22: who waited for the refused POST does not wait for nothing.
+// A call that waited for the refused POST continues with the GET.
 #[test]
-fn f22_a_refused_post_of_one_call_is_no_failure_of_another() {
+fn a_refused_post_of_one_call_is_no_failure_of_another() {
     let mut world = with_identity().cached();
     let mut calls = [AuthCall::new(), AuthCall::new()];
     let keys = calls
@@ -135,9 +138,8 @@ fn f22_a_refused_post_of_one_call_is_no_failure_of_another() {
     assert_eq!(methods(&world), ["POST", "GET"]);
 }
 
-// F16
 #[test]
-fn f16_a_refresh_token_is_asked_for_on_request() {
+fn a_refresh_token_is_asked_for_on_request() {
     let access = "&access_type=offline";
     let offline = "&offline_token=true&client_id=longshore";
     let password = "grant_type=password&username=me&password=hunter2&client_id=longshore";
@@ -219,9 +221,9 @@ fn re1_odd_realms_are_asked_as_they_are_written() {
     }
 }
 
-// F24, CR8
+// CR8
 #[test]
-fn f24_the_source_of_a_mount_is_merged_into_one_token() {
+fn the_source_of_a_mount_is_merged_into_one_token() {
     let mut world = with_password();
     world.need = ScopeSet::push("app").union(&ScopeSet::pull("source"));
     let challenge = format!("{BEARER},scope=\"repository:app:push,pull\"");

@@ -53,7 +53,7 @@ proptest! {
         check_secrets(&world.sent, &home)?;
     }
 
-    /// F23: with a cache there are fewer requests, and the same results.
+    /// With a token table there are fewer requests, and the same results.
     #[test]
     fn results_are_the_same_with_and_without_a_cache(
         credential in prop::sample::select(&["", "good", "bad"][..]),

@@ -10,8 +10,8 @@ use http::response::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Response};
 use longshore_auth::{
-    AuthCall, AuthError, Authenticator, Credential, ExchangeStep, Issued, Prepare, ScopeSet,
-    TokenExchange, TokenKey,
+    AuthCall, AuthError, Authenticator, Credential, ExchangeAction, ExchangeEvent, Issued, Prepare,
+    ScopeSet, TokenExchange, TokenKey,
 };
 use longshore_origin::{Hop, Origin, Peer};
 
@@ -119,33 +119,45 @@ impl<S: Server> World<S> {
     }
 
     pub(crate) fn exchange(&mut self, mut exchange: TokenExchange) -> Result<Issued, AuthError> {
+        let mut action = exchange.start(self.now);
+        let mut answer = None;
         loop {
-            let request = exchange.request();
-            let path = request.uri().path_and_query();
-            let answer = self.send(Sent {
-                to: exchange.hop().origin().clone(),
-                path: path.map_or("", PathAndQuery::as_str).to_owned(),
-                authorization: text(request.headers().get(AUTHORIZATION)),
-                body: String::from_utf8_lossy(request.body()).into_owned(),
-                token_for: Some(exchange.key().registry().clone()),
-                issued: None,
-                at_home: false,
-            });
-            let Some((head, body)) = answer else {
-                let realm = exchange.hop().origin().clone();
-                return Err(AuthError::unreachable(realm, "connection reset"));
-            };
-            match exchange.on_head(&head, Peer::default())? {
-                ExchangeStep::Send => {}
-                ExchangeStep::Collect { .. } => {
-                    let issued = exchange.on_body(body.as_bytes())?;
-                    if let Some(sent) = self.sent.last_mut() {
+            let event = match action {
+                ExchangeAction::Send => {
+                    answer = self.send_to_realm(&exchange);
+                    match &answer {
+                        Some((head, _)) => ExchangeEvent::Head(head, Peer::default()),
+                        None => ExchangeEvent::Transient("connection reset".into()),
+                    }
+                }
+                ExchangeAction::Collect { .. } => {
+                    let body = answer.as_ref().map(|(_, body)| body.as_bytes());
+                    ExchangeEvent::Body(body.unwrap_or_default())
+                }
+                ExchangeAction::Wait(_) => ExchangeEvent::Waited,
+                ExchangeAction::Finish(result) => {
+                    if let (Ok(issued), Some(sent)) = (&result, self.sent.last_mut()) {
                         sent.issued = Some(issued.token.expose().to_owned());
                     }
-                    return Ok(issued);
+                    return result;
                 }
-            }
+            };
+            action = exchange.on(event, self.now, 0);
         }
+    }
+
+    fn send_to_realm(&mut self, exchange: &TokenExchange) -> Option<(Parts, String)> {
+        let request = exchange.request();
+        let path = request.uri().path_and_query();
+        self.send(Sent {
+            to: exchange.hop().origin().clone(),
+            path: path.map_or("", PathAndQuery::as_str).to_owned(),
+            authorization: text(request.headers().get(AUTHORIZATION)),
+            body: String::from_utf8_lossy(request.body()).into_owned(),
+            token_for: Some(exchange.key().registry().clone()),
+            issued: None,
+            at_home: false,
+        })
     }
 
     fn request(&mut self, hop: &Hop, header: Option<&HeaderValue>) -> Parts {

@@ -2,12 +2,12 @@
 
 use crate::json::{Fault, VALUES_LIMIT};
 
-/// A blob that is not an image configuration, or not one to be trusted. It is refused whole.
+/// Why a blob is not accepted as an image configuration. It is refused whole.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A key stands twice in one object: two readers could take either value (DG5).
-    #[error("a key is given twice, at line {line} column {column}")]
+    /// A member name is repeated in one object, so two readers could use different values (DG5).
+    #[error("a member name stands twice in one object, at line {line} column {column}")]
     DuplicateKey {
         /// The line, from 1.
         line: usize,
@@ -24,13 +24,13 @@ pub enum ConfigError {
         /// The column in bytes, from 1.
         column: usize,
     },
-    /// It is not text.
-    #[error("the image configuration is not UTF-8: unexpected at byte {at}")]
+    /// It is not UTF-8.
+    #[error("the image configuration is not UTF-8 from byte {at} on")]
     NotUtf8 {
-        /// The first byte that is wrong, from 0.
+        /// The first byte that is not part of a character, from 0.
         at: usize,
     },
-    /// It holds more layers, steps and other values than [`VALUES_LIMIT`].
+    /// It has more layers, steps and other values than [`VALUES_LIMIT`].
     #[error("the image configuration has more than {VALUES_LIMIT} values")]
     TooManyValues,
 }

@@ -61,7 +61,6 @@ fn parse(document: &Value) -> Result<ImageConfig, E> {
     ImageConfig::parse(document.to_string().as_bytes())
 }
 
-// F12
 #[test]
 fn every_field_survives_a_round_trip() {
     let read = parse(&full()).unwrap();
@@ -165,7 +164,8 @@ fn fields_of_another_form_are_refused() {
     check(
         "/rootfs/diff_ids/0",
         json!("sha256:00"),
-        "the algorithm gives 64 hexadecimal digits, not 2",
+        "the encoded part of the digest has 2 characters, and its algorithm requires 64 \
+         hexadecimal digits",
     );
     for (pointer, key) in [
         ("/os", "os"),
@@ -197,7 +197,7 @@ fn what_is_no_configuration_says_where() {
     );
     check(
         b"{\"os\":\"\xff\"}",
-        "the image configuration is not UTF-8: unexpected at byte 7",
+        "the image configuration is not UTF-8 from byte 7 on",
     );
 }
 

@@ -180,29 +180,30 @@ fn values_that_are_none_of_ours_are_refused() {
         with("/schemaVersion", json!(3)),
         "the schema version is 3, not 2",
     );
-    manifest(with("/mediaType", json!("a")), "malformed media type");
-    index(
-        with("/manifests/0/artifactType", json!("")),
-        "malformed media type",
-    );
-    manifest(
-        with("/config/mediaType", json!("a b")),
-        "malformed media type",
-    );
+    let media_type =
+        |at| format!("a media type is `type/subtype`: unexpected character or end at byte {at}");
+    manifest(with("/mediaType", json!("a")), &media_type(1));
+    index(with("/manifests/0/artifactType", json!("")), &media_type(0));
+    manifest(with("/config/mediaType", json!("a b")), &media_type(3));
     // LI3
     let size = json!(SIZE_LIMIT_BYTES + 1);
-    let large = "a size of 9223372036854775808 bytes is too large";
+    let large =
+        "the size is 9223372036854775808 bytes, and at most 9223372036854775807 are allowed";
     manifest(with("/layers/0/size", size), large);
     let long = format!("x:{}", "a".repeat(1000));
-    index(with("/manifests/0/digest", json!(long)), "malformed digest");
+    let too_long = "the digest has 1002 bytes, and at most 512 are allowed";
+    index(with("/manifests/0/digest", json!(long)), too_long);
 
     let mut other = config();
     other["rootfs"]["type"] = json!("layers+base");
     let check_config = check::<spec::ImageConfiguration, ImageConfig>;
-    check_config(other, "the rootfs is not made of layers");
+    check_config(other, "the type of rootfs is not `layers`");
     let mut other = config();
     other["rootfs"]["diff_ids"] = json!(["x"]);
-    check_config(other, "malformed digest");
+    check_config(
+        other,
+        "there is no colon, and a digest is `algorithm:encoded`",
+    );
 }
 
 #[test]
@@ -241,11 +242,10 @@ fn references_convert_unless_they_read_as_others() {
     let hub = Ok("docker.io/library/alpine:1".to_owned());
     assert_eq!(put_together("index.docker.io", "alpine"), hub);
     assert_eq!(put_together("docker.io", "library/alpine"), hub);
-    let other = "the registry cannot be told from a part of the repository name";
+    let other = "the registry would be read as a part of the repository name";
     assert_eq!(put_together("library", "alpine"), Err(other.to_owned()));
     assert_eq!(put_together("host.example/a", "b"), Err(other.to_owned()));
-    assert_eq!(
-        put_together("host.example", "B"),
-        Err("malformed reference".to_owned())
-    );
+    let upper = "malformed repository name, which starts at byte 13: upper-case letter at byte 13, \
+                 and only tags may have them";
+    assert_eq!(put_together("host.example", "B"), Err(upper.to_owned()));
 }

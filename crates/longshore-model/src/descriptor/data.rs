@@ -9,7 +9,7 @@ use crate::media_type::MediaType;
 use crate::verify::VerifyError;
 
 impl Descriptor {
-    /// The descriptor that stands for "nothing", with its two bytes embedded.
+    /// The empty descriptor, `{}`, with its two bytes embedded.
     ///
     /// Source: image-spec v1.1.1 "Guidance for an Empty Descriptor".
     #[must_use]
@@ -19,8 +19,8 @@ impl Descriptor {
 
     /// Embeds `content`, which is not compared with digest and size here.
     ///
-    /// What is embedded makes every document that holds the descriptor longer: it is meant for
-    /// content of a few hundred bytes.
+    /// Embedded content makes every document with the descriptor longer. It is meant for content of
+    /// a few hundred bytes.
     #[must_use]
     pub fn with_data(mut self, content: &[u8]) -> Self {
         self.data = Some(BASE64_STANDARD.encode(content));
@@ -29,8 +29,8 @@ impl Descriptor {
 
     /// Returns the embedded content, verified against digest and size, where there is any (DG3).
     ///
-    /// Content that is not what the descriptor says must not be used, and says nothing about what
-    /// the registry holds: it can still be fetched.
+    /// Content that does not match must not be used. The registry may still have the right content,
+    /// so it can be fetched instead.
     ///
     /// Source: image-spec v1.1.1 "Embedded Content"; RFC 4648 §4, with padding and nothing else
     /// between.
@@ -51,22 +51,35 @@ impl Descriptor {
     }
 }
 
-/// Embedded content that must not be used.
+/// Why embedded content must not be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// It is not base64.
-    #[error("the embedded content is not base64")]
+    #[error("the embedded content is not base64: {}", unexpected(*.at))]
     Encoding {
-        /// The first byte that is wrong, from 0; `None` when the text ends too early.
+        /// The first unexpected byte, from 0; `None` when the text ends too early.
         at: Option<usize>,
     },
-    /// Its digest cannot be computed (DG1).
+    /// There is no implementation of its digest algorithm (DG1).
     #[error(transparent)]
     UnsupportedAlgorithm(#[from] UnsupportedAlgorithm),
-    /// It is not what the descriptor says.
-    #[error("the embedded content is not what its descriptor says")]
-    Verify(#[from] VerifyError),
+    /// It does not have the digest or the size of the descriptor.
+    #[error("the embedded content does not match its descriptor: {0}")]
+    Verify(VerifyError),
+}
+
+impl From<VerifyError> for DataError {
+    fn from(error: VerifyError) -> Self {
+        Self::Verify(error)
+    }
+}
+
+fn unexpected(at: Option<usize>) -> String {
+    at.map_or_else(
+        || "it ends too early".to_owned(),
+        |at| format!("unexpected character at byte {at}"),
+    )
 }
 
 impl DataError {

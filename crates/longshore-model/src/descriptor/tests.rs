@@ -93,7 +93,11 @@ fn li3_sizes_are_integers_below_two_to_the_63() {
 #[test]
 fn malformed_fields_are_refused() {
     check("digest", json!("sha256:00"), Err("64 hexadecimal digits"));
-    check("mediaType", json!(""), Err("not a media type"));
+    check(
+        "mediaType",
+        json!(""),
+        Err("a media type is `type/subtype`"),
+    );
     check("annotations", json!({"a": 1}), Err("expected a string"));
     check("platform", json!("none"), Err("a platform object"));
     check(
@@ -165,6 +169,12 @@ fn dg3_embedded_content_is_verified() {
         VerifyError::TooShort { expected, actual }
     );
     assert_eq!(verify("aGVsbG8h"), VerifyError::TooLong { expected });
+    let error = with_data("aGVsbG8h").embedded().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the embedded content does not match its descriptor: content is longer than the expected \
+         5 bytes"
+    );
     for algorithm in [Algorithm::Sha384, Algorithm::Sha512] {
         let mut other = with_data("aGVsbG8=");
         other.digest = Digest::of(&algorithm, b"hello").unwrap();
@@ -179,7 +189,7 @@ fn dg1_embedded_content_that_cannot_be_verified_is_refused() {
     let error = descriptor.embedded().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "content cannot be verified under the digest algorithm blake3"
+        "the digest algorithm blake3 is not supported, so the content cannot be verified"
     );
 }
 
@@ -195,8 +205,14 @@ fn embedded_content_is_base64_to_the_letter() {
         ("=", Some(0)),
         ("a", None),
     ] {
-        let error = with_data(data).embedded();
-        assert_eq!(error, Err(DataError::Encoding { at }), "{data}");
+        let error = with_data(data).embedded().unwrap_err();
+        assert_eq!(error, DataError::Encoding { at }, "{data}");
+        let place = at.map_or_else(
+            || "it ends too early".to_owned(),
+            |at| format!("unexpected character at byte {at}"),
+        );
+        let expected = format!("the embedded content is not base64: {place}");
+        assert_eq!(error.to_string(), expected);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a document, whatever it should have been.
+//! What is wrong with a document of any kind.
 
 use super::Broken;
 

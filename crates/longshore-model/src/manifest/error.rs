@@ -6,21 +6,22 @@ use crate::json::{DESCRIPTORS_LIMIT, Fault, VALUES_LIMIT};
 use crate::media_type::{MediaType, MediaTypeError};
 use crate::verify::VerifyError;
 
-/// A document that is not a manifest, or not one to be trusted. It is refused whole.
+/// Why a document is not accepted as a manifest. It is refused whole.
 ///
-/// Of a media type it shows the essence: parameters are the peer's, at any length (OU1).
+/// Of a media type the message shows type and subtype only: parameters are text of the peer, of any
+/// length (OU1).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// It has the fields of an image manifest and those of an index: two readers could take it
-    /// for two things (DG5).
+    /// It has the fields of an image manifest and those of an index, so two readers could
+    /// understand it differently (DG5).
     #[error("the document is both an image manifest and an index")]
     Ambiguous,
-    /// The `Content-Type` it came with is not a media type.
-    #[error("malformed content type")]
-    ContentType(#[source] MediaTypeError),
-    /// A key stands twice in one object: two readers could take either value (DG5).
-    #[error("a key is given twice, at line {line} column {column}")]
+    /// The `Content-Type` of the answer is not a media type.
+    #[error("malformed Content-Type: {0}")]
+    ContentType(MediaTypeError),
+    /// A member name is repeated in one object, so two readers could use different values (DG5).
+    #[error("a member name stands twice in one object, at line {line} column {column}")]
     DuplicateKey {
         /// The line, from 1.
         line: usize,
@@ -43,56 +44,66 @@ pub enum ManifestError {
     /// It has the fields of neither an image manifest nor an index.
     #[error("the document is neither an image manifest nor an index")]
     NoStructure,
-    /// It is not text.
-    #[error("the document is not UTF-8: unexpected at byte {at}")]
+    /// It is not UTF-8.
+    #[error("the document is not UTF-8 from byte {at} on")]
     NotUtf8 {
-        /// The first byte that is wrong, from 0.
+        /// The first byte that is not part of a character, from 0.
         at: usize,
     },
     /// `schemaVersion` is missing or not 2. Version 1 is Docker's obsolete schema.
-    #[error("the schema version is not 2")]
+    #[error("the schema version is {}", not_two(*.found))]
     SchemaVersion {
-        /// The version given, where there is one.
+        /// The version of the document, if it has one.
         found: Option<u64>,
     },
-    /// The type it says it has is not that of its structure (DG5).
-    #[error("the document is {structure}, but its type is given as {}", .media_type.essence())]
+    /// Its media type does not match its fields (DG5).
+    #[error(
+        "the document has the fields of {structure}, but its media type is {}",
+        .media_type.essence()
+    )]
     StructureDisagrees {
-        /// The type given.
+        /// The media type.
         media_type: MediaType,
-        /// What the fields make it.
+        /// The kind of document that its fields belong to.
         structure: Structure,
     },
-    /// It holds more descriptors than [`DESCRIPTORS_LIMIT`].
+    /// It has more descriptors than [`DESCRIPTORS_LIMIT`].
     #[error("the document has more than {DESCRIPTORS_LIMIT} descriptors")]
     TooManyDescriptors,
-    /// It holds more annotations, strings and unknown values than [`VALUES_LIMIT`].
+    /// It has more annotations, strings and unknown values than [`VALUES_LIMIT`].
     #[error("the document has more than {VALUES_LIMIT} annotations and other values")]
     TooManyValues,
     /// `Content-Type` and embedded `mediaType` are specific and differ (DG5).
     #[error(
-        "the content type is {}, but the document says {}",
+        "the Content-Type is {}, but the media type in the document is {}",
         .content_type.essence(),
         .media_type.essence()
     )]
     TypesDisagree {
-        /// The type it came with.
+        /// The type in the header.
         content_type: MediaType,
-        /// The type it says it has.
+        /// The type in the document.
         media_type: MediaType,
     },
-    /// It was asked for by a digest that cannot be computed (DG1).
+    /// It was requested by a digest without an implementation (DG1).
     #[error(transparent)]
     UnsupportedAlgorithm(#[from] UnsupportedAlgorithm),
-    /// It says it has a type that is not read here.
-    #[error("documents of type {} are not supported", .media_type.essence())]
+    /// Its media type is specific, and not that of a manifest or index.
+    #[error("documents of the media type {} are not supported", .media_type.essence())]
     UnsupportedType {
-        /// The type given.
+        /// The media type.
         media_type: MediaType,
     },
-    /// It is not what was asked for by digest (DG2).
+    /// It does not have the digest that was requested (DG2).
     #[error(transparent)]
     Verify(#[from] VerifyError),
+}
+
+fn not_two(version: Option<u64>) -> String {
+    version.map_or_else(
+        || "missing".to_owned(),
+        |version| format!("{version}, not 2"),
+    )
 }
 
 impl From<Fault> for ManifestError {

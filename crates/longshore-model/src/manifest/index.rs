@@ -10,7 +10,7 @@ use crate::json::{self, Extra};
 use crate::media_type::MediaType;
 use crate::platform::{NoSuchPlatform, Platform};
 
-/// How deep indexes may nest; whoever follows them refuses the index at this depth.
+/// Nesting depth of indexes at which a reader that follows them refuses the next index.
 pub const INDEX_DEPTH_LIMIT: usize = 8;
 
 /// A list of manifests. Its schema version is 2.

@@ -329,10 +329,10 @@ fn malformed_documents_say_where() {
         "{}",
         "the document is neither an image manifest nor an index",
     );
-    check(r#"{"manifests":[]}"#, "the schema version is not 2");
+    check(r#"{"manifests":[]}"#, "the schema version is missing");
     check(
         r#"{"schemaVersion":1,"fsLayers":[]}"#,
-        "the schema version is not 2",
+        "the schema version is 1, not 2",
     );
     check(
         r#"{"schemaVersion":2,"layers":[]}"#,
@@ -359,8 +359,16 @@ fn ou1_of_a_media_type_the_essence_is_shown() {
     let error = parse(&json!({"manifests": []}), Some(&long)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "documents of type text/x are not supported"
+        "documents of the media type text/x are not supported"
     );
+    // The reason is in the message, since the error has no source.
+    let error = parse(&json!({"manifests": []}), Some("text")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "malformed Content-Type: a media type is `type/subtype`: unexpected character or end at \
+         byte 4"
+    );
+    assert!(std::error::Error::source(&error).is_none());
 }
 
 mod corpus;

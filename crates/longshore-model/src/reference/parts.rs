@@ -9,7 +9,7 @@ use crate::text::split_once;
 ///
 /// This is the plain grammar, which calls everything before the first slash a registry if it
 /// can be one: `library/alpine` names a registry `library`. Only [`Reference`](super::Reference)
-/// knows what people mean by it; the parts tell what they wrote, a tag for example.
+/// applies Docker's rules; the parts say what was written, whether there was a tag for example.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ReferenceParts<'a> {
@@ -80,7 +80,7 @@ fn reads_as_registry(first: &str) -> bool {
     first == "localhost" || first.bytes().any(marked)
 }
 
-/// The names under which Docker Hub is one and the same registry (F2). Docker itself takes the
+/// The names under which Docker Hub is one and the same registry. Docker itself takes the
 /// last for another registry with the same content.
 pub(crate) fn is_docker_hub(registry: &str) -> bool {
     matches!(
@@ -114,21 +114,29 @@ fn remainder<'a>(
         Some((path, tag)) => (path, Some(tag)),
         None => (rest, None),
     };
-    check_repository(path.as_bytes(), prefix.len()).map_err(|source| match source {
+    check_repository(path.as_bytes(), prefix.len()).map_err(|error| match error {
         NameError::Unexpected { .. } if text.contains("://") => ReferenceError::Scheme,
-        source => ReferenceError::Name { start, source },
+        error => ReferenceError::Name {
+            start,
+            reason: error.shifted(start),
+        },
     })?;
     if let Some(tag) = tag {
         let start = start + path.len() + 1;
-        check_tag(tag.as_bytes()).map_err(|source| match source {
+        check_tag(tag.as_bytes()).map_err(|error| match error {
             _ if tag.starts_with("//") => ReferenceError::Scheme,
-            source => ReferenceError::Tag { start, source },
+            error => ReferenceError::Tag {
+                start,
+                reason: error.shifted(start),
+            },
         })?;
     }
     if let Some(digest) = digest {
         let start = start + rest.len() + 1;
-        let algorithm =
-            check_digest(digest).map_err(|source| ReferenceError::Digest { start, source })?;
+        let algorithm = check_digest(digest).map_err(|error| ReferenceError::Digest {
+            start,
+            reason: error.shifted(start),
+        })?;
         Hasher::new(&Algorithm::known_or_other(algorithm))?;
     }
     Ok(ReferenceParts {

@@ -29,7 +29,7 @@ fn check(text: &str, expected: Result<&str, E>) {
 }
 
 #[test]
-fn f1_defaults_are_filled_in() {
+fn defaults_are_filled_in() {
     check("alpine", Ok("docker.io/library/alpine:latest"));
     check("alpine:3.20", Ok("docker.io/library/alpine:3.20"));
     check("a/b", Ok("docker.io/a/b:latest"));
@@ -44,7 +44,7 @@ fn f1_defaults_are_filled_in() {
 }
 
 #[test]
-fn f2_docker_hub_is_one_registry() {
+fn docker_hub_is_one_registry() {
     for registry in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
         check(
             &format!("{registry}/alpine"),
@@ -55,35 +55,35 @@ fn f2_docker_hub_is_one_registry() {
 }
 
 #[test]
-fn f3_the_grammar_is_enforced() {
+fn the_grammar_is_enforced() {
     let name = |start, at| {
         Err(E::Name {
             start,
-            source: NameError::Unexpected { at },
+            reason: NameError::Unexpected { at },
         })
     };
     let upper = |start, at| {
         Err(E::Name {
             start,
-            source: NameError::UpperCase { at },
+            reason: NameError::UpperCase { at },
         })
     };
-    let tag = |start, source| Err(E::Tag { start, source });
+    let tag = |start, reason| Err(E::Tag { start, reason });
     check("", Err(E::Empty));
-    check("UPPER/Case", upper(6, 0));
+    check("UPPER/Case", upper(6, 6));
     check("Upper", upper(0, 0));
     check("a/../b", name(0, 2));
     check(
         "a.b/",
         Err(E::Name {
             start: 4,
-            source: NameError::Empty,
+            reason: NameError::Empty,
         }),
     );
-    check("a.b/c/%2e", name(4, 2));
+    check("a.b/c/%2e", name(4, 6));
     check("a:", tag(2, NameError::Empty));
-    check("a:-", tag(2, NameError::Unexpected { at: 0 }));
-    check("a:b:c", tag(2, NameError::Unexpected { at: 1 }));
+    check("a:-", tag(2, NameError::Unexpected { at: 2 }));
+    check("a:b:c", tag(2, NameError::Unexpected { at: 3 }));
     check("a:b/c", Err(E::Registry { at: 2 }));
     check("-a.b/c", Err(E::Registry { at: 0 }));
     check("a-.b/c", Err(E::Registry { at: 2 }));
@@ -113,7 +113,7 @@ fn dg8_lengths_are_those_after_the_defaults() {
         &format!("{a}a"),
         Err(E::Name {
             start: 0,
-            source: limit(256, 255),
+            reason: limit(256, 255),
         }),
     );
     check(
@@ -125,7 +125,7 @@ fn dg8_lengths_are_those_after_the_defaults() {
         &format!("a:{tag}"),
         Err(E::Tag {
             start: 2,
-            source: limit(129, 128),
+            reason: limit(129, 128),
         }),
     );
     check(&"a".repeat(2049), Err(E::TooLong { length: 2049 }));
@@ -134,7 +134,7 @@ fn dg8_lengths_are_those_after_the_defaults() {
 }
 
 #[test]
-fn f4_the_digest_is_what_is_asked_for() {
+fn the_digest_is_what_is_asked_for() {
     let text = format!("ghcr.io/a/b:c@sha256:{HEX}");
     check(&text, Ok(&text));
     let reference = Reference::parse(&text).unwrap();
@@ -158,8 +158,76 @@ fn f4_the_digest_is_what_is_asked_for() {
 }
 
 #[test]
+fn an_error_says_what_is_wrong_and_where_in_the_whole_text() {
+    for (text, expected) in [
+        ("", "the reference is empty"),
+        (
+            "ghcr.io/app/Tool:1",
+            "malformed repository name, which starts at byte 8: upper-case letter at byte 12, and \
+             only tags may have them",
+        ),
+        (
+            "ghcr.io/app-",
+            "malformed repository name, which starts at byte 8: unexpected character or end at \
+             byte 12",
+        ),
+        (
+            "ghcr.io/",
+            "malformed repository name, which starts at byte 8: it is empty",
+        ),
+        (
+            "app:1.0+x",
+            "malformed tag, which starts at byte 4: unexpected character or end at byte 7",
+        ),
+        (
+            "app@sha256",
+            "malformed digest, which starts at byte 4: there is no colon, and a digest is \
+             `algorithm:encoded`",
+        ),
+        (
+            "app@sha512:00",
+            "malformed digest, which starts at byte 4: the encoded part of the digest has 2 \
+             characters, and its algorithm requires 128 hexadecimal digits",
+        ),
+        (
+            "app@sha%:00",
+            "malformed digest, which starts at byte 4: malformed digest algorithm: unexpected \
+             character or end at byte 7; it is lower-case letters and digits, with single `+`, \
+             `.`, `_` or `-` between them",
+        ),
+        (
+            "a.b:8x/app",
+            "the registry is not a host with an optional port: unexpected character or end at \
+             byte 5",
+        ),
+        (
+            "https://ghcr.io/app",
+            "there is a scheme such as `https://`, and a reference starts with the registry",
+        ),
+        (
+            HEX,
+            "64 hexadecimal digits are the identifier of a local image, not of one in a registry",
+        ),
+        (
+            "app@md5:00",
+            "the digest algorithm md5 is not supported, so the content cannot be verified",
+        ),
+    ] {
+        let error = Reference::parse(text).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{text}");
+        // Nothing is said twice where the chain is printed.
+        assert!(std::error::Error::source(&error).is_none(), "{text}");
+    }
+    let long = Reference::parse(&"a".repeat(2049)).unwrap_err();
+    assert_eq!(
+        long.to_string(),
+        "the reference has 2049 bytes, and at most 2048 are allowed"
+    );
+}
+
+#[test]
 fn dg1_a_digest_in_a_reference_can_be_verified() {
-    let at = |start, source| Err(E::Digest { start, source });
+    let at = |start, reason| Err(E::Digest { start, reason });
     let algorithm = "md5".into();
     check(
         "a@md5:00",
@@ -263,7 +331,7 @@ fn every_row_of_the_corpus_behaves_as_expected() {
         );
         let reference = Reference::parse(input);
         if input.starts_with(ALIAS) {
-            // F2: the reference implementation knows this name as any other.
+            // The reference implementation treats this name like any other.
             let registry = reference.as_ref().map(Reference::registry).ok();
             let valid = expect["normalized"]["error"].is_null();
             assert_eq!(
@@ -349,7 +417,7 @@ fn error_class(error: &str) -> &'static str {
 fn class(error: &E) -> &'static str {
     match error {
         E::Name {
-            source: NameError::UpperCase { .. },
+            reason: NameError::UpperCase { .. },
             ..
         } => "upper case",
         _ => "refused",

@@ -1,10 +1,10 @@
 //! Which address belongs to which class.
 //!
 //! The ranges are those of IANA's special-purpose address registries (RFC 6890, for IPv4 and for
-//! IPv6) that are marked as not globally reachable, and the addresses at which clouds keep what
-//! a machine may know about itself. Two kinds are left public on purpose: the ranges for
-//! documentation (RFC 5737, RFC 3849, RFC 9637), where nobody is, and the anycast services within
-//! 192.0.0.0/24 and 2001::/23 that reach no further than their operators want.
+//! IPv6) that are marked as not globally reachable, and the addresses at which clouds keep what a
+//! machine may know about itself. Two kinds are left public on purpose: the ranges for
+//! documentation (RFC 5737, RFC 3849, RFC 9637), which are not in use, and the anycast services
+//! within 192.0.0.0/24 and 2001::/23 that reach no further than their operators want.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -91,8 +91,8 @@ fn of_v6(address: Ipv6Addr) -> AddressClass {
 }
 
 /// NAT64 within a site, 64:ff9b:1::/48 (RFC 8215). Where in it the IPv4 address stands depends on
-/// the length of the site's prefix (RFC 6052 §2.2), which nobody outside knows, so the narrowest
-/// of the possible readings counts. A reading within 0.0.0.0/8 is none: it leads nowhere.
+/// the length of the site's prefix (RFC 6052 §2.2), which is not known outside, so the narrowest of
+/// the possible readings counts. A reading within 0.0.0.0/8 does not count: it is not routed.
 fn of_local_nat64(address: Ipv6Addr) -> AddressClass {
     let [_, _, _, _, _, _, a, b, _, c, d, e, f, g, h, i] = address.octets();
     let readings = [[a, b, c, d], [b, c, d, e], [c, d, e, f], [f, g, h, i]];

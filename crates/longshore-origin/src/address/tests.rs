@@ -154,7 +154,7 @@ fn re3_allowed_addresses_pass_but_never_the_class_never() {
     assert_eq!(check("::ffff:10.1.2.3"), Ok(()));
     assert_eq!(
         check("192.168.0.1").unwrap_err().to_string(),
-        "192.168.0.1 is a private address, sent to from a public one"
+        "192.168.0.1 is a private address, but the server that named it has a public one"
     );
     assert_eq!(
         check("169.254.169.254").unwrap_err(),

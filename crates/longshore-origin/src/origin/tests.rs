@@ -120,7 +120,8 @@ fn ou1_errors_show_escaped_text() {
     let error = "https://a\u{1b}[2Jb".parse::<Origin>().unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#""a\u{1b}[2Jb" is not a host name or address"#
+        "the host \"a\\u{1b}[2Jb\" is neither an address nor a name of letters, digits, `-`, \
+         `_` and `.`"
     );
 }
 

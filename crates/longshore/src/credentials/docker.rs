@@ -7,10 +7,10 @@
 //!   "credsStore": "<helper>", "credHelpers": { "<registry>": "<helper>" } }
 //! ```
 //!
-//! Keys are registry names, or `<registry>/<path>` for what lies below that path; older clients
-//! wrote URLs. Docker Hub stands under `https://index.docker.io/v1/`. Before Docker 1.7 the file
-//! was `.dockercfg`, and the entries stood at its top. Credential helpers are not run: a file that
-//! names one for the registry in question is an error, never a silent anonymous request.
+//! Keys are registry names, or `<registry>/<path>` for the repositories below that path; older
+//! clients wrote URLs. The key of Docker Hub is `https://index.docker.io/v1/`. Before Docker 1.7
+//! the file was `.dockercfg`, with the entries at its top. Credential helpers are not run: a file
+//! that names one for the registry in question is an error, never a silent anonymous request.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -27,13 +27,13 @@ use crate::hosts::canonical;
 
 mod file;
 
-/// A configuration file is read up to this size (LI); a larger one is an error.
+/// Maximum size of a configuration file in bytes (LI); a larger one is an error.
 pub const DOCKER_CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// The credentials of a Docker configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct DockerConfig {
-    /// By registry, and there by path; that of the whole registry is empty.
+    /// By registry, then by path; the path of the whole registry is empty.
     auths: BTreeMap<String, BTreeMap<String, Entry>>,
     helpers: BTreeMap<String, String>,
     store: Option<String>,
@@ -45,7 +45,7 @@ enum Entry {
     Malformed(&'static str),
 }
 
-/// What is wrong with a Docker configuration file, or with what it says of a registry.
+/// What is wrong with a Docker configuration file, or with its entry for a registry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DockerConfigError {
@@ -55,7 +55,7 @@ pub enum DockerConfigError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A credential helper keeps the credentials of this registry.
+    /// The credentials of this registry are in a credential helper.
     #[error(
         "the configuration names the credential helper \"{}\" in \"{setting}\", and helpers \
          are not supported yet",
@@ -75,7 +75,7 @@ pub enum DockerConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not what it should be.
+    /// The file is not JSON of the right shape.
     #[error("{} is not a Docker configuration file", path.display())]
     Json {
         /// The file.
@@ -132,7 +132,7 @@ impl DockerConfig {
             }
             Err(error) => return Err(io(error)),
         };
-        // With room for all of it, so that growing leaves no copy behind, and wiped in the end.
+        // The capacity covers the whole file, since growing would leave a copy behind (OU3).
         let room = DOCKER_CONFIG_LIMIT_BYTES as usize + 1;
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         file.take(DOCKER_CONFIG_LIMIT_BYTES + 1)
@@ -187,19 +187,20 @@ impl DockerConfig {
         })
     }
 
-    /// The credential of this registry.
+    /// Returns the credential of this registry.
     ///
     /// # Errors
     ///
-    /// A helper keeps it, or its entry is malformed.
+    /// [`DockerConfigError::Helper`] when it is in a credential helper,
+    /// [`DockerConfigError::Entry`] when its entry is malformed.
     pub fn credential(&self, registry: &str) -> Result<Option<Credential>, DockerConfigError> {
         self.credential_in(registry, "")
     }
 
-    /// The credential of this repository of a registry: of the longest key that names the
-    /// repository or what it lies in, by whole path segments, and else of the registry (CR2).
+    /// Returns the credential of this repository of a registry: that of the longest key that names
+    /// the repository or a path above it, by whole path segments, else that of the registry (CR2).
     ///
-    /// A helper of the registry comes first, as it does for other programs that know such keys.
+    /// A helper of the registry has precedence, as in other programs that support such keys.
     ///
     /// # Errors
     ///
@@ -276,9 +277,9 @@ fn default_path(
     Some(directory.join("config.json"))
 }
 
-/// What a key names (CR2): a registry, by its name or by the URL that older clients wrote; or a
-/// part of one, `<registry>/<path>`. The path of a URL names no repository, so one with a path of
-/// its own names nothing.
+/// The registry and path that a key names (CR2): a registry, by its name or by the URL that older
+/// clients wrote, or a part of one, `<registry>/<path>`. The path of a URL does not name a
+/// repository, so a URL with another path than `/v1/` or `/v2/` names nothing.
 fn scope_of(key: &str) -> Option<(&str, &str)> {
     let rest = key
         .strip_prefix("https://")

@@ -110,9 +110,8 @@ async fn re4_no_realm_is_asked_that_the_client_would_not_ask() {
     assert_eq!(
         chain(&error),
         "cannot get a token from r.example.com: authentication failed: \
-         https://r.example.com sends us to https://evil.example.net for a token, which is not \
-         known to belong to it, so no credentials go there \
-         (allow it with --allow-realm https://evil.example.net)"
+         https://r.example.com names https://evil.example.net as its token endpoint, which is not \
+         known to belong to it, so no credentials are sent there"
     );
     // As the user has settled it.
     let settings = RegistrySettings::new().allow_realm(EVIL.parse().unwrap());
@@ -135,7 +134,7 @@ async fn cr4_no_secret_goes_over_plain_http_that_is_not_meant_to() {
     assert_eq!(
         chain(&error),
         "cannot get a token from r.example.com: authentication failed: no secrets are sent to \
-         http://r.example.com, which is not encrypted (allow it with --plain-http)"
+         http://r.example.com, which is not encrypted"
     );
     let meant = request.settings(RegistrySettings::new().plain_http());
     let uri = format!("{plain}/token?scope=repository%3Aapp%3Apull");
@@ -283,29 +282,30 @@ async fn cr3_where_no_token_is_asked_for_none_is_fetched() {
         (
             &["Basic realm=\"r\""][..],
             user(),
-            "https://r.example.com asks for a password, and not for a token",
+            "https://r.example.com requires a password, not a token",
         ),
         (
             &["Basic realm=\"r\""],
             identity(),
-            "the credentials for https://r.example.com are of no use for its Basic challenge",
+            "the credentials for https://r.example.com are not of the kind that its Basic \
+             challenge requires",
         ),
         (
             &[],
             user(),
-            "https://r.example.com answers 401 without a challenge that can be met (it sends none)",
+            "https://r.example.com answers 401 without a usable challenge (there is none)",
         ),
         (
             &["Negotiate", "Digest realm=\"r\""],
             user(),
-            "https://r.example.com answers 401 without a challenge that can be met \
+            "https://r.example.com answers 401 without a usable challenge \
              (it offers Negotiate, Digest)",
         ),
         (
             &["Bearer service=\"r\""],
             user(),
-            "https://r.example.com wants a token but does not say where to get it \
-             (no realm in its challenge)",
+            "the Bearer challenge of https://r.example.com has no realm, so there is no token \
+             endpoint",
         ),
     ] {
         let error = token(&script([]), &asked(challenges), credential).await;

@@ -177,7 +177,7 @@ async fn re4_credentials_go_to_no_foreign_token_service_unless_it_is_allowed() {
     assert_eq!(error.refused_realm().unwrap().to_string(), EVIL);
     let text = chain(&error);
     assert!(
-        text.contains("--allow-realm https://evil.example.net"),
+        text.contains("names https://evil.example.net as its token endpoint"),
         "{text}"
     );
     assert_eq!(net.count(EVIL), 0);

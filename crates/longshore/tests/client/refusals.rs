@@ -93,15 +93,15 @@ async fn ou5_each_cause_has_its_text() {
         (
             Net::serving(|_| reply(401, &[("www-authenticate", "Bearer")], "go away")),
             false,
-            "authentication failed (status 401, \"go away\"): https://r.example.com wants a \
-             token but does not say where to get it (no realm in its challenge)"
+            "authentication failed (status 401, \"go away\"): the Bearer challenge of \
+            https://r.example.com has no realm, so there is no token endpoint"
                 .to_owned(),
         ),
         (
             Net::serving(|_| reply(307, &[("location", "http://r.example.net/")], "")),
             false,
-            "it leads where it must not: a redirect was refused: http://r.example.net is not \
-             encrypted, but was sent to from https"
+            "it leads where it must not: a redirect was refused: the URL leads from \
+             https to http://r.example.net, which is not encrypted"
                 .to_owned(),
         ),
         (

@@ -8,8 +8,8 @@ use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Request, Response};
 use longshore_auth::{
-    AuthCall, AuthError, Authorization, ExchangeStep, Issued, Prepare, ScopeSet, TokenExchange,
-    TokenKey,
+    AuthCall, AuthError, Authorization, ExchangeAction, ExchangeEvent, Issued, Prepare, ScopeSet,
+    TokenExchange, TokenKey,
 };
 use longshore_origin::{AddressClass, Hop, Origin, Peer, Scheme};
 
@@ -191,9 +191,11 @@ impl Run {
         self.stage = match self.checked(world, begun) {
             None => Stage::Over,
             Some(None) => Stage::Prepare,
-            Some(Some(exchange)) => {
+            Some(Some(mut exchange)) => {
                 self.spent.token_requests += 1;
                 self.spent.exchange_sends = 0;
+                let action = exchange.start(world.now);
+                assert!(matches!(action, ExchangeAction::Send), "{action:?}");
                 self.ask_realm(world, &exchange);
                 Stage::Exchange(Box::new(exchange))
             }
@@ -208,39 +210,53 @@ impl Run {
             what,
         } = world.script.answer();
         world.now += pause;
-        let (head, body) = match what {
-            What::Challenge(fields) => (head(401, &WWW_AUTHENTICATE, &fields), Vec::new()),
-            What::Drop => {
-                let realm = exchange.hop().origin().clone();
-                let result = Err(AuthError::unreachable(realm, "the connection broke"));
-                return self.finish(world, &exchange, result, false, other_next);
-            }
-            What::Redirect(location) => (head(307, &LOCATION, &[location]), Vec::new()),
-            What::Status(status) => (head(status, &LOCATION, &[]), Vec::new()),
-            What::Token(body) => (head(200, &LOCATION, &[]), world.token_response(body)),
+        let answer = match what {
+            What::Challenge(fields) => Some((head(401, &WWW_AUTHENTICATE, &fields), Vec::new())),
+            What::Drop => None,
+            What::Redirect(location) => Some((head(307, &LOCATION, &[location]), Vec::new())),
+            What::Status(status) => Some((head(status, &LOCATION, &[]), Vec::new())),
+            What::Token(body) => Some((head(200, &LOCATION, &[]), world.token_response(body))),
         };
+        let status = answer.as_ref().map(|(head, _)| head.status.as_u16());
         let form = exchange.request().into_body();
         let password = form.starts_with(b"grant_type=password");
-        let refuses_post = match head.status.as_u16() {
-            404 | 405 => true,
-            400 => password,
+        let refuses_post = match status {
+            Some(404 | 405) => true,
+            Some(400) => password,
             _ => false,
         };
         if !form.is_empty() && refuses_post {
             world.get_only.push(realm_of(&exchange));
         }
-        let final_ = matches!(head.status.as_u16(), 401 | 403);
-        let result = match exchange.on_head(&head, peer()) {
-            Ok(ExchangeStep::Send) => {
+        let final_ = matches!(status, Some(401 | 403));
+        let mut action = match &answer {
+            Some((head, _)) => exchange.on(ExchangeEvent::Head(head, peer()), world.now, 0),
+            None => {
+                let broken = ExchangeEvent::Transient("the connection broke".into());
+                exchange.on(broken, world.now, 0)
+            }
+        };
+        if let (ExchangeAction::Collect { limit }, Some((_, body))) = (&action, &answer) {
+            let event = if body.len() <= *limit {
+                ExchangeEvent::Body(body)
+            } else {
+                ExchangeEvent::BodyTooLarge
+            };
+            action = exchange.on(event, world.now, 0);
+        }
+        match action {
+            ExchangeAction::Send => {
                 self.ask_realm(world, &exchange);
                 self.stage = Stage::Exchange(exchange);
-                return self.turn(other_next);
+                self.turn(other_next)
             }
-            Ok(ExchangeStep::Collect { limit }) if body.len() <= limit => exchange.on_body(&body),
-            Ok(_) => return self.turn(other_next),
-            Err(error) => Err(error),
-        };
-        self.finish(world, &exchange, result, final_, other_next)
+            ExchangeAction::Finish(result) => {
+                self.finish(world, &exchange, result, final_, other_next)
+            }
+            ExchangeAction::Collect { .. } | ExchangeAction::Wait(_) => {
+                panic!("{action:?} after {status:?}")
+            }
+        }
     }
 
     /// Ends the token request; `final_` says that the realm has refused the credentials.
@@ -370,7 +386,7 @@ impl Run {
         let text = wire(exchange);
         let is_post = !request.body().is_empty();
         let refused = world.get_only.contains(&realm_of(exchange));
-        assert!(!is_post || !refused, "F16: {realm} is sent a POST again");
+        assert!(!is_post || !refused, "{realm} is sent a POST again");
         if holds_secret(&text) {
             assert!(!self.left_home, "CR5: {realm} is shown credentials");
             let trusted = guard::may_see_credentials(setup, registry, &realm);

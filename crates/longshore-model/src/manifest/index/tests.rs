@@ -28,7 +28,7 @@ fn check(entries: &[&str], wanted: &str, expected: Result<usize, &str>) {
 }
 
 #[test]
-fn f11_the_best_fit_wins_and_then_the_first() {
+fn the_best_fit_wins_and_then_the_first() {
     check(&["linux/arm64", "linux/amd64"], "linux/amd64", Ok(1));
     check(&["linux/arm/v6", "linux/arm/v7"], "linux/arm/v8", Ok(1));
     check(&["linux/arm/v7", "linux/arm/v6"], "linux/arm/v6", Ok(1));
@@ -37,7 +37,7 @@ fn f11_the_best_fit_wins_and_then_the_first() {
 }
 
 #[test]
-fn f11_no_match_lists_what_there_is() {
+fn no_match_lists_what_there_is() {
     check(
         &[
             "linux/amd64",
@@ -79,7 +79,7 @@ fn ou1_a_long_platform_is_cut() {
 }
 
 #[test]
-fn f11_a_long_list_is_cut() {
+fn a_long_list_is_cut() {
     let entries: Vec<String> = (0..300).map(|n| format!("os{n}/amd64")).collect();
     let entries: Vec<&str> = entries.iter().map(|entry| &**entry).collect();
     let error = index(&entries)
@@ -94,7 +94,7 @@ fn f11_a_long_list_is_cut() {
 }
 
 #[test]
-fn f11_attestations_are_never_selected() {
+fn attestations_are_never_selected() {
     check(&["unknown/unknown", "linux/amd64"], "linux/amd64", Ok(1));
     let nothing = "no image for unknown/unknown, there is none";
     check(&["unknown/unknown"], "unknown/unknown", Err(nothing));

@@ -74,7 +74,7 @@ fn check_manifest(number: usize, bytes: Bytes, expect: &Value) {
     let refused = REFUSED.iter().any(|(part, _)| text.contains(part));
     let expected = match expect["kind"].as_str().unwrap() {
         // Docker's first schema: its digest is over less than its bytes, and registries have
-        // stopped serving it. The corpus describes it; nobody asks for it (F7).
+        // stopped serving it. The corpus describes it; nobody asks for it.
         "docker-manifest-v1" | "docker-manifest-v1-signed" => Err(E::SchemaVersion { found: None }),
         "not-json" => Err(malformed),
         // Drafts had it; image-spec v1.1.1 has no such document.

@@ -152,16 +152,12 @@ fn the_default_path_is_the_one_docker_uses() {
     for (docker_config, home, expected) in [
         (
             Some("/etc/docker-ci"),
-            Some("/users/u"),
+            Some("/u"),
             Some("/etc/docker-ci/config.json"),
         ),
         (Some("ci"), None, Some("ci/config.json")),
-        (
-            Some(""),
-            Some("/users/u"),
-            Some("/users/u/.docker/config.json"),
-        ),
-        (None, Some("/users/u"), Some("/users/u/.docker/config.json")),
+        (Some(""), Some("/u"), Some("/u/.docker/config.json")),
+        (None, Some("/u"), Some("/u/.docker/config.json")),
         (None, None, None),
         // Not the working directory, which somebody else may have filled.
         (None, Some(""), None),
