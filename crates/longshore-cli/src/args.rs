@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The arguments of the program.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -25,13 +25,15 @@ pub(crate) enum Command {
     Blob(BlobCommand),
     /// Print the config of an image, byte for byte
     ///
-    /// The config says what the image runs, on what, and how it was made. Where REF names an index,
-    /// an image for several platforms, it is that of one of them. Verified before it is printed.
+    /// The config says what the image runs, on which platform, and how it was made. If REF names an
+    /// index, which is an image for several platforms, the config for one of them is printed. It is
+    /// verified first.
     #[command(
         after_long_help = help::end(help::CONFIG),
         mut_arg("reference", |arg| arg.help("Whose config: [REGISTRY/]NAME[:TAG][@DIGEST]")),
         mut_arg("platform", |arg| arg.help(
-            "That of this platform instead of this machine's (on macOS and Windows, Linux's)"
+            "Print the config for this platform instead of this machine's (on macOS and Windows, \
+             Linux's)"
         )),
     )]
     Config(Target),
@@ -47,13 +49,13 @@ pub(crate) enum Command {
     Digest(Target),
     /// Summarise an image or artifact: platforms, layers, sizes, config, signatures
     ///
-    /// An image for several platforms, an index, is shown as a table of them; with --platform its
-    /// layers and config are shown, as of any other image. Then comes what is attached: signatures,
-    /// attestations and other artifacts that refer to this very digest, and what cosign keeps
-    /// under tags made from it. That a signature is listed does not say that it is valid.
+    /// An index, which is an image for several platforms, is shown as a table of them; with
+    /// --platform, the layers and config of one are shown, as of any other image. Then follows what
+    /// is attached: signatures, attestations and other artifacts that refer to this digest, and
+    /// what cosign keeps under tags made from it. A signature that is listed may be invalid.
     ///
-    /// For the sizes in the table the manifest of each platform is read, of up to 64; Docker Hub
-    /// counts each as a pull.
+    /// For the sizes in the table, the manifests of up to 64 platforms are read; Docker Hub counts
+    /// each as a pull.
     #[command(
         after_long_help = help::end(help::INSPECT),
         mut_arg("reference", |arg| arg.help("What to look at: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -65,17 +67,17 @@ pub(crate) enum Command {
     /// Read manifests
     #[command(subcommand, after_long_help = exit::TABLE)]
     Manifest(ManifestCommand),
-    /// Ask whether a registry is there and lets you in
+    /// Check that a registry answers and grants access
     ///
-    /// With credentials this also says whether the registry takes them.
+    /// With credentials, this also checks that the registry accepts them.
     #[command(after_long_help = help::end(help::PING))]
     Ping(Ping),
     /// Pull an image or artifact into an OCI image layout directory
     ///
-    /// Only what is missing is moved: blobs that DEST has already are kept, and a large blob goes
-    /// on where an earlier run broke off. DEST is a directory, made if need be, with the name the
-    /// image gets in it: DIR[:TAG]. Without TAG it is the tag of REF. Nothing is visible there
-    /// before it is whole and verified.
+    /// Only missing content is moved: blobs that DEST has already are kept, and a large blob is
+    /// resumed where an earlier run stopped. DEST is a directory, created if necessary, with the
+    /// name that the image gets in it: DIR[:TAG]. Without TAG, that is the tag of REF. Content is
+    /// visible there only when it is complete and verified.
     #[command(
         after_long_help = help::end(help::PULL),
         mut_arg("reference", |arg| arg.help("What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -87,8 +89,8 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Print what refers to a manifest: signatures, attestations, attached files
     ///
-    /// One a line: digest, artifact type, size. Where the registry has no referrers API, the tag
-    /// that stands in for it is read.
+    /// One line each: digest, artifact type, size. If the registry has no referrers API, the tag
+    /// that replaces it is read.
     #[command(visible_alias = "discover", after_long_help = help::end(help::REFERRERS))]
     Referrers(Referrers),
     /// Print the names of a registry's repositories
@@ -99,10 +101,10 @@ pub(crate) enum Command {
     /// Print the tags of a repository
     #[command(visible_aliases = ["ls", "list-tags"], after_long_help = help::end(help::TAGS))]
     Tags(Tags),
-    /// Verify an OCI image layout on disk: hash everything it leads to
+    /// Verify an OCI image layout on disk: hash everything it refers to
     ///
-    /// Prints a line for each blob that is missing, damaged, or referred to by nothing; only the
-    /// last is no damage. With damage the exit code is 5.
+    /// Prints a line for each blob that is missing, damaged, or not referred to; the last is not
+    /// damage. With damage, the exit code is 5.
     #[command(visible_alias = "validate", after_long_help = help::end(help::VERIFY))]
     Verify(Verify),
 }
@@ -111,8 +113,8 @@ pub(crate) enum Command {
 pub(crate) enum BlobCommand {
     /// Print a blob, or write it to a file
     ///
-    /// Bytes are printed as they arrive. Only exit code 0 says that they are what DIGEST says; a
-    /// file appears only then. JSON tells of a file that was written.
+    /// Bytes are printed as they arrive. Only exit code 0 means that they match DIGEST; a file
+    /// appears only then. JSON describes the file that was written.
     #[command(visible_alias = "fetch", after_long_help = help::end(help::BLOB_GET))]
     Get(BlobGet),
     /// Print the size of a blob, in bytes
@@ -122,10 +124,10 @@ pub(crate) enum BlobCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobGet {
-    /// Which: [REGISTRY/]NAME@DIGEST
+    /// The blob: [REGISTRY/]NAME@DIGEST
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Write to this file, which appears whole and verified or not at all
+    /// Write to this file, which appears complete and verified or not at all
     #[arg(long, short, value_name = "PATH", required_if_eq("output", "json"))]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
@@ -134,7 +136,7 @@ pub(crate) struct BlobGet {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobHead {
-    /// Which: [REGISTRY/]NAME@DIGEST
+    /// The blob: [REGISTRY/]NAME@DIGEST
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     #[command(flatten)]
@@ -143,13 +145,13 @@ pub(crate) struct BlobHead {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Referrers {
-    /// What they refer to: [REGISTRY/]NAME[:TAG][@DIGEST]
+    /// The manifest they refer to: [REGISTRY/]NAME[:TAG][@DIGEST]
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Only those of this artifact type, as application/spdx+json
+    /// Only those of this artifact type, for example application/spdx+json
     #[arg(long, value_name = "TYPE")]
     pub(crate) artifact_type: Option<MediaType>,
-    /// Also what refers to these, and so on: signatures of attestations
+    /// Also print what refers to these, and so on: signatures of attestations
     #[arg(long)]
     pub(crate) tree: bool,
     #[command(flatten)]
@@ -158,7 +160,7 @@ pub(crate) struct Referrers {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repos {
-    /// The registry: a host name, with a port where it is not the usual one
+    /// The registry: a host name, with a port unless it is the default
     #[arg(value_name = "REGISTRY")]
     pub(crate) registry: String,
     #[command(flatten)]
@@ -180,7 +182,7 @@ pub(crate) struct Tags {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// The directory of the image layout, as `pull` makes it
+    /// The directory of the image layout, as `pull` writes it
     #[arg(value_name = "DIR")]
     pub(crate) layout: PathBuf,
     /// Print the result as text or as one JSON object
@@ -188,13 +190,13 @@ pub(crate) struct Verify {
     pub(crate) output: Output,
 }
 
-/// Which part of a list.
+/// Which part of a list to print.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Page {
-    /// Print at most so many
+    /// Print at most N names
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<NonZeroUsize>,
-    /// Begin after this name, as the registry sorts them
+    /// Start after this name, in the order of the registry
     #[arg(long, value_name = "NAME")]
     pub(crate) last: Option<String>,
 }
@@ -203,7 +205,7 @@ pub(crate) struct Page {
 pub(crate) enum ManifestCommand {
     /// Print a manifest or index, byte for byte
     ///
-    /// Verified before it is printed. On a terminal, what a terminal would obey is shown escaped.
+    /// It is verified first. On a terminal, characters that would control it are shown escaped.
     #[command(
         visible_alias = "fetch",
         after_long_help = help::end(help::MANIFEST_GET),
@@ -229,7 +231,7 @@ pub(crate) struct Target {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ping {
-    /// The registry: a host name, with a port where it is not the usual one
+    /// The registry: a host name, with a port unless it is the default
     #[arg(value_name = "REGISTRY")]
     pub(crate) registry: String,
     #[command(flatten)]
@@ -240,28 +242,28 @@ pub(crate) struct Ping {
 pub(crate) struct Pull {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Where to: an OCI image layout, DIR[:TAG]
+    /// Where to write: an OCI image layout, DIR[:TAG]
     #[arg(value_name = "DEST", index = 2)]
     pub(crate) destination: String,
     /// Pull the images of all platforms and the index itself
     #[arg(long, visible_alias = "all", short = 'a', conflicts_with = "platform")]
     pub(crate) all_platforms: bool,
-    /// Move so many large blobs at once, and eight times as many small ones
+    /// Move up to N large blobs at once, and up to eight times as many small ones
     #[arg(long, short, value_name = "N", default_value = "4")]
     pub(crate) jobs: NonZeroUsize,
-    /// How safe the layout is from a power cut; a program that is killed never harms it
+    /// Which writes survive a power cut; killing the program never damages the layout
     #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
     pub(crate) durability: Durability,
 }
 
-/// When what was pulled is made to outlive a power cut.
+/// When pulled content is made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Durability {
-    /// Each blob before it is visible: slow for many small ones
+    /// Each blob, before it is visible: slow for many small ones
     Each,
-    /// All blobs together, before the image is named: what is named is whole
+    /// All blobs together, before the image is named: a named image is complete
     Batch,
-    /// Whenever the system gets to it: a power cut soon after may leave the layout damaged
+    /// Left to the system: a power cut soon afterwards may damage the layout
     None,
 }
 
@@ -275,7 +277,7 @@ impl From<Durability> for store::Durability {
     }
 }
 
-/// How to speak to registries, and how to speak of it.
+/// How to connect to registries, and what to print.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Connection {
     /// Log in as this user; without it, credentials come from Docker's config.json
@@ -284,10 +286,10 @@ pub(crate) struct Connection {
     /// Read the password from the first line of standard input
     #[arg(long, requires = "username", help_heading = "Credentials")]
     pub(crate) password_stdin: bool,
-    /// Let this token server have the credentials, wherever it is (https://HOST[:PORT])
+    /// Send the credentials to this token server too, wherever it is (https://HOST[:PORT])
     #[arg(long, value_name = "URL", help_heading = "Credentials")]
     pub(crate) allow_realm: Vec<Origin>,
-    /// Speak plain http to the registry: everything can be read on the way
+    /// Use plain http for the registry: everything can be read on the way
     #[arg(long, help_heading = "Connection")]
     pub(crate) plain_http: bool,
     /// Trust the certificate authorities in this PEM file too
@@ -296,7 +298,7 @@ pub(crate) struct Connection {
     /// Accept any certificate: anybody on the way can pose as the registry
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure_skip_verify: bool,
-    /// Send a request up to so many times before giving up; 1 repeats nothing
+    /// Send a request up to N times before giving up; 1 disables retries
     #[arg(
         long,
         value_name = "N",

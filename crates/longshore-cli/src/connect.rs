@@ -1,4 +1,4 @@
-//! From options to a client.
+//! From arguments to a client and a repository.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::args::Connection;
 use crate::exit::Failure;
 use crate::output;
 
-/// A password is read up to this size.
+/// Maximum length of a password, in bytes.
 const PASSWORD_LIMIT_BYTES: usize = 64 * 1024;
 
-/// What the standard library buffers of standard input where less is asked for at once.
+/// Size of the standard library's buffer for standard input, in bytes. Larger reads bypass it.
 const STDIN_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Parses a reference. The error for text that is not a reference shows the text.
@@ -58,7 +58,7 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
         .transport(transport)
         .attempts(options.retry_attempts)
         .host(registry, settings);
-    // With -v the log has it.
+    // With -v, warnings are in the log.
     let builder = match options.verbose {
         0 => builder.on_notice(warn),
         _ => builder,
@@ -76,17 +76,17 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
     Ok(builder.build()?)
 }
 
-/// Passes on what a registry wants its users to be told (distribution-spec v1.1.1 "Warnings").
+/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings").
 fn warn(notice: &Notice) {
     if let Notice::Warning { .. } = notice {
         output::note(&format!("warning: {notice}"));
     }
 }
 
-/// The first line of standard input, without its end.
+/// Reads the first line of standard input, without its line end.
 ///
-/// The only copies are the one given and one that is wiped (OU3): what is read at once into so
-/// much room passes through no buffer of the standard library.
+/// OU3 (secrets are wiped): there is no copy besides the one returned and one that is wiped. The
+/// buffer is large enough that reads bypass the one of the standard library.
 fn password() -> Result<Secret, Failure> {
     let mut room = Zeroizing::new(vec![0; PASSWORD_LIMIT_BYTES + STDIN_BUFFER_BYTES]);
     let mut length = 0;
@@ -97,7 +97,7 @@ fn password() -> Result<Secret, Failure> {
             Ok(0) => break,
             Ok(count) => {
                 length += count;
-                // Whoever gives it may keep the pipe open, and a terminal has no end.
+                // The pipe may stay open after the password, and a terminal has no end of file.
                 if free.iter().take(count).any(|byte| *byte == b'\n') {
                     break;
                 }
@@ -118,12 +118,12 @@ fn first_line(input: &[u8]) -> std::io::Result<Secret> {
     if line.len() > PASSWORD_LIMIT_BYTES {
         return Err(ErrorKind::FileTooLarge.into());
     }
-    // The error of the conversion would tell where, and so something of what.
+    // The conversion error gives a position, which reveals something about the password.
     let text = std::str::from_utf8(line).map_err(|_| ErrorKind::InvalidData)?;
     Ok(Secret::new(text.to_owned()))
 }
 
-/// Where Docker keeps its configuration: `$DOCKER_CONFIG`, else `~/.docker`.
+/// Returns the path of Docker's configuration: in `$DOCKER_CONFIG`, else in `~/.docker`.
 fn docker_config() -> Option<PathBuf> {
     let dir = match std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
@@ -132,7 +132,7 @@ fn docker_config() -> Option<PathBuf> {
     Some(dir.join("config.json"))
 }
 
-/// Shows requests, and with more `-v` more, on stderr.
+/// Logs requests to standard error; each further `-v` adds detail.
 fn narrate(verbose: u8) {
     let level = match verbose {
         0 => return,
@@ -152,7 +152,7 @@ fn narrate(verbose: u8) {
         .with_target(false)
         .with_level(false)
         .with_writer(std::io::stderr);
-    // A second command in one process would find it set; there is none.
+    // Fails only if it is already set, and a process runs one command.
     let _ = tracing_subscriber::registry()
         .with(targets)
         .with(lines)

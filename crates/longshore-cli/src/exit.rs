@@ -1,5 +1,5 @@
-//! How a command ends: an exit code by error class, and one paragraph with what, where, why and
-//! what to do.
+//! How a command ends: an exit code for the class of the error, and one paragraph that says what
+//! failed, where, why, and what to do.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use longshore_store::{StoreError, StoreErrorKind};
 
 use crate::output;
 
-/// The exit codes as every help text ends with them.
+/// The exit codes, as shown at the end of every help text.
 pub(crate) const TABLE: &str = "\
 Exit codes:
     0  done
@@ -37,7 +37,7 @@ Exit codes:
    14  the token server is not one this registry's credentials may go to
   130  interrupted (143 terminated)";
 
-/// The class of a failure, and so the exit code.
+/// The class of a failure, which is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Other = 1,
@@ -57,11 +57,11 @@ pub(crate) enum Exit {
     Terminated = 143,
 }
 
-/// Why a command failed, for the one who ran it.
+/// Why a command failed, for the user.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
-    /// What happened, then what it was caused by.
+    /// What failed, followed by its causes.
     chain: Vec<String>,
     hint: Option<String>,
 }
@@ -75,20 +75,20 @@ impl Failure {
         }
     }
 
-    /// What failed, and the error it was caused by with everything underneath.
+    /// Makes a failure with a text of its own above an error and its sources.
     pub(crate) fn caused(exit: Exit, what: String, error: &dyn std::error::Error) -> Self {
         let mut failure = Self::of(exit, error);
         failure.chain.insert(0, what);
         failure
     }
 
-    /// An error with everything underneath it.
+    /// Makes a failure from an error and its sources.
     fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
         let mut chain = vec![error.to_string()];
         let mut source = error.source();
         while let Some(error) = source {
             let text = error.to_string();
-            // Libraries below ours repeat what is underneath in their own words.
+            // Some libraries repeat the text of the source in their own.
             if chain.last().is_none_or(|above| !above.contains(&text)) {
                 chain.push(text);
             }
@@ -153,7 +153,7 @@ impl Failure {
         self.exit
     }
 
-    /// Says it on stderr, and gives the exit code.
+    /// Prints the failure to standard error and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         output::note(&self.to_string());
         ExitCode::from(self.exit as u8)
@@ -163,7 +163,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, text) in self.chain.iter().enumerate() {
-            // OU1: whatever an error below ours made of peer text, the terminal gets it escaped.
+            // OU1: errors of other libraries may hold text of a peer, so all of it is escaped.
             let shown = Escaped::text(text);
             match index {
                 0 => write!(f, "error: {shown}")?,
@@ -196,7 +196,7 @@ impl From<longshore::Error> for Failure {
     }
 }
 
-/// What the user can do about it.
+/// Returns what the user can do about an error.
 fn advice(error: &longshore::Error) -> Option<String> {
     let registry = error.registry();
     Some(match (error.kind(), error.cause()) {

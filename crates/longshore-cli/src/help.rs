@@ -1,4 +1,4 @@
-//! What the help says besides the arguments: the commands by what they are for, and examples.
+//! The parts of the help besides the arguments: commands grouped by purpose, and examples.
 
 use std::fmt::Write as _;
 
@@ -7,23 +7,23 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use crate::args::Args;
 use crate::exit;
 
-/// Reads the command line. One that makes no sense, and one that asks for help, ends the program.
+/// Parses the command line. The program ends here if it is invalid or asks for help.
 pub(crate) fn parse() -> Args {
     let matches = command().get_matches();
     Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-/// How a long help ends: with examples and the exit codes.
+/// Returns the end of a long help: examples and the exit codes.
 pub(crate) fn end(examples: &str) -> String {
     format!("Examples:\n{examples}\n\n{}", exit::TABLE)
 }
 
-/// The command line with all commands listed by what they are for: clap knows one list alone.
+/// Returns the command line with the commands grouped by purpose; clap itself has a single list.
 fn command() -> clap::Command {
     let command = Args::command();
     let groups = groups(&command);
     command
-        .after_help("`longshore COMMAND --help` tells more of each, with examples.")
+        .after_help("`longshore COMMAND --help` explains each, with examples.")
         .after_long_help(exit::TABLE)
         .help_template(format!(
             "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\
@@ -45,7 +45,7 @@ fn groups(command: &clap::Command) -> String {
     text
 }
 
-/// What a command is for, by its name: two words for one of several. And its other names.
+/// Returns what a command does, and its aliases. A subcommand is named by two words.
 fn about(command: &clap::Command, path: &str) -> Option<String> {
     let found = path.split(' ').try_fold(command, |command, name| {
         command
@@ -61,7 +61,7 @@ fn about(command: &clap::Command, path: &str) -> Option<String> {
     })
 }
 
-/// The commands by what they are for, what is used most first.
+/// The commands grouped by purpose, the most used first.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Move images", &["pull"]),
     (
@@ -73,7 +73,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Look after what is on disk", &["verify"]),
 ];
 
-/// How much room a command takes in the list.
+/// Width of the column of command names, in characters.
 const WIDTH: usize = 14;
 
 pub(crate) const BLOB_GET: &str = "  \

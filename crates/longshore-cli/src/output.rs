@@ -1,4 +1,4 @@
-//! Results on stdout.
+//! Results on standard output, and notes on standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -11,13 +11,14 @@ pub(crate) fn text(line: &str) -> Result<(), Failure> {
     bytes(format!("{line}\n").as_bytes())
 }
 
-/// Prints one JSON object on a line, with nothing in it that a terminal could obey (OU1).
+/// Prints one JSON object on a line. Text of a peer is escaped in it, so that a terminal cannot
+/// interpret it (OU1).
 pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
     text(&escaped(&value.to_string(), |_| false))
 }
 
-/// The same JSON, with every unsafe character as `\u` and four digits, but for those that may
-/// stay. All of them are below U+10000.
+/// Returns the same JSON with every unsafe character as `\u` and four digits, except those that
+/// may stay. Unsafe characters are below U+10000.
 fn escaped(json: &str, may_stay: fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
@@ -30,13 +31,14 @@ fn escaped(json: &str, may_stay: fn(char) -> bool) -> String {
     shown
 }
 
-/// What stands between the tokens of a document: within strings, JSON has none of these.
+/// Returns whether a character may separate the tokens of a document. JSON strings hold none of
+/// these.
 fn is_layout(c: char) -> bool {
     matches!(c, '\n' | '\t')
 }
 
-/// Prints a JSON document byte for byte, for programs. On a terminal the same JSON is shown with
-/// nothing in it that a terminal could obey (OU1).
+/// Prints a JSON document byte for byte, for programs. On a terminal the same JSON is shown
+/// escaped (OU1).
 pub(crate) fn document(content: &[u8]) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
         text(escaped(&String::from_utf8_lossy(content), is_layout).trim_end())
@@ -45,9 +47,9 @@ pub(crate) fn document(content: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Says something on stderr that is no result.
+/// Prints a line that is not a result to standard error.
 pub(crate) fn note(line: &str) {
-    // Nobody to tell is no failure.
+    // A closed standard error is not a failure.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -55,13 +57,13 @@ pub(crate) fn note(line: &str) {
 pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(content).and_then(|()| stdout.flush()) {
-        // Whoever reads has had enough; that is no failure of ours.
+        // The reader has closed the pipe, which is not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::stdout),
     }
 }
 
-/// A number of bytes for people: `1.5 MiB`.
+/// Formats a number of bytes for people: `1.5 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

@@ -10,15 +10,14 @@ use longshore_copy::Cancellation;
 
 use crate::exit::{Exit, Failure};
 
-/// So long a command that is to stop may take to do so by itself: long enough to remove a file.
+/// How long a command may take to end after it was stopped: long enough to remove a file.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a command that keeps nothing until it is done or the user wants it to stop; then it is
-/// dropped.
+/// Runs a command that keeps nothing. It is dropped when the user stops the program.
 pub(crate) async fn keeping_nothing(
     command: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    // Without such a thread it can be stopped whenever it does not print.
+    // If the thread cannot be started, only a command that is printing cannot be stopped.
     let _ = thread::Builder::new().spawn(end_what_is_stuck);
     tokio::select! {
         result = command => result,
@@ -26,8 +25,8 @@ pub(crate) async fn keeping_nothing(
     }
 }
 
-/// Ends the program when the user wants it to stop and it does not: printing blocks the one thread
-/// that drives the command, for as long as nobody reads, and that thread would have to hear of it.
+/// Ends the program if the user stops it and it does not end by itself. Printing blocks the thread
+/// that drives the command while nobody reads, and a blocked thread does not notice the signal.
 fn end_what_is_stuck() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -77,7 +76,7 @@ where
     Err(Failure::stopped(exit))
 }
 
-/// Ends when the user wants the program to stop, and says with which exit code.
+/// Waits until the user stops the program; returns the exit code.
 pub(crate) async fn requested() -> Exit {
     #[cfg(unix)]
     {

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use longshore_model::{Digest, ManifestError};
 use longshore_store::{StoreError, StoreErrorKind};
 
-/// Why a layout did not do what it was asked.
+/// Why an operation on a layout failed.
 ///
-/// Text that stands in the layout is in the fields, never in the message: it may hold what
-/// must not reach a terminal (OU1).
+/// Text from the layout is in the fields, never in the message: it may hold characters that must
+/// not reach a terminal (OU1).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// There is nothing at the path.
+    /// The path does not exist.
     #[error("there is nothing at {}", path.display())]
     Absent {
         /// The path given.
@@ -25,10 +25,10 @@ pub enum LayoutError {
         path: PathBuf,
         /// The name asked for.
         name: String,
-        /// How many digests go by it.
+        /// How many digests have the name.
         count: usize,
     },
-    /// The path is that of a file, or of something else that is no directory.
+    /// The path is not a directory.
     #[error("{} is not a directory", path.display())]
     NotADirectory {
         /// The path given.
@@ -40,7 +40,7 @@ pub enum LayoutError {
         /// The directory.
         path: PathBuf,
     },
-    /// A directory to make a layout in that holds other files; nothing in it was changed.
+    /// A directory that was to become a layout holds other files; nothing in it was changed.
     #[error("{} is neither empty nor an image layout", path.display())]
     NotEmpty {
         /// The directory.
@@ -59,50 +59,50 @@ pub enum LayoutError {
     Name {
         /// The text.
         name: String,
-        /// Where it goes wrong, in bytes from 0.
+        /// The position of the error, in bytes from 0.
         at: usize,
-        /// In what.
+        /// What is wrong there.
         reason: NameReason,
     },
-    /// An entry was to be written for content that is not in the layout, or not of that size.
+    /// An entry was to be written for content that is not in the layout with that size.
     #[error("{digest} is not in the layout with {expected} bytes, so nothing may refer to it")]
     Dangling {
-        /// What the entry would refer to.
+        /// The content that the entry would refer to.
         digest: Digest,
-        /// The size it would give.
+        /// The size that the entry would give, in bytes.
         expected: u64,
-        /// The size found.
+        /// The size found, in bytes.
         found: Option<u64>,
     },
-    /// A descriptor to be written cannot be: its extra fields repeat known ones.
+    /// A descriptor cannot be written, because its extra fields repeat known ones.
     #[error("the descriptor of {digest} cannot be written")]
     Entry {
-        /// What it describes.
+        /// The content that it describes.
         digest: Digest,
         /// Why not.
         source: serde_json::Error,
     },
-    /// With the entry, `index.json` would go beyond what readers take; it was left as it is.
+    /// With the entry, `index.json` would exceed the limits of readers; it was not changed.
     #[error("{} would no longer be readable with one more entry", path.display())]
     Overfull {
         /// The index.
         path: PathBuf,
-        /// What a reader would say.
+        /// The error that a reader would get.
         source: ManifestError,
     },
-    /// So many documents refer to so much that no end of it was seen; nothing more was read.
+    /// The layout refers to more blobs than are followed; no more were read.
     #[error("{} leads to more than {limit} blobs", path.display())]
     Endless {
         /// The layout.
         path: PathBuf,
-        /// How many were followed.
+        /// Maximum number of blobs that are followed.
         limit: usize,
     },
-    /// An index in an index, and so on, deeper than
-    /// [`INDEX_DEPTH_LIMIT`](longshore_model::INDEX_DEPTH_LIMIT); it was not read.
+    /// A document is nested in more than
+    /// [`INDEX_DEPTH_LIMIT`](longshore_model::INDEX_DEPTH_LIMIT) indexes; it was not read.
     #[error("{digest} is nested too deeply")]
     TooDeep {
-        /// The document not read.
+        /// The document that was not read.
         digest: Digest,
     },
     /// A document of the layout is missing.
@@ -111,7 +111,7 @@ pub enum LayoutError {
         /// Where it should be.
         path: PathBuf,
     },
-    /// `oci-layout` is not what the specification says.
+    /// `oci-layout` breaks the specification.
     #[error("{} cannot be read", path.display())]
     Malformed {
         /// The document.
@@ -119,7 +119,7 @@ pub enum LayoutError {
         /// Why not.
         source: serde_json::Error,
     },
-    /// `index.json`, or a manifest, is not what the specification says.
+    /// `index.json` or a manifest breaks the specification.
     #[error("{} cannot be read", path.display())]
     Manifest {
         /// The document.
@@ -138,10 +138,10 @@ pub enum LayoutError {
     Version {
         /// The document.
         path: PathBuf,
-        /// The version it gives, as it stands there.
+        /// The version, as it was written.
         found: String,
     },
-    /// The directory or its blobs.
+    /// The directory or its blobs failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -176,13 +176,13 @@ impl LayoutError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LayoutErrorKind {
-    /// The caller asked for what cannot be written.
+    /// The caller gave something that cannot be written.
     Caller,
-    /// The layout is damaged, or made to look so.
+    /// The layout is damaged or hostile.
     Malformed,
-    /// The path is not that of a layout, and cannot become one.
+    /// The path is not a layout and cannot become one.
     NotALayout,
-    /// The name does not lead to one image.
+    /// The name does not stand for exactly one image.
     Name,
     /// The directory or its blobs: a full disk, for example.
     Store(StoreErrorKind),

@@ -1,8 +1,8 @@
-//! `index.json`, changed without touching what is not ours.
+//! `index.json`, changed one entry at a time.
 //!
-//! The file is checked by the strict reader of the model first. What is written back is the
-//! text that stood there, but for the one entry that changes: fields nobody here knows, entries
-//! of other programs and the very spelling of their numbers survive.
+//! The file is first checked by the strict reader of the model. What is written back is the
+//! original text except for the entry that changes: unknown fields, entries of other programs and
+//! the spelling of their numbers survive.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ pub(crate) const EMPTY: &[u8] =
 
 const MANIFESTS: &str = "manifests";
 
-/// An `index.json`: its entries, and whatever else it holds.
+/// An `index.json`: its entries and its other fields.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
     fields: BTreeMap<String, Box<RawValue>>,
     entries: Vec<Entry>,
 }
 
-/// One entry, as it stands there and as it is understood.
+/// One entry: its original text and its descriptor.
 #[derive(Debug)]
 struct Entry {
     raw: Box<RawValue>,
@@ -67,11 +67,11 @@ impl IndexFile {
         self.entries.iter().map(|entry| &entry.descriptor)
     }
 
-    /// Gives `descriptor` the name `name`, in the place of what had it; returns whether that
-    /// changes anything.
+    /// Gives `descriptor` the name `name`, in the place of the entry that had it; returns whether
+    /// that changes anything.
     ///
-    /// The same image without a name becomes the one with the name, since readers that are
-    /// given no name expect one entry.
+    /// An entry of the same image without a name is replaced too, because readers that are given no
+    /// name expect one entry.
     pub(crate) fn tag(
         &mut self,
         name: &str,
@@ -92,15 +92,15 @@ impl IndexFile {
             return Ok(false);
         }
         let entry = Entry::new(descriptor)?;
-        // Nothing before the first that gives way moves, so that is where the new one goes.
+        // The new entry takes the position of the first one that it replaces.
         let at = self.entries.iter().position(gives_way);
         self.entries.retain(|entry| !gives_way(entry));
         self.entries.insert(at.unwrap_or(self.entries.len()), entry);
         Ok(true)
     }
 
-    /// Adds `descriptor` without a name, unless an entry leads to it already; returns whether
-    /// that changes anything.
+    /// Adds `descriptor` without a name, unless an entry refers to it already; returns whether that
+    /// changes anything.
     pub(crate) fn add(&mut self, mut descriptor: Descriptor) -> Result<bool, serde_json::Error> {
         if self
             .entries()
@@ -118,7 +118,7 @@ impl IndexFile {
         self.remove_if(|descriptor| name::of(descriptor) == Some(name))
     }
 
-    /// Removes every entry that leads to `digest`; returns how many there were.
+    /// Removes every entry that refers to `digest`; returns how many there were.
     pub(crate) fn delete(&mut self, digest: &Digest) -> usize {
         self.remove_if(|descriptor| descriptor.digest == *digest)
     }

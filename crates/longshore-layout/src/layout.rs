@@ -31,13 +31,14 @@ pub const LAYOUT_FILE: &str = "oci-layout";
 /// Source: image-spec v1.1.1 "index.json file".
 pub const INDEX_FILE: &str = "index.json";
 
-/// The version written to [`LAYOUT_FILE`]; others with the same first number are read.
+/// The version that is written to [`LAYOUT_FILE`]; versions with the same first number are read.
 pub const LAYOUT_VERSION: &str = "1.0.0";
 
-/// The longest `oci-layout` read, in bytes: it holds one short field.
+/// Maximum size of `oci-layout`, in bytes: it holds one short field.
 const LAYOUT_FILE_LIMIT_BYTES: u64 = 4096;
 
-/// The longest index or manifest read, in bytes; a longer one is refused (LI1).
+/// Maximum size of an index or manifest, in bytes; a larger one is refused (LI1: documents have a
+/// limit).
 const DOCUMENT_LIMIT_BYTES: u64 = MANIFEST_LIMIT_BYTES as u64;
 
 /// An OCI image layout: a directory of blobs, and the index that names the images among them.
@@ -51,21 +52,21 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Opens the layout at `path`, and makes one where there is nothing or an empty directory;
-    /// what writes to it is made durable in batches.
+    /// Opens the layout at `path`, or creates one if there is nothing or an empty directory. Writes
+    /// are made durable in batches.
     ///
-    /// What dead processes left is cleared up; of their unfinished blobs, what can be
-    /// [resumed](longshore_store::Store::resume) is kept.
+    /// Leftovers of dead processes are removed, except unfinished blobs that can be
+    /// [resumed](longshore_store::Store::resume).
     ///
     /// # Errors
     ///
-    /// [`LayoutError::NotADirectory`], [`LayoutError::NotEmpty`], or what is wrong with the
-    /// layout that is there; nothing was changed then. [`LayoutError::Store`].
+    /// [`LayoutError::NotADirectory`], [`LayoutError::NotEmpty`], or the error of the layout that
+    /// is there; nothing was changed then. [`LayoutError::Store`].
     pub fn create_or_open(path: &Path) -> Result<Self, LayoutError> {
         Self::create_or_open_with(path, Durability::Batch)
     }
 
-    /// As [`Layout::create_or_open`], with a choice of what outlives a power cut.
+    /// As [`Layout::create_or_open`], with a choice of which writes survive a power cut.
     ///
     /// # Errors
     ///
@@ -76,8 +77,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Looks whether [`Layout::create_or_open`] would find or could make a layout at `path`; makes
-    /// and changes nothing. For finding out before anything is fetched.
+    /// Checks whether [`Layout::create_or_open`] would find or could create a layout at `path`;
+    /// changes nothing. For finding out before anything is fetched.
     ///
     /// # Errors
     ///
@@ -86,24 +87,24 @@ impl Layout {
         create::check_destination(path)
     }
 
-    /// Opens the layout at `path`, which may be on a read-only file system; nothing is made or
-    /// removed there before the first write.
+    /// Opens the layout at `path`, which may be on a read-only file system; nothing is created or
+    /// removed before the first write.
     ///
     /// # Errors
     ///
     /// [`LayoutError::Absent`], [`LayoutError::NotADirectory`], [`LayoutError::NotALayout`],
-    /// or what is wrong with the layout.
+    /// or the error of the layout.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
         Self::check(Self::at(path, Durability::Batch)?)
     }
 
-    /// Returns where the blobs are kept.
+    /// Returns the store of the blobs.
     #[must_use]
     pub fn store(&self) -> &FsStore {
         &self.store
     }
 
-    /// Returns the path the layout was opened by.
+    /// Returns the path with which the layout was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.store.root().path()
@@ -113,14 +114,15 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// What is wrong with the index, or [`LayoutError::Store`].
+    /// The error of the index, or [`LayoutError::Store`].
     pub fn entries(&self) -> Result<Vec<Descriptor>, LayoutError> {
         Ok(self.index()?.entries().cloned().collect())
     }
 
-    /// Returns the names in the index, each with what it names, in the order of the index.
+    /// Returns the names in the index, each with its image, in the order of the index.
     ///
-    /// A name is what stands there (OU1), and may stand there twice.
+    /// A name is the text of the index, not escaped (OU1: text of a peer must be), and may occur
+    /// twice.
     ///
     /// # Errors
     ///
@@ -130,13 +132,14 @@ impl Layout {
         Ok(self.index()?.entries().filter_map(named).collect())
     }
 
-    /// Reads the manifest or index `descriptor` points at, verified against it.
+    /// Reads the manifest or index of `descriptor`, verified against it.
     ///
     /// # Errors
     ///
     /// [`LayoutError::Store`] with [`StoreError::Absent`], [`StoreError::TooLarge`] above
-    /// [`MANIFEST_LIMIT_BYTES`] whatever the descriptor says, or [`StoreError::Content`] when
-    /// it is not what the descriptor says (DG2); [`LayoutError::Manifest`].
+    /// [`MANIFEST_LIMIT_BYTES`] whatever the descriptor says, or [`StoreError::Content`] when it
+    /// does not match the descriptor (DG2: content is verified against its digest);
+    /// [`LayoutError::Manifest`].
     pub fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest, LayoutError> {
         let content_type = Some(descriptor.media_type.as_str());
         self.read_manifest(&descriptor.digest, descriptor.size, content_type)
@@ -149,8 +152,8 @@ impl Layout {
             })
     }
 
-    /// Opens the blob `descriptor` points at; the reader ends without an error only if all of
-    /// it was what the descriptor says (DG3).
+    /// Opens the blob of `descriptor`. The reader ends without an error only if all of it matched
+    /// the descriptor (DG3: digest and length must both match).
     ///
     /// # Errors
     ///
@@ -159,15 +162,15 @@ impl Layout {
         Ok(self.read_blob(&descriptor.digest, descriptor.size)?)
     }
 
-    /// Gives the image `descriptor` the name `name`, taking it from whatever had it.
+    /// Gives the image `descriptor` the name `name`, taking it from the image that had it.
     ///
-    /// Every blob written or reused through [`Layout::store`] is made durable first. When this
-    /// returns an error, the index is as it was.
+    /// Every blob written or reused through [`Layout::store`] is made durable first. If this
+    /// returns an error, the index is unchanged.
     ///
     /// # Errors
     ///
-    /// [`LayoutError::Name`]; [`LayoutError::Dangling`] when what `descriptor` points at is not
-    /// in the store; [`LayoutError::Entry`]; [`LayoutError::Overfull`]; else as
+    /// [`LayoutError::Name`]; [`LayoutError::Dangling`] when the content of `descriptor` is not in
+    /// the store; [`LayoutError::Entry`]; [`LayoutError::Overfull`]; otherwise as
     /// [`Layout::entries`].
     pub fn tag(&self, name: &str, descriptor: Descriptor) -> Result<(), LayoutError> {
         name::check(name).map_err(|(at, reason)| LayoutError::Name {
@@ -178,7 +181,7 @@ impl Layout {
         self.enter(descriptor, |index, descriptor| index.tag(name, descriptor))
     }
 
-    /// Adds the image `descriptor` to the index without a name, unless an entry leads to it.
+    /// Adds the image `descriptor` to the index without a name, unless an entry refers to it.
     ///
     /// # Errors
     ///
@@ -187,14 +190,14 @@ impl Layout {
         self.enter(descriptor, IndexFile::add)
     }
 
-    /// Takes the name `name` away; other names of the same image stay.
+    /// Removes the name `name`; other names of the same image stay.
     ///
-    /// No blob is deleted: another image may be made of it, now or in a moment. An image whose
-    /// last entry this was is no longer led to.
+    /// No blob is deleted, because another image may use it, now or soon. Removing the last entry
+    /// of an image makes it unreachable.
     ///
     /// # Errors
     ///
-    /// [`LayoutError::NoSuchName`]; else as [`Layout::entries`], and [`LayoutError::Store`].
+    /// [`LayoutError::NoSuchName`]; otherwise as [`Layout::entries`], and [`LayoutError::Store`].
     pub fn remove(&self, name: &str) -> Result<(), LayoutError> {
         self.change(|index| match index.remove(name) {
             0 => Err(self.no_such_name(name)),
@@ -202,10 +205,10 @@ impl Layout {
         })
     }
 
-    /// Takes every entry away that leads to `digest`, under whatever names, and no other;
-    /// returns how many there were.
+    /// Removes every entry that refers to `digest`, whatever its name; returns how many there were.
     ///
-    /// No blob is deleted, as with [`Layout::remove`]; an index that lists the image still does.
+    /// No blob is deleted, as with [`Layout::remove`]. Indexes in the layout that list the image
+    /// are not changed.
     ///
     /// # Errors
     ///
@@ -219,7 +222,8 @@ impl Layout {
         Ok(deleted)
     }
 
-    /// The order that keeps the layout valid: blobs, their directory, then the index.
+    /// Changes the index after the blobs and their directory are durable, which keeps the layout
+    /// valid.
     fn enter(
         &self,
         descriptor: Descriptor,
@@ -239,7 +243,7 @@ impl Layout {
         })
     }
 
-    /// Reads the index, and writes it again if `edit` says that it is another.
+    /// Reads the index, and writes it again if `edit` returns that it has changed.
     fn change(
         &self,
         edit: impl FnOnce(&mut IndexFile) -> Result<bool, LayoutError>,
@@ -256,7 +260,7 @@ impl Layout {
         Ok(exclusive.replace(INDEX_FILE, &content)?)
     }
 
-    /// Refuses to write an index that would not be read again.
+    /// Refuses to write an index that could not be read again.
     fn check_index(&self, content: &[u8]) -> Result<(), LayoutError> {
         let path = self.path().join(INDEX_FILE);
         if content.len() as u64 > DOCUMENT_LIMIT_BYTES {
@@ -300,7 +304,8 @@ impl Layout {
         Manifest::parse_verified(content, content_type, digest).map_err(Unread::Manifest)
     }
 
-    /// Reads a small blob whole, and no further than its size (LI3).
+    /// Reads a small blob, and no further than its size (LI3: reads stop at the size of the
+    /// descriptor).
     fn read_document(&self, digest: &Digest, size: u64) -> Result<Bytes, StoreError> {
         if size > DOCUMENT_LIMIT_BYTES {
             return Err(StoreError::TooLarge {
@@ -308,7 +313,7 @@ impl Layout {
                 limit: DOCUMENT_LIMIT_BYTES,
             });
         }
-        // A thousand descriptors that differ in the size only shall not have it read as often.
+        // Descriptors with a wrong size must not cause a read each.
         if let Some(found) = self.store.size(digest)? {
             check_size(size, found).map_err(|source| StoreError::Content {
                 digest: digest.clone(),
@@ -333,7 +338,7 @@ impl Layout {
         }
     }
 
-    /// Says what a read from a blob failed of: its content, or the operating system.
+    /// Tells a failed read apart: wrong content, or an error of the operating system.
     fn read_failed(&self, digest: &Digest, error: io::Error) -> StoreError {
         match error.downcast::<VerifyError>() {
             Ok(source) => StoreError::Content {
@@ -359,7 +364,7 @@ impl Layout {
         }
     }
 
-    /// The directory at `path`, whatever it holds.
+    /// Opens the directory at `path`, whatever it holds.
     fn at(path: &Path, durability: Durability) -> Result<Self, LayoutError> {
         match FsStore::open(path, durability) {
             Ok(store) => Ok(Self { store }),
@@ -373,7 +378,7 @@ impl Layout {
         }
     }
 
-    /// Checks that this is a layout, and one that can be read.
+    /// Checks that this is a layout that can be read.
     fn check(self) -> Result<Self, LayoutError> {
         let path = self.path().join(LAYOUT_FILE);
         let content = self
@@ -396,13 +401,13 @@ impl Layout {
             });
         }
         self.index()?;
-        // Where it is a link, this is the time to say so.
+        // Fails if it is a link.
         self.store.root().dir(BLOBS_DIR)?;
         Ok(self)
     }
 }
 
-/// Compares the size of a file with the one its descriptor gives.
+/// Compares the size of a file with that of its descriptor.
 fn check_size(expected: u64, actual: u64) -> Result<(), VerifyError> {
     match actual.cmp(&expected) {
         Ordering::Less => Err(VerifyError::TooShort { expected, actual }),
@@ -417,14 +422,14 @@ enum Unread {
     Store(StoreError),
 }
 
-/// What `oci-layout` holds.
+/// The content of `oci-layout`.
 #[derive(Deserialize)]
 struct Marker {
     #[serde(rename = "imageLayoutVersion")]
     version: String,
 }
 
-/// Whether a layout of this version is laid out as the ones written here.
+/// Returns whether a layout of this version has the structure that is written here.
 fn is_known(version: &str) -> bool {
     version.split('.').next() == LAYOUT_VERSION.split('.').next()
 }

@@ -2,17 +2,16 @@
 //!
 //! A [`Layout`] is a directory that holds the blobs of images and an index that names them.
 //! Blobs are written through its [`FsStore`](longshore_store::FsStore); then
-//! [`Layout::tag`] makes an image known. Whoever reads the directory meanwhile, with this
-//! library or another, sees a valid layout, and so does whoever comes after a killed process:
-//! data is there, and durable, before anything refers to it. Several processes may write to
-//! one layout.
+//! [`Layout::tag`] names an image. The directory is a valid layout at every moment, for readers
+//! with this library or another, and also after a process was killed: data is present and durable
+//! before anything refers to it. Several processes may write to one layout.
 //!
-//! What a layout holds is a stranger's word, wherever it came from: no link below its root is
+//! The content of a layout is not trusted, wherever it came from: no link below its root is
 //! followed, documents have limits, and [`Layout::manifest`] verifies what it reads.
-//! [`Layout::verify`] looks at all of it, and tells everything that is wrong.
+//! [`Layout::verify`] reads all of it and reports everything that is wrong.
 //!
-//! What is left to the caller: which blobs belong to an image, and having them all written
-//! before the image is tagged.
+//! What is left to the caller: which blobs belong to an image, and writing all of them before the
+//! image is tagged. `longshore-copy` does both.
 //!
 //! ```
 //! use longshore_layout::Layout;

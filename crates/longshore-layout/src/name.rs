@@ -5,7 +5,7 @@ use longshore_model::annotation::REF_NAME;
 
 use crate::error::NameReason;
 
-/// The longest name that is written, in bytes: room for a reference with all its parts.
+/// Maximum length of a name that is written, in bytes: enough for a reference with all its parts.
 pub const REF_NAME_LIMIT_BYTES: usize = 1024;
 
 /// Returns the name an entry has, if any.
@@ -15,9 +15,9 @@ pub(crate) fn of(entry: &Descriptor) -> Option<&str> {
 
 /// Returns where and why `name` cannot be written.
 ///
-/// The specification's grammar leaves out tags that registries take, `_x` and `a__b` for
-/// example. Those are written too, since every reader compares the whole text; what is held to
-/// is the set of characters.
+/// The grammar of the specification excludes some tags that registries accept, `_x` and `a__b` for
+/// example. They are written too, because every reader compares the whole text; only the set of
+/// characters is enforced.
 pub(crate) fn check(name: &str) -> Result<(), (usize, NameReason)> {
     // ref       ::= component ("/" component)*
     // component ::= alphanum (separator alphanum)*

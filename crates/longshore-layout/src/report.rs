@@ -5,30 +5,30 @@ use longshore_model::{
 };
 use longshore_store::StoreError;
 
-/// The most findings a [`Report`] holds; further ones are counted only.
+/// Maximum number of findings that a [`Report`] holds; further ones are only counted.
 pub const FINDINGS_LIMIT: usize = 10_000;
 
 /// What [`Layout::verify`](crate::Layout::verify) found.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// How many manifests and indexes are what their descriptors say, and could be read.
+    /// How many manifests and indexes match their descriptors and could be read.
     pub manifests: u64,
-    /// How many blobs are what their descriptors say, manifests among them.
+    /// How many blobs match their descriptors, manifests included.
     pub blobs: u64,
     /// How many bytes these blobs have.
     pub bytes: u64,
-    /// What is wrong or worth knowing; at most [`FINDINGS_LIMIT`].
+    /// What is wrong or notable; at most [`FINDINGS_LIMIT`].
     pub findings: Vec<Finding>,
-    /// How many more findings there are, of either sort.
+    /// How many more findings there are.
     pub more: u64,
     damaged: bool,
 }
 
 impl Report {
-    /// Returns whether every image in the layout is whole and right.
+    /// Returns whether every image in the layout is complete and undamaged.
     ///
-    /// Findings that are no damage may be there all the same.
+    /// There may still be findings that are not damage.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         !self.damaged
@@ -53,12 +53,11 @@ impl Report {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The blob in question; `None` where it is the layout as a whole.
+    /// The blob; `None` if the finding is about the layout as a whole.
     pub digest: Option<Digest>,
-    /// The manifest or index that refers to it first; `None` where that is `index.json`, or
-    /// nothing.
+    /// The manifest or index that refers to it first; `None` if that is `index.json`, or nothing.
     pub referrer: Option<Digest>,
-    /// What is found.
+    /// What was found.
     pub problem: Problem,
 }
 
@@ -72,31 +71,31 @@ impl Finding {
     }
 }
 
-/// What may be found of a blob.
+/// What a verification may find about a blob.
 ///
-/// Text that stands in the layout is in the fields, never in the message (OU1).
+/// Text from the layout is in the fields, never in the message (OU1: text of a peer is escaped).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// Its size or digest is another than its descriptor says.
+    /// Its size or digest differs from its descriptor.
     #[error("not what its descriptor says")]
     Corrupt(#[source] VerifyError),
-    /// It is not there, but its descriptor says where else it may be. No damage.
+    /// It is absent, but its descriptor says where else it may be. Not damage.
     #[error("not in the layout, but elsewhere")]
     Elsewhere,
-    /// There are more blobs than a verification follows; the others were not looked at.
+    /// The layout refers to more blobs than a verification follows; the others were not read.
     #[error("more than {limit} blobs are referred to")]
     Endless {
-        /// How many were looked at.
+        /// Maximum number of blobs that are followed.
         limit: usize,
     },
-    /// It is what its descriptor says, but no manifest; what it refers to is not known.
+    /// It matches its descriptor but is not a manifest; what it refers to is unknown.
     #[error("not a manifest")]
     Malformed(#[source] ManifestError),
-    /// It is not there.
+    /// It is absent.
     #[error("missing")]
     Missing,
-    /// It is an index in an index, and so on, deeper than [`INDEX_DEPTH_LIMIT`].
+    /// It is nested in more than [`INDEX_DEPTH_LIMIT`] indexes.
     #[error("nested in more than {INDEX_DEPTH_LIMIT} indexes")]
     TooDeep,
     /// It is a manifest longer than
@@ -106,23 +105,24 @@ pub enum Problem {
         /// The limit in bytes.
         limit: u64,
     },
-    /// It cannot be read, or something else stands in its place, a link for example (DG9).
+    /// It cannot be read, or is not a regular file but a link, for example (DG9: links in a layout
+    /// are not followed).
     #[error("unreadable")]
     Unreadable(#[source] StoreError),
-    /// Nothing refers to it. No damage: a pull that is running, or was interrupted, writes blobs
-    /// before what refers to them.
+    /// Nothing refers to it. Not damage: a pull that is running or was interrupted writes blobs
+    /// before the manifests that refer to them.
     #[error("not referred to")]
     Unreferenced {
         /// How many bytes it has.
         size: u64,
     },
-    /// Its digest cannot be computed, so nobody can say what it is (DG1).
+    /// No verifier exists for the algorithm of its digest (DG1: such content is not trusted).
     #[error("not verifiable")]
     Unsupported(#[source] UnsupportedAlgorithm),
 }
 
 impl Problem {
-    /// Returns whether an image is not whole or not right because of this.
+    /// Returns whether an image is incomplete or damaged because of this.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         !matches!(self, Self::Elsewhere | Self::Unreferenced { .. })
@@ -141,17 +141,17 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// How far a verification has come.
+/// The progress of a verification.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Blobs done with.
+    /// Number of blobs that were verified.
     pub blobs: u64,
-    /// Bytes read.
+    /// Number of bytes that were read.
     pub bytes: u64,
-    /// Blobs to verify, as far as is known: more come to light while manifests are read, which
-    /// is done first.
+    /// Number of blobs to verify, as far as is known. It grows while manifests are read, which is
+    /// done first.
     pub known_blobs: u64,
-    /// Bytes to read, as far as is known. These are in the files, not only in a descriptor.
+    /// Number of bytes to read, as far as is known, by the sizes of the files.
     pub known_bytes: u64,
 }

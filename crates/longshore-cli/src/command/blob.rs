@@ -70,7 +70,7 @@ async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
     let copied = reader.copy_to(&mut stdout).await;
     match copied.and_then(|_| Ok(stdout.flush()?)) {
         Ok(()) => Ok(()),
-        // Whoever reads has had enough; that is no failure of ours.
+        // The reader has closed the pipe, which is not a failure.
         Err(CopyError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(CopyError::Write(error)) => Err(Failure::stdout(error)),
         Err(CopyError::Read(error)) => Err(error.into()),
@@ -78,7 +78,7 @@ async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
     }
 }
 
-/// A file beside the one it will be, for whoever the umask lets read it.
+/// Creates a temporary file in the directory of the final one, readable as the umask allows.
 fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -89,7 +89,8 @@ fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(dir)
 }
 
-/// The file takes its place only when the blob is whole and verified; gives its length.
+/// Writes the blob to a file, which appears only when the blob is complete and verified; returns
+/// the length in bytes.
 async fn to_file(reader: BlobReader, path: &Path) -> Result<u64, Failure> {
     let failed = |error| Failure::file(path, error);
     let dir = match path.parent() {

@@ -17,17 +17,17 @@ mod content;
 mod json;
 mod text;
 
-/// What is known of an image or artifact.
+/// What is shown of an image or artifact.
 struct Summary {
     reference: Reference,
     manifest: Manifest,
-    /// The index it was chosen from.
+    /// The index that the manifest was chosen from.
     index: Option<Digest>,
     content: Content,
     attached: Attached,
 }
 
-/// Reads the manifest, then at once what it is made of and what is attached to it.
+/// Reads the manifest, then concurrently its content and what is attached to it.
 pub(crate) async fn run(args: Target) -> Result<(), Failure> {
     let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
     let first = repository.manifest(&reference.target()).await?.manifest;
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Target) -> Result<(), Failure> {
         }
         _ => (first, None),
     };
-    // An index has said it already.
+    // The platform of an image from an index is known already.
     let wanted = args.platform.as_ref().filter(|_| index.is_none());
     let (content, attached) = tokio::try_join!(
         Content::read(&repository, manifest.document(), wanted),
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Target) -> Result<(), Failure> {
 }
 
 impl Summary {
-    /// When it was made: by its config, or by its annotation.
+    /// Returns when the image was created, by its config or by its annotation.
     fn created(&self) -> Option<&str> {
         let config = self.content.config();
         let annotation = annotations(self.manifest.document()).get(annotation::CREATED);
@@ -69,7 +69,7 @@ impl Summary {
     }
 }
 
-/// The annotations of a document.
+/// Returns the annotations of a document.
 fn annotations(document: &Document) -> &BTreeMap<String, String> {
     match document {
         Document::Image(image) => &image.annotations,

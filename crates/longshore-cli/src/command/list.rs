@@ -23,7 +23,7 @@ pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
     print(&args.connection, head, "tags", &names)
 }
 
-/// Reads what should name a repository alone: whoever gives a tag expects something else.
+/// Parses the name of a repository. A tag or digest is refused: it asks for something else.
 fn repository(text: &str) -> Result<Reference, Failure> {
     let reference = connect::reference(text)?;
     match ReferenceParts::parse(text) {
@@ -49,16 +49,16 @@ pub(crate) async fn repos(args: Repos) -> Result<(), Failure> {
     )
 }
 
-/// What an entry of a list is.
+/// What kind of text an entry of a list is.
 enum Entry {
     Broken,
     Name,
-    /// Not what was asked for, but no harm.
+    /// Valid, but not what was asked for; it is left out.
     Other,
 }
 
 impl Entry {
-    /// Artifactory lists digests among the tags.
+    /// Classifies an entry of a list of tags; Artifactory lists digests among them.
     fn of_tags(text: &str) -> Self {
         match text.parse::<Tag>() {
             Ok(_) => Self::Name,
@@ -75,8 +75,8 @@ impl Entry {
     }
 }
 
-/// Reads a list as far as it is wanted. A name that breaks the grammar is an error, for a script
-/// would make something else of it (OU2).
+/// Reads a list up to the limit of the page. A name that breaks the grammar is an error, because a
+/// script could misread it (OU2).
 async fn take(
     mut list: List<String>,
     page: &Page,

@@ -11,7 +11,8 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::progress;
 
-/// Hashes everything a layout leads to. Findings are the result, so they go to stdout.
+/// Hashes everything that a layout refers to. Findings are the result, so they are printed to
+/// standard output.
 pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
     let layout = Layout::open(&args.layout).map_err(|error| {
         let is_layout = error.kind() != LayoutErrorKind::NotALayout;
@@ -90,11 +91,11 @@ fn line(finding: &Finding) -> String {
             format!(", referred to by {referrer}")
         });
     let problem = problem(finding);
-    // OU1: an error of ours may quote the layout in the words of a library.
+    // OU1 (text of a peer is escaped): errors of other libraries may quote the layout.
     format!("{digest}{}{referrer}", Escaped::text(&problem))
 }
 
-/// What is wrong, and what is underneath it.
+/// Returns the problem and its causes.
 fn problem(finding: &Finding) -> String {
     let mut text = finding.problem.to_string();
     let mut source = std::error::Error::source(&finding.problem);

@@ -1,7 +1,7 @@
-//! Making a layout where there is none, so that it is one at once or not at all.
+//! Creating a layout, atomically.
 //!
-//! The file `oci-layout` comes last: before it stands, the directory is nobody's layout, and
-//! from then on it is a whole one.
+//! The file `oci-layout` is written last: without it the directory is not a layout, and with it the
+//! layout is complete.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ use crate::index;
 pub(super) fn create_or_open(path: &Path, durability: Durability) -> Result<Layout, LayoutError> {
     let made = make_root(path, durability)?;
     let outcome = Layout::at(path, durability).and_then(|layout| {
-        // Looked at without the lock first: taking it would leave traces in what is not ours.
+        // Checked without the lock first: the lock would leave a directory behind.
         if is_marked(&layout)? {
             return layout.check();
         }
@@ -27,13 +27,13 @@ pub(super) fn create_or_open(path: &Path, durability: Durability) -> Result<Layo
         layout.check()
     });
     if outcome.is_err() && made {
-        // Best effort: it is empty again, unless somebody else has begun to use it.
+        // Best effort: it is empty again, unless another process uses it.
         let _ = fs::remove_dir(path);
     }
     outcome
 }
 
-/// Looks whether [`create_or_open`] would find or could make a layout, and changes nothing.
+/// Checks whether [`create_or_open`] would find or could create a layout; changes nothing.
 pub(super) fn check_destination(path: &Path) -> Result<(), LayoutError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -57,7 +57,7 @@ pub(super) fn check_destination(path: &Path) -> Result<(), LayoutError> {
     check_empty(&layout)
 }
 
-/// Makes the directory and those above it; returns whether there was none.
+/// Creates the directory and its parents; returns whether it did not exist.
 fn make_root(path: &Path, durability: Durability) -> Result<bool, LayoutError> {
     let failed = |source: io::Error| match above(path) {
         Some(file) if source.kind() == io::ErrorKind::NotADirectory => LayoutError::NotADirectory {
@@ -71,7 +71,7 @@ fn make_root(path: &Path, durability: Durability) -> Result<bool, LayoutError> {
     };
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // The directories above it are missing too.
+            // Its parents are missing too.
             fs::create_dir_all(path).map_err(failed)?;
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
@@ -81,13 +81,13 @@ fn make_root(path: &Path, durability: Durability) -> Result<bool, LayoutError> {
         && let Some(parent) = path.parent()
         && let Ok(parent) = Dir::open(parent)
     {
-        // Best effort: a parent that may be written to but not read cannot be opened.
+        // Best effort: a parent that is writable but not readable cannot be opened.
         let _ = parent.sync();
     }
     Ok(true)
 }
 
-/// What is no directory among `path` and those above it.
+/// Returns the first of `path` and its parents that exists and is not a directory.
 fn above(path: &Path) -> Option<&Path> {
     path.ancestors()
         .find(|above| fs::metadata(above).is_ok_and(|metadata| !metadata.is_dir()))
@@ -97,7 +97,7 @@ fn is_marked(layout: &Layout) -> Result<bool, LayoutError> {
     Ok(layout.store.root().entry(LAYOUT_FILE)?.is_some())
 }
 
-/// Refuses a directory that holds anything but what an initialisation makes before it ends.
+/// Refuses a directory that holds anything except files of an initialisation that has not ended.
 fn check_empty(layout: &Layout) -> Result<(), LayoutError> {
     let root = layout.store.root();
     for name in root.names()? {
@@ -110,7 +110,7 @@ fn check_empty(layout: &Layout) -> Result<(), LayoutError> {
             Some(INDEX_FILE) => is_empty_index(root)?,
             _ => false,
         };
-        // Another process may have ended its initialisation, and gone on, while this looked.
+        // Another process may have ended its initialisation meanwhile.
         if !ours && !is_marked(layout)? {
             return Err(LayoutError::NotEmpty {
                 path: layout.path().to_owned(),
@@ -130,14 +130,14 @@ fn is_empty_index(root: &Dir) -> Result<bool, LayoutError> {
 
 fn initialise(layout: &Layout) -> Result<(), LayoutError> {
     let exclusive = layout.store.lock()?;
-    // Somebody else may have been faster, or have put something there.
+    // Another process may have been faster, or have put something there.
     if is_marked(layout)? {
         return Ok(());
     }
     check_empty(layout)?;
     let written = write(layout, &exclusive);
     if written.is_err() {
-        // Best effort, and still under the lock: the disk may be full.
+        // Best effort, under the lock: the disk may be full.
         let root = layout.store.root();
         let _ = root.remove(INDEX_FILE);
         let _ = root.remove_dir(BLOBS_DIR);

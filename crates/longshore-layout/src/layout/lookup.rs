@@ -1,4 +1,4 @@
-//! Finding an image by name or digest, at the top of the index or below it.
+//! Finding an image by name or digest, in the index or below it.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -12,12 +12,12 @@ use crate::error::LayoutError;
 use crate::name;
 
 impl Layout {
-    /// Returns what the name `tag` leads to.
+    /// Returns the image with the name `tag`.
     ///
     /// # Errors
     ///
-    /// [`LayoutError::NoSuchName`]; [`LayoutError::Ambiguous`] when entries of that name differ
-    /// in their digest; else as [`Layout::entries`].
+    /// [`LayoutError::NoSuchName`]; [`LayoutError::Ambiguous`] when entries of that name have
+    /// different digests; otherwise as [`Layout::entries`].
     pub fn resolve(&self, tag: &str) -> Result<Descriptor, LayoutError> {
         let mut named = Named::default();
         for entry in self.index()?.entries() {
@@ -26,20 +26,17 @@ impl Layout {
         named.only(self, tag)
     }
 
-    /// As [`Layout::resolve`], and if the index has no such name, looks for it in the indexes
-    /// that are listed there, those listed in these, and so on; the first depth that has the
-    /// name decides.
+    /// As [`Layout::resolve`]; if the index does not have the name, searches the indexes that it
+    /// lists, then those that they list, and so on. The first depth that has the name decides.
     ///
-    /// The specification lets only names in `index.json` be considered valid (image-spec v1.1.1
-    /// "Pre-Defined Annotation Keys"); layouts with a nested index that has them exist, so it is
-    /// the caller who chooses.
+    /// By the specification only names in `index.json` are valid (image-spec v1.1.1 "Pre-Defined
+    /// Annotation Keys"). Layouts with names in a nested index exist, so the caller chooses.
     ///
     /// # Errors
     ///
-    /// As [`Layout::resolve`]; and when nothing was found, the first of the documents that could
-    /// not be read, where it may have been: [`LayoutError::Manifest`], [`LayoutError::Store`],
-    /// [`LayoutError::TooDeep`], [`LayoutError::Endless`]. Documents that are not in the layout
-    /// are passed over.
+    /// As [`Layout::resolve`]. If nothing was found, the error of the first document that could not
+    /// be read, because the name may be in it: [`LayoutError::Manifest`], [`LayoutError::Store`],
+    /// [`LayoutError::TooDeep`], [`LayoutError::Endless`]. Documents that are absent are skipped.
     pub fn resolve_nested(&self, tag: &str) -> Result<Descriptor, LayoutError> {
         let mut named = Named::default();
         let mut found_at = None;
@@ -58,14 +55,14 @@ impl Layout {
         }
     }
 
-    /// Finds a descriptor of `digest` anywhere in the layout: in the index, or in what it leads
-    /// to, as manifest, config, layer or subject; the one nearest to the index.
+    /// Finds the descriptor of `digest` that is nearest to the index: in the index, or in a
+    /// document below it, as manifest, config, layer or subject.
     ///
-    /// The result says that something refers to `digest`, not that it is there.
+    /// The result means that something refers to `digest`, not that it is present.
     ///
     /// # Errors
     ///
-    /// As [`Layout::entries`]; and when nothing was found, as [`Layout::resolve_nested`].
+    /// As [`Layout::entries`]; if nothing was found, as [`Layout::resolve_nested`].
     pub fn find(&self, digest: &Digest) -> Result<Option<Descriptor>, LayoutError> {
         let mut found = None;
         let damage = self.walk(|_, descriptor| {
@@ -81,8 +78,8 @@ impl Layout {
         }
     }
 
-    /// Shows `visit` every descriptor, with its depth, those at the least depth first; returns
-    /// the first error that kept it from looking further somewhere.
+    /// Calls `visit` with every descriptor and its depth, in the order of depth; returns the first
+    /// error that kept it from reading a document.
     fn walk(
         &self,
         mut visit: impl FnMut(usize, &Descriptor) -> ControlFlow<()>,
@@ -167,7 +164,7 @@ struct Named {
 }
 
 impl Named {
-    /// Notes `descriptor` if it has the name; returns whether it does.
+    /// Records `descriptor` if it has the name; returns whether it has.
     fn see(&mut self, name: &str, descriptor: &Descriptor) -> bool {
         if name::of(descriptor) != Some(name) {
             return false;
@@ -177,7 +174,7 @@ impl Named {
         true
     }
 
-    /// Returns the one image there is.
+    /// Returns the image if exactly one was recorded.
     fn only(self, layout: &Layout, name: &str) -> Result<Descriptor, LayoutError> {
         match self.first {
             None => Err(layout.no_such_name(name)),

@@ -1,8 +1,8 @@
-//! Looking at every byte of a layout.
+//! Verifying every byte of a layout.
 //!
-//! First the manifests are read, which says what there is; then the other blobs are hashed,
-//! several at a time; then the directory is compared with what was met. Only sizes found on disk
-//! decide what is read: a descriptor that lies about its size costs nothing.
+//! First the manifests are read, which tells what the layout refers to. Then the other blobs are
+//! hashed, several at a time. Then the directory is compared with what was referred to. Only sizes
+//! on disk decide what is read: a descriptor with a wrong size costs nothing.
 
 use std::io::{self, Read as _};
 use std::num::NonZero;
@@ -19,19 +19,19 @@ use crate::error::LayoutError;
 use crate::report::{Finding, Problem, Progress, Report};
 
 impl Layout {
-    /// Verifies the whole layout: reads every manifest, and hashes every blob, that the index
-    /// leads to, and tells what is missing, what is not what its descriptor says, and what
-    /// nothing refers to. Writes nothing.
+    /// Verifies the whole layout: reads every manifest and hashes every blob that the index refers
+    /// to, directly or not, and reports which blobs are absent, which do not match their
+    /// descriptors, and which nothing refers to. Writes nothing.
     ///
-    /// No finding ends it. `progress` is called often, from any thread: after each manifest, and
-    /// for each 256 KiB of other blobs.
+    /// A finding does not end the verification. `progress` is called often and from any thread:
+    /// after each manifest, and for each 256 KiB of other blobs.
     ///
-    /// What others write meanwhile may be found or not; what they delete may be found missing.
+    /// Content that other processes write meanwhile may be found or not; content that they delete
+    /// may be reported as missing.
     ///
     /// # Errors
     ///
-    /// Only what is wrong with `index.json`, as [`Layout::entries`]; everything else is a
-    /// finding.
+    /// Only errors of `index.json`, as [`Layout::entries`]; everything else is a finding.
     pub fn verify(&self, progress: impl Fn(Progress) + Sync) -> Result<Report, LayoutError> {
         let mut verification = Verification {
             layout: self,
@@ -90,9 +90,9 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
         Ok(graph)
     }
 
-    /// Reads a manifest, or notes any other blob for later.
+    /// Reads a manifest, or records another blob to be hashed later.
     fn take(&mut self, graph: &mut Graph, node: &Node) -> Result<(), Problem> {
-        // Before it is read: a size that is wrong is found without.
+        // A wrong size is found without reading the blob.
         match self.layout.store.size(&node.digest)? {
             None => return Err(Problem::Missing),
             Some(found) => check_size(node.size, found).map_err(Problem::Corrupt)?,
@@ -120,11 +120,11 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
         Ok(())
     }
 
-    /// Hashes the blobs, the largest first so that all threads end at about the same time.
+    /// Hashes the blobs, the largest first, so that all threads end at about the same time.
     fn hash_blobs(&mut self) {
         self.blobs
             .sort_by(|one, other| (other.size, &one.digest).cmp(&(one.size, &other.digest)));
-        // The same bytes may have been met as a manifest of unknown type and as content.
+        // One blob may be listed as a manifest of unknown type and as content.
         self.blobs.dedup_by(|one, other| one.digest == other.digest);
         let before = self.report.findings.len();
         let report = Mutex::new(std::mem::take(&mut self.report));
@@ -146,14 +146,14 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
             }
         };
         thread::scope(|scope| {
-            // This thread is one of them, so the work is done even where no other can be had.
+            // This thread works too, so the work is done even if no other thread can be started.
             for _ in 1..threads().min(self.blobs.len()) {
                 let _ = thread::Builder::new().spawn_scoped(scope, work);
             }
             work();
         });
         self.report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Which thread was faster shall make no difference.
+        // The order must not depend on which thread was faster.
         if let Some(found) = self.report.findings.get_mut(before..) {
             found.sort_by(|one, other| one.digest.cmp(&other.digest));
         }
@@ -174,7 +174,7 @@ impl<P: Fn(Progress) + Sync> Verification<'_, P> {
         }
     }
 
-    /// Lists what is there though nothing refers to it.
+    /// Reports the blobs that nothing refers to.
     fn compare(&mut self, graph: &Graph) {
         if let Err(error) = self.list_unreferenced(graph) {
             self.report.add(Finding::new(None, None, error.into()));
@@ -205,7 +205,7 @@ impl From<Unread> for Problem {
     }
 }
 
-/// What [`Progress`] is made of.
+/// The counters behind [`Progress`].
 #[derive(Default)]
 struct Counts {
     blobs: AtomicU64,
@@ -238,7 +238,7 @@ impl Counts {
     }
 }
 
-/// Two hash as fast as most disks read; one where there is one processor.
+/// Returns the number of threads that hash: two are as fast as most disks.
 fn threads() -> usize {
     thread::available_parallelism()
         .map_or(1, NonZero::get)
@@ -247,5 +247,5 @@ fn threads() -> usize {
 
 const THREADS_LIMIT: usize = 2;
 
-/// How much of a blob is in memory while it is hashed, for each thread (LI2).
+/// How many bytes of a blob each thread has in memory while it hashes (LI2: blobs are streamed).
 const BUFFER_BYTES: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! What others have attached to a manifest: signatures, attestations, bills of material.
+//! What is attached to a manifest: signatures, attestations, bills of material.
 
 use longshore::model::{Descriptor, Digest, Tag, TagOrDigest};
 use longshore::{COLLECTED_LIMIT_BYTES, ErrorKind, Repository};
@@ -6,10 +6,10 @@ use longshore_copy::ReferrersSource;
 
 use crate::exit::Failure;
 
-/// So many referrers are listed; a summary needs no more.
+/// Maximum number of referrers in a summary.
 const REFERRERS_LIMIT: usize = 1_000;
 
-/// What is known to be attached.
+/// What is attached to a manifest.
 pub(super) struct Attached {
     pub(super) source: ReferrersSource,
     pub(super) referrers: Vec<Descriptor>,
@@ -18,13 +18,13 @@ pub(super) struct Attached {
     pub(super) cosign: Vec<Cosign>,
 }
 
-/// What cosign keeps under a tag made of the digest it is about.
+/// What cosign keeps under a tag that is made from the digest of its subject.
 ///
 /// Source: cosign "Signature Specification", "Tag-based discovery".
 pub(super) struct Cosign {
     pub(super) kind: &'static str,
     pub(super) tag: Tag,
-    /// As the registry claims it.
+    /// The digest, as the registry claims it.
     pub(super) digest: Option<Digest>,
 }
 
@@ -50,7 +50,7 @@ impl Attached {
         while let Some(page) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                // Where some are known already, the rest is missing and not nothing.
+                // After the first page this is a failure: there are more referrers.
                 Err(error)
                     if error.kind() == ErrorKind::Unsupported
                         && attached.source == ReferrersSource::Nothing =>
@@ -62,7 +62,7 @@ impl Attached {
             attached.source = ReferrersSource::of(&page);
             bytes = bytes.saturating_add(page.manifest.bytes().len() as u64);
             attached.referrers.extend(page.descriptors);
-            // LI2: a few of them may be as large as many.
+            // LI2 (memory is not sized by what a peer sends): few referrers may have many bytes.
             if attached.referrers.len() > REFERRERS_LIMIT || bytes > COLLECTED_LIMIT_BYTES {
                 attached.referrers.truncate(REFERRERS_LIMIT);
                 attached.more = true;
@@ -73,7 +73,7 @@ impl Attached {
     }
 }
 
-/// Asks for the three tags at once, with HEAD.
+/// Requests the three tags concurrently, with HEAD.
 async fn cosign(repository: &Repository, subject: &Digest) -> Result<Vec<Cosign>, Failure> {
     let ask = |kind, suffix| look(repository, subject, kind, suffix);
     let (signature, attestation, sbom) = tokio::try_join!(
@@ -94,7 +94,7 @@ async fn look(
     suffix: &str,
 ) -> Result<Option<Cosign>, Failure> {
     let text = format!("{}.{suffix}", subject.as_str().replacen(':', "-", 1));
-    // A longer digest makes no tag.
+    // A longer digest is not a valid tag.
     let Ok(tag) = text.parse::<Tag>() else {
         return Ok(None);
     };
@@ -103,7 +103,8 @@ async fn look(
         .await
     {
         Ok(head) => head,
-        // The repository may be read, as its manifest was: some answer so to what is not there.
+        // The manifest could be read, so the repository may be; some registries answer like this
+        // when a tag is absent.
         Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => None,
         Err(error) => return Err(error.into()),
     };

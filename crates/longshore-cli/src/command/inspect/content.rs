@@ -1,4 +1,4 @@
-//! What an image or artifact is made of.
+//! The content of an image or artifact.
 
 use std::collections::HashSet;
 
@@ -12,23 +12,23 @@ use tokio::task::JoinSet;
 use crate::config;
 use crate::exit::Failure;
 
-/// So many manifests of one index are asked for to learn their sizes; of more the size stays
-/// unknown.
+/// Maximum number of manifests of one index that are requested for their sizes. The sizes of
+/// further ones stay unknown.
 const SIZED_LIMIT: usize = 64;
 
-/// So many of them are asked for at once.
+/// Number of these manifests that are requested concurrently.
 const SIZED_AT_ONCE: usize = 16;
 
-/// What a manifest leads to.
+/// What a manifest refers to.
 pub(super) enum Content {
     Image {
-        /// The config, of an image that has one.
+        /// The config, if the image has one.
         config: Option<Box<ImageConfig>>,
-        /// Why there is none although its media type says so.
+        /// Why there is no config although its media type says so.
         problem: Option<String>,
     },
     Index {
-        /// How large the image behind each entry is, in bytes, where that is known.
+        /// The size of the image behind each entry, in bytes, if it is known.
         sizes: Vec<Option<u64>>,
     },
 }
@@ -51,7 +51,7 @@ impl Content {
         }
     }
 
-    /// The config of an image.
+    /// Returns the config of an image.
     pub(super) fn config(&self) -> Option<&ImageConfig> {
         match self {
             Self::Image { config, .. } => config.as_deref(),
@@ -59,7 +59,7 @@ impl Content {
         }
     }
 
-    /// What it runs on, by the config: that of a signature, say, leaves it empty.
+    /// Returns the platform by the config. The config of a signature, for example, names none.
     pub(super) fn platform(&self) -> Option<Platform> {
         config::platform(self.config()?)
     }
@@ -74,7 +74,7 @@ impl Content {
             let bytes = fetch_config(repository, &image.config).await?;
             match ImageConfig::parse(&bytes) {
                 Ok(config) => content.0 = Some(Box::new(config)),
-                // Everything else about the image can still be told.
+                // Everything else about the image can still be shown.
                 Err(error) => content.1 = Some(error.to_string()),
             }
         }
@@ -86,7 +86,7 @@ impl Content {
     }
 }
 
-/// How many bytes a copy of an image holds: the manifest, and each blob once.
+/// Returns the size of a copy of an image in bytes: the manifest, and each blob once.
 pub(super) fn total(size: u64, image: &ImageManifest) -> u64 {
     let mut seen = HashSet::new();
     let blobs = std::iter::once(&image.config).chain(&image.layers);
@@ -95,8 +95,8 @@ pub(super) fn total(size: u64, image: &ImageManifest) -> u64 {
         .fold(size, |sum, blob| sum.saturating_add(blob.size))
 }
 
-/// Whether this entry of an index is what builders attest about another: it says so itself, and
-/// is nothing to run.
+/// Returns whether this entry of an index is an attestation about another entry: it is annotated
+/// as such, and its platform is unknown.
 ///
 /// Source: BuildKit "Attestation storage".
 pub(super) fn is_attestation(entry: &Descriptor) -> bool {
@@ -104,13 +104,13 @@ pub(super) fn is_attestation(entry: &Descriptor) -> bool {
     unknown && entry.annotations.contains_key(REFERENCE_TYPE)
 }
 
-/// What kind of attestation an entry of an index is; `attestation-manifest` by BuildKit.
+/// The annotation with the kind of an attestation; BuildKit writes `attestation-manifest`.
 pub(super) const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
-/// The digest of the entry that an attestation is about.
+/// The annotation with the digest of the entry that an attestation is about.
 pub(super) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
-/// Asks for the manifest of each image of an index, but for attestations.
+/// Requests the manifest of each image of an index, except attestations.
 async fn sizes(repository: &Repository, index: &Index) -> Result<Vec<Option<u64>>, Failure> {
     let mut sizes = vec![None; index.manifests.len()];
     let entries = index.manifests.iter().enumerate();
@@ -132,7 +132,7 @@ async fn sizes(repository: &Repository, index: &Index) -> Result<Vec<Option<u64>
         let (at, answer) = answer.map_err(Failure::task)?;
         let size = match answer {
             Ok(pulled) => size(&pulled.manifest),
-            // A mirror may have been given only some of the platforms.
+            // A mirror may hold only some of the platforms.
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
@@ -147,7 +147,7 @@ fn size(manifest: &Manifest) -> Option<u64> {
     Some(total(manifest.bytes().len() as u64, image))
 }
 
-/// The step that made each layer, where the config tells.
+/// Returns the build step of each layer, if the config names it.
 pub(super) fn steps<'a>(
     image: &ImageManifest,
     config: Option<&'a ImageConfig>,

@@ -1,4 +1,4 @@
-//! The summary for programs. README lists the fields; a test compares.
+//! The summary for programs. README lists the fields, and a test compares them.
 
 use longshore::model::{
     Descriptor, Digest, Document, ImageConfig, ImageManifest, Index, MediaType, Platform,
@@ -49,7 +49,7 @@ impl Summary {
     }
 }
 
-/// The images of an index, and what it attests about them.
+/// Returns the images of an index and the attestations about them.
 fn entries(index: &Index, sizes: &[Option<u64>]) -> (Vec<Value>, Vec<Value>) {
     let (mut platforms, mut attestations) = (Vec::new(), Vec::new());
     for (entry, size) in index.manifests.iter().zip(sizes) {

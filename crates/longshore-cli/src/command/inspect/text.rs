@@ -1,4 +1,5 @@
-//! The summary for people. All text of the registry goes through `Escaped` (OU1).
+//! The summary for people. OU1 (text of a peer is escaped): all text of the registry goes through
+//! `Escaped`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,10 +14,10 @@ use super::{Summary, annotations};
 use crate::output;
 use crate::referrer::NOTHING;
 
-/// What made a layer is shown up to this length.
+/// Maximum length of the build step of a layer, in characters.
 const STEP_CHARS: usize = 100;
 
-/// How much room the names of fields take.
+/// Width of the column of field names, in characters.
 const NAME_WIDTH: usize = 13;
 
 impl Summary {
@@ -75,18 +76,18 @@ impl Summary {
     }
 }
 
-/// Lines.
+/// The lines of the summary.
 #[derive(Default)]
 struct Page(Vec<String>);
 
 impl Page {
-    /// A field of text that is safe to show.
+    /// Adds a field with text that is safe to show.
     fn field(&mut self, name: &str, value: impl Display) {
         let name = format!("{name}:");
         self.0.push(format!("{name:NAME_WIDTH$}{value}"));
     }
 
-    /// A field of text that the registry sent, if it did.
+    /// Adds a field with text of the registry, if there is any.
     fn peer(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.field(name, Escaped::text(value));
@@ -102,7 +103,7 @@ impl Page {
         self.0.push(format!("  {line}"));
     }
 
-    /// A section of names and values, unless there are none.
+    /// Adds a section of names and values, unless there are none.
     fn pairs(&mut self, title: &str, pairs: &BTreeMap<String, String>) {
         if pairs.is_empty() {
             return;
@@ -141,7 +142,7 @@ impl Page {
         });
         let first = self.0.len();
         self.table(&rows.collect::<Vec<_>>());
-        // What made a layer, or what it is called, stands below it.
+        // Below each layer comes its build step or its title.
         let rows = self.0.split_off(first);
         let steps = content::steps(image, config);
         for ((row, layer), step) in rows.into_iter().zip(&image.layers).zip(steps) {
@@ -210,7 +211,7 @@ impl Page {
         }
     }
 
-    /// Rows whose columns stand below each other; the last is as wide as it is.
+    /// Adds rows with aligned columns; the last column is not padded.
     fn table<const N: usize>(&mut self, rows: &[[String; N]]) {
         let mut widths = [0; N];
         for row in rows {
@@ -228,10 +229,10 @@ impl Page {
     }
 }
 
-/// What an index says of an image, and how large that is.
+/// Returns what an index says about an image, and the size of the image.
 fn row(entry: &Descriptor, size: Option<u64>) -> [String; 3] {
     let mut name = match &entry.platform {
-        // Escaped already, but of any length.
+        // It is escaped already, but has any length.
         Some(platform) => Escaped::text(&platform.to_string()).to_string(),
         None => "-".to_owned(),
     };
@@ -246,13 +247,13 @@ fn row(entry: &Descriptor, size: Option<u64>) -> [String; 3] {
     [name, entry.digest.to_string(), size]
 }
 
-/// A command as JSON shows it: where one argument ends stays visible.
+/// Formats a command as JSON, so that the ends of its arguments are visible.
 fn command(arguments: &Option<Vec<String>>) -> Option<String> {
     let arguments = arguments.as_ref()?;
     serde_json::to_string(arguments).ok()
 }
 
-/// Text of the registry, on one line and not too long.
+/// Formats text of the registry on one line of limited length.
 fn brief(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let shown = Escaped::text(&words.join(" ")).to_string();

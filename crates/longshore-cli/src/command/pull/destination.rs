@@ -1,4 +1,4 @@
-//! Where a pull goes: `DIR[:TAG]`.
+//! The destination of a pull: `DIR[:TAG]`.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use longshore_layout::Layout;
 
 use crate::exit::{Exit, Failure};
 
-/// A layout directory, and the name an image gets in it.
+/// A layout directory, and the name that the image gets in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Destination {
     pub(super) path: PathBuf,
@@ -15,8 +15,8 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Reads `DIR[:TAG]`. What follows the last colon is a name only if it could be a tag, so a
-    /// path may have colons of its own.
+    /// Parses `DIR[:TAG]`. The text after the last colon is a name only if it is a valid tag, so a
+    /// path may contain colons.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let (path, name) = match text.rsplit_once(':') {
             Some((path, name)) if !path.is_empty() && name.parse::<Tag>().is_ok() => {
@@ -40,7 +40,7 @@ impl Destination {
         })
     }
 
-    /// Looks whether an image layout can be there, before anything is asked or made.
+    /// Checks that an image layout is or can be there, before anything is requested or created.
     pub(super) fn check(&self) -> Result<(), Failure> {
         Ok(Layout::check_destination(&self.path)?)
     }
