@@ -70,6 +70,11 @@ impl TransportError {
             && matches!(self.phase, Phase::Head)
             && self.reused
     }
+
+    pub(crate) const fn in_phase(mut self, phase: Phase) -> Self {
+        self.phase = phase;
+        self
+    }
 }
 
 impl fmt::Display for TransportError {

@@ -55,6 +55,7 @@ mod capability;
 mod clock;
 mod declared;
 mod error;
+mod guard;
 mod head;
 #[cfg(feature = "test-util")]
 mod script;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
+use crate::guard;
 use crate::{Body, Capabilities, Declared, TransportError};
 
 /// Sends one request and gives its response.
@@ -47,7 +48,7 @@ use crate::{Body, Capabilities, Declared, TransportError};
 /// 10. A failure is a [`TransportError`] of the kind that fits, because the
 ///     [kind](crate::TransportErrorKind::is_retryable) decides whether the request is repeated.
 /// 11. [`NotTls`](crate::TransportErrorKind::NotTls) makes a client fall back from TLS to plain
-///     http on loopback (RT12). It is for a peer that answered the handshake, but not in TLS. It is
+///     http on loopback. It is for a peer that answered the handshake, but not in TLS. It is
 ///     never used for a certificate that is not acceptable, for a peer that closed the connection
 ///     (`Closed`), or through a proxy. A transport that cannot tell reports `Tls`, and there is no
 ///     fallback.
@@ -159,7 +160,11 @@ impl DynTransport {
 
 impl Transport for DynTransport {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        self.transport.send_boxed(request).await
+        guard::check(&request, self.capabilities)?;
+        match self.transport.send_boxed(request).await {
+            Ok(response) => Ok(guard::believe(response, self.capabilities)),
+            Err(error) => Err(guard::doubt(error, self.capabilities)),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -1,0 +1,128 @@
+//! What happens to a request whose transport does not declare what it needs: it fails closed.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::uri::Scheme as UriScheme;
+use http::{Request, Response, Uri};
+use http_body::{Frame, SizeHint};
+use longshore_origin::{AddressPolicy, Escaped, Origin, Peer, Scheme};
+
+use crate::{
+    Body, Capabilities, Capability, MissingCapability, Phase, Sensitivity, TlsIdentity,
+    TransportError, TransportErrorKind,
+};
+
+/// Refuses a request with wishes that the transport may not fulfil.
+pub(crate) fn check(request: &Request<Body>, declared: Capabilities) -> Result<(), TransportError> {
+    if !declared.has(Capability::TlsIdentity) {
+        check_identity(request)?;
+    }
+    if !declared.has(Capability::AddressPolicy) {
+        check_addresses(request)?;
+    }
+    Ok(())
+}
+
+/// Refuses a named TLS setting. Plain http has no use for one.
+fn check_identity(request: &Request<Body>) -> Result<(), TransportError> {
+    let identity = request.extensions().get::<TlsIdentity>();
+    let is_named = identity.is_some_and(|identity| identity.name().is_some());
+    if is_named && request.uri().scheme() != Some(&UriScheme::HTTP) {
+        return Err(missing(Capability::TlsIdentity, request.uri()));
+    }
+    Ok(())
+}
+
+/// Checks a literal address, and refuses a name wherever its addresses matter.
+fn check_addresses(request: &Request<Body>) -> Result<(), TransportError> {
+    let policy = request.extensions().get::<AddressPolicy>();
+    let policy = policy.unwrap_or(&AddressPolicy::Any);
+    let origin = origin_of(request.uri());
+    if let Some(address) = origin.as_ref().and_then(Origin::address) {
+        // RE3, RD2: the address in a URI is the one connected to, so no transport can hide it.
+        return policy.check(address).map_err(|refused| {
+            let (kind, phase) = (TransportErrorKind::AddressRefused, Phase::Connect);
+            TransportError::new(kind, phase).with_source(refused)
+        });
+    }
+    // CR4: a secret may go to this machine over plain http. Whether `localhost` is this machine
+    // depends on who resolves it.
+    let is_for_loopback = origin.is_some_and(|origin| {
+        origin.scheme() == Scheme::Http
+            && origin.is_loopback_name()
+            && Sensitivity::of(request) == Sensitivity::Secret
+    });
+    if *policy != AddressPolicy::Any || is_for_loopback {
+        return Err(missing(Capability::AddressPolicy, request.uri()));
+    }
+    Ok(())
+}
+
+fn origin_of(uri: &Uri) -> Option<Origin> {
+    let scheme = match uri.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => return None,
+    };
+    Origin::from_authority(scheme, uri.authority()?.as_str()).ok()
+}
+
+fn missing(capability: Capability, uri: &Uri) -> TransportError {
+    let host = Escaped::text(uri.host().unwrap_or_default());
+    let host = host.to_string().into();
+    TransportError::new(TransportErrorKind::Unsupported, Phase::Connect)
+        .with_source(MissingCapability { capability, host })
+}
+
+/// Takes out of a response the facts that the transport does not declare to be right.
+pub(crate) fn believe(mut response: Response<Body>, declared: Capabilities) -> Response<Body> {
+    let trusts_phase = declared.has(Capability::ErrorPhase);
+    if let Some(peer) = response.extensions_mut().get_mut::<Peer>() {
+        if !declared.has(Capability::PeerClass) {
+            peer.class = None;
+        }
+        peer.reused &= trusts_phase;
+    }
+    // A body in memory cannot fail.
+    if trusts_phase || response.body().known().is_some() {
+        return response;
+    }
+    response.map(|body| Body::wrap(Doubted(body)))
+}
+
+/// The error of a transport that may not know how far the exchange was: the request counts as
+/// sent, and the connection as new (RT4, RT5: what may have arrived is not repeated for free).
+pub(crate) fn doubt(error: TransportError, declared: Capabilities) -> TransportError {
+    if declared.has(Capability::ErrorPhase) {
+        return error;
+    }
+    error.in_phase(Phase::Head).on_reused(false)
+}
+
+/// A body whose errors may not say how far the exchange was.
+struct Doubted(Body);
+
+impl http_body::Body for Doubted {
+    type Data = Bytes;
+    type Error = TransportError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+        Poll::Ready(
+            frame.map(|frame| frame.map_err(|error| error.in_phase(Phase::Body).on_reused(false))),
+        )
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
