@@ -1,14 +1,16 @@
 //! What other origins get to see: nothing that is the user's.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response};
 use longshore::auth::AuthError;
 use longshore::model::{Digest, TagOrDigest};
 use longshore::origin::{AddressClass, AddressPolicy, Peer, Secret};
-use longshore::transport::{Body, Sensitivity, TestClock, TlsIdentity};
+use longshore::transport::{Body, Sensitivity, TestClock, TlsIdentity, from_fn};
 use longshore::{
-    Builder, Cause, Credential, ErrorKind, HostSettings, OneCredential, Repository, TokenCache,
+    Builder, Cause, Client, Credential, ErrorKind, HostSettings, OneCredential, Repository,
+    TokenCache,
 };
 
 use crate::auth::{CHALLENGE, MANIFEST_URI, TOKEN_URI};
@@ -316,6 +318,40 @@ async fn re3_a_token_service_is_asked_under_the_class_of_the_registrys_address()
             Some(AddressPolicy::AtLeast { class, .. }) => assert_eq!(*class, expected),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+// RE3, RD2: a transport that does not declare to check addresses is asked for none of a name that
+// somebody else chose, and is not asked again.
+#[tokio::test]
+async fn re3_a_transport_that_checks_no_addresses_is_sent_nowhere_else() {
+    for location in ["https://evil.example.net/x", "https://8.8.8.8/x"] {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&sent);
+        let transport = from_fn(move |request: Request<Body>| {
+            log.lock()
+                .unwrap()
+                .push(request.uri().host().unwrap().to_owned());
+            let response = match request.uri().host() {
+                Some("r.example.com") => redirect(location),
+                _ => reply(200, &[], MANIFEST),
+            };
+            async { Ok(response) }
+        });
+        let client = Client::builder().transport(transport);
+        let client = client.clock(TestClock::default()).build().unwrap();
+        let answer = manifest(&app(client).await).await;
+        let sent = sent.lock().unwrap();
+        if location.contains("8.8.8.8") {
+            assert_eq!(answer.unwrap(), Digest::sha256(MANIFEST.as_bytes()));
+            assert_eq!(*sent, ["r.example.com", "8.8.8.8"]);
+            continue;
+        }
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{}", chain(&error));
+        let missing = r#"evil.example.net needs the capability "address policy""#;
+        assert!(chain(&error).contains(missing), "{}", chain(&error));
+        assert_eq!(*sent, ["r.example.com"]);
     }
 }
 
