@@ -24,14 +24,37 @@
 //! # }
 //! ```
 //!
+//! With the default feature, `longshore::hyper` holds the transport and the clock that a client
+//! uses unless it is given others. They serve [`TokenCache`] and [`fetch_token`] too:
+//!
+//! ```no_run
+//! # #[cfg(feature = "hyper")]
+//! # async fn example(request: longshore::TokenRequest) -> Result<(), Box<dyn std::error::Error>> {
+//! use longshore::hyper::{HyperTransport, TokioClock};
+//! use longshore::{Client, TokenCache, fetch_token};
+//!
+//! let transport = HyperTransport::builder().build()?;
+//! let issued = fetch_token(transport.clone(), TokioClock::new(), &request, None).await?;
+//! println!("a token for {} s", issued.lifetime.as_secs());
+//!
+//! // Clients that are given clones of one cache share their tokens.
+//! let tokens = TokenCache::new(TokioClock::new());
+//! let client = Client::builder().transport(transport).token_cache(tokens).build()?;
+//! # let _ = client;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `hyper` (default) | the transport and clock of `longshore-hyper`, used where none are given |
+//! | `hyper` (default) | `longshore::hyper`: the transport and clock used where none are given |
 
 pub use longshore_auth as auth;
 pub use longshore_auth::Credential;
+#[cfg(feature = "hyper")]
+pub use longshore_hyper as hyper;
 pub use longshore_model as model;
 pub use longshore_origin as origin;
 pub use longshore_proto as proto;
