@@ -22,7 +22,7 @@ pub use self::tree::{Stored, Tree};
 use crate::content::{Content, mix};
 
 mod document;
-mod gzip;
+pub(crate) mod gzip;
 mod layout;
 mod tar;
 mod tree;
