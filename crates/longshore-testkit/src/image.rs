@@ -22,7 +22,7 @@ pub use self::tree::{DescribedContent, Tree};
 use crate::content::{BlobContent, mix};
 
 mod document;
-mod gzip;
+pub(crate) mod gzip;
 mod layout;
 mod tar;
 mod tree;

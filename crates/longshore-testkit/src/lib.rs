@@ -11,6 +11,7 @@
 //! - [`recorder`]: a second origin that keeps what it is sent and answers as told;
 //! - [`hostile`]: what peers say to break a client: texts, tokens, documents, places;
 //! - [`certificate`]: an authority and server certificates for TLS on any of the above;
+//! - [`transport_conformance`]: the contract of a client's transport, as tests for any of them;
 //! - [`demo`]: a registry and a token server together, as `cargo xtask demo` shows them.
 //!
 //! Every server runs on a thread and a runtime of its own, so a test may block (on a child
@@ -55,6 +56,7 @@ mod serve;
 #[cfg(test)]
 mod testing;
 pub mod token;
+pub mod transport_conformance;
 mod valve;
 
 pub use content::BlobContent;

@@ -48,7 +48,7 @@ use crate::{Body, Capabilities, Declared, TransportError};
 /// 10. A failure is a [`TransportError`] of the kind that fits, because the
 ///     [kind](crate::TransportErrorKind::is_retryable) decides whether the request is repeated.
 /// 11. [`NotTls`](crate::TransportErrorKind::NotTls) makes a client fall back from TLS to plain
-///     http on loopback (RT12). It is for a peer that answered the handshake, but not in TLS. It is
+///     http on loopback. It is for a peer that answered the handshake, but not in TLS. It is
 ///     never used for a certificate that is not acceptable, for a peer that closed the connection
 ///     (`Closed`), or through a proxy. A transport that cannot tell reports `Tls`, and there is no
 ///     fallback.
