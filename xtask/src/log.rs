@@ -20,6 +20,14 @@ pub(crate) struct Log {
     progress: Progress,
 }
 
+/// What of a command's output goes into the log and to the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logged {
+    All,
+    /// Only the standard error, where the standard output is for this program to read.
+    Errors,
+}
+
 /// The stream a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
@@ -69,7 +77,7 @@ impl Log {
     /// It cannot be started or it failed; the text contains everything that it printed.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<(), String> {
         let mut printed = Printed::default();
-        self.stream(command, |_, line| printed.take(line))
+        self.stream(command, Logged::All, |_, line| printed.take(line))
             .map_err(|why| printed.after(&why))
     }
 
@@ -81,34 +89,45 @@ impl Log {
     pub(crate) fn read(
         &mut self,
         command: &mut Command,
-        mut each: impl FnMut(&str),
+        each: impl FnMut(&str),
     ) -> Result<(), String> {
-        let mut printed = Printed::default();
-        self.stream(command, |source, line| match source {
-            Source::Err => printed.take(line),
-            Source::Out => each(line),
-        })
-        .map_err(|why| printed.after(&why))
+        self.split(command, Logged::All, each)
     }
 
-    /// Runs a command and returns its standard output.
+    /// Runs a command and returns its standard output, which the log leaves out.
     ///
     /// # Errors
     ///
     /// As for [`read`](Self::read).
     pub(crate) fn output(&mut self, command: &mut Command) -> Result<String, String> {
         let mut output = String::new();
-        self.read(command, |line| {
+        self.split(command, Logged::Errors, |line| {
             output.push_str(line);
             output.push('\n');
         })?;
         Ok(output)
     }
 
+    /// Passes the standard output to `each` and keeps the standard error for a failure.
+    fn split(
+        &mut self,
+        command: &mut Command,
+        logged: Logged,
+        mut each: impl FnMut(&str),
+    ) -> Result<(), String> {
+        let mut printed = Printed::default();
+        self.stream(command, logged, |source, line| match source {
+            Source::Err => printed.take(line),
+            Source::Out => each(line),
+        })
+        .map_err(|why| printed.after(&why))
+    }
+
     /// Runs a command; each line goes to the log, to the terminal while it is new, and to `each`.
     fn stream(
         &mut self,
         command: &mut Command,
+        logged: Logged,
         mut each: impl FnMut(Source, &str),
     ) -> Result<(), String> {
         // Colours would hide the words that are looked for, and printing at once those of tests.
@@ -123,9 +142,11 @@ impl Log {
             .spawn()
             .map_err(|error| cannot_start(command, &error))?;
         lines(&mut child, GRACE, |source, text| {
-            written = std::mem::replace(&mut written, Ok(()))
-                .and_then(|()| writeln!(self.file, "{text}"));
-            self.progress.show(text);
+            if logged == Logged::All || source == Source::Err {
+                written = std::mem::replace(&mut written, Ok(()))
+                    .and_then(|()| writeln!(self.file, "{text}"));
+                self.progress.show(text);
+            }
             each(source, text);
         });
         let status = child
@@ -327,6 +348,8 @@ mod tests {
         let mut log = log("test-of-output");
         let both = "echo one; echo two >&2; echo three";
         assert_eq!(log.output(&mut shell(both)).unwrap(), "one\nthree\n");
+        let written = std::fs::read_to_string(log.path()).unwrap();
+        assert_eq!(written, format!("$ sh -c {both}\ntwo\n"));
         let mut read = Vec::new();
         let error = log
             .read(&mut shell("echo one; echo two >&2; exit 1"), |line| {

@@ -4,12 +4,14 @@
 //! this file passes them the checkout. A finding is fixed, or the rule is changed here: there is
 //! no list of exceptions.
 
+mod commands;
 mod edges;
 pub(crate) mod files;
 mod ids;
 mod length;
 mod lockfile;
 mod msrv;
+mod numbers;
 mod promises;
 mod proofs;
 mod purity;
@@ -159,6 +161,7 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
         }
         if path.ends_with(".rs") {
             findings.extend(msrv::check_syntax(&path, &text));
+            findings.extend(numbers::check(&path, &text));
             sources.push((path, text));
         }
     }
@@ -169,6 +172,8 @@ fn texts(checkout: &Checkout) -> Result<Vec<Finding>, String> {
     findings.extend(wire::check(&those(&sources, wire::is_checked)));
     let facade = |path: &str| path.starts_with(length::DIRECTORY);
     findings.extend(length::check(&those(&sources, facade)));
+    let commands = |path: &str| path.starts_with(commands::DIRECTORY);
+    findings.extend(commands::check(&those(&sources, commands)));
     Ok(findings)
 }
 

@@ -18,6 +18,11 @@ pub(crate) fn code(source: &str) -> String {
     only(source, Kind::Code)
 }
 
+/// The comments alone.
+pub(crate) fn comments(source: &str) -> String {
+    only(source, Kind::Comment)
+}
+
 /// The string and character literals alone, with their quotes.
 pub(crate) fn literals(source: &str) -> String {
     only(source, Kind::Literal)
@@ -231,8 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn literals_can_be_had_alone() {
+    fn comments_and_literals_can_be_had_alone() {
         let source = "let a = \"b // c\"; // d\nr\"e\"";
+        assert_eq!(comments(source).trim(), "// d");
         let literals = literals(source);
         assert_eq!(
             literals.split_whitespace().collect::<Vec<_>>(),
