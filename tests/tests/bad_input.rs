@@ -64,7 +64,6 @@ fn a_port_where_nobody_listens() {
     );
 }
 
-// F3
 #[test]
 fn a_malformed_reference() {
     for (reference, words) in [
@@ -88,7 +87,6 @@ fn a_malformed_reference() {
     }
 }
 
-// F53
 #[test]
 fn a_tag_that_is_not_there() {
     let Some(registry) = DockerRegistry::builder().start() else {
@@ -120,7 +118,7 @@ fn a_tag_that_is_not_there() {
     }
 }
 
-// F27: a password is one line, and whoever gives it need not go away.
+// A password is one line, and whoever gives it need not go away.
 #[test]
 fn a_password_ends_with_its_line() {
     let registry = serving(&image::single(12));
@@ -136,7 +134,7 @@ fn a_password_ends_with_its_line() {
     assert!(ended.status.success(), "{}", ended.stderr);
 }
 
-// CR7, F27
+// CR7
 #[test]
 fn a_wrong_password() {
     for builder in [
@@ -200,7 +198,6 @@ fn a_realm_on_another_domain() {
     assert!(!registry.requests().hold(PASSWORD));
 }
 
-// F11
 #[test]
 fn a_platform_that_is_not_there() {
     let tree = image::twenty_platforms(4);

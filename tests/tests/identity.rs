@@ -14,9 +14,9 @@ use tempfile::tempdir;
 
 const IDENTITY: &str = "refresh-7a61f0";
 
-// F16, F25, CR1, CR7
+// CR1, CR7
 #[test]
-fn f16_an_identity_token_is_exchanged_by_get_where_post_is_refused() {
+fn an_identity_token_is_exchanged_by_get_where_post_is_refused() {
     let authority = Authority::new();
     let place = tempdir().unwrap();
     let ca = place.path().join("ca.pem");

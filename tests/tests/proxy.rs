@@ -86,7 +86,6 @@ fn connect(to: std::net::SocketAddr) -> String {
     format!("CONNECT {to} HTTP/1.1")
 }
 
-// F33
 #[test]
 fn https_goes_through_a_tunnel() {
     let Some(proxy) = Tinyproxy::start(None) else {

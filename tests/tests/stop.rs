@@ -249,7 +249,6 @@ fn stopped_while_a_token_is_waited_for() {
     }
 }
 
-// F59
 #[test]
 fn a_pull_into_a_layout_in_use_leaves_what_was_there() {
     for (signal, end) in SIGNALS {

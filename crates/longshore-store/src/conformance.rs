@@ -1,4 +1,4 @@
-//! The tests every driver passes, as plain functions over an empty store (F61).
+//! The tests every driver passes, as plain functions over an empty store.
 //!
 //! A driver's test is one line: `conformance::check(MyStore::new)`.
 //! What makes a driver itself (files, sizes on disk, lost connections) it tests beside this.

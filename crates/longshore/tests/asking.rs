@@ -23,7 +23,7 @@ fn tag() -> TagOrDigest {
 }
 
 #[tokio::test]
-async fn f35_the_types_of_manifests_can_be_chosen() {
+async fn the_types_of_manifests_can_be_chosen() {
     let index = MediaType::OCI_INDEX;
     let uri = format!("{HOME}/manifests/1");
     let all = "application/vnd.oci.image.manifest.v1+json, \
@@ -118,7 +118,7 @@ async fn dg2_a_head_about_other_content_is_refused() {
 }
 
 #[tokio::test]
-async fn f52_an_error_says_what_where_and_in_whose_words() {
+async fn an_error_says_what_where_and_in_whose_words() {
     let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no","detail":{"Tag":"1"}}]}"#;
     let get = Exchange::new("GET", &format!("{HOME}/manifests/1"), 404).body(body);
     let (repository, transport) = repository([get]).await;

@@ -202,7 +202,7 @@ async fn referrers_come_in_pages_with_their_bytes() {
 }
 
 #[tokio::test]
-async fn f42_the_tag_stands_in_only_where_the_api_is_not_there() {
+async fn the_tag_stands_in_only_where_the_api_is_not_there() {
     let path = format!("/app/referrers/{}", subject());
     let tag = format!("/app/manifests/sha256-{}", subject().encoded());
     let filtered = format!("{path}?artifactType=text%2Fa");
@@ -217,7 +217,7 @@ async fn f42_the_tag_stands_in_only_where_the_api_is_not_there() {
         found(&repository, Some(&artifact_type())).await,
         digests(&["a"])
     );
-    // F43: none is no error.
+    // None is no error.
     assert_eq!(found(&repository, None).await, []);
     transport.finish();
 
@@ -268,7 +268,7 @@ async fn a_tag_that_leads_to_the_subject_itself_holds_no_referrers() {
 
 // The tag of a subject under SHA-512 is cut, and its own digest is not the one by SHA-256.
 #[tokio::test]
-async fn f42_a_subject_by_sha512_is_not_taken_for_its_referrers() {
+async fn a_subject_by_sha512_is_not_taken_for_its_referrers() {
     let subject = index(&[("a", "text/a")]);
     let digest = Digest::of(&Algorithm::Sha512, subject.as_bytes()).unwrap();
     let tag = format!("/app/manifests/sha512-{}", &digest.encoded()[..64]);
@@ -301,7 +301,7 @@ fn children(of: &[&str], annotation: &str) -> String {
 }
 
 #[tokio::test]
-async fn f42_children_of_the_subject_are_not_its_referrers() {
+async fn children_of_the_subject_are_not_its_referrers() {
     let subject = children(&["a", "b"], "subject");
     let digest = Digest::sha256(subject.as_bytes());
     let path = format!("/app/referrers/{digest}");
@@ -395,7 +395,7 @@ async fn li_a_list_that_is_collected_whole_is_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn f42_a_later_page_that_is_not_there_is_no_reason_to_ask_for_the_tag() {
+async fn a_later_page_that_is_not_there_is_no_reason_to_ask_for_the_tag() {
     let path = format!("/app/referrers/{}", subject());
     let (repository, transport) = repository([
         get(&path, 200)

@@ -134,7 +134,7 @@ fn lies_in(repository: &str, path: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// F2: Docker Hub has several names.
+/// Docker Hub has several names.
 fn same_registry(one: &str, other: &str) -> bool {
     let is_hub = |name| ["docker.io", "index.docker.io", "registry-1.docker.io"].contains(&name);
     one == other || (is_hub(one) && is_hub(other))

@@ -149,7 +149,7 @@ fn same(plain: Option<&Value>, read: &Descriptor) {
     assert_eq!(platform.is_some(), read.platform.is_some());
 }
 
-/// F11: what is selected is in the index, is an image, and may run on what was wanted.
+/// What is selected is in the index, is an image, and may run on what was wanted.
 fn selects(index: &Index, (os, architecture, variant): &(&str, &str, Option<&str>)) {
     let mut wanted = Platform::new(*os, *architecture);
     wanted.variant = variant.map(str::to_owned);

@@ -4,7 +4,6 @@ use http::header::ETAG;
 
 use super::*;
 
-// F38
 #[test]
 fn rt6_a_blob_goes_on_where_it_broke_off() {
     for size in [200_000, 3_000_000] {
@@ -131,7 +130,7 @@ fn rt4_what_gets_no_answer_is_asked_again() {
     }
 }
 
-// RT1, RT2, F31
+// RT1, RT2
 #[test]
 fn rt3_what_is_asked_to_wait_is_asked_again() {
     for code in [503, 429] {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-// F28, CR1
+// CR1
 #[test]
 fn rd1_a_redirect_to_another_origin_carries_no_secret() {
     let tokens = TokenServer::builder().user(USER, PASSWORD).start().unwrap();
@@ -81,7 +81,6 @@ fn cr5_a_challenge_from_another_origin_gets_no_credentials() {
     }
 }
 
-// F30
 #[test]
 fn rd2_https_does_not_lead_to_http() {
     let authority = Authority::new();

@@ -21,7 +21,7 @@ fn assert_discreet(ended: &Ended, requests: &Requests) {
     }
 }
 
-// F54, OU3, OU4
+// OU3, OU4
 #[test]
 fn ou3_no_secret_is_said_however_much_is() {
     let tokens = TokenServer::builder().user(USER, PASSWORD).start().unwrap();
@@ -65,7 +65,6 @@ fn ou3_no_secret_is_said_however_much_is() {
     }
 }
 
-// F54
 #[test]
 fn ou3_no_secret_stands_in_an_error() {
     let tokens = TokenServer::builder().user(USER, PASSWORD).start().unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-// F21, CR7
+// CR7
 #[test]
 fn a_token_that_is_refused_halfway_is_renewed_once() {
     let tokens = TokenServer::builder().user(USER, PASSWORD).start().unwrap();
@@ -108,9 +108,8 @@ fn cr7_a_refusal_of_the_token_server_is_final() {
     }
 }
 
-// F14, F17
 #[test]
-fn f17_a_scheme_nobody_knows_gets_nothing() {
+fn a_scheme_nobody_knows_gets_nothing() {
     for challenge in [
         "Negotiate",
         "Digest realm=\"x\", nonce=\"y\"",

@@ -69,7 +69,6 @@ fn dg3_a_blob_of_another_length_is_refused() {
     }
 }
 
-// F36
 #[test]
 fn dg2_a_manifest_that_is_not_what_its_header_says_is_refused() {
     let scene = Scene::set(one_layer(1000));
@@ -110,7 +109,6 @@ fn dg6_a_coded_body_is_refused() {
     }
 }
 
-// F37
 #[test]
 fn li1_a_manifest_beyond_every_limit_is_refused_at_once() {
     for announced in [true, false] {
@@ -149,7 +147,7 @@ fn what_is_no_manifest_is_refused() {
     }
 }
 
-// OU1, F52
+// OU1
 #[test]
 fn ou1_what_a_registry_says_cannot_reach_the_terminal_raw() {
     let scene = Scene::set(one_layer(1000));

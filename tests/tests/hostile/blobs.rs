@@ -10,7 +10,7 @@ async fn read(scene: &Scene, digest: &Digest, size: u64) -> Result<(), Error> {
     reader.bytes(size).await.map(drop)
 }
 
-// RT6, F38
+// RT6
 #[tokio::test]
 async fn rt6_a_connection_cut_every_few_bytes_is_outlasted() {
     let scene = Scene::set().await;

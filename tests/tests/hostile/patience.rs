@@ -93,7 +93,7 @@ async fn rt3_a_registry_that_always_asks_to_wait_is_left() {
 
 const LENGTH: u64 = 100_000;
 
-// RT, F32: idle for 30 s.
+// RT: idle for 30 s.
 #[tokio::test]
 async fn rt_a_body_that_stalls_is_given_up_and_asked_for_again() {
     let scene = Scene::set().await;

@@ -55,7 +55,6 @@ async fn rt7_a_lifetime_that_is_none_is_a_short_one() {
     }
 }
 
-// F15
 #[tokio::test]
 async fn a_token_is_taken_by_either_name() {
     for member in [Member::AccessToken, Member::Both, Member::Token] {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-// F35, RT8
+// RT8
 #[test]
 fn digest_asks_without_pulling() {
     let tree = image::twenty_platforms(15);
@@ -26,7 +26,7 @@ fn digest_asks_without_pulling() {
     );
 }
 
-// F9, F36, DG4
+// DG4
 #[test]
 fn manifest_get_prints_the_exact_bytes() {
     let tree = image::twenty_platforms(16);

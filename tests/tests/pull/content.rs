@@ -2,7 +2,6 @@
 
 use super::*;
 
-// F11
 #[test]
 fn one_platform_of_twenty_is_chosen() {
     let tree = image::twenty_platforms(2);
@@ -58,7 +57,6 @@ fn only_the_chosen_platform_is_moved() {
     assert_eq!(registry.requests_to(Part::Blob).len(), child.blobs().len());
 }
 
-// F56
 #[test]
 fn indexes_in_indexes_are_followed() {
     let tree = image::nested(4, 3);
@@ -106,7 +104,7 @@ fn each_blob_is_asked_for_once() {
         layout::assert_holds(place.path(), &tree);
         let blobs = registry.requests_to(Part::Blob);
         assert_eq!(blobs.len(), tree.all_blobs().len(), "-j {jobs}");
-        // F34, DG6
+        // DG6
         assert!(
             blobs
                 .iter()
@@ -126,7 +124,6 @@ fn large_layers_arrive() {
     assert_pulled(&scene.layout(), "1.0", &tree);
 }
 
-// F7, F55
 #[test]
 fn docker_media_types_and_artifacts_arrive_unchanged() {
     for tree in [Image::new(8).gzip().docker().build(), image::artifact(9)] {
@@ -145,7 +142,6 @@ fn docker_media_types_and_artifacts_arrive_unchanged() {
     }
 }
 
-// F57
 #[test]
 fn a_second_pull_moves_nothing() {
     let tree = image::twenty_platforms(10);
@@ -172,7 +168,6 @@ fn a_second_pull_moves_nothing() {
     assert_pulled(&scene.layout(), "1.0", &tree);
 }
 
-// F59
 #[test]
 fn several_names_share_a_layout() {
     let (one, other) = (image::single(11), image::single(12));
@@ -216,7 +211,6 @@ fn several_names_share_a_layout() {
     assert_pulled(&layout, "1", &one);
 }
 
-// F4
 #[test]
 fn a_digest_is_what_is_asked_for() {
     let tree = image::single(13);

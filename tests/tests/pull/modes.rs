@@ -26,7 +26,7 @@ fn pulls_everything(builder: Builder) -> Option<Scene> {
     );
     assert_pulled(&scene.layout(), "1.0", &tree);
     let asked = scene.asked(&before);
-    // F22: however many blobs wait for it, one challenge is met once.
+    // However many blobs wait for it, one challenge is met once.
     let refused = asked.iter().filter(|it| it.status == 401).count();
     let granted = asked.iter().filter(|it| it.status == 200).count();
     let locked = scene.registry.tokens().is_some() || refused > 0;
@@ -34,7 +34,6 @@ fn pulls_everything(builder: Builder) -> Option<Scene> {
     Some(scene)
 }
 
-// F27
 #[test]
 fn an_anonymous_pull_is_read_by_skopeo() {
     let Some(scene) = pulls_everything(DockerRegistry::builder()) else {
@@ -44,7 +43,7 @@ fn an_anonymous_pull_is_read_by_skopeo() {
     assert!(requests.iter().all(|request| request.status != 401));
 }
 
-// F17, CR3
+// CR3
 #[test]
 fn a_pull_with_a_password_is_read_by_skopeo() {
     let Some(scene) = pulls_everything(DockerRegistry::builder().basic()) else {
@@ -54,7 +53,6 @@ fn a_pull_with_a_password_is_read_by_skopeo() {
     assert!(requests.iter().any(|request| request.status == 401));
 }
 
-// F15, F22
 #[test]
 fn a_pull_with_a_token_is_read_by_skopeo() {
     let Some(scene) = pulls_everything(DockerRegistry::builder().bearer()) else {
@@ -63,7 +61,6 @@ fn a_pull_with_a_token_is_read_by_skopeo() {
     one_token_was_enough(&scene);
 }
 
-// F33
 #[test]
 fn a_pull_with_a_token_over_tls_is_read_by_skopeo() {
     let Some(scene) = pulls_everything(DockerRegistry::builder().bearer().tls()) else {

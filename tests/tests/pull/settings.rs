@@ -9,7 +9,7 @@ fn auths(registry: &str) -> String {
     json!({"auths": {registry: {"auth": auth}}}).to_string()
 }
 
-// F25, CR2
+// CR2
 #[test]
 fn docker_configuration_holds_the_credentials() {
     let tree = image::single(17);
@@ -45,7 +45,7 @@ fn docker_configuration_holds_the_credentials() {
     }
 }
 
-// F25, CR11
+// CR11
 #[test]
 fn a_credential_helper_is_named_and_never_passed_over() {
     let tokens = TokenServer::builder()
@@ -83,7 +83,7 @@ fn a_credential_helper_is_named_and_never_passed_over() {
     assert_eq!(pull.run().succeeded(), tree.digest().as_str());
 }
 
-// F33: TLS is tried first on loopback, unless the user knows better.
+// TLS is tried first on loopback, unless the user knows better.
 #[test]
 fn plain_http_is_found_out_or_said() {
     let registry = Registry::builder().start().unwrap();

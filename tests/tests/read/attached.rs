@@ -13,7 +13,6 @@ const KIND: &str = "application/vnd.longshore.testkit";
 const NO_REFERRERS: &str =
     "  no referrers: the registry has no API for them, and no tag stands in for it";
 
-// F42
 #[test]
 fn inspect_tells_what_is_attached() {
     let tree = image::single(91);
@@ -75,7 +74,6 @@ fn inspect_tells_what_is_attached() {
     }
 }
 
-// F43
 #[test]
 fn a_registry_without_referrers_is_no_error() {
     let tree = image::single(96);
@@ -109,7 +107,6 @@ fn a_registry_without_referrers_is_no_error() {
     assert_eq!(json!(digests), judged["Layers"]);
 }
 
-// F42
 #[test]
 fn inspect_reads_the_tag_that_stands_in_for_the_api() {
     let tree = image::single(97);
@@ -223,7 +220,7 @@ fn endless_referrers(registry: &Registry) {
     registry.misbehave(Rule::on(Part::List, Misbehaviour::Hook(Hook::new(page))));
 }
 
-// F43: what the registry has begun to tell it can tell; the rest is missing, not nothing.
+// What the registry has begun to tell it can tell; the rest is missing, not nothing.
 #[test]
 fn a_list_that_breaks_off_is_not_told_as_whole() {
     let tree = image::single(104);
@@ -238,7 +235,6 @@ fn a_list_that_breaks_off_is_not_told_as_whole() {
     run(&["inspect", &reference(&registry)]).failed(9, &["referrers", "405"]);
 }
 
-// F43
 #[test]
 fn a_registry_that_fails_at_referrers_is_an_error() {
     let registry = serving(&image::single(99));

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::*;
 
-// F37, F38
 #[test]
 fn a_blob_is_printed_or_written() {
     let tree = Image::new(60).layers(2, 300_000).gzip().build();

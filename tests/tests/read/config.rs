@@ -2,7 +2,7 @@
 
 use super::*;
 
-// DG4, F12
+// DG4
 #[test]
 fn config_prints_the_exact_bytes() {
     let tree = image::twenty_platforms(40);

@@ -2,7 +2,6 @@
 
 use super::*;
 
-// F40, F41
 #[test]
 fn tags_are_listed_one_a_line() {
     let tree = image::single(50);

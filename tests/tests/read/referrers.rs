@@ -2,7 +2,6 @@
 
 use super::*;
 
-// F42
 #[test]
 fn referrers_are_listed_with_what_refers_to_them() {
     let tree = image::single(70);
@@ -55,7 +54,6 @@ fn referrers_are_listed_with_what_refers_to_them() {
     }
 }
 
-// F42, F43
 #[test]
 fn without_the_api_there_may_be_none() {
     let Some(registry) = DockerRegistry::builder().start() else {
@@ -75,7 +73,6 @@ fn without_the_api_there_may_be_none() {
     run(&["referrers", &absent]).failed_with_hint(NOT_FOUND, &["some/app", "2"]);
 }
 
-// F42
 #[test]
 fn a_tag_that_stands_in_for_the_api_is_read() {
     let tree = image::single(75);

@@ -2,7 +2,6 @@
 
 use super::*;
 
-// F61
 #[test]
 fn every_durability_makes_a_layout_that_verifies() {
     let tree = Image::new(80).layers(12, 20_000).build();

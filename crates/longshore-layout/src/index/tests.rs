@@ -62,7 +62,6 @@ fn what_others_wrote_survives_byte_for_byte() {
     assert!(written.contains(note), "{written}");
 }
 
-// F59
 #[test]
 fn several_names_lead_to_one_digest() {
     let mut index = IndexFile::parse(EMPTY).unwrap();
@@ -171,9 +170,9 @@ fn what_is_no_index_is_refused() {
     assert!(matches!(outcome, Err(Unusable::NotAnIndex)), "{outcome:?}");
 }
 
-// F59: a name goes alone, a digest goes with all its names, and nothing else does.
+// A name goes alone, a digest goes with all its names, and nothing else does.
 #[test]
-fn f59_only_what_was_named_is_removed() {
+fn only_what_was_named_is_removed() {
     let mut index = parse(OTHERS);
     for (name, content) in [("v1", "1"), ("v1.0", "1"), ("v2", "2")] {
         assert!(index.tag(name, descriptor(content)).unwrap());

@@ -190,7 +190,7 @@ fn an_image_may_have_no_name() {
 }
 
 #[test]
-fn f59_a_name_is_taken_from_one_entry_and_a_digest_from_all_of_its_own() {
+fn a_name_is_taken_from_one_entry_and_a_digest_from_all_of_its_own() {
     let parent = parent();
     let layout = Layout::create_or_open(parent.path()).unwrap();
     let one = image(&layout, "one");
@@ -313,7 +313,7 @@ fn an_index_that_would_not_be_read_again_is_not_written() {
     );
 }
 
-// F59: the index is written atomically, whoever writes it.
+// The index is written atomically, whoever writes it.
 #[test]
 fn many_may_create_and_tag_at_once() {
     let parent = parent();

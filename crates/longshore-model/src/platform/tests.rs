@@ -57,7 +57,7 @@ fn ou1_text_of_a_peer_is_printed_escaped() {
 }
 
 #[test]
-fn f11_arm_runs_older_variants_the_newest_first() {
+fn arm_runs_older_variants_the_newest_first() {
     let all = [
         "linux/arm/v5",
         "linux/arm/v7",
@@ -94,7 +94,7 @@ fn f11_arm_runs_older_variants_the_newest_first() {
 }
 
 #[test]
-fn f11_arm64_without_variant_is_v8() {
+fn arm64_without_variant_is_v8() {
     check(
         "linux/arm64",
         &["linux/arm64/v8", "linux/arm64/v9"],
@@ -115,7 +115,7 @@ fn f11_arm64_without_variant_is_v8() {
 }
 
 #[test]
-fn f11_amd64_runs_lower_levels() {
+fn amd64_runs_lower_levels() {
     let all = [
         "linux/amd64",
         "linux/amd64/v3",
@@ -132,7 +132,7 @@ fn f11_amd64_runs_lower_levels() {
 }
 
 #[test]
-fn f11_other_architectures_want_the_same_variant() {
+fn other_architectures_want_the_same_variant() {
     check(
         "linux/ppc64le",
         &["linux/ppc64le", "linux/ppc64le/power9"],
@@ -143,7 +143,7 @@ fn f11_other_architectures_want_the_same_variant() {
 }
 
 #[test]
-fn f11_windows_before_build_20348_wants_the_same_build() {
+fn windows_before_build_20348_wants_the_same_build() {
     let all = [
         "windows/amd64",
         "windows/amd64 10.0.17763.1",
@@ -160,7 +160,7 @@ fn f11_windows_before_build_20348_wants_the_same_build() {
 }
 
 #[test]
-fn f11_windows_from_build_20348_on_runs_older_builds() {
+fn windows_from_build_20348_on_runs_older_builds() {
     let all = [
         "windows/amd64 10.0.17763.1",
         "windows/amd64 10.0.20348.1",

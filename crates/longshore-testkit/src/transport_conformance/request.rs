@@ -66,14 +66,14 @@ pub(super) async fn heads_arrive_unchanged(subject: &Subject) -> Outcome {
     let (server, mut heads) = listener()?;
     let transport = subject.transport();
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
-        let mut sent = request(method, &format!("{}/v2/", server.url()), Body::empty())?;
+        let mut sent = request(method, &format!("{}/path/", server.url()), Body::empty())?;
         for (name, value) in GIVEN {
             let value = HeaderValue::from_bytes(value).map_err(http::Error::from)?;
             sent.headers_mut().append(name, value);
         }
         read(transport.send(sent).await?).await?;
         let head = heads.recv().await.unwrap_or_default();
-        let line = format!("{method} /v2/ HTTP/1.1\r\n");
+        let line = format!("{method} /path/ HTTP/1.1\r\n");
         ensure(head.starts_with(line.as_bytes()), || {
             let found = String::from_utf8_lossy(&head);
             format!("the request line is not {line:?} in {found:?}")
@@ -120,11 +120,11 @@ const FRAMING: [&str; 5] = [
 pub(super) async fn paths_arrive_unchanged(subject: &Subject) -> Outcome {
     /// Paths that registries and storage services use.
     const USUAL: [&str; 7] = [
-        "/v2/",
-        "/v2/library/app/manifests/latest",
-        "/v2/a/blobs/sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
-        "/v2/_catalog?n=100&last=a%2Fb",
-        "/v2/a/blobs/uploads/?mount=sha256%3Aabc&from=b%2Fc",
+        "/path/",
+        "/path/library/app/manifests/latest",
+        "/path/a/blobs/sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        "/path/_catalog?n=100&last=a%2Fb",
+        "/path/a/blobs/uploads/?mount=sha256%3Aabc&from=b%2Fc",
         "/blob?X-Amz-Signature=a%2fB%3D%3D&empty=&flag&q=a+b~c,d;e!f$g*(h)@:i",
         "/a%20b/%7Ec/%2F/-._~",
     ];
@@ -283,7 +283,7 @@ pub(super) async fn no_credentials_are_added(subject: &Subject) -> Outcome {
     const PASSWORD: &str = "p4ssw0rd-of-the-uri";
     let transport = subject.transport();
     let server = Recorder::silent()?;
-    let url = format!("http://user:{PASSWORD}@{}/v2/", server.address());
+    let url = format!("http://user:{PASSWORD}@{}/path/", server.address());
     // To refuse the URI is fine, too.
     if let Ok(response) = transport.send(get(&url)?).await {
         read(response).await?;

@@ -114,7 +114,6 @@ async fn cr3_a_password_answers_a_basic_challenge() {
     );
 }
 
-// F21, F27
 #[tokio::test]
 async fn one_401_one_token_and_no_ping_for_a_manifest_and_its_blobs() {
     let net = Tokens::default().net();
@@ -171,7 +170,7 @@ async fn at_once(app: &Repository, callers: usize) -> Vec<Result<String, longsho
 }
 
 #[tokio::test]
-async fn f22_concurrent_misses_make_one_token_request() {
+async fn concurrent_misses_make_one_token_request() {
     let net = held(8, || reply(200, &[], r#"{"token":"t"}"#));
     let app = app(builder(&net).build().unwrap()).await;
     for result in at_once(&app, 8).await {
@@ -186,7 +185,7 @@ async fn f22_concurrent_misses_make_one_token_request() {
 
 // CR7: eight refusals of one password may lock an account.
 #[tokio::test]
-async fn f22_those_who_waited_share_the_failure_too() {
+async fn those_who_waited_share_the_failure_too() {
     let net = held(8, || reply(401, &[], ""));
     let app = app(builder(&net).credentials(basic()).build().unwrap()).await;
     for result in at_once(&app, 8).await {
@@ -217,7 +216,7 @@ async fn two_clients_share_the_tokens_of_one_cache() {
 }
 
 #[tokio::test]
-async fn f23_without_a_cache_the_results_are_the_same_and_the_requests_more() {
+async fn without_a_cache_the_results_are_the_same_and_the_requests_more() {
     let net = Tokens::default().net();
     let cached = pull(&app(builder(&net).build().unwrap()).await).await;
     assert_eq!((net.count(AUTH), net.count(HOME)), (1, 4));
@@ -229,7 +228,7 @@ async fn f23_without_a_cache_the_results_are_the_same_and_the_requests_more() {
 }
 
 #[tokio::test]
-async fn f21_a_401_on_a_cached_token_makes_one_handshake_and_keeps_its_token() {
+async fn a_401_on_a_cached_token_makes_one_handshake_and_keeps_its_token() {
     let tokens = Tokens::default();
     let net = tokens.net();
     let app = app(builder(&net).build().unwrap()).await;
@@ -250,7 +249,7 @@ async fn f21_a_401_on_a_cached_token_makes_one_handshake_and_keeps_its_token() {
 }
 
 #[tokio::test]
-async fn f21_callers_with_the_same_stale_token_make_one_handshake() {
+async fn callers_with_the_same_stale_token_make_one_handshake() {
     let tokens = Tokens::default();
     let registry = tokens.clone();
     let net = Net::over(from_fn(move |request| {
@@ -305,7 +304,7 @@ async fn cr7_a_403_that_asks_for_a_wider_token_gets_one() {
     }
 }
 
-// RT7, F18, F20: 300 s, less a margin of 10 s.
+// RT7: 300 s, less a margin of 10 s.
 #[tokio::test]
 async fn rt7_a_token_is_renewed_before_it_expires_and_without_a_401() {
     let net = Tokens::default().net();
@@ -327,7 +326,7 @@ async fn rt7_a_token_is_renewed_before_it_expires_and_without_a_401() {
     );
 }
 
-// F18: an explicit TTL, by the clock of the cache, not of the client.
+// An explicit TTL, by the clock of the cache, not of the client.
 #[tokio::test]
 async fn a_cache_keeps_its_own_time_and_the_ttl_it_is_given() {
     use longshore::auth::{Realm, ScopeSet, Token, TokenKey};

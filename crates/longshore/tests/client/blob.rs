@@ -144,7 +144,7 @@ async fn rt6_a_range_that_is_refused_or_wrong_is_followed_by_the_whole() {
     }
 }
 
-// RD1: each resume begins at home, for a signed URL may have expired; F28.
+// RD1: each resume begins at home, for a signed URL may have expired.
 #[tokio::test]
 async fn a_blob_on_another_origin_is_resumed_through_home_and_told_no_secret() {
     let content = content();
@@ -202,7 +202,7 @@ async fn drain(mut reader: BlobReader) -> (Vec<u8>, Option<Error>) {
     (read, None)
 }
 
-// DG3, F6
+// DG3
 #[tokio::test]
 async fn dg3_a_blob_of_another_digest_does_not_end_cleanly() {
     for (body, size) in [(&b"other"[..], Some(5)), (b"other", None), (b"", None)] {
@@ -342,7 +342,6 @@ async fn a_blob_is_copied_or_the_reason_is_told() {
     }
 }
 
-// F38
 #[tokio::test]
 async fn the_size_is_known_as_soon_as_anybody_tells_it() {
     let net = Net::serving(|_| reply(200, &[("content-length", "5")], "hello"));

@@ -79,9 +79,8 @@ async fn cr7_a_401_from_the_token_service_is_final() {
     }
 }
 
-// F27
 #[tokio::test]
-async fn f27_no_credentials_and_wrong_credentials_are_told_apart() {
+async fn no_credentials_and_wrong_credentials_are_told_apart() {
     let answers = || [Exchange::new("GET", TOKEN_URI, 401)];
     let error = manifest_with(builder(&token_conversation(answers())).build().unwrap())
         .await

@@ -65,7 +65,7 @@ async fn a_challenge_a_credential_and_a_transport_make_a_token() {
         token(&net, &asked(&[CHALLENGE]), user()).await.unwrap(),
         expected
     );
-    // RE5, F27: and without a credential, too.
+    // RE5: and without a credential, too.
     let net = script([answer().lacks("authorization")]);
     assert_eq!(
         token(&net, &asked(&[CHALLENGE]), None).await.unwrap(),
@@ -197,9 +197,9 @@ async fn cr7_a_refusal_is_final() {
     }
 }
 
-// F16, CR7
+// CR7
 #[tokio::test]
-async fn f16_a_refresh_token_is_given_to_the_caller_on_request() {
+async fn a_refresh_token_is_given_to_the_caller_on_request() {
     let post = |status| Exchange::new("POST", &format!("{AUTH}/token"), status);
     let offline_uri = TOKEN_URI.replace("&scope", "&offline_token=true&client_id=longshore&scope");
     let by_get = Exchange::new("GET", &offline_uri, 200).wants("authorization", BASIC);
@@ -275,7 +275,7 @@ async fn rt1_a_token_service_that_cannot_answer_is_asked_again() {
     assert_eq!(error.kind(), ErrorKind::RateLimited);
 }
 
-// CR3, F14, F17
+// CR3
 #[tokio::test]
 async fn cr3_where_no_token_is_asked_for_none_is_fetched() {
     for (challenges, credential, expected) in [

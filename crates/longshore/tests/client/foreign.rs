@@ -498,7 +498,7 @@ async fn cr4_plain_http_gets_secrets_only_where_it_is_configured() {
     net.was_never_told("http://r.example.com:8080", &SECRETS);
 }
 
-// CR2, F26
+// CR2
 #[tokio::test]
 async fn cr2_a_credential_is_for_the_registry_of_exactly_this_name() {
     for stored in [
@@ -520,7 +520,7 @@ async fn cr2_a_credential_is_for_the_registry_of_exactly_this_name() {
     }
 }
 
-// OU3, OU4, F54
+// OU3, OU4
 #[tokio::test]
 async fn ou3_no_error_shows_a_secret() {
     let signed = "https://evil.example.net/b?X-Amz-Signature=home-token&x=white-whale";

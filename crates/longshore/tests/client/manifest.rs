@@ -37,7 +37,7 @@ fn mismatch(result: Result<PulledManifest, Error>) -> (Digest, Digest) {
     }
 }
 
-// DG4, F36
+// DG4
 #[tokio::test]
 async fn dg4_a_manifest_is_its_bytes_as_they_came() {
     let odd = format!("\n {MANIFEST}\t ");
@@ -121,7 +121,6 @@ async fn dg2_a_digest_header_that_is_none_is_a_violation() {
     }
 }
 
-// F5
 #[tokio::test]
 async fn a_manifest_asked_for_by_sha512_is_verified_and_named_by_it() {
     let digest = Digest::of(&Algorithm::Sha512, MANIFEST.as_bytes()).unwrap();
@@ -177,7 +176,7 @@ fn unannounced(content: &Bytes) -> Body {
     crate::support::Pieces::body(&TestClock::default(), pieces)
 }
 
-// LI1, F37
+// LI1
 #[tokio::test]
 async fn li1_a_manifest_may_have_eight_mebibytes_and_no_byte_more() {
     let limit = MANIFEST_LIMIT_BYTES;
@@ -207,7 +206,7 @@ async fn li1_a_manifest_may_have_eight_mebibytes_and_no_byte_more() {
     );
 }
 
-// DG6, F34
+// DG6
 #[tokio::test]
 async fn dg6_a_coded_manifest_is_refused_unless_its_bytes_are_what_was_meant() {
     let gzip: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
@@ -295,9 +294,8 @@ async fn a_manifest_that_breaks_off_is_asked_for_again() {
     assert_eq!(pulled.manifest.bytes(), MANIFEST.as_bytes());
 }
 
-// F35, F39
 #[tokio::test]
-async fn f39_absent_unauthorized_and_failed_are_three_answers() {
+async fn absent_unauthorized_and_failed_are_three_answers() {
     for (status, expected) in [
         (200, Ok(true)),
         (404, Ok(false)),

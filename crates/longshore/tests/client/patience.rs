@@ -35,7 +35,6 @@ async fn read(client: Client) -> Result<Bytes, Error> {
     reader.bytes(LONG as u64).await
 }
 
-// F32
 #[tokio::test]
 async fn rt_a_body_that_stalls_is_given_up_and_resumed() {
     let clock = TestClock::default();

@@ -12,9 +12,9 @@ async fn refused(net: &Net) -> Error {
     app.manifest(&"v1".parse().unwrap()).await.unwrap_err()
 }
 
-// F52, F53, OU5
+// OU5
 #[tokio::test]
-async fn f53_each_answer_has_its_kind_and_its_text() {
+async fn each_answer_has_its_kind_and_its_text() {
     let code = |code: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"why"}}]}}"#);
     for (status, body, kind, text) in [
         (
@@ -312,7 +312,6 @@ async fn settings_that_lead_nowhere_are_told_before_anything_is_sent() {
     }
 }
 
-// F62 seen from the other side
 #[tokio::test]
 async fn a_ping_tells_a_registry_from_a_web_site() {
     let named = ("docker-distribution-api-version", "registry/2.0");

@@ -54,9 +54,9 @@ fn client(net: &Net) -> Client {
     builder.build().unwrap()
 }
 
-// F16, CR7
+// CR7
 #[tokio::test]
-async fn f16_a_service_that_refuses_post_is_asked_by_get_from_then_on() {
+async fn a_service_that_refuses_post_is_asked_by_get_from_then_on() {
     for status in [404, 405] {
         let net = Net::serving(move |seen| {
             if !seen.uri.starts_with(AUTH) {

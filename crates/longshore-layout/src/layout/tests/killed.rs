@@ -101,7 +101,7 @@ fn clear(layout: &Layout) {
     }
 }
 
-// RT9, F59: valid at each moment, and whatever is killed.
+// RT9: valid at each moment, and whatever is killed.
 #[test]
 fn rt9_a_process_killed_at_any_moment_leaves_a_valid_layout() {
     let parent = parent();

@@ -49,9 +49,9 @@ pub(super) fn named(mut descriptor: Descriptor, name: &str) -> Descriptor {
     descriptor
 }
 
-// F59: nested lookup.
+// Nested lookup.
 #[test]
-fn f59_the_first_depth_that_has_a_name_decides() {
+fn the_first_depth_that_has_a_name_decides() {
     let parent = parent();
     let layout = Layout::create_or_open(parent.path()).unwrap();
     let images: Vec<_> = ["a", "b", "c"]
@@ -105,7 +105,7 @@ fn f59_the_first_depth_that_has_a_name_decides() {
 }
 
 #[test]
-fn f59_a_descriptor_is_found_wherever_it_stands() {
+fn a_descriptor_is_found_wherever_it_stands() {
     let parent = parent();
     let layout = Layout::create_or_open(parent.path()).unwrap();
     let (mut image, plain) = image_of(&layout, "a");
