@@ -22,13 +22,13 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
     0  done
     1  something else went wrong
-    2  the command line makes no sense
+    2  wrong use of the command line
     3  not found
     4  not authorized: no credentials, wrong ones, or access denied
-    5  the content is not what its digest or size says
+    5  the content does not match its digest or size
     6  the other end cannot be reached, or cannot answer now
     7  rate limited
-    8  the other end breaks the protocol, or leads where it must not
+    8  the other end violates the protocol, or redirects to a forbidden place
     9  the registry does not support it
    10  malformed reference
    11  the directory is not an image layout, and cannot become one

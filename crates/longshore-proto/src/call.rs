@@ -270,7 +270,7 @@ pub enum CallError {
         /// The origin it leads to.
         to: Origin,
     },
-    /// A redirect leads where it must not (RD1, RD2).
+    /// A redirect leads to a forbidden place (RD1, RD2).
     #[error("a redirect was refused")]
     Redirect(#[source] HopError),
     /// Too many redirects in a row (RD1).

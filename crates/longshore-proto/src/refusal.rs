@@ -58,7 +58,8 @@ impl Refusal {
     /// (RT3: clients read `Retry-After` of these two); another status stays as it is.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let partial = u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(partial);
         let wait = Duration::from_secs(seconds).min(RETRY_AFTER_LIMIT);
         self.retry_after = allows_retry_after(self.status).then_some(wait);
         self

@@ -44,7 +44,7 @@ pub enum Entry {
 /// Who may read what is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "DG9 knows these two")]
-pub enum Access {
+pub enum FileMode {
     /// Only its owner: directories 0700, files 0600.
     Private,
     /// Anybody the umask lets: directories 0755, files 0644.
@@ -170,7 +170,7 @@ impl Dir {
     /// # Errors
     ///
     /// [`StoreError::Io`].
-    pub fn make_dir(&self, name: &str, access: Access) -> Result<bool, StoreError> {
+    pub fn make_dir(&self, name: &str, access: FileMode) -> Result<bool, StoreError> {
         match component(name).and_then(|name| sys::make_dir(&self.handle, name, access)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -183,7 +183,7 @@ impl Dir {
     /// # Errors
     ///
     /// [`StoreError::Io`], also when something stands there.
-    pub fn create(&self, name: &str, access: Access) -> Result<File, StoreError> {
+    pub fn create(&self, name: &str, access: FileMode) -> Result<File, StoreError> {
         component(name)
             .and_then(|name| sys::create(&self.handle, name, access))
             .map_err(|error| self.failed(Action::Create, name, error))

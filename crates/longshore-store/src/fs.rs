@@ -206,8 +206,8 @@ impl Shared {
     /// Prepares what the blob `digest` needs beside a file.
     ///
     /// All that can fail comes before a file is taken that would be lost then.
-    fn place(self: &Arc<Self>, digest: &Digest) -> Result<Place, StoreError> {
-        Ok(Place {
+    fn place(self: &Arc<Self>, digest: &Digest) -> Result<BlobLocation, StoreError> {
+        Ok(BlobLocation {
             to: self.blobs.make_dir(digest, self.durability)?,
             session: self.session()?,
             digest: digest.clone(),
@@ -217,14 +217,14 @@ impl Shared {
 }
 
 /// From where, and to where, one blob goes.
-struct Place {
+struct BlobLocation {
     to: Arc<Dir>,
     session: Arc<Session>,
     digest: Digest,
     shared: Arc<Shared>,
 }
 
-impl Place {
+impl BlobLocation {
     fn sink(self, temp: Temp) -> FsSink {
         FsSink {
             temp,

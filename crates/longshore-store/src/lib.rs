@@ -55,7 +55,7 @@ mod memory;
 mod store;
 mod writer;
 
-pub use dir::{Access, Dir, Entry};
+pub use dir::{Dir, Entry, FileMode};
 pub use error::{Action, StoreError, StoreErrorKind};
 pub use fs::{
     BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PARTIAL_AGE_LIMIT, PRIVATE_DIR,

@@ -17,10 +17,10 @@ use crate::writer::{Sink, Writer};
 ///
 /// Clones share one content.
 #[derive(Clone, Debug)]
-pub struct MemoryStore(Arc<Mutex<Content>>);
+pub struct MemoryStore(Arc<Mutex<MemoryContents>>);
 
 #[derive(Debug)]
-struct Content {
+struct MemoryContents {
     blobs: BTreeMap<Digest, Bytes>,
     partials: BTreeMap<Digest, Vec<u8>>,
     /// Bytes in `blobs`, in `partials` and in writers.
@@ -39,7 +39,7 @@ impl MemoryStore {
     /// being written included; beyond it a writer fails with [`StoreError::Full`].
     #[must_use]
     pub fn with_limit_bytes(limit: u64) -> Self {
-        Self(Arc::new(Mutex::new(Content {
+        Self(Arc::new(Mutex::new(MemoryContents {
             blobs: BTreeMap::new(),
             partials: BTreeMap::new(),
             used: 0,
@@ -141,7 +141,7 @@ impl Store for MemoryStore {
     }
 }
 
-impl Content {
+impl MemoryContents {
     fn reserve(&mut self, bytes: usize) -> Result<(), StoreError> {
         match self.used.checked_add(bytes as u64) {
             Some(used) if used <= self.limit => {
@@ -164,7 +164,7 @@ struct MemorySink {
     written: Vec<u8>,
     /// How much of what was kept was hashed again.
     read: usize,
-    content: Arc<Mutex<Content>>,
+    content: Arc<Mutex<MemoryContents>>,
 }
 
 impl Sink for MemorySink {

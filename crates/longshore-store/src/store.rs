@@ -168,12 +168,12 @@ pub trait Store: Send + Sync {
 /// The bytes of one blob, from anywhere in it.
 #[derive(Debug)]
 pub struct Reader {
-    content: Content,
+    source: ReaderSource,
     size: u64,
 }
 
 #[derive(Debug)]
-enum Content {
+enum ReaderSource {
     File(File),
     Memory(Cursor<Bytes>),
 }
@@ -183,7 +183,7 @@ impl Reader {
     #[must_use]
     pub fn from_file(file: File, size: u64) -> Self {
         Self {
-            content: Content::File(file),
+            source: ReaderSource::File(file),
             size,
         }
     }
@@ -193,7 +193,7 @@ impl Reader {
     pub fn from_bytes(bytes: Bytes) -> Self {
         Self {
             size: bytes.len() as u64,
-            content: Content::Memory(Cursor::new(bytes)),
+            source: ReaderSource::Memory(Cursor::new(bytes)),
         }
     }
 
@@ -206,18 +206,18 @@ impl Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.content {
-            Content::File(file) => file.read(buffer),
-            Content::Memory(bytes) => bytes.read(buffer),
+        match &mut self.source {
+            ReaderSource::File(file) => file.read(buffer),
+            ReaderSource::Memory(bytes) => bytes.read(buffer),
         }
     }
 }
 
 impl Seek for Reader {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        match &mut self.content {
-            Content::File(file) => file.seek(position),
-            Content::Memory(bytes) => bytes.seek(position),
+        match &mut self.source {
+            ReaderSource::File(file) => file.seek(position),
+            ReaderSource::Memory(bytes) => bytes.seek(position),
         }
     }
 }

@@ -166,16 +166,16 @@ impl Requests {
     }
 
     /// Keeps a request and returns its place, for [`answered`](Self::answered).
-    pub(crate) fn arrived(&self, request: RecordedRequest) -> Place {
+    pub(crate) fn arrived(&self, request: RecordedRequest) -> LogPosition {
         let mut list = self.list();
         list.push(request);
-        Place(list.len() - 1)
+        LogPosition(list.len() - 1)
     }
 
     /// Notes how the request at `place` was answered, and tells the watcher.
     pub(crate) fn answered(
         &self,
-        place: &Place,
+        place: &LogPosition,
         mut request: RecordedRequest,
         status: Option<StatusCode>,
     ) {
@@ -200,7 +200,7 @@ impl fmt::Debug for Requests {
 }
 
 /// Where a request stands in the record.
-pub(crate) struct Place(usize);
+pub(crate) struct LogPosition(usize);
 
 /// Locks even where another test thread panicked: the record is only ever appended to.
 pub(crate) fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -16,7 +16,7 @@ use crate::requests::unpoisoned;
 use crate::serve::Server;
 use crate::{Gate, Listen, RecordedRequest, Requests, ScriptedResponse};
 
-pub use self::issuer::{Access, Claims, Issuer};
+pub use self::issuer::{Claims, GrantedAccess, Issuer};
 
 mod issuer;
 
@@ -165,7 +165,7 @@ impl Builder {
     #[must_use]
     pub fn grant(
         mut self,
-        grant: impl Fn(Option<&str>, &Access) -> Vec<String> + Send + Sync + 'static,
+        grant: impl Fn(Option<&str>, &GrantedAccess) -> Vec<String> + Send + Sync + 'static,
     ) -> Self {
         self.state.grant = Some(Grant(Box::new(grant)));
         self
@@ -249,7 +249,7 @@ impl Scripted {
 
 struct Grant(Box<Decision>);
 
-type Decision = dyn Fn(Option<&str>, &Access) -> Vec<String> + Send + Sync;
+type Decision = dyn Fn(Option<&str>, &GrantedAccess) -> Vec<String> + Send + Sync;
 
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -312,7 +312,7 @@ impl State {
             .ok_or(WrongCredentials)
     }
 
-    fn token(&self, user: Option<&str>, mut access: Vec<Access>) -> ScriptedResponse {
+    fn token(&self, user: Option<&str>, mut access: Vec<GrantedAccess>) -> ScriptedResponse {
         if let Some(Grant(grant)) = &self.grant {
             for entry in &mut access {
                 entry.actions = grant(user, entry);
@@ -348,7 +348,7 @@ struct WrongCredentials;
 /// What the query of a token request asks for.
 struct Asked {
     service: Option<String>,
-    access: Vec<Access>,
+    access: Vec<GrantedAccess>,
 }
 
 impl Asked {
@@ -363,7 +363,7 @@ impl Asked {
                 "service" => asked.service = Some(value.into_owned()),
                 "scope" => asked
                     .access
-                    .extend(value.split(' ').filter_map(Access::parse)),
+                    .extend(value.split(' ').filter_map(GrantedAccess::parse)),
                 _ => {}
             }
         }

@@ -1,4 +1,8 @@
 //! What happens to a request whose transport does not declare what it needs: it fails closed.
+//!
+//! The rules at stake: a server must not lead the client to addresses of a narrower class than its
+//! own (RE3, RD2), a secret must not travel in the clear (CR4), and only a request that was not
+//! answered on a reused connection gets an extra attempt (RT5).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -41,14 +45,14 @@ fn check_addresses(request: &Request<Body>) -> Result<(), TransportError> {
     let policy = policy.unwrap_or(&AddressPolicy::Any);
     let origin = origin_of(request.uri());
     if let Some(address) = origin.as_ref().and_then(Origin::address) {
-        // RE3, RD2: the address in a URI is the one connected to, so no transport can hide it.
+        // The transport connects to the address in the URI, so it can be checked here (RE3, RD2).
         return policy.check(address).map_err(|refused| {
             let (kind, phase) = (TransportErrorKind::AddressRefused, Phase::Connect);
             TransportError::new(kind, phase).with_source(refused)
         });
     }
-    // CR4: a secret may go to this machine over plain http. Whether `localhost` is this machine
-    // depends on who resolves it.
+    // A secret may go to this machine over plain http (CR4), but whether `localhost` is this
+    // machine depends on the resolver.
     let is_for_loopback = origin.is_some_and(|origin| {
         origin.scheme() == Scheme::Http
             && origin.is_loopback_name()
@@ -93,7 +97,7 @@ pub(crate) fn believe(mut response: Response<Body>, declared: Capabilities) -> R
 }
 
 /// The error of a transport that may not know how far the exchange was: the request counts as
-/// sent, and the connection as new (RT4, RT5: what may have arrived is not repeated for free).
+/// sent, and the connection as new, so it gets no extra attempt (RT5).
 pub(crate) fn doubt(error: TransportError, declared: Capabilities) -> TransportError {
     if declared.has(Capability::ErrorPhase) {
         return error;

@@ -14,11 +14,11 @@ pub struct Exchange {
     method: Method,
     uri: String,
     wants: Vec<(String, Option<String>)>,
-    answer: Result<Answer, TransportError>,
+    answer: Result<ScriptedAnswer, TransportError>,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct ScriptedAnswer {
     status: StatusCode,
     headers: HeaderMap,
     extensions: http::Extensions,
@@ -38,7 +38,7 @@ impl Exchange {
             method: method.parse().expect("a script names HTTP methods"),
             uri: uri.to_owned(),
             wants: Vec::new(),
-            answer: Ok(Answer {
+            answer: Ok(ScriptedAnswer {
                 status: StatusCode::from_u16(status).expect("a script names HTTP statuses"),
                 headers: HeaderMap::new(),
                 extensions: http::Extensions::new(),

@@ -262,7 +262,7 @@ impl fmt::Display for Cause {
             Self::Auth(_, None) => f.write_str("authentication failed"),
             Self::Auth(_, Some(refusal)) => write!(f, "authentication failed ({refusal})"),
             Self::Call(CallError::Failed { .. }, _) => f.write_str("no answer"),
-            Self::Call(..) => f.write_str("it leads where it must not"),
+            Self::Call(..) => f.write_str("it is redirected to a forbidden place"),
             Self::Credentials(_) => f.write_str("no credentials"),
             Self::Document(_) => f.write_str("the document is not a manifest"),
             // The source is only the last failure, so this says what it led to.
@@ -271,11 +271,13 @@ impl fmt::Display for Cause {
                 f.write_str("the content did not arrive")
             }
             Self::Digest(_) | Self::Download(..) => {
-                f.write_str("the content is not what was asked for")
+                f.write_str("the content does not match its digest or size")
             }
-            Self::Host(_) => f.write_str("it cannot be addressed"),
+            Self::Host(_) => f.write_str("its name or settings cannot be used"),
             Self::Listing(_) => f.write_str("the list does not end"),
-            Self::NoRanges => f.write_str("the registry does not send parts of it"),
+            Self::NoRanges => {
+                f.write_str("the registry does not send parts of it, or does not say its size")
+            }
             Self::NotAnIndex => f.write_str("the answer is not an index"),
             Self::Page(_) => f.write_str("the answer is not a list"),
             Self::Refused(refusal) => {
@@ -293,7 +295,7 @@ impl fmt::Display for Cause {
             Self::RequestBody(_) => f.write_str("the content to send cannot be read"),
             Self::TooLarge { limit } => write!(f, "larger than {limit} bytes"),
             Self::Unverifiable(_) => f.write_str("it cannot be verified"),
-            Self::Violation(_) => f.write_str("the answer makes no sense"),
+            Self::Violation(_) => f.write_str("the answer violates the protocol"),
         }
     }
 }

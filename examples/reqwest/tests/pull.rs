@@ -12,7 +12,7 @@ use longshore_testkit::image::{self, Tree};
 use longshore_testkit::recorder::Recorder;
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
 use longshore_testkit::token::TokenServer;
-use longshore_testkit::{ScriptedResponse, Listen};
+use longshore_testkit::{Listen, ScriptedResponse};
 use reqwest::{Certificate, ClientBuilder};
 
 const USER: &str = "ahab";

@@ -297,7 +297,7 @@ async fn li_sixteen_interim_responses_are_read_and_no_more() {
     .await;
 }
 
-// DG6
+// DG6: coded bodies reach the client as they are, which refuses or verifies them.
 #[tokio::test]
 async fn redirects_are_not_followed_and_bodies_not_decoded() {
     let server = Server::answering(

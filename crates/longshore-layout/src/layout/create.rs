@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use longshore_store::{
-    Access, Action, BLOBS_DIR, Dir, Durability, Exclusive, PRIVATE_DIR, StoreError,
+    Action, BLOBS_DIR, Dir, Durability, Exclusive, FileMode, PRIVATE_DIR, StoreError,
 };
 
 use super::{INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, Layout};
@@ -146,7 +146,7 @@ fn initialise(layout: &Layout) -> Result<(), LayoutError> {
 }
 
 fn write(layout: &Layout, exclusive: &Exclusive<'_>) -> Result<(), StoreError> {
-    layout.store.root().make_dir(BLOBS_DIR, Access::Shared)?;
+    layout.store.root().make_dir(BLOBS_DIR, FileMode::Shared)?;
     exclusive.replace(INDEX_FILE, index::EMPTY)?;
     let marker = format!(r#"{{"imageLayoutVersion":"{LAYOUT_VERSION}"}}"#);
     exclusive.replace(LAYOUT_FILE, marker.as_bytes())

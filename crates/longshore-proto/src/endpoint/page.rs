@@ -166,7 +166,7 @@ impl ListAnswer {
     ///
     /// # Errors
     ///
-    /// [`Violation`] when the status is not 200, `Link` makes no sense, or the page is coded: no
+    /// [`Violation`] when the status is not 200, `Link` is malformed, or the page is coded: no
     /// digest tells that its bytes are those that were meant (DG6).
     pub fn read(head: &response::Parts) -> Result<Self, Violation> {
         let section = "Content Discovery";

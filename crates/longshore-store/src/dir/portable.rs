@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fs4::FileExt;
 
-use super::{Access, Entry};
+use super::{Entry, FileMode};
 
 pub(super) type Handle = PathBuf;
 
@@ -73,13 +73,13 @@ pub(super) fn is_linked(_file: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-pub(super) fn create(within: &Handle, name: &str, _access: Access) -> io::Result<File> {
+pub(super) fn create(within: &Handle, name: &str, _access: FileMode) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     options.open(within.join(name))
 }
 
-pub(super) fn make_dir(within: &Handle, name: &str, _access: Access) -> io::Result<()> {
+pub(super) fn make_dir(within: &Handle, name: &str, _access: FileMode) -> io::Result<()> {
     fs::create_dir(within.join(name))
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 
-use super::{Access, Entry};
+use super::{Entry, FileMode};
 
 macro_rules! tests_of {
     ($sys:ident) => {
@@ -15,14 +15,14 @@ macro_rules! tests_of {
             fn a_file_is_made_once_renamed_and_removed() {
                 let temp = tempfile::tempdir().unwrap();
                 let root = sys::open_root(temp.path()).unwrap();
-                sys::make_dir(&root, "dir", Access::Shared).unwrap();
-                let again = sys::make_dir(&root, "dir", Access::Shared).unwrap_err();
+                sys::make_dir(&root, "dir", FileMode::Shared).unwrap();
+                let again = sys::make_dir(&root, "dir", FileMode::Shared).unwrap_err();
                 assert_eq!(again.kind(), ErrorKind::AlreadyExists);
                 let dir = sys::open_dir(&root, "dir").unwrap();
 
-                let mut made = sys::create(&root, "new", Access::Private).unwrap();
+                let mut made = sys::create(&root, "new", FileMode::Private).unwrap();
                 made.write_all(b"content").unwrap();
-                let again = sys::create(&root, "new", Access::Private).unwrap_err();
+                let again = sys::create(&root, "new", FileMode::Private).unwrap_err();
                 assert_eq!(again.kind(), ErrorKind::AlreadyExists);
                 fs::write(temp.path().join("dir/file"), "replaced").unwrap();
                 sys::rename(&root, "new", &dir, "file").unwrap();
@@ -80,7 +80,7 @@ macro_rules! tests_of {
             fn a_file_is_read_and_written_on() {
                 let temp = tempfile::tempdir().unwrap();
                 let root = sys::open_root(temp.path()).unwrap();
-                let mut made = sys::create(&root, "new", Access::Shared).unwrap();
+                let mut made = sys::create(&root, "new", FileMode::Shared).unwrap();
                 made.write_all(b"con").unwrap();
                 let mut again = sys::reopen(&root, "new").unwrap().unwrap();
                 let mut content = Vec::new();

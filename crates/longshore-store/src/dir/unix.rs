@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Access, Entry};
+use super::{Entry, FileMode};
 
 pub(super) type Handle = File;
 
@@ -81,19 +81,19 @@ pub(super) fn is_linked(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 0)
 }
 
-pub(super) fn create(within: &Handle, name: &str, access: Access) -> io::Result<File> {
+pub(super) fn create(within: &Handle, name: &str, access: FileMode) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = match access {
-        Access::Private => 0o600,
-        Access::Shared => 0o644,
+        FileMode::Private => 0o600,
+        FileMode::Shared => 0o644,
     };
     Ok(rustix::fs::openat(within, name, flags, Mode::from_raw_mode(mode))?.into())
 }
 
-pub(super) fn make_dir(within: &Handle, name: &str, access: Access) -> io::Result<()> {
+pub(super) fn make_dir(within: &Handle, name: &str, access: FileMode) -> io::Result<()> {
     let mode = match access {
-        Access::Private => 0o700,
-        Access::Shared => 0o755,
+        FileMode::Private => 0o700,
+        FileMode::Shared => 0o755,
     };
     Ok(rustix::fs::mkdirat(
         within,

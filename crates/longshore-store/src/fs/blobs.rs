@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use longshore_model::{Algorithm, Digest};
 
 use super::Durability;
-use crate::dir::{Access, Dir, Entry};
+use crate::dir::{Dir, Entry, FileMode};
 use crate::error::StoreError;
 use crate::lock::locked;
 use crate::store::{Digests, supported};
@@ -150,7 +150,7 @@ fn make_dir(within: &Dir, name: &str, durability: Durability) -> Result<Dir, Sto
     if let Some(dir) = within.dir(name)? {
         return Ok(dir);
     }
-    if within.make_dir(name, Access::Shared)? && durability != Durability::None {
+    if within.make_dir(name, FileMode::Shared)? && durability != Durability::None {
         within.sync()?;
     }
     within.dir(name)?.ok_or_else(|| within.vanished(name))

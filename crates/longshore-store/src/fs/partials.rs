@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use longshore_model::Digest;
 
-use crate::dir::{Access, Dir, Entry};
+use crate::dir::{Dir, Entry, FileMode};
 use crate::error::StoreError;
 use crate::store::{Partial, supported};
 
@@ -37,7 +37,7 @@ impl Partials {
 
     /// Opens the directory, made where there is none.
     pub(super) fn make(private: &Dir) -> Result<Self, StoreError> {
-        private.make_dir(PARTIAL_DIR, Access::Private)?;
+        private.make_dir(PARTIAL_DIR, FileMode::Private)?;
         match Self::open(private)? {
             Some(partials) => Ok(partials),
             None => Err(private.vanished(PARTIAL_DIR)),

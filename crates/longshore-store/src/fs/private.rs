@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use super::partials::PARTIAL_DIR;
 use super::session::{clear_session, is_session};
-use crate::dir::{Access, Dir};
+use crate::dir::{Dir, FileMode};
 use crate::error::{Action, StoreError};
 
 /// The name of the private directory in a store's root.
@@ -116,7 +116,7 @@ impl PrivateLock {
         loop {
             // Two containers may share the directory and number their processes alike.
             let name = format!("{}-{n}", std::process::id());
-            if self.dir.make_dir(&name, Access::Private)? {
+            if self.dir.make_dir(&name, FileMode::Private)? {
                 return Ok(name);
             }
             n += 1;
@@ -152,7 +152,7 @@ impl Drop for PrivateLock {
 
 /// Opens the lock file, made where there is none; `None` when its directory was just removed.
 fn open_lock(root: &Dir) -> Result<Option<(Dir, File)>, StoreError> {
-    root.make_dir(PRIVATE_DIR, Access::Private)?;
+    root.make_dir(PRIVATE_DIR, FileMode::Private)?;
     let Some(dir) = root.dir(PRIVATE_DIR)? else {
         return Ok(None);
     };

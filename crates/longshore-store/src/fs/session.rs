@@ -10,7 +10,7 @@ use longshore_model::Digest;
 
 use super::partials::{self, Partials};
 use super::private::{LOCK, LOCK_WAIT, PrivateLock};
-use crate::dir::{Access, Dir};
+use crate::dir::{Dir, FileMode};
 use crate::error::{Action, StoreError};
 use crate::lock::locked;
 
@@ -116,7 +116,7 @@ impl Session {
 
     fn create(self: &Arc<Self>, name: String) -> Result<Temp, StoreError> {
         // Only its owner can reach it here; its final name is for everybody.
-        let file = self.dir.create(&name, Access::Shared)?;
+        let file = self.dir.create(&name, FileMode::Shared)?;
         Ok(self.hold_temp(name, file))
     }
 

@@ -81,7 +81,7 @@ impl Issuer {
         subject: &str,
         audience: &str,
         lifetime: Duration,
-        access: Vec<Access>,
+        access: Vec<GrantedAccess>,
     ) -> String {
         let now = unix_time();
         self.sign(&Claims {
@@ -164,7 +164,7 @@ pub struct Claims {
     #[serde(rename = "jti")]
     pub id: String,
     /// What it allows.
-    pub access: Vec<Access>,
+    pub access: Vec<GrantedAccess>,
 }
 
 impl Claims {
@@ -185,7 +185,7 @@ impl Claims {
 /// Actions on one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Access {
+pub struct GrantedAccess {
     /// `repository` or `registry`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -195,7 +195,7 @@ pub struct Access {
     pub actions: Vec<String>,
 }
 
-impl Access {
+impl GrantedAccess {
     /// Reads one scope: `type ":" name ":" action *( "," action )`; the name may hold a colon.
     #[must_use]
     pub fn parse(scope: &str) -> Option<Self> {

@@ -100,14 +100,15 @@ async fn ou5_each_cause_has_its_text() {
         (
             Net::serving(|_| reply(307, &[("location", "http://r.example.net/")], "")),
             false,
-            "it leads where it must not: a redirect was refused: the URL leads from \
+            "it is redirected to a forbidden place: a redirect was refused: the URL leads from \
              https to http://r.example.net, which is not encrypted"
                 .to_owned(),
         ),
         (
             Net::serving(|_| reply(307, &[], "")),
             false,
-            "it leads where it must not: status 307 without one Location header".to_owned(),
+            "it is redirected to a forbidden place: status 307 without one Location header"
+                .to_owned(),
         ),
         (
             Net::serving(|_| reply(200, &[("content-length", "9000000")], "")),
@@ -117,7 +118,7 @@ async fn ou5_each_cause_has_its_text() {
         (
             Net::serving(|_| reply(206, &[], "")),
             false,
-            "the answer makes no sense: the registry breaks distribution-spec \"Pulling \
+            "the answer violates the protocol: the registry breaks distribution-spec \"Pulling \
              manifests\": status 206"
                 .to_owned(),
         ),
@@ -132,22 +133,23 @@ async fn ou5_each_cause_has_its_text() {
             Net::serving(move |_| reply(200, &[("docker-content-digest", &other)], "hello")),
             true,
             format!(
-                "the content is not what was asked for: the registry sends a blob of digest {wrong}"
+                "the content does not match its digest or size: the registry sends a blob of \
+                 digest {wrong}"
             ),
         ),
         (
             Net::serving(|_| reply(200, &[], "other")),
             true,
             format!(
-                "the content is not what was asked for: \
+                "the content does not match its digest or size: \
                  content has digest {wrong}, expected {right}"
             ),
         ),
         (
             Net::serving(|_| reply(200, &[], "hello and more")),
             true,
-            "the content is not what was asked for: the blob is larger than the 5 bytes its \
-             descriptor says"
+            "the content does not match its digest or size: the blob is larger than the 5 bytes \
+             its descriptor says"
                 .to_owned(),
         ),
     ];
