@@ -21,8 +21,9 @@ mod transfer;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RunOptions {
-    /// Maximum number of large blobs that move concurrently, each on a thread of its own; up to
-    /// eight times as many small blobs, but no more than 32 or `jobs`. The default is 4.
+    /// Maximum number of large blobs (from 1 MiB) that move concurrently, each on a thread of its
+    /// own. Up to eight times as many small blobs move alongside, at most 32, or `jobs` if that is
+    /// more. The default is 4.
     pub jobs: NonZeroUsize,
     /// Takes the events of the run.
     pub observer: Option<Arc<dyn Observer>>,

@@ -1,5 +1,6 @@
 //! Pulls that are cancelled, dropped, or fail halfway.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use longshore_copy::{
@@ -16,17 +17,22 @@ use crate::support::{Recorder, Scene, observed};
 /// How many bytes of a held blob are sent.
 const BEFORE_BYTES: u64 = 300_000;
 
-/// Waits until a run has counted some bytes.
+/// Waits until a run has counted some bytes and finished some blobs.
 #[derive(Default)]
-struct Counted(Mutex<Option<ByteCounter>>);
+struct Counted {
+    counter: Mutex<Option<ByteCounter>>,
+    finished: AtomicUsize,
+}
 
 impl Counted {
-    async fn wait_for(&self, bytes: u64) {
-        let counted = || {
-            let counter = self.0.lock().unwrap();
+    /// Waits for all of the held image that arrives. A blob whose last byte was counted may still
+    /// be written, so the finished ones are counted too.
+    async fn wait_for(&self, arriving: &Arriving) {
+        let bytes = || {
+            let counter = self.counter.lock().unwrap();
             counter.as_ref().map_or(0, ByteCounter::bytes)
         };
-        while counted() < bytes {
+        while bytes() < arriving.bytes || self.finished.load(Ordering::SeqCst) < arriving.blobs {
             tokio::task::yield_now().await;
         }
     }
@@ -34,20 +40,35 @@ impl Counted {
 
 impl Observer for Counted {
     fn observe(&self, event: Event<'_>) {
-        if let Event::Planned { counter, .. } = event {
-            *self.0.lock().unwrap() = Some(counter.clone());
+        match event {
+            Event::Planned { counter, .. } => {
+                *self.counter.lock().unwrap() = Some(counter.clone());
+            }
+            Event::Finished { .. } => {
+                self.finished.fetch_add(1, Ordering::SeqCst);
+            }
+            _ => {}
         }
     }
 }
 
-/// A large layer stops halfway; gives how many bytes arrive before.
-async fn held() -> (Scene, Gate, u64) {
+/// What arrives of an image whose last blob is held.
+struct Arriving {
+    blobs: usize,
+    bytes: u64,
+}
+
+/// A large layer stops halfway; returns what arrives.
+async fn held() -> (Scene, Gate, Arriving) {
     let scene = Scene::set(Image::new(1).layers(3, 1_500_000).build()).await;
     let gate = Gate::new();
     scene.misbehave_at_last(Misbehaviour::HoldAfter(BEFORE_BYTES, gate.clone()));
     let blobs = scene.tree.blobs().iter();
     let all: u64 = blobs.map(|blob| blob.descriptor.size).sum();
-    let arriving = all - scene.last().descriptor.size + BEFORE_BYTES;
+    let arriving = Arriving {
+        blobs: scene.tree.blobs().len() - 1,
+        bytes: all - scene.last().descriptor.size + BEFORE_BYTES,
+    };
     (scene, gate, arriving)
 }
 
@@ -88,7 +109,7 @@ async fn rt6_a_cancelled_pull_is_resumed_at_its_byte() {
     let cancellation = Cancellation::new();
     options.run.cancellation = cancellation.clone();
     let cancelling = async {
-        counted.wait_for(arriving).await;
+        counted.wait_for(&arriving).await;
         cancellation.cancel();
     };
     let (result, ()) = tokio::join!(scene.pull_into_layout(&options), cancelling);
@@ -122,7 +143,7 @@ fn rt9_a_dropped_pull_leaves_a_valid_layout() {
         let (counted, options) = waited_for();
         tokio::select! {
             result = scene.pull_into_layout(&options) => panic!("it ended: {result:?}"),
-            () = counted.wait_for(arriving) => {}
+            () = counted.wait_for(&arriving) => {}
         }
         // Its threads may still be ending.
         scene.assert_layout_names_nothing();
