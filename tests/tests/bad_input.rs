@@ -118,7 +118,7 @@ fn a_tag_that_is_not_there() {
     }
 }
 
-// A password is one line, and whoever gives it need not go away.
+// The password ends with its line: the program does not wait for the end of its input.
 #[test]
 fn a_password_ends_with_its_line() {
     let registry = serving(&image::single(12));

@@ -1,9 +1,10 @@
 //! `cargo xtask bench pull`: what a pull costs, compared with the floor and the rivals.
 //!
 //! Every program pulls the same images from the same servers on loopback, in turn, over several
-//! rounds. Another program begins each round, so that other load on the machine affects all alike.
-//! The comparison takes the median of ratios, each from one round. Files go through the page cache
-//! on both sides, so the programs are measured, and neither the disk nor a network.
+//! rounds. Each round starts with a different program, so that other load on the machine affects
+//! all programs equally. The comparison takes the median of ratios, each from one round. Files go
+//! through the page cache on both sides, so the programs are measured, and neither the disk nor a
+//! network.
 //!
 //! What is built for this alone is in `bench/`, which is not part of the workspace.
 

@@ -62,7 +62,8 @@ fn fmt(checkout: &Checkout, log: &mut Log) -> Report {
     Report::of(result)
 }
 
-/// Lints everything, and the facade once more as a user with a transport of their own builds it.
+/// Lints everything, and then the facade again with the features that a user with their own
+/// transport enables.
 fn clippy(checkout: &Checkout, log: &mut Log) -> Report {
     let all = [
         "clippy",

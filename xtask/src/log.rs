@@ -1,7 +1,7 @@
 //! The log file of a run, and the commands whose output goes into it.
 //!
 //! The terminal shows one line per step. Everything that a command prints goes into the log file;
-//! only the output of a command that fails is shown, and that in full.
+//! if a command fails, its complete output is shown as well.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
@@ -130,7 +130,8 @@ impl Log {
         logged: Logged,
         mut each: impl FnMut(Source, &str),
     ) -> Result<(), String> {
-        // Colours would hide the words that are looked for, and printing at once those of tests.
+        // Colour codes would hide words that this program searches for; `RUST_TEST_NOCAPTURE` would
+        // mix the output of tests into the results.
         command
             .env("CARGO_TERM_COLOR", "never")
             .env_remove("RUST_TEST_NOCAPTURE");
@@ -305,7 +306,7 @@ pub(crate) const STEP_COLUMNS: usize = 17;
 const TERMINAL_COLUMNS: usize = 79;
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Prints without an end of line, at once.
+/// Prints without an end of line, and flushes.
 fn print(text: &str) {
     print!("{text}");
     // The next print reports an output that is closed.

@@ -37,7 +37,7 @@ pub(crate) struct Resolved {
     pub(crate) rust_version: Option<String>,
     /// Whether it is a member of the workspace that may be published.
     pub(crate) published: bool,
-    /// The ids of what is compiled with it: normal and build dependencies.
+    /// The ids of its normal and build dependencies.
     pub(crate) dependencies: Vec<String>,
 }
 

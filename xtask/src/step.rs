@@ -1,4 +1,4 @@
-//! Named, timed steps: the first failure stops the run, and the last line counts.
+//! Named, timed steps: the first failure stops the run, and the last line has the totals.
 
 use std::fmt;
 use std::time::Instant;

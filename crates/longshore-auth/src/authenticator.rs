@@ -89,7 +89,8 @@ pub struct Authenticator {
     suffixes: Option<Arc<dyn PublicSuffixes>>,
     settings: HashMap<Origin, RegistrySettings>,
     default_settings: RegistrySettings,
-    /// What registries required last time, so that the next call need not be refused first.
+    /// The authentication that each registry required last, so that the next call can send it
+    /// without a 401 first.
     habits: HashMap<Origin, Answer>,
     /// The realms that issued tokens for registries last time.
     issuers: HashMap<Origin, Arc<BearerAnswer>>,
@@ -158,9 +159,9 @@ impl Authenticator {
     /// Decides which secret goes with the next request of a call, if any.
     ///
     /// This is the only function that attaches a secret to a request for a registry. It decides by
-    /// the hop: one that is not home gets no secret but a token that was issued without credentials
-    /// (CR1, CR5, RD1). `need` is the access that the request needs; it is kept for the 401 that
-    /// may follow.
+    /// the hop: a hop that is not home gets no secret except a token that was issued without
+    /// credentials (CR1, CR5, RD1). `need` is the access that the request needs; it is kept for the
+    /// 401 that may follow.
     ///
     /// # Errors
     ///

@@ -121,7 +121,8 @@ impl Authorization {
     }
 
     /// Returns the header value, marked as sensitive, if it may go with this hop: to the origin it
-    /// was prepared for, unless home was reached again over another origin (RD1).
+    /// was prepared for, unless the redirects passed through another origin before they came back
+    /// (RD1).
     pub fn header(&self, hop: &Hop) -> Option<&HeaderValue> {
         let same = *hop.origin() == self.origin && hop.is_home() == self.at_home;
         same.then_some(&self.header)

@@ -50,11 +50,11 @@ pub enum AuthError {
         /// The scheme of the challenge.
         scheme: &'static str,
     },
-    /// Secrets would have been sent without encryption (CR4). With
-    /// [`RegistrySettings::plain_http`](crate::RegistrySettings::plain_http) they are.
+    /// Secrets would have been sent without encryption (CR4).
+    /// [`RegistrySettings::plain_http`](crate::RegistrySettings::plain_http) permits this.
     #[error("no secrets are sent to {origin}, which is not encrypted")]
     Insecure {
-        /// Where they would have been sent.
+        /// The origin to which the secrets would have been sent.
         origin: Origin,
     },
     /// The realm in the challenge is not trusted with credentials, or not contacted at all.
@@ -100,7 +100,7 @@ pub enum AuthError {
         registry: Origin,
         /// The schemes of its challenges.
         schemes: Box<[Box<str>]>,
-        /// Why a challenge cannot be read, if there is such a one.
+        /// Why a challenge cannot be read, if there is an unreadable one.
         fault: Option<Fault>,
     },
     /// One call would need more token requests than [`TOKEN_REQUESTS_LIMIT`] (CR7).

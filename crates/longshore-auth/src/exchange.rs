@@ -29,10 +29,11 @@
 //! Wait ────── Waited ────────────────────────────────────────────► Send
 //! ```
 //!
-//! An event that does not belong to the last action ends the exchange with `UnexpectedEvent`.
-//! The whole exchange ends within [`TOKEN_EXCHANGE_LIMIT`]: nothing is sent and no wait begins that
-//! would go beyond it. How long to wait before a retry is decided by the [`RetryRule`] of the
-//! driver; how many attempts there are, and what is never retried, is decided here.
+//! An event that does not belong to the last action ends the exchange with `UnexpectedEvent`. The
+//! whole exchange ends within [`TOKEN_EXCHANGE_LIMIT`]: after this time nothing is sent, and no
+//! wait begins that would end later. How long to wait before a retry is decided by the
+//! [`RetryRule`] of the driver; how many attempts there are, and what is never retried, is decided
+//! here.
 //!
 //! A refused POST is repeated as a GET by the authenticator, if a token request is left (CR7).
 //! Google's token server answers it with 404, Azure's with 400 where there is a password in it. A
@@ -89,12 +90,12 @@ struct Retries {
 /// The action whose result is awaited.
 enum State {
     Collecting(Meaning),
-    /// None: the exchange is over.
+    /// No action: the exchange is over.
     Finished,
-    /// None: [`TokenExchange::start`] has not been called.
+    /// No action yet: [`TokenExchange::start`] has not been called.
     Ready,
     Sending,
-    /// With the error of the last attempt, in case there is no other.
+    /// Waiting for the next attempt; holds the error of the last one, in case no attempt follows.
     Waiting(AuthError),
 }
 
@@ -238,7 +239,7 @@ impl TokenExchange {
                 ExchangeAction::Finish(self.read(meaning, body))
             }
             (State::Collecting(meaning), ExchangeEvent::BodyTooLarge) => self.too_large(meaning),
-            // A refusal counts, however much of its explanation is lost (CR7).
+            // A refusal counts even if its body is incomplete or missing (CR7).
             (State::Collecting(Meaning::Refusal), ExchangeEvent::BodyInterrupted(_)) => {
                 fail(self.post_refused(StatusCode::BAD_REQUEST))
             }

@@ -1,4 +1,4 @@
-//! What a token is kept under.
+//! The key under which a token is kept.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -65,7 +65,7 @@ struct Key {
     source: TokenSource,
 }
 
-/// Where and in which words the token of a key is requested.
+/// The parts of a token request that are not compared: realm, scope text and permitted addresses.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenSource {
     pub(crate) realm: Realm,
@@ -140,7 +140,7 @@ impl TokenKey {
         }))
     }
 
-    /// The origin that the token is shown to.
+    /// The origin that receives the token.
     pub fn registry(&self) -> &Origin {
         &self.0.registry
     }

@@ -19,8 +19,9 @@
 //!
 //! # The loop
 //!
-//! A driver matches, sends, and decides nothing. This one talks to a registry of a few lines; a
-//! real one awaits where this one calls, and unlocks the authenticator before it does.
+//! A driver only performs the actions that it gets; it decides nothing. The driver below calls a
+//! simulated registry of a few lines. A real driver awaits a request instead, and unlocks the
+//! authenticator before it waits.
 //!
 //! ```
 //! use std::time::Duration;

@@ -300,7 +300,7 @@ fn check_known_addresses(realm: &Origin, addresses: &AddressPolicy) -> Result<()
     refused
 }
 
-/// A realm that is not contacted, or not with credentials, and why.
+/// Why a realm is not contacted, or is not sent credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RealmRefused {

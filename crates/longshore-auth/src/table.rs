@@ -44,7 +44,8 @@ struct Entries {
 }
 
 struct Entry {
-    /// `None` once expired: the key still tells how to get another without waiting for a 401.
+    /// `None` once expired: the key is kept, so that a new token can be requested without waiting
+    /// for a 401.
     token: Option<Token>,
     renew_at: Duration,
     last_use: u64,
@@ -95,7 +96,8 @@ impl TokenTable {
             renew_at: renew_at(ttl, now),
             last_use,
         };
-        // The old key goes, too: how to ask may have changed, which is no part of equality.
+        // The old key is removed first: an equal key may hold another realm or scope text, because
+        // equality does not compare these.
         entries.by_key.remove(&key);
         entries.make_room(now);
         if entries.capacity > 0 {

@@ -78,8 +78,7 @@ pub struct Issued {
     /// which is not checked. At most 64 characters, all of them digits or one of `-:.+TtZz` and
     /// space; anything else is `None`.
     ///
-    /// It is a fact for the caller and decides nothing here: it is the time of the server's clock,
-    /// which may differ from ours (RT7).
+    /// It is informational and affects no lifetime: the server's clock may differ from ours (RT7).
     pub issued_at: Option<Box<str>>,
     /// A token to get further tokens with, if one was issued.
     pub refresh_token: Option<Secret>,
@@ -298,7 +297,7 @@ mod tests {
         assert_eq!(found.map_err(|e| *e), expected, "{body:.80}");
     }
 
-    // RT7: a lifetime lies between a minute and an hour; the value as sent is a fact beside it.
+    // RT7: a lifetime lies between a minute and an hour; the value as sent is reported separately.
     #[test]
     fn rt7_lifetimes_lie_between_a_minute_and_an_hour() {
         for (expires_in, seconds, sent) in [

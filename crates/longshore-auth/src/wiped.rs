@@ -5,7 +5,8 @@ use longshore_origin::Secret;
 
 /// Returns the bytes of a secret, shared by all clones and wiped when the last is dropped (OU3).
 ///
-/// Headers and bodies are bytes that get cloned. A clone of these is not a copy of the secret.
+/// Headers and bodies are cloned while a request is sent. A clone of these bytes shares them and
+/// does not copy the secret.
 pub(crate) fn wiped(secret: Secret) -> Bytes {
     Bytes::from_owner(Wiped(secret))
 }

@@ -26,8 +26,8 @@ pub(crate) enum Command {
     /// Print the config of an image, byte for byte
     ///
     /// The config says what the image runs, on which platform, and how it was made. If REF names an
-    /// index, which is an image for several platforms, the config for one of them is printed. It is
-    /// verified first.
+    /// index, which is an image for several platforms, the config for one platform is printed. The
+    /// config is verified before it is printed.
     #[command(
         after_long_help = help::end(help::CONFIG),
         mut_arg("reference", |arg| arg.help("Whose config: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -49,10 +49,11 @@ pub(crate) enum Command {
     Digest(Target),
     /// Summarise an image or artifact: platforms, layers, sizes, config, signatures
     ///
-    /// An index, which is an image for several platforms, is shown as a table of them; with
-    /// --platform, the layers and config of one are shown, as of any other image. Then follows what
-    /// is attached: signatures, attestations and other artifacts that refer to this digest, and
-    /// what cosign keeps under tags made from it. A signature that is listed may be invalid.
+    /// An index, which is an image for several platforms, is shown as a table of these platforms;
+    /// with --platform, the layers and config of one image are shown, as for any other image. The
+    /// attached artifacts come last: signatures, attestations and other artifacts that refer to
+    /// this digest, and what cosign keeps under tags made from the digest. A signature that is
+    /// listed may be invalid.
     ///
     /// For the sizes in the table, the manifests of up to 64 platforms are read; Docker Hub counts
     /// each as a pull.
@@ -75,9 +76,9 @@ pub(crate) enum Command {
     /// Pull an image or artifact into an OCI image layout directory
     ///
     /// Only missing content is moved: blobs that DEST has already are kept, and a large blob is
-    /// resumed where an earlier run stopped. DEST is a directory, created if necessary, with the
-    /// name that the image gets in it: DIR[:TAG]. Without TAG, that is the tag of REF. Content is
-    /// visible there only when it is complete and verified.
+    /// resumed where an earlier run stopped. DEST has the form DIR[:TAG]: a directory, created if
+    /// necessary, and the name that the image gets in it. Without TAG, the name is the tag of REF.
+    /// Content is visible there only when it is complete and verified.
     #[command(
         after_long_help = help::end(help::PULL),
         mut_arg("reference", |arg| arg.help("What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -89,8 +90,8 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Print what refers to a manifest: signatures, attestations, attached files
     ///
-    /// One line each: digest, artifact type, size. If the registry has no referrers API, the tag
-    /// that replaces it is read.
+    /// Prints one line for each: digest, artifact type, size. If the registry has no referrers API,
+    /// the tag that replaces it is read.
     #[command(visible_alias = "discover", after_long_help = help::end(help::REFERRERS))]
     Referrers(Referrers),
     /// Print the names of a registry's repositories
@@ -103,8 +104,8 @@ pub(crate) enum Command {
     Tags(Tags),
     /// Verify an OCI image layout on disk: hash everything it refers to
     ///
-    /// Prints a line for each blob that is missing, damaged, or not referred to; the last is not
-    /// damage. With damage, the exit code is 5.
+    /// Prints a line for each blob that is missing, damaged, or not referred to. An unreferenced
+    /// blob is not damage. If there is damage, the exit code is 5.
     #[command(visible_alias = "validate", after_long_help = help::end(help::VERIFY))]
     Verify(Verify),
 }
@@ -127,7 +128,7 @@ pub(crate) struct BlobGet {
     /// The blob: [REGISTRY/]NAME@DIGEST
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Write to this file, which appears complete and verified or not at all
+    /// Write to this file; it appears only when it is complete and verified
     #[arg(long, short, value_name = "PATH", required_if_eq("output", "json"))]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
@@ -205,7 +206,8 @@ pub(crate) struct Page {
 pub(crate) enum ManifestCommand {
     /// Print a manifest or index, byte for byte
     ///
-    /// It is verified first. On a terminal, characters that would control it are shown escaped.
+    /// The manifest is verified before it is printed. On a terminal, characters that would control
+    /// it are shown escaped.
     #[command(
         visible_alias = "fetch",
         after_long_help = help::end(help::MANIFEST_GET),
@@ -217,8 +219,8 @@ pub(crate) enum ManifestCommand {
     Get(Target),
 }
 
-/// An image or artifact in a registry. Each command sets the help of the first two, which moves
-/// them behind its own arguments; so positions are given.
+/// An image or artifact in a registry. Each command sets the help of `reference` and `platform`.
+/// That moves them after its own arguments, so the positions are given explicitly.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Target {
     #[arg(value_name = "REF", index = 1)]
@@ -289,7 +291,7 @@ pub(crate) struct Connection {
     /// Send the credentials to this token server too, wherever it is (https://HOST[:PORT])
     #[arg(long, value_name = "URL", help_heading = "Credentials")]
     pub(crate) allow_realm: Vec<Origin>,
-    /// Use plain http for the registry: everything can be read on the way
+    /// Use plain http for the registry: anyone on the network path can read everything
     #[arg(long, help_heading = "Connection")]
     pub(crate) plain_http: bool,
     /// Trust the certificate authorities in this PEM file too

@@ -1,4 +1,4 @@
-//! The commands, a file each. None of them uses another: what they share is outside this module.
+//! The commands, one file for each. No command uses another; shared code is outside this module.
 
 pub(crate) mod blob;
 pub(crate) mod config;

@@ -221,7 +221,7 @@ fn advice(error: &longshore::Error) -> Option<String> {
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
         (ErrorKind::Denied, _) => {
-            "these credentials may not read it; log in as somebody who may".to_owned()
+            "these credentials do not grant access; log in as a user who has access".to_owned()
         }
         (ErrorKind::RateLimited, _) => match error.retry_after() {
             Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
@@ -232,8 +232,7 @@ fn advice(error: &longshore::Error) -> Option<String> {
             None => "try again later".to_owned(),
         },
         (ErrorKind::Digest, _) => {
-            "the registry, or something on the way, changes the content; nothing was kept"
-                .to_owned()
+            "the registry, or a proxy in between, changes the content; nothing was kept".to_owned()
         }
         (_, Cause::Call(_, Some(wire)) | Cause::Download(_, Some(wire))) => wire_advice(wire)?,
         (_, Cause::Call(..)) => {
@@ -253,7 +252,7 @@ fn wire_advice(error: &TransportError) -> Option<String> {
         TransportErrorKind::Connect => "check that the registry runs and that its port is right",
         TransportErrorKind::NotTls => "if the registry really speaks plain http, give --plain-http",
         TransportErrorKind::Tls => {
-            "if the registry has a certificate of your own authority, give --ca-file FILE"
+            "if the certificate comes from a private certificate authority, give --ca-file FILE"
         }
         TransportErrorKind::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         TransportErrorKind::Timeout | TransportErrorKind::Closed => {
@@ -317,9 +316,8 @@ impl Failure {
             StoreErrorKind::Denied => {
                 Self::of(Exit::Disk, error).hint("choose a destination that you may write to")
             }
-            StoreErrorKind::Content => Self::of(Exit::Digest, error).hint(
-                "the registry, or something on the way, changes the content; nothing was kept",
-            ),
+            StoreErrorKind::Content => Self::of(Exit::Digest, error)
+                .hint("the registry, or a proxy in between, changes the content; nothing was kept"),
             StoreErrorKind::Hostile => Self::of(Exit::Destination, error)
                 .hint("the image layout is damaged; pull into another directory"),
             StoreErrorKind::Unsupported => Self::of(Exit::Unsupported, error),

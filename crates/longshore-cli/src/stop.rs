@@ -13,11 +13,11 @@ use crate::exit::{Exit, Failure};
 /// How long a command may take to end after it was stopped: long enough to remove a file.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a command that keeps nothing. It is dropped when the user stops the program.
+/// Runs a command that keeps nothing. The command is dropped when the user stops the program.
 pub(crate) async fn keeping_nothing(
     command: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    // If the thread cannot be started, only a command that is printing cannot be stopped.
+    // If the thread cannot be started, a command that is blocked while it prints cannot be stopped.
     let _ = thread::Builder::new().spawn(end_what_is_stuck);
     tokio::select! {
         result = command => result,
@@ -42,8 +42,8 @@ fn stopped(exit: Exit) -> Failure {
     Failure::new(exit, "stopped")
 }
 
-/// Drives a step of a command that has kept nothing yet. It is dropped when the user stops the
-/// program.
+/// Drives a step of a command that has kept nothing yet. The step is dropped when the user stops
+/// the program.
 pub(crate) async fn unless_stopped<T, E>(
     step: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure>
@@ -56,8 +56,8 @@ where
     }
 }
 
-/// Drives a transfer that keeps what it has. It is cancelled when the user stops the program, and
-/// has ended when this returns.
+/// Drives a transfer that keeps the bytes that arrived. The transfer is cancelled when the user
+/// stops the program, and has ended when this function returns.
 pub(crate) async fn cancelling<T, E>(
     cancellation: &Cancellation,
     transfer: impl Future<Output = Result<T, E>>,

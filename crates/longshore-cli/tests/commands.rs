@@ -1,4 +1,4 @@
-//! The walls between the commands of the program.
+//! The commands of the program must not use each other.
 
 #![expect(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ fn no_command_uses_another() {
     assert!(sources.len() >= 10, "{sources:?}");
     for (path, text) in sources {
         assert!(!text.contains("crate::command"), "{}", path.display());
-        // A part of a command may use the rest of it.
+        // A submodule of a command may use the other parts of that command.
         let is_command = path.parent() == Some(&*commands);
         assert!(
             !is_command || !text.contains("super::"),

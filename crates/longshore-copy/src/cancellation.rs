@@ -16,13 +16,14 @@ use tokio::sync::watch;
 pub struct Cancellation(Arc<watch::Sender<bool>>);
 
 impl Cancellation {
-    /// Makes a cancellation that has not happened.
+    /// Makes a cancellation that has not been requested yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Cancels every run that has this cancellation among its options, now and later.
+    /// Cancels every run that has this cancellation among its options, including runs that start
+    /// later.
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(poll_once(clone.cancelled()), Poll::Ready(()));
     }
 
-    // RT9 (a dropped operation leaves nothing behind): the workers hear of it.
+    // RT9 (a dropped operation leaves nothing behind): the workers are stopped.
     #[test]
     fn rt9_nothing_is_polled_after_the_stop() {
         for drops in [false, true] {

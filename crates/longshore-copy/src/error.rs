@@ -14,7 +14,7 @@ pub enum TransferError {
     /// No image of an index runs on the platform.
     #[error(transparent)]
     NoSuchPlatform(#[from] NoSuchPlatform),
-    /// An image that is in no index was made for another platform, by its config.
+    /// The config of an image that is in no index names another platform.
     #[error("no image for {wanted}, there is {}", brief(.found))]
     OtherPlatform {
         /// The platform asked for.
@@ -28,7 +28,8 @@ pub enum TransferError {
     /// The image nests or repeats beyond the limits (LI: limits of size and count).
     #[error("the image cannot be followed")]
     Graph(#[source] WalkError),
-    /// The referrers are more than are read (LI2: memory is not sized by what a peer sends).
+    /// There are more referrers than the limits allow (LI2: memory is not sized by what a peer
+    /// sends).
     #[error("the referrers cannot all be read")]
     Referrers(#[source] WalkError),
     /// Two descriptors give different sizes for one digest, so one of them is wrong (DG3: digest
@@ -88,8 +89,8 @@ impl TransferError {
     }
 }
 
-/// Shows a platform that a peer named, as far as one reads (OU1: text of a peer is escaped and
-/// short).
+/// Formats a platform that a peer named, cut to a readable length (OU1: text of a peer is escaped
+/// and short).
 fn brief(platform: &Platform) -> String {
     format!("{:.PLATFORM_LIMIT_CHARACTERS$}", platform.to_string())
 }
@@ -106,7 +107,7 @@ pub enum TransferErrorKind {
     Content,
     /// The layout of the destination.
     Layout(LayoutErrorKind),
-    /// The registry describes more than is followed.
+    /// The registry describes more content than the limits allow.
     Limit,
     /// There is no image for the platform.
     Platform,

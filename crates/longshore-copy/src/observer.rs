@@ -1,4 +1,4 @@
-//! What a run reports to its caller while it goes on.
+//! Events that a run reports to its caller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,9 +7,9 @@ use crate::plan::PlannedBlob;
 
 /// Takes the events of a run, for example to draw a progress bar.
 ///
-/// Events come from several threads, one for each step of a blob and never one for each frame:
-/// the bytes are in the [`ByteCounter`] of [`Event::Planned`], to be sampled. A slow observer
-/// delays the transfer that called it.
+/// Events come from several threads, one for each step of a blob and never one for each frame: to
+/// see the bytes arrive, sample the [`ByteCounter`] of [`Event::Planned`]. A slow observer delays
+/// the transfer that called it.
 pub trait Observer: Send + Sync {
     /// Takes one event.
     fn observe(&self, event: Event<'_>);
@@ -37,8 +37,8 @@ pub enum Event<'a> {
     Started {
         /// The blob.
         blob: &'a PlannedBlob,
-        /// How many bytes an earlier run kept; the transfer resumes behind them. They are
-        /// counted as if they had arrived.
+        /// How many bytes an earlier run kept; the transfer resumes after them. They are counted as
+        /// if they had arrived.
         resumed_at: u64,
     },
     /// The content did not match its digest or size and was discarded. It is fetched once more, or

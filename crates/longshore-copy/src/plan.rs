@@ -226,7 +226,7 @@ impl Planner {
         self.walk
             .reach(step.clone())
             .map_err(TransferError::Graph)?;
-        // Its bytes are in hand.
+        // The step is taken here, because the caller already has the manifest.
         let _ = self.walk.next();
         self.take(&step, top)
     }
@@ -259,7 +259,7 @@ impl Planner {
         let step = parent.child(child, kind, Listed { is_index });
         match self.walk.reach(step).map_err(TransferError::Graph)? {
             Reached::Again => Ok(()),
-            // Counted before they are fetched: the sum is known in time.
+            // Counted before the manifests are fetched, so that the limit applies in time.
             Reached::First if kind == ContentKind::Manifest => self
                 .walk
                 .count_bytes(child.size)

@@ -76,8 +76,8 @@ pub async fn select_platform(
 /// One manifest of each index is followed, so the depth bounds everything.
 const LIMITS: WalkLimits = WalkLimits::new(INDEX_DEPTH_LIMIT, INDEX_DEPTH_LIMIT, u64::MAX);
 
-/// Returns the platform of this machine: [`Platform::host`] with the variant of its CPU where that
-/// decides which images run, which is on 32-bit Arm.
+/// Returns the platform of this machine: [`Platform::host`], with the variant of the CPU on 32-bit
+/// Arm, where the variant decides which images run.
 ///
 /// On x86-64 the variant is not given, although the CPU may run images that are built for a higher
 /// one: like containerd, a pull takes those only on request.

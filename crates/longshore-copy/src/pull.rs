@@ -19,7 +19,7 @@ pub struct PullOptions {
     pub run: RunOptions,
 }
 
-/// What a pull brought.
+/// The result of a pull.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {

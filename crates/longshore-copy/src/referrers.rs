@@ -1,4 +1,4 @@
-//! What refers to a manifest, and what refers to that.
+//! The manifests that refer to a subject, and those that refer to these.
 
 use longshore::{COLLECTED_LIMIT_BYTES, ReferrersPage, Repository};
 use longshore_model::{
@@ -45,7 +45,7 @@ pub struct Referrer {
 pub enum ReferrersSource {
     /// By the referrers API.
     Api,
-    /// It has neither the API nor a tag in its place.
+    /// The registry has neither the API nor a tag that replaces it.
     #[default]
     Nothing,
     /// By a tag in place of the API.
@@ -64,8 +64,8 @@ impl Referrers {
     /// Reads what refers to `subject`, and what refers to that, down to `levels` levels: 1 for the
     /// direct referrers, at most [`REFERRERS_DEPTH_LIMIT`].
     ///
-    /// `artifact_type` selects among the direct referrers only. A manifest that is in the tree
-    /// several times has its referrers where it comes first.
+    /// `artifact_type` selects among the direct referrers only. When a manifest occurs in the tree
+    /// several times, only its first occurrence has its referrers.
     ///
     /// # Errors
     ///
@@ -151,15 +151,15 @@ impl Reader {
         // Referrers are listed by digest; a second size does not make it another manifest.
         step.size = 0;
         if self.walk.reach(step).map_err(refused)? == Reached::Again {
-            // It is in the tree once more.
+            // The manifest was in the tree already; this entry counts too.
             self.walk.count_entry().map_err(refused)?;
         }
         self.found.push((subject.item, descriptor));
         Ok(())
     }
 
-    /// Puts together what was found. Each manifest comes after its subject, so the last is put
-    /// first.
+    /// Builds the tree from what was found. Each manifest comes after its subject in the list, so
+    /// the loop starts at the end.
     fn tree(self) -> Referrers {
         let mut below: Vec<Vec<Referrer>> = self.found.iter().map(|_| Vec::new()).collect();
         let mut top = Vec::new();

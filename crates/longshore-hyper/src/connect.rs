@@ -296,7 +296,8 @@ fn buffered(stream: Stream) -> BufReader<Stream> {
 }
 
 /// An error of a connection through a proxy: [`TransportErrorKind::NotTls`] becomes `kind`, because
-/// plain text may be the proxy's, and must not make a client fall back to plain http.
+/// the proxy itself may have sent the plain text, and the client must not fall back to plain http
+/// for that reason.
 fn not_direct(error: TransportError, kind: TransportErrorKind) -> TransportError {
     match error.kind() {
         TransportErrorKind::NotTls => TransportError::new(kind, Phase::Connect).with_source(error),

@@ -146,8 +146,8 @@ impl fmt::Debug for Pools {
     }
 }
 
-/// Whether a request is for this machine. Its secrets may go over plain http for that reason alone
-/// (CR4), and through a proxy they would leave the machine.
+/// Whether a request is for this machine. If it is, its secrets may be sent over plain http (CR4),
+/// but not through a proxy, because they would leave the machine.
 fn is_for_loopback(uri: &Uri) -> bool {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let origin = Origin::from_authority(Scheme::Http, authority);

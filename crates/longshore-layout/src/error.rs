@@ -40,7 +40,7 @@ pub enum LayoutError {
         /// The directory.
         path: PathBuf,
     },
-    /// A directory that was to become a layout holds other files; nothing in it was changed.
+    /// The directory holds other files, so no layout was created in it; nothing in it was changed.
     #[error("{} is neither empty nor an image layout", path.display())]
     NotEmpty {
         /// The directory.
@@ -64,7 +64,8 @@ pub enum LayoutError {
         /// What is wrong there.
         reason: NameReason,
     },
-    /// An entry was to be written for content that is not in the layout with that size.
+    /// The layout does not hold the content of a new entry, or holds it with another size; the
+    /// index was not changed.
     #[error("{digest} is not in the layout with {expected} bytes, so nothing may refer to it")]
     Dangling {
         /// The content that the entry would refer to.
@@ -141,7 +142,7 @@ pub enum LayoutError {
         /// The version, as it was written.
         found: String,
     },
-    /// The directory or its blobs failed.
+    /// An operation on the directory or its blobs failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -176,7 +177,7 @@ impl LayoutError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LayoutErrorKind {
-    /// The caller gave something that cannot be written.
+    /// An argument of the caller cannot be written to a layout.
     Caller,
     /// The layout is damaged or hostile.
     Malformed,

@@ -60,8 +60,8 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`LayoutError::NotADirectory`], [`LayoutError::NotEmpty`], or the error of the layout that
-    /// is there; nothing was changed then. [`LayoutError::Store`].
+    /// [`LayoutError::NotADirectory`], [`LayoutError::NotEmpty`], or the error of an existing
+    /// layout; in these cases nothing was changed. [`LayoutError::Store`].
     pub fn create_or_open(path: &Path) -> Result<Self, LayoutError> {
         Self::create_or_open_with(path, Durability::Batch)
     }
@@ -78,7 +78,7 @@ impl Layout {
     }
 
     /// Checks whether [`Layout::create_or_open`] would find or could create a layout at `path`;
-    /// changes nothing. For finding out before anything is fetched.
+    /// changes nothing. Call it before a download, to fail early.
     ///
     /// # Errors
     ///
@@ -313,7 +313,7 @@ impl Layout {
                 limit: DOCUMENT_LIMIT_BYTES,
             });
         }
-        // Descriptors with a wrong size must not cause a read each.
+        // A descriptor with a wrong size must not cause a read of the blob.
         if let Some(found) = self.store.size(digest)? {
             check_size(size, found).map_err(|source| StoreError::Content {
                 digest: digest.clone(),
@@ -338,7 +338,7 @@ impl Layout {
         }
     }
 
-    /// Tells a failed read apart: wrong content, or an error of the operating system.
+    /// Classifies a failed read as wrong content or as an error of the operating system.
     fn read_failed(&self, digest: &Digest, error: io::Error) -> StoreError {
         match error.downcast::<VerifyError>() {
             Ok(source) => StoreError::Content {

@@ -105,8 +105,8 @@ impl ImageConfig {
     /// Pairs every step of the history with the position of the layer it made, from 0, where it
     /// made one.
     ///
-    /// `None` when the history does not account for the layers one by one. Nothing depends on it
-    /// but what is shown to people: many images have no history, and some have a wrong one.
+    /// `None` when the history does not account for the layers one by one. Use the result for
+    /// display only: many images have no history, and some have a wrong one.
     pub fn steps(&self) -> Option<impl Iterator<Item = (&History, Option<usize>)>> {
         let made = self.history.iter().filter(|step| !step.empty_layer).count();
         let mut layers = 0..self.rootfs.diff_ids.len();

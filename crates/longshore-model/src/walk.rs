@@ -1,4 +1,4 @@
-//! Walking a graph of manifests: what was seen, what comes next, and how far to go.
+//! Walking a graph of manifests: visited content, pending steps, and limits.
 //!
 //! Registries and layouts are not trusted, so a graph may be nested, repeated or long without end.
 //! A [`Walk`] bounds it. It does no I/O: the caller reads the document behind each step and tells
@@ -18,7 +18,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::manifest::{Document, Manifest};
 
-/// What a [`Walk`] may cost.
+/// The limits of a [`Walk`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct WalkLimits {
@@ -27,7 +27,7 @@ pub struct WalkLimits {
     pub depth: usize,
     /// Maximum number of entries that the walk remembers.
     pub entries: usize,
-    /// Maximum number of bytes that the caller may charge for documents.
+    /// Maximum total of the bytes that the caller counts for documents.
     pub bytes: u64,
 }
 
@@ -69,14 +69,14 @@ impl ContentKind {
 
 /// Content that a [`Walk`] has reached, with a value that the caller attached to it.
 ///
-/// Small, whatever the descriptor holds: a peer decides how much that is (LI2: memory is not sized
+/// A step does not hold the whole descriptor, whose size a peer decides (LI2: memory is not sized
 /// by what a peer sends).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct WalkStep<T> {
     /// The digest of the content.
     pub digest: Digest,
-    /// The size of the content in bytes, by the descriptor that led to it.
+    /// The size of the content in bytes, as given by the descriptor.
     pub size: u64,
     /// What the content is read as.
     pub kind: ContentKind,
@@ -178,7 +178,7 @@ pub struct Walk<T> {
     other_sizes: HashSet<(Digest, ContentKind, u64)>,
     /// How many entries are remembered: content that was seen, and steps that are deferred.
     entries: usize,
-    /// How many bytes were charged.
+    /// How many bytes were counted.
     bytes: u64,
     queue: VecDeque<WalkStep<T>>,
     deferred: VecDeque<WalkStep<T>>,
@@ -250,7 +250,7 @@ impl<T> Walk<T> {
     ///
     /// # Errors
     ///
-    /// [`WalkError::TooLarge`] when all that was counted exceeds [`WalkLimits::bytes`].
+    /// [`WalkError::TooLarge`] when the total of all counted bytes exceeds [`WalkLimits::bytes`].
     pub fn count_bytes(&mut self, bytes: u64) -> Result<(), WalkError> {
         self.bytes = self.bytes.saturating_add(bytes);
         let limit = self.limits.bytes;
@@ -275,7 +275,7 @@ impl<T> Walk<T> {
         Ok(())
     }
 
-    /// Returns whether the walk has met content with this digest, as whatever kind.
+    /// Returns whether the walk has met content with this digest, of either kind.
     #[must_use]
     pub fn has_met(&self, digest: &Digest) -> bool {
         self.seen.contains_key(digest)

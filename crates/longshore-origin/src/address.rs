@@ -9,8 +9,8 @@ use crate::Escaped;
 
 mod class;
 
-/// From where an address can be reached; a server must not name an address of a narrower class than
-/// its own.
+/// The part of the network from which an address can be reached; a server must not name an address
+/// of a narrower class than its own.
 ///
 /// From wide to narrow: public, private, loopback. [`Never`](Self::Never) is separate: only a
 /// registry that the user named is ever connected to at such an address.

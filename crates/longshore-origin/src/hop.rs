@@ -102,7 +102,7 @@ impl Hop {
         Ok(next)
     }
 
-    /// The same place with another path and query, trusted as far as this one.
+    /// Returns a hop to the same origin with another path and query, with the same trust.
     ///
     /// # Errors
     ///
@@ -153,8 +153,8 @@ impl Hop {
         }
     }
 
-    /// Whether the origin is the registry's, as a proxy that terminates TLS in front of it writes
-    /// it.
+    /// Whether `target` is the registry's origin with the wrong scheme or port, as a proxy that
+    /// terminates TLS may write it.
     fn misspells_home(&self, target: &Origin) -> bool {
         self.home.scheme() == Scheme::Https
             && target.host() == self.home.host()
@@ -237,7 +237,7 @@ impl Peer {
     }
 }
 
-/// Why a redirect is not followed, or a first request not made.
+/// Why a redirect is not followed, or why the first request is not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HopError {

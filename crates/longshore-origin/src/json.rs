@@ -1,12 +1,12 @@
 //! The outer shape of JSON from a peer, checked before a parser reads it.
 //!
 //! `serde_json` bounds the nesting of values that it builds, but it skips unknown members without
-//! counting, and a derived reader takes an array of the members for an object. Both are refused
-//! here, in one pass and without an allocation.
+//! counting, and a derived `Deserialize` accepts an array of member values in place of an object.
+//! Both are refused here, in one pass and without an allocation.
 
 /// Checks that a document is one JSON object, nested less deep than [`JSON_DEPTH_LIMIT`] (LI).
 ///
-/// Only brackets and strings are looked at; whether the rest is JSON is for the parser to say.
+/// Only brackets and strings are checked; the parser checks the rest.
 ///
 /// ```
 /// use longshore_origin::{JsonFault, check_json_object};
@@ -35,7 +35,7 @@ pub fn check_json_object(document: &[u8]) -> Result<(), JsonShapeError> {
 
 /// Checks that arrays and objects of a document nest less deep than [`JSON_DEPTH_LIMIT`] (LI).
 ///
-/// Members that nobody reads count like all others. For a document that must be an object, use
+/// Members that the parser will skip count as well. For a document that must be an object, use
 /// [`check_json_object`].
 ///
 /// # Errors
@@ -62,7 +62,7 @@ pub fn check_json_depth(document: &[u8]) -> Result<(), JsonShapeError> {
 
 /// JSON that is refused before it is parsed, and where.
 ///
-/// Nothing of the document is repeated: it may be long, hostile or secret.
+/// The error contains no text of the document, which may be long, hostile or secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault} at line {line} column {column}")]
 #[non_exhaustive]
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    // LI: JSON nests at most 127 levels deep, in whatever member.
+    // LI: JSON nests at most 127 levels deep, in known and unknown members alike.
     #[test]
     fn li_nesting_is_refused_at_the_bracket_that_reaches_the_limit() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {

@@ -158,7 +158,7 @@ fn authority_text(authority: &[u8]) -> Result<&str, OriginError> {
     }
 }
 
-/// Where in the reference as sent stands what is at `index` of its [`legible`] text.
+/// Returns the position in the original reference of the byte at `index` in its [`legible`] text.
 fn place(reference: &[u8], index: usize) -> usize {
     let trimmed = reference.trim_ascii_start();
     let (before, authority, after) = split_authority(trimmed);

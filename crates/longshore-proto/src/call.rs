@@ -18,8 +18,8 @@
 //! ```
 //!
 //! A request that only reads goes to the mirrors first. A request that writes goes to the registry
-//! itself, the last host, and a call that begins at a [`Place`] goes to the host of that place:
-//! both have no next host.
+//! itself, which is the last host. A call that begins at a [`Place`] goes to the host of that
+//! place. A write and a call that begins at a place try no other host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +51,12 @@ pub struct Ask {
     pub delay: Duration,
     /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
-    /// The repository on whose behalf a request is made that is about no repository itself.
+    /// The repository to request read access for, when the endpoint itself names no repository.
     pub behalf: Option<RepositoryName>,
 }
 
 impl Ask {
-    /// Asks at once, without a body, for a body of ordinary size.
+    /// Makes an ask that is sent at once and without a body, and whose answer has ordinary size.
     #[must_use]
     pub fn new(endpoint: Endpoint, take: Take) -> Self {
         Self {
@@ -106,7 +106,7 @@ pub struct BodyName {
     pub length: Option<u64>,
 }
 
-/// A URL that an answer came from or sent us to, and the host it belongs to.
+/// A URL that an answer came from or named, and the host that the URL belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     hop: Box<Hop>,
@@ -115,7 +115,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place that a `Location` of an answer from this place names, as for the session of an
+    /// Resolves the `Location` of an answer from this place, for example to the session of an
     /// upload (RD4: a location on another origin gets no secret).
     ///
     /// `peer` is what the transport reported of the connection the answer came over.
@@ -160,8 +160,8 @@ pub enum Take {
 pub struct CallPolicy {
     /// How often and how patiently a request is repeated.
     pub retry: RetryPolicy,
-    /// How many redirects are followed in a row (RD1). Default 5. A request that writes follows
-    /// at most [`WRITE_REDIRECTS`].
+    /// Maximum number of redirects in a row (RD1). Default 5. A request that writes follows at most
+    /// [`WRITE_REDIRECTS`].
     pub redirects: u32,
     /// How long to wait for the head of an answer. Default 30 s.
     pub head: Duration,
@@ -181,7 +181,7 @@ impl Default for CallPolicy {
     }
 }
 
-/// How many redirects a request that writes follows in a row (RD3).
+/// Maximum number of redirects in a row for a request that writes (RD3).
 pub const WRITE_REDIRECTS: u32 = 2;
 
 /// What to do next.
@@ -206,7 +206,7 @@ pub struct Sending {
     pub method: Method,
     /// The headers; never a secret among them.
     pub headers: HeaderMap,
-    /// What the request must be allowed to do; what it is mainly about comes first.
+    /// The access that the request needs; the access to its main subject comes first.
     pub needs: Vec<Need>,
     /// The body to open.
     pub body: Option<BodyName>,
@@ -405,7 +405,7 @@ impl Call {
         self.next_host()
     }
 
-    /// What is known once the call has ended; it gives up what was asked.
+    /// Ends the call and returns what is known about it, including the endpoint that was requested.
     #[must_use]
     pub fn end(self) -> Ended {
         Ended {
@@ -425,7 +425,8 @@ impl Call {
         self.attempts
     }
 
-    /// The position of the host that is being asked, from 0. Each host is asked in one turn only.
+    /// The position of the host that is being asked, from 0. A call never returns to an earlier
+    /// host.
     ///
     /// What an authenticator remembers about one host does not apply to the next.
     #[must_use]
@@ -485,7 +486,7 @@ impl Call {
         }
     }
 
-    /// Where a redirect leads (RD1–RD3), and the head of the request for there.
+    /// The target of a redirect (RD1–RD3), and the head of the request to it.
     fn next_hop(
         &self,
         head: &response::Parts,

@@ -14,8 +14,7 @@ use crate::violation::Violation;
     reason = "callers tell the faults of content, registry and client apart"
 )]
 pub enum DocumentError {
-    /// The bytes do not match the digest that they were asked for by, or that the registry claims
-    /// (DG2).
+    /// The bytes do not match the requested digest, or the digest that the registry claims (DG2).
     #[error(transparent)]
     Digest(VerifyError),
     /// The bytes are not a manifest.
@@ -31,9 +30,9 @@ pub enum DocumentError {
 
 /// Reads a manifest from a successful answer (distribution-spec v1.1.1 "Pulling manifests").
 ///
-/// `wanted` is the digest it was asked for by, if any. The bytes are hashed before they are
-/// parsed: they must match that digest, and also the digest that the registry claims, wherever it
-/// can be computed (DG2).
+/// `wanted` is the requested digest, if any. The bytes are hashed before they are parsed: they must
+/// match that digest, and also the digest that the registry claims, wherever it can be computed
+/// (DG2).
 ///
 /// # Errors
 ///
@@ -45,14 +44,14 @@ pub fn read(
     bytes: Bytes,
 ) -> Result<(Manifest, ManifestAnswer), DocumentError> {
     let claims = ManifestAnswer::read(head)?;
-    // A claim under an algorithm without a verifier is neither believed nor refused.
+    // A claim under an algorithm without a verifier cannot be checked, so it is not used here.
     let claimed = claims.digest.as_ref();
     let claimed = claimed.filter(|digest| Hasher::new(&digest.algorithm()).is_ok());
     let content_type = claims.content_type.as_deref();
     let manifest = match wanted.or(claimed) {
         Some(digest) => Manifest::parse_verified(bytes, content_type, digest),
         None => match Violation::coding(head, "Pulling manifests") {
-            // Nothing shows that these are the bytes that were meant (DG6).
+            // No digest can show that these bytes are the right ones (DG6).
             Some(violation) => return Err(violation.into()),
             None => Manifest::parse(bytes, content_type),
         },
@@ -63,7 +62,7 @@ pub fn read(
         error => DocumentError::Manifest(error),
     })?;
     if let Some(claimed) = claimed.filter(|claimed| *claimed != manifest.digest()) {
-        // The manifest has the digest it was asked for by, under another algorithm perhaps.
+        // The manifest was verified against the requested digest, perhaps under another algorithm.
         let actual = Digest::of(&claimed.algorithm(), manifest.bytes());
         let actual = actual.map_err(DocumentError::Unverifiable)?;
         if actual != *claimed {

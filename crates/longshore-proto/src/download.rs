@@ -144,7 +144,7 @@ impl Download {
         }
     }
 
-    /// The same download, whose first bytes the caller has from an earlier attempt.
+    /// Continues at this position: the caller has the earlier bytes from a previous attempt.
     #[must_use]
     pub const fn resumed(mut self, position: u64) -> Self {
         self.received = position;
@@ -242,7 +242,7 @@ impl Download {
         Ok(Body::Read)
     }
 
-    /// This many bytes of the body arrived. Returns how many of them, from the front, to drop
+    /// Counts bytes of the body that arrived. Returns how many of them to drop from the front,
     /// because they were received before.
     ///
     /// # Errors
@@ -319,8 +319,8 @@ impl Download {
 }
 
 impl BlobAnswer {
-    /// Refuses an answer that says that its content has under the same algorithm another digest
-    /// (DG2). A digest under another algorithm says nothing.
+    /// Refuses an answer that claims another digest under the same algorithm (DG2). A digest under
+    /// another algorithm cannot be compared, so it is ignored.
     fn check_digest(&self, wanted: &Digest) -> Result<(), DownloadError> {
         match &self.digest {
             Some(claimed) if claimed.algorithm() == wanted.algorithm() && claimed != wanted => {

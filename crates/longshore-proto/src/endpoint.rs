@@ -125,8 +125,8 @@ impl Endpoint {
         self.request().name()
     }
 
-    /// The access the request needs at this host, nothing for a ping. What the request is mainly
-    /// about comes first; a mount also reads the repository that has the blob.
+    /// The access the request needs at this host; a ping needs none. The access to the main subject
+    /// of the request comes first; a mount also reads the repository that has the blob.
     #[must_use]
     pub fn needs(&self, host: &Host) -> Vec<Need> {
         self.request().needs(host)

@@ -22,20 +22,21 @@ pub(crate) fn of(digest: &Digest) -> String {
 /// Whether the value of `If-None-Match` names the content with this digest, by the weak comparison
 /// of RFC 9110 §8.8.3.2.
 ///
-/// A digest without quotes counts as well, as it does in Distribution: some clients send it so.
+/// A digest without quotes counts as well, as it does in Distribution: some clients send it that
+/// way.
 pub(crate) fn is_listed(list: &str, digest: &Digest) -> bool {
     list.trim_ascii() == "*" || opaque_tags(list).any(|tag| tag == digest.as_str())
 }
 
 /// Whether the value of `If-Range` is the entity tag of the content with this digest, by the strong
-/// comparison of RFC 9110 §8.8.3.2. A date never is: this content has none.
+/// comparison of RFC 9110 §8.8.3.2. A date never matches: this content has no modification date.
 pub(crate) fn is_same(if_range: &str, digest: &Digest) -> bool {
     let quoted = if_range.strip_prefix('"');
     quoted.and_then(|text| text.strip_suffix('"')) == Some(digest.as_str())
 }
 
-/// The entity tags of a list, each without its quotes and without its weakness. A comma within
-/// quotes belongs to its tag.
+/// The entity tags of a list, each without its quotes and without `W/`. A comma within quotes
+/// belongs to its tag.
 fn opaque_tags(list: &str) -> impl Iterator<Item = &str> {
     let mut rest = list;
     std::iter::from_fn(move || {

@@ -16,8 +16,8 @@ use serde_json::Value;
 /// Error bodies are read up to this many bytes; the rest is dropped (LI).
 pub const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
 
-/// Number of entries of an error body that are kept; further ones are dropped (LI: whatever a peer
-/// can make long has a limit).
+/// Number of entries of an error body that are kept; further ones are dropped (LI: everything whose
+/// length a peer chooses has a limit).
 const ENTRIES_LIMIT: usize = 5;
 
 /// Length in bytes to which a code, a message or a foreign error body is cut (LI).

@@ -57,7 +57,7 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     values.next().is_none().then(|| value.to_owned())
 }
 
-/// The value of a field that is a list, whose lines are one list (RFC 9110 §5.3).
+/// The value of a list field, with its lines joined into one list (RFC 9110 §5.3).
 pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
     let lines = headers.get_all(name).iter();
     let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();

@@ -1,14 +1,14 @@
 //! The OCI distribution protocol as values and machines, without I/O.
 //!
-//! Two layers. [`endpoint`] holds every request and answer of the specification as a value that is
-//! written and read in both directions, so that a client and a server share one reading of the
-//! wire. [`call`], [`download`], [`listing`] and [`referrers`] are machines: they are given what
-//! arrived and return what to do next, and know neither sockets nor secrets nor the time. Any
-//! answer may also carry messages for users: [`warning`] and [`RateLimit`].
+//! The crate has two layers. [`endpoint`] holds every request and answer of the specification as a
+//! value that is written and read in both directions, so that a client and a server share one
+//! reading of the wire. [`call`], [`download`], [`listing`] and [`referrers`] are machines: they
+//! are given what arrived and return what to do next, and know neither sockets nor secrets nor the
+//! time. Any answer may also carry messages for users: [`warning`] and [`RateLimit`].
 //!
 //! A server reads a request with [`route`], lets the request make its answer
 //! ([`BlobRequest::answer`](endpoint::BlobRequest::answer) and those of the other requests that
-//! read), and writes a [`Refusal`] where there is none.
+//! read), or writes a [`Refusal`] when it has no answer.
 //!
 //! Left to the caller: sending, waiting, authentication, storage, and verifying what a download
 //! brings.

@@ -62,7 +62,8 @@ pub enum ListingError {
         /// The limit.
         limit: u64,
     },
-    /// The next page was read before, or a page with another one after it has nothing new.
+    /// The link points to a page that was read before, or a page that is not the last has nothing
+    /// new.
     #[error("the registry leads in a circle: page {page} of the list brings nothing new")]
     Loop {
         /// Which page, from 1.

@@ -1,4 +1,4 @@
-//! The manifests that refer to one, by the referrers API or by the tag that stands in for it
+//! The manifests that refer to a subject, by the referrers API or by the tag that replaces it
 //! (distribution-spec v1.1.1 "Listing Referrers", "Unavailable Referrers API").
 //!
 //! ```text
@@ -49,7 +49,8 @@ pub struct ReferrersListing {
 enum Source {
     Api(Box<Listing>),
     Tag(TagOrDigest),
-    /// The page of the tag, which counts unless its entries are children of the subject.
+    /// The page that the tag named. It is returned unless all its entries are children of the
+    /// subject.
     Subject(Box<ReferrersPage>),
     Nowhere,
 }
@@ -62,7 +63,7 @@ pub struct ReferrersPage {
     pub manifest: Manifest,
     /// The referrers of the artifact type that was asked for.
     pub descriptors: Vec<Descriptor>,
-    /// Whether the registry keeps them under a tag, because it has no referrers API.
+    /// Whether the page comes from the tag, because the registry has no referrers API.
     pub from_tag: bool,
 }
 
@@ -84,7 +85,7 @@ pub enum ReferrersNext {
     Ask,
     /// There is nothing more.
     End,
-    /// The list goes on for ever. What came before is valid.
+    /// The list does not end. The pages before this error are valid.
     Fail(ListingError),
 }
 
@@ -158,7 +159,7 @@ impl ReferrersListing {
         self
     }
 
-    /// The request that is due; `None` at the end.
+    /// The next request; `None` at the end.
     #[must_use]
     pub fn ask(&self) -> Option<Ask> {
         let target = match &self.source {
@@ -175,13 +176,13 @@ impl ReferrersListing {
         ))
     }
 
-    /// The request was refused; `None` when that is final.
+    /// The registry refused the request; returns `None` when the refusal is final.
     pub fn on_refused(&mut self, refusal: &Refusal) -> Option<ReferrersTurn> {
         let absent = refusal.kind() == RefusalKind::Absent;
         match std::mem::replace(&mut self.source, Source::Nowhere) {
-            // On a later page it does not mean that the API is missing. Old versions of Harbor
-            // answer 401 without a challenge. If that is about credentials after all, the registry
-            // says so again when the tag is asked for.
+            // On a later page a refusal does not mean that the API is missing. Old versions of
+            // Harbor answer 401 without a challenge. If that is about credentials after all, the
+            // registry says so again when the tag is asked for.
             Source::Api(listing) if !listing.has_begun() && (absent || refusal.is_silent()) => {
                 self.source = Source::tag(&self.subject);
                 let next = match self.source {
@@ -290,7 +291,7 @@ impl ReferrersListing {
 }
 
 impl ReferrersTurn {
-    /// No page, and none follows.
+    /// There is no page, and no page follows.
     #[must_use]
     pub const fn end() -> Self {
         Self::last(None)
@@ -325,7 +326,7 @@ pub fn fallback_tag(subject: &Digest) -> Option<Tag> {
         .ok()
 }
 
-/// Whether the bytes have this digest; not when no verifier can tell.
+/// Whether the manifest has this digest; `false` when no verifier exists for the algorithm.
 fn has_digest(manifest: &Manifest, digest: &Digest) -> bool {
     Digest::of(&digest.algorithm(), manifest.bytes()).is_ok_and(|actual| actual == *digest)
 }

@@ -119,8 +119,8 @@ impl Refusal {
         field::document(method, (self.status, headers), body)
     }
 
-    /// Whether it is a 401 that does not say how to authenticate, against RFC 9110 §15.5.2: how
-    /// old versions of Harbor answer at paths they do not know.
+    /// Whether this is a 401 without a challenge, which RFC 9110 §15.5.2 does not allow. Old
+    /// versions of Harbor answer like this for paths that they do not know.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED && self.challenges.is_empty()
@@ -144,7 +144,7 @@ impl Refusal {
     }
 }
 
-/// The methods of the `Allow` fields, without what is not a method (RFC 9110 §10.2.1).
+/// The methods of the `Allow` fields, without malformed entries (RFC 9110 §10.2.1).
 fn read_allow(headers: &HeaderMap) -> Vec<Method> {
     let fields = headers.get_all(header::ALLOW).iter();
     let names = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b','));

@@ -81,8 +81,8 @@ pub(crate) fn allows_retry_after(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 503)
 }
 
-/// The largest number that `Retry-After` gives in seconds; a larger one is a Unix time, which some
-/// registries send. A billion seconds are 31 years, or September 2001.
+/// The largest value of `Retry-After` that counts as seconds; a larger value is a Unix time, which
+/// some registries send. A billion seconds are 31 years, or September 2001.
 pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(1_000_000_000);
 
 /// How long a 429 or 503 asks to wait (RT3): seconds, an HTTP date, or a Unix time, which some

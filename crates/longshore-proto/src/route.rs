@@ -102,7 +102,7 @@ pub fn read(method: &Method, target: &str, headers: &HeaderMap) -> Result<Endpoi
     Resource::parse(path)?.endpoint(method, query, headers)
 }
 
-/// Reads the endpoint of a request to a registry that serves reads alone.
+/// Reads the endpoint of a request to a read-only registry.
 ///
 /// Every other request is refused with 405, `UNSUPPORTED` and the methods that read, whatever its
 /// path (CA11: a read-only server answers every write with 405).
@@ -189,7 +189,7 @@ impl Resource {
         }
     }
 
-    /// Those of the methods that read content or names.
+    /// The methods for this path that read content or names.
     const fn reads(&self) -> &'static [Method] {
         match self {
             Self::Blob(..) | Self::Manifest(..) | Self::Ping => READS,

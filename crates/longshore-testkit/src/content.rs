@@ -36,8 +36,9 @@ impl BlobContent {
 
     /// This pattern over and over, for longer than anybody waits: an exbibyte of it.
     ///
-    /// Serve it, [unannounced](crate::ScriptedResponse::unannounced) or not; never ask for its
-    /// [`bytes`](Self::bytes).
+    /// Servers can stream it, with or without a `Content-Length`
+    /// ([unannounced](crate::ScriptedResponse::unannounced)); never call [`bytes`](Self::bytes) on
+    /// it.
     #[must_use]
     pub fn endless(pattern: impl Into<Bytes>) -> Self {
         Self::repeated(pattern, 1 << 60)
@@ -165,7 +166,7 @@ pub(crate) fn mix(seed: u64, counter: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// How much [`BlobContent::chunks`] and the servers make at a time.
+/// Size of the pieces in which [`BlobContent::chunks`] and the servers produce content.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What peers say to break a client: texts, places, tokens, documents.
 //!
-//! Tables for tests to go through. None of it may be believed, followed, or shown as it is, and
-//! none of it may cost more than a refusal. What is right about each is the client's to know; where
-//! a table is used with [`Misbehaviour`](crate::registry::Misbehaviour) and
-//! [`ScriptedResponse`](crate::ScriptedResponse), the rest of the answer is in order.
+//! Tables for tests to iterate over. A client must not trust, follow or print an entry unchanged,
+//! and handling it must cost no more than a refusal. The tables do not say what the correct
+//! reaction to an entry is. When a table is used with
+//! [`Misbehaviour`](crate::registry::Misbehaviour) and
+//! [`ScriptedResponse`](crate::ScriptedResponse), the rest of the response is valid.
 //!
 //! ```
 //! use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};

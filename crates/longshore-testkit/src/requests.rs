@@ -149,7 +149,7 @@ impl Requests {
         self.list().iter().any(|request| request.holds(secret))
     }
 
-    /// One [`RecordedRequest::line`] a request, for assertions that read well when they fail.
+    /// The [`RecordedRequest::line`] of every request, for assertions with readable failures.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.list().iter().map(RecordedRequest::line).collect()

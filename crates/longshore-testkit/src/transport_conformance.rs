@@ -152,8 +152,8 @@ cases! {
     case(None) failure::a_cut_body_is_an_error;
     /// A request for https is not sent to a peer that does not speak TLS.
     case(None) tls::https_is_never_sent_in_the_clear;
-    /// A certificate that is not acceptable is reported as that, and never as a peer without TLS.
-    /// Nor is a peer that hangs up.
+    /// A certificate that is not acceptable is never reported as a peer without TLS, and neither is
+    /// a peer that closes the connection.
     case(None) tls::a_certificate_error_is_not_a_missing_tls;
     /// Dropping the future closes the connection that waits for the response.
     case(None) ending::a_dropped_request_ends;
@@ -174,7 +174,7 @@ cases! {
     case(Some(Capability::ErrorPhase)) phase::errors_say_how_far_the_exchange_was;
     /// RT5: responses and errors say whether their connection had served before.
     case(Some(Capability::ErrorPhase)) phase::rt5_reused_connections_are_reported;
-    /// Each identity has its own TLS setting, and a name that is not configured has none.
+    /// Each identity uses its own TLS setting, and a name that is not configured is refused.
     case(Some(Capability::TlsIdentity)) tls::identities_choose_their_settings;
     /// A connection made under one identity does not serve a request under another.
     case(Some(Capability::TlsIdentity)) tls::identities_do_not_share_connections;

@@ -137,8 +137,8 @@ impl fmt::Debug for Body {
 
 /// A foreign body with errors of our type, made `Sync` by a mutex.
 ///
-/// Frames are read through an exclusive reference, which takes no lock. Only the length and the
-/// end are asked for through a shared one.
+/// Reading a frame needs `&mut self` and takes no lock. Only the methods that take `&self` (size
+/// hint and end of stream) lock the mutex.
 struct Wrapped<B>(Mutex<B>);
 
 impl<B> Wrapped<B> {

@@ -1,4 +1,4 @@
-//! What a transport does beyond the part of the contract that every transport keeps.
+//! The optional parts of the transport contract, which a transport declares as capabilities.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub enum Capability {
     /// The transport connects to no address that the request's
     /// [`AddressPolicy`](longshore_origin::AddressPolicy) does not permit.
     AddressPolicy,
-    /// Errors say how far the exchange was, and whether the connection was reused.
+    /// Errors report the phase in which the exchange failed and whether the connection was reused.
     ErrorPhase,
     /// Responses say which class of address they came from.
     PeerClass,
@@ -62,8 +62,9 @@ impl Capabilities {
 
     /// Every capability, later ones included.
     ///
-    /// It suits transports inside a process, which connect to nothing. A transport that makes
-    /// connections names what it can do, so that it does not declare what is added later.
+    /// Use it for a transport that opens no connection, such as a service in the same process. A
+    /// transport that opens connections should name each capability, because later versions may add
+    /// capabilities that it does not have.
     #[must_use]
     pub const fn all() -> Self {
         let [first, second, third, fourth] = Capability::ALL;
@@ -74,7 +75,7 @@ impl Capabilities {
             .with(fourth)
     }
 
-    /// These capabilities and this one.
+    /// Returns these capabilities together with `capability`.
     #[must_use]
     pub const fn with(self, capability: Capability) -> Self {
         Self(self.0 | capability.bit())
@@ -109,7 +110,7 @@ impl fmt::Debug for Capabilities {
 )]
 #[non_exhaustive]
 pub struct MissingCapability {
-    /// What the transport would have to declare.
+    /// The capability that the transport does not declare.
     pub capability: Capability,
     /// The host of the request, escaped.
     pub host: Box<str>,

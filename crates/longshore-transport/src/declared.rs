@@ -1,10 +1,11 @@
-//! A transport whose capabilities its user vouches for.
+//! A transport wrapper with capabilities that the caller declares.
 
 use http::{Request, Response};
 
 use crate::{Body, Capabilities, Transport, TransportError};
 
-/// A transport that declares what its user says; made by [`Transport::declaring`].
+/// A transport with the capabilities that the caller declares for it; made by
+/// [`Transport::declaring`].
 #[derive(Clone, Debug)]
 pub struct Declared<T> {
     transport: T,

@@ -62,8 +62,8 @@ impl TransportError {
 
     /// Whether the peer closed a reused connection before any byte of the response.
     ///
-    /// It may have given up the idle connection just then, so the request earns one attempt at
-    /// once on a new connection (RT5).
+    /// The peer may have closed the idle connection while the request was sent, so the request gets
+    /// one immediate second attempt on a new connection (RT5).
     #[must_use]
     pub const fn is_stale(&self) -> bool {
         matches!(self.kind, TransportErrorKind::Closed)
@@ -80,7 +80,7 @@ impl TransportError {
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            TransportErrorKind::AddressRefused => "the address is not one this request may go to",
+            TransportErrorKind::AddressRefused => "the request may not connect to this address",
             TransportErrorKind::Canceled => "the request was canceled",
             TransportErrorKind::Closed => "the peer closed the connection",
             TransportErrorKind::Connect => "no connection could be made",
@@ -92,7 +92,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::Resolve => "the host name could not be resolved",
             TransportErrorKind::Timeout => "nothing arrived in time",
             TransportErrorKind::Tls => "the TLS handshake failed",
-            TransportErrorKind::Unsupported => "the transport cannot send the request as it asks",
+            TransportErrorKind::Unsupported => "the transport does not support this request",
         };
         let when = match self.phase {
             Phase::Body => "in the response body",
@@ -139,8 +139,8 @@ pub enum TransportErrorKind {
     Timeout,
     /// The TLS handshake failed, or the certificate is not acceptable.
     Tls,
-    /// The request asks for what the transport cannot do, or has not
-    /// [declared](crate::Transport::capabilities) that it can; nothing was sent.
+    /// The request needs something that the transport cannot do, or a capability that the transport
+    /// does not [declare](crate::Transport::capabilities); nothing was sent.
     Unsupported,
 }
 

@@ -1,8 +1,8 @@
-//! What happens to a request whose transport does not declare what it needs: it fails closed.
+//! Fails closed when a request needs a capability that the transport does not declare.
 //!
-//! The rules at stake: a server must not lead the client to addresses of a narrower class than its
-//! own (RE3, RD2), a secret must not travel in the clear (CR4), and only a request that was not
-//! answered on a reused connection gets an extra attempt (RT5).
+//! This protects three rules: a server must not lead the client to addresses of a narrower class
+//! than its own (RE3, RD2), a secret must not travel in the clear (CR4), and only a request that
+//! was not answered on a reused connection gets an extra attempt (RT5).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,7 +18,7 @@ use crate::{
     TransportError, TransportErrorKind,
 };
 
-/// Refuses a request with wishes that the transport may not fulfil.
+/// Refuses a request that needs a capability which the transport does not declare.
 pub(crate) fn check(request: &Request<Body>, declared: Capabilities) -> Result<(), TransportError> {
     if !declared.has(Capability::TlsIdentity) {
         check_identity(request)?;
@@ -29,7 +29,7 @@ pub(crate) fn check(request: &Request<Body>, declared: Capabilities) -> Result<(
     Ok(())
 }
 
-/// Refuses a named TLS setting. Plain http has no use for one.
+/// Refuses a named TLS setting. Plain http needs no TLS setting, so the request is sent.
 fn check_identity(request: &Request<Body>) -> Result<(), TransportError> {
     let identity = request.extensions().get::<TlsIdentity>();
     let is_named = identity.is_some_and(|identity| identity.name().is_some());
@@ -39,7 +39,8 @@ fn check_identity(request: &Request<Body>) -> Result<(), TransportError> {
     Ok(())
 }
 
-/// Checks a literal address, and refuses a name wherever its addresses matter.
+/// Checks a literal address; refuses a host name if the request depends on the addresses that the
+/// name resolves to.
 fn check_addresses(request: &Request<Body>) -> Result<(), TransportError> {
     let policy = request.extensions().get::<AddressPolicy>();
     let policy = policy.unwrap_or(&AddressPolicy::Any);
@@ -80,7 +81,7 @@ fn missing(capability: Capability, uri: &Uri) -> TransportError {
         .with_source(MissingCapability { capability, host })
 }
 
-/// Takes out of a response the facts that the transport does not declare to be right.
+/// Removes facts from a response if the transport does not declare the capability to report them.
 pub(crate) fn believe(mut response: Response<Body>, declared: Capabilities) -> Response<Body> {
     let trusts_phase = declared.has(Capability::ErrorPhase);
     if let Some(peer) = response.extensions_mut().get_mut::<Peer>() {
@@ -96,8 +97,8 @@ pub(crate) fn believe(mut response: Response<Body>, declared: Capabilities) -> R
     response.map(|body| Body::wrap(Doubted(body)))
 }
 
-/// The error of a transport that may not know how far the exchange was: the request counts as
-/// sent, and the connection as new, so it gets no extra attempt (RT5).
+/// Corrects an error if the transport does not declare the error phase: the request then counts as
+/// sent on a new connection, so it gets no extra attempt (RT5).
 pub(crate) fn doubt(error: TransportError, declared: Capabilities) -> TransportError {
     if declared.has(Capability::ErrorPhase) {
         return error;
@@ -105,7 +106,8 @@ pub(crate) fn doubt(error: TransportError, declared: Capabilities) -> TransportE
     error.in_phase(Phase::Head).on_reused(false)
 }
 
-/// A body whose errors may not say how far the exchange was.
+/// A body whose transport does not declare the error phase, so the phase in its errors is not
+/// trusted.
 struct Doubted(Body);
 
 impl http_body::Body for Doubted {

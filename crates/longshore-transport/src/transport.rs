@@ -33,9 +33,10 @@ use crate::{Body, Capabilities, Declared, TransportError};
 ///
 /// ## The response
 ///
-/// 6. Any final status is a response, and no error. Header fields arrive as the peer sent them; no
-///    content coding is removed. The body is streamed: the response is given as soon as its head
-///    has arrived, and a body of any length takes a bounded amount of memory.
+/// 6. A response with any final status is returned as a response, never as an error. Header fields
+///    arrive as the peer sent them; no content coding is removed. The body is streamed: the
+///    response is given as soon as its head has arrived, and a body of any length takes a bounded
+///    amount of memory.
 /// 7. Interim (1xx) responses are skipped. A transport that can count them refuses more than
 ///    [`INTERIM_LIMIT`](crate::INTERIM_LIMIT); otherwise the client's time limit ends the flood.
 /// 8. A head over [`HEADER_LIMIT`](crate::HEADER_LIMIT) or
@@ -52,7 +53,7 @@ use crate::{Body, Capabilities, Declared, TransportError};
 ///     never used for a certificate that is not acceptable, for a peer that closed the connection
 ///     (`Closed`), or through a proxy. A transport that cannot tell reports `Tls`, and there is no
 ///     fallback.
-/// 12. Dropping the future or the response body ends the exchange. No part of it goes on.
+/// 12. Dropping the future or the response body ends the exchange: nothing more is sent or read.
 /// 13. Requests do not wait for each other, unless the peer or a limit on connections makes them.
 ///
 /// ## Wishes and facts
@@ -60,22 +61,22 @@ use crate::{Body, Capabilities, Declared, TransportError};
 /// 14. Wishes come in the request's extensions and are not sent:
 ///     [`AddressPolicy`](longshore_origin::AddressPolicy), [`TlsIdentity`](crate::TlsIdentity),
 ///     [`Sensitivity`](crate::Sensitivity) and [`WireWish`](crate::WireWish). A wish that is absent
-///     has its default value. What a transport does not know it ignores, as long as it does not
-///     [declare](Self::capabilities) it.
+///     has its default value. A transport ignores wishes that it does not know, unless it
+///     [declares](Self::capabilities) their capability.
 /// 15. Facts go into the response's extensions, as a [`Peer`](longshore_origin::Peer). Without one,
 ///     nothing is known of the peer.
 ///
 /// # Capabilities
 ///
-/// A transport declares by [`capabilities`](Self::capabilities) which of these it does. What it
-/// does not declare fails closed, and [`DynTransport`] sees to that:
+/// The method [`capabilities`](Self::capabilities) declares which of these a transport has.
+/// [`DynTransport`] makes requests fail closed if they need a capability that is not declared:
 ///
 /// - **[Address policy](crate::Capability::AddressPolicy).** The transport checks the policy on
 ///   each address that it connects to, with no second look-up, and refuses with
 ///   [`AddressRefused`](crate::TransportErrorKind::AddressRefused) before it connects. Requests
 ///   under different policies share no connection. The hosts `localhost` and `*.localhost` are
-///   127.0.0.1 and `::1`, whatever a resolver says (RFC 6761 §6.3): secrets may go there over
-///   plain http, so nobody else may answer (CR4).
+///   127.0.0.1 and `::1`, whatever a resolver says (RFC 6761 §6.3): secrets may be sent to these
+///   hosts over plain http, so they must not resolve to another machine (CR4).
 ///
 ///   *If not declared:* under a policy other than `Any`, a request to a literal address is checked
 ///   and a request to a name is refused (RE3, RD2). A secret for `localhost` or a name below it is
@@ -118,18 +119,19 @@ pub trait Transport: Send + Sync + 'static {
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>, TransportError>> + Send;
 
-    /// What this transport does beyond the rules that every transport keeps; always the same.
+    /// Returns the capabilities of this transport; the result never changes.
     ///
-    /// The default declares nothing. Declaring what is not done opens holes; see
-    /// [Capabilities](#capabilities).
+    /// The default declares nothing. Declaring a capability that the transport does not have is a
+    /// security hole; see [Capabilities](#capabilities).
     fn capabilities(&self) -> Capabilities {
         Capabilities::none()
     }
 
-    /// This transport, declaring these capabilities instead of its own: the caller vouches for
-    /// them.
+    /// Replaces the declared capabilities of this transport; the caller is responsible for their
+    /// truth.
     ///
-    /// It is for transports that cannot know: functions, services, and scripts of tests.
+    /// Use it for transports that cannot know their capabilities: functions, services and test
+    /// scripts.
     fn declaring(self, capabilities: Capabilities) -> Declared<Self>
     where
         Self: Sized,
@@ -140,8 +142,8 @@ pub trait Transport: Send + Sync + 'static {
 
 /// A transport behind a pointer: what a client holds, cheap to clone.
 ///
-/// It refuses requests that need a capability the transport does not declare, and takes no fact
-/// from a transport that does not declare it; see [`Transport`](Transport#capabilities).
+/// It refuses requests that need a capability which the transport does not declare, and ignores
+/// facts that need such a capability; see [`Transport`](Transport#capabilities).
 #[derive(Clone)]
 pub struct DynTransport {
     transport: Arc<dyn Erased>,

@@ -1,4 +1,5 @@
-//! What a request asks of the transport: values in its extensions, never sent.
+//! Instructions of a request to the transport: values in the request's extensions, which are never
+//! sent.
 
 use std::sync::Arc;
 
@@ -7,9 +8,9 @@ use http::header::AUTHORIZATION;
 
 /// Whether a request carries a secret: in a header, in its body, or in the query of its URI.
 ///
-/// The value stands in the request's extensions. A request without it counts as secret, so a
-/// caller that forgets to say so loses nothing but a route (CR4: no secret travels in the clear,
-/// except to a registry that is configured so or is on this machine).
+/// The value stands in the request's extensions. A request without it counts as secret: if a caller
+/// forgets to set it, the request may be refused but no secret is exposed (CR4: no secret travels
+/// in the clear, except to a registry that is configured so or is on this machine).
 ///
 /// ```
 /// use longshore_transport::Sensitivity;
@@ -33,9 +34,9 @@ pub enum Sensitivity {
 }
 
 impl Sensitivity {
-    /// What the request says of itself; it is secret if it says nothing.
+    /// Returns the sensitivity that the request declares; `Secret` if it declares none.
     ///
-    /// A request with an `Authorization` header is secret whatever it says.
+    /// A request with an `Authorization` header is always secret.
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Self {
         if request.headers().contains_key(AUTHORIZATION) {

@@ -167,8 +167,8 @@ fn re3_a_literal_address_is_checked_for_every_transport() {
     }
 }
 
-// CR4: over plain http a secret may go to this machine only, and only who resolves the name knows
-// whether it is this machine.
+// CR4: over plain http a secret may go to this machine only, and only a transport that resolves the
+// name knows whether the name means this machine.
 #[test]
 fn cr4_a_secret_for_localhost_needs_a_transport_that_knows_where_that_is() {
     let missing = Missing(Capability::AddressPolicy);
@@ -211,7 +211,7 @@ fn a_refusal_names_the_host_and_what_is_missing() {
     let error = now(DynTransport::new(transport).send(request)).unwrap_err();
     assert_eq!(
         format!("{error}: {}", error.source().unwrap()),
-        "the transport cannot send the request as it asks (while connecting): a request to \
+        "the transport does not support this request (while connecting): a request to \
          a.example needs the capability \"TLS identity\", which the transport does not declare"
     );
 }
@@ -254,7 +254,7 @@ fn rt5_a_failure_in_an_unknown_phase_is_no_stale_connection() {
     let closed = TransportErrorKind::Closed;
     assert_eq!(facts(&failed(ALL, stale)), (closed, Phase::Head, true));
     assert_eq!(facts(&failed(NONE, stale)), (closed, Phase::Head, false));
-    // RT4: nor is it one before anything was sent.
+    // RT4: without the capability, an error is not reported as one from before sending.
     let unsent = || TransportError::new(TransportErrorKind::Connect, Phase::Connect);
     let connect = TransportErrorKind::Connect;
     assert_eq!(
@@ -264,7 +264,7 @@ fn rt5_a_failure_in_an_unknown_phase_is_no_stale_connection() {
     assert_eq!(facts(&failed(NONE, unsent)), (connect, Phase::Head, false));
 }
 
-/// A body that gives one frame and fails as if it had never begun.
+/// A body that yields one frame and then fails with a phase from before the body.
 struct Failing(Option<Bytes>);
 
 impl http_body::Body for Failing {

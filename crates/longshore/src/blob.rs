@@ -26,8 +26,8 @@ use crate::site::Site;
 
 /// The frames of a blob: resumed where they break off, guarded against stalls, **not verified**.
 ///
-/// For callers that verify the bytes themselves, such as a store that hashes while it writes. Use a
-/// [`BlobReader`] otherwise.
+/// This type is for callers that verify the bytes themselves, such as a store that hashes while it
+/// writes. Use a [`BlobReader`] otherwise.
 pub struct BlobFrames {
     site: Arc<Site>,
     name: RepositoryName,
@@ -181,7 +181,7 @@ impl BlobFrames {
     }
 }
 
-/// Boxed, because the state of a blob holds either this or a body.
+/// Starts the request of an ask. The future is boxed so that `State` can hold it.
 fn asking(
     site: &Arc<Site>,
     ask: Ask,
@@ -358,8 +358,8 @@ impl Stream for BlobReader {
     }
 }
 
-/// The caller waits for the next bytes until this is dropped. Time in which nobody waits does not
-/// count against the body.
+/// Marks that the caller waits for the next bytes; dropping it ends the wait. Time in which no
+/// caller waits does not count against the body.
 struct ReadWait<'a, T>(&'a mut T, fn(&mut T) -> &mut StallGuard);
 
 impl<T> Drop for ReadWait<'_, T> {

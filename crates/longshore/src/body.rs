@@ -6,14 +6,14 @@ use std::pin::Pin;
 use longshore_proto::call::BodyName;
 use longshore_transport::Body;
 
-/// Opens the body that an operation named, anew for each time the request is sent.
+/// Opens the body that an operation named, again each time the request is sent.
 pub(crate) trait OpenBody: Send + Sync {
     fn open(&self, name: BodyName) -> OpeningBody<'_>;
 }
 
 pub(crate) type OpeningBody<'a> = Pin<Box<dyn Future<Output = io::Result<Body>> + Send + 'a>>;
 
-/// For operations that send no body.
+/// Used by operations that send no body.
 pub(crate) struct NoBody;
 
 impl OpenBody for NoBody {

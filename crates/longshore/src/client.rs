@@ -55,8 +55,8 @@ impl Client {
 
     /// The repository a reference names.
     ///
-    /// Sends nothing, except for a loopback name without configuration: it then finds out whether
-    /// the registry speaks TLS.
+    /// Sends nothing, unless the registry is a loopback name without configuration: then one
+    /// request finds out whether the registry speaks TLS.
     ///
     /// # Errors
     ///
@@ -128,7 +128,8 @@ impl Client {
         self.0.auth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time for the expiry of tokens: that of the cache, which several clients may share.
+    /// The time that decides whether a token has expired. It comes from the clock of the cache,
+    /// which several clients may share.
     pub(crate) fn auth_now(&self) -> Duration {
         self.0
             .tokens

@@ -1,8 +1,8 @@
 //! Sources of credentials.
 //!
 //! Each [`Repository`](crate::Repository) looks up its credential once, when a challenge requires
-//! one, and keeps it for its own lifetime. It is sent only to that registry, or to a token endpoint
-//! that the realm guard accepts (CR1, RE4).
+//! one, and keeps it for its own lifetime. The credential is sent only to that registry, or to a
+//! token endpoint that the realm guard accepts (CR1, RE4).
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,8 +21,8 @@ pub trait CredentialSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`CredentialError`] when there is a credential that cannot be read. The request is then not
-    /// sent anonymously instead.
+    /// [`CredentialError`] when there is a credential that cannot be read. In that case no
+    /// anonymous request is sent.
     fn lookup(
         &self,
         registry: &str,

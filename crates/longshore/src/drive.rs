@@ -26,16 +26,16 @@ use crate::site::Site;
 pub(crate) struct Answer {
     pub(crate) head: response::Parts,
     pub(crate) payload: Payload,
-    /// Whether the status means, at the host that answered, that the thing is not there.
+    /// Whether this status of this host means that the content does not exist.
     absent: bool,
     ended: Ended,
 }
 
 /// The body of an answer.
 pub(crate) enum Payload {
-    /// Collected, as much of it as was wanted.
+    /// Collected, up to the requested amount.
     Bytes(Bytes),
-    /// To be read as it arrives. The slot is held until then.
+    /// Read by the caller as it arrives. The request slot is held until the body has been read.
     Stream(Body, RequestSlot),
 }
 
@@ -85,8 +85,8 @@ impl Site {
         self.drive_with(ask, &NoBody, &mut AuthCall::new()).await
     }
 
-    /// As [`drive`](Self::drive), with the bodies that the ask may name, and with a memory of the
-    /// secrets that were sent to the last host.
+    /// As [`drive`](Self::drive). `bodies` opens the body that the ask names, and `auth` then holds
+    /// the authentication state of the last host, including the token that was sent.
     pub(crate) async fn drive_with(
         &self,
         ask: Ask,
@@ -111,7 +111,7 @@ impl Site {
     }
 }
 
-/// One call on its way, with what it holds.
+/// A call in progress, with the resources that it holds.
 struct Drive<'a> {
     site: &'a Site,
     call: Call,
@@ -125,7 +125,7 @@ struct Drive<'a> {
     last: Option<TransportError>,
 }
 
-/// What came of a request.
+/// The result of one step of a call.
 enum Turn {
     Answer(response::Parts, Payload),
     Next(Step),
@@ -137,7 +137,7 @@ impl Drive<'_> {
             let turn = match step {
                 Step::Send(sending) => self.attempt(sending).await,
                 Step::Wait(wait) => {
-                    // Other requests need not wait with this one.
+                    // Frees the slot, so that other requests can use it during the wait.
                     self.slot = None;
                     self.client().clock().sleep(wait).await;
                     let slot = self.client().limit();
@@ -169,14 +169,14 @@ impl Drive<'_> {
         self.site.client()
     }
 
-    /// Sends one request and hands what comes of it to the call.
+    /// Sends one request and passes the result to the call.
     async fn attempt(&mut self, sending: Box<Sending>) -> Result<Turn, Cause> {
         self.meet_host();
         let authorization = match self.authorize(&sending).await {
             Ok(authorization) => authorization,
             Err(cause) => return self.call.denied().map(Turn::Next).ok_or(cause),
         };
-        // After the token: what opens a body may have to produce it.
+        // Opened only after the token is known, because opening a body may mean producing it.
         let body = match sending.body {
             Some(name) => self.bodies.open(name).await.map_err(Cause::RequestBody)?,
             None => Body::empty(),
@@ -205,8 +205,9 @@ impl Drive<'_> {
         }
     }
 
-    /// Hosts may share an origin, so what one of them refused, and what that cost (CR7: token
-    /// requests are counted for each call), is remembered for each host alone.
+    /// Starts with a new authentication state at each new host. Hosts may share an origin, but a
+    /// refusal by one host, and the token requests made for it (CR7: token requests are counted for
+    /// each call), do not count for the next host.
     fn meet_host(&mut self) {
         let asked = self.call.asked();
         if self.host.replace(asked) != Some(asked) {
@@ -257,7 +258,7 @@ impl Drive<'_> {
         }
     }
 
-    /// The request, with the wishes the transport needs to know.
+    /// Builds the request, with its wishes to the transport as extensions.
     fn request(
         &self,
         sending: &Sending,
@@ -313,8 +314,8 @@ impl Drive<'_> {
         collect(client.clock(), head, body, take).await
     }
 
-    /// The secret for a request, if it gets one: what the authenticator says, after the look-ups
-    /// and token requests it asks for.
+    /// Gets the secret for a request from the authenticator, after the look-ups and token requests
+    /// that the authenticator asks for; `None` means an anonymous request.
     async fn authorize(&mut self, sending: &Sending) -> Result<Option<Authorization>, Cause> {
         let client = self.site.client();
         let scopes = scopes(&sending.needs);
@@ -366,14 +367,15 @@ impl Drive<'_> {
     }
 }
 
-/// The scope of a token that allows all of this.
+/// The scope of a token that covers all of these needs.
 fn scopes(needs: &[Need]) -> ScopeSet {
     let scopes = needs.iter().map(scope);
     let all = scopes.reduce(|one, other| one.union(&other));
     all.unwrap_or_else(ScopeSet::empty)
 }
 
-/// The matches have no wildcard: a new access cannot become a token for reading.
+/// The matches have no wildcard, so a new kind of access cannot be mapped to a token for reading by
+/// accident.
 fn scope(need: &Need) -> ScopeSet {
     match need {
         Need::Catalogue => ScopeSet::parse("registry:catalog:*"),

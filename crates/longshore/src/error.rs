@@ -24,9 +24,10 @@ use crate::operation::Operation;
 
 /// What was being done, where, how often it was tried, and why it failed.
 ///
-/// Decide by the [`kind`](Self::kind); the [`cause`](Self::cause) has the details, and the source
-/// chain continues with the error underneath it. `Display` is the first line of that chain, `Debug`
-/// the whole chain, so that a test or a program that unwraps an error shows what happened.
+/// Match on the [`kind`](Self::kind) to decide what to do; the [`cause`](Self::cause) has the
+/// details, and the source chain continues with the error underneath it. `Display` is the first
+/// line of that chain, `Debug` the whole chain, so that a test or a program that unwraps an error
+/// shows what happened.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -78,7 +79,7 @@ pub enum Cause {
     Violation(Violation),
 }
 
-/// The kind of a failure, to decide by. The kinds are stable.
+/// The kind of a failure, for programs to match on. The kinds are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -265,7 +266,8 @@ impl fmt::Display for Cause {
             Self::Call(..) => f.write_str("it is redirected to a forbidden place"),
             Self::Credentials(_) => f.write_str("no credentials"),
             Self::Document(_) => f.write_str("the document is not a manifest"),
-            // The source is only the last failure, so this says what it led to.
+            // The source is only the last failure, so this message says that the resumes are used
+            // up.
             Self::Download(error @ DownloadError::Resumes { .. }, Some(_)) => error.fmt(f),
             Self::Download(DownloadError::Resumes { .. } | DownloadError::Violation(_), _) => {
                 f.write_str("the content did not arrive")
@@ -324,10 +326,10 @@ impl StdError for Error {
     }
 }
 
-/// The place at which a text is not the expected JSON.
+/// The position at which a text is not the expected JSON.
 ///
-/// The message of a parser may quote the text at any length, and the text is a peer's (OU1) or
-/// holds secrets (OU3). So only the place is kept.
+/// A parser's message may quote any amount of the text, which comes from a peer (OU1) or holds
+/// secrets (OU3). So only the position is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unexpected at line {line} column {column}")]
 #[non_exhaustive]

@@ -79,7 +79,8 @@ impl Exchanger<'_> {
         time_left: Duration,
     ) -> Result<(response::Parts, Body), TransportError> {
         let mut request = exchange.request().map(Body::from);
-        // Without a form the only secret is in the Authorization header, which speaks for itself.
+        // Without a form the only secret is in the Authorization header, which marks the request as
+        // secret by itself.
         if request.body().is_end_stream() {
             request.extensions_mut().insert(Sensitivity::Plain);
         }
@@ -114,7 +115,7 @@ impl Exchanger<'_> {
     }
 }
 
-/// The wait before another attempt, by the rule of all other requests (RT1–RT3).
+/// The wait before another attempt, by the same rule as for all other requests (RT1–RT3).
 fn wait_before_retry(
     failed: u32,
     answer: Option<&response::Parts>,

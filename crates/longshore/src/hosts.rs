@@ -13,7 +13,7 @@ use longshore_transport::{Body, Sensitivity, TlsIdentity, TransportErrorKind};
 
 use crate::send::Sender;
 
-/// The registry of names that do not contain one.
+/// The registry of references that name no registry.
 const HUB: &str = "docker.io";
 
 /// Where Docker Hub's API is.
@@ -35,9 +35,9 @@ pub struct HostSettings {
     pub allow_addresses: AllowAddresses,
     /// Which of the transport's TLS settings to use for the registry itself.
     pub tls: TlsIdentity,
-    /// A prefix of every repository name, as on caches of many registries.
+    /// A prefix that is put before every repository name, as for a cache of many registries.
     pub prefix: Option<RepositoryName>,
-    /// The peculiarities of the registry; `None` takes those known for its name.
+    /// The peculiarities of the registry; `None` uses the known ones for its name.
     pub quirks: Option<Quirks>,
 }
 

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! With the default feature, `longshore::hyper` holds the transport and the clock that a client
-//! uses unless it is given others. They serve [`TokenCache`] and [`fetch_token`] too:
+//! uses unless it is given others. They also work with [`TokenCache`] and [`fetch_token`]:
 //!
 //! ```no_run
 //! # #[cfg(feature = "hyper")]

@@ -1,4 +1,4 @@
-//! How many requests one origin gets at a time, and how much memory all of them may use together.
+//! Limits on the concurrent requests to one origin, and on the memory of all transfers together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +26,8 @@ pub(crate) struct Limit {
     origins: Mutex<HashMap<Origin, Arc<Semaphore>>>,
     /// Memory for bodies that are handed on as they arrive.
     streams: MemoryPool,
-    /// Memory for bodies that are collected. It is a pool of its own, because a stream lasts until
-    /// its reader is done with it, and that reader may want a document meanwhile.
+    /// Memory for bodies that are collected. This pool is separate, because a stream keeps its
+    /// memory until its reader has finished, and the reader may request a document before that.
     documents: MemoryPool,
 }
 
@@ -89,7 +89,7 @@ impl Limit {
         Permit(semaphore.acquire_owned().await.ok())
     }
 
-    /// Waits for memory to collect a body of this length in bytes. The holder needs nothing more,
+    /// Waits for memory to collect a body of this length in bytes. A holder waits for nothing else,
     /// so every wait ends.
     pub(crate) async fn document(&self, length: u64) -> Permit {
         let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);

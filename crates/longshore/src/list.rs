@@ -19,15 +19,14 @@ use crate::site::Site;
 
 mod referrers;
 
-/// The most bytes that the pages of a list may have in all when it is collected whole; more are an
-/// error (LI). A million tags of thirty characters fit.
+/// Maximum total size in bytes of the pages of a list that is collected as a whole; a larger list
+/// is an error (LI). A million tags of thirty characters fit.
 pub const COLLECTED_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The entries of a list, fetched page by page as they are read.
 ///
-/// Ends with an error when the list does not end: when a page leads to one that was read before, or
-/// the list exceeds a limit (RD5, LI). The entries before that are valid. One page is held at a
-/// time.
+/// Ends with an error when a page links to a page that was read before, or when the list exceeds a
+/// limit (RD5, LI). The entries before the error are valid. One page is held at a time.
 pub struct List<T> {
     site: Arc<Site>,
     items: VecDeque<T>,
@@ -40,7 +39,7 @@ pub struct List<T> {
 
 /// Fetches the pages of a list.
 trait PageSource<T>: Send {
-    /// Fetches the page that is due.
+    /// Fetches the next page.
     fn fetch(self: Box<Self>, site: Arc<Site>) -> PageFuture<T>;
 
     /// Limits the number of entries.
@@ -75,8 +74,8 @@ impl<T> List<T> {
         }
     }
 
-    /// Ends with an error after this many entries (LI). The default is a million. It has no effect
-    /// once the first page was asked for.
+    /// Ends with an error after this many entries (LI). The default is a million. Calling this
+    /// after the first page was requested has no effect.
     #[must_use]
     pub fn with_limit(mut self, entries: u64) -> Self {
         if let State::Due(source) = &mut self.state {
@@ -229,7 +228,8 @@ impl Names {
     }
 }
 
-/// RD5: of the link to the next page only the query is used, wherever the link leads.
+/// Logs a warning when the link to the next page names another origin. RD5: only the query of the
+/// link is used.
 fn warn_of_foreign_link(site: &Site, endpoint: &Endpoint, head: &ListAnswer) {
     if let Some(next) = &head.next
         && let Ok((origin, _)) = resolve((site.origin(), "/"), next.as_bytes())

@@ -15,8 +15,8 @@ use longshore_proto::{RateLimit, warning};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// How many requests are allowed, and how many are left (RT8). Sent for each answer that has
-    /// it.
+    /// How many requests are allowed, and how many are left (RT8). Reported for each answer that
+    /// states a rate limit.
     RateLimit {
         /// Who says it: the registry or a mirror of it.
         origin: Origin,

@@ -18,7 +18,7 @@ pub enum Operation {
     Request(Endpoint),
     /// Getting a token.
     Token {
-        /// The repository it is for; `None` when the caller named a scope instead.
+        /// The repository that the token is for; `None` when the caller named a scope instead.
         repository: Option<RepositoryName>,
     },
 }
@@ -33,7 +33,7 @@ impl Operation {
         }
     }
 
-    /// What links the operation and the name of its registry in a sentence.
+    /// The preposition between the operation and the name of its registry in a message.
     pub(crate) fn preposition(&self) -> &'static str {
         match self {
             Self::Connect => "to",

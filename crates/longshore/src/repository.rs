@@ -35,8 +35,8 @@ pub struct Repository {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PulledManifest {
-    /// The document. Its digest is computed over its bytes, with the algorithm of the digest it was
-    /// asked for by, or else of the one the registry claims.
+    /// The document. Its digest is computed over its bytes, with the algorithm of the requested
+    /// digest, or else of the digest that the registry claims.
     pub manifest: Manifest,
     /// `Docker-Content-Digest`, as sent; it matches the bytes wherever it can be checked (DG2).
     pub digest_header: Option<Digest>,
@@ -120,9 +120,9 @@ impl Repository {
 
     /// Pulls a manifest or index by tag or digest (distribution-spec v1.1.1 "Pulling manifests").
     ///
-    /// The bytes are hashed before they are parsed. They must match the digest they were asked for
-    /// by, and a digest header that disagrees with them is refused (DG2). They are at most 8 MiB,
-    /// or the limit set by [`with_manifest_limit`](Self::with_manifest_limit) (LI).
+    /// The bytes are hashed before they are parsed. They must match the requested digest, and a
+    /// digest header that disagrees with them is refused (DG2). They are at most 8 MiB, or the
+    /// limit set by [`with_manifest_limit`](Self::with_manifest_limit) (LI).
     ///
     /// # Errors
     ///
@@ -146,8 +146,8 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`Error`] for any other answer, and when the registry claims another digest than the one
-    /// asked for (DG2).
+    /// [`Error`] for any other answer, and when the registry claims another digest than the
+    /// requested one (DG2).
     pub async fn manifest_head(&self, target: &TagOrDigest) -> Result<Option<ManifestHead>, Error> {
         let Some(answer) = self.head(self.manifest_request(Read::Head, target)).await? else {
             return Ok(None);
@@ -264,8 +264,8 @@ impl Repository {
     }
 }
 
-/// Refuses a head that is about other content than was asked for by digest (DG2). A claim under
-/// another algorithm says nothing.
+/// Refuses a head that claims another digest than the requested one (DG2). A claim under another
+/// algorithm cannot be compared, so it is ignored.
 fn check_claim(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Result<(), VerifyError> {
     match (wanted, claimed) {
         (Some(wanted), Some(claimed))

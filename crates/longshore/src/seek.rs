@@ -59,7 +59,7 @@ impl BlobReader {
         let repository = self.repository();
         let digest = self.digest().clone();
         let known = self.size();
-        // The next request may be waiting for the slot of this reader.
+        // Frees the slot of this reader, because the next request may be waiting for it.
         drop(self);
         let size = match known {
             Some(size) => Some(size),
@@ -175,7 +175,7 @@ async fn part(site: Arc<Site>, mut download: PartDownload) -> Result<Bytes, Erro
         }
         let verdict = download.on_head(&answer.head);
         verdict.map_err(|error| failed(&download, error, None))?;
-        // The slot is given back before the rest is asked for.
+        // `_slot` is dropped at the end of each pass, before the rest of the part is requested.
         let Payload::Stream(mut body, _slot) = answer.payload else {
             return Err(failed(&download, DownloadError::NoPart, None));
         };

@@ -26,8 +26,9 @@ pub(crate) struct Site {
     home: Registry,
     /// The origin of the registry itself, which is the last host.
     origin: Origin,
-    /// The only repository that this is used for, if there is one: a source may have a credential
-    /// for a part of a registry (CR2: credentials are looked up by exact name and path).
+    /// The only repository that the site is used for; `None` for the whole registry. A source may
+    /// have a credential for a part of a registry (CR2: credentials are looked up by exact name and
+    /// path).
     repository: Option<RepositoryName>,
     /// The answer of the source of credentials, once it was asked.
     credential: OnceCell<Option<Credential>>,

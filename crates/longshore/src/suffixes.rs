@@ -9,7 +9,7 @@ pub(crate) struct Suffixes;
 impl PublicSuffixes for Suffixes {
     fn registrable_domain<'a>(&self, host: &'a str) -> Option<&'a str> {
         let domain = psl::domain(host.as_bytes())?;
-        // A suffix that is not listed is a guess, and no reason to hand out secrets.
+        // A suffix that is not listed is a guess, and must not decide where secrets are sent.
         if !domain.suffix().is_known() {
             return None;
         }

@@ -24,7 +24,7 @@ pub const TOKENS_KEPT: usize = 1024;
 ///
 /// A [`TokenKey`] is the pair *(registry, scope)* with two additions: the service that the
 /// challenge names, and the account that the token is for. Its documentation has a function that
-/// makes a key of such a pair.
+/// makes a key from such a pair.
 ///
 /// ```
 /// use std::time::Duration;
@@ -100,10 +100,10 @@ impl TokenCache {
         self.table.get(key, self.clock.now())
     }
 
-    /// Keeps a token, in place of any other token of this key.
+    /// Stores a token and replaces any other token of this key.
     ///
-    /// `ttl` is its lifetime from now on. Without one the lifetime is that of
-    /// [`with_ttl`](Self::with_ttl), else 60 seconds (RT7). A token with a lifetime of zero is
+    /// `ttl` is its lifetime from now on. Without `ttl` the lifetime is that of
+    /// [`with_ttl`](Self::with_ttl), or else 60 seconds (RT7). A token with a lifetime of zero is
     /// never found.
     pub fn put(&self, key: TokenKey, token: Token, ttl: Option<Duration>) {
         self.table

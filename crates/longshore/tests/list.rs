@@ -217,7 +217,7 @@ async fn the_tag_stands_in_only_where_the_api_is_not_there() {
         found(&repository, Some(&artifact_type())).await,
         digests(&["a"])
     );
-    // None is no error.
+    // An empty list is not an error.
     assert_eq!(found(&repository, None).await, []);
     transport.finish();
 

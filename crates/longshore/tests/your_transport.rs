@@ -22,7 +22,7 @@ struct InProcess {
 const BLOB: &[u8] = b"not all of this arrives at once";
 
 impl Transport for &'static InProcess {
-    /// It connects to nothing, so there is no address, certificate or connection to be wrong about.
+    /// This transport connects to nothing, so it meets the contract of every capability.
     fn capabilities(&self) -> Capabilities {
         Capabilities::all()
     }

@@ -1,4 +1,4 @@
-//! What reqwest reports, as the kinds of failure that a client tells apart.
+//! Maps the errors of reqwest to the kinds of failure that a client distinguishes.
 
 use std::error::Error;
 use std::io;
@@ -9,7 +9,8 @@ use longshore::transport::{Phase, TransportError, TransportErrorKind};
 /// The error of a request without a response.
 ///
 /// reqwest does not say whether the connection had served before, so this transport does not
-/// declare the capability error phase, and the phase below is no more than a hint for the reader.
+/// declare the capability error phase. The phase that is set here only helps people who read the
+/// error.
 pub(crate) fn sending(error: reqwest::Error) -> TransportError {
     let phase = if error.is_connect() {
         Phase::Connect

@@ -1,4 +1,4 @@
-//! A transport over reqwest, as a program would write it that uses reqwest already.
+//! A transport over reqwest, for programs that already use reqwest.
 //!
 //! [`ReqwestTransport`] keeps the contract of [`Transport`](longshore::transport::Transport) and
 //! declares three of its four capabilities. The tests run the public conformance cases on it, and
@@ -17,7 +17,7 @@
 //! # }
 //! ```
 //!
-//! What there is to do, and where:
+//! The parts of the work, and the modules that do them:
 //!
 //! - Switch off what belongs above a transport: redirects, retries, proxies of the environment
 //!   (`transport`).

@@ -1,4 +1,4 @@
-//! Which addresses a name stands for, and which of them a request may connect to.
+//! Resolves names and filters the addresses by the policy of the request.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -20,7 +20,7 @@ impl Resolve for PolicyResolver {
             let found = if is_localhost(name.as_str()) {
                 LOOPBACK.to_vec()
             } else {
-                // reqwest puts in the port of the URL.
+                // reqwest replaces the port with that of the URL.
                 let found = lookup_host((name.as_str(), 0)).await?;
                 found.map(|address| address.ip()).collect()
             };
@@ -41,7 +41,7 @@ impl Resolve for PolicyResolver {
 }
 
 /// Whether the name is `localhost` or ends in it. Such a name is never looked up: a client sends
-/// secrets there over plain http, so nobody on the network may say where it is (RFC 6761 §6.3).
+/// secrets to it over plain http, so its address must not come from the network (RFC 6761 §6.3).
 fn is_localhost(name: &str) -> bool {
     Origin::from_authority(Scheme::Http, name).is_ok_and(|origin| origin.is_loopback_name())
 }

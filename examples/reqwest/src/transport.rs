@@ -31,7 +31,7 @@ pub struct ReqwestTransport {
     clients: Mutex<HashMap<Key, Client>>,
 }
 
-/// Makes the beginning of a client: roots, certificates, timeouts, user agent.
+/// Returns a client builder with the user's settings: roots, certificates, timeouts, user agent.
 type Settings = Box<dyn Fn() -> ClientBuilder + Send + Sync>;
 
 /// What two requests must have in common to share a connection. There are a handful of these: the
@@ -39,10 +39,10 @@ type Settings = Box<dyn Fn() -> ClientBuilder + Send + Sync>;
 type Key = (TlsIdentity, AddressPolicy);
 
 impl ReqwestTransport {
-    /// A transport whose clients begin with what `settings` returns.
+    /// Makes a transport whose clients are built from the builder that `settings` returns.
     ///
-    /// Whatever the settings say of redirects, retries, proxies and the resolver is replaced. They
-    /// must not enable a cookie store, decompression or default headers.
+    /// The transport overrides the settings for redirects, retries, proxies and the resolver. The
+    /// settings must not enable a cookie store, decompression or default headers.
     pub fn new(settings: impl Fn() -> ClientBuilder + Send + Sync + 'static) -> Self {
         Self {
             settings: HashMap::from([(TlsIdentity::default(), Box::new(settings) as Settings)]),
@@ -73,11 +73,11 @@ impl ReqwestTransport {
             refused(UnknownIdentity { name })
         })?;
         let builder = settings()
-            // All of this is decided above a transport.
+            // The client above the transport decides these.
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .referer(false)
-            // A proxy would connect in our place, where no address can be checked.
+            // A proxy would resolve the name itself, so the address could not be checked.
             .no_proxy()
             .dns_resolver(PolicyResolver(policy.clone()))
             // One more than the limit, so that `check_head` sees what is over it.
@@ -118,14 +118,16 @@ impl Transport for ReqwestTransport {
     }
 }
 
-/// The URI as reqwest wants it, if that changes nothing and leads to a permitted address.
+/// Converts the URI to a URL of reqwest. Fails if that changes it, or if its literal address is not
+/// permitted.
 fn url(uri: &Uri, policy: &AddressPolicy) -> Result<Url, TransportError> {
     if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
         return Err(refused(UserInformation));
     }
     let url: Url = uri.to_string().parse().map_err(refused)?;
-    // Literal addresses do not pass the resolver. The URL is asked, and not the URI, because it
-    // knows more ways to write an address, and it is what is connected to.
+    // Literal addresses do not pass the resolver. The check uses the URL instead of the URI,
+    // because reqwest connects to the host of the URL, and the URL type recognizes more spellings
+    // of an address.
     let host = url.host_str().unwrap_or_default();
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = literal.parse::<IpAddr>() {
@@ -142,7 +144,7 @@ fn url(uri: &Uri, policy: &AddressPolicy) -> Result<Url, TransportError> {
     Ok(url)
 }
 
-/// A request that cannot be sent as it asks.
+/// Why a request cannot be sent.
 fn refused(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TransportError {
     TransportError::new(TransportErrorKind::Unsupported, Phase::Connect).with_source(source)
 }

@@ -7,7 +7,7 @@ use longshore_example_reqwest::ReqwestTransport;
 use longshore_testkit::transport_conformance::{self as conformance, Setup, Subject};
 use reqwest::{Certificate, Client, ClientBuilder};
 
-/// A client that trusts these roots, in PEM, beside those of the system.
+/// A client that trusts these roots, in PEM, in addition to those of the system.
 fn trusting(pem: &str) -> impl Fn() -> ClientBuilder + Send + Sync + use<> {
     let roots = Certificate::from_pem_bundle(pem.as_bytes()).unwrap();
     move || Client::builder().tls_certs_merge(roots.clone())

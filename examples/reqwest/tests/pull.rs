@@ -1,4 +1,4 @@
-//! An image is pulled over the transport, from a registry that wants tokens.
+//! Pulls an image over the transport from a registry that requires tokens.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -57,7 +57,7 @@ impl Scene {
             .unwrap()
     }
 
-    /// The user's word that the token server may see the password, which it needs on plain http.
+    /// Settings that permit sending the password to the token server over plain http.
     fn allowing_the_token_server(&self) -> HostSettings {
         let realm = format!("http://{}", self.tokens.address());
         let mut settings = HostSettings::default();
@@ -134,7 +134,7 @@ async fn an_image_is_pulled_over_tls_with_roots_of_its_own() {
     let requests = scene.registry.requests().len();
     let error = scene.pull(&client).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    // A setting that nobody made is not replaced by another one.
+    // A request with an unknown identity is refused, not sent with other settings.
     let client = scene.client(ReqwestTransport::new(settings), host);
     let error = scene.pull(&client).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);

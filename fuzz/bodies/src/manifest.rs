@@ -149,7 +149,7 @@ fn same(plain: Option<&Value>, read: &Descriptor) {
     assert_eq!(platform.is_some(), read.platform.is_some());
 }
 
-/// What is selected is in the index, is an image, and may run on what was wanted.
+/// Checks that the selected entry is in the index, is an image, and fits the wanted platform.
 fn selects(index: &Index, (os, architecture, variant): &(&str, &str, Option<&str>)) {
     let mut wanted = Platform::new(*os, *architecture);
     wanted.variant = variant.map(str::to_owned);

@@ -21,10 +21,10 @@ use longshore_proto::{Host, Refusal};
 ///
 /// # Panics
 ///
-/// When an endpoint does not read back as it was written, when what is written of it could lead to
-/// another path (DG8: nothing encoded and no `..` gets past the grammars), when a refusal is not
-/// one of the client's making, when a write reaches a read-only registry (CA11), or when a client
-/// cannot read what the server answers.
+/// When an endpoint that is written is not read as the same endpoint, when its path could mean
+/// another path (DG8: nothing encoded and no `..` gets past the grammars), when the status of a
+/// refusal does not blame the client, when a write reaches a read-only registry (CA11), or when a
+/// client cannot read the server's response.
 pub fn route(data: &[u8]) {
     let (method, target, headers) = request(data);
     let read = route::read(&method, &target, &headers);
@@ -50,7 +50,7 @@ pub fn route(data: &[u8]) {
     }
 }
 
-/// Reads a request. What no request can hold is left out, as a server would.
+/// Reads a request. Invalid header fields are skipped, and an invalid method becomes GET.
 fn request(data: &[u8]) -> (Method, String, HeaderMap) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let line = lines.next().unwrap_or_default();
@@ -71,7 +71,8 @@ fn request(data: &[u8]) -> (Method, String, HeaderMap) {
     (method, target.into_owned(), headers)
 }
 
-/// A request that is written again is the same one, on a path that means what its parts say.
+/// Checks that an endpoint, written as a request, is read as the same endpoint, and that its path
+/// is safe.
 fn reads_back(endpoint: &Endpoint, method: &Method) {
     let head = endpoint.write(&host());
     let is_ping = *endpoint == Endpoint::Ping && *method == Method::HEAD;
@@ -95,7 +96,7 @@ fn reads_back(endpoint: &Endpoint, method: &Method) {
     }
 }
 
-/// A refusal blames the client, names what is allowed, and reads back.
+/// Checks that a refusal has a status 4xx, names the allowed methods, and can be read by a client.
 fn is_refused(error: &RouteError, method: &Method) {
     let refusal = error.refusal();
     let status = match error {
@@ -115,7 +116,7 @@ fn is_refused(error: &RouteError, method: &Method) {
     assert!(refusal.write(&Method::HEAD).body().is_empty());
 }
 
-/// What a server that has everything answers, a client reads.
+/// Checks that a client can read the responses of a server that has all content.
 fn answers(endpoint: &Endpoint) {
     match endpoint {
         Endpoint::Blob(request) => {
@@ -156,7 +157,7 @@ fn answers(endpoint: &Endpoint) {
     }
 }
 
-/// The content, a part of it, or that there is nothing to send.
+/// Checks a response with the content, with a part of it, or with 304.
 fn is_sent(head: &Parts, bytes: &Range<u64>, digest: &Digest, read: Read) {
     assert!(bytes.start <= bytes.end);
     assert!(read == Read::Get || bytes.is_empty(), "a HEAD has no body");
@@ -175,7 +176,7 @@ fn is_sent(head: &Parts, bytes: &Range<u64>, digest: &Digest, read: Read) {
     }
 }
 
-/// A page that the client reads, with a link that it finds; or that the query is refused.
+/// Checks that a client can read the page and follow its link, or that the query was refused.
 fn is_a_page(page: Result<Response<impl AsRef<[u8]>>, Refusal>, is_read: impl Fn(&[u8]) -> bool) {
     match page {
         Ok(page) => {

@@ -83,7 +83,7 @@ fn a_credential_helper_is_named_and_never_passed_over() {
     assert_eq!(pull.run().succeeded(), tree.digest().as_str());
 }
 
-// TLS is tried first on loopback, unless the user knows better.
+// On loopback TLS is tried first, unless the user sets `--plain-http`.
 #[test]
 fn plain_http_is_found_out_or_said() {
     let registry = Registry::builder().start().unwrap();

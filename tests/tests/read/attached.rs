@@ -220,7 +220,8 @@ fn endless_referrers(registry: &Registry) {
     registry.misbehave(Rule::on(Part::List, Misbehaviour::Hook(Hook::new(page))));
 }
 
-// What the registry has begun to tell it can tell; the rest is missing, not nothing.
+// After a first page the registry is known to support referrers, so a missing page is an error and
+// not an empty list.
 #[test]
 fn a_list_that_breaks_off_is_not_told_as_whole() {
     let tree = image::single(104);

@@ -1,4 +1,5 @@
-//! The commands of the program do not import each other: what two of them need stands outside.
+//! The commands of the program do not import each other: code that two of them need is outside
+//! their modules.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,8 @@ pub(crate) fn check(sources: &[(String, String)]) -> Vec<Finding> {
     for (path, text) in source::outside_tests(sources) {
         let Some(place) = inside(path) else { continue };
         let own = place.split(['/', '.']).next().unwrap_or_default();
-        // `super` is a sibling's parent once in the file of a command, twice in its parts, …
+        // The path to a sibling has one `super` in the file of a command, two in a part of it, and
+        // so on.
         let parents = place.matches('/').count() + 1;
         let code = source::without_tests(&source::code(text));
         let used = [

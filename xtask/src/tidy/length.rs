@@ -1,4 +1,4 @@
-//! Functions of the facade stay short: what is long belongs into a machine.
+//! Functions of the facade stay short: long logic belongs in a state machine.
 
 use super::{Finding, source};
 
@@ -16,7 +16,7 @@ pub(crate) fn check(sources: &[(String, String)]) -> Vec<Finding> {
         for function in functions(&code) {
             if function.lines > LIMIT_LINES {
                 let what = format!(
-                    "fn {} has {} lines, and {LIMIT_LINES} are the limit",
+                    "fn {} has {} lines; the limit is {LIMIT_LINES}",
                     function.name, function.lines
                 );
                 findings.push(Finding::at(path, function.line, what));
@@ -93,7 +93,7 @@ mod tests {
         let text = format!("{}\n{}", function("short", 60), function("long", 61));
         assert_eq!(
             found(&text),
-            ["a.rs:62: fn long has 61 lines, and 60 are the limit"]
+            ["a.rs:62: fn long has 61 lines; the limit is 60"]
         );
     }
 

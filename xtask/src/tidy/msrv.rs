@@ -1,7 +1,8 @@
-//! What users of our crates compile needs no newer compiler than we promise.
+//! Our crates and their dependencies compile with the oldest compiler that we promise.
 //!
-//! Dependencies declare what they need. For our own code clippy knows the standard library
-//! (`incompatible_msrv`), and the rule about syntax here what clippy does not see.
+//! Dependencies declare the compiler that they need. In our own code clippy checks the use of the
+//! standard library (`incompatible_msrv`), and this module checks syntax that clippy does not
+//! check.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
-//! Numbers of features do not stand in the code: a reader has no list of them.
+//! The code does not mention numbers of features, because readers do not have the list.
 //!
-//! They looked like `F` and digits in a comment, and `f22_` at the start of a function's name.
+//! Such a number is `F` and digits in a comment, or a prefix such as `f22_` in a function's name.
 
 use super::{Finding, source};
 

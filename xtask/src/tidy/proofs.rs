@@ -1,6 +1,7 @@
 //! Every rule has a test that carries its id, in its name or in the comment above it.
 //!
-//! A rule that RULES.md marks as untested has none: the mark goes with the first test.
+//! A rule that RULES.md marks as untested must have no test: remove the mark when the first test is
+//! added.
 
 use std::collections::BTreeSet;
 

@@ -33,8 +33,7 @@ pub(crate) struct Rule {
 }
 
 impl Rules {
-    /// Reads the document. A line that looks like a rule and is not one is a finding, and so is
-    /// an id that stands twice.
+    /// Reads the document. Malformed rules and repeated ids are findings.
     pub(crate) fn parse(markdown: &str) -> (Self, Vec<Finding>) {
         let mut rules = Self::default();
         let mut findings = Vec::new();
@@ -49,7 +48,7 @@ impl Rules {
             };
             let rule = Rule { line, untested };
             if rules.0.insert(id.to_owned(), rule).is_some() {
-                findings.push(Finding::at(DOCUMENT, line, format!("{id} stands twice")));
+                findings.push(Finding::at(DOCUMENT, line, format!("{id} is repeated")));
             }
         }
         if rules.0.is_empty() {
@@ -201,7 +200,7 @@ mod tests {
     #[test]
     fn an_id_that_stands_twice_and_a_document_without_rules_are_found() {
         let (_, findings) = Rules::parse("- **RD1** one\n- **RD1** two\n");
-        assert_eq!(findings, [Finding::at(DOCUMENT, 2, "RD1 stands twice")]);
+        assert_eq!(findings, [Finding::at(DOCUMENT, 2, "RD1 is repeated")]);
         let (_, findings) = Rules::parse("# Rules\n");
         assert_eq!(
             findings,

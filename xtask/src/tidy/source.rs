@@ -156,7 +156,7 @@ pub(crate) fn blank_tests(text: &str, code: &str) -> String {
     out
 }
 
-/// Where the items under `#[cfg(test)]` stand.
+/// The positions of the items under `#[cfg(test)]`.
 fn test_items(code: &str) -> Vec<Range<usize>> {
     const MARK: &str = "#[cfg(test)]";
     let mut items = Vec::new();
@@ -169,7 +169,7 @@ fn test_items(code: &str) -> Vec<Range<usize>> {
     items
 }
 
-/// The files that are not modules for tests, of a crate given as paths and texts.
+/// The files of a crate without its test modules; `sources` has the paths and texts.
 pub(crate) fn outside_tests(
     sources: &[(String, String)],
 ) -> impl Iterator<Item = &(String, String)> {

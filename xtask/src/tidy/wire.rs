@@ -1,8 +1,8 @@
-//! The path of the protocol stands in one crate: the others speak of endpoints.
+//! Only one crate contains the path of the protocol: the others use endpoints.
 
 use super::{Finding, source};
 
-/// Where a text is code that must not know the path: every crate but the one that writes it.
+/// Whether the file must not contain the path: all crates except the one that writes it.
 pub(crate) fn is_checked(path: &str) -> bool {
     path.starts_with("crates/") && path.contains("/src/") && !path.starts_with(HOME)
 }
@@ -10,15 +10,15 @@ pub(crate) fn is_checked(path: &str) -> bool {
 const HOME: &str = "crates/longshore-proto/";
 const PATH: &str = "/v2";
 
-/// Finds string literals that begin with the path, or have it with something behind it, in the
-/// code of the crates, without their tests.
+/// Finds string literals that begin with the path or contain it followed by more text. Tests are
+/// not checked.
 pub(crate) fn check(sources: &[(String, String)]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in source::outside_tests(sources) {
         let literals = source::blank_tests(&source::literals(text), &source::code(text));
         for (line, text) in (1..).zip(literals.lines()) {
             if holds_path(text) {
-                let what = format!("`{PATH}` stands in {HOME} only");
+                let what = format!("only {HOME} may contain `{PATH}`");
                 findings.push(Finding::at(path, line, what));
             }
         }
@@ -55,7 +55,7 @@ mod tests {
         ] {
             assert_eq!(
                 found(&format!("fn f() {{\n    g({literal});\n}}\n")),
-                ["crates/longshore/src/a.rs:2: `/v2` stands in crates/longshore-proto/ only"],
+                ["crates/longshore/src/a.rs:2: only crates/longshore-proto/ may contain `/v2`"],
                 "{literal}"
             );
         }

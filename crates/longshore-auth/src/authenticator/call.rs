@@ -1,4 +1,4 @@
-//! The memory of one call.
+//! The state of one call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,16 @@ use crate::{AuthError, Credential, Issued, Realm, ScopeSet, Token, TokenKey};
 ///
 /// Make a new one for every request of an operation, and keep it over the redirects, retries and
 /// repetitions of that request. A call may also be tried at several registries in turn (mirrors):
-/// memory and budget are kept apart for each origin, so that a failure at one does not affect the
-/// next. Where two of them share an origin, only the driver can tell them apart: it makes a new
-/// call for each. A call may be dropped at any time. `Debug` shows no secret.
+/// each origin has its own memory and budget, so that a failure at one does not affect the next. If
+/// two mirrors share an origin, the driver must make a new call for each, because a call cannot
+/// distinguish them. A call may be dropped at any time. `Debug` shows no secret.
 #[derive(Debug, Default)]
 pub struct AuthCall {
     here: Visit,
     /// Whether a refresh token is requested as well.
     pub(super) offline: bool,
-    /// Registries at which the call was tried before, or for which it was given credentials.
+    /// The state for the other registries: those tried before, and those with credentials from the
+    /// driver.
     others: Vec<Visit>,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Visit {
     pub(super) sent: Sent,
     /// The origin of the last challenge, and how it is answered.
     challenged: Option<Challenged>,
-    /// No secret is sent without a challenge any more: one was refused.
+    /// A secret that was sent without a challenge was refused, so none is sent without one again.
     wait_for_challenge: bool,
     /// The registry has refused the password.
     pub(super) password_refused: bool,

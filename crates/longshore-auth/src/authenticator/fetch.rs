@@ -1,4 +1,4 @@
-//! Token requests: which realm, in which form, and what is left to try after a failure.
+//! Token requests: the choice of realm and form, and the alternatives after a failure.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ pub(super) struct Offer {
     pub(super) bearer: Option<BearerOffer>,
     /// Whether there is a Basic challenge.
     pub(super) basic: bool,
-    /// The reason why the first unusable Bearer challenge is one.
+    /// Why the first unusable Bearer challenge cannot be used.
     pub(super) flaw: Option<Flaw>,
     /// The `error` of the first Bearer challenge that has one.
     pub(super) error: Option<Box<str>>,
@@ -40,7 +40,7 @@ impl Offer {
     pub(super) fn read<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut offer = Self::default();
         for challenge in Challenge::parse_all(fields) {
-            // The challenges that can be read are used, whatever stands between them.
+            // Unreadable text between the challenges does not prevent the use of readable ones.
             let challenge = match challenge {
                 Ok(challenge) => challenge,
                 Err(fault) => {

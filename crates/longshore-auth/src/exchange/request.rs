@@ -7,8 +7,8 @@
 //! | password, and a refresh token is requested | POST, grant `password` | GET with Basic |
 //! | identity token | POST, grant `refresh_token` | GET with Basic, user `<token>` |
 //!
-//! Every token server answers GET, not every one POST (OAuth2 Token Authentication, first note).
-//! `<token>` is the user name of an identity token in Docker's credential helpers.
+//! All token servers support GET, but not all support POST (OAuth2 Token Authentication, first
+//! note). `<token>` is the user name of an identity token in Docker's credential helpers.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -67,7 +67,8 @@ impl RequestSecret {
                 ("refresh_token", token.expose()),
             ])),
             Credential::IdentityToken(token) => header(IDENTITY_USER, token),
-            // A ready bearer token is never exchanged; the authenticator makes no key of it.
+            // A bearer token from the user is never exchanged: the authenticator makes no key for
+            // it.
             Credential::Token(_) => Ok(Self::default()),
         }
     }
@@ -144,5 +145,5 @@ const CLIENT_ID: &str = "longshore";
 /// The type of a body that [`write_form`] wrote.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The user name of an identity token where there has to be one.
+/// The user name to send with an identity token where a user name is required.
 const IDENTITY_USER: &str = "<token>";

@@ -23,7 +23,7 @@ pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
     print(&args.connection, head, "tags", &names)
 }
 
-/// Parses the name of a repository. A tag or digest is refused: it asks for something else.
+/// Parses the name of a repository. A tag or digest is refused, because a list has no use for it.
 fn repository(text: &str) -> Result<Reference, Failure> {
     let reference = connect::reference(text)?;
     match ReferenceParts::parse(text) {

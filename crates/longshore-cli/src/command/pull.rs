@@ -16,7 +16,7 @@ use crate::stop;
 
 mod destination;
 
-/// The destination is checked first, so that nothing is requested in vain.
+/// Pulls an image. The destination is checked before anything is requested.
 pub(crate) async fn run(args: Pull) -> Result<(), Failure> {
     let reference = connect::reference(&args.target.reference)?;
     let destination = Destination::parse(&args.destination)?;

@@ -92,7 +92,7 @@ impl TransferPool {
             blobs.into_iter().partition(|blob| blob.size >= LARGE_BYTES);
         self.start_small(small);
         for blob in large {
-            // The semaphore is never closed. A blob that fails meanwhile ends them all.
+            // The semaphore is never closed. A transfer that fails ends all others.
             let permit = loop {
                 tokio::select! {
                     permit = Arc::clone(&self.large).acquire_owned() => break permit.ok(),

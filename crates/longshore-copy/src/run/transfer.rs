@@ -30,7 +30,7 @@ impl Context {
     }
 }
 
-/// Moves blobs one at a time; a clone moves another at the same time.
+/// Moves one blob at a time; clones move several blobs concurrently.
 #[derive(Clone)]
 pub(super) struct Transfer {
     context: Arc<Context>,
@@ -51,7 +51,7 @@ impl Transfer {
         }
     }
 
-    /// Resumes a large blob from what an earlier run kept of it; the store hashes that again.
+    /// Resumes a large blob from the bytes that an earlier run kept; the store hashes these again.
     async fn attempt(&mut self, blob: &PlannedBlob) -> Result<(), TransferError> {
         let PlannedBlob { digest, size } = blob;
         let store = &self.context.store;

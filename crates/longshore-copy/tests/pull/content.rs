@@ -41,7 +41,7 @@ async fn a_layout_gets_the_image_under_its_name() {
     let report = scene.pull_into_layout(&options).await.unwrap();
     assert_eq!(report.manifest.digest(), scene.tree.digest());
     scene.assert_layout_holds(&scene.tree);
-    // An entry without a name stands for itself.
+    // An entry may have no name.
     let unnamed = longshore_copy::LayoutEntry::new(scene.place.path().join("other"));
     let target = TagOrDigest::from(scene.tree.digest().clone());
     pull(&scene.repository, &target, unnamed, &options)
@@ -137,7 +137,7 @@ async fn dg3_a_blob_that_is_damaged_twice_is_reported_and_never_visible() {
         }
         assert_eq!(scene.ranges_of_last(), [None, None]);
         scene.assert_layout_names_nothing();
-        // Content that is right later is taken, from its first byte.
+        // If the content is correct later, it is accepted; the transfer starts at the first byte.
         scene.registry.behave();
         scene.registry.requests().clear();
         scene.pull_into_layout(&options).await.unwrap();

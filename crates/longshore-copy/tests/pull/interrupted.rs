@@ -79,7 +79,7 @@ fn waited_for() -> (Arc<Counted>, PullOptions) {
     (counted, options)
 }
 
-/// Demands that the next pull resumes the last blob behind what is there.
+/// Demands that the next pull resumes the last blob after the bytes that were kept.
 async fn assert_resumes(scene: &Scene) {
     scene.registry.behave();
     scene.registry.requests().clear();
@@ -101,7 +101,7 @@ async fn assert_resumes(scene: &Scene) {
     );
 }
 
-// RT6: a download continues at the byte it has reached. RT9: nothing is visible half done.
+// RT6: a download continues at the byte it has reached. RT9: no partial result is visible.
 #[tokio::test]
 async fn rt6_a_cancelled_pull_is_resumed_at_its_byte() {
     let (scene, gate, arriving) = held().await;
@@ -216,7 +216,7 @@ async fn a_blob_that_fails_ends_the_others_and_their_threads() {
     let error = scene.pull_into_layout(&options).await.unwrap_err();
     let kind = TransferErrorKind::Store(StoreErrorKind::Content);
     assert_eq!(error.kind(), kind);
-    // The blob that was held has no thread any more: what came of it is kept.
+    // The thread of the held blob has ended, and the bytes that arrived are kept.
     let layout = Layout::open(&scene.layout()).unwrap();
     let kept: Vec<_> = layout
         .store()
@@ -247,7 +247,7 @@ async fn a_registry_that_breaks_off_is_an_error_of_the_registry() {
         }
         other => panic!("another error: {other}"),
     }
-    // Another image of the same bytes is not hurt by it.
+    // A later pull of the same image into the same store succeeds.
     scene.registry.behave();
     scene.pull_into(&store, &options).await.unwrap();
     crate::support::assert_store_holds(&store, &scene.tree);

@@ -81,7 +81,7 @@ async fn an_image_in_no_index_has_its_platform_in_its_config() {
     assert_eq!(error.kind(), TransferErrorKind::Platform);
     let expected = "no image for linux/amd64, there is linux/arm64";
     assert_eq!(error.to_string(), expected);
-    // Whoever asks for no platform takes it as it is.
+    // Without a requested platform, the image is taken as it is.
     let options = PullOptions::default();
     let report = scene.pull_into(&store, &options).await.unwrap();
     assert_eq!(report.platform, None);

@@ -68,7 +68,7 @@ async fn a_registry_without_referrers_has_nothing() {
     assert_eq!(read(&scene, 1).await.unwrap(), Referrers::default());
 }
 
-/// Lets the registry list these referrers of everything, on each of so many pages.
+/// Makes the registry list these referrers for every subject, on each of `pages` pages.
 fn list(
     scene: &Scene,
     pages: usize,
@@ -112,7 +112,7 @@ fn digest(number: usize) -> Digest {
     Digest::sha256(number.to_string().as_bytes())
 }
 
-// LI2: memory is not sized by what a peer sends. A circle is shown up to where it closes.
+// LI2: memory is not sized by what a peer sends. A cycle is shown until it closes.
 #[tokio::test]
 async fn li2_a_circle_of_referrers_is_followed_once() {
     let scene = Scene::set(image::single(6)).await;

@@ -1,4 +1,5 @@
-//! The tests of the tests: transports that break one rule each, and the cases that notice.
+//! Tests of the conformance cases: each transport breaks one rule, and the named cases must detect
+//! it.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -148,7 +149,8 @@ const FAULTS: &[(Fault, &[&str])] = &[
 async fn each_fault_is_noticed() {
     let mut missed = Vec::new();
     for (fault, names) in FAULTS {
-        // These two leave a case waiting for what never comes. The others are found out.
+        // With these two faults a case waits until its time limit. The other faults end the case
+        // with an error.
         let hangs = [Fault::GoesOnWhenDropped, Fault::SendsOneByOne].contains(fault);
         let subject = Subject::new(|setup| Bad::new(*fault, hyper(setup)));
         let subject = if hangs {
@@ -332,7 +334,8 @@ impl Bad {
             .with_source(error)
     }
 
-    /// Sends a request that nobody may send a second time, once more where the fault wants it.
+    /// Sends a request, and sends another one after it if the fault is to repeat, fall back or
+    /// follow.
     async fn send_again(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let again = copy(&request);
         let answer = self.inner.send(request).await;
@@ -361,7 +364,7 @@ impl Bad {
         }
     }
 
-    /// Sends in a task of its own, which reads the body to its end whoever wants it.
+    /// Sends in a separate task, which reads the whole body even if the caller drops it.
     async fn send_apart(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let inner = self.inner.clone();
         let (sender, frames) = tokio::sync::mpsc::unbounded_channel();
@@ -411,7 +414,7 @@ impl Transport for Bad {
     }
 }
 
-/// Fails at the first interim response, as a transport would that takes it for the final one.
+/// Returns the first interim response as the final one; sends the request if there is none.
 async fn refusing_interim(
     inner: &HyperTransport,
     request: Request<Body>,
@@ -459,7 +462,7 @@ fn fatal(error: TransportError) -> TransportError {
 
 type Frames = Result<Frame<Bytes>, TransportError>;
 
-/// A body that ends where it fails.
+/// A body that ends cleanly instead of failing.
 struct Clean(Body);
 
 impl http_body::Body for Clean {
@@ -472,7 +475,7 @@ impl http_body::Body for Clean {
     }
 }
 
-/// A body with other errors.
+/// A body whose errors are replaced by those of the function.
 struct Mapped(Body, fn(TransportError) -> TransportError);
 
 impl http_body::Body for Mapped {

@@ -206,7 +206,7 @@ async fn cr4_a_secret_for_this_machine_does_not_pass_a_proxy() {
     let proxy = Server::answering(OK).await;
     let transport = through(&proxy).build().unwrap();
     for url in ["http://127.0.0.1:5000/v2/", "http://a.localhost:5000/v2/"] {
-        // A request that says nothing counts as secret, whatever its method.
+        // A request without a sensitivity counts as secret, whatever its method.
         for wish in [None, Some(Sensitivity::Secret)] {
             let mut request = get(url);
             request.extensions_mut().remove::<Sensitivity>();

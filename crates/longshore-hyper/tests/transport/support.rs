@@ -98,7 +98,7 @@ pub(crate) fn direct() -> HyperTransportBuilder {
     HyperTransport::builder().proxy(ProxySettings::none())
 }
 
-/// A request that carries no secret, and says so.
+/// A request that declares that it carries no secret.
 pub(crate) fn get(url: &str) -> Request<Body> {
     let mut request = Request::get(url).body(Body::empty()).unwrap();
     request.extensions_mut().insert(Sensitivity::Plain);

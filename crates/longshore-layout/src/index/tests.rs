@@ -170,7 +170,7 @@ fn what_is_no_index_is_refused() {
     assert!(matches!(outcome, Err(Unusable::NotAnIndex)), "{outcome:?}");
 }
 
-// A name goes alone, a digest goes with all its names, and nothing else does.
+// Removing a name keeps all other entries; removing a digest removes all its entries and no others.
 #[test]
 fn only_what_was_named_is_removed() {
     let mut index = parse(OTHERS);

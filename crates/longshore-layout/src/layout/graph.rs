@@ -1,7 +1,8 @@
 //! What a layout refers to: from its index through manifests to blobs, breadth first.
 //!
-//! A layout may nest and repeat without end. [`Walk`] visits each blob once and bounds the number
-//! of blobs and the depth of documents. No document is kept once its descriptors were read.
+//! The documents of a layout may be nested without end and may list a blob many times. [`Walk`]
+//! visits each blob once and bounds the number of blobs and the depth of documents. No document is
+//! kept once its descriptors were read.
 
 use longshore_model::{
     ContentKind, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, Manifest, MediaType, Walk,
@@ -50,7 +51,7 @@ pub(super) enum Absence {
     Fine,
 }
 
-/// The blobs still to be read, and those that were met.
+/// The blobs still to be read, and those already visited.
 #[derive(Debug)]
 pub(super) struct Graph {
     walk: Walk<Link>,
@@ -71,8 +72,8 @@ impl Graph {
         graph
     }
 
-    /// Takes the next blob that was not read yet. Subjects come last, because what is also
-    /// referred to otherwise must be present.
+    /// Takes the next blob that was not read yet. Subjects come last: a subject may be absent, but
+    /// not if something else in the layout refers to it as well.
     pub(super) fn next(&mut self) -> Option<Node> {
         self.walk.next()
     }

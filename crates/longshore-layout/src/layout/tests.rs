@@ -313,7 +313,7 @@ fn an_index_that_would_not_be_read_again_is_not_written() {
     );
 }
 
-// The index is written atomically, whoever writes it.
+// Every writer replaces the index atomically.
 #[test]
 fn many_may_create_and_tag_at_once() {
     let parent = parent();

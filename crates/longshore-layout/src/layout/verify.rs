@@ -1,8 +1,8 @@
 //! Verifying every byte of a layout.
 //!
-//! First the manifests are read, which tells what the layout refers to. Then the other blobs are
-//! hashed, several at a time. Then the directory is compared with what was referred to. Only sizes
-//! on disk decide what is read: a descriptor with a wrong size costs nothing.
+//! First the manifests are read to find the blobs that the layout refers to. Then the other blobs
+//! are hashed, several at a time. Last, the directory is searched for blobs that nothing refers to.
+//! Only sizes on disk decide what is read: a descriptor with a wrong size costs nothing.
 
 use std::io::{self, Read as _};
 use std::num::NonZero;
@@ -26,8 +26,8 @@ impl Layout {
     /// A finding does not end the verification. `progress` is called often and from any thread:
     /// after each manifest, and for each 256 KiB of other blobs.
     ///
-    /// Content that other processes write meanwhile may be found or not; content that they delete
-    /// may be reported as missing.
+    /// If other processes write during the verification, their new content may or may not be
+    /// included; content that they delete may be reported as missing.
     ///
     /// # Errors
     ///

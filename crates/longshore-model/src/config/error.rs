@@ -7,7 +7,7 @@ use crate::json::{Fault, VALUES_LIMIT};
 #[non_exhaustive]
 pub enum ConfigError {
     /// A member name is repeated in one object, so two readers could use different values (DG5).
-    #[error("a member name stands twice in one object, at line {line} column {column}")]
+    #[error("a member name is repeated in one object, at line {line} column {column}")]
     DuplicateKey {
         /// The line, from 1.
         line: usize,

@@ -8,8 +8,8 @@ use crate::verify::VerifyError;
 
 /// Why a document is not accepted as a manifest. It is refused whole.
 ///
-/// Of a media type the message shows type and subtype only: parameters are text of the peer, of any
-/// length (OU1).
+/// A message shows only the type and subtype of a media type: its parameters are text from the peer
+/// of any length (OU1).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -21,7 +21,7 @@ pub enum ManifestError {
     #[error("malformed Content-Type: {0}")]
     ContentType(MediaTypeError),
     /// A member name is repeated in one object, so two readers could use different values (DG5).
-    #[error("a member name stands twice in one object, at line {line} column {column}")]
+    #[error("a member name is repeated in one object, at line {line} column {column}")]
     DuplicateKey {
         /// The line, from 1.
         line: usize,

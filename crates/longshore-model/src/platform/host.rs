@@ -8,7 +8,8 @@ impl Platform {
     /// The answer is decided when the program is compiled. On macOS and Windows the operating
     /// system is `linux`, because containers run in a virtual machine there. The variant is not
     /// given: it depends on the CPU the program runs on, and [`Platform::fits`] assumes the usual
-    /// one. A machine for which images have no name is `unknown`, and no image fits it.
+    /// one. An operating system or architecture without a name in images is `unknown`, and no image
+    /// fits it.
     #[must_use]
     pub fn host() -> Self {
         Self::new(first(OPERATING_SYSTEMS), first(ARCHITECTURES))

@@ -215,7 +215,7 @@ fn an_error_says_what_is_wrong_and_where_in_the_whole_text() {
     ] {
         let error = Reference::parse(text).unwrap_err();
         assert_eq!(error.to_string(), expected, "{text}");
-        // Nothing is said twice where the chain is printed.
+        // The source does not repeat the message, because both are printed together.
         assert!(std::error::Error::source(&error).is_none(), "{text}");
     }
     let long = Reference::parse(&"a".repeat(2049)).unwrap_err();

@@ -1,10 +1,10 @@
 //! Which address belongs to which class.
 //!
 //! The ranges are those of IANA's special-purpose address registries (RFC 6890, for IPv4 and for
-//! IPv6) that are marked as not globally reachable, and the addresses at which clouds keep what a
-//! machine may know about itself. Two kinds are left public on purpose: the ranges for
-//! documentation (RFC 5737, RFC 3849, RFC 9637), which are not in use, and the anycast services
-//! within 192.0.0.0/24 and 2001::/23 that reach no further than their operators want.
+//! IPv6) that are marked as not globally reachable, and the addresses of cloud metadata services.
+//! Two kinds are left public on purpose: the ranges for documentation (RFC 5737, RFC 3849, RFC
+//! 9637), which are not in use, and the anycast services within 192.0.0.0/24 and 2001::/23, whose
+//! reach their operators limit.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -375,7 +375,7 @@ fn a_write_goes_to_the_registry_itself_and_carries_its_body() {
         sending.headers[header::CONTENT_TYPE],
         MediaType::OCI_MANIFEST.as_str()
     );
-    // RT4: storing a manifest twice stores it once.
+    // RT4: storing a manifest twice has the same effect as storing it once.
     let again = again(&mut call, &head(503, &[]));
     assert_eq!((again.method, again.body), (Method::PUT, Some(BODY)));
     answers(

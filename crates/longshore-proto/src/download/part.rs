@@ -1,7 +1,7 @@
 //! The download of one part of a blob.
 //!
-//! It works like a [`Download`](super::Download), but has an end of its own. An answer with the
-//! whole blob is refused, because the caller does not want all of it.
+//! It works like a [`Download`](super::Download), but ends at the last byte of the part. An answer
+//! with the whole blob is refused, because the caller does not want all of it.
 //!
 //! ```text
 //!   ask (bytes=N-M)
@@ -74,8 +74,8 @@ impl PartDownload {
     ///
     /// [`DownloadError::NoPart`] when it is not a part that begins where it should, of a blob of
     /// this size and the same content as before; [`DownloadError::OtherDigest`] when it is about
-    /// other content (DG2); [`DownloadError::Violation`] when it breaks the specification, or is
-    /// coded: no digest shows that its bytes are the right ones (DG6).
+    /// other content (DG2); [`DownloadError::Violation`] when it breaks the specification, or has a
+    /// content coding: no digest shows that its bytes are the right ones (DG6).
     pub fn on_head(&mut self, head: &response::Parts) -> Result<(), DownloadError> {
         let answer = BlobAnswer::read(head)?;
         if let Some(violation) = Violation::coding(head, "Pulling blobs") {

@@ -26,8 +26,8 @@ pub struct BlobRequest {
     pub range: Option<ByteRange>,
     /// Only if the blob still has this entity tag; else the whole is sent (RFC 9110 §13.1.5).
     pub if_range: Option<String>,
-    /// Only if the blob has none of these entity tags; else the answer is [`NotModified`]
-    /// (RFC 9110 §13.1.2).
+    /// The entity tags that the client already has. If the blob has one of them, the answer is
+    /// [`NotModified`] (RFC 9110 §13.1.2).
     pub if_none_match: Option<Box<str>>,
 }
 
@@ -52,12 +52,12 @@ impl BlobRequest {
         self
     }
 
-    /// What a server answers that has the blob, of this length in bytes: the head, and which bytes
-    /// of the blob follow it. After a `HEAD`, a 304 and a 416 these are none.
+    /// Makes the answer of a server that has the blob, which has this length in bytes: the head,
+    /// and the range of the bytes that follow it. The range is empty for a `HEAD`, a 304 and a 416.
     ///
     /// The conditions of the request come first, `If-None-Match` before `If-Range` (RFC 9110
-    /// §13.2.2). A range means something with `GET` alone (RFC 9110 §14.2). A request for several
-    /// ranges has no range here, see [`RangeField::Ignored`], and is answered with the whole blob.
+    /// §13.2.2). A range applies to `GET` only (RFC 9110 §14.2). A request for several ranges
+    /// counts as a request without a range (see [`RangeField::Ignored`]) and gets the whole blob.
     ///
     /// ```
     /// use http::{HeaderMap, Method, StatusCode};
@@ -98,8 +98,8 @@ impl BlobRequest {
     }
 
     /// Reads the headers of a request whose path named this blob. A `Range` that cannot be
-    /// satisfied by any content is kept as one that no content satisfies, so that the server's
-    /// one rule for 416 holds. Several `Range` fields are ignored as one that is malformed is.
+    /// satisfied by any content is kept as a range that no content satisfies, so that the server
+    /// answers 416 by one rule. Several `Range` fields are ignored, like a malformed one.
     pub(crate) fn read(
         read: Read,
         name: RepositoryName,

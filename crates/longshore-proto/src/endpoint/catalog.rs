@@ -10,8 +10,8 @@ use super::request::{Need, Request, RequestHead};
 use super::{ListAnswer, PageQuery, write_repositories};
 use crate::{Host, Refusal, host};
 
-/// A request for the repositories of a registry. The specification leaves it out, and many
-/// registries have it.
+/// A request for the repositories of a registry. The distribution specification does not define
+/// this request, but many registries support it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CatalogueRequest {
@@ -26,12 +26,12 @@ impl CatalogueRequest {
         Self { page }
     }
 
-    /// What a server answers that has these repositories, sorted by their bytes; see
-    /// [`TagsRequest::answer`](super::TagsRequest::answer).
+    /// Makes the answer of a server that has these repositories, which must be sorted by their
+    /// bytes; see [`TagsRequest::answer`](super::TagsRequest::answer).
     ///
     /// # Errors
     ///
-    /// The [`Refusal`] to send where the number of entries that is asked for is not a number.
+    /// The [`Refusal`] to send when the requested number of entries is not a number.
     pub fn answer(
         &self,
         base: &str,

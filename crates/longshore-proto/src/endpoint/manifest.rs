@@ -25,8 +25,8 @@ pub struct ManifestRequest {
     pub target: TagOrDigest,
     /// The document types the client can use, in the order it prefers them.
     pub accept: Vec<MediaType>,
-    /// Only if the manifest has none of these entity tags; else the answer is [`NotModified`]
-    /// (RFC 9110 §13.1.2).
+    /// The entity tags that the client already has. If the manifest has one of them, the answer is
+    /// [`NotModified`] (RFC 9110 §13.1.2).
     pub if_none_match: Option<Box<str>>,
 }
 
@@ -49,8 +49,8 @@ impl ManifestRequest {
         }
     }
 
-    /// What a server answers that has the manifest: the head, and which bytes of the manifest
-    /// follow it. After a `HEAD` and a 304 these are none.
+    /// Makes the answer of a server that has the manifest: the head, and the range of the bytes
+    /// that follow it. The range is empty for a `HEAD` and a 304.
     ///
     /// The media types that the client accepts do not matter: a tag or digest names one document,
     /// and a registry sends that document or says that it has none.
@@ -151,8 +151,8 @@ impl ManifestPut {
         }
     }
 
-    /// Reads the headers of a request whose path named this manifest; `None` without one media
-    /// type.
+    /// Reads the headers of a request whose path named this manifest; `None` unless they name
+    /// exactly one media type.
     pub(crate) fn read(
         name: RepositoryName,
         target: TagOrDigest,

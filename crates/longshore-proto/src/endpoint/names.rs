@@ -14,9 +14,9 @@ use longshore_origin::{JsonShapeError, check_json_object};
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 
-/// Where a page is not one.
+/// The position at which a page is malformed.
 ///
-/// What a parser says of it may quote it at any length, so only the place is kept (OU1).
+/// A parser's message may quote any amount of the page, so only the position is kept (OU1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unexpected at line {line} column {column}")]
 #[non_exhaustive]
@@ -43,11 +43,12 @@ impl From<serde_json::Error> for PageError {
 
 /// Reads a page of tags.
 ///
-/// A missing or `null` list is empty, and so are entries: some registries send them.
+/// A missing or `null` list counts as empty, and `null` or empty entries are skipped: some
+/// registries send them.
 ///
 /// # Errors
 ///
-/// [`PageError`] where it is no such page, or nests to [`JSON_DEPTH_LIMIT`] (LI).
+/// [`PageError`] when the page is malformed, or nests to [`JSON_DEPTH_LIMIT`] (LI).
 ///
 /// [`JSON_DEPTH_LIMIT`]: longshore_origin::JSON_DEPTH_LIMIT
 pub fn read_tags(page: &[u8]) -> Result<Vec<String>, PageError> {
@@ -108,7 +109,7 @@ fn read(page: &[u8]) -> Result<Lists, PageError> {
     Ok(serde_json::from_slice(page)?)
 }
 
-/// A list of names, without those that say nothing.
+/// A list of names, without `null` and empty entries.
 #[derive(Default)]
 struct Names(Vec<String>);
 
@@ -173,7 +174,7 @@ mod tests {
         }
     }
 
-    // LI: one depth for all JSON that is read, by whichever reader.
+    // LI: one depth limit applies to all JSON, whichever parser reads it.
     #[test]
     fn li_a_page_is_refused_at_the_depth_limit_of_all_json() {
         assert_eq!(JSON_DEPTH_LIMIT, longshore_model::JSON_DEPTH_LIMIT);

@@ -34,7 +34,7 @@ impl PageQuery {
         query
     }
 
-    /// The query of a `Link` target, or as it stands in a request.
+    /// A query that comes from a `Link` target or from a request.
     #[must_use]
     pub fn raw(query: &str) -> Self {
         Self(query.to_owned())
@@ -53,7 +53,7 @@ impl PageQuery {
         query::first(&self.0, name)
     }
 
-    /// As [`get`](Self::get), of any bytes.
+    /// As [`get`](Self::get), but the value may be any bytes.
     pub(super) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         query::first_bytes(&self.0, name)
     }
@@ -112,27 +112,27 @@ impl ListAnswer {
         }
     }
 
-    /// Another page follows, at this path and query.
+    /// Sets the path and query of the next page.
     #[must_use]
     pub fn with_next(mut self, target: &str) -> Self {
         self.next = Some(target.to_owned());
         self
     }
 
-    /// The entries are of one artifact type, as was asked for.
+    /// States that the registry applied the requested filter of artifact types.
     #[must_use]
     pub const fn with_filter(mut self) -> Self {
         self.filtered = true;
         self
     }
 
-    /// The origin that the link to the next page names, where it is another one than `from`, which
-    /// sent this page. A client asks `from` for the next page all the same (RD5: of the link only
-    /// the query is used), and may tell its user.
+    /// The origin that the link to the next page names, if it differs from `from`, the origin that
+    /// sent this page. A client still requests the next page from `from` (RD5: only the query of
+    /// the link is used), and may warn its user.
     #[must_use]
     pub fn foreign_next(&self, from: &Origin) -> Option<Origin> {
         let next = self.next.as_ref()?;
-        // Which path the page came from does not matter to the origin of a reference.
+        // The path of this page does not affect the origin of the link.
         let (origin, _) = resolve((from, "/"), next.as_bytes()).ok()?;
         (origin != *from).then_some(origin)
     }
@@ -166,8 +166,8 @@ impl ListAnswer {
     ///
     /// # Errors
     ///
-    /// [`Violation`] when the status is not 200, `Link` is malformed, or the page is coded: no
-    /// digest tells that its bytes are those that were meant (DG6).
+    /// [`Violation`] when the status is not 200, `Link` is malformed, or the page has a content
+    /// coding: no digest shows that its bytes are the right ones (DG6).
     pub fn read(head: &response::Parts) -> Result<Self, Violation> {
         let section = "Content Discovery";
         Violation::unless_status(head, &[StatusCode::OK], section)?;

@@ -37,23 +37,24 @@ impl ReferrersRequest {
         }
     }
 
-    /// The artifact type that the client wants; `None`, also of an empty parameter, for all of
-    /// them.
+    /// The artifact type that the client wants; `None` for all of them, also when the parameter is
+    /// empty.
     #[must_use]
     pub fn artifact_type(&self) -> Option<String> {
         let artifact_type = self.page.get(ARTIFACT_TYPE);
         artifact_type.filter(|artifact_type| !artifact_type.is_empty())
     }
 
-    /// What a server answers whose repository has these referrers of the subject, in any order: an
-    /// index of those that have the artifact type, sorted by digest and each once.
+    /// Makes the answer of a server whose repository has these referrers of the subject, in any
+    /// order: an index of those with the requested artifact type, sorted by digest, without
+    /// duplicates.
     ///
     /// A page has at most `most` entries, and at most
-    /// [`PAGE_LIMIT_BYTES`](crate::listing::PAGE_LIMIT_BYTES); the link to the next page has a
-    /// parameter of its own for the last digest of this one. A
-    /// [manifest](longshore_model::Manifest::as_referrer) knows its entry. `base` is that of
-    /// [`TagsRequest::answer`](super::TagsRequest::answer). A repository that does not exist has no
-    /// referrers and is not an error ("Listing Referrers").
+    /// [`PAGE_LIMIT_BYTES`](crate::listing::PAGE_LIMIT_BYTES); the link to the next page has an
+    /// additional parameter with the last digest of this page.
+    /// [`Manifest::as_referrer`](longshore_model::Manifest::as_referrer) makes the entry of a
+    /// manifest. `base` is as in [`TagsRequest::answer`](super::TagsRequest::answer). A repository
+    /// that does not exist has no referrers and is not an error ("Listing Referrers").
     #[must_use]
     pub fn answer(
         &self,

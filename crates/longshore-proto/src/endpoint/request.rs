@@ -10,7 +10,7 @@ use crate::Host;
 /// One kind of request. Adding an endpoint means adding one file with one of these, and one line
 /// in [`Endpoint`](super::Endpoint).
 ///
-/// `Display` names the thing the request is about, as "blob sha256:… of app".
+/// `Display` names the subject of the request, for example "blob sha256:… of app".
 pub(super) trait Request: fmt::Display {
     /// Writes the request for this host.
     fn write(&self, host: &Host) -> RequestHead;
@@ -26,7 +26,7 @@ pub(super) trait Request: fmt::Display {
     /// The repository the request is about.
     fn name(&self) -> Option<&RepositoryName>;
 
-    /// The access the request needs at this host; what it is mainly about comes first.
+    /// The access the request needs at this host; the access to its main subject comes first.
     fn needs(&self, host: &Host) -> Vec<Need>;
 
     /// What the request does.
@@ -188,7 +188,7 @@ pub enum Patience {
 pub enum Repeatable {
     /// Sending it twice does no more than sending it once.
     Always,
-    /// Not before the server was asked how far it got, or not at all because the body cannot be
-    /// sent twice. The operation decides what comes next.
+    /// The call must not send it again: either the server must first be asked how much it has
+    /// received, or the body cannot be sent twice. The operation decides what comes next.
     Never,
 }

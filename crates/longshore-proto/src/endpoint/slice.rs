@@ -1,4 +1,4 @@
-//! Which entries of a list one page holds, as a server decides it.
+//! How a server chooses the entries of one page of a list.
 //!
 //! ```text
 //! query  = [ parameter *( "&" parameter ) ]
@@ -7,8 +7,8 @@
 //!           / other             ; stays in the query of the next page
 //! ```
 //!
-//! Lists are in the order of the bytes of their keys, as registries sort them: of the tag, of the
-//! repository name, of the digest. Source: distribution-spec v1.1.1 "Listing Tags".
+//! Lists are sorted by the bytes of their keys, as registries do. The key is the tag, the
+//! repository name or the digest. Source: distribution-spec v1.1.1 "Listing Tags".
 
 use http::StatusCode;
 use longshore_model::{DESCRIPTORS_LIMIT, Descriptor};
@@ -22,7 +22,7 @@ use crate::listing::PAGE_LIMIT_BYTES;
 const N: &str = "n";
 const LAST: &str = "last";
 
-/// Room in bytes for what surrounds the entries of a page: their names are not longer.
+/// Bytes reserved for what surrounds the entries of a page, such as the name of the repository.
 const ENVELOPE_BYTES: u64 = 1024;
 
 /// An entry of a list.
@@ -66,10 +66,12 @@ pub(super) struct Slice<'a, T> {
 }
 
 impl PageQuery {
-    /// The number of entries that the client asks for, where it does.
+    /// The number of entries that the client asks for; `None` when the parameter `n` is missing or
+    /// empty.
     ///
     /// Anything but a number is refused with 400, as Distribution does: an answer with another
-    /// number would hide the mistake. A number too large for this machine is its largest one.
+    /// number would hide the mistake. A number that does not fit into `usize` counts as the largest
+    /// one.
     pub(super) fn n(&self) -> Result<Option<usize>, Refusal> {
         let Some(n) = self.get(N).filter(|n| !n.is_empty()) else {
             return Ok(None);
@@ -84,11 +86,11 @@ impl PageQuery {
 
     /// The page of a sorted list that this query asks for.
     ///
-    /// It has at most `n` entries where `n` is given. Three limits are stronger (LI): `most`,
-    /// [`DESCRIPTORS_LIMIT`], which is what a client reads of one document, and
-    /// [`PAGE_LIMIT_BYTES`]. An entry that is larger than a page is a page by itself.
+    /// It has at most `n` entries where `n` is given. Three limits override `n` (LI): `most`,
+    /// [`DESCRIPTORS_LIMIT`], which is the maximum that a client reads from one document, and
+    /// [`PAGE_LIMIT_BYTES`]. An entry that is larger than a page gets a page of its own.
     ///
-    /// A page of no entries has no next page ("Listing Tags").
+    /// A page without entries has no next page ("Listing Tags").
     pub(super) fn slice<'a, T: Entry>(
         &self,
         sorted: &'a [T],
@@ -115,8 +117,8 @@ impl PageQuery {
         }
     }
 
-    /// The query of the page after `last`. What else the query holds stays, and stays the same: it
-    /// may choose the list.
+    /// The query of the page after `last`. All other parameters are kept unchanged, because they
+    /// may select the list.
     fn following(&self, n: Option<usize>, last: &str) -> Self {
         let replaced: &[_] = match n {
             Some(_) => &[N, LAST],

@@ -27,8 +27,8 @@ impl TagsRequest {
         Self { name, page }
     }
 
-    /// What a server answers whose repository has these tags, sorted by their bytes: the page that
-    /// was asked for, of at most `most` tags and of at most
+    /// Makes the answer of a server whose repository has these tags, which must be sorted by their
+    /// bytes: the requested page, with at most `most` tags and at most
     /// [`PAGE_LIMIT_BYTES`](crate::listing::PAGE_LIMIT_BYTES), with a link to the next one.
     ///
     /// `base` is the path below which clients find the API of this server, without a slash at its
@@ -52,7 +52,7 @@ impl TagsRequest {
     ///
     /// # Errors
     ///
-    /// The [`Refusal`] to send where the number of entries that is asked for is not a number.
+    /// The [`Refusal`] to send when the requested number of entries is not a number.
     pub fn answer(
         &self,
         base: &str,

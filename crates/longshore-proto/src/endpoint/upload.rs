@@ -77,7 +77,7 @@ pub enum UploadStep {
     },
 }
 
-/// The identifier of a session in the path of a URL that a server on this crate made.
+/// The identifier of a session in the path of a URL that a server built on this crate made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UploadSession(Box<str>);
 
@@ -292,7 +292,8 @@ impl Request for UploadRequest {
         }
     }
 
-    /// A mirror knows nothing of a session, not even when its state is only read.
+    /// A mirror does not know the session, so even the request for its state goes to the registry
+    /// itself.
     fn is_read(&self) -> bool {
         false
     }
@@ -311,8 +312,8 @@ impl Request for UploadRequest {
         }
     }
 
-    /// A second `POST` opens a second session, which does no harm. What a chunk or the last
-    /// request did before it failed is for the session to say (RT4).
+    /// A second `POST` opens a second session, which does no harm. After a failed chunk or a failed
+    /// last request, only the session can say how much arrived (RT4).
     fn repeatable(&self) -> Repeatable {
         match self.step {
             UploadStep::Chunk { .. }

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use super::{digest, head, name, range, read};
 
 fn error_body() -> impl Strategy<Value = ErrorBody> {
-    // Longer and more than what is kept.
+    // Longer texts and more entries than a reader keeps.
     let text = prop_oneof![9 => ".{0,30}", 1 => "\\PC{1000,1100}"];
     let detail = prop_oneof![
         Just("null".to_owned()),

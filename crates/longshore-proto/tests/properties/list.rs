@@ -28,7 +28,7 @@ fn place() -> impl Strategy<Value = (Host, &'static str)> {
     })
 }
 
-/// Names in the order of their bytes, each once.
+/// Distinct names, sorted by their bytes.
 fn sorted(name: &'static str) -> impl Strategy<Value = Vec<String>> {
     let names = vec(name, 0..30).prop_map(BTreeSet::from_iter);
     names.prop_map(|names| names.into_iter().collect())

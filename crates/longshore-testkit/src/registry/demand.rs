@@ -77,7 +77,7 @@ impl Demand {
         }
     }
 
-    /// Whether `request` may have what it wants of repository `name`.
+    /// Checks whether `request` is authorized for repository `name`.
     pub(super) fn check(
         &self,
         request: &RecordedRequest,

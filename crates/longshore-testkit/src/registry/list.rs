@@ -28,7 +28,8 @@ impl State {
     }
 }
 
-/// The entry of a manifest in the list of referrers, where it refers to the subject.
+/// Returns the referrers entry of a stored manifest; `None` if the manifest does not refer to the
+/// wanted subject.
 fn referrer(stored: &DescribedContent, wanted: &ReferrersRequest) -> Option<Descriptor> {
     let manifest = Manifest::parse(stored.content.bytes(), None).ok()?;
     let subject = manifest.document().subject()?;

@@ -52,7 +52,8 @@ pub enum Misbehaviour {
     IgnoreRange,
     /// So many interim responses (103) come before the answer. HTTP/1.1 alone.
     Interim(usize),
-    /// `Content-Length` says this, whatever the body is; see [`ScriptedResponse::claiming`].
+    /// `Content-Length` has this value instead of the length of the body; see
+    /// [`ScriptedResponse::claiming`].
     Length(u64),
     /// `Link` leads to this next page, in which `{n}` stands for how many there were before.
     NextPage(String),
@@ -67,7 +68,7 @@ pub enum Misbehaviour {
     /// 307 to this URL, in which `{path}` stands for the path of the request and `{n}` for how many
     /// there were before.
     Redirect(String),
-    /// This response comes instead.
+    /// The registry sends this response instead of the correct one.
     Response(Box<ScriptedResponse>),
     /// This status with this value of `Retry-After`: 429 and 503 are the ones that have it.
     RetryAfter(StatusCode, String),

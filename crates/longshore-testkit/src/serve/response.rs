@@ -1,4 +1,4 @@
-//! Responses that a server is told to give.
+//! Scripted responses of a test server.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -100,7 +100,8 @@ impl ScriptedResponse {
         self
     }
 
-    /// The head of `response`, and after it the bytes that it names of this content.
+    /// Makes the response with the head of `response` and, as its body, the range of `content` that
+    /// `response` names.
     pub(crate) fn of(response: Response<Range<u64>>, content: impl Into<BlobContent>) -> Self {
         let (head, bytes) = response.into_parts();
         let mut answer = Self::status(head.status).body(content);
@@ -109,7 +110,7 @@ impl ScriptedResponse {
         answer
     }
 
-    /// Sends all of the content where the answer was [of](Self::of) a part.
+    /// Sends the whole content instead of the range that [`of`](Self::of) selected.
     pub(crate) fn unsliced(mut self) -> Self {
         self.range = (0, self.content.length());
         self

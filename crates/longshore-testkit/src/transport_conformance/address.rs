@@ -1,4 +1,4 @@
-//! Which addresses are connected to, and what is reported of them.
+//! The addresses that a transport connects to, and the class that it reports for them.
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 
@@ -23,7 +23,7 @@ fn under(policy: AddressPolicy, url: &str) -> Result<Request<Body>, Finding> {
     Ok(request)
 }
 
-/// Names that lead to loopback addresses by this system's resolver, as far as there are any.
+/// Names that this system's resolver resolves to loopback addresses; may be empty.
 fn names_of_this_machine() -> Vec<String> {
     let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let names = [own.trim(), "ip6-localhost", "ip6-loopback"];
@@ -74,7 +74,7 @@ pub(super) async fn re3_addresses_are_refused_before_connecting(subject: &Subjec
 pub(super) async fn re3_policies_do_not_share_connections(subject: &Subject) -> Outcome {
     let server = Recorder::silent()?;
     let transport = subject.transport();
-    // Once more under the first policy: its connection may be used again, the others not.
+    // The first policy comes again at the end: it may reuse only its own connection.
     let loopback = || at_least(AddressClass::Loopback, &[]);
     for policy in [AddressPolicy::Any, loopback(), AddressPolicy::Any] {
         let response = transport.send(under(policy, &server.url())?).await?;

@@ -1,4 +1,4 @@
-//! Ending exchanges early, and having many at once.
+//! Ending exchanges early, and running many exchanges concurrently.
 
 use std::io;
 use std::pin::pin;
@@ -18,8 +18,8 @@ use super::subject::{Subject, get, read};
 use crate::recorder::Recorder;
 use crate::{Gate, Listen, ScriptedResponse};
 
-/// A server that begins its answer with these bytes and waits for the client to close. It says when
-/// it has been asked, and when the connection is closed.
+/// A server that begins its answer with these bytes and waits for the client to close. The server
+/// sends an event when a request has arrived, and another when the connection has closed.
 pub(super) fn waiting(
     answer: impl Into<Bytes>,
 ) -> io::Result<(Server, mpsc::UnboundedReceiver<&'static str>)> {
@@ -29,7 +29,7 @@ pub(super) fn waiting(
         let (sender, answer) = (sender.clone(), answer.clone());
         async move {
             read_head(&mut stream).await?;
-            // A client that closes already is seen below.
+            // A client that has already closed the connection is detected below.
             let _ = stream.write_all(&answer).await;
             let _ = sender.send("asked");
             read_to_close(&mut stream).await;
@@ -69,7 +69,8 @@ pub(super) async fn a_dropped_body_ends(subject: &Subject) -> Outcome {
 }
 
 pub(super) async fn requests_run_in_parallel(subject: &Subject) -> Outcome {
-    /// As many as a client sends to one registry at a time, and more than a browser does.
+    /// Number of concurrent requests: what a client sends to one registry, and more than a browser
+    /// opens.
     const REQUESTS: usize = 16;
     let (gate, arrived) = (Gate::new(), AtomicUsize::new(0));
     let server = Recorder::start(Listen::loopback(), move |_| {

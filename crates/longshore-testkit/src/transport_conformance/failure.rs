@@ -7,12 +7,12 @@ use super::finding::{Finding, Outcome, chain, ensure, equal};
 use super::server::{OK, Server};
 use super::subject::{Subject, failure, get, read};
 
-/// A failure after which the client may try again, on plain http.
+/// Requires that an error over plain http is retryable and is not reported as a timeout.
 fn is_transient(error: &TransportError, what: &str) -> Outcome {
     let kind = error.kind();
     ensure(kind.is_retryable(), || {
         format!(
-            "{what} is reported as {kind:?}, never to be tried again: {}",
+            "{what} is reported as {kind:?}, which is not retried: {}",
             chain(error)
         )
     })?;

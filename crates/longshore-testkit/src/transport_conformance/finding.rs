@@ -70,12 +70,12 @@ impl From<TransportError> for Finding {
     }
 }
 
-/// Finds what `found` says, unless the rule holds.
+/// Returns an error with the text of `found`, unless the rule holds.
 pub(super) fn ensure(holds: bool, found: impl FnOnce() -> String) -> Outcome {
     if holds { Ok(()) } else { Err(Finding(found())) }
 }
 
-/// Finds a difference.
+/// Returns an error if the two values differ.
 pub(super) fn equal<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Outcome {
     let holds = found == expected;
     ensure(holds, || {
@@ -83,7 +83,7 @@ pub(super) fn equal<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T
     })
 }
 
-/// An error with all that is beneath it.
+/// The text of an error and of all its sources.
 pub(super) fn chain(error: &dyn Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),

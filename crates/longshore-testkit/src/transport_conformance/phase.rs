@@ -1,4 +1,4 @@
-//! How far exchanges are said to have been.
+//! The phase that errors report, and whether the connection was reused.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;

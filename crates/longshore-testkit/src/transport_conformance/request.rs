@@ -1,4 +1,4 @@
-//! What arrives of a request, and that it arrives once.
+//! A request arrives unchanged, and exactly once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,7 +97,7 @@ pub(super) async fn heads_arrive_unchanged(subject: &Subject) -> Outcome {
             })?;
         }
     }
-    // Without fields of its own a request may get those that mean nothing.
+    // A request without header fields may get additional fields, if they do not change its meaning.
     read(transport.send(get(&server.url())?).await?).await?;
     for (name, value) in fields(&heads.recv().await.unwrap_or_default()) {
         let is_neutral = name == "user-agent" || (name == "accept" && value == "*/*");
@@ -164,7 +164,7 @@ pub(super) async fn paths_arrive_unchanged(subject: &Subject) -> Outcome {
                 })?;
                 ensure(!error.kind().is_retryable(), || {
                     format!(
-                        "{path} was refused as {:?}, to be tried again",
+                        "{path} was refused as {:?}, which a client retries",
                         error.kind()
                     )
                 })?;
@@ -225,7 +225,7 @@ pub(super) async fn request_bodies_are_streamed(subject: &Subject) -> Outcome {
         let (count, sender) = (Arc::clone(&count), sender.clone());
         async move {
             read_head(&mut stream).await?;
-            // Nothing was read of the body yet but this byte.
+            // The server has read only this byte of the body.
             stream.read_u8().await?;
             let _ = sender.send(count.load(Ordering::SeqCst));
             let mut rest = (&mut stream).take(LARGE_BYTES - 1);
@@ -284,7 +284,7 @@ pub(super) async fn no_credentials_are_added(subject: &Subject) -> Outcome {
     let transport = subject.transport();
     let server = Recorder::silent()?;
     let url = format!("http://user:{PASSWORD}@{}/path/", server.address());
-    // To refuse the URI is fine, too.
+    // The transport may also refuse the URI.
     if let Ok(response) = transport.send(get(&url)?).await {
         read(response).await?;
     }
@@ -371,7 +371,8 @@ pub(super) async fn requests_are_not_repeated(subject: &Subject) -> Outcome {
         let what = format!("times a {method} was sent on connections that closed");
         equal(&what, server.requests().len(), 1)?;
     }
-    // The second request of all is not answered, most likely on a connection that was kept.
+    // The server does not answer its second request, which most likely arrives on a reused
+    // connection.
     let requests = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&requests);
     let server = Server::start(move |mut stream| {
@@ -392,8 +393,8 @@ pub(super) async fn requests_are_not_repeated(subject: &Subject) -> Outcome {
     equal("requests on a connection that had served", found, 2)
 }
 
-/// A body that no transport may hold as a whole, in bytes.
+/// Size in bytes of a body that a transport must not hold in memory as a whole.
 pub(super) const LARGE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The pieces it comes in, in bytes.
+/// Size in bytes of the frames of that body.
 pub(super) const FRAME_BYTES: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! What arrives of a response, and when.
+//! A response arrives unchanged, and as early as possible.
 
 use std::io;
 use std::pin::pin;
@@ -181,7 +181,8 @@ pub(super) async fn a_flood_of_interim_responses_ends(subject: &Subject) -> Outc
             equal("the kind of the refusal", error.kind(), expected)?;
         }
     }
-    // Refusing or dropping the request ends a flood that goes no further.
+    // If the interim responses stop, the transport refuses the request, or dropping it closes the
+    // connection.
     let (server, mut events) = waiting(flood)?;
     let event = {
         let mut sending = pin!(transport.send(get(&server.url())?));

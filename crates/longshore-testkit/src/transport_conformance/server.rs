@@ -1,4 +1,4 @@
-//! A server that does with each connection what a case says.
+//! A server that runs a function of the test case on each connection.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::serve::Background;
 
-/// A server on loopback whose conversations a case writes.
+/// A server on loopback that runs a function of the test case on each connection.
 pub(super) struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -32,7 +32,8 @@ impl Server {
             count.fetch_add(1, Ordering::SeqCst);
             let serving = serve(stream);
             async move {
-                // The client leaving early is for the case to see, where it matters.
+                // An error means that the client left early; a case that needs to know this checks
+                // it.
                 let _ = serving.await;
             }
         })?;

@@ -12,13 +12,13 @@ use longshore_transport::{Body, Phase, TransportError, TransportErrorKind};
 use crate::Gate;
 use crate::valve::Waiting;
 
-/// So many frames of the same bytes, and then an end or a failure.
+/// A number of equal frames, followed by an end or a failure.
 pub(super) struct Source {
     frame: Bytes,
     left: u64,
     /// Whether the length is known in advance.
     announced: bool,
-    /// How many frames are missing when it fails, which it does once the gate is open.
+    /// Number of frames left when the body fails; it fails only after the gate has opened.
     fails_before_end: u64,
     gate: Waiting,
     taken: Arc<AtomicU64>,
@@ -44,7 +44,7 @@ impl Source {
         }
     }
 
-    /// Fails when so many frames are left and the gate is open.
+    /// Makes the body fail when `fails_before_end` frames are left, after the gate has opened.
     pub(super) fn failing(self, fails_before_end: u64, gate: Gate) -> Self {
         Self {
             fails_before_end,

@@ -42,7 +42,7 @@ impl Subject {
         }
     }
 
-    /// How long a case may take; 60 s by default. No case that passes takes as long.
+    /// How long a case may take; 60 s by default. A case that passes takes less.
     #[must_use]
     pub fn patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
@@ -57,7 +57,7 @@ impl Subject {
         (self.make)(setup)
     }
 
-    /// Runs one case until it ends or patience does.
+    /// Runs one case, at most for the subject's patience.
     pub(super) async fn run(
         &self,
         case: &'static str,
@@ -66,7 +66,7 @@ impl Subject {
         let (_running, ended) = mpsc::channel::<()>();
         let (ring, alarm) = oneshot::channel();
         let patience = self.patience;
-        // A thread and no timer of a runtime: the transport may run on any.
+        // A thread measures the time, because the transport may use any runtime.
         thread::spawn(move || {
             if ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let _ = ring.send(());
@@ -112,7 +112,7 @@ pub(super) async fn read(response: Response<Body>) -> Result<Bytes, TransportErr
     Ok(bytes.into())
 }
 
-/// How a request ended that should fail: the error of its head or of its body.
+/// Sends a request that must fail, and returns the error of its head or of its body.
 pub(super) async fn failure(
     transport: &DynTransport,
     request: Request<Body>,

@@ -1,4 +1,4 @@
-//! What TLS is used for, and whom it trusts.
+//! When TLS is used, and which certificates are trusted.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -46,7 +46,7 @@ pub(super) async fn a_certificate_error_is_not_a_missing_tls(subject: &Subject) 
     let transport = subject.transport_with(&setup);
     for (what, identity) in [
         (
-            "a certificate of nobody",
+            "a self-signed certificate",
             Identity::self_signed(&["127.0.0.1"]),
         ),
         ("a stranger's certificate", stranger.server(&["127.0.0.1"])),
@@ -62,7 +62,7 @@ pub(super) async fn a_certificate_error_is_not_a_missing_tls(subject: &Subject) 
         // RT2
         ensure(!kind.is_retryable(), || {
             format!(
-                "{what} is reported as {kind:?}, to be tried again: {}",
+                "{what} is reported as {kind:?}, which is retried: {}",
                 chain(&error)
             )
         })?;
@@ -76,7 +76,8 @@ pub(super) async fn a_certificate_error_is_not_a_missing_tls(subject: &Subject) 
     })
 }
 
-/// Two authorities and a server that the first vouches for, and settings that know them.
+/// A server with a certificate of one authority, and TLS settings that trust this authority or
+/// another.
 struct Scene {
     server: Recorder,
     setup: Setup,
@@ -110,7 +111,8 @@ impl Scene {
 pub(super) async fn identities_choose_their_settings(subject: &Subject) -> Outcome {
     let scene = Scene::set()?;
     let transport = subject.transport_with(&scene.setup);
-    // First one that trusts the server: it leaves a connection that the others must not use.
+    // The first identity trusts the server and leaves an open connection, which the other
+    // identities must not use.
     let trusting = scene.request(TlsIdentity::named("one"))?;
     let response = transport.send(trusting).await?;
     equal("the body", read(response).await?, Bytes::from("ok"))?;
@@ -125,7 +127,7 @@ pub(super) async fn identities_choose_their_settings(subject: &Subject) -> Outco
         let kind = error.kind();
         ensure(!kind.is_retryable(), || {
             format!(
-                "{what} failed as {kind:?}, to be tried again: {}",
+                "{what} failed as {kind:?}, which is retried: {}",
                 chain(&error)
             )
         })?;

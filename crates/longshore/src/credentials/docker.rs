@@ -277,9 +277,9 @@ fn default_path(
     Some(directory.join("config.json"))
 }
 
-/// The registry and path that a key names (CR2): a registry, by its name or by the URL that older
-/// clients wrote, or a part of one, `<registry>/<path>`. The path of a URL does not name a
-/// repository, so a URL with another path than `/v1/` or `/v2/` names nothing.
+/// The registry and path that a key names (CR2). A key is the name of a registry, the URL that
+/// older clients wrote for it, or `<registry>/<path>` for a part of a registry. The path of a URL
+/// does not name a repository, so a URL with another path than `/v1/` or `/v2/` names nothing.
 fn scope_of(key: &str) -> Option<(&str, &str)> {
     let rest = key
         .strip_prefix("https://")

@@ -139,7 +139,7 @@ impl OpenBody for Unreadable {
     }
 }
 
-/// A site whose requests are answered in turn, and what each of them sent.
+/// Makes a site that gets these answers in order, and a log of what each request sent.
 fn scripted(answers: &'static [(u16, &str, &str)]) -> (Site, Seen) {
     let seen = Seen::default();
     let log = Arc::clone(&seen);

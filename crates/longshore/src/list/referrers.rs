@@ -62,7 +62,7 @@ impl Repository {
 struct Referrers<T> {
     listing: ReferrersListing,
     endpoint: Endpoint,
-    /// What the list holds of each page.
+    /// Turns a page into the items of the list.
     items: fn(ReferrersPage) -> Vec<T>,
 }
 
@@ -99,7 +99,7 @@ impl<T: Send + 'static> Referrers<T> {
         }
     }
 
-    /// Asks once.
+    /// Sends one request.
     async fn turn(&mut self, site: &Site) -> Result<ReferrersTurn, Error> {
         let Some(ask) = self.listing.ask() else {
             return Ok(ReferrersTurn::end());

@@ -144,7 +144,7 @@ async fn rt6_a_range_that_is_refused_or_wrong_is_followed_by_the_whole() {
     }
 }
 
-// RD1: each resume begins at home, for a signed URL may have expired.
+// RD1: each resume begins at the registry's own origin, because a signed URL may have expired.
 #[tokio::test]
 async fn a_blob_on_another_origin_is_resumed_through_home_and_told_no_secret() {
     let content = content();

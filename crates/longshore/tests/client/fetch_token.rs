@@ -65,7 +65,7 @@ async fn a_challenge_a_credential_and_a_transport_make_a_token() {
         token(&net, &asked(&[CHALLENGE]), user()).await.unwrap(),
         expected
     );
-    // RE5: and without a credential, too.
+    // RE5: a token is also requested without a credential.
     let net = script([answer().lacks("authorization")]);
     assert_eq!(
         token(&net, &asked(&[CHALLENGE]), None).await.unwrap(),

@@ -266,7 +266,8 @@ async fn cr4_a_request_says_whether_it_carries_a_secret() {
     let expected = [Sensitivity::Plain, Sensitivity::Secret, Sensitivity::Secret];
     assert_eq!(sensitivities(&net), expected);
 
-    // An identity token goes in the form of a POST, which no header gives away.
+    // An identity token is sent in the form of a POST, and no header shows that the request is
+    // secret.
     let token = Secret::new("identity".to_owned());
     let identity = OneCredential::new("r.example.com", Credential::IdentityToken(token));
     let net = Net::serving(|seen| match seen.uri.starts_with(AUTH) {
@@ -281,7 +282,7 @@ async fn cr4_a_request_says_whether_it_carries_a_secret() {
         [Sensitivity::Plain, Sensitivity::Secret]
     );
 
-    // Nobody's token request carries nothing.
+    // An anonymous token request carries no secret.
     let net =
         Net::serving(
             |seen| match (seen.uri.starts_with(AUTH), seen.header("authorization")) {
@@ -321,8 +322,8 @@ async fn re3_a_token_service_is_asked_under_the_class_of_the_registrys_address()
     }
 }
 
-// RE3, RD2: a transport that does not declare to check addresses is asked for none of a name that
-// somebody else chose, and is not asked again.
+// RE3, RD2: a transport that does not declare that it checks addresses gets no request to a host
+// name that a peer chose, and no second attempt.
 #[tokio::test]
 async fn re3_a_transport_that_checks_no_addresses_is_sent_nowhere_else() {
     for location in ["https://evil.example.net/x", "https://8.8.8.8/x"] {

@@ -1,4 +1,4 @@
-//! Each edge of the machine, by the events that lead along it.
+//! Tests of every transition of the machine.
 
 use longshore_origin::Secret;
 
@@ -81,7 +81,7 @@ fn name_of(error: &AuthError) -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// A wait of `failed` seconds and as many milliseconds as the jitter says.
+/// Waits `failed` seconds, plus `jitter` milliseconds.
 fn rule(failed: u32, answer: Option<&Parts>, jitter: u32) -> Option<Duration> {
     let backoff = Duration::from_secs(failed.into()) + Duration::from_millis(jitter.into());
     let Some(head) = answer else {
@@ -128,14 +128,14 @@ fn a_success_is_collected_and_read() {
     check(get, &[E::Head(200), E::Body("{}")], no_token);
 }
 
-// LI1: what is too long is not read to its end, and not requested again.
+// LI1: a body that is too long is not read to its end, and the token is not requested again.
 #[test]
 fn li1_a_body_above_the_limit_is_final() {
     let too_long = "Send, Collect, error: the token response is longer than 262144 bytes";
     check(get, &[E::Head(200), E::TooLarge], too_long);
 }
 
-// RE6: at most two redirects; they count neither as attempts nor again after a retry.
+// RE6: at most two redirects; a redirect is not an attempt, and each attempt may have two.
 #[test]
 fn re6_redirects_are_followed_twice_over_all_attempts() {
     check(

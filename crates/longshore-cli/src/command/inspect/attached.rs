@@ -50,7 +50,8 @@ impl Attached {
         while let Some(page) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                // After the first page this is a failure: there are more referrers.
+                // After the first page this is a failure, because the remaining referrers are
+                // missing.
                 Err(error)
                     if error.kind() == ErrorKind::Unsupported
                         && attached.source == ReferrersSource::Nothing =>
@@ -103,8 +104,8 @@ async fn look(
         .await
     {
         Ok(head) => head,
-        // The manifest could be read, so the repository may be; some registries answer like this
-        // when a tag is absent.
+        // The manifest could be read, so the credentials grant access to the repository. Some
+        // registries answer like this when a tag is absent.
         Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => None,
         Err(error) => return Err(error.into()),
     };

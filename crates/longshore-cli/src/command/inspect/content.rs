@@ -24,7 +24,7 @@ pub(super) enum Content {
     Image {
         /// The config, if the image has one.
         config: Option<Box<ImageConfig>>,
-        /// Why there is no config although its media type says so.
+        /// Why the config cannot be shown, although its media type is that of an image config.
         problem: Option<String>,
     },
     Index {

@@ -232,7 +232,7 @@ impl Page {
 /// Returns what an index says about an image, and the size of the image.
 fn row(entry: &Descriptor, size: Option<u64>) -> [String; 3] {
     let mut name = match &entry.platform {
-        // It is escaped already, but has any length.
+        // The platform is already escaped, but its length is not limited.
         Some(platform) => Escaped::text(&platform.to_string()).to_string(),
         None => "-".to_owned(),
     };

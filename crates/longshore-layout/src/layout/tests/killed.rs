@@ -101,7 +101,7 @@ fn clear(layout: &Layout) {
     }
 }
 
-// RT9: valid at each moment, and whatever is killed.
+// RT9: the layout is valid at every moment, whichever process is killed.
 #[test]
 fn rt9_a_process_killed_at_any_moment_leaves_a_valid_layout() {
     let parent = parent();

@@ -90,7 +90,7 @@ fn an_empty_layout_is_sound() {
     assert_eq!((report.manifests, report.blobs, report.bytes), (0, 0, 0));
 }
 
-// DG3: every kind of damage, all of it told at once.
+// DG3: one verification reports every kind of damage.
 #[test]
 fn no_finding_ends_a_verification() {
     let parent = parent();
@@ -199,7 +199,7 @@ fn a_document_is_what_its_descriptor_says_it_is() {
     assert!(!report.is_sound());
 }
 
-// What is listed under a type nobody knows is followed where it can be.
+// An entry with an unknown media type is followed if its content can be read as a manifest.
 #[test]
 fn a_listed_type_that_is_not_known_is_no_damage() {
     let parent = parent();

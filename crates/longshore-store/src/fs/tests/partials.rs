@@ -143,7 +143,7 @@ fn child_that_is_killed_while_it_resumes() {
     let _ = io::stdin().read_line(&mut String::new());
 }
 
-// RT9: partial content outlives its process, however that ended.
+// RT9: partial content survives its process, however the process ended.
 #[test]
 fn rt9_a_killed_process_leaves_what_it_resumed() {
     let root = root();
@@ -373,7 +373,7 @@ fn child_that_is_killed_at_any_moment() {
     }
 }
 
-// CA2: whatever is killed, and when, leaves whole blobs and true beginnings of them.
+// CA2: a process killed at any moment leaves only whole blobs and correct prefixes of blobs.
 #[test]
 fn rt9_a_process_killed_at_any_moment_leaves_nothing_wrong() {
     let root = root();

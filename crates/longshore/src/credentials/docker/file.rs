@@ -1,6 +1,6 @@
 //! The shape of the file, read so that no copy of a secret is left behind (OU3).
 //!
-//! A derived reader would also take an array of the fields, in their order, for an object, so
+//! A derived `Deserialize` would also accept an array of the field values in place of an object, so
 //! objects are read through [`Object`]. Text with escapes passes through a buffer of the JSON
 //! parser, which is the one place that is not wiped.
 
@@ -145,7 +145,7 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Text that is a secret, or stands where one belongs; `null` and empty text count as absent.
+/// Text that is a secret, or is in the place of a secret; `null` and empty text count as absent.
 #[derive(Default)]
 struct Text(Option<Secret>);
 

@@ -159,7 +159,7 @@ fn the_default_path_is_the_one_docker_uses() {
         (Some(""), Some("/u"), Some("/u/.docker/config.json")),
         (None, Some("/u"), Some("/u/.docker/config.json")),
         (None, None, None),
-        // Not the working directory, which somebody else may have filled.
+        // Never the working directory, where another user may have put a file.
         (None, Some(""), None),
     ] {
         let found = default_path(docker_config.map(Into::into), || home.map(Into::into));
@@ -167,7 +167,7 @@ fn the_default_path_is_the_one_docker_uses() {
     }
 }
 
-// LI: in settings that are not used, too.
+// LI: the limit also applies to settings that are not used.
 #[test]
 fn li_a_file_that_nests_too_deep_is_an_error() {
     let nested = |levels: usize| {
