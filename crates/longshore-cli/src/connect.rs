@@ -1,7 +1,6 @@
 //! From arguments to a client and a repository.
 
 use std::io::{ErrorKind, Read as _};
-use std::path::PathBuf;
 
 use longshore::auth::Credential;
 use longshore::model::Reference;
@@ -68,10 +67,7 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
             let credential = Credential::basic(username, password()?)?;
             builder.credentials(OneCredential::new(registry, credential))
         }
-        None => match docker_config() {
-            Some(path) => builder.credentials(DockerConfig::load(&path)?),
-            None => builder,
-        },
+        None => builder.credentials(DockerConfig::load_default()?),
     };
     Ok(builder.build()?)
 }
@@ -121,15 +117,6 @@ fn first_line(input: &[u8]) -> std::io::Result<Secret> {
     // The conversion error gives a position, which reveals something about the password.
     let text = std::str::from_utf8(line).map_err(|_| ErrorKind::InvalidData)?;
     Ok(Secret::new(text.to_owned()))
-}
-
-/// Returns the path of Docker's configuration: in `$DOCKER_CONFIG`, else in `~/.docker`.
-fn docker_config() -> Option<PathBuf> {
-    let dir = match std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()) {
-        Some(dir) => PathBuf::from(dir),
-        None => std::env::home_dir()?.join(".docker"),
-    };
-    Some(dir.join("config.json"))
 }
 
 /// Logs requests to standard error; each further `-v` adds detail.

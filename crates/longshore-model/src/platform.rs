@@ -114,13 +114,13 @@ impl<'de> Deserialize<'de> for Platform {
 impl Serialize for Platform {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("architecture", &self.architecture)?;
-        map.serialize_entry("os", &self.os)?;
-        json::write_option(&mut map, "os.version", self.os_version.as_ref())?;
-        json::write_list(&mut map, "os.features", &self.os_features)?;
-        json::write_option(&mut map, "variant", self.variant.as_ref())?;
-        json::write_list(&mut map, "features", &self.features)?;
-        json::write_extra(&mut map, &self.extra, KEYS)?;
+        map.serialize_entry(member::ARCHITECTURE, &self.architecture)?;
+        map.serialize_entry(member::OS, &self.os)?;
+        json::write_option(&mut map, member::OS_VERSION, self.os_version.as_ref())?;
+        json::write_list(&mut map, member::OS_FEATURES, &self.os_features)?;
+        json::write_option(&mut map, member::VARIANT, self.variant.as_ref())?;
+        json::write_list(&mut map, member::FEATURES, &self.features)?;
+        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -155,20 +155,20 @@ impl<'de> Fields<'de> for PlatformFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            "architecture" => entry.value(&mut self.architecture),
-            "os" => entry.value(&mut self.os),
-            "os.version" => entry.value(&mut self.os_version),
-            "os.features" => entry.list(&mut self.os_features),
-            "variant" => entry.value(&mut self.variant),
-            "features" => entry.list(&mut self.features),
+            member::ARCHITECTURE => entry.value(&mut self.architecture),
+            member::OS => entry.value(&mut self.os),
+            member::OS_VERSION => entry.value(&mut self.os_version),
+            member::OS_FEATURES => entry.list(&mut self.os_features),
+            member::VARIANT => entry.value(&mut self.variant),
+            member::FEATURES => entry.list(&mut self.features),
             _ => Ok(Known::No),
         }
     }
 
     fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<Box<Platform>, E> {
         Ok(Box::new(Platform {
-            os: self.os.required("os")?,
-            architecture: self.architecture.required("architecture")?,
+            os: self.os.required(member::OS)?,
+            architecture: self.architecture.required(member::ARCHITECTURE)?,
             variant: self.variant.optional(),
             os_version: self.os_version.optional(),
             os_features: self.os_features.or_default(),
@@ -178,14 +178,17 @@ impl<'de> Fields<'de> for PlatformFields {
     }
 }
 
-const KEYS: &[&str] = &[
-    "architecture",
-    "os",
-    "os.version",
-    "os.features",
-    "variant",
-    "features",
-];
+/// The names of the members (image-spec v1.1.1 "Image Index Property Descriptions").
+mod member {
+    crate::json::member_names! {
+        ARCHITECTURE = "architecture";
+        OS = "os";
+        OS_VERSION = "os.version";
+        OS_FEATURES = "os.features";
+        VARIANT = "variant";
+        FEATURES = "features";
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use longshore_origin::Escaped;
+use longshore_origin::{Escaped, check_json_object};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -188,10 +188,9 @@ impl ErrorBody {
     /// Reads an error body; anything that is no error document becomes the excerpt.
     #[must_use]
     pub fn parse(body: &[u8]) -> Self {
-        // The parser would take a list of the fields for an object, too.
-        let is_object = body.trim_ascii_start().starts_with(b"{");
-        let document = serde_json::from_slice::<Document<'_>>(body).ok();
-        let Some(document) = document.filter(|_| is_object) else {
+        let document = check_json_object(body).ok();
+        let document = document.and_then(|()| serde_json::from_slice::<Document<'_>>(body).ok());
+        let Some(document) = document else {
             let shown = body.get(..TEXT_LIMIT_BYTES).unwrap_or(body).trim_ascii();
             let excerpt = String::from_utf8_lossy(shown).into_owned();
             return Self {

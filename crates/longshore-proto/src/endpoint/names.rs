@@ -68,7 +68,7 @@ pub fn read_repositories(page: &[u8]) -> Result<Vec<String>, PageError> {
 #[must_use]
 pub fn write_tags(name: &RepositoryName, tags: &[String]) -> Vec<u8> {
     write(&Page {
-        name: Some(name.as_str()),
+        name: Some(name.as_str().to_owned()),
         tags: Some(tags),
         repositories: None,
     })
@@ -78,33 +78,30 @@ pub fn write_tags(name: &RepositoryName, tags: &[String]) -> Vec<u8> {
 #[must_use]
 pub fn write_repositories(names: &[String]) -> Vec<u8> {
     write(&Page {
+        name: None,
+        tags: None,
         repositories: Some(names),
-        ..Page::default()
     })
 }
 
-#[derive(Default, Serialize)]
-struct Page<'a> {
+/// A page of either kind, with its names as a server has them or as a client reads them.
+#[derive(DeriveDeserialize, Serialize)]
+struct Page<L> {
+    /// A client knows it, and does not read it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
+    tags: Option<L>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repositories: Option<&'a [String]>,
+    repositories: Option<L>,
 }
 
-fn write(page: &Page<'_>) -> Vec<u8> {
+fn write(page: &Page<&[String]>) -> Vec<u8> {
     // Strings in lists always serialise.
     serde_json::to_vec(page).unwrap_or_default()
 }
 
-#[derive(DeriveDeserialize)]
-struct Lists {
-    tags: Option<Names>,
-    repositories: Option<Names>,
-}
-
-fn read(page: &[u8]) -> Result<Lists, PageError> {
+fn read(page: &[u8]) -> Result<Page<Names>, PageError> {
     check_json_object(page)?;
     Ok(serde_json::from_slice(page)?)
 }
