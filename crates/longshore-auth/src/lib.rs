@@ -125,6 +125,8 @@
 //! assert_eq!(*response.body(), "{}");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 mod authenticator;
 mod challenge;

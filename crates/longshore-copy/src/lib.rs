@@ -15,9 +15,8 @@
 //!
 //! ```no_run
 //! use longshore::Client;
-//! use longshore_copy::{PullOptions, pull};
-//! use longshore_model::Reference;
-//! use longshore_store::MemoryStore;
+//! use longshore::model::Reference;
+//! use longshore_copy::{MemoryStore, PullOptions, pull};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let reference: Reference = "ghcr.io/owner/app:v1".parse()?;
@@ -38,18 +37,24 @@
 //!
 //! ```no_run
 //! use longshore::Client;
+//! use longshore::model::Reference;
+//! use longshore_copy::layout::Layout;
+//! use longshore_copy::store::Store as _;
 //! use longshore_copy::{LayoutEntry, Platforms, PullOptions, pull};
-//! use longshore_model::Reference;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let reference: Reference = "alpine:3.20".parse()?;
 //! let repository = Client::builder().build()?.repository(&reference).await?;
 //!
-//! let mut options = PullOptions::default();
-//! options.platforms = Platforms::All;
+//! let options = PullOptions::default().with_platforms(Platforms::All);
 //! let entry = LayoutEntry::new("images").named("3.20");
 //! let image = pull(&repository, &reference.target(), entry, &options).await?;
 //! println!("{} with {} bytes", image.manifest.digest(), image.tally.bytes);
+//!
+//! // Later, any blob of it is read by its digest.
+//! let mut index = Vec::new();
+//! let mut reader = Layout::open("images".as_ref())?.store().open(image.manifest.digest())?;
+//! std::io::copy(&mut reader, &mut index)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -57,6 +62,12 @@
 //! # Features
 //!
 //! None. The transport is the one that the client was built with.
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
+
+pub use longshore_layout as layout;
+pub use longshore_store as store;
+pub use longshore_store::{Durability, MemoryStore};
 
 pub use crate::cancellation::Cancellation;
 pub use crate::config::{check_config_platform, fetch_config};

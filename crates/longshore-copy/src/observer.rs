@@ -10,6 +10,31 @@ use crate::plan::PlannedBlob;
 /// Events come from several threads, one for each step of a blob and never one for each frame: to
 /// see the bytes arrive, sample the [`ByteCounter`] of [`Event::Planned`]. A slow observer delays
 /// the transfer that called it.
+///
+/// ```
+/// use std::sync::OnceLock;
+///
+/// use longshore_copy::{ByteCounter, Cancellation, Event, Observer, PullOptions};
+///
+/// /// The number of bytes to move, and the counter of those that have arrived.
+/// #[derive(Default)]
+/// struct Progress(OnceLock<(u64, ByteCounter)>);
+///
+/// impl Observer for Progress {
+///     fn observe(&self, event: Event<'_>) {
+///         if let Event::Planned { bytes, counter, .. } = event {
+///             // `bytes` is 0 when nothing is missing.
+///             let _ = self.0.set((bytes, counter.clone()));
+///         }
+///     }
+/// }
+///
+/// let cancellation = Cancellation::new();
+/// let options = PullOptions::default()
+///     .with_observer(Progress::default())
+///     .with_cancellation(cancellation.clone());
+/// # let _ = options;
+/// ```
 pub trait Observer: Send + Sync {
     /// Takes one event.
     fn observe(&self, event: Event<'_>);

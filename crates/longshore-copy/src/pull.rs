@@ -1,10 +1,15 @@
 //! Pulling an image in one call.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
 use longshore::Repository;
 use longshore_model::{Descriptor, Manifest, Platform, TagOrDigest};
 
+use crate::cancellation::Cancellation;
 use crate::destination::Destination;
 use crate::error::TransferError;
+use crate::observer::Observer;
 use crate::plan::Plan;
 use crate::platform::Platforms;
 use crate::run::{RunOptions, Tally};
@@ -17,6 +22,36 @@ pub struct PullOptions {
     pub platforms: Platforms,
     /// How the blobs are moved.
     pub run: RunOptions,
+}
+
+impl PullOptions {
+    /// Chooses the images of an index.
+    #[must_use]
+    pub fn with_platforms(mut self, platforms: Platforms) -> Self {
+        self.platforms = platforms;
+        self
+    }
+
+    /// Sets the maximum number of large blobs that move concurrently; see [`RunOptions::jobs`].
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: NonZeroUsize) -> Self {
+        self.run.jobs = jobs;
+        self
+    }
+
+    /// Reports the events of the run to this observer.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.run.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Ends the pull early when this is cancelled; keep a clone to cancel it.
+    #[must_use]
+    pub fn with_cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.run.cancellation = cancellation;
+        self
+    }
 }
 
 /// The result of a pull.

@@ -31,6 +31,8 @@
 //!
 //! Without either of the last two, give the builder a provider of your own or install one for the
 //! process; see [`HyperTransportBuilder::crypto_provider`].
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 mod clock;
 mod connect;

@@ -38,6 +38,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 mod error;
 mod index;

@@ -51,6 +51,8 @@
 //! [distribution]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 //! [image]: https://github.com/opencontainers/image-spec/blob/v1.1.1/spec.md
 //! [schema2]: https://distribution.github.io/distribution/spec/manifest-v2-2/
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 pub mod annotation;
 mod config;

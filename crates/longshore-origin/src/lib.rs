@@ -24,6 +24,8 @@
 //! assert!(!back.is_home());
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 mod address;
 mod escape;

@@ -360,7 +360,7 @@ impl Call {
     pub fn on_head(&mut self, head: &response::Parts, peer: Peer, jitter: Jitter) -> Verdict {
         self.peer = peer;
         let status = head.status;
-        if status == StatusCode::UNAUTHORIZED || lacks_scope(head) {
+        if (status == StatusCode::UNAUTHORIZED || lacks_scope(head)) && !self.is_foreign_place() {
             return Verdict::Authenticate;
         }
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -443,6 +443,13 @@ impl Call {
 
     fn host(&self) -> Option<&Host> {
         self.hosts.get(self.at)
+    }
+
+    /// Whether the call began at a place on another origin than its registry (RD4: no secret goes
+    /// there, and a 401 from there is final).
+    fn is_foreign_place(&self) -> bool {
+        let from = self.ask.from.as_ref();
+        from.is_some_and(|place| !place.hop().is_home())
     }
 
     fn is_repeatable(&self) -> bool {

@@ -32,6 +32,8 @@
 //! assert_eq!(route::read(&head.method, &head.path_and_query, &head.headers)?, wanted);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 pub use crate::host::Host;
 pub use crate::quirk::{Absent, HeadManifest, Quirks, ReferrersSupport};

@@ -44,6 +44,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | `conformance` | the module `conformance`: tests every driver passes, for drivers elsewhere |
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

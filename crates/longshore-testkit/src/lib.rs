@@ -38,6 +38,8 @@
 //!
 //! What it leaves to the caller: a clock (tokens are stamped with the system's), and writes (the
 //! registry answers them with 405).
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 pub mod certificate;
 mod content;

@@ -47,7 +47,30 @@ impl Body {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<TransportError>,
     {
-        Self(Inner::Stream(Box::pin(Wrapped(Mutex::new(body)))))
+        Self::wrap_with(body, Into::into)
+    }
+
+    /// Wraps the body of another HTTP library; `into_error` makes a transport error of each of its
+    /// errors.
+    ///
+    /// The body need not be `Sync`.
+    ///
+    /// ```
+    /// use longshore_transport::{Body, Phase, TransportError, TransportErrorKind};
+    ///
+    /// # let theirs = Body::from("abc");
+    /// let body = Body::wrap_with(theirs, |error| {
+    ///     TransportError::new(TransportErrorKind::Closed, Phase::Body).with_source(error)
+    /// });
+    /// # let _ = body;
+    /// ```
+    pub fn wrap_with<B, F>(body: B, into_error: F) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        F: Fn(B::Error) -> TransportError + Send + Sync + Unpin + 'static,
+    {
+        let body = Mutex::new(body);
+        Self(Inner::Stream(Box::pin(Wrapped { body, into_error })))
     }
 
     /// The next frame, or `None` at the end.
@@ -139,18 +162,21 @@ impl fmt::Debug for Body {
 ///
 /// Reading a frame needs `&mut self` and takes no lock. Only the methods that take `&self` (size
 /// hint and end of stream) lock the mutex.
-struct Wrapped<B>(Mutex<B>);
+struct Wrapped<B, F> {
+    body: Mutex<B>,
+    into_error: F,
+}
 
-impl<B> Wrapped<B> {
+impl<B, F> Wrapped<B, F> {
     fn lock(&self) -> MutexGuard<'_, B> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<B> http_body::Body for Wrapped<B>
+impl<B, F> http_body::Body for Wrapped<B, F>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
-    B::Error: Into<TransportError>,
+    F: Fn(B::Error) -> TransportError + Unpin,
 {
     type Data = Bytes;
     type Error = TransportError;
@@ -159,9 +185,10 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
-        let body = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Self { body, into_error } = &mut *self;
+        let body = body.get_mut().unwrap_or_else(PoisonError::into_inner);
         let frame = ready!(Pin::new(body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame.map(|frame| frame.map_err(into_error)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -34,6 +34,8 @@
 //! |---|---|
 //! | `tower` | `ServiceTransport`: any clonable `tower_service::Service` as a transport |
 //! | `test-util` | `ScriptedTransport` and `TestClock`, for tests without a network |
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 pub use crate::body::Body;
 pub use crate::capability::{Capabilities, Capability, MissingCapability};

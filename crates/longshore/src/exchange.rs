@@ -37,6 +37,10 @@ impl Exchanger<'_> {
         let mut action = exchange.start(self.sender.clock().now());
         let mut answer = None;
         loop {
+            if !matches!(action, ExchangeAction::Collect { .. }) {
+                // An answer that is not read keeps its connection busy.
+                answer = None;
+            }
             let content;
             let time_left = exchange.time_left(self.sender.clock().now());
             let event = match action {

@@ -41,8 +41,8 @@ use crate::suffixes::Suffixes;
 /// use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 /// use longshore::auth::ScopeSet;
 /// use longshore::transport::{Body, Capabilities, Transport as _, from_fn};
+/// use longshore::hyper::TokioClock;
 /// use longshore::{Credential, TokenRequest, fetch_token};
-/// # use longshore::transport::TestClock as MyClock;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,7 +60,7 @@ use crate::suffixes::Suffixes;
 /// })
 /// .declaring(Capabilities::all());
 /// let credential = Credential::basic("ahab", "white-whale".to_owned().into())?;
-/// let issued = fetch_token(transport, MyClock::default(), &request, Some(credential)).await?;
+/// let issued = fetch_token(transport, TokioClock::new(), &request, Some(credential)).await?;
 /// assert_eq!(issued.token.expose(), "t");
 /// assert_eq!(issued.lifetime.as_secs(), 300);
 /// # Ok(())

@@ -50,6 +50,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | `hyper` (default) | `longshore::hyper`: the transport and clock used where none are given |
+//!
+//! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 pub use longshore_auth as auth;
 pub use longshore_auth::Credential;

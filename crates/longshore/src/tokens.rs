@@ -30,11 +30,11 @@ pub const TOKENS_KEPT: usize = 1024;
 /// use std::time::Duration;
 ///
 /// use longshore::auth::{Realm, ScopeSet, Token, TokenKey};
+/// use longshore::hyper::TokioClock;
 /// use longshore::{Credential, TokenCache};
-/// # use longshore::transport::TestClock as MyClock;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cache = TokenCache::new(MyClock::default()).with_ttl(Duration::from_secs(300));
+/// let cache = TokenCache::new(TokioClock::new()).with_ttl(Duration::from_secs(300));
 ///
 /// // Before: tokens.insert(("registry.example", "repository:app:pull"), token)
 /// let key = |scope: &str, account: Option<Credential>| -> Result<_, Box<dyn std::error::Error>> {

@@ -92,7 +92,7 @@ fn config_that_is_not_what_it_should_be() {
     let digest = stored.descriptor.digest.as_str();
     for option in [["--output", "json"], ["--platform", "linux/amd64"]] {
         let ended = run(&[&["config", &reference][..], &option].concat());
-        ended.failed(PROTOCOL, &[digest, "not an image config", "twice"]);
+        ended.failed(PROTOCOL, &[digest, "not an image config", "is repeated"]);
     }
 
     let long = format!("\"{}\"", "x".repeat(8 << 20));

@@ -488,10 +488,18 @@ fn rd4_a_session_is_asked_at_its_location_with_its_query_untouched() {
 fn rd4_a_session_at_another_origin_is_not_trusted() {
     let mut ask = upload(chunk());
     ask.from = Some(session("https://uploads.example/1"));
-    let (_, step) = begin(ask);
+    let (mut call, step) = begin(ask);
     let sending = sent(step);
     assert_eq!(sending.hop.uri().to_string(), "https://uploads.example/1");
     assert!(!sending.hop.is_home());
+    let challenge = [(
+        "www-authenticate",
+        "Bearer realm=\"https://uploads.example/t\"",
+    )];
+    answers(
+        &call.on_head(&head(401, &challenge), public(), JITTER),
+        Take::Excerpt,
+    );
 }
 
 #[test]

@@ -73,11 +73,12 @@ impl PageQuery {
     /// number would hide the mistake. A number that does not fit into `usize` counts as the largest
     /// one.
     pub(super) fn n(&self) -> Result<Option<usize>, Refusal> {
-        let Some(n) = self.get(N).filter(|n| !n.is_empty()) else {
+        let Some(n) = self.bytes(N).filter(|n| !n.is_empty()) else {
             return Ok(None);
         };
-        if n.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(Some(n.parse().unwrap_or(usize::MAX)));
+        if n.iter().all(u8::is_ascii_digit) {
+            let n = str::from_utf8(&n).ok().and_then(|n| n.parse().ok());
+            return Ok(Some(n.unwrap_or(usize::MAX)));
         }
         let code = ErrorCode::from("PAGINATION_NUMBER_INVALID");
         let body = ErrorBody::one(code, "the parameter n is not a number");

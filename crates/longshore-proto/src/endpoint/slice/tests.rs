@@ -63,7 +63,7 @@ fn a_number_of_entries_is_clamped() {
 
 #[test]
 fn a_count_that_is_not_a_number_is_refused() {
-    for query in ["n=x", "n=-1", "n=1.5", "n=%2B1", "n= 1", "n=0x1"] {
+    for query in ["n=x", "n=%ff", "n=-1", "n=1.5", "n=%2B1", "n= 1", "n=0x1"] {
         let request = TagsRequest::new("app".parse().unwrap(), PageQuery::raw(query));
         let refusal = request.answer("", &[], 9).unwrap_err();
         assert_eq!(refusal.status, StatusCode::BAD_REQUEST, "{query}");
