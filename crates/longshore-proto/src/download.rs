@@ -12,29 +12,20 @@
 //!                                                 └──► broken, or ended early ──► ask (bytes=N-)
 //! ```
 
-use std::time::Duration;
-
 use http::{StatusCode, response};
 use longshore_model::{Digest, RepositoryName};
 
 use crate::call::{Ask, Take};
 use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
 use crate::range::ByteRange;
-use crate::retry::{Jitter, backoff};
+use crate::resume::{ResumeBudget, TooManyResumes};
+use crate::retry::Jitter;
 use crate::violation::Violation;
 
 pub use self::part::PartDownload;
+pub use crate::resume::{PROGRESS_BYTES, RESUMES, STALLED_RESUMES};
 
 mod part;
-
-/// Maximum number of resumes in a row that each bring less than [`PROGRESS_BYTES`] (RT6).
-pub const STALLED_RESUMES: u32 = 5;
-
-/// A resume that brings fewer bytes than this makes no progress (RT6).
-pub const PROGRESS_BYTES: u64 = 16 * 1024;
-
-/// Maximum number of resumes of one download (RT6).
-pub const RESUMES: u32 = 200;
 
 /// A body of at least this size counts as large, in bytes.
 const BULK_BYTES: u64 = 1024 * 1024;
@@ -124,6 +115,13 @@ pub enum DownloadError {
     /// An answer breaks the specification.
     #[error(transparent)]
     Violation(#[from] Violation),
+}
+
+impl From<TooManyResumes> for DownloadError {
+    fn from(TooManyResumes { resumes, position }: TooManyResumes) -> Self {
+        let received = position;
+        Self::Resumes { resumes, received }
+    }
 }
 
 impl Download {
@@ -336,50 +334,6 @@ impl BlobAnswer {
         self.etag
             .as_deref()
             .is_none_or(|now| etag.is_none_or(|before| before == now))
-    }
-}
-
-/// The budget of resumes (RT6).
-#[derive(Clone, Copy, Debug)]
-struct ResumeBudget {
-    /// The position at which the current answer began.
-    began: u64,
-    stalled: u32,
-    resumes: u32,
-}
-
-impl ResumeBudget {
-    const fn new(position: u64) -> Self {
-        Self {
-            began: position,
-            stalled: 0,
-            resumes: 0,
-        }
-    }
-
-    const fn begin(&mut self, position: u64) {
-        self.began = position;
-    }
-
-    /// The body broke off at this position; says how long to wait before asking for the rest.
-    fn resume(&mut self, position: u64, jitter: Jitter) -> Result<Duration, DownloadError> {
-        let progress = position.saturating_sub(self.began);
-        self.stalled = if progress < PROGRESS_BYTES {
-            self.stalled + 1
-        } else {
-            0
-        };
-        self.resumes += 1;
-        if self.stalled > STALLED_RESUMES || self.resumes > RESUMES {
-            return Err(DownloadError::Resumes {
-                resumes: self.resumes,
-                received: position,
-            });
-        }
-        Ok(match self.stalled {
-            0 => Duration::ZERO,
-            stalled => backoff(stalled, jitter),
-        })
     }
 }
 

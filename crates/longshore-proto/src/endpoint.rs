@@ -29,7 +29,9 @@ pub use self::referrer::ReferrersRequest;
 use self::request::Request;
 pub use self::request::{Access, AnswerBody, Need, Patience, Repeatable, RequestHead, Verb};
 pub use self::tag::TagsRequest;
-pub use self::upload::{ChunkRange, UploadRequest, UploadSession, UploadStep};
+pub use self::upload::{
+    BlobStored, ChunkRange, Received, UploadAnswer, UploadRequest, UploadSession, UploadStep,
+};
 use crate::Host;
 
 mod blob;

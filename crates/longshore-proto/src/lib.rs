@@ -2,8 +2,8 @@
 //!
 //! The crate has two layers. [`endpoint`] holds every request and answer of the specification as a
 //! value that is written and read in both directions, so that a client and a server share one
-//! reading of the wire. [`call`], [`download`], [`listing`] and [`referrers`] are machines: they
-//! are given what arrived and return what to do next, and know neither sockets nor secrets nor the
+//! reading of the wire. [`call`], [`download`], [`upload`], [`listing`] and [`referrers`] are machines:
+//! they are given what arrived and return what to do next, and know neither sockets nor secrets nor the
 //! time. Any answer may also carry messages for users: [`warning`] and [`RateLimit`].
 //!
 //! A server reads a request with [`route`], lets the request make its answer
@@ -36,7 +36,9 @@
 //! Ids such as RT1 name the rules in the project's `RULES.md`.
 
 pub use crate::host::Host;
-pub use crate::quirk::{Absent, HeadManifest, Quirks, ReferrersSupport};
+pub use crate::quirk::{
+    Absent, Chunks, HeadManifest, Mounts, Quirks, RangeTrust, ReferrersSupport, UploadQuirks,
+};
 pub use crate::rate_limit::RateLimit;
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;
@@ -56,7 +58,9 @@ pub mod range;
 mod rate_limit;
 pub mod referrers;
 mod refusal;
+mod resume;
 pub mod retry;
 pub mod route;
+pub mod upload;
 mod violation;
 pub mod warning;

@@ -14,13 +14,72 @@ pub struct Quirks {
     pub head_manifest: HeadManifest,
     /// How to ask what refers to a manifest.
     pub referrers: ReferrersSupport,
+    /// How to send a blob.
+    pub upload: UploadQuirks,
+}
+
+/// What a registry allows in an upload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UploadQuirks {
+    /// Whether a blob may be sent in parts.
+    pub chunks: Chunks,
+    /// How to ask for a mount.
+    pub mounts: Mounts,
+    /// What the `Range` of a session counts.
+    pub range: RangeTrust,
+}
+
+impl UploadQuirks {
+    const DEFAULT: Self = Self {
+        chunks: Chunks::Allowed,
+        mounts: Mounts::From,
+        range: RangeTrust::Blob,
+    };
+}
+
+/// Whether a registry accepts a blob in parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Chunks {
+    /// As the specification says.
+    #[default]
+    Allowed,
+    /// Parts of at most this many bytes.
+    AtMost(u64),
+    /// Only as a whole.
+    Never,
+}
+
+/// When to ask a registry to mount a blob of another repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mounts {
+    /// Also without naming the other repository.
+    Anonymous,
+    /// Only where the other repository is known.
+    #[default]
+    From,
+    /// Not at all.
+    Never,
+}
+
+/// What the `Range` of an upload session means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RangeTrust {
+    /// The bytes of the blob that the registry has, as the specification says.
+    #[default]
+    Blob,
+    /// Nothing: the client counts what it sent.
+    Nothing,
 }
 
 impl Quirks {
     /// What is known of the registry of this name; the default for one nothing is known of.
     #[must_use]
     pub fn of(registry: &str) -> Self {
-        let known = KNOWN.iter().find(|(name, _)| *name == registry);
+        let known = KNOWN.iter().find(|(name, _)| matches(name, registry));
         known.map_or_else(Self::default, |(_, quirks)| quirks.clone())
     }
 
@@ -28,16 +87,26 @@ impl Quirks {
         absent: Absent::NotFound,
         head_manifest: HeadManifest::Head,
         referrers: ReferrersSupport::Api,
+        upload: UploadQuirks::DEFAULT,
     };
 }
 
-/// What registries are known for. GHCR redirects the referrers API to a web page and limits its
-/// rate there; Ollama's registry answers 405 to `HEAD` on a manifest.
+/// What registries are known for.
+///
+/// - GHCR redirects the referrers API to a web page and limits its rate there, and refuses chunks
+///   above 4 MiB.
+/// - Ollama's registry answers 405 to `HEAD` on a manifest.
+/// - Amazon's ECR keeps the `Range` of a session at the first chunk.
+/// - Google's registries take a blob only as a whole.
 const KNOWN: &[(&str, Quirks)] = &[
     (
         "ghcr.io",
         Quirks {
             referrers: ReferrersSupport::Tag,
+            upload: UploadQuirks {
+                chunks: Chunks::AtMost(4 * 1024 * 1024),
+                ..UploadQuirks::DEFAULT
+            },
             ..Quirks::DEFAULT
         },
     ),
@@ -48,7 +117,44 @@ const KNOWN: &[(&str, Quirks)] = &[
             ..Quirks::DEFAULT
         },
     ),
+    ("*.dkr.ecr.*.amazonaws.com", ECR),
+    ("*.dkr.ecr.*.amazonaws.com.cn", ECR),
+    ("gcr.io", GOOGLE),
+    ("*.gcr.io", GOOGLE),
+    ("*-docker.pkg.dev", GOOGLE),
 ];
+
+const ECR: Quirks = Quirks {
+    upload: UploadQuirks {
+        range: RangeTrust::Nothing,
+        ..UploadQuirks::DEFAULT
+    },
+    ..Quirks::DEFAULT
+};
+
+const GOOGLE: Quirks = Quirks {
+    upload: UploadQuirks {
+        chunks: Chunks::Never,
+        ..UploadQuirks::DEFAULT
+    },
+    ..Quirks::DEFAULT
+};
+
+/// Whether the name of a registry fits a pattern, label by label. A label that begins with `*`
+/// stands for every label with that ending.
+fn matches(pattern: &str, registry: &str) -> bool {
+    let mut labels = registry.split('.');
+    let mut patterns = pattern.split('.');
+    patterns.all(|pattern| {
+        let Some(label) = labels.next() else {
+            return false;
+        };
+        match pattern.strip_prefix('*') {
+            Some(ending) => label.ends_with(ending),
+            None => label == pattern,
+        }
+    }) && labels.next().is_none()
+}
 
 /// Which statuses of a read mean that the thing is not there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,5 +207,22 @@ mod tests {
         assert_eq!(Quirks::of("registry.example"), Quirks::default());
         assert_eq!(Quirks::DEFAULT, Quirks::default());
         assert_eq!(Quirks::of("ghcr.io").referrers, ReferrersSupport::Tag);
+    }
+
+    #[test]
+    fn a_pattern_covers_the_registries_of_one_provider_only() {
+        for (registry, quirks) in [
+            ("1234.dkr.ecr.eu-west-1.amazonaws.com", ECR),
+            ("1234.dkr.ecr.cn-north-1.amazonaws.com.cn", ECR),
+            ("eu.gcr.io", GOOGLE),
+            ("europe-docker.pkg.dev", GOOGLE),
+            ("dkr.ecr.eu-west-1.amazonaws.com", Quirks::DEFAULT),
+            ("a.dkr.ecr.b.amazonaws.com.example", Quirks::DEFAULT),
+            ("a.eu.gcr.io", Quirks::DEFAULT),
+            ("evilgcr.io", Quirks::DEFAULT),
+            ("pkg.dev", Quirks::DEFAULT),
+        ] {
+            assert_eq!(Quirks::of(registry), quirks, "{registry}");
+        }
     }
 }

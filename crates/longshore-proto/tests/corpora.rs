@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
 use longshore_model::{Digest, Hasher};
-use longshore_origin::{Origin, Scheme, resolve};
-use longshore_proto::endpoint::{Endpoint, ListAnswer, ManifestAnswer, ManifestStored};
+use longshore_origin::{AddressClass, Origin, Peer, Scheme, resolve};
+use longshore_proto::call::{Ask, Call, CallPolicy, Place, Step, Take};
+use longshore_proto::endpoint::{
+    Endpoint, ListAnswer, ManifestAnswer, ManifestStored, UploadAnswer, UploadRequest, UploadStep,
+};
 use longshore_proto::error_code::ErrorBody;
 use longshore_proto::listing::Listing;
 use longshore_proto::range::ContentRange;
-use longshore_proto::{link, route, warning};
+use longshore_proto::retry::Jitter;
+use longshore_proto::{Host, link, route, warning};
 use serde_json::{Value, json};
 
 #[test]
@@ -63,6 +67,112 @@ fn asks_at_home(fields: &[String], next: Option<String>) {
             assert_eq!(request.page.as_str(), query);
         }
     }
+}
+
+#[test]
+fn every_answer_of_an_upload_in_the_corpus_is_read() {
+    let Some(rows) = rows("upload_sessions.jsonl") else {
+        return;
+    };
+    let mut seen = [0; 4];
+    for row in &rows {
+        let (input, expect) = (&row["input"], &row["expect"]);
+        let step = input["step"].as_str().expect("a step");
+        if step.starts_with("Location after POST") {
+            check_session(input, expect);
+            seen[0] += 1;
+        } else if step.starts_with("Range in a 202") {
+            let fields = input["range"].as_str().map(|range| (header::RANGE, range));
+            let answer = UploadAnswer::read(&head(202, fields));
+            let next = answer.received.map(|received| received.bytes(u64::MAX));
+            assert_eq!(expect["next_offset"].as_u64(), next, "{input}");
+            seen[1] += 1;
+        } else if step.starts_with("OCI-Chunk-Min-Length") {
+            let name = header::HeaderName::from_static("oci-chunk-min-length");
+            let value = input["value"].as_str().expect("a value");
+            let answer = UploadAnswer::read(&head(202, [(name, value)]));
+            assert_eq!(expect["min_chunk"].as_u64(), answer.min_chunk, "{input}");
+            seen[2] += 1;
+        } else {
+            // A server's reading of a chunk.
+            let mut headers = HeaderMap::new();
+            let range = input["content_range"].as_str().expect("a range");
+            headers.insert(header::CONTENT_RANGE, range.parse().expect("a value"));
+            let read = route::read(&Method::PATCH, "/v2/app/blobs/uploads/1", &headers);
+            let malformed = ["a-100", "20-a", "20-1", "0-bar"].contains(&range);
+            assert_eq!(read.is_err(), malformed, "{input}: {read:?}");
+            seen[3] += 1;
+        }
+    }
+    assert_eq!(seen, [15, 5, 3, 7]);
+}
+
+/// The request that follows the answer which opened a session.
+#[track_caller]
+fn check_session(input: &Value, expect: &Value) {
+    let request_url = input["request_url"].as_str().expect("an URL");
+    let (origin, _) = split(request_url);
+    let location = input["location"].as_str();
+    let place = session(&origin, request_url, location);
+    let Some(place) = place else {
+        assert!(expect["error"].is_string(), "{input}: {expect}");
+        return;
+    };
+    let digest: Digest = input["digest"]
+        .as_str()
+        .expect("text")
+        .parse()
+        .expect("a digest");
+    let step = UploadStep::Finish {
+        session: None,
+        digest,
+        range: None,
+    };
+    let request = UploadRequest::new("foo/bar".parse().expect("a name"), step);
+    let mut ask = Ask::new(Endpoint::Upload(request), Take::Nothing);
+    ask.from = Some(place);
+    let (_, step) = Call::start(
+        ask,
+        [Host::new(origin.clone())].into(),
+        CallPolicy::default(),
+    );
+    let Step::Send(sending) = step else {
+        panic!("{input}: {step:?}");
+    };
+    let wanted = expect["put_url"].as_str().expect("an URL");
+    let (wanted_origin, wanted_path) = split(wanted);
+    assert_eq!(sending.hop.origin(), &wanted_origin, "{input}");
+    let found = sending
+        .hop
+        .path_and_query()
+        .replace("digest=sha256:", "digest=sha256%3A");
+    assert_eq!(found, wanted_path, "{input}");
+    let is_home = *sending.hop.origin() == origin;
+    assert_eq!(expect["same_origin"], is_home, "{input}");
+}
+
+/// Where an answer with this `Location` says that the session is.
+fn session(origin: &Origin, request_url: &str, location: Option<&str>) -> Option<Place> {
+    let (_, path) = split(request_url);
+    let name = path.strip_prefix("/v2/")?.strip_suffix("/blobs/uploads/")?;
+    let step = UploadStep::Start {
+        digest: None,
+        algorithm: None,
+    };
+    let request = UploadRequest::new(name.parse().ok()?, step);
+    let ask = Ask::new(Endpoint::Upload(request), Take::Nothing);
+    let (mut call, _) = Call::start(
+        ask,
+        [Host::new(origin.clone())].into(),
+        CallPolicy::default(),
+    );
+    let fields = location.map(|location| (header::LOCATION, location));
+    let head = head(202, fields);
+    let peer = Peer::new(Some(AddressClass::Public), false);
+    let _ = call.on_head(&head, peer, Jitter::default());
+    let place = call.end().place?;
+    let location = UploadAnswer::read(&head).location?;
+    place.follow(location.as_bytes(), peer).ok()
 }
 
 #[test]

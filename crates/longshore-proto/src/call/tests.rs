@@ -69,7 +69,10 @@ fn begin(ask: Ask) -> (Call, Step) {
 /// Opens an upload session at the registry and follows its `Location`.
 #[track_caller]
 fn session(location: &str) -> Place {
-    let (mut call, step) = begin(upload(UploadStep::Start { digest: None }));
+    let (mut call, step) = begin(upload(UploadStep::Start {
+        digest: None,
+        algorithm: None,
+    }));
     sent_to(step, "https://r.example/v2/app/blobs/uploads/");
     answers(
         &call.on_head(&head(202, &[("location", location)]), public(), JITTER),

@@ -15,10 +15,11 @@
 use http::response;
 use longshore_model::{Digest, RepositoryName};
 
-use super::{DownloadError, Next, ResumeBudget, is_strong};
+use super::{DownloadError, Next, is_strong};
 use crate::call::{Ask, Take};
 use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
 use crate::range::ByteRange;
+use crate::resume::ResumeBudget;
 use crate::retry::Jitter;
 use crate::violation::Violation;
 

@@ -13,7 +13,7 @@
 use std::fmt;
 
 use http::{HeaderMap, Method, header};
-use longshore_model::{Digest, RepositoryName};
+use longshore_model::{Algorithm, Digest, RepositoryName};
 
 use super::query;
 use super::request::{Access, AnswerBody, Need, Patience, Repeatable, Request, RequestHead, Verb};
@@ -21,6 +21,10 @@ use crate::Host;
 use crate::field;
 use crate::range::number;
 use crate::route::RouteError;
+
+pub use self::answer::{BlobStored, Received, UploadAnswer};
+
+mod answer;
 
 /// One request of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub enum UploadStep {
     Start {
         /// The digest of the blob in the body.
         digest: Option<Digest>,
+        /// The algorithm of the digest that the last request will name, where it is not sha256.
+        algorithm: Option<Algorithm>,
     },
     /// Asks how much of the blob has arrived: `GET` (end-13).
     Status {
@@ -147,6 +153,7 @@ impl fmt::Display for ChunkRange {
 
 /// The parameters of the query.
 const DIGEST: &str = "digest";
+const ALGORITHM: &str = "digest-algorithm";
 const MOUNT: &str = "mount";
 const FROM: &str = "from";
 
@@ -185,6 +192,10 @@ impl UploadRequest {
                 },
                 (None, _) => UploadStep::Start {
                     digest: digest(DIGEST)?,
+                    algorithm: match query::first(parameters, ALGORITHM) {
+                        Some(text) => Some(text.parse().map_err(|_| RouteError::Digest)?),
+                        None => None,
+                    },
                 },
             };
             return Ok(Self { name, step });
@@ -231,20 +242,22 @@ impl UploadRequest {
     fn push_parameters(&self, path_and_query: &mut String) {
         let mut push = |name, value| query::push_to_path(path_and_query, name, value);
         match &self.step {
-            UploadStep::Finish { digest, .. }
-            | UploadStep::Start {
-                digest: Some(digest),
-            } => push(DIGEST, digest.as_str()),
+            UploadStep::Finish { digest, .. } => push(DIGEST, digest.as_str()),
+            UploadStep::Start { digest, algorithm } => {
+                if let Some(digest) = digest {
+                    push(DIGEST, digest.as_str());
+                }
+                if let Some(algorithm) = algorithm {
+                    push(ALGORITHM, algorithm.as_str());
+                }
+            }
             UploadStep::Mount { digest, from } => {
                 push(MOUNT, digest.as_str());
                 if let Some(from) = from {
                     push(FROM, from.as_str());
                 }
             }
-            UploadStep::Cancel { .. }
-            | UploadStep::Chunk { .. }
-            | UploadStep::Start { digest: None }
-            | UploadStep::Status { .. } => {}
+            UploadStep::Cancel { .. } | UploadStep::Chunk { .. } | UploadStep::Status { .. } => {}
         }
     }
 }
@@ -305,9 +318,10 @@ impl Request for UploadRequest {
     /// The registry may hash or move the whole blob before it answers the last request.
     fn patience(&self) -> Patience {
         match self.step {
-            UploadStep::Finish { .. } | UploadStep::Start { digest: Some(_) } => {
-                Patience::WholeBlob
-            }
+            UploadStep::Finish { .. }
+            | UploadStep::Start {
+                digest: Some(_), ..
+            } => Patience::WholeBlob,
             _ => Patience::Ordinary,
         }
     }
@@ -318,7 +332,9 @@ impl Request for UploadRequest {
         match self.step {
             UploadStep::Chunk { .. }
             | UploadStep::Finish { .. }
-            | UploadStep::Start { digest: Some(_) } => Repeatable::Never,
+            | UploadStep::Start {
+                digest: Some(_), ..
+            } => Repeatable::Never,
             _ => Repeatable::Always,
         }
     }
@@ -332,8 +348,9 @@ impl fmt::Display for UploadRequest {
             | UploadStep::Mount { digest, .. }
             | UploadStep::Start {
                 digest: Some(digest),
+                ..
             } => write!(f, "blob {digest} of {name}"),
-            UploadStep::Chunk { .. } | UploadStep::Start { digest: None } => {
+            UploadStep::Chunk { .. } | UploadStep::Start { digest: None, .. } => {
                 write!(f, "a blob of {name}")
             }
             UploadStep::Cancel { .. } | UploadStep::Status { .. } => {

@@ -90,7 +90,10 @@ fn upload_step() -> impl Strategy<Value = UploadStep> {
         .prop_map(|(a, b)| ChunkRange::new(a.min(b), a.max(b)));
     let range = prop_oneof![Just(None), range];
     prop_oneof![
-        proptest::option::of(digest()).prop_map(|digest| UploadStep::Start { digest }),
+        proptest::option::of(digest()).prop_map(|digest| UploadStep::Start {
+            digest,
+            algorithm: None,
+        }),
         (digest(), proptest::option::of(name()))
             .prop_map(|(digest, from)| UploadStep::Mount { digest, from }),
         (session.clone(), range.clone())

@@ -3,12 +3,13 @@
 use http::{HeaderMap, HeaderValue, response};
 use longshore_model::Digest;
 use longshore_origin::{AddressClass, Origin, Peer, Scheme};
-use longshore_proto::Host;
-use longshore_proto::call::{Ask, Call, CallPolicy, FailureClass, Step, Take, Verdict};
+use longshore_proto::call::{Ask, Call, CallPolicy, Ended, FailureClass, Step, Take, Verdict};
 use longshore_proto::download::{Body, Download, Next, PartDownload, RESUMES};
 use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
 use longshore_proto::range::ByteRange;
 use longshore_proto::retry::Jitter;
+use longshore_proto::upload::{Upload, UploadContent, UploadNext, UploadOptions, UploadOutcome};
+use longshore_proto::{Host, UploadQuirks};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -40,6 +41,19 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Fails(FailureClass::Stale)),
         1 => Just(Event::Fails(FailureClass::Fatal)),
     ]
+}
+
+/// As [`event`], with the answers of an upload among them.
+fn upload_event() -> impl Strategy<Value = Event> {
+    let status = proptest::sample::select(&[201_u16, 202, 202, 202, 204, 404, 413, 416, 500][..]);
+    let location = proptest::option::weighted(0.8, "/s/[a-c]|https://a\\.example/s|[ -~]{0,9}");
+    let range = proptest::option::of("0-[0-9]{1,3}|[a-z0-9-]{0,5}");
+    let answer = (status, location, range).prop_map(|(status, location, range)| {
+        let location = location.map(|location| ("location", location));
+        let range = range.map(|range| ("range", range));
+        Event::Head(status, location.into_iter().chain(range).collect())
+    });
+    prop_oneof![3 => answer, 1 => event()]
 }
 
 fn event_head(status: u16, fields: &[(&'static str, String)]) -> response::Parts {
@@ -186,4 +200,60 @@ proptest! {
         }
         prop_assert!(delivered <= length);
     }
+
+    #[test]
+    fn no_script_of_answers_makes_an_upload_endless_or_skips_a_byte(
+        events in vec(upload_event(), 1..40),
+        size in 0..500_u64,
+        chunk in proptest::option::of(1..200_u64),
+        check: bool,
+        seekable: bool,
+    ) {
+        let mut content = UploadContent::known(Digest::sha256(b""), size);
+        content.seekable = seekable;
+        let mut options = UploadOptions::default();
+        (options.chunk, options.check) = (chunk, check);
+        let name = "app".parse().unwrap();
+        let mut upload = Upload::new(name, content, options, UploadQuirks::default());
+        let mut ask = upload.start();
+        let mut asked = 0;
+        let mut covered = 0;
+        for event in events.into_iter().cycle() {
+            asked += 1;
+            prop_assert!(asked <= 4 * RESUMES + 600, "{} requests", asked);
+            if let Some(body) = ask.body {
+                prop_assert!(body.offset <= covered, "{:?} leaves a gap", body);
+                let end = body.offset + body.length.unwrap_or_default();
+                prop_assert!(end <= size);
+                prop_assert!(seekable || body.offset == covered || body.offset == 0);
+                covered = covered.max(end);
+            }
+            let next = match event {
+                Event::Fails(_) => upload.on_failed(Jitter::default()),
+                Event::Head(status, fields) => {
+                    let ended = ended(&ask);
+                    upload.on_answer(&event_head(status, &fields), &ended, Jitter::default())
+                }
+            };
+            match next {
+                Ok(UploadNext::Ask(next)) => ask = next,
+                Ok(UploadNext::Finished(UploadOutcome::Sent)) => {
+                    prop_assert_eq!(covered, size);
+                    break;
+                }
+                Ok(UploadNext::Finished(_)) | Err(_) => break,
+                Ok(UploadNext::Digest) => prop_assert!(false, "the digest is known"),
+            }
+        }
+    }
+}
+
+/// What a call knows after an answer to this request.
+fn ended(ask: &Ask) -> Ended {
+    let host = Host::new("https://registry.example".parse().unwrap());
+    let (mut call, step) = Call::start(ask.clone(), [host].into(), CallPolicy::default());
+    if let Step::Wait(_) = step {
+        let _ = call.waited();
+    }
+    call.end()
 }

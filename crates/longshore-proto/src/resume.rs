@@ -1,0 +1,72 @@
+//! How often a transfer may break off and continue (RT6).
+
+use std::time::Duration;
+
+use crate::retry::{Jitter, backoff};
+
+/// Maximum number of resumes in a row that each bring less than [`PROGRESS_BYTES`] (RT6).
+pub const STALLED_RESUMES: u32 = 5;
+
+/// A resume that brings fewer bytes than this makes no progress (RT6).
+pub const PROGRESS_BYTES: u64 = 16 * 1024;
+
+/// Maximum number of resumes of one transfer (RT6).
+pub const RESUMES: u32 = 200;
+
+/// A transfer broke off too often, or too often without progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManyResumes {
+    /// How often it was resumed.
+    pub(crate) resumes: u32,
+    /// How many bytes had been transferred.
+    pub(crate) position: u64,
+}
+
+/// The budget of resumes of one transfer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResumeBudget {
+    /// The position at which the current request began.
+    began: u64,
+    stalled: u32,
+    resumes: u32,
+}
+
+impl ResumeBudget {
+    pub(crate) const fn new(position: u64) -> Self {
+        Self {
+            began: position,
+            stalled: 0,
+            resumes: 0,
+        }
+    }
+
+    /// A request begins at this position.
+    pub(crate) const fn begin(&mut self, position: u64) {
+        self.began = position;
+    }
+
+    /// The request broke off at this position; says how long to wait before the next one.
+    pub(crate) fn resume(
+        &mut self,
+        position: u64,
+        jitter: Jitter,
+    ) -> Result<Duration, TooManyResumes> {
+        let progress = position.saturating_sub(self.began);
+        self.stalled = if progress < PROGRESS_BYTES {
+            self.stalled + 1
+        } else {
+            0
+        };
+        self.resumes += 1;
+        if self.stalled > STALLED_RESUMES || self.resumes > RESUMES {
+            return Err(TooManyResumes {
+                resumes: self.resumes,
+                position,
+            });
+        }
+        Ok(match self.stalled {
+            0 => Duration::ZERO,
+            stalled => backoff(stalled, jitter),
+        })
+    }
+}

@@ -1,0 +1,706 @@
+//! The upload of one blob, continued where it breaks off (distribution-spec v1.1.1 "Pushing
+//! blobs").
+//!
+//! The machine chooses the requests and counts bytes; it neither holds nor hashes them. A request
+//! names the part of the content that is its body ([`BodyName`]), and the driver opens that part
+//! each time it sends the request.
+//!
+//! ```text
+//!   Exists ─┬─ 200 ──────────────────────────► Finished (existing)
+//!           └─ any other answer ─► Mount, or Start
+//!   Mount ──┬─ 201 ──────────────────────────► Finished (mounted)
+//!           ├─ 202 ─► Whole, or Chunk
+//!           └─ any refusal ─► Start
+//!   Start ─── 202 ─► Whole, or Chunk
+//!
+//!   Whole ──┬─ 201 ──────────────────────────► Finished (sent)
+//!           ├─ 413 ─► Start, then Chunk
+//!           └─ no clear answer ─► Confirm
+//!   Chunk ──┬─ 202, bytes left ─► Chunk
+//!           ├─ 202, none left ─► Finish
+//!           ├─ 413 ─► Start, then smaller chunks
+//!           └─ 416, or no clear answer ─► Status
+//!   Finish ─┬─ 201 ──────────────────────────► Finished (sent)
+//!           ├─ 416 ─► Status
+//!           └─ no clear answer ─► Confirm
+//!
+//!   Confirm ┬─ 200 ──────────────────────────► Finished (sent)
+//!           └─ any other answer ─► Status
+//!   Status ─┬─ a range ─► Chunk, or Finish
+//!           └─ any other answer ─► Start
+//! ```
+//!
+//! A 404 for a request of a session means that the session is gone: the upload starts again.
+//! *No clear answer* is a failure of the transport, or a status that another attempt may change
+//! (RT2): what the registry received is then unknown, so it is asked before anything is sent again
+//! (RT4, DG7). Every return to `Start` or `Status` that brought less than [`PROGRESS_BYTES`] uses
+//! up the [budget](STALLED_RESUMES) (RT6).
+
+use std::time::Duration;
+
+use http::{StatusCode, response};
+use longshore_model::{Algorithm, Digest, RepositoryName};
+use longshore_origin::HopError;
+
+use crate::call::{Ask, BodyName, Ended, Place, Take};
+use crate::endpoint::{
+    BlobRequest, BlobStored, ChunkRange, Endpoint, Read, UploadAnswer, UploadRequest, UploadStep,
+};
+use crate::quirk::{Chunks, Mounts, RangeTrust, UploadQuirks};
+use crate::resume::{ResumeBudget, TooManyResumes};
+use crate::retry::{Jitter, is_retryable, retry_after};
+use crate::violation::Violation;
+
+pub use crate::resume::{PROGRESS_BYTES, RESUMES, STALLED_RESUMES};
+
+/// A blob larger than this is sent in chunks, so that a connection that breaks costs at most one
+/// chunk, in bytes: 256 MiB.
+pub const WHOLE_LIMIT_BYTES: u64 = 256 * MIB;
+
+/// The size of a chunk where neither the user nor the registry says otherwise, in bytes: 128 MiB.
+pub const CHUNK_BYTES: u64 = 128 * MIB;
+
+/// The sizes that are tried in turn after a 413, in bytes. Proxies limit a body to 100 MB or 1 MiB
+/// by default.
+const SMALLER: [u64; 4] = [64 * MIB, 8 * MIB, MIB, MIB / 2];
+
+/// A body of at least this size counts as large, in bytes.
+const BULK_BYTES: u64 = MIB;
+
+const MIB: u64 = 1024 * 1024;
+
+/// What is uploaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UploadContent {
+    /// The digest; `None` when it is computed while the content is sent.
+    pub digest: Option<Digest>,
+    /// The size in bytes; `None` when the content ends where its stream ends.
+    pub size: Option<u64>,
+    /// Whether the content can be read again from any position.
+    pub seekable: bool,
+}
+
+impl UploadContent {
+    /// Content of this digest and size in bytes that can be read again.
+    #[must_use]
+    pub const fn known(digest: Digest, size: u64) -> Self {
+        Self {
+            digest: Some(digest),
+            size: Some(size),
+            seekable: true,
+        }
+    }
+
+    /// Content of unknown digest and size that can be read once.
+    #[must_use]
+    pub const fn stream() -> Self {
+        Self {
+            digest: None,
+            size: None,
+            seekable: false,
+        }
+    }
+}
+
+/// How an upload begins and how it is divided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UploadOptions {
+    /// Ask first whether the registry has the blob. One more request, which saves a transfer where
+    /// the answer is yes.
+    pub check: bool,
+    /// A repository of the same registry that has the blob, to mount it from.
+    pub mount: Option<RepositoryName>,
+    /// The size of a chunk in bytes; `None` leaves it to the size of the blob and to what is known
+    /// of the registry.
+    pub chunk: Option<u64>,
+}
+
+/// What an upload needs next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle every one")]
+pub enum UploadNext {
+    /// Send this, and report what comes of it.
+    Ask(Ask),
+    /// Every byte was sent: tell the digest to [`Upload::on_digest`].
+    Digest,
+    /// The registry has the blob.
+    Finished(UploadOutcome),
+}
+
+/// How the registry got a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UploadOutcome {
+    /// It had the blob already.
+    Existing,
+    /// It took the blob from another of its repositories.
+    Mounted,
+    /// The blob was sent.
+    Sent,
+}
+
+/// Why an upload ended early.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UploadError {
+    /// The request failed each time. The driver knows the last failure.
+    #[error("the upload broke off, and cannot be continued")]
+    Failed,
+    /// The registry refused the request. The driver knows the answer.
+    #[error("the registry refuses the upload")]
+    Refused,
+    /// The upload broke off too often (RT6).
+    #[error("the upload broke off {resumes} times, at last after {received} bytes")]
+    Resumes {
+        /// How often it was continued.
+        resumes: u32,
+        /// How many bytes the registry had.
+        received: u64,
+    },
+    /// The registry says where the session is in a form that cannot be used (RD7).
+    #[error("status {status} without one Location header")]
+    NoLocation {
+        /// The status of the answer.
+        status: u16,
+    },
+    /// The session is at a forbidden place (RD2, RD4).
+    #[error("the location of the upload session was refused")]
+    Location(#[source] HopError),
+    /// The registry counts more bytes than were sent to it.
+    #[error("the registry says that it has {received} bytes of the {sent} that were sent")]
+    Range {
+        /// How many bytes the registry has, as it says.
+        received: u64,
+        /// How many bytes were sent.
+        sent: u64,
+    },
+    /// The content cannot be read again from the position where the registry needs it.
+    #[error("the upload broke off after {received} bytes, and its source cannot be read again")]
+    NotSeekable {
+        /// The position that is needed.
+        received: u64,
+    },
+    /// The registry stored something else (DG7).
+    #[error(transparent)]
+    Violation(#[from] Violation),
+}
+
+/// The upload of one blob.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    name: RepositoryName,
+    content: UploadContent,
+    options: UploadOptions,
+    quirks: UploadQuirks,
+    state: State,
+    session: Option<Session>,
+    /// How many bytes the registry has in the session.
+    received: u64,
+    /// Up to which position the content was read to send it.
+    sent: u64,
+    /// The size of a chunk; `None` sends the whole.
+    chunk: Option<u64>,
+    mount_refused: Option<StatusCode>,
+    /// How many bytes were sent in chunks that the registry accepted.
+    counted: u64,
+    budget: ResumeBudget,
+}
+
+/// An open session.
+#[derive(Clone, Debug)]
+struct Session {
+    place: Place,
+    min_chunk: u64,
+}
+
+/// The request that is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Chunk { length: Option<u64> },
+    Confirm,
+    Exists,
+    Finish,
+    Mount,
+    Start,
+    Status,
+    Whole,
+}
+
+impl From<TooManyResumes> for UploadError {
+    fn from(TooManyResumes { resumes, position }: TooManyResumes) -> Self {
+        let received = position;
+        Self::Resumes { resumes, received }
+    }
+}
+
+impl Upload {
+    /// The upload of this content to a repository of a registry with these quirks.
+    #[must_use]
+    pub fn new(
+        name: RepositoryName,
+        content: UploadContent,
+        options: UploadOptions,
+        quirks: UploadQuirks,
+    ) -> Self {
+        let chunk = match (options.chunk, quirks.chunks, content.size) {
+            (_, Chunks::Never, _) => None,
+            (Some(bytes), Chunks::AtMost(limit), _) => Some(bytes.min(limit)),
+            (Some(bytes), _, _) => Some(bytes),
+            (None, Chunks::AtMost(limit), Some(size)) if size > WHOLE_LIMIT_BYTES => {
+                Some(CHUNK_BYTES.min(limit))
+            }
+            (None, Chunks::Allowed, Some(size)) if size > WHOLE_LIMIT_BYTES => Some(CHUNK_BYTES),
+            _ => None,
+        };
+        Self {
+            name,
+            content,
+            options,
+            quirks,
+            state: State::Start,
+            session: None,
+            received: 0,
+            sent: 0,
+            chunk,
+            mount_refused: None,
+            counted: 0,
+            budget: ResumeBudget::new(0),
+        }
+    }
+
+    /// Continues a session of an earlier run: the first request asks how much the registry has.
+    #[must_use]
+    pub fn resumed(mut self, place: Place) -> Self {
+        self.session = Some(Session {
+            place,
+            min_chunk: 0,
+        });
+        self.sent = self.content.size.unwrap_or_default();
+        self
+    }
+
+    /// The first request.
+    #[must_use]
+    pub fn start(&mut self) -> Ask {
+        if self.session.is_some() {
+            return self.status();
+        }
+        match &self.content.digest {
+            Some(digest) if self.options.check => {
+                let digest = digest.clone();
+                self.exists(State::Exists, digest)
+            }
+            _ => self.begin(),
+        }
+    }
+
+    /// The place of the open session, for a record that outlives this run. The place may hold a
+    /// signed query, which is a secret of the registry.
+    #[must_use]
+    pub fn session(&self) -> Option<&Place> {
+        self.session.as_ref().map(|session| &session.place)
+    }
+
+    /// How many bytes the registry has in the open session.
+    #[must_use]
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The status with which the registry refused to mount the blob, if it did.
+    #[must_use]
+    pub const fn mount_refused(&self) -> Option<StatusCode> {
+        self.mount_refused
+    }
+
+    /// The request that ends the open session without a blob (end-14). Its answer does not matter:
+    /// the registry drops old sessions by itself.
+    #[must_use]
+    pub fn cancel(&self) -> Option<Ask> {
+        let place = self.session()?.clone();
+        Some(self.ask_at(place, UploadStep::Cancel { session: None }))
+    }
+
+    /// An answer arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`UploadError`]; with [`UploadError::Refused`] the answer itself says why.
+    pub fn on_answer(
+        &mut self,
+        head: &response::Parts,
+        ended: &Ended,
+        jitter: Jitter,
+    ) -> Result<UploadNext, UploadError> {
+        self.consume();
+        let status = head.status;
+        let is_unclear = is_retryable(status);
+        let wait = retry_after(status, &head.headers);
+        match (self.state, status.as_u16()) {
+            (State::Exists, 200) => Ok(UploadNext::Finished(UploadOutcome::Existing)),
+            (State::Exists, _) => Ok(UploadNext::Ask(self.begin())),
+            (State::Mount, 201) => self.stored(head, UploadOutcome::Mounted),
+            (State::Mount | State::Start, 202) => self.opened(head, ended),
+            (State::Mount, _) => {
+                self.mount_refused = Some(status);
+                Ok(UploadNext::Ask(self.open()))
+            }
+            (State::Whole | State::Finish, 200 | 201 | 204) => {
+                self.stored(head, UploadOutcome::Sent)
+            }
+            (State::Whole | State::Chunk { .. }, 413) => self.shrink(jitter),
+            (State::Chunk { length }, 200 | 201 | 202 | 204) => {
+                self.on_chunk(head, ended, length, jitter)
+            }
+            (State::Chunk { .. }, 416) if self.received < self.counted => self.distrust(jitter),
+            (State::Chunk { .. } | State::Finish, 416) => self.resume(State::Status, wait, jitter),
+            (State::Confirm, 200) => Ok(UploadNext::Finished(UploadOutcome::Sent)),
+            (State::Confirm, _) => self.resume(State::Status, None, jitter),
+            (State::Status, 200 | 202 | 204) => self.on_status(head, ended, jitter),
+            (State::Status, _) | (State::Whole | State::Chunk { .. } | State::Finish, 404) => {
+                self.restart(jitter)
+            }
+            (State::Chunk { .. }, _) if is_unclear => self.resume(State::Status, wait, jitter),
+            (State::Whole | State::Finish, _) if is_unclear => {
+                self.resume(State::Confirm, wait, jitter)
+            }
+            _ => Err(UploadError::Refused),
+        }
+    }
+
+    /// The request had no answer.
+    ///
+    /// # Errors
+    ///
+    /// [`UploadError::Failed`] when there is no other way to continue.
+    pub fn on_failed(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
+        self.consume();
+        match self.state {
+            State::Chunk { .. } => self.resume(State::Status, None, jitter),
+            State::Whole | State::Finish => self.resume(State::Confirm, None, jitter),
+            // These were tried as often as the retry policy allows.
+            State::Confirm | State::Exists | State::Mount | State::Start | State::Status => {
+                Err(UploadError::Failed)
+            }
+        }
+    }
+
+    /// The digest and size of the content, which the driver computed while it was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`UploadError::NotSeekable`] when the registry does not have all of it.
+    pub fn on_digest(&mut self, digest: Digest, size: u64) -> Result<UploadNext, UploadError> {
+        if self.content.size.is_none() {
+            self.received = size;
+            self.sent = size;
+        }
+        self.content.digest = Some(digest);
+        self.content.size = Some(size);
+        self.next()
+    }
+
+    /// Mounts the blob where that is wanted and possible, or opens a session.
+    fn begin(&mut self) -> Ask {
+        let from = match (&self.options.mount, self.quirks.mounts) {
+            (Some(from), Mounts::From | Mounts::Anonymous) => Some(from.clone()),
+            (None, Mounts::Anonymous) => None,
+            _ => return self.open(),
+        };
+        let Some(digest) = self.content.digest.clone() else {
+            return self.open();
+        };
+        self.state = State::Mount;
+        self.ask(UploadStep::Mount { digest, from })
+    }
+
+    fn open(&mut self) -> Ask {
+        self.state = State::Start;
+        let algorithm = self.content.digest.as_ref().map(Digest::algorithm);
+        self.ask(UploadStep::Start {
+            digest: None,
+            algorithm: algorithm.filter(|algorithm| *algorithm != Algorithm::Sha256),
+        })
+    }
+
+    /// The answer that opened a session.
+    fn opened(&mut self, head: &response::Parts, ended: &Ended) -> Result<UploadNext, UploadError> {
+        let answer = UploadAnswer::read(head);
+        let status = head.status.as_u16();
+        let place = followed(ended, &answer)?.ok_or(UploadError::NoLocation { status })?;
+        self.session = Some(Session {
+            place,
+            min_chunk: answer.min_chunk.unwrap_or_default(),
+        });
+        self.received = 0;
+        self.next()
+    }
+
+    /// The request for what the registry still needs.
+    fn next(&mut self) -> Result<UploadNext, UploadError> {
+        let Some(session) = &self.session else {
+            return Ok(UploadNext::Ask(self.open()));
+        };
+        let place = session.place.clone();
+        let min_chunk = session.min_chunk;
+        let received = self.received;
+        if received < self.sent && !self.content.seekable {
+            return Err(UploadError::NotSeekable { received });
+        }
+        let left = self.content.size.map(|size| size.saturating_sub(received));
+        match (&self.content.digest, left, self.chunk) {
+            (None, Some(0), _) => Ok(UploadNext::Digest),
+            (None, None, _) if received > 0 => Ok(UploadNext::Digest),
+            (Some(digest), Some(left), None) if received == 0 => {
+                let digest = digest.clone();
+                Ok(UploadNext::Ask(self.whole(place, digest, left)))
+            }
+            (Some(digest), Some(0), _) => {
+                let digest = digest.clone();
+                Ok(UploadNext::Ask(self.finish(place, digest)))
+            }
+            (_, Some(left), chunk) => {
+                let length = chunk
+                    .map_or(left, |chunk| chunk.max(min_chunk).max(1))
+                    .min(left);
+                Ok(UploadNext::Ask(self.part(place, Some(length))))
+            }
+            (_, None, _) => Ok(UploadNext::Ask(self.part(place, None))),
+        }
+    }
+
+    /// Sends everything in the request that names the blob.
+    fn whole(&mut self, place: Place, digest: Digest, size: u64) -> Ask {
+        self.state = State::Whole;
+        let step = UploadStep::Finish {
+            session: None,
+            digest,
+            range: None,
+        };
+        let ask = self.ask_at(place, step);
+        self.with_body(ask, Some(size))
+    }
+
+    /// Sends the next part; `None` is everything that is left, of unknown length.
+    fn part(&mut self, place: Place, length: Option<u64>) -> Ask {
+        self.state = State::Chunk { length };
+        let first = self.received;
+        let last = length.map(|length| first.saturating_add(length).saturating_sub(1));
+        let range = last.and_then(|last| ChunkRange::new(first, last));
+        let step = UploadStep::Chunk {
+            session: None,
+            range,
+        };
+        let ask = self.ask_at(place, step);
+        self.with_body(ask, length)
+    }
+
+    /// Names the blob, after every byte was sent.
+    fn finish(&mut self, place: Place, digest: Digest) -> Ask {
+        self.state = State::Finish;
+        let step = UploadStep::Finish {
+            session: None,
+            digest,
+            range: None,
+        };
+        self.ask_at(place, step)
+    }
+
+    fn with_body(&self, mut ask: Ask, length: Option<u64>) -> Ask {
+        ask.body = Some(BodyName {
+            offset: self.received,
+            length,
+        });
+        ask.bulk = length.is_none_or(|length| length >= BULK_BYTES);
+        ask
+    }
+
+    /// A part was accepted.
+    fn on_chunk(
+        &mut self,
+        head: &response::Parts,
+        ended: &Ended,
+        length: Option<u64>,
+        jitter: Jitter,
+    ) -> Result<UploadNext, UploadError> {
+        let answer = UploadAnswer::read(head);
+        self.moved(ended, &answer)?;
+        // Of unknown length: it was the last part.
+        let Some(length) = length else {
+            self.received = self.sent;
+            return self.next();
+        };
+        let sent = self.received.saturating_add(length);
+        self.counted = self.counted.max(sent);
+        let received = match (answer.received, self.quirks.range) {
+            (Some(received), RangeTrust::Blob) => received.bytes(sent),
+            _ => sent,
+        };
+        // Some registries count the bytes of the chunk, not those of the blob.
+        let counts_chunk = received < sent && received == length;
+        self.received = if counts_chunk { sent } else { received };
+        if self.received > sent {
+            return Err(UploadError::Range { received, sent });
+        }
+        if self.received < sent {
+            self.budget.resume(self.received, jitter)?;
+        } else {
+            self.budget.begin(self.received);
+        }
+        self.next()
+    }
+
+    /// The registry said how much it has.
+    fn on_status(
+        &mut self,
+        head: &response::Parts,
+        ended: &Ended,
+        jitter: Jitter,
+    ) -> Result<UploadNext, UploadError> {
+        let answer = UploadAnswer::read(head);
+        let sent = self.sent;
+        let received = match (answer.received, self.quirks.range) {
+            (Some(received), RangeTrust::Blob) => received.bytes(sent),
+            _ => return self.restart(jitter),
+        };
+        self.moved(ended, &answer)?;
+        if received > sent {
+            return Err(UploadError::Range { received, sent });
+        }
+        self.received = received;
+        self.budget.begin(received);
+        self.next()
+    }
+
+    /// A chunk at the position that the registry named was refused, although the registry had
+    /// accepted later ones: its `Range` does not count what it has.
+    fn distrust(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
+        self.budget.resume(self.received, jitter)?;
+        self.quirks.range = RangeTrust::Nothing;
+        self.received = self.counted;
+        self.next()
+    }
+
+    /// Takes over the session's new place, if the answer has one.
+    fn moved(&mut self, ended: &Ended, answer: &UploadAnswer) -> Result<(), UploadError> {
+        if let Some(place) = followed(ended, answer)?
+            && let Some(session) = &mut self.session
+        {
+            session.place = place;
+        }
+        Ok(())
+    }
+
+    /// The registry has the blob, if the digest that it names is ours (DG7).
+    fn stored(
+        &mut self,
+        head: &response::Parts,
+        outcome: UploadOutcome,
+    ) -> Result<UploadNext, UploadError> {
+        if let Some(digest) = &self.content.digest {
+            BlobStored::read(head).check(digest)?;
+        }
+        self.session = None;
+        Ok(UploadNext::Finished(outcome))
+    }
+
+    /// The body was too large: smaller chunks, in a new session.
+    fn shrink(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
+        let floor = self.session.as_ref().map_or(0, |session| session.min_chunk);
+        let now = self.chunk.or(self.content.size).unwrap_or(u64::MAX);
+        let smaller = SMALLER.into_iter().find(|bytes| *bytes < now);
+        match smaller {
+            Some(bytes) if bytes >= floor && self.quirks.chunks != Chunks::Never => {
+                self.chunk = Some(bytes);
+                self.restart(jitter)
+            }
+            _ => Err(UploadError::Refused),
+        }
+    }
+
+    /// The body of the request in flight was read, perhaps to its end.
+    fn consume(&mut self) {
+        let length = match self.state {
+            State::Chunk { length } => length.unwrap_or(1),
+            State::Whole => self.content.size.unwrap_or(1),
+            _ => return,
+        };
+        self.sent = self.sent.max(self.received.saturating_add(length));
+    }
+
+    /// Asks the registry what it has, after a wait.
+    fn resume(
+        &mut self,
+        state: State,
+        wait: Option<Duration>,
+        jitter: Jitter,
+    ) -> Result<UploadNext, UploadError> {
+        let delay = self.budget.resume(self.received, jitter)?;
+        let mut ask = match (state, &self.content.digest) {
+            (State::Confirm, Some(digest)) => {
+                let digest = digest.clone();
+                self.exists(State::Confirm, digest)
+            }
+            _ => self.status(),
+        };
+        ask.delay = wait.unwrap_or(delay);
+        Ok(UploadNext::Ask(ask))
+    }
+
+    /// Opens a new session for the whole content.
+    fn restart(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
+        if self.sent > 0 && !self.content.seekable {
+            let received = 0;
+            return Err(UploadError::NotSeekable { received });
+        }
+        let delay = self.budget.resume(self.received, jitter)?;
+        self.session = None;
+        self.received = 0;
+        self.counted = 0;
+        self.budget.begin(0);
+        let mut ask = self.open();
+        ask.delay = delay;
+        Ok(UploadNext::Ask(ask))
+    }
+
+    fn status(&mut self) -> Ask {
+        let Some(session) = &self.session else {
+            return self.open();
+        };
+        let place = session.place.clone();
+        self.state = State::Status;
+        self.ask_at(place, UploadStep::Status { session: None })
+    }
+
+    /// Asks whether the registry has the blob.
+    fn exists(&mut self, state: State, digest: Digest) -> Ask {
+        self.state = state;
+        let request = BlobRequest::new(Read::Head, self.name.clone(), digest);
+        Ask::new(Endpoint::Blob(request), Take::Nothing)
+    }
+
+    fn ask(&self, step: UploadStep) -> Ask {
+        let request = UploadRequest::new(self.name.clone(), step);
+        Ask::new(Endpoint::Upload(request), Take::Nothing)
+    }
+
+    fn ask_at(&self, place: Place, step: UploadStep) -> Ask {
+        let mut ask = self.ask(step);
+        ask.from = Some(place);
+        ask
+    }
+}
+
+/// The place that an answer names (RD4); `None` where it names none.
+fn followed(ended: &Ended, answer: &UploadAnswer) -> Result<Option<Place>, UploadError> {
+    let (Some(location), Some(place)) = (&answer.location, &ended.place) else {
+        return Ok(None);
+    };
+    let place = place.follow(location.as_bytes(), ended.peer);
+    place.map(Some).map_err(UploadError::Location)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,481 @@
+use http::Response;
+use longshore_origin::{Hop, Origin, Peer};
+
+use super::*;
+use crate::Host;
+use crate::call::{Call, CallPolicy, Step};
+
+fn digest() -> Digest {
+    Digest::sha256(b"blob")
+}
+
+fn upload(size: u64) -> Upload {
+    with(size, UploadOptions::default(), UploadQuirks::default())
+}
+
+fn chunked(size: u64, chunk: u64) -> Upload {
+    let options = UploadOptions {
+        chunk: Some(chunk),
+        ..UploadOptions::default()
+    };
+    with(size, options, UploadQuirks::default())
+}
+
+fn with(size: u64, options: UploadOptions, quirks: UploadQuirks) -> Upload {
+    let content = UploadContent::known(digest(), size);
+    Upload::new("app".parse().unwrap(), content, options, quirks)
+}
+
+/// What a call knows after an answer to this request.
+fn ended(ask: &Ask) -> Ended {
+    let origin: Origin = "https://registry.example".parse().unwrap();
+    let (mut call, step) = Call::start(
+        ask.clone(),
+        [Host::new(origin)].into(),
+        CallPolicy::default(),
+    );
+    let step = match step {
+        Step::Wait(_) => call.waited(),
+        other => other,
+    };
+    assert!(matches!(step, Step::Send(_)), "{step:?}");
+    call.end()
+}
+
+fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(()).unwrap().into_parts().0
+}
+
+/// Answers a request.
+fn answer(
+    upload: &mut Upload,
+    ask: &Ask,
+    status: u16,
+    headers: &[(&str, &str)],
+) -> Result<UploadNext, UploadError> {
+    upload.on_answer(&head(status, headers), &ended(ask), Jitter::default())
+}
+
+/// Answers a request, and returns the request that follows.
+#[track_caller]
+fn then(upload: &mut Upload, ask: &Ask, status: u16, headers: &[(&str, &str)]) -> Ask {
+    match answer(upload, ask, status, headers) {
+        Ok(UploadNext::Ask(ask)) => ask,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The request as it is sent: method, path and query, `Content-Range`, and the body.
+fn sent(ask: &Ask) -> String {
+    let origin: Origin = "https://registry.example".parse().unwrap();
+    let (mut call, step) = Call::start(
+        ask.clone(),
+        [Host::new(origin)].into(),
+        CallPolicy::default(),
+    );
+    let step = match step {
+        Step::Wait(_) => call.waited(),
+        other => other,
+    };
+    let Step::Send(sending) = step else {
+        panic!("{step:?}");
+    };
+    let range = sending.headers.get("content-range");
+    let range = range.map_or("", |range| range.to_str().unwrap());
+    let path = sending.hop.path_and_query().replace(digest().as_str(), "D");
+    let path = path.replace(&digest().as_str().replace(':', "%3A"), "D");
+    let body = match sending.body {
+        None => String::new(),
+        Some(BodyName { offset, length }) => {
+            let length = length.map_or_else(|| "end".to_owned(), |length| length.to_string());
+            format!("{offset}+{length}")
+        }
+    };
+    let words = [sending.method.as_str(), &path, range, &body];
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+const SESSION: &[(&str, &str)] = &[("location", "/s/1?state=a%2Fb"), ("range", "0-0")];
+
+#[test]
+fn a_blob_is_a_post_and_a_put() {
+    let mut upload = upload(10);
+    let start = upload.start();
+    assert_eq!(sent(&start), "POST /v2/app/blobs/uploads/");
+    let put = then(&mut upload, &start, 202, SESSION);
+    assert_eq!(sent(&put), "PUT /s/1?state=a%2Fb&digest=D 0+10");
+    let done = answer(&mut upload, &put, 201, &[]);
+    assert_eq!(done, Ok(UploadNext::Finished(UploadOutcome::Sent)));
+    assert_eq!(upload.session(), None);
+}
+
+#[test]
+fn chunks_follow_the_range_and_the_location_of_each_answer() {
+    let mut upload = chunked(10, 4);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    assert_eq!(sent(&first), "PATCH /s/1?state=a%2Fb 0-3 0+4");
+    let moved = [("location", "/s/2"), ("range", "0-3")];
+    let second = then(&mut upload, &first, 202, &moved);
+    assert_eq!(sent(&second), "PATCH /s/2 4-7 4+4");
+    // No Range, no Location: the client keeps its own count.
+    let third = then(&mut upload, &second, 204, &[]);
+    assert_eq!(sent(&third), "PATCH /s/2 8-9 8+2");
+    let finish = then(&mut upload, &third, 201, &[("range", "bytes=0-9")]);
+    assert_eq!(sent(&finish), "PUT /s/2?digest=D");
+    let done = answer(&mut upload, &finish, 201, &[]);
+    assert_eq!(done, Ok(UploadNext::Finished(UploadOutcome::Sent)));
+}
+
+#[test]
+fn a_session_that_wants_larger_chunks_gets_them() {
+    let mut upload = chunked(10, 2);
+    let start = upload.start();
+    let session = [("location", "/s"), ("oci-chunk-min-length", "6")];
+    let first = then(&mut upload, &start, 202, &session);
+    assert_eq!(sent(&first), "PATCH /s 0-5 0+6");
+    let last = then(&mut upload, &first, 202, &[("range", "0-5")]);
+    assert_eq!(sent(&last), "PATCH /s 6-9 6+4");
+}
+
+#[test]
+fn a_mount_saves_the_upload_and_a_refusal_does_not_end_it() {
+    let options = UploadOptions {
+        mount: Some("base".parse().unwrap()),
+        ..UploadOptions::default()
+    };
+    for (status, headers, next) in [
+        (201, &[][..], None),
+        (202, SESSION, Some("PUT /s/1?state=a%2Fb&digest=D 0+3")),
+        (403, &[], Some("POST /v2/app/blobs/uploads/")),
+        (404, &[], Some("POST /v2/app/blobs/uploads/")),
+    ] {
+        let mut upload = with(3, options.clone(), UploadQuirks::default());
+        let mount = upload.start();
+        assert_eq!(
+            sent(&mount),
+            "POST /v2/app/blobs/uploads/?mount=D&from=base"
+        );
+        match (answer(&mut upload, &mount, status, headers), next) {
+            (Ok(UploadNext::Ask(ask)), Some(next)) => assert_eq!(sent(&ask), next),
+            (Ok(UploadNext::Finished(UploadOutcome::Mounted)), None) => {}
+            other => panic!("{other:?}"),
+        }
+        let refused = upload.mount_refused().map(|status| status.as_u16());
+        assert_eq!(refused, (status > 400).then_some(status));
+    }
+}
+
+#[test]
+fn a_mount_needs_a_source_unless_the_registry_finds_one() {
+    for (mounts, first) in [
+        (Mounts::From, "POST /v2/app/blobs/uploads/"),
+        (Mounts::Never, "POST /v2/app/blobs/uploads/"),
+        (Mounts::Anonymous, "POST /v2/app/blobs/uploads/?mount=D"),
+    ] {
+        let quirks = UploadQuirks {
+            mounts,
+            ..UploadQuirks::default()
+        };
+        let mut upload = with(3, UploadOptions::default(), quirks);
+        assert_eq!(sent(&upload.start()), first, "{mounts:?}");
+    }
+}
+
+#[test]
+fn a_blob_that_exists_is_not_sent() {
+    let options = UploadOptions {
+        check: true,
+        ..UploadOptions::default()
+    };
+    for (status, exists) in [(200, true), (404, false), (405, false), (403, false)] {
+        let mut upload = with(3, options.clone(), UploadQuirks::default());
+        let check = upload.start();
+        assert_eq!(sent(&check), "HEAD /v2/app/blobs/D");
+        match answer(&mut upload, &check, status, &[]) {
+            Ok(UploadNext::Finished(UploadOutcome::Existing)) => assert!(exists, "{status}"),
+            Ok(UploadNext::Ask(ask)) => {
+                assert!(!exists, "{status}");
+                assert_eq!(sent(&ask), "POST /v2/app/blobs/uploads/");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_too_large_is_sent_in_chunks() {
+    let mut upload = upload(100 * MIB);
+    let start = upload.start();
+    let put = then(&mut upload, &start, 202, SESSION);
+    let again = then(&mut upload, &put, 413, &[]);
+    assert_eq!(sent(&again), "POST /v2/app/blobs/uploads/");
+    let first = then(&mut upload, &again, 202, SESSION);
+    assert_eq!(sent(&first), "PATCH /s/1?state=a%2Fb 0-67108863 0+67108864");
+    let again = then(&mut upload, &first, 413, &[]);
+    let first = then(&mut upload, &again, 202, SESSION);
+    assert_eq!(sent(&first), "PATCH /s/1?state=a%2Fb 0-8388607 0+8388608");
+}
+
+#[test]
+fn a_registry_that_takes_no_chunks_gets_none() {
+    let quirks = UploadQuirks {
+        chunks: Chunks::Never,
+        ..UploadQuirks::default()
+    };
+    let mut upload = with(1 << 40, UploadOptions::default(), quirks);
+    let start = upload.start();
+    let put = then(&mut upload, &start, 202, SESSION);
+    assert_eq!(put.body.unwrap().length, Some(1 << 40));
+    let refused = answer(&mut upload, &put, 413, &[]);
+    assert_eq!(refused, Err(UploadError::Refused));
+}
+
+#[test]
+fn a_large_blob_is_divided_by_what_the_registry_allows() {
+    for (chunks, length) in [
+        (Chunks::Allowed, CHUNK_BYTES),
+        (Chunks::AtMost(4 * MIB), 4 * MIB),
+        (Chunks::Never, WHOLE_LIMIT_BYTES + 1),
+    ] {
+        let quirks = UploadQuirks {
+            chunks,
+            ..UploadQuirks::default()
+        };
+        let mut upload = with(WHOLE_LIMIT_BYTES + 1, UploadOptions::default(), quirks);
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        assert_eq!(first.body.unwrap().length, Some(length), "{chunks:?}");
+    }
+}
+
+// RT4: a chunk is sent again only after the session said how much it has.
+#[test]
+fn rt4_a_chunk_without_an_answer_is_continued_where_the_session_is() {
+    let mut upload = chunked(10, 4);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    let second = then(&mut upload, &first, 202, &[("range", "0-3")]);
+    assert_eq!(sent(&second), "PATCH /s/1?state=a%2Fb 4-7 4+4");
+    let Ok(UploadNext::Ask(status)) = upload.on_failed(Jitter::default()) else {
+        panic!("{upload:?}");
+    };
+    assert_eq!(sent(&status), "GET /s/1?state=a%2Fb");
+    let rest = then(&mut upload, &status, 204, &[("range", "0-5")]);
+    assert_eq!(sent(&rest), "PATCH /s/1?state=a%2Fb 6-9 6+4");
+}
+
+#[test]
+fn a_session_that_is_gone_starts_again() {
+    for status in [404, 400] {
+        let mut upload = chunked(10, 4);
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        upload.on_failed(Jitter::default()).unwrap();
+        let again = then(&mut upload, &first, status, &[]);
+        assert_eq!(sent(&again), "POST /v2/app/blobs/uploads/");
+        let first = then(&mut upload, &again, 202, SESSION);
+        assert_eq!(sent(&first), "PATCH /s/1?state=a%2Fb 0-3 0+4");
+    }
+}
+
+// DG7 (after a failed commit the client sends HEAD before it uploads again)
+#[test]
+fn dg7_an_unclear_commit_is_asked_about() {
+    for (status, next) in [
+        (200, None),
+        (404, Some("GET /s/1?state=a%2Fb")),
+        (405, Some("GET /s/1?state=a%2Fb")),
+    ] {
+        let mut upload = upload(10);
+        let start = upload.start();
+        let put = then(&mut upload, &start, 202, SESSION);
+        let confirm = then(&mut upload, &put, 502, &[]);
+        assert_eq!(sent(&confirm), "HEAD /v2/app/blobs/D");
+        match (answer(&mut upload, &confirm, status, &[]), next) {
+            (Ok(UploadNext::Finished(UploadOutcome::Sent)), None) => {}
+            (Ok(UploadNext::Ask(ask)), Some(next)) => assert_eq!(sent(&ask), next),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+// DG7 (the digest in the response is the expected one)
+#[test]
+fn dg7_another_digest_is_not_a_success() {
+    let other = Digest::sha256(b"other");
+    let headers = [("docker-content-digest", other.as_str())];
+    let mut upload = upload(10);
+    let start = upload.start();
+    let put = then(&mut upload, &start, 202, SESSION);
+    let refused = answer(&mut upload, &put, 201, &headers);
+    assert!(
+        matches!(&refused, Err(UploadError::Violation(violation))
+            if violation.to_string().contains(other.as_str())),
+        "{refused:?}"
+    );
+    let sha512 = Digest::of(&Algorithm::Sha512, b"other").unwrap();
+    for ignored in ["nonsense", sha512.as_str()] {
+        let headers = [("docker-content-digest", ignored)];
+        let mut upload = self::upload(10);
+        let start = upload.start();
+        let put = then(&mut upload, &start, 202, SESSION);
+        let done = answer(&mut upload, &put, 201, &headers);
+        assert_eq!(done, Ok(UploadNext::Finished(UploadOutcome::Sent)));
+    }
+}
+
+// RD7 (a missing or repeated Location is an error)
+#[test]
+fn rd7_a_session_without_one_location_is_an_error() {
+    for headers in [&[][..], &[("location", "/a"), ("location", "/b")]] {
+        let mut upload = upload(10);
+        let start = upload.start();
+        let refused = answer(&mut upload, &start, 202, headers);
+        assert_eq!(refused, Err(UploadError::NoLocation { status: 202 }));
+    }
+    let mut upload = upload(10);
+    let start = upload.start();
+    let refused = answer(&mut upload, &start, 202, &[("location", "http://[::1")]);
+    assert!(
+        matches!(refused, Err(UploadError::Location(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_range_that_does_not_move_ends_the_upload() {
+    let mut upload = chunked(10, 4);
+    let start = upload.start();
+    let mut ask = then(&mut upload, &start, 202, SESSION);
+    for _ in 0..STALLED_RESUMES {
+        ask = then(&mut upload, &ask, 202, &[("range", "0-0")]);
+        assert_eq!(sent(&ask), "PATCH /s/1?state=a%2Fb 0-3 0+4");
+    }
+    let last = answer(&mut upload, &ask, 202, &[("range", "0-0")]);
+    let error = UploadError::Resumes {
+        resumes: STALLED_RESUMES + 1,
+        received: 0,
+    };
+    assert_eq!(last, Err(error));
+}
+
+#[test]
+fn a_range_that_counts_the_chunk_is_read_as_one() {
+    let mut upload = chunked(10, 4);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    let second = then(&mut upload, &first, 202, &[("range", "0-3")]);
+    let third = then(&mut upload, &second, 202, &[("range", "0-3")]);
+    assert_eq!(sent(&third), "PATCH /s/1?state=a%2Fb 8-9 8+2");
+}
+
+#[test]
+fn a_range_that_is_refused_when_it_is_obeyed_is_ignored_from_then_on() {
+    let mut upload = chunked(10, 3);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    // It has six bytes after this, and says five.
+    let second = then(&mut upload, &first, 202, &[("range", "0-2")]);
+    let third = then(&mut upload, &second, 202, &[("range", "0-4")]);
+    assert_eq!(sent(&third), "PATCH /s/1?state=a%2Fb 5-7 5+3");
+    let third = then(&mut upload, &third, 416, &[]);
+    assert_eq!(sent(&third), "PATCH /s/1?state=a%2Fb 6-8 6+3");
+    let last = then(&mut upload, &third, 202, &[("range", "0-4")]);
+    assert_eq!(sent(&last), "PATCH /s/1?state=a%2Fb 9-9 9+1");
+}
+
+#[test]
+fn a_range_beyond_what_was_sent_is_an_error() {
+    let mut upload = chunked(10, 4);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    let error = UploadError::Range {
+        received: 9,
+        sent: 4,
+    };
+    let refused = answer(&mut upload, &first, 202, &[("range", "0-8")]);
+    assert_eq!(refused, Err(error));
+}
+
+#[test]
+fn a_stream_is_one_patch_and_its_digest_comes_last() {
+    let name = "app".parse().unwrap();
+    let options = UploadOptions::default();
+    let mut upload = Upload::new(
+        name,
+        UploadContent::stream(),
+        options,
+        UploadQuirks::default(),
+    );
+    let start = upload.start();
+    let patch = then(&mut upload, &start, 202, SESSION);
+    assert_eq!(sent(&patch), "PATCH /s/1?state=a%2Fb 0+end");
+    let due = answer(&mut upload, &patch, 202, &[("range", "0-9")]);
+    assert_eq!(due, Ok(UploadNext::Digest));
+    let Ok(UploadNext::Ask(finish)) = upload.on_digest(digest(), 10) else {
+        panic!("{upload:?}");
+    };
+    assert_eq!(sent(&finish), "PUT /s/1?state=a%2Fb&digest=D");
+}
+
+#[test]
+fn a_stream_that_broke_off_cannot_start_again() {
+    let mut content = UploadContent::known(digest(), 10);
+    content.seekable = false;
+    let options = UploadOptions::default();
+    let name = "app".parse().unwrap();
+    let mut upload = Upload::new(name, content, options, UploadQuirks::default());
+    let start = upload.start();
+    let put = then(&mut upload, &start, 202, SESSION);
+    let confirm = then(&mut upload, &put, 500, &[]);
+    let status = then(&mut upload, &confirm, 404, &[]);
+    let error = UploadError::NotSeekable { received: 5 };
+    let refused = answer(&mut upload, &status, 204, &[("range", "0-4")]);
+    assert_eq!(refused, Err(error));
+}
+
+#[test]
+fn an_earlier_session_is_continued_where_it_is() {
+    let origin: Origin = "https://registry.example".parse().unwrap();
+    let hop = Hop::first(origin, "/v2/").unwrap();
+    let mut first = upload(10);
+    let start = first.start();
+    let place = ended(&start).place.unwrap();
+    assert_eq!(place.hop().origin(), hop.origin());
+    let place = place.follow(b"/s/9", Peer::default()).unwrap();
+    let mut upload = chunked(10, 100).resumed(place);
+    let status = upload.start();
+    assert_eq!(sent(&status), "GET /s/9");
+    let rest = then(&mut upload, &status, 204, &[("range", "0-6")]);
+    assert_eq!(sent(&rest), "PATCH /s/9 7-9 7+3");
+    let finish = then(&mut upload, &rest, 202, &[("range", "0-9")]);
+    assert_eq!(sent(&finish), "PUT /s/9?digest=D");
+}
+
+#[test]
+fn a_session_can_be_cancelled() {
+    let mut upload = upload(10);
+    assert_eq!(upload.cancel(), None);
+    let start = upload.start();
+    then(&mut upload, &start, 202, SESSION);
+    let cancel = upload.cancel().unwrap();
+    assert_eq!(sent(&cancel), "DELETE /s/1?state=a%2Fb");
+}
+
+#[test]
+fn another_algorithm_is_named_when_the_session_opens() {
+    let content = UploadContent::known(Digest::of(&Algorithm::Sha512, b"blob").unwrap(), 4);
+    let options = UploadOptions::default();
+    let name = "app".parse().unwrap();
+    let mut upload = Upload::new(name, content, options, UploadQuirks::default());
+    assert_eq!(
+        sent(&upload.start()),
+        "POST /v2/app/blobs/uploads/?digest-algorithm=sha512"
+    );
+}
