@@ -21,13 +21,16 @@ pub use self::contents::Contents;
 use self::demand::Demand;
 use self::misbehave::Rules;
 pub use self::misbehave::{Hook, Misbehaviour, Rule};
+use self::write::Sessions;
 
 mod contents;
 mod demand;
 mod list;
 mod misbehave;
+mod write;
 
-/// A registry on the read endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs, lists.
+/// A registry on the endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs, lists, and,
+/// where it is [writable](Builder::writable), uploads and deletions.
 ///
 /// Requests are read and answers written by `longshore-proto`, so a client built on that crate
 /// is tested against its mirror image; tests against other people's registries keep both honest.
@@ -58,6 +61,7 @@ impl Registry {
             demand: Demand::Nothing,
             challenges: None,
             rules: Vec::new(),
+            writable: false,
         }
     }
 
@@ -114,6 +118,11 @@ impl Registry {
         unpoisoned(&self.state.rules).clear();
     }
 
+    /// Forgets every upload session: what their expiry looks like, without the waiting.
+    pub fn forget_uploads(&self) {
+        unpoisoned(&self.state.sessions).forget();
+    }
+
     /// Refuses every token issued so far, with `invalid_token`: what expiry looks like, without
     /// the waiting.
     pub fn revoke_tokens(&self) {
@@ -129,6 +138,7 @@ pub struct Builder {
     demand: Demand,
     challenges: Option<Vec<String>>,
     rules: Vec<Rule>,
+    writable: bool,
 }
 
 impl Builder {
@@ -181,6 +191,14 @@ impl Builder {
         self
     }
 
+    /// Accepts uploads, manifests and deletions. A registry that is not writable answers them
+    /// with 405.
+    #[must_use]
+    pub const fn writable(mut self) -> Self {
+        self.writable = true;
+        self
+    }
+
     /// Starts the registry.
     ///
     /// # Errors
@@ -191,6 +209,8 @@ impl Builder {
             contents: self.contents,
             demand: self.demand.with_challenges(self.challenges),
             rules: Mutex::new(Rules::from(self.rules)),
+            sessions: Mutex::default(),
+            writable: self.writable,
         });
         let serving = Arc::clone(&state);
         let server = Server::start(&self.listen, move |request| serving.answer(request))?;
@@ -212,12 +232,17 @@ pub enum Part {
     Other,
     /// `/v2/`.
     Ping,
+    /// The session of an upload, or the request that opens one.
+    Upload,
 }
 
 impl Part {
     /// What `request` is for, whatever its method.
     #[must_use]
     pub fn of(request: &RecordedRequest) -> Self {
+        if request.path().contains("/blobs/uploads/") {
+            return Self::Upload;
+        }
         match route::read(&http::Method::GET, request.path(), &request.headers) {
             Ok(Endpoint::Blob(_)) => Self::Blob,
             Ok(Endpoint::Manifest(_)) => Self::Manifest,
@@ -233,6 +258,8 @@ struct State {
     contents: Contents,
     demand: Demand,
     rules: Mutex<Rules>,
+    sessions: Mutex<Sessions>,
+    writable: bool,
 }
 
 impl State {
@@ -241,27 +268,39 @@ impl State {
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
-        let endpoint = route::read_only(&request.method, target, &request.headers);
+        let read = if self.writable {
+            route::read
+        } else {
+            route::read_only
+        };
+        let endpoint = read(&request.method, target, &request.headers);
         let name = endpoint.as_ref().ok().and_then(Endpoint::name);
         let demand = self.demand.check(request, name.map(|name| name.as_str()));
         let allowed = demand.is_ok();
         let answer = match (demand, endpoint) {
             (Err(refusal), _) => Err(refusal),
             (Ok(()), Err(error)) => Err(error.refusal()),
-            (Ok(()), Ok(endpoint)) => self.serve(&endpoint),
+            (Ok(()), Ok(endpoint)) => self.serve(&endpoint, request),
         };
         let answer = answer.unwrap_or_else(|refusal| refusal.write(&request.method).into());
         unpoisoned(&self.rules).apply(request, allowed, answer)
     }
 
-    fn serve(&self, endpoint: &Endpoint) -> Result<ScriptedResponse, Refusal> {
+    fn serve(
+        &self,
+        endpoint: &Endpoint,
+        request: &RecordedRequest,
+    ) -> Result<ScriptedResponse, Refusal> {
         match endpoint {
             Endpoint::Blob(wanted) => self.blob(wanted),
             Endpoint::Catalogue(wanted) => self.catalogue(wanted),
+            Endpoint::Delete(wanted) => self.delete(wanted),
             Endpoint::Manifest(wanted) => self.manifest(wanted),
+            Endpoint::ManifestPut(wanted) => self.put_manifest(wanted, request),
             Endpoint::Ping => Ok(ping()),
             Endpoint::Referrers(wanted) => Ok(self.referrers(wanted)),
             Endpoint::Tags(wanted) => self.tags(wanted),
+            Endpoint::Upload(wanted) => self.upload(wanted, request),
             _ => Err(RouteError::Unknown.refusal()),
         }
     }

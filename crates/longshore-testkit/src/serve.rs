@@ -246,8 +246,8 @@ impl std::fmt::Display for HungUp {
 
 impl std::error::Error for HungUp {}
 
-/// The longest request body kept: the requests of this issue have none, or a token form.
-const BODY_LIMIT_BYTES: usize = 8 * 1024 * 1024;
+/// The longest request body that is kept, in bytes; a longer one is refused with 413.
+const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,11 @@ pub(crate) fn get_with(url: &str, headers: &[(&str, &str)]) -> Reply {
 }
 
 pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Reply {
+    send(method, url, headers, "")
+}
+
+/// A request with a body.
+pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     let (authority, path) = url
         .strip_prefix("http://")
         .unwrap()
@@ -44,7 +49,11 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Repl
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    let request = format!("{head}\r\n{body}");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut all = Vec::new();
     // A cut is seen by the length of what came.
     let _ = stream.read_to_end(&mut all);

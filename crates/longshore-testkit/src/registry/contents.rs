@@ -67,6 +67,14 @@ impl Contents {
             .insert(document.descriptor.digest.clone(), document);
     }
 
+    /// Holds a document without a tag.
+    pub(super) fn add_untagged(&self, repository: &str, document: DescribedContent) {
+        let mut all = unpoisoned(&self.0);
+        let held = all.entry(repository.to_owned()).or_default();
+        held.manifests
+            .insert(document.descriptor.digest.clone(), document);
+    }
+
     /// Serves `content` where a blob is asked for by `digest`, whether it matches or not.
     pub fn set_blob(&self, repository: &str, digest: &Digest, content: impl Into<BlobContent>) {
         let mut all = unpoisoned(&self.0);
@@ -80,6 +88,30 @@ impl Contents {
             held.blobs.remove(digest);
             held.manifests.remove(digest);
         }
+    }
+
+    /// Forgets a blob; says whether it was there.
+    pub(super) fn remove_blob(&self, repository: &str, digest: &Digest) -> bool {
+        let mut all = unpoisoned(&self.0);
+        let held = all.get_mut(repository);
+        held.is_some_and(|held| held.blobs.remove(digest).is_some())
+    }
+
+    /// Forgets a manifest and every tag that names it; says whether it was there.
+    pub(super) fn remove_manifest(&self, repository: &str, digest: &Digest) -> bool {
+        let mut all = unpoisoned(&self.0);
+        let Some(held) = all.get_mut(repository) else {
+            return false;
+        };
+        held.tags.retain(|_, tagged| tagged != digest);
+        held.manifests.remove(digest).is_some()
+    }
+
+    /// Forgets a tag; says whether it was there.
+    pub(super) fn remove_tag(&self, repository: &str, tag: &str) -> bool {
+        let mut all = unpoisoned(&self.0);
+        let held = all.get_mut(repository);
+        held.is_some_and(|held| held.tags.remove(tag).is_some())
     }
 
     pub(super) fn tagged(&self, repository: &str, tag: &str) -> Option<DescribedContent> {
