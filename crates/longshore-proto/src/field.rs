@@ -88,6 +88,21 @@ pub(crate) fn digest(
     one_digest(headers, &CONTENT_DIGEST, section)
 }
 
+/// Refuses an answer that claims to have stored other content than was sent (DG7).
+pub(crate) fn check_stored(
+    stored: Option<&Digest>,
+    sent: &Digest,
+    section: &'static str,
+) -> Result<(), Violation> {
+    match stored {
+        Some(stored) if stored.algorithm() == sent.algorithm() && stored != sent => {
+            let found = stored.as_str().as_bytes();
+            Err(Violation::header(section, &CONTENT_DIGEST, found))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The digest of a field that stands once, or not at all; an empty field counts as none.
 pub(crate) fn one_digest(
     headers: &HeaderMap,

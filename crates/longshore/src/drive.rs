@@ -48,6 +48,11 @@ impl Answer {
         }
     }
 
+    /// What is known about the call that ended with this answer.
+    pub(crate) const fn ended(&self) -> &Ended {
+        &self.ended
+    }
+
     /// The answer as a refusal.
     pub(crate) fn refusal(&self) -> Refusal {
         let body: &[u8] = match &self.payload {

@@ -15,6 +15,7 @@ use longshore_proto::endpoint::PageError;
 use longshore_proto::listing::ListingError;
 use longshore_proto::referrers::ReferrersError;
 use longshore_proto::retry::is_retryable;
+use longshore_proto::upload::UploadError;
 use longshore_proto::{Refusal, RefusalKind, Violation};
 use longshore_transport::{TransportError, TransportErrorKind};
 
@@ -75,6 +76,8 @@ pub enum Cause {
     },
     /// No verifier exists for the digest's algorithm (DG1).
     Unverifiable(UnsupportedAlgorithm),
+    /// The upload cannot be continued, or the registry stored something else (DG7).
+    Upload(UploadError),
     /// The answer breaks the specification.
     Violation(Violation),
 }
@@ -223,6 +226,11 @@ impl Error {
             Cause::Listing(_) | Cause::NotAnIndex | Cause::Page(_) => ErrorKind::Protocol,
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
+            Cause::Upload(error) => match error {
+                UploadError::Failed | UploadError::Resumes { .. } => ErrorKind::Unavailable,
+                UploadError::NotSeekable { .. } => ErrorKind::Body,
+                _ => ErrorKind::Protocol,
+            },
         }
     }
 }
@@ -297,6 +305,7 @@ impl fmt::Display for Cause {
             Self::RequestBody(_) => f.write_str("the content to send cannot be read"),
             Self::TooLarge { limit } => write!(f, "larger than {limit} bytes"),
             Self::Unverifiable(_) => f.write_str("it cannot be verified"),
+            Self::Upload(_) => f.write_str("the upload failed"),
             Self::Violation(_) => f.write_str("the answer violates the protocol"),
         }
     }
@@ -321,6 +330,7 @@ impl StdError for Error {
             }
             Cause::RequestBody(error) => Some(error),
             Cause::Unverifiable(error) => Some(error),
+            Cause::Upload(error) => Some(error),
             Cause::Violation(error) => Some(error),
         }
     }

@@ -61,11 +61,13 @@ pub use longshore_model as model;
 pub use longshore_origin as origin;
 pub use longshore_proto as proto;
 pub use longshore_proto::referrers::ReferrersPage;
+pub use longshore_proto::upload::UploadOutcome;
 pub use longshore_transport as transport;
 
 pub use crate::blob::{BlobFrames, BlobReader, CopyError};
 pub use crate::builder::{BuildError, ClientBuilder};
 pub use crate::client::Client;
+pub use crate::content::{Content, ContentFrames, FileContent, OpeningContent, StreamContent};
 pub use crate::credentials::{
     Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
     DockerConfigError, OneCredential,
@@ -78,6 +80,7 @@ pub use crate::limit::{MEMORY_LIMIT_BYTES, REQUESTS_PER_ORIGIN};
 pub use crate::list::{COLLECTED_LIMIT_BYTES, List};
 pub use crate::notice::Notice;
 pub use crate::operation::Operation;
+pub use crate::push::{PushOptions, PushedBlob, PushedManifest};
 pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};
 pub use crate::seek::{BlobSeeker, SEEK_BLOCK_BYTES, SEEK_BLOCKS_KEPT};
 pub use crate::tokens::{TOKENS_KEPT, TokenCache};
@@ -87,6 +90,7 @@ mod body;
 mod builder;
 mod client;
 mod collect;
+mod content;
 mod credentials;
 mod drive;
 mod error;
@@ -98,6 +102,7 @@ mod limit;
 mod list;
 mod notice;
 mod operation;
+mod push;
 mod repository;
 mod seek;
 mod send;

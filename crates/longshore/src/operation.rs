@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore_model::RepositoryName;
+use longshore_model::{Digest, RepositoryName};
 use longshore_proto::endpoint::{Endpoint, Verb};
 
 /// What a client was doing: a value that is formatted only when it is shown.
@@ -14,6 +14,13 @@ use longshore_proto::endpoint::{Endpoint, Verb};
 pub enum Operation {
     /// Finding out where a registry is and how to connect to it.
     Connect,
+    /// Pushing a blob.
+    Push {
+        /// The repository.
+        repository: RepositoryName,
+        /// The digest of the blob; `None` when it is computed while the blob is sent.
+        digest: Option<Digest>,
+    },
     /// A request of the protocol.
     Request(Endpoint),
     /// Getting a token.
@@ -29,7 +36,7 @@ impl Operation {
     pub const fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::Request(endpoint) => Some(endpoint),
-            Self::Connect | Self::Token { .. } => None,
+            Self::Connect | Self::Push { .. } | Self::Token { .. } => None,
         }
     }
 
@@ -37,6 +44,7 @@ impl Operation {
     pub(crate) fn preposition(&self) -> &'static str {
         match self {
             Self::Connect => "to",
+            Self::Push { .. } => Verb::Push.preposition(),
             Self::Request(endpoint) => endpoint.verb().preposition(),
             Self::Token { .. } => Verb::Read.preposition(),
         }
@@ -47,6 +55,14 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect => f.write_str("connect"),
+            Self::Push {
+                repository,
+                digest: None,
+            } => write!(f, "push a blob of {repository}"),
+            Self::Push {
+                repository,
+                digest: Some(digest),
+            } => write!(f, "push blob {digest} of {repository}"),
             Self::Request(endpoint) => write!(f, "{} {endpoint}", endpoint.verb()),
             Self::Token { repository: None } => f.write_str("get a token"),
             Self::Token {

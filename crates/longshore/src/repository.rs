@@ -253,7 +253,12 @@ impl Repository {
     }
 
     async fn head(&self, request: Endpoint) -> Result<Option<Answer>, Error> {
-        let answer = self.site.drive(Ask::new(request, Take::Nothing)).await?;
+        self.unless_absent(Ask::new(request, Take::Nothing)).await
+    }
+
+    /// The successful answer to this request; `None` when what it is about is not there.
+    pub(crate) async fn unless_absent(&self, ask: Ask) -> Result<Option<Answer>, Error> {
+        let answer = self.site.drive(ask).await?;
         if answer.head.status.is_success() {
             return Ok(Some(answer));
         }

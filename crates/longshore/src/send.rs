@@ -16,6 +16,10 @@ use longshore_transport::{
     Body, Clock, DynTransport, Phase, Timer, Transport, TransportError, TransportErrorKind,
 };
 
+use self::guard::RequestGuard;
+
+mod guard;
+
 /// A transport and the clock that limits its answers. Clones share both.
 #[derive(Clone)]
 pub(crate) struct Sender {
@@ -32,7 +36,8 @@ impl Sender {
         &self.clock
     }
 
-    /// Sends one request and waits at most `limit` for the head of its answer.
+    /// Sends one request, and waits at most `limit` for the head of its answer once its body has
+    /// been sent.
     pub(crate) async fn send(
         &self,
         request: Request<Body>,
@@ -41,7 +46,8 @@ impl Sender {
         let method = request.method().clone();
         let uri = request.uri().clone();
         let began = self.clock.now();
-        let answer = race(self.transport.send(request), self.clock.alarm(limit)).await;
+        let (guard, request) = RequestGuard::watch(&self.clock, request, limit);
+        let answer = guard.race(self.transport.send(request)).await;
         let late = || TransportError::new(TransportErrorKind::Timeout, Phase::Head);
         let result = answer.unwrap_or_else(|| Err(late()));
         let took = self.clock.now().saturating_sub(began).as_millis();

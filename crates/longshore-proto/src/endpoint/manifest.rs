@@ -304,6 +304,16 @@ impl ManifestStored {
         })
     }
 
+    /// Checks that the registry stored what was sent to it (DG7). A digest under another algorithm
+    /// cannot be compared, so it is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] when the registry names other content.
+    pub fn check(&self, sent: &Digest) -> Result<(), Violation> {
+        field::check_stored(self.digest.as_ref(), sent, "Pushing Manifests")
+    }
+
     /// Whether the registry says that it recorded the manifest as a referrer of `subject`. Where
     /// it says nothing, the tag that stands in for the referrers API is to be brought up to date
     /// ("Pushing Manifests with Subject").

@@ -15,6 +15,7 @@ mod loopback;
 mod manifest;
 mod patience;
 mod properties;
+mod push;
 mod refusals;
 mod renewal;
 mod retry;

@@ -160,12 +160,6 @@ impl BlobStored {
     ///
     /// [`Violation`] when the registry names other content.
     pub fn check(&self, sent: &Digest) -> Result<(), Violation> {
-        match &self.digest {
-            Some(stored) if stored.algorithm() == sent.algorithm() && stored != sent => {
-                let found = stored.as_str().as_bytes();
-                Err(Violation::header(SECTION, &field::CONTENT_DIGEST, found))
-            }
-            _ => Ok(()),
-        }
+        field::check_stored(self.digest.as_ref(), sent, SECTION)
     }
 }

@@ -1,0 +1,224 @@
+//! Content to push.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+/// Size of the pieces in which a file is read, in bytes: 256 KiB.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Pieces of a file that are read ahead.
+const PIECES_AHEAD: usize = 2;
+
+/// Content that can be pushed: bytes, a file, or a stream.
+///
+/// A push may break off and continue, so it opens the content as often as it must send it, each
+/// time at the position where the registry needs it. Content that can be read only once says so
+/// with [`is_seekable`](Self::is_seekable), and a push of it that breaks off fails.
+pub trait Content: Send + Sync {
+    /// The size in bytes; `None` when only the end of the stream tells it.
+    fn size(&self) -> Option<u64>;
+
+    /// Whether the content can be opened more than once, and at any position.
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    /// Opens the content at this position, in bytes from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// What the source reports. The push then ends with [`ErrorKind::Body`](crate::ErrorKind).
+    fn open(&self, position: u64) -> OpeningContent<'_>;
+}
+
+/// Opens content.
+pub type OpeningContent<'a> = Pin<Box<dyn Future<Output = io::Result<ContentFrames>> + Send + 'a>>;
+
+/// The bytes of content, in pieces of any length.
+pub type ContentFrames = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+impl Content for Bytes {
+    fn size(&self) -> Option<u64> {
+        Some(self.len() as u64)
+    }
+
+    fn open(&self, position: u64) -> OpeningContent<'_> {
+        let position = usize::try_from(position).unwrap_or(usize::MAX);
+        let rest = self.slice(position.min(self.len())..);
+        let frames: ContentFrames = Box::pin(Once((!rest.is_empty()).then_some(rest)));
+        Box::pin(std::future::ready(Ok(frames)))
+    }
+}
+
+/// A stream of at most one piece.
+struct Once(Option<Bytes>);
+
+impl Stream for Once {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.take().map(Ok))
+    }
+}
+
+/// The content of a file.
+///
+/// Each time the content is opened, a thread reads the file, because reading blocks. The thread
+/// ends when the push no longer needs it.
+#[derive(Debug)]
+pub struct FileContent {
+    file: File,
+    size: u64,
+}
+
+impl FileContent {
+    /// The whole content of this file, of the size that it has now.
+    ///
+    /// # Errors
+    ///
+    /// The size of the file cannot be read, or it is not a regular file.
+    pub fn new(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            ));
+        }
+        let size = metadata.len();
+        Ok(Self { file, size })
+    }
+}
+
+impl Content for FileContent {
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    fn open(&self, position: u64) -> OpeningContent<'_> {
+        Box::pin(std::future::ready(self.read_from(position)))
+    }
+}
+
+impl FileContent {
+    fn read_from(&self, position: u64) -> io::Result<ContentFrames> {
+        let file = self.file.try_clone()?;
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        let mut position = position;
+        thread::Builder::new()
+            .name("read content".to_owned())
+            .spawn(move || {
+                while let Some(piece) = read_piece(&file, position) {
+                    position += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                    let is_last = piece.is_err();
+                    // The send fails when the push no longer needs the file.
+                    if sender.blocking_send(piece).is_err() || is_last {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Box::pin(Pieces(receiver)))
+    }
+}
+
+/// The bytes of a file at this position; `None` at its end.
+fn read_piece(file: &File, position: u64) -> Option<io::Result<Bytes>> {
+    let mut buffer = BytesMut::zeroed(PIECE_BYTES);
+    let read = loop {
+        match read_at(file, &mut buffer, position) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => break other,
+        }
+    };
+    match read {
+        Ok(0) => None,
+        Ok(count) => {
+            buffer.truncate(count);
+            Some(Ok(buffer.freeze()))
+        }
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// Reads without moving the position that all clones of the file share.
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, position)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, position)
+}
+
+/// The pieces that a thread reads.
+struct Pieces(mpsc::Receiver<io::Result<Bytes>>);
+
+impl Stream for Pieces {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// Content that can be read once, such as a pipe.
+pub struct StreamContent {
+    size: Option<u64>,
+    frames: Mutex<Option<ContentFrames>>,
+}
+
+impl StreamContent {
+    /// The bytes of this stream; `size` is their number, where it is known.
+    ///
+    /// The registry must accept a body of unknown length where the size is not known.
+    #[must_use]
+    pub fn new(
+        frames: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        size: Option<u64>,
+    ) -> Self {
+        Self {
+            size,
+            frames: Mutex::new(Some(Box::pin(frames))),
+        }
+    }
+}
+
+impl Content for StreamContent {
+    fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    fn open(&self, position: u64) -> OpeningContent<'_> {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match (position, frames.take()) {
+            (0, Some(frames)) => Ok(frames),
+            _ => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the content can be read only once",
+            )),
+        };
+        Box::pin(std::future::ready(opened))
+    }
+}
+
+impl fmt::Debug for StreamContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamContent")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}

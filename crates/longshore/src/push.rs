@@ -1,0 +1,305 @@
+//! Writing to a repository: blobs, manifests and tags.
+
+use bytes::Bytes;
+use http::StatusCode;
+use longshore_auth::AuthCall;
+use longshore_model::{Algorithm, Digest, MediaType, RepositoryName, Tag, TagOrDigest};
+use longshore_proto::call::{Ask, BodyName, CallError, Take};
+use longshore_proto::endpoint::{
+    Deletable, DeleteRequest, Endpoint, ManifestPut, ManifestStored, Repeatable,
+};
+use longshore_proto::upload::{
+    Upload, UploadContent, UploadError, UploadNext, UploadOptions, UploadOutcome,
+};
+use longshore_transport::Body;
+
+use crate::body::{OpenBody, OpeningBody};
+use crate::content::Content;
+use crate::drive::Answer;
+use crate::error::{Cause, Error};
+use crate::operation::Operation;
+use crate::repository::Repository;
+
+use self::body::UploadBodies;
+
+mod body;
+
+/// How a blob is pushed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushOptions {
+    /// The digest of the content; `None` computes it, with sha256, while the content is sent.
+    pub digest: Option<Digest>,
+    /// Ask first whether the registry has the blob. One more request, which saves a transfer where
+    /// the answer is yes.
+    pub check: bool,
+    /// A repository of the same registry that has the blob, to mount it from.
+    pub mount: Option<RepositoryName>,
+    /// The size of a chunk in bytes; `None` leaves it to the size of the blob and to what is known
+    /// of the registry.
+    pub chunk: Option<u64>,
+}
+
+/// A blob that a registry has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushedBlob {
+    /// The digest of the content.
+    pub digest: Digest,
+    /// How the registry got it.
+    pub outcome: UploadOutcome,
+    /// The status with which the registry refused to mount the blob, if it did.
+    pub mount_refused: Option<StatusCode>,
+}
+
+/// A manifest that a registry has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushedManifest {
+    /// The digest of the bytes.
+    pub digest: Digest,
+    /// `OCI-Subject`: the manifest that this one refers to, as the registry understood it. `None`
+    /// for a registry without a referrers API (distribution-spec v1.1.1 "Pushing Manifests with
+    /// Subject").
+    pub subject: Option<Digest>,
+}
+
+impl Repository {
+    /// Pushes a blob (distribution-spec v1.1.1 "Pushing blobs").
+    ///
+    /// The content is hashed while it is sent, and the last bytes are sent only if it has the
+    /// digest and size that it should have. An upload that breaks off continues where the registry
+    /// has it, if the content is [seekable](Content::is_seekable).
+    ///
+    /// Dropping the future leaves a session without a blob, which the registry removes in time.
+    ///
+    /// # Errors
+    ///
+    /// The registry refuses or cannot be reached, or the content cannot be read
+    /// ([`ErrorKind::Body`](crate::ErrorKind::Body)).
+    pub async fn put_blob(
+        &self,
+        content: &dyn Content,
+        options: PushOptions,
+    ) -> Result<PushedBlob, Error> {
+        let operation = |digest: &Option<Digest>| self.push_operation(digest.clone());
+        let bodies = UploadBodies::new(content, options.digest.clone()).map_err(|error| {
+            let cause = Cause::Unverifiable(error);
+            self.site().error(operation(&options.digest), cause)
+        })?;
+        let mut what = UploadContent::stream();
+        what.digest.clone_from(&options.digest);
+        what.size = content.size();
+        what.seekable = content.is_seekable();
+        let mut how = UploadOptions::default();
+        (how.check, how.mount, how.chunk) = (options.check, options.mount, options.chunk);
+        let quirks = self.site().quirks().upload;
+        let upload = Upload::new(self.name().clone(), what, how, quirks);
+        let mut push = Push {
+            repository: self,
+            bodies,
+            upload,
+            digest: options.digest,
+        };
+        let outcome = push.run().await;
+        if outcome.is_err() {
+            push.cancel().await;
+        }
+        let outcome = outcome?;
+        let mount_refused = push.upload.mount_refused();
+        match push.digest {
+            Some(digest) => Ok(PushedBlob {
+                digest,
+                outcome,
+                mount_refused,
+            }),
+            // The machine finishes only with a digest.
+            None => Err(self
+                .site()
+                .error(operation(&None), Cause::Upload(UploadError::Failed))),
+        }
+    }
+
+    /// Pushes a manifest or index, by tag or by digest (distribution-spec v1.1.1 "Pushing
+    /// manifests").
+    ///
+    /// The bytes are sent as they are. The registry must have the content that the manifest names.
+    ///
+    /// # Errors
+    ///
+    /// The registry refuses or cannot be reached, or says that it stored another digest (DG7).
+    pub async fn put_manifest(
+        &self,
+        target: &TagOrDigest,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<PushedManifest, Error> {
+        let algorithm = target.digest().map_or(Algorithm::Sha256, Digest::algorithm);
+        let request = ManifestPut::new(self.name().clone(), target.clone(), media_type.clone());
+        let endpoint = Endpoint::ManifestPut(request);
+        let failed = |cause| {
+            let operation = Operation::Request(endpoint.clone());
+            self.site().error(operation, cause)
+        };
+        let digest =
+            Digest::of(&algorithm, &bytes).map_err(|error| failed(Cause::Unverifiable(error)))?;
+        let mut ask = Ask::new(endpoint.clone(), Take::Nothing);
+        ask.body = Some(BodyName {
+            offset: 0,
+            length: Some(bytes.len() as u64),
+        });
+        let mut auth = AuthCall::new();
+        let answer = self
+            .site()
+            .drive_with(ask, &Known(bytes), &mut auth)
+            .await?;
+        let answer = answer.successful(self.site())?;
+        let stored = match ManifestStored::read(&answer.head) {
+            Ok(stored) => stored,
+            Err(violation) => return Err(answer.failed(self.site(), violation.into())),
+        };
+        if let Err(violation) = stored.check(&digest) {
+            return Err(answer.failed(self.site(), violation.into()));
+        }
+        let subject = stored.subject;
+        Ok(PushedManifest { digest, subject })
+    }
+
+    /// Deletes a manifest, together with every tag that names it (distribution-spec v1.1.1
+    /// "Deleting manifests"). `false` when it was not there.
+    ///
+    /// # Errors
+    ///
+    /// The registry refuses or cannot be reached;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it does not delete.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<bool, Error> {
+        let target = TagOrDigest::Digest(digest.clone());
+        self.delete(Deletable::Manifest(target)).await
+    }
+
+    /// Deletes a tag, and not the manifest that it names (distribution-spec v1.1.1 "Deleting
+    /// tags"). `false` when it was not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`delete_manifest`](Self::delete_manifest). Many registries do not delete tags.
+    pub async fn delete_tag(&self, tag: &Tag) -> Result<bool, Error> {
+        let target = TagOrDigest::Tag(tag.clone());
+        self.delete(Deletable::Manifest(target)).await
+    }
+
+    /// Deletes a blob (distribution-spec v1.1.1 "Deleting Blobs"). `false` when it was not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`delete_manifest`](Self::delete_manifest).
+    pub async fn delete_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        self.delete(Deletable::Blob(digest.clone())).await
+    }
+
+    async fn delete(&self, content: Deletable) -> Result<bool, Error> {
+        let request = DeleteRequest::new(self.name().clone(), content);
+        let ask = Ask::new(Endpoint::Delete(request), Take::Nothing);
+        self.unless_absent(ask).await.map(|answer| answer.is_some())
+    }
+
+    fn push_operation(&self, digest: Option<Digest>) -> Operation {
+        Operation::Push {
+            repository: self.name().clone(),
+            digest,
+        }
+    }
+}
+
+/// The upload of one blob.
+struct Push<'a> {
+    repository: &'a Repository,
+    bodies: UploadBodies<'a>,
+    upload: Upload,
+    digest: Option<Digest>,
+}
+
+impl Push<'_> {
+    async fn run(&mut self) -> Result<UploadOutcome, Error> {
+        let site = self.repository.site();
+        let mut ask = self.upload.start();
+        loop {
+            let sent = site
+                .drive_with(ask, &self.bodies, &mut AuthCall::new())
+                .await;
+            if let Some(failure) = self.bodies.failure() {
+                return Err(self.error(Cause::RequestBody(failure)));
+            }
+            ask = match self.on_sent(sent)? {
+                UploadNext::Ask(ask) => ask,
+                UploadNext::Finished(outcome) => return Ok(outcome),
+                UploadNext::Digest => match self.on_digest()? {
+                    UploadNext::Ask(ask) => ask,
+                    UploadNext::Finished(outcome) => return Ok(outcome),
+                    UploadNext::Digest => return Err(self.failed(UploadError::Failed)),
+                },
+            };
+        }
+    }
+
+    fn on_sent(&mut self, sent: Result<Answer, Error>) -> Result<UploadNext, Error> {
+        let site = self.repository.site();
+        let jitter = site.client().jitter();
+        match sent {
+            Ok(answer) => match self.upload.on_answer(&answer.head, answer.ended(), jitter) {
+                Ok(next) => Ok(next),
+                Err(UploadError::Refused) => Err(answer.refused(site)),
+                Err(error) => Err(answer.failed(site, Cause::Upload(error))),
+            },
+            Err(error) => match error.cause() {
+                Cause::Call(CallError::Failed { .. }, _) => {
+                    tracing::debug!(%error, "the upload broke off");
+                    match self.upload.on_failed(jitter) {
+                        Ok(next) => Ok(next),
+                        Err(UploadError::Failed) => Err(error),
+                        Err(other) => Err(self.failed(other)),
+                    }
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn on_digest(&mut self) -> Result<UploadNext, Error> {
+        let Some((digest, size)) = self.bodies.finish() else {
+            return Err(self.failed(UploadError::Failed));
+        };
+        self.digest = Some(digest.clone());
+        let next = self.upload.on_digest(digest, size);
+        next.map_err(|error| self.failed(error))
+    }
+
+    /// Ends the session that is open, if there is one. Its failure does not matter: the registry
+    /// removes old sessions in time.
+    async fn cancel(&self) {
+        if let Some(mut ask) = self.upload.cancel() {
+            ask.repeatable = Repeatable::Never;
+            if let Err(error) = self.repository.site().drive(ask).await {
+                tracing::debug!(%error, "the upload session was not cancelled");
+            }
+        }
+    }
+
+    fn failed(&self, error: UploadError) -> Error {
+        self.error(Cause::Upload(error))
+    }
+
+    fn error(&self, cause: Cause) -> Error {
+        let operation = self.repository.push_operation(self.digest.clone());
+        self.repository.site().error(operation, cause)
+    }
+}
+
+/// A body that is in memory.
+struct Known(Bytes);
+
+impl OpenBody for Known {
+    fn open(&self, _: BodyName) -> OpeningBody<'_> {
+        Box::pin(std::future::ready(Ok(Body::from(self.0.clone()))))
+    }
+}

@@ -1,0 +1,280 @@
+//! Pushing blobs and manifests.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use longshore::model::{Digest, MediaType, TagOrDigest};
+use longshore::transport::{Body, Capabilities, Phase, Transport, TransportError, from_fn};
+use longshore::{Client, ErrorKind, PushOptions, PushedBlob, Repository, StreamContent};
+use longshore::{Error, UploadOutcome};
+
+use crate::support::{HOME, MANIFEST, app, closed, reply};
+
+const BLOB: &[u8] = b"the content of a blob";
+
+/// What a registry does with the request of this number and line.
+type Script = dyn Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync;
+
+/// A registry that reads each request whole, notes it in one line, and answers by a script.
+#[derive(Clone)]
+struct Peer {
+    seen: Arc<Mutex<Vec<String>>>,
+    script: Arc<Script>,
+}
+
+impl Peer {
+    fn new(
+        script: impl Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            seen: Arc::default(),
+            script: Arc::new(script),
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    async fn serve(self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
+        let (head, mut body) = request.into_parts();
+        let mut content = Vec::new();
+        while let Some(frame) = body.frame().await {
+            content.extend_from_slice(&frame?.into_data().unwrap());
+        }
+        let path = head.uri.to_string().replace(HOME, "");
+        let digest = Digest::sha256(BLOB);
+        let path = path.replace(&digest.as_str().replace(':', "%3A"), "D");
+        let path = path.replace(digest.as_str(), "D");
+        let range = head.headers.get("content-range");
+        let range = range.map_or("", |range| range.to_str().unwrap());
+        let content = String::from_utf8(content).unwrap();
+        let words = [head.method.as_str(), &path, range, &content];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let line = words.join(" ");
+        let number = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.push(line.clone());
+            seen.len() - 1
+        };
+        (self.script)(number, &line)
+    }
+
+    async fn repository(&self) -> Repository {
+        let peer = self.clone();
+        let transport = from_fn(move |request| peer.clone().serve(request));
+        let transport = transport.declaring(Capabilities::all());
+        app(Client::builder()
+            .transport(transport)
+            .clock(longshore::transport::TestClock::default())
+            .build()
+            .unwrap())
+        .await
+    }
+}
+
+/// Opens sessions, and takes everything.
+fn accepting(line: &str) -> Response<Body> {
+    match line.split(' ').next().unwrap() {
+        "POST" => reply(202, &[("location", "/s?a=1")], ""),
+        "PATCH" => reply(202, &[], ""),
+        "PUT" => reply(201, &[], ""),
+        "GET" => reply(204, &[("range", "0-6")], ""),
+        "DELETE" => reply(202, &[], ""),
+        _ => reply(404, &[], ""),
+    }
+}
+
+fn options() -> PushOptions {
+    let mut options = PushOptions::default();
+    options.digest = Some(Digest::sha256(BLOB));
+    options
+}
+
+async fn push(peer: &Peer, options: PushOptions) -> Result<PushedBlob, Error> {
+    let content = Bytes::from_static(BLOB);
+    peer.repository().await.put_blob(&content, options).await
+}
+
+#[tokio::test]
+async fn a_blob_is_sent_in_one_request_and_its_digest_is_returned() {
+    for digest in [None, Some(Digest::sha256(BLOB))] {
+        let peer = Peer::new(|_, line| Ok(accepting(line)));
+        let mut options = PushOptions::default();
+        options.digest.clone_from(&digest);
+        let pushed = push(&peer, options).await.unwrap();
+        assert_eq!(pushed.digest, Digest::sha256(BLOB));
+        assert_eq!(pushed.outcome, UploadOutcome::Sent);
+        let expected: &[&str] = if digest.is_some() {
+            &[
+                "POST /v2/app/blobs/uploads/",
+                "PUT /s?a=1&digest=D the content of a blob",
+            ]
+        } else {
+            &[
+                "POST /v2/app/blobs/uploads/",
+                "PATCH /s?a=1 0-20 the content of a blob",
+                "PUT /s?a=1&digest=D",
+            ]
+        };
+        assert_eq!(peer.lines(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_that_broke_off_is_continued_at_the_byte_that_the_registry_names() {
+    let peer = Peer::new(|number, line| match number {
+        1 => Err(closed(Phase::Head)),
+        _ => Ok(accepting(line)),
+    });
+    let mut options = options();
+    options.chunk = Some(14);
+    push(&peer, options).await.unwrap();
+    assert_eq!(
+        peer.lines(),
+        [
+            "POST /v2/app/blobs/uploads/",
+            "PATCH /s?a=1 0-13 the content of",
+            "GET /s?a=1",
+            "PATCH /s?a=1 7-20 tent of a blob",
+            "PUT /s?a=1&digest=D",
+        ]
+    );
+}
+
+// DG7 (after a failed commit the client sends HEAD before it uploads again)
+#[tokio::test]
+async fn dg7_a_commit_without_an_answer_is_looked_up_before_it_is_repeated() {
+    let peer = Peer::new(|number, line| match number {
+        1 => Err(closed(Phase::Head)),
+        2 => Ok(reply(200, &[("content-length", "21")], "")),
+        _ => Ok(accepting(line)),
+    });
+    let pushed = push(&peer, options()).await.unwrap();
+    assert_eq!(pushed.outcome, UploadOutcome::Sent);
+    assert_eq!(peer.lines().last().unwrap(), "HEAD /v2/app/blobs/D");
+    assert_eq!(peer.lines().len(), 3);
+}
+
+#[tokio::test]
+async fn content_that_is_not_its_digest_is_not_sent_and_the_session_is_cancelled() {
+    let peer = Peer::new(|_, line| Ok(accepting(line)));
+    let content = Bytes::from_static(b"other content");
+    let repository = peer.repository().await;
+    let failed = repository.put_blob(&content, options()).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Body);
+    let text = format!("{failed:?}");
+    assert!(text.contains("its digest is sha256:"), "{text}");
+    assert_eq!(
+        peer.lines(),
+        ["POST /v2/app/blobs/uploads/", "DELETE /s?a=1"]
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_shown_and_the_session_is_cancelled() {
+    let body = r#"{"errors":[{"code":"DENIED","message":"quota exceeded"}]}"#;
+    let peer = Peer::new(move |number, line| match number {
+        1 => Ok(reply(403, &[], body)),
+        _ => Ok(accepting(line)),
+    });
+    let failed = push(&peer, options()).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Denied);
+    assert!(failed.to_string().contains("quota exceeded"), "{failed}");
+    assert_eq!(peer.lines().last().unwrap(), "DELETE /s?a=1");
+}
+
+#[tokio::test]
+async fn a_stream_is_sent_once_and_named_by_its_digest() {
+    let peer = Peer::new(|_, line| Ok(accepting(line)));
+    let repository = peer.repository().await;
+    let content = StreamContent::new(Frames(vec!["a blob", " content of", "the"]), None);
+    let pushed = repository.put_blob(&content, PushOptions::default()).await;
+    assert_eq!(
+        pushed.unwrap().digest,
+        Digest::sha256(b"the content ofa blob")
+    );
+    assert_eq!(peer.lines()[1], "PATCH /s?a=1 the content ofa blob");
+}
+
+/// Pieces of a stream, the last first.
+struct Frames(Vec<&'static str>);
+
+impl futures_core::Stream for Frames {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Ready(
+            self.0
+                .pop()
+                .map(|piece| Ok(Bytes::from_static(piece.as_bytes()))),
+        )
+    }
+}
+
+async fn put(
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+) -> (Peer, Result<Digest, Error>) {
+    let peer = Peer::new(move |_, _| Ok(reply(status, headers, "")));
+    let target: TagOrDigest = "v1".parse().unwrap();
+    let bytes = Bytes::from_static(MANIFEST.as_bytes());
+    let repository = peer.repository().await;
+    let stored = repository.put_manifest(&target, &MediaType::OCI_MANIFEST, bytes);
+    let stored = stored.await.map(|stored| stored.digest);
+    (peer, stored)
+}
+
+#[tokio::test]
+async fn a_manifest_is_sent_as_it_is() {
+    let (peer, stored) = put(201, &[]).await;
+    assert_eq!(stored.unwrap(), Digest::sha256(MANIFEST.as_bytes()));
+    assert_eq!(
+        peer.lines(),
+        [format!("PUT /v2/app/manifests/v1 {MANIFEST}")]
+    );
+}
+
+// DG7 (an upload succeeds only if the digest in the response is the expected one)
+#[tokio::test]
+async fn dg7_a_manifest_that_was_stored_as_another_is_an_error() {
+    const OTHER: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let (_, stored) = put(201, &[("docker-content-digest", OTHER)]).await;
+    let failed = stored.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Protocol);
+    assert!(format!("{failed:?}").contains(OTHER), "{failed:?}");
+}
+
+#[tokio::test]
+async fn what_is_deleted_says_whether_it_was_there() {
+    for (status, expected) in [
+        (202, Ok(true)),
+        (404, Ok(false)),
+        (405, Err(ErrorKind::Unsupported)),
+    ] {
+        let peer = Peer::new(move |_, _| Ok(reply(status, &[], "")));
+        let repository = peer.repository().await;
+        let digest = Digest::sha256(BLOB);
+        let tag = "v1".parse().unwrap();
+        let found = [
+            repository.delete_blob(&digest).await,
+            repository.delete_manifest(&digest).await,
+            repository.delete_tag(&tag).await,
+        ];
+        for found in found {
+            assert_eq!(found.map_err(|error| error.kind()), expected);
+        }
+        assert_eq!(
+            peer.lines(),
+            [
+                "DELETE /v2/app/blobs/D",
+                "DELETE /v2/app/manifests/D",
+                "DELETE /v2/app/manifests/v1",
+            ]
+        );
+    }
+}
