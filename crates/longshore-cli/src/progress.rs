@@ -1,6 +1,7 @@
 //! Progress: a bar on a terminal, and nothing elsewhere.
 
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,6 +11,9 @@ use tokio::sync::watch;
 /// Redraw interval of the progress bar. All transfers share one counter, so a frame costs one
 /// addition.
 const REDRAW: Duration = Duration::from_millis(100);
+
+/// The bar of this process; a command draws at most one.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Draws the progress of a pull.
 #[derive(Default)]
@@ -68,7 +72,16 @@ pub(crate) fn bar(title: String) -> ProgressBar {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(title);
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
     bar
+}
+
+/// Removes the bar from the terminal for good, also one that another thread still updates.
+pub(crate) fn clear() {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
 }
 
 /// Removes the bar from the terminal when it is dropped.
