@@ -21,11 +21,11 @@ use crate::exit::Failure;
 
 fn main() -> ExitCode {
     let args = help::parse();
-    stop::watch(match args.command {
+    let watched = stop::watch(match args.command {
         Command::Pull(_) => Failure::stopped,
         _ => stop::nothing_kept,
     });
-    let result = run(args);
+    let result = watched.and_then(|()| run(args));
     stop::begin_end();
     progress::clear();
     match result {

@@ -37,30 +37,27 @@ static REQUESTED: LazyLock<watch::Sender<Option<Exit>>> =
 /// Whether a thread has begun to end the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Starts the thread that waits for signals. `failure` makes the message for a command that does
-/// not end by itself.
-pub(crate) fn watch(failure: fn(Exit) -> Failure) {
-    // Without the thread, the signals keep their default action: they end the process at once.
-    let _ = thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || end_when_overdue(failure));
-}
-
-fn end_when_overdue(failure: fn(Exit) -> Failure) {
+/// Takes over the signals, and starts the thread that waits for them. `failure` makes the message
+/// for a command that does not end by itself.
+pub(crate) fn watch(failure: fn(Exit) -> Failure) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    let Ok(runtime) = runtime else { return };
-    let overdue = runtime.block_on(async {
-        let mut signals = Signals::listen().ok()?;
-        Some(overdue(&REQUESTED, async || signals.next().await).await)
-    });
-    if let Some(exit) = overdue {
+        .build()
+        .map_err(Failure::runtime)?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::listen().map_err(Failure::runtime)?
+    };
+    let wait = move || {
+        let exit = runtime.block_on(overdue(&REQUESTED, async || signals.next().await));
         if !ENDING.swap(true, Ordering::AcqRel) {
             report_briefly(failure(exit));
         }
         std::process::exit(exit as i32);
-    }
+    };
+    let thread = thread::Builder::new().name("signals".to_owned());
+    thread.spawn(wait).map_err(Failure::runtime)?;
+    Ok(())
 }
 
 /// Announces the first signal. Returns its exit code at the second signal, or when the time for
