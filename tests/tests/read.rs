@@ -34,6 +34,8 @@ mod fields;
 mod inspect;
 #[path = "read/list.rs"]
 mod list;
+#[path = "read/output.rs"]
+mod output;
 #[path = "read/referrers.rs"]
 mod referrers;
 #[path = "read/verify.rs"]

@@ -1,6 +1,6 @@
 //! The arguments of the program.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -128,9 +128,13 @@ pub(crate) struct BlobGet {
     /// The blob: [REGISTRY/]NAME@DIGEST
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Write to this file; it appears only when it is complete and verified
+    /// Write to this file; a regular file is replaced only when the blob is complete and verified
     #[arg(long, short, value_name = "PATH", required_if_eq("output", "json"))]
     pub(crate) file: Option<PathBuf>,
+    /// Fail if the blob is larger: bytes, or a number with KiB, MiB, GiB or TiB [default: 32GiB
+    /// if the registry does not announce the size]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_size: Option<u64>,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -331,6 +335,25 @@ pub(crate) enum Output {
     Json,
 }
 
+/// Parses a number of bytes: `512`, `10MiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text.get(digits.len()..).map(str::trim) {
+        Some("") => 0,
+        Some("KiB") => 10,
+        Some("MiB") => 20,
+        Some("GiB") => 30,
+        Some("TiB") => 40,
+        _ => return Err("expected a number of bytes, or one with KiB, MiB, GiB or TiB".to_owned()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|error: ParseIntError| error.to_string())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "too large".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -340,6 +363,26 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_size_has_a_unit_or_is_in_bytes() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("512", Some(512)),
+            ("10KiB", Some(10 << 10)),
+            ("3 MiB", Some(3 << 20)),
+            ("32GiB", Some(32 << 30)),
+            ("1TiB", Some(1 << 40)),
+            ("16777216TiB", None),
+            ("", None),
+            ("GiB", None),
+            ("-1", None),
+            ("1GB", None),
+            ("1.5GiB", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text:?}");
+        }
     }
 
     #[test]

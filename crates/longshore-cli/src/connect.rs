@@ -102,7 +102,11 @@ fn password() -> Result<Secret, Failure> {
             Err(error) => return Err(Failure::stdin(error)),
         }
     }
-    first_line(room.get(..length).unwrap_or_default()).map_err(Failure::stdin)
+    let password = first_line(room.get(..length).unwrap_or_default()).map_err(Failure::stdin)?;
+    if password.expose().is_empty() {
+        return Err(Failure::empty_password());
+    }
+    Ok(password)
 }
 
 fn first_line(input: &[u8]) -> std::io::Result<Secret> {

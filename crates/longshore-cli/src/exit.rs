@@ -35,12 +35,14 @@ Exit codes:
    12  no image for the platform
    13  the disk is full, read-only, or cannot be written
    14  the token server is not one this registry's credentials may go to
+   15  the reader of the output left before all content was verified
   130  interrupted (143 terminated)";
 
 /// The class of a failure, which is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Other = 1,
+    Usage = 2,
     NotFound = 3,
     Auth = 4,
     Digest = 5,
@@ -53,6 +55,7 @@ pub(crate) enum Exit {
     Platform = 12,
     Disk = 13,
     Realm = 14,
+    ReaderLeft = 15,
     Interrupted = 130,
     Terminated = 143,
 }
@@ -130,6 +133,18 @@ impl Failure {
     pub(crate) fn stdout(error: io::Error) -> Self {
         let what = "cannot write to standard output";
         Self::caused(Exit::Disk, what.to_owned(), &error)
+    }
+
+    /// DG11: content that nobody read to its verified end is no success.
+    pub(crate) fn reader_left() -> Self {
+        let what = "the reader of the output left before all content was verified";
+        Self::new(Exit::ReaderLeft, what)
+            .hint("let the reader read to the end, or write to a file first")
+    }
+
+    pub(crate) fn empty_password() -> Self {
+        let what = "the password on standard input is empty";
+        Self::new(Exit::Usage, what).hint("write the password and a line end to standard input")
     }
 
     pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {

@@ -8,6 +8,7 @@ mod command;
 mod config;
 mod connect;
 mod exit;
+mod file;
 mod help;
 mod output;
 mod progress;

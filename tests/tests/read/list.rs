@@ -136,7 +136,7 @@ fn ou2_a_listed_name_that_is_none_is_an_error() {
 }
 
 #[test]
-fn whoever_reads_may_stop_reading() {
+fn the_reader_of_a_list_may_stop_reading() {
     let tree = image::single(54);
     let registry = serving(&tree);
     // More than a pipe takes before somebody reads.
@@ -145,13 +145,10 @@ fn whoever_reads_may_stop_reading() {
         registry.contents().add("a", &tag, &tree);
     }
     let name = format!("{}/a", registry.authority());
-    let blob = format!("{name}@{}", tree.blobs()[0].descriptor.digest);
     for command in [
         &["tags", &name][..],
         &["tags", &name, "--output", "json"],
         &["inspect", &reference(&registry)],
-        &["config", &reference(&registry)],
-        &["blob", "get", &blob],
         &["--help"],
     ] {
         // The pipe is closed before anything is written to it.
