@@ -16,6 +16,7 @@ use longshore_layout::{LayoutError, LayoutErrorKind};
 use longshore_store::{StoreError, StoreErrorKind};
 
 use crate::output;
+use crate::redact;
 
 /// The exit codes, as shown at the end of every help text.
 pub(crate) const TABLE: &str = "\
@@ -179,14 +180,15 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, text) in self.chain.iter().enumerate() {
             // OU1: errors of other libraries may hold text of a peer, so all of it is escaped.
-            let shown = Escaped::text(text);
+            let text = redact::arguments(text);
+            let shown = Escaped::text(&text);
             match index {
                 0 => write!(f, "error: {shown}")?,
                 _ => write!(f, "\n  caused by: {shown}")?,
             }
         }
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
+            Some(hint) => write!(f, "\n  hint: {}", redact::arguments(hint)),
             None => Ok(()),
         }
     }

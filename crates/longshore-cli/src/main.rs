@@ -12,6 +12,7 @@ mod file;
 mod help;
 mod output;
 mod progress;
+mod redact;
 mod referrer;
 mod stop;
 
