@@ -26,6 +26,8 @@ use tempfile::{TempDir, tempdir};
 mod ask;
 #[path = "pull/content.rs"]
 mod content;
+#[path = "pull/forms.rs"]
+mod forms;
 #[path = "pull/modes.rs"]
 mod modes;
 #[path = "pull/settings.rs"]

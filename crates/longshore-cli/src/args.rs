@@ -1,5 +1,6 @@
 //! The arguments of the program.
 
+use std::convert::Infallible;
 use std::num::{NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
 
@@ -78,7 +79,8 @@ pub(crate) enum Command {
     /// Only missing content is moved: blobs that DEST has already are kept, and a large blob is
     /// resumed where an earlier run stopped. DEST has the form DIR[:TAG]: a directory, created if
     /// necessary, and the name that the image gets in it. Without TAG, the name is the tag of REF.
-    /// Content is visible there only when it is complete and verified.
+    /// The forms oci:DIR[:TAG], ocidir://DIR[:TAG] and oci-layout://DIR[:TAG] are understood too,
+    /// and so is docker:// before REF. Content is visible there only when it is complete and verified.
     #[command(
         after_long_help = help::end(help::PULL),
         mut_arg("reference", |arg| arg.help("What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -126,7 +128,7 @@ pub(crate) enum BlobCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobGet {
     /// The blob: [REGISTRY/]NAME@DIGEST
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
     /// Write to this file; a regular file is replaced only when the blob is complete and verified
     #[arg(long, short, value_name = "PATH", required_if_eq("output", "json"))]
@@ -142,7 +144,7 @@ pub(crate) struct BlobGet {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobHead {
     /// The blob: [REGISTRY/]NAME@DIGEST
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -151,7 +153,7 @@ pub(crate) struct BlobHead {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Referrers {
     /// The manifest they refer to: [REGISTRY/]NAME[:TAG][@DIGEST]
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
     /// Only those of this artifact type, for example application/spdx+json
     #[arg(long, value_name = "TYPE")]
@@ -166,7 +168,7 @@ pub(crate) struct Referrers {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repos {
     /// The registry: a host name, with a port unless it is the default
-    #[arg(value_name = "REGISTRY")]
+    #[arg(value_name = "REGISTRY", value_parser = without_docker)]
     pub(crate) registry: String,
     #[command(flatten)]
     pub(crate) page: Page,
@@ -177,7 +179,7 @@ pub(crate) struct Repos {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tags {
     /// The repository: [REGISTRY/]NAME; without REGISTRY it is on Docker Hub
-    #[arg(value_name = "REPOSITORY")]
+    #[arg(value_name = "REPOSITORY", value_parser = without_docker)]
     pub(crate) repository: String,
     #[command(flatten)]
     pub(crate) page: Page,
@@ -227,7 +229,7 @@ pub(crate) enum ManifestCommand {
 /// That moves them after its own arguments, so the positions are given explicitly.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Target {
-    #[arg(value_name = "REF", index = 1)]
+    #[arg(value_name = "REF", index = 1, value_parser = without_docker)]
     pub(crate) reference: String,
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<Platform>,
@@ -238,7 +240,7 @@ pub(crate) struct Target {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ping {
     /// The registry: a host name, with a port unless it is the default
-    #[arg(value_name = "REGISTRY")]
+    #[arg(value_name = "REGISTRY", value_parser = without_docker)]
     pub(crate) registry: String,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -333,6 +335,11 @@ pub(crate) enum Output {
     Text,
     /// For programs: one object with documented fields
     Json,
+}
+
+/// Removes `docker://`, with which skopeo begins everything in a registry.
+fn without_docker(text: &str) -> Result<String, Infallible> {
+    Ok(text.strip_prefix("docker://").unwrap_or(text).to_owned())
 }
 
 /// Parses a number of bytes: `512`, `10MiB`.

@@ -173,12 +173,24 @@ impl Layout {
     /// the store; [`LayoutError::Entry`]; [`LayoutError::Overfull`]; otherwise as
     /// [`Layout::entries`].
     pub fn tag(&self, name: &str, descriptor: Descriptor) -> Result<(), LayoutError> {
+        Self::check_name(name)?;
+        self.enter(descriptor, |index, descriptor| index.tag(name, descriptor))
+    }
+
+    /// Checks that [`Layout::tag`] accepts `name`, before there is an image to name.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Name`]: a name is not empty, at most [`REF_NAME_LIMIT_BYTES`] long, and has
+    /// the characters of image-spec v1.1.1 "Pre-Defined Annotation Keys".
+    ///
+    /// [`REF_NAME_LIMIT_BYTES`]: crate::REF_NAME_LIMIT_BYTES
+    pub fn check_name(name: &str) -> Result<(), LayoutError> {
         name::check(name).map_err(|(at, reason)| LayoutError::Name {
             name: name.to_owned(),
             at,
             reason,
-        })?;
-        self.enter(descriptor, |index, descriptor| index.tag(name, descriptor))
+        })
     }
 
     /// Adds the image `descriptor` to the index without a name, unless an entry refers to it.
