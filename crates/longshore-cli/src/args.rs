@@ -79,8 +79,10 @@ pub(crate) enum Command {
     /// Only missing content is moved: blobs that DEST has already are kept, and a large blob is
     /// resumed where an earlier run stopped. DEST has the form DIR[:TAG]: a directory, created if
     /// necessary, and the name that the image gets in it. Without TAG, the name is the tag of REF.
+    /// Content is visible there only when it is complete and verified.
+    ///
     /// The forms oci:DIR[:TAG], ocidir://DIR[:TAG] and oci-layout://DIR[:TAG] are understood too,
-    /// and so is docker:// before REF. Content is visible there only when it is complete and verified.
+    /// and so is docker:// before REF.
     #[command(
         after_long_help = help::end(help::PULL),
         mut_arg("reference", |arg| arg.help("What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]")),
