@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     });
     let result = watched.and_then(|()| run(args));
     stop::begin_end();
-    progress::clear();
+    progress::end();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -12,8 +12,16 @@ use tokio::sync::watch;
 /// addition.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// The bar of this process; a command draws at most one.
-static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// The bar of this process.
+static SHOWN: Mutex<Shown> = Mutex::new(Shown::Nothing);
+
+/// What is drawn. A command draws at most one bar.
+enum Shown {
+    Nothing,
+    Bar(ProgressBar),
+    /// The process ends: nothing may be drawn any more.
+    Over,
+}
 
 /// Draws the progress of a pull.
 #[derive(Default)]
@@ -72,14 +80,20 @@ pub(crate) fn bar(title: String) -> ProgressBar {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(title);
-    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Shown::Over = *shown {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    } else {
+        *shown = Shown::Bar(bar.clone());
+    }
     bar
 }
 
-/// Removes the bar from the terminal for good, also one that another thread still updates.
-pub(crate) fn clear() {
-    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(bar) = bar {
+/// Removes the bar from the terminal for good, also if another thread still updates it or is
+/// about to make one.
+pub(crate) fn end() {
+    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Shown::Bar(bar) = std::mem::replace(&mut *shown, Shown::Over) {
         bar.finish_and_clear();
     }
 }

@@ -25,7 +25,7 @@ use crate::progress;
 
 /// How long a command may take to end after it was stopped: long enough to remove its temporary
 /// files. RT11 (every command ends within 2 s of a signal) leaves the rest for a busy machine.
-const GRACE: Duration = Duration::from_millis(1_500);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long the process waits for its last message to be printed. Nobody may be reading it.
 const REPORT_LIMIT: Duration = Duration::from_millis(100);
@@ -77,7 +77,7 @@ async fn overdue(
 fn report_briefly(failure: Failure) {
     let (done, printed) = mpsc::channel();
     let spawned = thread::Builder::new().spawn(move || {
-        progress::clear();
+        progress::end();
         failure.report();
         // The receiver is gone only if it has waited long enough.
         let _ = done.send(());
@@ -244,11 +244,11 @@ mod tests {
     async fn rt11_a_command_that_does_not_end_is_ended() {
         use Exit::{Interrupted, Terminated};
         for (signals, expected) in [
-            (&[(0, Interrupted)][..], (Interrupted, 1_500)),
-            (&[(10, Terminated)], (Terminated, 1_510)),
+            (&[(0, Interrupted)][..], (Interrupted, 1_000)),
+            (&[(10, Terminated)], (Terminated, 1_010)),
             (&[(0, Interrupted), (0, Interrupted)], (Interrupted, 0)),
             (&[(0, Interrupted), (300, Terminated)], (Interrupted, 300)),
-            (&[(0, Terminated), (1_600, Terminated)], (Terminated, 1_500)),
+            (&[(0, Terminated), (1_100, Terminated)], (Terminated, 1_000)),
         ] {
             assert_eq!(ended(signals).await, expected, "{signals:?}");
         }
