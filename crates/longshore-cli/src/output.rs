@@ -57,7 +57,7 @@ pub(crate) fn note(line: &str) {
 }
 
 /// Prints bytes as they are.
-fn bytes(content: &[u8]) -> Result<(), Failure> {
+pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
     match print(content) {
         // The reader has closed the pipe, which is not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -189,6 +189,7 @@ impl Signals {
 
     async fn next(&mut self) -> Exit {
         tokio::select! {
+            biased;
             _ = self.interrupt.recv() => Exit::Interrupted,
             _ = self.terminate.recv() => Exit::Terminated,
         }
