@@ -106,3 +106,17 @@ impl Drop for Cleared<'_> {
         self.0.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_drawn_once_the_process_ends() {
+        let bar = bar("image".to_owned());
+        assert!(!bar.is_finished());
+        end();
+        assert!(bar.is_finished());
+        assert!(super::bar("another".to_owned()).is_hidden());
+    }
+}

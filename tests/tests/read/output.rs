@@ -177,3 +177,71 @@ fn a_file_that_a_killed_run_left_is_removed_by_the_next() {
     let _ = living.end().succeeded();
     assert_eq!(layout::names(place.path()), ["layer"]);
 }
+
+// DG11: a FIFO is a pipe too.
+#[test]
+fn dg11_the_reader_of_a_fifo_that_leaves_early_is_noticed() {
+    let tree = Image::new(75).layers(1, 1_000_000).build();
+    let registry = serving(&tree);
+    let name = format!(
+        "{}/a@{}",
+        registry.authority(),
+        tree.blobs()[1].descriptor.digest
+    );
+    let place = tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (rule, code) in [
+        (None, READER_LEFT),
+        (Some(Misbehaviour::Corrupt(900_000)), DIGEST),
+    ] {
+        if let Some(misbehaviour) = rule {
+            registry.misbehave(Rule::on(Part::Blob, misbehaviour));
+        }
+        let writing = Longshore::new(["blob", "get", &name, "-f"])
+            .args([&fifo])
+            .start();
+        let mut start = [0; 5];
+        fs::File::open(&fifo)
+            .unwrap()
+            .read_exact(&mut start)
+            .unwrap();
+        writing.end().failed(code, &[]);
+    }
+}
+
+// RT11: what a stopped command leaves.
+#[test]
+fn rt11_a_file_that_is_not_complete_is_removed_when_the_command_is_stopped() {
+    let tree = Image::new(76).layers(1, 1_000_000).build();
+    let registry = serving(&tree);
+    let name = format!(
+        "{}/a@{}",
+        registry.authority(),
+        tree.blobs()[1].descriptor.digest
+    );
+    let gate = Gate::new();
+    registry.misbehave(Rule::on(
+        Part::Blob,
+        Misbehaviour::HoldAfter(1000, gate.clone()),
+    ));
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let place = tempdir().unwrap();
+        let file = place.path().join("layer");
+        fs::write(&file, "old").unwrap();
+        let get = Longshore::new(["blob", "get", &name, "-f"]).args([&file]);
+        let mut running = get.start();
+        running.wait_until(|| (layout::names(place.path()).len() == 2).then_some(()));
+        running.signal(signal);
+        assert_eq!(running.end().failed(code, &[]), "error: stopped\n");
+        assert_eq!(layout::names(place.path()), ["layer"]);
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+    }
+    gate.open();
+}
