@@ -132,7 +132,7 @@ fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
     }
     for _ in 0..TEMPORARY_ATTEMPTS {
         let file = builder.tempfile_in(dir)?;
-        if claim(file.as_file())? {
+        if claim(&file) {
             return Ok(file);
         }
     }
@@ -141,20 +141,19 @@ fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
     ))
 }
 
-/// Locks a new temporary file; returns whether it is still there. The file systems that have no
-/// locks are no worse for it: there, nothing is removed either.
+/// Locks a new temporary file; returns whether it is still there. A file system without locks is no
+/// worse for it: nothing is removed there either.
 #[cfg(unix)]
-fn claim(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    match try_lock(file) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        _ => Ok(file.metadata()?.nlink() > 0),
+fn claim(file: &NamedTempFile) -> bool {
+    match try_lock(file.as_file()) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+        _ => file.path().exists(),
     }
 }
 
 #[cfg(not(unix))]
-fn claim(_: &File) -> io::Result<bool> {
-    Ok(true)
+fn claim(_: &NamedTempFile) -> bool {
+    true
 }
 
 #[cfg(unix)]

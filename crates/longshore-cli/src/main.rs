@@ -50,7 +50,7 @@ fn run(args: Args) -> Result<(), Failure> {
 
 async fn dispatch(command: Command) -> Result<(), Failure> {
     use command::{blob, config, digest, inspect, list, manifest, ping, pull, referrers, verify};
-    use stop::{blocking, keeping_nothing};
+    use stop::keeping_nothing;
     match command {
         Command::Blob(BlobCommand::Get(args)) => keeping_nothing(blob::get(args)).await,
         Command::Blob(BlobCommand::Head(args)) => keeping_nothing(blob::head(args)).await,
@@ -63,6 +63,6 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Referrers(args) => keeping_nothing(referrers::run(args)).await,
         Command::Repos(args) => keeping_nothing(list::repos(args)).await,
         Command::Tags(args) => keeping_nothing(list::tags(args)).await,
-        Command::Verify(args) => blocking(move || verify::run(&args)).await,
+        Command::Verify(args) => keeping_nothing(verify::run(args)).await,
     }
 }

@@ -108,18 +108,9 @@ pub(crate) async fn keeping_nothing(
 ) -> Result<(), Failure> {
     tokio::select! {
         biased;
-        result = command => result,
         exit = requested() => Err(nothing_kept(exit)),
+        result = command => result,
     }
-}
-
-/// Runs a command that blocks and keeps nothing, on a thread of its own. The command is left
-/// behind when the user stops the program, and ends with the process.
-pub(crate) async fn blocking(
-    command: impl FnOnce() -> Result<(), Failure> + Send + 'static,
-) -> Result<(), Failure> {
-    let running = tokio::task::spawn_blocking(command);
-    keeping_nothing(async { running.await.map_err(Failure::task)? }).await
 }
 
 /// Drives a step of a command that has kept nothing yet. The step is dropped when the user stops
@@ -132,8 +123,8 @@ where
 {
     tokio::select! {
         biased;
-        result = step => Ok(result?),
         exit = requested() => Err(Failure::stopped(exit)),
+        result = step => Ok(result?),
     }
 }
 
@@ -149,8 +140,8 @@ where
     let mut transfer = pin!(transfer);
     let exit = tokio::select! {
         biased;
-        result = &mut transfer => return Ok(result?),
         exit = requested() => exit,
+        result = &mut transfer => return Ok(result?),
     };
     cancellation.cancel();
     // Its error says only that it was cancelled.

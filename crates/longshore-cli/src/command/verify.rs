@@ -12,8 +12,15 @@ use crate::output;
 use crate::progress;
 
 /// Hashes everything that a layout refers to. Findings are the result, so they are printed to
-/// standard output.
-pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
+/// standard output. Hashing blocks, so it happens on a thread of its own, which ends with the
+/// process if the command is stopped.
+pub(crate) async fn run(args: Verify) -> Result<(), Failure> {
+    tokio::task::spawn_blocking(move || verify(&args))
+        .await
+        .map_err(Failure::task)?
+}
+
+fn verify(args: &Verify) -> Result<(), Failure> {
     let layout = Layout::open(&args.layout).map_err(|error| {
         let is_layout = error.kind() != LayoutErrorKind::NotALayout;
         let failure = Failure::from(error);
