@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
@@ -251,6 +252,11 @@ fn advice(error: &longshore::Error) -> Option<String> {
 fn beneath<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut source = error.source();
     while let Some(error) = source {
+        // A shared error is a type of its own, whose source is the one of the error that it shares.
+        let error = match error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+            Some(shared) => &**shared,
+            None => error,
+        };
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
