@@ -44,6 +44,8 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
         return flooded.on_reused(reused);
     }
     let tls = source.and_then(tls_fault);
+    #[cfg(feature = "http2")]
+    let tls = tls.or_else(|| facts?.trouble().tls());
     with_tls(TransportError::new(kind, phase), tls)
         .on_reused(reused)
         .with_source(Beneath(error))
@@ -52,7 +54,7 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
 /// The error of a connection that was closed because its peer sends too much.
 #[cfg(feature = "http2")]
 fn flooded(facts: &Facts, phase: Phase) -> Option<TransportError> {
-    let flood = facts.flood()?;
+    let flood = facts.trouble().flood()?;
     Some(TransportError::new(flood.kind(), phase).with_source(flood))
 }
 
@@ -172,7 +174,7 @@ fn of_tls(error: &rustls::Error) -> TransportErrorKind {
 }
 
 /// Looks down the chain for the reason why TLS failed.
-fn tls_fault(error: &(dyn Error + 'static)) -> Option<TlsFault> {
+pub(crate) fn tls_fault(error: &(dyn Error + 'static)) -> Option<TlsFault> {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return of_handshake(error);
     }

@@ -10,10 +10,12 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use longshore_transport::{INTERIM_LIMIT, TransportErrorKind};
+use longshore_transport::{INTERIM_LIMIT, TlsFault, TransportErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Why a connection was closed; hyper and h2 lose the type of the error.
+use crate::failure;
+
+/// Why a connection was closed on the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Flood {
     #[error("more than {INTERIM_LIMIT} interim responses came")]
@@ -31,31 +33,48 @@ impl Flood {
     }
 }
 
+/// Why a connection failed; hyper and h2 lose the types of these errors.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    flood: OnceLock<Flood>,
+    tls: OnceLock<TlsFault>,
+}
+
+impl Trouble {
+    pub(crate) fn flood(&self) -> Option<Flood> {
+        self.flood.get().copied()
+    }
+
+    pub(crate) fn tls(&self) -> Option<TlsFault> {
+        self.tls.get().copied()
+    }
+}
+
 /// A stream of HTTP/2 that fails when its peer sends too many frames without content.
 pub(crate) struct Counted<S> {
     stream: S,
     received: Frames,
     sent: Frames,
     account: Account,
-    flood: Arc<OnceLock<Flood>>,
+    trouble: Arc<Trouble>,
 }
 
 impl<S> Counted<S> {
-    /// Counts the frames on a client's stream; a flood is written to `flood` too.
-    pub(crate) fn new(stream: S, flood: Arc<OnceLock<Flood>>) -> Self {
+    /// Counts the frames on a client's stream, and writes down why it fails.
+    pub(crate) fn new(stream: S, trouble: Arc<Trouble>) -> Self {
         Self {
             stream,
             received: Frames::default(),
             sent: Frames::after(PREFACE_BYTES),
             account: Account::default(),
-            flood,
+            trouble,
         }
     }
 
     fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let account = &mut self.account;
         let counted = self.received.read(bytes, |frame| account.received(frame));
-        counted.map_err(|flood| io::Error::other(*self.flood.get_or_init(|| flood)))
+        counted.map_err(|flood| io::Error::other(*self.trouble.flood.get_or_init(|| flood)))
     }
 
     fn sent(&mut self, bytes: &[u8]) {
@@ -78,7 +97,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, buf)) {
+            if let Some(fault) = failure::tls_fault(&error) {
+                self.trouble.tls.get_or_init(|| fault);
+            }
+            return Poll::Ready(Err(error));
+        }
         let new = buf.filled().get(before..).unwrap_or_default();
         Poll::Ready(self.received(new))
     }

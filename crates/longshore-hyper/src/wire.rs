@@ -2,8 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-#[cfg(feature = "http2")]
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::{fmt, io};
@@ -15,7 +13,7 @@ use longshore_origin::{AddressClass, Peer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(feature = "http2")]
-use crate::frames::{Counted, Flood};
+use crate::frames::{Counted, Trouble};
 use crate::proxy::Proxy;
 
 /// Any stream of bytes. One virtual call a read is nothing beside the system call beneath it.
@@ -49,11 +47,11 @@ impl Wire {
             proxy: None,
             answers: Arc::default(),
             #[cfg(feature = "http2")]
-            flood: Arc::default(),
+            trouble: Arc::default(),
         };
         #[cfg(feature = "http2")]
         let stream = match protocol {
-            Protocol::Http2 => Box::new(Counted::new(stream, Arc::clone(&facts.flood))),
+            Protocol::Http2 => Box::new(Counted::new(stream, Arc::clone(&facts.trouble))),
             _ => stream,
         };
         Self {
@@ -138,9 +136,8 @@ pub(crate) struct Facts {
     proxy: Option<Arc<Proxy>>,
     /// Response heads that came over this connection so far.
     answers: Arc<AtomicUsize>,
-    /// Why the connection was closed on the peer.
     #[cfg(feature = "http2")]
-    flood: Arc<OnceLock<Flood>>,
+    trouble: Arc<Trouble>,
 }
 
 impl Facts {
@@ -154,10 +151,10 @@ impl Facts {
         self.answers.load(Ordering::Relaxed) > 0
     }
 
-    /// Why the connection was closed on the peer, if it was.
+    /// Why the connection failed, as far as its stream knows.
     #[cfg(feature = "http2")]
-    pub(crate) fn flood(&self) -> Option<Flood> {
-        self.flood.get().copied()
+    pub(crate) fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     /// The proxy that reads the requests on this connection.
