@@ -65,8 +65,9 @@ use crate::{Body, Capabilities, Declared, TransportError};
 /// 14. Wishes come in the request's extensions and are not sent:
 ///     [`AddressPolicy`](longshore_origin::AddressPolicy), [`TlsIdentity`](crate::TlsIdentity),
 ///     [`Sensitivity`](crate::Sensitivity), [`WireWish`](crate::WireWish) and
-///     [`ConnectionWish`](crate::ConnectionWish). A wish that is absent has its default value. A transport ignores wishes that it does not know, unless it
-///     [declares](Self::capabilities) their capability.
+///     [`ConnectionWish`](crate::ConnectionWish). A wish that is absent has its default value. A
+///     transport ignores wishes that it does not know, unless it [declares](Self::capabilities)
+///     their capability.
 /// 15. Facts go into the response's extensions, as a [`Peer`](longshore_origin::Peer). Without one,
 ///     nothing is known of the peer.
 ///

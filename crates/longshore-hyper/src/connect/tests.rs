@@ -101,9 +101,9 @@ async fn cr4_the_names_of_this_machine_are_not_asked_for() {
     }
 }
 
-// RT11: a runtime that is dropped would wait for a look-up on a blocking thread of its own.
+// A runtime that is dropped would wait for a look-up on a blocking thread of its own.
 #[test]
-fn rt11_a_name_server_that_is_silent_does_not_keep_a_program_from_ending() {
+fn a_name_server_that_is_silent_does_not_keep_a_program_from_ending() {
     let (_silent, never) = std::sync::mpsc::channel::<()>();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_time()

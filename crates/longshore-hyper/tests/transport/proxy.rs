@@ -320,7 +320,8 @@ async fn rt12_a_request_for_this_machine_goes_to_it_and_not_to_a_proxy() {
     assert_eq!((server.connections(), proxy.connections()), (3, 0));
 }
 
-// RT12: plain text behind a proxy may be the proxy's own, so it is no reason to fall back to plain http.
+// RT12: plain text behind a proxy may be the proxy's own, so it is no reason to fall back to plain
+// http.
 #[tokio::test]
 async fn rt12_a_peer_behind_a_proxy_is_never_said_not_to_speak_tls() {
     let plain = Server::closing_after_some(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
