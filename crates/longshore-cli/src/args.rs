@@ -305,7 +305,7 @@ pub(crate) struct Connection {
     /// Trust the certificate authorities in this PEM file too
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Accept any certificate: anybody on the way can pose as the registry
+    /// Accept any certificate from the registry itself: anybody on the way can pose as it
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure_skip_verify: bool,
     /// Send a request up to N times before giving up; 1 disables retries

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use longshore::auth::Credential;
 use longshore::model::Reference;
 use longshore::origin::Secret;
+use longshore::transport::TlsIdentity;
 use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
@@ -45,12 +46,15 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
             .ca_file(path)
             .map_err(|error| Failure::ca_file(path, &error))?;
     }
-    if options.insecure_skip_verify {
-        tls = tls.insecure_skip_verify();
-    }
     let proxy = ProxySettings::from_env()?;
-    let transport = HyperTransport::builder().tls(tls).proxy(proxy).build()?;
+    let mut transport = HyperTransport::builder().tls(tls.clone()).proxy(proxy);
     let mut settings = HostSettings::default();
+    if options.insecure_skip_verify {
+        // For the registry's own origin: not for a proxy, a token server or where it redirects to.
+        settings.tls = TlsIdentity::named("not verified");
+        transport = transport.tls_for(settings.tls.clone(), tls.insecure_skip_verify());
+    }
+    let transport = transport.build()?;
     settings.plain_http = options.plain_http;
     settings.allow_realm.clone_from(&options.allow_realm);
     let builder = Client::builder()

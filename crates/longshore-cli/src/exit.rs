@@ -1,17 +1,20 @@
 //! How a command ends: an exit code for the class of the error, and one paragraph that says what
 //! failed, where, why, and what to do.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
 use longshore::origin::Escaped;
-use longshore::transport::{TransportError, TransportErrorKind};
+use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
 use longshore_copy::TransferError;
+use longshore_hyper::{ProxyError, ProxyFault};
 use longshore_layout::{LayoutError, LayoutErrorKind};
 use longshore_store::{StoreError, StoreErrorKind};
 
@@ -80,14 +83,14 @@ impl Failure {
     }
 
     /// Makes a failure with a text of its own above an error and its sources.
-    pub(crate) fn caused(exit: Exit, what: String, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn caused(exit: Exit, what: String, error: &dyn Error) -> Self {
         let mut failure = Self::of(exit, error);
         failure.chain.insert(0, what);
         failure
     }
 
     /// Makes a failure from an error and its sources.
-    fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
+    fn of(exit: Exit, error: &dyn Error) -> Self {
         let mut chain = vec![error.to_string()];
         let mut source = error.source();
         while let Some(error) = source {
@@ -216,6 +219,9 @@ impl From<longshore::Error> for Failure {
 /// Returns what the user can do about an error.
 fn advice(error: &longshore::Error) -> Option<String> {
     let registry = error.registry();
+    if let Some(proxy) = beneath::<ProxyError>(error) {
+        return Some(proxy_advice(proxy, registry));
+    }
     Some(match (error.kind(), error.cause()) {
         (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => match refused.remedy()? {
             RealmRemedy::AllowRealm(realm) => format!(
@@ -255,8 +261,53 @@ fn advice(error: &longshore::Error) -> Option<String> {
         (_, Cause::Call(..)) => {
             "the registry is set up in a way that is not safe to follow".to_owned()
         }
-        _ => return None,
+        _ => wire_advice(beneath(error)?)?,
     })
+}
+
+/// The first error of this type among the sources of another.
+fn beneath<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        // A shared error is a type of its own, whose source is the one of the error that it shares.
+        let error = match error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+            Some(shared) => &**shared,
+            None => error,
+        };
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// What the user can do about a proxy.
+fn proxy_advice(proxy: &ProxyError, registry: &str) -> String {
+    let variable = proxy.variable().unwrap_or("the proxy setting");
+    let past = format!("if {registry} can be reached without it, name it in NO_PROXY");
+    match proxy.fault() {
+        ProxyFault::Credentials => {
+            format!(
+                "write user name and password into {variable}: scheme://USER:PASSWORD@HOST:PORT"
+            )
+        }
+        ProxyFault::NotAProxy => {
+            format!("check {variable}: the scheme and the port may be wrong; {past}")
+        }
+        ProxyFault::Refused { .. } => {
+            format!("ask whoever runs the proxy to let {registry} pass; {past}")
+        }
+        ProxyFault::Target { .. } => {
+            format!("check the spelling of the registry; {past}")
+        }
+        ProxyFault::Tls => format!(
+            "if the proxy does not speak TLS itself, write http:// in {variable}; if its \
+             certificate comes from a private certificate authority, give --ca-file FILE"
+        ),
+        ProxyFault::UnknownName => format!("check the spelling of the proxy in {variable}; {past}"),
+        _ => format!("check that the proxy runs and that {variable} names it; {past}"),
+    }
 }
 
 fn plain_http(registry: &str) -> String {
@@ -268,16 +319,38 @@ fn wire_advice(error: &TransportError) -> Option<String> {
         TransportErrorKind::Resolve => "check the spelling of the registry and the network",
         TransportErrorKind::Connect => "check that the registry runs and that its port is right",
         TransportErrorKind::NotTls => "if the registry really speaks plain http, give --plain-http",
-        TransportErrorKind::Tls => {
-            "if the certificate comes from a private certificate authority, give --ca-file FILE"
+        TransportErrorKind::Tls => tls_advice(error.tls()),
+        _ if error.tls() == Some(TlsFault::Unanswered) => {
+            "check that the port is right; if the registry really speaks plain http, give \
+             --plain-http"
         }
-        TransportErrorKind::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         TransportErrorKind::Timeout | TransportErrorKind::Closed => {
             "check the network, and try again later"
         }
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+fn tls_advice(fault: Option<TlsFault>) -> &'static str {
+    match fault {
+        Some(TlsFault::ClientCertificate) => {
+            "the server wants a client certificate, and this program has no option to give one"
+        }
+        Some(TlsFault::Expired) => {
+            "the certificate must be renewed by whoever runs the server; check the clock of this \
+             machine too"
+        }
+        Some(TlsFault::NothingInCommon) => {
+            "this program speaks TLS 1.2 and 1.3 with current ciphers, and the server must offer \
+             one of them"
+        }
+        Some(TlsFault::NotYetValid) => "check the clock of this machine",
+        Some(TlsFault::WrongName) => {
+            "use a name that the certificate has; it is not made for the one that was asked for"
+        }
+        _ => "if the certificate comes from a private certificate authority, give --ca-file FILE",
+    }
 }
 
 impl From<TransferError> for Failure {
@@ -323,7 +396,7 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    fn stored(kind: StoreErrorKind, error: &dyn std::error::Error) -> Self {
+    fn stored(kind: StoreErrorKind, error: &dyn Error) -> Self {
         match kind {
             StoreErrorKind::Full => Self::of(Exit::Disk, error)
                 .hint("make room and run it again; what was complete is kept"),

@@ -214,6 +214,8 @@ pub struct Sending {
     pub head_timeout: Duration,
     /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
+    /// Whether only a new connection will do (RT5).
+    pub fresh: bool,
 }
 
 /// What the head of an answer means.
@@ -545,6 +547,8 @@ impl Call {
                 Patience::WholeBlob => self.policy.whole_blob_head,
             },
             bulk: self.ask.bulk,
+            // Also the redirects of the extra attempt, any of which may have been the stale one.
+            fresh: self.spent,
         }))
     }
 

@@ -10,7 +10,7 @@ use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, Toke
 use longshore_proto::Refusal;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::{Access, Need};
-use longshore_transport::{Body, Sensitivity, TransportError, WireWish};
+use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
 use crate::client::Client;
@@ -287,6 +287,9 @@ impl Drive<'_> {
         } else {
             WireWish::Small
         });
+        if sending.fresh {
+            wishes.insert(ConnectionWish::New);
+        }
         if sending.hop.is_home() && sending.hop.home() == self.site.origin() {
             wishes.insert(self.site.tls().clone());
         }

@@ -9,7 +9,9 @@ use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
 use longshore_proto::endpoint::Endpoint;
 use longshore_proto::{Host, Quirks};
-use longshore_transport::{Body, Sensitivity, TlsIdentity, TransportErrorKind};
+use longshore_transport::{
+    Body, Sensitivity, TlsFault, TlsIdentity, TransportError, TransportErrorKind,
+};
 
 use crate::send::Sender;
 
@@ -145,10 +147,12 @@ impl Hosts {
     }
 
     /// Tries TLS on a loopback name without configuration, and pins the name to plain http if the
-    /// peer does not speak TLS. The request has no header, so it sends nothing secret.
+    /// peer does not speak TLS (RT12). The request has no header, so it sends nothing secret.
     ///
-    /// A certificate error is an answer in TLS, so it pins nothing to http. A peer that cannot be
-    /// reached pins nothing at all.
+    /// A peer does not speak TLS if it answers the first message of the handshake with plain text,
+    /// or not with a single byte: it ends or resets the connection, or is silent. A certificate
+    /// error is an answer in TLS, so it pins nothing to http. A peer that cannot be reached pins
+    /// nothing at all.
     async fn probe(&self, https: &Origin, tls: &TlsIdentity, sender: &Sender) -> Scheme {
         let pinned = |hosts: &Self| {
             let pinned = hosts.pinned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,13 +170,18 @@ impl Hosts {
         request.extensions_mut().insert(tls.clone());
         request.extensions_mut().insert(Sensitivity::Plain);
         let scheme = match sender.send(request, PROBE_LIMIT).await {
-            Err(error) if error.kind() == TransportErrorKind::NotTls => Scheme::Http,
+            Err(error) if speaks_no_tls(&error) => Scheme::Http,
             Err(error) if error.kind() != TransportErrorKind::Tls => return Scheme::Https,
             _ => Scheme::Https,
         };
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         *pinned.entry(https.authority().to_owned()).or_insert(scheme)
     }
+}
+
+/// Whether a peer on loopback is one that does not speak TLS.
+fn speaks_no_tls(error: &TransportError) -> bool {
+    error.kind() == TransportErrorKind::NotTls || error.tls() == Some(TlsFault::Unanswered)
 }
 
 /// Time limit for a loopback peer to show which protocol it speaks.

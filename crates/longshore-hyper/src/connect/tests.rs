@@ -94,9 +94,31 @@ fn check(policy: &AddressPolicy, found: &[&str], expected: Result<&[&str], Trans
 async fn cr4_the_names_of_this_machine_are_not_asked_for() {
     for host in ["localhost:7", "no-such-name.localhost:7"] {
         let origin = Origin::from_authority(Scheme::Http, host).unwrap();
-        let found = resolve(&origin).await.unwrap();
+        let found = resolve(&origin, LIMIT).await.unwrap();
         let expected: [SocketAddr; 2] =
             ["127.0.0.1:7".parse().unwrap(), "[::1]:7".parse().unwrap()];
         assert_eq!(found, expected, "{host}");
     }
 }
+
+// A runtime that is dropped would wait for a look-up on a blocking thread of its own.
+#[test]
+fn a_name_server_that_is_silent_does_not_keep_a_program_from_ending() {
+    let (_silent, never) = std::sync::mpsc::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let found = runtime.block_on(abandonable(Duration::from_millis(1), move || {
+        let _ = never.recv();
+        Ok(())
+    }));
+    let error = found.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(error.to_string(), "the name server does not answer");
+    // Waits for every blocking task. The look-up ends only after the test.
+    drop(runtime);
+}
+
+/// Longer than any look-up of these tests takes.
+const LIMIT: Duration = Duration::from_secs(60);

@@ -217,7 +217,7 @@ fn rt1_one_attempt_switches_retries_off() {
 #[test]
 fn rt5_a_stale_connection_earns_one_more_attempt_at_once() {
     let (mut call, _) = start(&[host("r.example")]);
-    sent(call.on_error(FailureClass::Stale, JITTER));
+    assert!(sent(call.on_error(FailureClass::Stale, JITTER)).fresh);
     let step = call.on_error(FailureClass::Stale, JITTER);
     assert!(
         matches!(step, Step::Wait(wait) if wait == LEAST),

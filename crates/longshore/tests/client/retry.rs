@@ -93,6 +93,9 @@ async fn rt5_a_connection_that_was_closed_meanwhile_costs_no_attempt() {
     let reader = app.blob(&Digest::sha256(b"hello"), None).unwrap();
     assert_eq!(reader.bytes(5).await.unwrap(), "hello");
     assert_eq!(clock.slept(), []);
+    // Another idle connection may be closed as well.
+    let fresh: Vec<_> = net.seen().iter().map(|seen| seen.fresh).collect();
+    assert_eq!(fresh, [false, true]);
 }
 
 // RT1: 120 s of waiting are enough.
