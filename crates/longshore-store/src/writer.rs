@@ -111,7 +111,7 @@ impl Writer {
         let mut resumed = None;
         if let Some(mut sink) = kept()? {
             match rehash(empty.clone(), &mut sink, interrupt) {
-                Rehashed::Whole(verifier) => resumed = Some((verifier, sink)),
+                Rehashed::Whole(verifier) => resumed = Some((*verifier, sink)),
                 Rehashed::Useless => {}
                 Rehashed::Interrupted => {
                     Box::new(sink).keep()?;
@@ -220,7 +220,7 @@ fn verifier(digest: &Digest, size: Option<u64>) -> Result<Verifier, StoreError> 
 /// How hashing what was kept ended.
 enum Rehashed {
     /// At its end.
-    Whole(Verifier),
+    Whole(Box<Verifier>),
     /// It is too long or cannot be read.
     Useless,
     Interrupted,
@@ -234,7 +234,7 @@ fn rehash(mut verifier: Verifier, kept: &mut impl Read, interrupt: &Interrupt) -
             return Rehashed::Interrupted;
         }
         match kept.read(&mut buffer) {
-            Ok(0) => return Rehashed::Whole(verifier),
+            Ok(0) => return Rehashed::Whole(Box::new(verifier)),
             Ok(count) => {
                 let read = buffer.get(..count).unwrap_or_default();
                 if verifier.update(read).is_err() {

@@ -92,6 +92,10 @@ macro_rules! tests_of {
                 assert_eq!(content, b"con");
                 assert_eq!(fs::read(temp.path().join("new")).unwrap(), b"content");
                 assert_eq!(fs::read(temp.path().join("old")).unwrap(), b"con");
+                let stamps = [sys::stamp(&old), sys::stamp(&new)];
+                assert_eq!(stamps[0].is_some(), stamps[1].is_some());
+                assert!(stamps[0].is_none() || stamps[0] != stamps[1]);
+                assert!(!sys::is_private(&new), "it is for everybody");
             }
 
             #[cfg(unix)]

@@ -251,7 +251,8 @@ fn dg9_a_partial_blob_of_any_mode_is_resumed_in_a_file_of_our_own() {
         fs::write(at, "cont").unwrap();
         fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
     };
-    let make: [(u64, &dyn Fn(&Path)); 9] = [
+    type Make<'a> = &'a dyn Fn(&Path);
+    let make: [(u64, Make<'_>); 9] = [
         (0, &|at| symlink(&secret, at).unwrap()),
         (0, &|at| symlink("nowhere", at).unwrap()),
         (0, &|at| fifo(at)),
