@@ -52,8 +52,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Referrers(args) => stop::keeping_nothing(command::referrers::run(args)).await,
             Command::Repos(args) => stop::keeping_nothing(command::list::repos(args)).await,
             Command::Tags(args) => stop::keeping_nothing(command::list::tags(args)).await,
-            // Only reads the disk, so Ctrl-C may end the process.
-            Command::Verify(args) => command::verify::run(&args),
+            Command::Verify(args) => stop::keeping_nothing(command::verify::run(args)).await,
         }
     })
 }
