@@ -28,6 +28,8 @@ mod ask;
 mod content;
 #[path = "pull/modes.rs"]
 mod modes;
+#[path = "pull/reused.rs"]
+mod reused;
 #[path = "pull/settings.rs"]
 mod settings;
 

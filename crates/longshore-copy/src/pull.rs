@@ -102,9 +102,10 @@ impl Report {
 /// replaced if it is not (DG10: what a pull names was verified).
 ///
 /// Must be called on a tokio runtime with its blocking pool. A [cancelled](RunOptions) pull ends
-/// after the threads that move blobs have ended; one that waits for the lock of the layout, or makes
-/// its files durable, ends by itself a moment later. A pull that is dropped stops its threads at once; at every moment
-/// the layout is valid, without the entry or with it, and the next pull moves only what is missing.
+/// after the threads that move blobs have ended; one that waits for the lock of the layout, or
+/// makes its files durable, ends by itself a moment later. A pull that is dropped stops its threads
+/// at once; at every moment the layout is valid, without the entry or with it, and the next pull
+/// moves only what is missing.
 ///
 /// # Errors
 ///

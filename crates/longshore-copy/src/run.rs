@@ -30,9 +30,9 @@ pub struct RunOptions {
     pub observer: Option<Arc<dyn Observer>>,
     /// Ends the run early.
     pub cancellation: Cancellation,
-    /// Reuses blobs that the store has with the right size without hashing them. By default they are
-    /// hashed, unless the store knows that they were verified and have not changed (DG10: what a
-    /// pull names was verified).
+    /// Reuses blobs that the store has with the right size without hashing them. By default they
+    /// are hashed, unless the store knows that they were verified and have not changed (DG10: what
+    /// a pull names was verified).
     pub trust_existing: bool,
 }
 

@@ -83,7 +83,7 @@ fn outcome(args: &Verify, report: &Report) -> Result<(), Failure> {
     }
     if args.complete && !report.is_complete() {
         let what = format!(
-            "{layout} is not complete: {} blobs are absent",
+            "{layout} is not complete: it lacks {} of the blobs that it refers to",
             report.absent
         );
         return Err(Failure::new(Exit::Digest, &what).hint(

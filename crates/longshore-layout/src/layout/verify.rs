@@ -3,8 +3,8 @@
 //! The calling thread walks the documents, breadth first, and looks at the size of everything they
 //! refer to. Other threads hash the blobs meanwhile; where they do not keep up, the calling thread
 //! hashes too. Last, the directory is searched for blobs that nothing refers to. Findings are
-//! reported as they are made. Only sizes on disk decide what is read: a descriptor with a wrong size
-//! costs nothing.
+//! reported as they are made. Only sizes on disk decide what is read: a descriptor with a wrong
+//! size costs nothing.
 //!
 //! What is remembered of each descriptor is a number ([`Seen`]); of the documents, only those of
 //! indexes that are still to be followed.
