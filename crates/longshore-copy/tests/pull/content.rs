@@ -149,7 +149,7 @@ async fn dg3_a_blob_that_is_damaged_twice_is_reported_and_never_visible() {
 /// Overwrites a file with as many bytes.
 fn overwrite(path: &std::path::Path) {
     let mut bytes = std::fs::read(path).unwrap();
-    bytes[7] ^= 1;
+    *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(path, bytes).unwrap();
 }
 

@@ -303,7 +303,7 @@ async fn rt11_a_pull_that_waits_for_the_lock_of_a_layout_is_cancelled() {
     let options = PullOptions::default();
     let cancelling = async {
         // On the same thread: a pull that blocked it would not let this run.
-        while scene.registry.requests().len() == 0 {
+        while scene.registry.requests().is_empty() {
             tokio::task::yield_now().await;
         }
         options.run.cancellation.cancel();

@@ -194,7 +194,6 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
             return;
         }
         if let Err(problem) = self.take(&node) {
-            self.seen.insert_digest(&node.digest);
             self.check.find_at(&node, problem);
         }
     }
@@ -203,7 +202,10 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
         // A wrong size is found without reading the blob.
         match self.check.layout.store.size(&node.digest)? {
             None => return Err(Problem::Absent),
-            Some(found) => check_size(node.size, found).map_err(Problem::Corrupt)?,
+            Some(found) => check_size(node.size, found).map_err(|error| {
+                self.seen.insert_digest(&node.digest);
+                Problem::Corrupt(error)
+            })?,
         }
         if node.kind() == Kind::Manifest && node.depth > INDEX_DEPTH_LIMIT {
             return Err(Problem::TooDeep);

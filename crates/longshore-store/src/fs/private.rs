@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use super::partials::PARTIAL_DIR;
 use super::session::{clear_session, is_session};
 use super::verified::VERIFIED;
-use crate::dir::{Dir, FileMode};
+use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, LockHolder, StoreError};
 use crate::interrupt::Interrupt;
 
@@ -86,7 +86,7 @@ impl PrivateLock {
                 return Err(StoreError::Locked {
                     path: root.path().join(PRIVATE_DIR).join(LOCK),
                     waited,
-                    holder: holder.and_then(read_holder),
+                    holder: holder.and_then(find_holder),
                 });
             }
             thread::sleep(pause.min(wait.saturating_sub(waited)));
@@ -170,20 +170,45 @@ impl Drop for PrivateLock {
 /// Leaves the number of this process in the lock file, for the message of whoever waits.
 fn write_holder(mut lock: &File) {
     // Best effort: the disk may be full.
-    let _ = lock.set_len(0);
     let _ = writeln!(lock, "{}", std::process::id());
 }
 
-/// Reads which process holds the lock.
-fn read_holder(lock: File) -> Option<LockHolder> {
+/// Finds out which process holds the lock: from the system where it tells, so that the holder may
+/// be any program, and from the file otherwise.
+fn find_holder(lock: File) -> Option<LockHolder> {
+    let process = listed_holder(&lock).or_else(|| written_holder(lock))?;
+    Some(LockHolder {
+        process,
+        program: program(process),
+    })
+}
+
+/// Reads the number that [`write_holder`] left; behind it may be the rest of a longer one.
+fn written_holder(lock: File) -> Option<u32> {
     let mut text = String::new();
     lock.take(HOLDER_LIMIT_BYTES)
         .read_to_string(&mut text)
         .ok()?;
-    let process = text.trim_end().parse().ok()?;
-    Some(LockHolder {
-        process,
-        program: program(process),
+    text.lines().next()?.parse().ok()
+}
+
+/// Looks for the lock in the list of all locks; only Linux has one.
+//
+// lock = n: FLOCK ADVISORY WRITE process major:minor:inode start end
+fn listed_holder(lock: &File) -> Option<u32> {
+    let inode = Stamp::of(lock)?.inode.to_string();
+    let mut list = String::new();
+    let locks = File::open("/proc/locks").ok()?;
+    locks
+        .take(LOCKS_LIMIT_BYTES)
+        .read_to_string(&mut list)
+        .ok()?;
+    list.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let kind = fields.nth(1)?;
+        let process = fields.nth(2)?;
+        let (_, found) = fields.next()?.rsplit_once(':')?;
+        (kind == "FLOCK" && found == inode).then(|| process.parse().ok())?
     })
 }
 
@@ -197,6 +222,9 @@ fn program(process: u32) -> Option<String> {
 
 /// Maximum size of the text in a lock file, in bytes: a number.
 const HOLDER_LIMIT_BYTES: u64 = 16;
+
+/// How much of the list of all locks is read, in bytes.
+const LOCKS_LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// Opens the lock file, made where there is none; `None` when its directory was just removed.
 fn open_lock(root: &Dir) -> Result<Option<(Dir, File)>, StoreError> {

@@ -388,7 +388,19 @@ fn a_lock_held_for_too_long_is_an_error() {
     assert!(text.starts_with(&process), "{text}");
     assert!(text.contains(&lock.display().to_string()), "{text}");
     drop(held);
-    assert_eq!(fs::read(lock).unwrap(), b"", "nobody holds it");
+    assert_eq!(fs::read(&lock).unwrap(), b"", "nobody holds it");
+    // Another program holds it, which leaves no number; that of a killed process is still there.
+    fs::write(&lock, "4000000000\n").unwrap();
+    let held = fs::OpenOptions::new().write(true).open(&lock).unwrap();
+    Dir::try_lock(&held).unwrap();
+    let error = PrivateLock::take(store.root(), Duration::ZERO, &Interrupt::new()).unwrap_err();
+    let expected = match cfg!(target_os = "linux") {
+        true => process,
+        false => "process 4000000000".to_owned(),
+    };
+    let text = error.to_string();
+    assert!(text.starts_with(&expected), "{text}");
+    drop(held);
     PrivateLock::take(store.root(), Duration::ZERO, &Interrupt::new()).unwrap();
 }
 
