@@ -30,6 +30,8 @@ mod content;
 mod forms;
 #[path = "pull/modes.rs"]
 mod modes;
+#[path = "pull/reused.rs"]
+mod reused;
 #[path = "pull/settings.rs"]
 mod settings;
 

@@ -108,8 +108,9 @@ pub(crate) enum Command {
     Tags(Tags),
     /// Verify an OCI image layout on disk: hash everything it refers to
     ///
-    /// Prints a line for each blob that is missing, damaged, or not referred to. An unreferenced
-    /// blob is not damage. If there is damage, the exit code is 5.
+    /// Prints a line for each blob that is absent, damaged, or not referred to. If there is damage,
+    /// the exit code is 5. An absent or unreferenced blob is not damage: a layout may hold a part
+    /// of the images that its indexes list.
     #[command(visible_alias = "validate", after_long_help = help::end(help::VERIFY))]
     Verify(Verify),
 }
@@ -194,6 +195,9 @@ pub(crate) struct Verify {
     /// The directory of the image layout, as `pull` writes it
     #[arg(value_name = "DIR")]
     pub(crate) layout: PathBuf,
+    /// Fail also if a blob is absent: without it, a layout may hold a part of its images
+    #[arg(long)]
+    pub(crate) complete: bool,
     /// Print the result as text or as one JSON object
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: Output,
@@ -264,6 +268,9 @@ pub(crate) struct Pull {
     /// Which writes survive a power cut; killing the program never damages the layout
     #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
     pub(crate) durability: Durability,
+    /// Do not hash the blobs that DEST has already; only their sizes are compared
+    #[arg(long)]
+    pub(crate) trust_existing: bool,
 }
 
 /// When pulled content is made durable.

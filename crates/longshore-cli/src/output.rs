@@ -14,7 +14,13 @@ pub(crate) fn text(line: &str) -> Result<(), Failure> {
 /// Prints one JSON object on a line. Text of a peer is escaped in it, so that a terminal cannot
 /// interpret it (OU1).
 pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    text(&escaped(&value.to_string(), |_| false))
+    text(&json_text(value))
+}
+
+/// Returns a JSON value on one line, for a list that is printed entry by entry; escaped as by
+/// [`json`].
+pub(crate) fn json_text(value: &serde_json::Value) -> String {
+    escaped(&value.to_string(), |_| false)
 }
 
 /// Returns the same JSON with every unsafe character as `\u` and four digits, except those that

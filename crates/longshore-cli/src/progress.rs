@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use longshore::model::Digest;
 use longshore_copy::{ByteCounter, Event, Observer};
 use tokio::sync::watch;
 
@@ -28,17 +29,37 @@ enum Shown {
 pub(crate) struct TransferProgress {
     /// The total in bytes and the counter, once they are known.
     planned: watch::Sender<Option<(u64, ByteCounter)>>,
+    /// The first blobs in the destination that had to be replaced.
+    damaged: Mutex<Vec<Digest>>,
 }
+
+/// Maximum number of damaged blobs that are named.
+const DAMAGED_LIMIT: usize = 20;
 
 impl Observer for TransferProgress {
     fn observe(&self, event: Event<'_>) {
-        if let Event::Planned { bytes, counter, .. } = event {
-            self.planned.send_replace(Some((bytes, counter.clone())));
+        match event {
+            Event::Planned { bytes, counter, .. } => {
+                self.planned.send_replace(Some((bytes, counter.clone())));
+            }
+            Event::Damaged { blob } => {
+                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                if damaged.len() < DAMAGED_LIMIT {
+                    damaged.push(blob.digest.clone());
+                }
+            }
+            _ => {}
         }
     }
 }
 
 impl TransferProgress {
+    /// Returns the first blobs in the destination that had to be replaced.
+    pub(crate) fn damaged(&self) -> Vec<Digest> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.clone()
+    }
+
     /// Drives `work` to its end, and draws a bar meanwhile if standard error is a terminal.
     pub(crate) async fn draw<T>(&self, title: &str, work: impl Future<Output = T>) -> T {
         if !std::io::stderr().is_terminal() {

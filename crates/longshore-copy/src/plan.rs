@@ -12,6 +12,7 @@ use longshore_model::{
 use longshore_store::{Store, StoreError};
 use tokio::task::JoinSet;
 
+use crate::cancellation::blocking;
 use crate::error::TransferError;
 use crate::run::{RunOptions, Tally, run};
 
@@ -99,7 +100,7 @@ impl Plan {
                 present: Vec::new(),
             },
         };
-        planner.take_top(top)?;
+        planner.take_top(top).await?;
         planner.follow().await?;
         Ok(planner.plan)
     }
@@ -110,7 +111,8 @@ impl Plan {
         &self.missing
     }
 
-    /// Returns the blobs that the store has already, with the right size.
+    /// Returns the blobs that the store has already, with the right size; running the plan hashes
+    /// them.
     #[must_use]
     pub fn present(&self) -> &[PlannedBlob] {
         &self.present
@@ -153,7 +155,7 @@ impl Plan {
         let mut tally = run(
             self.repository,
             self.store,
-            &self.present,
+            self.present,
             self.missing,
             options,
         )
@@ -201,7 +203,7 @@ impl Planner {
                 }
                 self.walk.check_depth(&step).map_err(TransferError::Graph)?;
                 match listed_in(&*self.plan.store, &step)? {
-                    Some(manifest) => self.take(&step, &manifest)?,
+                    Some(manifest) => self.take(&step, &manifest).await?,
                     None => {
                         let repository = self.plan.repository.clone();
                         fetching.spawn(async move {
@@ -212,7 +214,7 @@ impl Planner {
                 }
             }
             match fetching.join_next().await {
-                Some(Ok(Ok((step, manifest)))) => self.take(&step, &manifest)?,
+                Some(Ok(Ok((step, manifest)))) => self.take(&step, &manifest).await?,
                 Some(Ok(Err(error))) => return Err(error),
                 Some(Err(_)) => return Err(TransferError::Worker),
                 None => return Ok(()),
@@ -220,7 +222,7 @@ impl Planner {
         }
     }
 
-    fn take_top(&mut self, top: &Manifest) -> Result<(), TransferError> {
+    async fn take_top(&mut self, top: &Manifest) -> Result<(), TransferError> {
         let is_index = top.document().as_index().is_some();
         let step = WalkStep::start_at(top, Listed { is_index });
         self.walk
@@ -228,16 +230,20 @@ impl Planner {
             .map_err(TransferError::Graph)?;
         // The step is taken here, because the caller already has the manifest.
         let _ = self.walk.next();
-        self.take(&step, top)
+        self.take(&step, top).await
     }
 
     /// Writes a manifest to the store and reaches what it refers to.
-    fn take(&mut self, step: &WalkStep<Listed>, manifest: &Manifest) -> Result<(), TransferError> {
+    async fn take(
+        &mut self,
+        step: &WalkStep<Listed>,
+        manifest: &Manifest,
+    ) -> Result<(), TransferError> {
+        let is_present = write(&self.plan.store, manifest).await?;
         let manifests = &mut self.plan.manifests;
-        if holds(&*self.plan.store, manifest)? {
+        if is_present {
             manifests.present += 1;
         } else {
-            self.plan.store.put(manifest.digest(), manifest.bytes())?;
             manifests.written += 1;
             manifests.bytes += manifest.bytes().len() as u64;
         }
@@ -322,14 +328,29 @@ fn is_as_listed(manifest: &Manifest, step: &WalkStep<Listed>) -> bool {
     manifest.document().as_index().is_some() == step.item.is_index
 }
 
-/// Returns whether the store holds exactly the bytes of this manifest.
-fn holds(store: &dyn Store, manifest: &Manifest) -> Result<bool, TransferError> {
-    let bytes = manifest.bytes();
-    if !store.reuse(manifest.digest(), bytes.len() as u64)? {
+/// Writes a manifest to the store unless it holds exactly these bytes; returns whether it does. The
+/// first write waits for the lock of the store, so it happens on a thread that may block.
+async fn write(store: &Arc<dyn Store>, manifest: &Manifest) -> Result<bool, TransferError> {
+    let (store, digest) = (Arc::clone(store), manifest.digest().clone());
+    let bytes = manifest.bytes().clone();
+    blocking(move |interrupt| {
+        let store = store.interruptible(interrupt);
+        let is_present = holds(&*store, &digest, &bytes)?;
+        if !is_present {
+            store.put(&digest, &bytes)?;
+        }
+        Ok::<_, StoreError>(is_present)
+    })
+    .await
+}
+
+/// Returns whether the store holds exactly these bytes as the blob `digest`.
+fn holds(store: &dyn Store, digest: &Digest, bytes: &[u8]) -> Result<bool, StoreError> {
+    if !store.reuse(digest, bytes.len() as u64)? {
         return Ok(false);
     }
     let mut found = Vec::new();
-    let reader = store.open(manifest.digest())?;
+    let reader = store.open(digest)?;
     let read = reader.take(bytes.len() as u64 + 1).read_to_end(&mut found);
     Ok(read.is_ok() && found == *bytes)
 }
