@@ -87,6 +87,7 @@ impl<T: Send + 'static> Referrers<T> {
             let bytes = turn.page.as_ref();
             let bytes = bytes.map_or(0, |page| page.manifest.bytes().len() as u64);
             let items = turn.page.map(self.items).unwrap_or_default();
+            let items = Box::new(items.into_iter());
             let next = match turn.next {
                 ReferrersNext::Ask => State::Due(self),
                 ReferrersNext::End => State::Done,
