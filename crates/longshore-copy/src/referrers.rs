@@ -134,7 +134,7 @@ impl Reader {
             }
             let bytes = page.manifest.bytes().len() as u64;
             self.walk.count_bytes(bytes).map_err(refused)?;
-            for descriptor in page.descriptors {
+            for descriptor in page.into_descriptors() {
                 self.note(subject, descriptor)?;
             }
         }

@@ -111,6 +111,12 @@ impl Manifest {
         &self.document
     }
 
+    /// Returns the view, without the bytes.
+    #[must_use]
+    pub fn into_document(self) -> Document {
+        self.document
+    }
+
     /// Returns a descriptor of this manifest: type, digest, size and artifact type.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {

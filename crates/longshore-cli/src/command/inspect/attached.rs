@@ -62,7 +62,7 @@ impl Attached {
             };
             attached.source = ReferrersSource::of(&page);
             bytes = bytes.saturating_add(page.manifest.bytes().len() as u64);
-            attached.referrers.extend(page.descriptors);
+            attached.referrers.extend(page.into_descriptors());
             // LI2 (memory is not sized by what a peer sends): few referrers may have many bytes.
             if attached.referrers.len() > REFERRERS_LIMIT || bytes > COLLECTED_LIMIT_BYTES {
                 attached.referrers.truncate(REFERRERS_LIMIT);
