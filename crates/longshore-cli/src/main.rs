@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod referrer;
 mod stop;
+mod stream;
 
 use std::process::ExitCode;
 

@@ -22,8 +22,9 @@ use crate::site::Site;
 
 mod referrers;
 
-/// Maximum total size in bytes of the pages of a list that is collected as a whole; a larger list
-/// is an error (LI). A million tags of thirty characters fit.
+/// Maximum total size in bytes of the pages of a list that is collected as a whole, with what
+/// referrers take in memory; a larger list is an error (LI). A million tags of thirty characters
+/// fit.
 pub const COLLECTED_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The entries of a list, fetched page by page as they are read.
@@ -34,7 +35,7 @@ pub struct List<T> {
     site: Arc<Site>,
     /// The rest of the page.
     items: Items<T>,
-    /// The length of all pages so far, in bytes.
+    /// The size of all pages so far, in bytes.
     bytes: u64,
     /// What is listed.
     endpoint: Endpoint,
@@ -65,7 +66,7 @@ enum State<T> {
 /// One page, and how the list continues.
 struct Page<T> {
     items: Items<T>,
-    /// The length of the page, in bytes.
+    /// The size of the page in bytes, in memory if that is more.
     bytes: u64,
     next: State<T>,
 }

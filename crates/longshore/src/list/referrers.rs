@@ -61,6 +61,12 @@ impl Repository {
     }
 }
 
+/// What a page takes in memory, with its entries (LI2).
+fn memory_bytes(page: &ReferrersPage) -> u64 {
+    let entries = page.descriptors().map(Descriptor::memory_bytes);
+    (page.manifest.bytes().len() + entries.sum::<usize>()) as u64
+}
+
 struct Referrers<T> {
     listing: ReferrersListing,
     endpoint: Endpoint,
@@ -86,8 +92,7 @@ impl<T: Send + 'static> Referrers<T> {
             if turn.page.is_none() && turn.next == ReferrersNext::Ask {
                 continue;
             }
-            let bytes = turn.page.as_ref();
-            let bytes = bytes.map_or(0, |page| page.manifest.bytes().len() as u64);
+            let bytes = turn.page.as_ref().map_or(0, memory_bytes);
             let items = turn.page.map(self.items).unwrap_or_default();
             let items = Box::new(items.into_iter());
             let next = match turn.next {
