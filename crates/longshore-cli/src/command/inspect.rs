@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Target) -> Result<(), Failure> {
         Output::Json => output::json(&summary.json())?,
         Output::Text => {
             output::text(&summary.text())?;
-            for problem in summary.problems.texts() {
+            for problem in summary.problems.notes() {
                 output::note(&format!("note: {}", Escaped::text(problem)));
             }
         }

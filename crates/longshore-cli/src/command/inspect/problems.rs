@@ -14,7 +14,8 @@ use crate::exit::Failure;
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     texts: Vec<String>,
-    failure: Option<Failure>,
+    /// The first failure, and the place of its text.
+    failure: Option<(usize, Failure)>,
 }
 
 impl Problems {
@@ -32,7 +33,8 @@ impl Problems {
             _ => error.kind() == ErrorKind::Digest,
         };
         if is_failure {
-            self.failure.get_or_insert(error.into());
+            let place = self.texts.len() - 1;
+            self.failure.get_or_insert((place, error.into()));
         }
     }
 
@@ -45,8 +47,10 @@ impl Problems {
     }
 
     pub(super) fn extend(&mut self, other: Self) {
+        let before = self.texts.len();
         self.texts.extend(other.texts);
-        self.failure = self.failure.take().or(other.failure);
+        let failure = other.failure.map(|(place, it)| (before + place, it));
+        self.failure = self.failure.take().or(failure);
     }
 
     /// Returns one line for each thing, not escaped.
@@ -54,9 +58,16 @@ impl Problems {
         &self.texts
     }
 
+    /// Returns the lines without that of the first failure, which is reported apart.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &str> {
+        let failure = self.failure.as_ref().map(|(place, _)| *place);
+        let notes = self.texts.iter().enumerate();
+        notes.filter_map(move |(place, text)| (Some(place) != failure).then_some(text.as_str()))
+    }
+
     /// Returns the first failure.
     pub(super) fn into_result(self) -> Result<(), Failure> {
-        self.failure.map_or(Ok(()), Err)
+        self.failure.map_or(Ok(()), |(_, failure)| Err(failure))
     }
 }
 
