@@ -222,8 +222,8 @@ fn a_refusal_of_credentials_is_an_error() {
     let denied = Misbehaviour::Status(StatusCode::FORBIDDEN);
     registry.misbehave(Rule::on(Part::List, denied));
     let reference = reference(&registry);
-    let run = |command| {
-        let command = Longshore::new([command, &reference]);
+    let run = |command: &str| {
+        let command = Longshore::new([command, &*reference]);
         command.login(USER, PASSWORD).run()
     };
     run("referrers").failed(AUTH, &["referrers", "denied"]);
