@@ -58,6 +58,9 @@ pub(crate) enum Command {
     ///
     /// For the sizes in the table, the manifests of up to 64 platforms are read; Docker Hub counts
     /// each as a pull.
+    ///
+    /// What could not be looked at is noted on standard error. This is a failure only if the
+    /// registry could not answer, refused your credentials, or sent the wrong content.
     #[command(
         after_long_help = help::end(help::INSPECT),
         mut_arg("reference", |arg| arg.help("What to look at: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -100,10 +103,13 @@ pub(crate) enum Command {
     Referrers(Referrers),
     /// Print the names of a registry's repositories
     ///
-    /// Many public registries do not offer this, and others only to some users.
+    /// Many public registries do not offer this, and others only to some users. Malformed names go
+    /// to standard error, and the exit code is then 8.
     #[command(visible_alias = "catalog", after_long_help = help::end(help::REPOS))]
     Repos(Repos),
     /// Print the tags of a repository
+    ///
+    /// Malformed tags go to standard error, and the exit code is then 8.
     #[command(visible_aliases = ["ls", "list-tags"], after_long_help = help::end(help::TAGS))]
     Tags(Tags),
     /// Verify an OCI image layout on disk: hash everything it refers to

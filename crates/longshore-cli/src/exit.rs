@@ -418,7 +418,11 @@ impl Failure {
 
 impl From<NoSuchPlatform> for Failure {
     fn from(error: NoSuchPlatform) -> Self {
-        Self::of(Exit::Platform, &error)
+        let failure = Self::of(Exit::Platform, &error);
+        if error.available.is_empty() {
+            return failure.hint("`pull --all-platforms` takes an index as it is");
+        }
+        failure
             .hint("choose one of these with --platform; `pull --all-platforms` takes all of them")
     }
 }

@@ -15,6 +15,7 @@ mod progress;
 mod redact;
 mod referrer;
 mod stop;
+mod stream;
 
 use std::process::ExitCode;
 

@@ -21,7 +21,9 @@ pub use self::blob::{BlobAnswer, BlobRequest, Extent};
 pub use self::catalog::CatalogueRequest;
 pub use self::delete::{Deletable, DeleteRequest};
 pub use self::manifest::{ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored};
-pub use self::names::{PageError, read_repositories, read_tags, write_repositories, write_tags};
+pub use self::names::{
+    NamesPage, PageError, read_repositories, read_tags, write_repositories, write_tags,
+};
 pub use self::not_modified::NotModified;
 pub use self::page::{ListAnswer, PageQuery};
 pub use self::ping::PingAnswer;

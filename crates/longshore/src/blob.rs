@@ -141,7 +141,7 @@ impl BlobFrames {
                 self.state = State::Reading(body, slot);
             }
             (download::Body::Ask(ask), _) => self.state = State::Asking(asking(&self.site, ask)),
-            (download::Body::Read, Payload::Bytes(_)) => self.state = State::Done,
+            (download::Body::Read, Payload::Bytes(..)) => self.state = State::Done,
         }
         Ok(())
     }
@@ -266,8 +266,16 @@ impl BlobReader {
         if self.size().is_some_and(|size| size > limit) {
             return Err(too_large(&self));
         }
+        let site = Arc::clone(&self.frames.site);
+        let mut memory = None;
         let mut whole = Vec::new();
         while let Some(bytes) = self.next().await {
+            if memory.is_none() {
+                // LI2: not before the request has its turn, which those that hold memory may wait
+                // for.
+                let length = self.size().unwrap_or(limit);
+                memory = Some(site.client().limit().document(length).await);
+            }
             whole.extend_from_slice(&bytes?);
             if whole.len() as u64 > limit {
                 return Err(too_large(&self));

@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::collect::{BodyError, announced, collect};
 use crate::error::{Cause, Error};
 use crate::exchange::Exchanger;
-use crate::limit::{RequestSlot, SlotDemand};
+use crate::limit::{Permit, RequestSlot, SlotDemand};
 use crate::operation::Operation;
 use crate::send::class;
 use crate::site::Site;
@@ -33,17 +33,21 @@ pub(crate) struct Answer {
 
 /// The body of an answer.
 pub(crate) enum Payload {
-    /// Collected, up to the requested amount.
-    Bytes(Bytes),
+    /// Collected, up to the requested amount, with the memory that a document takes (LI2).
+    Bytes(
+        Bytes,
+        #[expect(dead_code, reason = "held, never read")] Option<Permit>,
+    ),
     /// Read by the caller as it arrives. The request slot is held until the body has been read.
     Stream(Body, RequestSlot),
 }
 
 impl Answer {
-    /// Takes the collected body out of the answer.
+    /// Takes the collected body out of the answer. The memory of a document is held until the answer
+    /// is dropped.
     pub(crate) fn take_bytes(&mut self) -> Bytes {
         match &mut self.payload {
-            Payload::Bytes(bytes) => std::mem::take(bytes),
+            Payload::Bytes(bytes, _) => std::mem::take(bytes),
             Payload::Stream(..) => Bytes::new(),
         }
     }
@@ -51,7 +55,7 @@ impl Answer {
     /// The answer as a refusal.
     pub(crate) fn refusal(&self) -> Refusal {
         let body: &[u8] = match &self.payload {
-            Payload::Bytes(bytes) => bytes,
+            Payload::Bytes(bytes, _) => bytes,
             Payload::Stream(..) => &[],
         };
         Refusal::read(&self.head, body, self.absent)
@@ -236,7 +240,8 @@ impl Drive<'_> {
             return Ok(Turn::Next(next));
         }
         let excerpt = self.collect(head, body, Take::Excerpt).await;
-        let refusal = Refusal::read(head, &excerpt.unwrap_or_default(), false);
+        let (excerpt, _) = excerpt.unwrap_or_default();
+        let refusal = Refusal::read(head, &excerpt, false);
         Err(Cause::Auth(error, Some(Box::new(refusal))))
     }
 
@@ -252,7 +257,7 @@ impl Drive<'_> {
             return Ok(Turn::Answer(head, Payload::Stream(body, slot)));
         }
         match self.collect(&head, body, take).await {
-            Ok(bytes) => Ok(Turn::Answer(head, Payload::Bytes(bytes))),
+            Ok((bytes, memory)) => Ok(Turn::Answer(head, Payload::Bytes(bytes, memory))),
             Err(BodyError::TooLarge { limit }) => Err(Cause::TooLarge { limit }),
             Err(BodyError::Transport(error)) => Ok(Turn::Next(self.on_error(error))),
         }
@@ -301,9 +306,9 @@ impl Drive<'_> {
         head: &response::Parts,
         body: Body,
         take: Take,
-    ) -> Result<Bytes, BodyError> {
+    ) -> Result<(Bytes, Option<Permit>), BodyError> {
         let client = self.client();
-        let _memory = match take {
+        let memory = match take {
             Take::Document { limit } => {
                 // A body of unknown length may be as long as the limit.
                 let length = match announced(head, &body) {
@@ -314,7 +319,8 @@ impl Drive<'_> {
             }
             _ => None,
         };
-        collect(client.clock(), head, body, take).await
+        let bytes = collect(client.clock(), head, body, take).await?;
+        Ok((bytes, memory))
     }
 
     /// Gets the secret for a request from the authenticator, after the look-ups and token requests

@@ -128,16 +128,35 @@ impl Repository {
     ///
     /// [`Error`], whose [`kind`](Error::kind) tells absence, refusal and failure apart.
     pub async fn manifest(&self, target: &TagOrDigest) -> Result<PulledManifest, Error> {
+        self.manifest_with(target, std::future::ready).await
+    }
+
+    /// As [`manifest`](Self::manifest), but passes the manifest to `read` and returns its result.
+    ///
+    /// An upper bound of what the document takes counts against
+    /// [`MEMORY_LIMIT_BYTES`](crate::MEMORY_LIMIT_BYTES) until `read` has returned, and other
+    /// requests for documents wait meanwhile if there is not enough (LI2). What `read` returns does
+    /// not count. Use this to read many manifests concurrently and keep a part of each.
+    ///
+    /// # Errors
+    ///
+    /// As [`manifest`](Self::manifest).
+    pub async fn manifest_with<F: Future>(
+        &self,
+        target: &TagOrDigest,
+        read: impl FnOnce(PulledManifest) -> F,
+    ) -> Result<F::Output, Error> {
         let request = self.manifest_request(Read::Get, target);
         let limit = self.manifest_limit;
         let ask = Ask::new(request, Take::Document { limit });
         let mut answer = self.site.drive(ask).await?.successful(&self.site)?;
         let bytes = answer.take_bytes();
         match document::read(target.digest(), &answer.head, bytes) {
-            Ok((manifest, claims)) => Ok(PulledManifest {
+            Ok((manifest, claims)) => Ok(read(PulledManifest {
                 manifest,
                 digest_header: claims.digest,
-            }),
+            })
+            .await),
             Err(error) => Err(answer.failed(&self.site, error.into())),
         }
     }
