@@ -34,6 +34,8 @@ struct Inner {
     operation: Operation,
     registry: String,
     attempts: u32,
+    /// Whether the client has credentials for the registry, as far as it had looked.
+    credentials: bool,
     cause: Cause,
 }
 
@@ -109,14 +111,43 @@ pub enum ErrorKind {
     Unsupported,
 }
 
+/// What a failure says about the thing that was asked for.
+///
+/// It is coarser than [`ErrorKind`], for look-ups that a program can do without: whether there is
+/// nothing to find, or something could not be looked at, and why. See [`Error::class`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// The thing does not exist.
+    Absent,
+    /// Something else: content that does not match its digest, a limit, settings on this side.
+    Other,
+    /// The registry does not grant access to it.
+    Refused {
+        /// Whether the client has credentials for this registry.
+        with_credentials: bool,
+    },
+    /// The registry or its token endpoint cannot be reached, or cannot answer now.
+    Unavailable,
+    /// The registry does not offer it: it says so, or answers with something else than the
+    /// protocol defines.
+    Unsupported,
+}
+
 impl Error {
     pub(crate) fn new(operation: Operation, registry: &str, cause: Cause) -> Self {
         Self(Box::new(Inner {
             operation,
             registry: registry.to_owned(),
             attempts: 1,
+            credentials: false,
             cause,
         }))
+    }
+
+    pub(crate) fn with_credentials(mut self, credentials: bool) -> Self {
+        self.0.credentials = credentials;
+        self
     }
 
     pub(crate) fn after(mut self, attempts: u32) -> Self {
@@ -177,6 +208,31 @@ impl Error {
         }
     }
 
+    /// Whether the client had found credentials for this registry when the operation failed. A
+    /// token for anonymous users is no credential.
+    #[must_use]
+    pub fn had_credentials(&self) -> bool {
+        self.0.credentials
+    }
+
+    /// What the failure says about the thing that was asked for.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        let with_credentials = self.had_credentials();
+        match (self.kind(), &self.0.cause) {
+            (ErrorKind::NotFound, _) => ErrorClass::Absent,
+            (ErrorKind::Auth | ErrorKind::Denied, _) => ErrorClass::Refused { with_credentials },
+            (ErrorKind::RateLimited | ErrorKind::Unavailable, _) => ErrorClass::Unavailable,
+            (ErrorKind::Unsupported, Cause::Unverifiable(_)) => ErrorClass::Other,
+            (ErrorKind::Unsupported, _) => ErrorClass::Unsupported,
+            (ErrorKind::Protocol, cause) => match cause {
+                Cause::Auth(..) | Cause::Listing(_) => ErrorClass::Other,
+                _ => ErrorClass::Unsupported,
+            },
+            _ => ErrorClass::Other,
+        }
+    }
+
     /// What kind of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -234,6 +290,7 @@ impl fmt::Display for Error {
             registry,
             attempts,
             cause,
+            ..
         } = &*self.0;
         let preposition = operation.preposition();
         write!(f, "cannot {operation} {preposition} {registry}: {cause}")?;
@@ -379,3 +436,6 @@ impl From<PageError> for JsonError {
         Self { line, column }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,7 @@ pub use crate::credentials::{
     Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
     DockerConfigError, OneCredential,
 };
-pub use crate::error::{Cause, Error, ErrorKind, JsonError};
+pub use crate::error::{Cause, Error, ErrorClass, ErrorKind, JsonError};
 pub use crate::fetch_token::{TokenRequest, fetch_token};
 pub use crate::hosts::{HostError, HostSettings};
 pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};

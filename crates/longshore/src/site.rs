@@ -96,7 +96,8 @@ impl Site {
     }
 
     pub(crate) fn error(&self, operation: Operation, cause: Cause) -> Error {
-        Error::new(operation, &self.registry, cause)
+        let credential = self.credential.get().is_some_and(Option::is_some);
+        Error::new(operation, &self.registry, cause).with_credentials(credential)
     }
 }
 
