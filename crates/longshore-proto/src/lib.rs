@@ -60,3 +60,4 @@ pub mod retry;
 pub mod route;
 mod violation;
 pub mod warning;
+mod web_page;

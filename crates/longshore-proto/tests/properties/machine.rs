@@ -89,9 +89,15 @@ proptest! {
                         }
                         Event::Head(status, fields) => {
                             let head = event_head(status, &fields);
-                            match call.on_head(&head, peer, Jitter::new(bits)) {
+                            let jitter = Jitter::new(bits);
+                            let mut verdict = call.on_head(&head, peer, jitter);
+                            if let Verdict::Excerpt = verdict {
+                                verdict = call.on_refusal(&head, b"token expired", jitter);
+                            }
+                            match verdict {
                                 Verdict::Answer(_) => break,
-                                Verdict::Authenticate => match call.denied() {
+                                Verdict::Excerpt => panic!("the body was read"),
+                                Verdict::Authenticate | Verdict::Renew => match call.denied() {
                                     Some(next) => step = next,
                                     None => break,
                                 },
