@@ -72,9 +72,10 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
     Ok(builder.build()?)
 }
 
-/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings").
+/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings"), or one
+/// about the registry.
 fn warn(notice: &Notice) {
-    if let Notice::Warning { .. } = notice {
+    if let Notice::IgnoredHeader { .. } | Notice::Warning { .. } = notice {
         output::note(&format!("warning: {notice}"));
     }
 }

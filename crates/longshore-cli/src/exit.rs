@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
 use longshore::origin::Escaped;
+use longshore::proto::download::DownloadError;
 use longshore::transport::{TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
 use longshore_copy::TransferError;
@@ -220,6 +221,13 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "give --username and --password-stdin, or put the credentials into \"auths\"".to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
+        (_, Cause::WebPage) => {
+            format!("a captive portal or a proxy may be in the way, or {registry} is no registry")
+        }
+        (ErrorKind::Denied, _) if !error.had_credentials() => format!(
+            "access is denied, and no credentials were sent; log in to {registry}, or check the \
+             name"
+        ),
         (ErrorKind::Denied, _) => {
             "these credentials do not grant access; log in as a user who has access".to_owned()
         }
@@ -231,6 +239,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
             Some(wait) => format!("try again in {} seconds", wait.as_secs()),
             None => "try again later".to_owned(),
         },
+        (_, Cause::Download(DownloadError::TooLong { .. } | DownloadError::TooShort { .. }, _)) => {
+            "nothing was kept; ask whoever published the manifest to check the sizes in it"
+                .to_owned()
+        }
         (ErrorKind::Digest, _) => {
             "the registry, or a proxy in between, changes the content; nothing was kept".to_owned()
         }

@@ -1,10 +1,10 @@
 //! Web pages that arrive where a registry's answer is expected: of a captive portal, of a proxy, or
 //! of a web server that is no registry.
 
-/// Whether a body is a web page: it begins like HTML, after a byte order mark, white space and
-/// comments.
+/// Whether the body of an answer is a web page: it begins like HTML, after a byte order mark, white
+/// space and comments.
 #[must_use]
-pub(crate) fn is_web_page(body: &[u8]) -> bool {
+pub fn is_web_page(body: &[u8]) -> bool {
     let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     loop {
         rest = rest.trim_ascii_start();

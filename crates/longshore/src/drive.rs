@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{Request, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::Peer;
-use longshore_proto::Refusal;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::{Access, AnswerBody, Need};
+use longshore_proto::{Refusal, is_web_page};
 use longshore_transport::{Body, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
@@ -29,6 +29,8 @@ pub(crate) struct Answer {
     pub(crate) payload: Payload,
     /// Whether this status of this host means that the content does not exist.
     absent: bool,
+    /// Whether the collected body is a web page.
+    web_page: bool,
     ended: Ended,
 }
 
@@ -79,8 +81,19 @@ impl Answer {
         self.failed(site, refusal)
     }
 
-    /// The error of an answer that cannot be used.
+    /// Whether the body is a web page where a registry would have sent something else.
+    pub(crate) const fn is_web_page(&self) -> bool {
+        self.web_page
+    }
+
+    /// The error of an answer that cannot be used. A web page is called that, whatever makes it
+    /// useless.
     pub(crate) fn failed(self, site: &Site, cause: Cause) -> Error {
+        let cause = if self.web_page && self.head.status.is_success() {
+            Cause::WebPage
+        } else {
+            cause
+        };
         let operation = Operation::Request(self.ended.endpoint);
         site.error(operation, cause).after(self.ended.attempts)
     }
@@ -156,8 +169,13 @@ impl Drive<'_> {
             match turn {
                 Ok(Turn::Next(next)) => step = next,
                 Ok(Turn::Answer(head, payload)) => {
+                    let web_page = match &payload {
+                        Payload::Bytes(bytes) => is_web_page(bytes),
+                        Payload::Stream(..) => false,
+                    };
                     return Ok(Answer {
                         absent: self.call.is_absent(head.status),
+                        web_page,
                         head,
                         payload,
                         ended: self.call.end(),

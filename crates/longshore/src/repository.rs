@@ -216,7 +216,9 @@ impl Repository {
     /// Reads a blob, verified as it is read (distribution-spec v1.1.1 "Pulling blobs").
     ///
     /// `size` is the size in the blob's descriptor, in bytes. Without it only the digest is
-    /// checked. The request is sent when the first bytes are read.
+    /// checked, and at most 32 GiB are read, or the limit set by
+    /// [`BlobReader::with_limit`] (LI).
+    /// The request is sent when the first bytes are read.
     ///
     /// # Errors
     ///

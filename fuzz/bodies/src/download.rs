@@ -210,7 +210,7 @@ impl Watch {
 
     fn failed(&self, error: &DownloadError) {
         match error {
-            DownloadError::TooLong { expected } | DownloadError::TooShort { expected, .. } => {
+            DownloadError::TooLong { expected, .. } | DownloadError::TooShort { expected, .. } => {
                 assert!(self.size.is_none_or(|size| size == *expected));
             }
             DownloadError::Resumes { resumes, received } => {
