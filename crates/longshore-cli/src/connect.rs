@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _};
 
 use longshore::auth::Credential;
 use longshore::model::Reference;
-use longshore::origin::Secret;
+use longshore::origin::{Origin, Scheme, Secret};
 use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
@@ -23,6 +23,14 @@ const STDIN_BUFFER_BYTES: usize = 8 * 1024;
 /// Parses a reference. The error for text that is not a reference shows the text.
 pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
     Reference::parse(text).map_err(|error| Failure::reference(text, &error))
+}
+
+/// Checks that text is the name of a registry: a host, and perhaps a port.
+pub(crate) fn registry(text: &str) -> Result<&str, Failure> {
+    match Origin::from_authority(Scheme::Https, text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::registry(text, &error)),
+    }
 }
 
 /// Parses a reference and opens the repository that it names.

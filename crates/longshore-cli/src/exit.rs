@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
-use longshore::origin::Escaped;
+use longshore::origin::{Escaped, OriginError};
 use longshore::proto::download::DownloadError;
 use longshore::transport::{TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
@@ -137,6 +137,16 @@ impl Failure {
         let what = format!("\"{text}\" is not a reference");
         Self::caused(Exit::Reference, what, error)
             .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
+    }
+
+    pub(crate) fn registry(text: &str, error: &OriginError) -> Self {
+        let what = match error {
+            // CR12: the text may hold a password.
+            OriginError::UserInformation => "the registry cannot be used".to_owned(),
+            _ => format!("\"{text}\" is not a registry"),
+        };
+        Self::caused(Exit::Reference, what, error)
+            .hint("a registry is HOST[:PORT], without a scheme, a path or a user name")
     }
 
     pub(crate) fn file(path: &Path, error: io::Error) -> Self {

@@ -136,7 +136,10 @@ impl Request for ManifestRequest {
         let headers = &head.headers;
         // No manifest is empty. Without a length the digest alone is an answer.
         let length = field::length(headers);
-        let is_possible = length.map_or(!headers.contains_key(header::CONTENT_LENGTH), |it| it > 0);
+        let is_possible = length.map_or_else(
+            || !headers.contains_key(header::CONTENT_LENGTH),
+            |it| it > 0,
+        );
         head.status == StatusCode::OK
             && Violation::coding(head, SECTION).is_none()
             && is_possible
