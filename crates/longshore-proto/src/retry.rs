@@ -1,6 +1,6 @@
 //! When a request is sent again, and how long to wait before.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 
@@ -85,22 +85,6 @@ pub(crate) fn allows_retry_after(status: StatusCode) -> bool {
 /// some registries send. A billion seconds are 31 years, or September 2001.
 pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(1_000_000_000);
 
-/// Adds the time of receipt to an answer without a usable `Date`, as RFC 9110 §6.6.1 asks of a
-/// recipient with a clock. A point in time in `Retry-After` can then be read in any answer.
-pub fn date(headers: &mut HeaderMap, now: SystemTime) {
-    let sent = headers
-        .get(header::DATE)
-        .and_then(|date| date.to_str().ok());
-    // A clock before 1970 or after 9999 has no date.
-    let years = UNIX_EPOCH..UNIX_EPOCH + Duration::from_secs(253_402_300_800);
-    if sent.is_some_and(|date| httpdate::parse_http_date(date).is_ok()) || !years.contains(&now) {
-        return;
-    }
-    if let Ok(date) = httpdate::fmt_http_date(now).parse() {
-        headers.insert(header::DATE, date);
-    }
-}
-
 /// How long a 429 or 503 asks to wait (RT3): seconds, an HTTP date, or a Unix time, which some
 /// registries send. A point in time is read against the answer's own `Date`, so that the
 /// client's clock does not matter. Garbage is `None`.
@@ -112,7 +96,7 @@ pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> 
     let date = |name| {
         let text = headers.get(name)?.to_str().ok()?;
         let time = httpdate::parse_http_date(text).ok()?;
-        time.duration_since(UNIX_EPOCH).ok()
+        time.duration_since(std::time::UNIX_EPOCH).ok()
     };
     let value = headers.get(header::RETRY_AFTER)?;
     let number = number(value.as_bytes().trim_ascii()).map(Duration::from_secs);
@@ -175,34 +159,6 @@ mod tests {
             check(429, garbage, None);
         }
         check(500, "7", None);
-    }
-
-    #[test]
-    fn rt3_a_far_date_is_far_also_without_a_date_of_the_answer() {
-        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        let far = "Sun, 06 Nov 1994 09:49:37 GMT";
-        for sent in [
-            None,
-            Some("yesterday"),
-            Some("Sun, 06 Nov 1994 08:49:17 GMT"),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, far.parse().unwrap());
-            if let Some(sent) = sent {
-                headers.insert(header::DATE, sent.parse().unwrap());
-            }
-            date(&mut headers, now);
-            // An answer is dated once, by its sender where that is possible.
-            let expected = match sent {
-                Some("Sun, 06 Nov 1994 08:49:17 GMT") => 3620,
-                _ => 3600,
-            };
-            let wait = retry_after(StatusCode::TOO_MANY_REQUESTS, &headers);
-            assert_eq!(wait, Some(Duration::from_secs(expected)), "{sent:?}");
-        }
-        let mut headers = HeaderMap::new();
-        date(&mut headers, UNIX_EPOCH - Duration::from_secs(1));
-        assert!(headers.is_empty());
     }
 
     #[test]

@@ -7,12 +7,11 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{Request, Response};
 use longshore_origin::RedactedUri;
 use longshore_proto::call::FailureClass;
-use longshore_proto::retry;
 use longshore_transport::{
     Body, Clock, DynTransport, Phase, Timer, Transport, TransportError, TransportErrorKind,
 };
@@ -44,10 +43,7 @@ impl Sender {
         let began = self.clock.now();
         let answer = race(self.transport.send(request), self.clock.alarm(limit)).await;
         let late = || TransportError::new(TransportErrorKind::Timeout, Phase::Head);
-        let mut result = answer.unwrap_or_else(|| Err(late()));
-        if let Ok(response) = &mut result {
-            retry::date(response.headers_mut(), SystemTime::now());
-        }
+        let result = answer.unwrap_or_else(|| Err(late()));
         let took = self.clock.now().saturating_sub(began).as_millis();
         let shown = RedactedUri::new(&uri);
         match &result {
