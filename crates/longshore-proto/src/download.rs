@@ -233,8 +233,8 @@ impl Download {
         self.size
     }
 
-    /// Whether an answer with this status is one for [`on_head`](Self::on_head): 200, 206 or 416, or
-    /// a refusal that may be about the range alone. Any other refusal is final.
+    /// Whether an answer with this status is one for [`on_head`](Self::on_head): 200, 206 or 416,
+    /// or a refusal that may be about the range alone. Any other refusal is final.
     #[must_use]
     pub fn takes(&self, status: StatusCode) -> bool {
         is_answer(status) || self.ranged && may_refuse_range(status)

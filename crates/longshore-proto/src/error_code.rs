@@ -444,7 +444,7 @@ mod tests {
     fn a_body_says_in_many_words_that_a_token_expired_or_a_rate_is_limited() {
         for (body, expired, limited) in [
             (
-                r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired."}]}"#,
+                r#"{"errors":[{"code":"DENIED","message":"Your token has expired."}]}"#,
                 true,
                 false,
             ),
