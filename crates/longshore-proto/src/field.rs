@@ -3,9 +3,9 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
-use longshore_model::{Digest, Hasher};
+use longshore_model::{Digest, Hasher, MediaType};
 
 use crate::range::number;
 
@@ -54,6 +54,11 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| value.to_owned())
+}
+
+/// `Content-Type`, if it is a media type; any other value says nothing about the content.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    text(headers, &CONTENT_TYPE).filter(|text| text.parse::<MediaType>().is_ok())
 }
 
 /// The value of a list field, with its lines joined into one list (RFC 9110 §5.3).
@@ -149,6 +154,22 @@ mod tests {
         }
         let none = headers(&CONTENT_DIGEST, &[""]);
         assert_eq!((digest(&none), ignored_digest(&none)), (None, None));
+    }
+
+    #[test]
+    fn a_content_type_that_cannot_be_read_says_nothing() {
+        for (lines, expected) in [
+            (&["text/plain"][..], Some("text/plain")),
+            (&["a/b; c=d"], Some("a/b; c=d")),
+            (&["a/b;=\""], Some("a/b;=\"")),
+            (&["no type"], None),
+            (&["/"], None),
+            (&[""], None),
+            (&["a/b", "a/b"], None),
+        ] {
+            let headers = headers(&CONTENT_TYPE, lines);
+            assert_eq!(media_type(&headers).as_deref(), expected, "{lines:?}");
+        }
     }
 
     #[test]

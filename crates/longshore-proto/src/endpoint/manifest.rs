@@ -227,7 +227,7 @@ fn path(host: &Host, name: &RepositoryName, target: &TagOrDigest) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestAnswer {
-    /// `Content-Type` as sent; the document itself has the last word (DG5).
+    /// `Content-Type`, if it is a media type; the document itself has the last word (DG5).
     pub content_type: Option<String>,
     /// `Content-Length`, in bytes; `None` also if it is malformed.
     pub length: Option<u64>,
@@ -274,7 +274,7 @@ impl ManifestAnswer {
         let section = SECTION;
         Violation::unless_status(head, &[StatusCode::OK], section)?;
         Ok(Self {
-            content_type: field::text(&head.headers, &header::CONTENT_TYPE),
+            content_type: field::media_type(&head.headers),
             length: field::length(&head.headers),
             digest: field::digest(&head.headers),
             etag: field::text(&head.headers, &header::ETAG),

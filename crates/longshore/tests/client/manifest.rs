@@ -238,6 +238,17 @@ async fn dg5_a_type_that_contradicts_the_document_is_refused() {
     for (content_type, expected) in [
         ("application/vnd.oci.image.manifest.v1+json", Ok(())),
         ("application/json; charset=utf-8", Ok(())),
+        // What says nothing is ignored.
+        (
+            "application/vnd.oci.image.manifest.v1+json; charset",
+            Ok(()),
+        ),
+        ("application/vnd.oci.image.manifest.v1+json;;=\"", Ok(())),
+        ("text/plain", Ok(())),
+        ("binary/octet-stream", Ok(())),
+        ("no type", Ok(())),
+        ("/", Ok(())),
+        ("", Ok(())),
         (
             "application/vnd.oci.image.index.v1+json",
             Err(ErrorKind::Protocol),
