@@ -332,7 +332,8 @@ pub struct Call {
     get: Option<Endpoint>,
     /// Whether the request that was sent last carried a secret.
     authorized: bool,
-    /// Whether a token was already given up because the registry called it expired (CR7).
+    /// Whether a token was already given up because the registry called it expired, or refused it
+    /// for `HEAD` (CR7).
     renewed: bool,
 }
 
@@ -381,6 +382,12 @@ impl Call {
     pub fn on_head(&mut self, head: &response::Parts, peer: Peer, jitter: Jitter) -> Verdict {
         self.peer = peer;
         let status = head.status;
+        // RT8: HEAD is worth another token, if it is the token that the registry does not accept.
+        let blamed = names_error(head, b"invalid_token") || names_error(head, INSUFFICIENT_SCOPE);
+        if self.is_head() && self.authorized && blamed && !self.renewed {
+            self.renewed = true;
+            return Verdict::Authenticate;
+        }
         let unanswered = self.is_unanswered(head);
         if !unanswered && (status == StatusCode::UNAUTHORIZED || lacks_scope(head)) {
             let challenged = head.headers.contains_key(header::WWW_AUTHENTICATE);
@@ -722,18 +729,20 @@ impl Call {
 
 /// Whether a 403 asks for a token that covers more (RFC 6750 §3.1).
 fn lacks_scope(head: &response::Parts) -> bool {
-    let wanted = b"insufficient_scope";
-    head.status == StatusCode::FORBIDDEN
-        && head
-            .headers
-            .get_all(header::WWW_AUTHENTICATE)
-            .iter()
-            .any(|value| {
-                value
-                    .as_bytes()
-                    .windows(wanted.len())
-                    .any(|part| part == wanted)
-            })
+    head.status == StatusCode::FORBIDDEN && names_error(head, INSUFFICIENT_SCOPE)
+}
+
+/// The error of a challenge for a token that covers more (RFC 6750 §3.1).
+const INSUFFICIENT_SCOPE: &[u8] = b"insufficient_scope";
+
+/// Whether a 401 or 403 has a challenge with this error.
+fn names_error(head: &response::Parts, error: &[u8]) -> bool {
+    let mut challenges = head.headers.get_all(header::WWW_AUTHENTICATE).iter();
+    matches!(head.status.as_u16(), 401 | 403)
+        && challenges.any(|challenge| {
+            let mut parts = challenge.as_bytes().windows(error.len());
+            parts.any(|part| part == error)
+        })
 }
 
 #[cfg(test)]

@@ -140,8 +140,12 @@ impl Request for ManifestRequest {
             || !headers.contains_key(header::CONTENT_LENGTH),
             |it| it > 0,
         );
+        // A captive portal answers everything with 200.
+        let content_type = field::media_type(headers).unwrap_or_default();
+        let is_web_page = content_type.to_ascii_lowercase().starts_with("text/html");
         head.status == StatusCode::OK
             && Violation::coding(head, SECTION).is_none()
+            && !is_web_page
             && is_possible
             && (self.target.digest().is_some() || field::digest(headers).is_some())
     }

@@ -124,6 +124,20 @@ fn dg2_a_head_that_is_refused_with_a_token_keeps_the_token_for_get() {
     }
 }
 
+#[test]
+fn rt8_head_is_sent_with_another_token_where_the_token_is_to_blame() {
+    for (status, error) in [(401, "invalid_token"), (403, "insufficient_scope")] {
+        let challenge = format!("Bearer realm=\"https://r.example/t\",error=\"{error}\"");
+        let refused = head(status, &[("www-authenticate", &challenge)]);
+        let mut call = ask(manifest("v1"));
+        call.authorized();
+        let verdict = call.on_head(&refused, public(), JITTER);
+        assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
+        // The second token is not to blame.
+        asks_with_get(&mut call, &refused);
+    }
+}
+
 #[track_caller]
 fn check(ask_for: Ask, fields: &[(&str, &str)], enough: bool) {
     let mut call = ask(ask_for);
@@ -173,6 +187,8 @@ fn dg2_a_head_of_a_tag_must_say_a_digest_that_can_be_verified() {
     }
     // A request by digest names it.
     check(manifest(DIGEST), &[length("7")], true);
+    let page = ("content-type", "Text/HTML; charset=utf-8");
+    check(manifest(DIGEST), &[length("7"), page], false);
     check(manifest(DIGEST), &[digest("sha256:short")], true);
 }
 
