@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _};
 
 use longshore::auth::Credential;
 use longshore::model::Reference;
-use longshore::origin::Secret;
+use longshore::origin::{Origin, Scheme, Secret};
 use longshore::transport::TlsIdentity;
 use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
@@ -24,6 +24,14 @@ const STDIN_BUFFER_BYTES: usize = 8 * 1024;
 /// Parses a reference. The error for text that is not a reference shows the text.
 pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
     Reference::parse(text).map_err(|error| Failure::reference(text, &error))
+}
+
+/// Checks that text is the name of a registry: a host, and perhaps a port.
+pub(crate) fn registry(text: &str) -> Result<&str, Failure> {
+    match Origin::from_authority(Scheme::Https, text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::registry(text, &error)),
+    }
 }
 
 /// Parses a reference and opens the repository that it names.
@@ -76,9 +84,10 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
     Ok(builder.build()?)
 }
 
-/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings").
+/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings"), or one
+/// about the registry.
 fn warn(notice: &Notice) {
-    if let Notice::Warning { .. } = notice {
+    if let Notice::IgnoredHeader { .. } | Notice::Warning { .. } = notice {
         output::note(&format!("warning: {notice}"));
     }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
-use longshore::origin::Escaped;
+use longshore::origin::{Escaped, OriginError};
+use longshore::proto::download::DownloadError;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
 use longshore_copy::TransferError;
@@ -157,6 +158,16 @@ impl Failure {
             .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
     }
 
+    pub(crate) fn registry(text: &str, error: &OriginError) -> Self {
+        let what = match error {
+            // CR12: the text may hold a password.
+            OriginError::UserInformation => "the registry cannot be used".to_owned(),
+            _ => format!("\"{text}\" is not a registry"),
+        };
+        Self::caused(Exit::Reference, what, error)
+            .hint("a registry is HOST[:PORT], without a scheme, a path or a user name")
+    }
+
     pub(crate) fn file(path: &Path, error: io::Error) -> Self {
         let what = format!("cannot write {}", path.display());
         Self::caused(Exit::Disk, what, &error)
@@ -243,6 +254,13 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "give --username and --password-stdin, or put the credentials into \"auths\"".to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
+        (_, Cause::WebPage) => {
+            format!("a captive portal or a proxy may be in the way, or {registry} is no registry")
+        }
+        (ErrorKind::Denied, _) if !error.had_credentials() => format!(
+            "access is denied, and no credentials were sent; log in to {registry}, or check the \
+             name"
+        ),
         (ErrorKind::Denied, _) => {
             "these credentials do not grant access; log in as a user who has access".to_owned()
         }
@@ -254,6 +272,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
             Some(wait) => format!("try again in {} seconds", wait.as_secs()),
             None => "try again later".to_owned(),
         },
+        (_, Cause::Download(DownloadError::TooLong { .. } | DownloadError::TooShort { .. }, _)) => {
+            "nothing was kept; ask whoever published the manifest to check the sizes in it"
+                .to_owned()
+        }
         (ErrorKind::Digest, _) => {
             "the registry, or a proxy in between, changes the content; nothing was kept".to_owned()
         }

@@ -14,7 +14,7 @@
 
 use std::fmt;
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, response};
 use longshore_model::RepositoryName;
 
 pub use self::blob::{BlobAnswer, BlobRequest, Extent};
@@ -33,6 +33,7 @@ pub use self::request::{Access, AnswerBody, Need, Patience, Repeatable, RequestH
 pub use self::tag::TagsRequest;
 pub use self::upload::{ChunkRange, UploadRequest, UploadSession, UploadStep};
 use crate::Host;
+pub use crate::field::ignored_digest;
 
 mod blob;
 mod catalog;
@@ -150,6 +151,20 @@ impl Endpoint {
     #[must_use]
     pub fn answer_body(&self) -> AnswerBody {
         self.request().answer_body()
+    }
+
+    /// The same request with `GET`, if this one is a `HEAD`.
+    #[must_use]
+    pub fn with_get(&self) -> Option<Self> {
+        self.request().with_get()
+    }
+
+    /// Whether this answer to a `HEAD` says what the request is sent for: for a blob its length,
+    /// for a manifest its digest, unless the request names it. A length that the content cannot
+    /// have says nothing, and neither does a digest that cannot be verified (DG2).
+    #[must_use]
+    pub fn is_answered_by(&self, head: &response::Parts) -> bool {
+        self.request().is_answered_by(head)
     }
 
     /// How long the head of its answer may take.

@@ -40,6 +40,7 @@ pub use crate::quirk::{Absent, HeadManifest, Quirks, ReferrersSupport};
 pub use crate::rate_limit::RateLimit;
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;
+pub use crate::web_page::is_web_page;
 
 pub mod call;
 pub mod document;
@@ -60,3 +61,4 @@ pub mod retry;
 pub mod route;
 mod violation;
 pub mod warning;
+mod web_page;

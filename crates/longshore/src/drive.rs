@@ -7,9 +7,10 @@
 use bytes::Bytes;
 use http::{Request, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
-use longshore_proto::Refusal;
+use longshore_origin::Peer;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
-use longshore_proto::endpoint::{Access, Need};
+use longshore_proto::endpoint::{Access, AnswerBody, Need};
+use longshore_proto::{Refusal, is_web_page};
 use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
@@ -28,6 +29,8 @@ pub(crate) struct Answer {
     pub(crate) payload: Payload,
     /// Whether this status of this host means that the content does not exist.
     absent: bool,
+    /// Whether the collected body is a web page.
+    web_page: bool,
     ended: Ended,
 }
 
@@ -70,14 +73,31 @@ impl Answer {
         }
     }
 
+    /// The collected body, if `GET` was sent in place of a `HEAD` that was not answered (DG2).
+    pub(crate) fn in_place_of_head(&mut self) -> Option<Bytes> {
+        let is_get = self.ended.endpoint.answer_body() == AnswerBody::Content;
+        is_get.then(|| self.take_bytes())
+    }
+
     /// The error of a refusal.
     pub(crate) fn refused(self, site: &Site) -> Error {
         let refusal = Cause::Refused(self.refusal());
         self.failed(site, refusal)
     }
 
-    /// The error of an answer that cannot be used.
+    /// Whether the body is a web page where a registry would have sent something else.
+    pub(crate) const fn is_web_page(&self) -> bool {
+        self.web_page
+    }
+
+    /// The error of an answer that cannot be used. A web page is called that, whatever makes it
+    /// useless.
     pub(crate) fn failed(self, site: &Site, cause: Cause) -> Error {
+        let cause = if self.web_page && self.head.status.is_success() {
+            Cause::WebPage
+        } else {
+            cause
+        };
         let operation = Operation::Request(self.ended.endpoint);
         site.error(operation, cause).after(self.ended.attempts)
     }
@@ -153,8 +173,13 @@ impl Drive<'_> {
             match turn {
                 Ok(Turn::Next(next)) => step = next,
                 Ok(Turn::Answer(head, payload)) => {
+                    let web_page = match &payload {
+                        Payload::Bytes(bytes, _) => is_web_page(bytes),
+                        Payload::Stream(..) => false,
+                    };
                     return Ok(Answer {
                         absent: self.call.is_absent(head.status),
+                        web_page,
                         head,
                         payload,
                         ended: self.call.end(),
@@ -186,6 +211,9 @@ impl Drive<'_> {
             None => Body::empty(),
         };
         let request = self.request(&sending, authorization.as_ref(), body);
+        if request.headers().contains_key(header::AUTHORIZATION) {
+            self.call.authorized();
+        }
         let sent = self.client().sender().send(request, sending.head_timeout);
         let response = match sent.await {
             Ok(response) => response,
@@ -194,18 +222,44 @@ impl Drive<'_> {
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
         self.client().notices().read(&sending.hop, &head.headers);
-        let jitter = self.client().jitter();
-        match self.call.on_head(&head, peer, jitter) {
-            Verdict::Next(step) => Ok(Turn::Next(step)),
-            Verdict::Answer(take) => self.answer(head, body, take).await,
-            Verdict::Authenticate => {
-                let client = self.site.client();
-                let learned = client.auth().refused(self.auth, &sending.hop, &head, peer);
-                match learned {
-                    Ok(()) => Ok(Turn::Next(Step::Send(sending))),
-                    Err(error) => self.denied(error, &head, body).await,
+        self.conclude(sending, (head, body, peer)).await
+    }
+
+    /// Does what the call makes of an answer.
+    async fn conclude(
+        &mut self,
+        sending: Box<Sending>,
+        (head, body, peer): (response::Parts, Body, Peer),
+    ) -> Result<Turn, Cause> {
+        let client = self.site.client();
+        let jitter = client.jitter();
+        let (mut body, mut excerpt) = (body, Bytes::new());
+        let mut verdict = self.call.on_head(&head, peer, jitter);
+        loop {
+            let learned = match verdict {
+                Verdict::Next(step) => return Ok(Turn::Next(step)),
+                Verdict::Answer(take) => return self.answer(head, body, take).await,
+                Verdict::Excerpt => {
+                    // What arrived of it is enough: it is an error body.
+                    let collected = self.collect(&head, body, Take::Excerpt).await;
+                    (excerpt, _) = collected.unwrap_or_default();
+                    body = Body::from(excerpt.clone());
+                    verdict = self.call.on_refusal(&head, &excerpt, jitter);
+                    continue;
                 }
-            }
+                Verdict::Authenticate => {
+                    client.auth().refused(self.auth, &sending.hop, &head, peer)
+                }
+                Verdict::Renew => client.auth().expired(self.auth, &sending.hop),
+            };
+            return match learned {
+                Ok(()) => Ok(Turn::Next(Step::Send(sending))),
+                Err(AuthError::NotRenewable { .. }) => {
+                    verdict = self.call.on_refusal(&head, &excerpt, jitter);
+                    continue;
+                }
+                Err(error) => self.denied(error, &head, body).await,
+            };
         }
     }
 

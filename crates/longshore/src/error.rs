@@ -70,7 +70,7 @@ pub enum Cause {
     Refused(Refusal),
     /// The content to send cannot be read.
     RequestBody(io::Error),
-    /// A document is larger than its limit.
+    /// A document, or a blob whose size no descriptor says, is larger than its limit.
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
@@ -79,6 +79,9 @@ pub enum Cause {
     Unverifiable(UnsupportedAlgorithm),
     /// The answer breaks the specification.
     Violation(Violation),
+    /// The answer is a web page: of a captive portal, of a proxy, or of a server that is no
+    /// registry.
+    WebPage,
 }
 
 /// The kind of a failure, for programs to match on. The kinds are stable.
@@ -274,6 +277,7 @@ impl Error {
                 RefusalKind::Unsupported => ErrorKind::Unsupported,
                 _ => ErrorKind::Protocol,
             },
+            Cause::WebPage => ErrorKind::Protocol,
             Cause::NoRanges => ErrorKind::Unsupported,
             Cause::RequestBody(_) => ErrorKind::Body,
             Cause::Listing(_) | Cause::NotAnIndex | Cause::Page(_) => ErrorKind::Protocol,
@@ -355,6 +359,7 @@ impl fmt::Display for Cause {
             Self::TooLarge { limit } => write!(f, "larger than {limit} bytes"),
             Self::Unverifiable(_) => f.write_str("it cannot be verified"),
             Self::Violation(_) => f.write_str("the answer violates the protocol"),
+            Self::WebPage => f.write_str("the answer is a web page, not that of a registry"),
         }
     }
 }
@@ -373,9 +378,11 @@ impl StdError for Error {
             Cause::Host(error) => Some(error),
             Cause::Listing(error) => Some(error),
             Cause::Page(error) => Some(error),
-            Cause::NoRanges | Cause::NotAnIndex | Cause::Refused(_) | Cause::TooLarge { .. } => {
-                None
-            }
+            Cause::NoRanges
+            | Cause::NotAnIndex
+            | Cause::Refused(_)
+            | Cause::TooLarge { .. }
+            | Cause::WebPage => None,
             Cause::RequestBody(error) => Some(error),
             Cause::Unverifiable(error) => Some(error),
             Cause::Violation(error) => Some(error),

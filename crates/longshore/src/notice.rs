@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use http::HeaderMap;
 use longshore_origin::{Escaped, Hop, Origin};
+use longshore_proto::endpoint::ignored_digest;
 use longshore_proto::{RateLimit, warning};
 
 /// A warning or a rate limit of a registry. It changes nothing, but users may want to see it.
@@ -23,6 +24,17 @@ pub enum Notice {
         /// The numbers.
         limit: RateLimit,
     },
+    /// A header field is ignored, because its value is malformed or cannot be used. What it would
+    /// have said is found out in another way (DG2: content is verified all the same). A client
+    /// reports each field of an origin once.
+    IgnoredHeader {
+        /// Who sends it: the registry or a mirror of it.
+        origin: Origin,
+        /// The name of the field, in lower case.
+        header: &'static str,
+        /// The first value that was ignored, as sent.
+        value: String,
+    },
     /// A warning for the user (distribution-spec v1.1.1 "Warnings"). A client reports each warning
     /// once, and at most a thousand different ones.
     Warning {
@@ -37,6 +49,15 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RateLimit { origin, limit } => write!(f, "{origin}: {limit}"),
+            Self::IgnoredHeader {
+                origin,
+                header,
+                value,
+            } => write!(
+                f,
+                "{origin} sends a {header} that cannot be used, which is ignored: \"{}\"",
+                Escaped::text(value)
+            ),
             Self::Warning { origin, text } => {
                 write!(f, "{origin} warns: {}", Escaped::text(text))
             }
@@ -44,11 +65,14 @@ impl fmt::Display for Notice {
     }
 }
 
+/// The field that names the digest of the content.
+const DIGEST_HEADER: &str = "docker-content-digest";
+
 /// Passes notices to the listener and to the log.
 #[derive(Default)]
 pub(crate) struct Notices {
     pub(crate) listener: Option<Listener>,
-    /// Hashes of the warnings that were reported.
+    /// Hashes of what was reported and is not reported again.
     told: Mutex<HashSet<u64>>,
 }
 
@@ -70,10 +94,21 @@ impl Notices {
                 origin: origin(),
                 text,
             };
-            if self.is_new(&notice) {
+            if self.is_new(&notice.to_string()) {
                 tracing::warn!(target: "longshore::notice", "{notice}");
                 self.tell(&notice);
             }
+        }
+        if let Some(value) = ignored_digest(headers)
+            && self.is_new(&format!("{DIGEST_HEADER} of {}", hop.origin()))
+        {
+            let notice = Notice::IgnoredHeader {
+                origin: origin(),
+                header: DIGEST_HEADER,
+                value: String::from_utf8_lossy(value).into_owned(),
+            };
+            tracing::warn!(target: "longshore::notice", "{notice}");
+            self.tell(&notice);
         }
         if let Some(limit) = RateLimit::read(headers) {
             let notice = Notice::RateLimit {
@@ -85,9 +120,9 @@ impl Notices {
         }
     }
 
-    fn is_new(&self, notice: &Notice) -> bool {
+    fn is_new(&self, subject: &str) -> bool {
         let mut hasher = DefaultHasher::new();
-        notice.to_string().hash(&mut hasher);
+        subject.hash(&mut hasher);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < WARNINGS_TOLD && told.insert(hasher.finish())
     }

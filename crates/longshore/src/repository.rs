@@ -51,10 +51,12 @@ impl PulledManifest {
 }
 
 /// What a registry says about a manifest without sending it.
+///
+/// These are claims: verify the content that is fetched by them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestHead {
-    /// Its digest, as claimed.
+    /// Its digest, as claimed; `None` only if the manifest was requested by its digest.
     pub digest: Option<Digest>,
     /// Its type, as claimed.
     pub media_type: Option<MediaType>,
@@ -66,7 +68,7 @@ pub struct ManifestHead {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobHead {
-    /// Its size in bytes, as claimed.
+    /// Its size in bytes, as claimed; `None` if the registry does not say a size that can be.
     pub size: Option<u64>,
 }
 
@@ -163,14 +165,31 @@ impl Repository {
 
     /// What the registry says about a manifest; `None` when it is not there.
     ///
+    /// Asks with `HEAD`. Where the answer is not enough, because the registry refuses `HEAD`, or
+    /// does not say the digest of a tag in a form that can be verified, the manifest itself is read
+    /// and hashed (DG2).
+    ///
     /// # Errors
     ///
     /// [`Error`] for any other answer, and when the registry claims another digest than the
     /// requested one (DG2).
     pub async fn manifest_head(&self, target: &TagOrDigest) -> Result<Option<ManifestHead>, Error> {
-        let Some(answer) = self.head(self.manifest_request(Read::Head, target)).await? else {
+        let limit = self.manifest_limit;
+        let request = self.manifest_request(Read::Head, target);
+        let ask = Ask::new(request, Take::Document { limit });
+        let Some(mut answer) = self.head(ask).await? else {
             return Ok(None);
         };
+        if let Some(bytes) = answer.in_place_of_head() {
+            return match document::read(target.digest(), &answer.head, bytes) {
+                Ok((manifest, _)) => Ok(Some(ManifestHead {
+                    digest: Some(manifest.digest().clone()),
+                    media_type: Some(manifest.media_type().clone()),
+                    size: Some(manifest.bytes().len() as u64),
+                })),
+                Err(error) => Err(answer.failed(&self.site, error.into())),
+            };
+        }
         let claims = match ManifestAnswer::read(&answer.head) {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
@@ -187,14 +206,20 @@ impl Repository {
 
     /// What the registry says about a blob; `None` when it is not there.
     ///
+    /// Asks with `HEAD`, and with `GET` where the answer is not enough: its head says the size, and
+    /// the body is not read (DG2).
+    ///
     /// # Errors
     ///
     /// As [`manifest_head`](Self::manifest_head).
     pub async fn blob_head(&self, digest: &Digest) -> Result<Option<BlobHead>, Error> {
         let request = BlobRequest::new(Read::Head, self.name.clone(), digest.clone());
-        let Some(answer) = self.head(Endpoint::Blob(request)).await? else {
+        let request = Endpoint::Blob(request);
+        let ask = Ask::new(request.clone(), Take::Nothing);
+        let Some(answer) = self.head(ask).await? else {
             return Ok(None);
         };
+        let is_credible = request.is_answered_by(&answer.head);
         let claims = match BlobAnswer::read(&answer.head) {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
@@ -203,14 +228,16 @@ impl Repository {
             return Err(answer.failed(&self.site, Cause::Digest(error)));
         }
         Ok(Some(BlobHead {
-            size: claims.length,
+            size: claims.length.filter(|_| is_credible),
         }))
     }
 
     /// Reads a blob, verified as it is read (distribution-spec v1.1.1 "Pulling blobs").
     ///
     /// `size` is the size in the blob's descriptor, in bytes. Without it only the digest is
-    /// checked. The request is sent when the first bytes are read.
+    /// checked, and at most 32 GiB are read, or the limit set by
+    /// [`BlobReader::with_limit`] (LI).
+    /// The request is sent when the first bytes are read.
     ///
     /// # Errors
     ///
@@ -271,8 +298,8 @@ impl Repository {
         Endpoint::Manifest(request)
     }
 
-    async fn head(&self, request: Endpoint) -> Result<Option<Answer>, Error> {
-        let answer = self.site.drive(Ask::new(request, Take::Nothing)).await?;
+    async fn head(&self, ask: Ask) -> Result<Option<Answer>, Error> {
+        let answer = self.site.drive(ask).await?;
         if answer.head.status.is_success() {
             return Ok(Some(answer));
         }

@@ -87,9 +87,12 @@ impl Site {
     }
 
     pub(crate) async fn ping(&self) -> Result<PingAnswer, Error> {
-        let answer = self.drive(Ask::new(Endpoint::Ping, Take::Nothing)).await?;
+        let answer = self.drive(Ask::new(Endpoint::Ping, Take::Excerpt)).await?;
         let answer = answer.successful(self)?;
         match PingAnswer::read(&answer.head) {
+            Ok(ping) if answer.is_web_page() && !ping.named => {
+                Err(answer.failed(self, Cause::WebPage))
+            }
             Ok(ping) => Ok(ping),
             Err(violation) => Err(answer.failed(self, violation.into())),
         }

@@ -39,9 +39,10 @@ fn repository(text: &str) -> Result<Reference, Failure> {
 }
 
 pub(crate) async fn repos(args: Repos) -> Result<(), Failure> {
-    let client = connect::client(&args.connection, &args.registry)?;
+    let registry = connect::registry(&args.registry)?;
+    let client = connect::client(&args.connection, registry)?;
     let list = client
-        .repositories(&args.registry, None, args.page.last.as_deref())
+        .repositories(registry, None, args.page.last.as_deref())
         .await?;
     let head = [("registry", args.registry.as_str())];
     let names = Names::new(&args.connection, &head, Entry::of_repositories);

@@ -540,7 +540,7 @@ async fn ou3_no_error_shows_a_secret() {
         },
         |seen| {
             home(seen, || {
-                reply(200, &[("docker-content-digest", "x")], MANIFEST)
+                reply(200, &[("content-encoding", "gzip")], MANIFEST)
             })
         },
         |seen| match seen.uri.starts_with(AUTH) {
