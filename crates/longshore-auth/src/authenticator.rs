@@ -27,6 +27,7 @@
 //!          └─ 401 otherwise ──────────────────────────────────────────► failed
 //! bearer ──┬─ 401 to a token this challenge did not ask for ──────────► bearer (one handshake)
 //!          ├─ 401, 403 invalid_token, insufficient_scope ─────────────► bearer (one renewal, CR7)
+//!          ├─ 400, 403 that says that the token expired ──────────────► bearer (the same renewal)
 //!          ├─ 401, Basic alone, and there is a password ──────────────► basic
 //!          └─ 401 otherwise; third refused token; no requests left ───► failed
 //! basic ───┬─ 401, Bearer ────────────────────────────────────────────► bearer
@@ -215,6 +216,35 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Learns that the registry refuses the token of the last request as expired, in an answer
+    /// other than a 401: some registries say so in the body of a 400 or 403 (CR7).
+    ///
+    /// The token is thrown away as after a 401 with the error `invalid_token`, and the call may
+    /// send the request again: with another token if its registry asked for one before, or else
+    /// without any, to get a challenge. It does so at most as often as after a 401.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::NotRenewable`] when no token was sent that a token endpoint had issued; this
+    /// does not change the call. When no renewal is left, the error of a refused token; the call
+    /// has then failed.
+    pub fn expired(&self, call: &mut AuthCall, hop: &Hop) -> Result<(), AuthError> {
+        let visit = call.visit(hop.home());
+        visit.check()?;
+        match std::mem::take(&mut visit.sent) {
+            Sent::Token { key, token } => {
+                let error = Some("invalid_token");
+                if self.discard_token(visit, &key, token, error) {
+                    return Ok(());
+                }
+                Err(visit.fail(token_refused(hop, &key, error)))
+            }
+            Sent::Nothing | Sent::Basic { .. } | Sent::Given => Err(AuthError::NotRenewable {
+                registry: hop.home().clone(),
+            }),
+        }
+    }
+
     /// Begins the token request for a key, unless there is a token by now.
     ///
     /// A driver that sends requests concurrently holds a lock on the key when it calls this, so
@@ -332,6 +362,19 @@ impl fmt::Debug for Authenticator {
             .field("habits", &self.habits)
             .field("issuers", &self.issuers)
             .finish_non_exhaustive()
+    }
+}
+
+/// The error for a token that was refused for the last time.
+fn token_refused(hop: &Hop, key: &TokenKey, error: Option<&str>) -> AuthError {
+    let registry = hop.home().clone();
+    match (hop.is_home(), key.is_anonymous()) {
+        (false, _) => foreign(hop),
+        (true, true) => AuthError::CredentialsRequired { registry },
+        (true, false) => AuthError::TokenRefused {
+            registry,
+            error: error.map(Box::from),
+        },
     }
 }
 

@@ -90,6 +90,12 @@ pub enum AuthError {
         /// The registry.
         registry: Origin,
     },
+    /// The registry says that the token expired, but the request had none that can be renewed.
+    #[error("{registry} says that a token expired, but none was sent that can be renewed")]
+    NotRenewable {
+        /// The registry.
+        registry: Origin,
+    },
     /// A 401 has neither a Bearer nor a Basic challenge.
     #[error(
         "{registry} answers 401 without a usable challenge ({})",

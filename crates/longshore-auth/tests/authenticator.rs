@@ -18,6 +18,8 @@ use longshore_origin::{Hop, Peer, Secret};
 
 #[path = "authenticator/before.rs"]
 mod before;
+#[path = "authenticator/expired.rs"]
+mod expired;
 #[path = "authenticator/ways.rs"]
 mod ways;
 #[expect(dead_code, reason = "shared with tests that look at more of it")]
