@@ -204,7 +204,7 @@ impl Authenticator {
         let visit = call.visit(hop.home());
         visit.check()?;
         let fields = head.headers.get_all(WWW_AUTHENTICATE).iter();
-        let offer = Offer::read(fields.map(HeaderValue::as_bytes));
+        let offer = Offer::read(hop, fields.map(HeaderValue::as_bytes));
         let answer = self
             .discard_refused_secret(visit, hop, &offer)
             .and_then(|guessed| self.choose(hop, offer, guessed, peer));
