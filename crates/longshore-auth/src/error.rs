@@ -90,8 +90,8 @@ pub enum AuthError {
         /// The registry.
         registry: Origin,
     },
-    /// The registry says that the token expired, but the request had none that can be renewed.
-    #[error("{registry} says that a token expired, but none was sent that can be renewed")]
+    /// The registry says that a token expired, but nothing was sent that can be renewed.
+    #[error("{registry} says that a token expired, but nothing was sent that can be renewed")]
     NotRenewable {
         /// The registry.
         registry: Origin,

@@ -20,6 +20,8 @@ use longshore_origin::{Hop, Peer, Secret};
 mod before;
 #[path = "authenticator/expired.rs"]
 mod expired;
+#[path = "authenticator/renewable.rs"]
+mod renewable;
 #[path = "authenticator/ways.rs"]
 mod ways;
 #[expect(dead_code, reason = "shared with tests that look at more of it")]
