@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use longshore::auth::Credential;
 use longshore::model::Reference;
 use longshore::origin::Secret;
-use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential, Repository};
+use longshore::{Client, DockerCredentials, HostSettings, Notice, OneCredential, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
@@ -67,14 +67,15 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
             let credential = Credential::basic(username, password()?)?;
             builder.credentials(OneCredential::new(registry, credential))
         }
-        None => builder.credentials(DockerConfig::load_default()?),
+        None => builder.credentials(DockerCredentials::from_env()?),
     };
     Ok(builder.build()?)
 }
 
-/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings").
+/// Prints a warning: one that a registry has for its users (distribution-spec v1.1.1 "Warnings"),
+/// or one about credentials.
 fn warn(notice: &Notice) {
-    if let Notice::Warning { .. } = notice {
+    if let Notice::Warning { .. } | Notice::NoCredentials { .. } = notice {
         output::note(&format!("warning: {notice}"));
     }
 }

@@ -209,6 +209,9 @@ fn advice(error: &longshore::Error) -> Option<String> {
             _ => return None,
         },
         (_, Cause::Auth(AuthError::Insecure { .. }, _)) => plain_http(registry),
+        _ if error.missing_credentials().is_some() => {
+            "repair the credential helper, or give --username and --password-stdin".to_owned()
+        }
         (_, Cause::Auth(AuthError::CredentialsRequired { .. }, _)) => format!(
             "give --username and --password-stdin, or log in to {registry} with a program that \
              keeps credentials in Docker's config.json; the repository may also not exist"
@@ -217,12 +220,16 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "check the user name and the password; the repository may also not exist".to_owned()
         }
         (_, Cause::Credentials(_)) => {
-            "give --username and --password-stdin, or put the credentials into \"auths\"".to_owned()
+            "give --username and --password-stdin, or mend the entry of this registry".to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
-        (ErrorKind::Denied, _) => {
+        (ErrorKind::Denied, _) if error.sent_credentials() => {
             "these credentials do not grant access; log in as a user who has access".to_owned()
         }
+        (ErrorKind::Denied, _) => format!(
+            "no credentials were sent; if you have an account at {registry}, give --username and \
+             --password-stdin"
+        ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
             Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
             None => "try again later, or log in: limits are higher then".to_owned(),
@@ -353,7 +360,8 @@ impl From<longshore::auth::CredentialError> for Failure {
 
 impl From<longshore::DockerConfigError> for Failure {
     fn from(error: longshore::DockerConfigError) -> Self {
-        Self::of(Exit::Other, &error).hint("mend the file, or point DOCKER_CONFIG elsewhere")
+        Self::of(Exit::Other, &error)
+            .hint("mend the file or the variable, or point DOCKER_CONFIG elsewhere")
     }
 }
 

@@ -95,7 +95,7 @@ impl Client {
     }
 
     async fn site(&self, registry: &str) -> Result<Site, Error> {
-        let registry = canonical(registry);
+        let registry = &*canonical(registry);
         let failed = |error| Error::new(Operation::Connect, registry, Cause::Host(error));
         let hosts = &self.0.hosts;
         let home = hosts.resolve(registry, &self.0.sender).await;

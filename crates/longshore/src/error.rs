@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_auth::{AuthError, ExchangeError};
@@ -35,6 +36,15 @@ struct Inner {
     registry: String,
     attempts: u32,
     cause: Cause,
+    sent: SentCredentials,
+}
+
+/// Whether there were credentials for the requests that failed.
+#[derive(Clone, Debug)]
+pub(crate) enum SentCredentials {
+    /// There were none, or none were asked for; with the failure of their source, if it failed.
+    None(Option<Arc<CredentialError>>),
+    Some,
 }
 
 /// Why an operation failed, sorted by who must act.
@@ -116,7 +126,13 @@ impl Error {
             registry: registry.to_owned(),
             attempts: 1,
             cause,
+            sent: SentCredentials::None(None),
         }))
+    }
+
+    pub(crate) fn with_credentials(mut self, sent: SentCredentials) -> Self {
+        self.0.sent = sent;
+        self
     }
 
     pub(crate) fn after(mut self, attempts: u32) -> Self {
@@ -139,6 +155,33 @@ impl Error {
             Cause::Auth(_, refusal) => refusal.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether the user's credentials for the registry were in use. A refusal is not about them if
+    /// there are none, or if the registry has not asked for them.
+    #[must_use]
+    pub fn sent_credentials(&self) -> bool {
+        matches!(self.0.sent, SentCredentials::Some)
+    }
+
+    /// Why the source of credentials did not work, where a credential might have avoided this
+    /// error (CR11).
+    #[must_use]
+    pub fn missing_credentials(&self) -> Option<&CredentialError> {
+        let SentCredentials::None(Some(failure)) = &self.0.sent else {
+            return None;
+        };
+        let matters = match &self.0.cause {
+            Cause::Auth(AuthError::CredentialsRequired { .. }, _) => true,
+            Cause::Refused(refusal) => {
+                matches!(
+                    refusal.kind(),
+                    RefusalKind::Denied | RefusalKind::Unauthorized
+                )
+            }
+            _ => false,
+        };
+        matters.then_some(failure)
     }
 
     /// The registry, by the name its references carry.
@@ -234,6 +277,7 @@ impl fmt::Display for Error {
             registry,
             attempts,
             cause,
+            ..
         } = &*self.0;
         let preposition = operation.preposition();
         write!(f, "cannot {operation} {preposition} {registry}: {cause}")?;
@@ -304,6 +348,9 @@ impl fmt::Display for Cause {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        if let Some(error) = self.missing_credentials() {
+            return Some(error);
+        }
         match &self.0.cause {
             Cause::Auth(error, _) => Some(error),
             Cause::Call(CallError::Failed { .. }, Some(error)) => Some(error),
