@@ -374,7 +374,10 @@ fn token_refused(hop: &Hop, key: &TokenKey, error: Option<&str>) -> AuthError {
     let registry = hop.home().clone();
     match (hop.is_home(), key.is_anonymous()) {
         (false, _) => foreign(hop),
-        (true, true) => AuthError::CredentialsRequired { registry },
+        (true, true) => AuthError::CredentialsRequired {
+            registry,
+            said: None,
+        },
         (true, false) => AuthError::TokenRefused {
             registry,
             error: error.map(Box::from),

@@ -226,10 +226,12 @@ impl Error {
         match &self.0.cause {
             Cause::Auth(AuthError::Unreachable { .. }, _) => ErrorKind::Unavailable,
             Cause::Auth(AuthError::Exchange { source, .. }, _) => match source {
-                ExchangeError::Status { status } if status.as_u16() == 429 => {
+                ExchangeError::Status { status, .. } if status.as_u16() == 429 => {
                     ErrorKind::RateLimited
                 }
-                ExchangeError::Status { status } if is_retryable(*status) => ErrorKind::Unavailable,
+                ExchangeError::Status { status, .. } if is_retryable(*status) => {
+                    ErrorKind::Unavailable
+                }
                 _ => ErrorKind::Protocol,
             },
             Cause::Auth(AuthError::RealmRefused(_) | AuthError::Realm { .. }, _) => {

@@ -72,7 +72,10 @@ impl Authenticator {
         let registry = hop.home().clone();
         match visit.credential() {
             None => Ok(Prepare::Lookup(registry)),
-            Some(None) => Err(AuthError::CredentialsRequired { registry }),
+            Some(None) => Err(AuthError::CredentialsRequired {
+                registry,
+                said: None,
+            }),
             // The same password would be refused again, and perhaps lock the account.
             Some(Some(account)) if visit.password_refused || visit.is_refused(&account) => {
                 Err(refused_again(hop))
@@ -177,5 +180,6 @@ fn refused_again(hop: &Hop) -> AuthError {
     AuthError::CredentialsRefused {
         registry: hop.home().clone(),
         by: hop.origin().clone(),
+        said: None,
     }
 }

@@ -21,6 +21,7 @@ impl Authenticator {
         let refused = || AuthError::CredentialsRefused {
             registry: hop.home().clone(),
             by: hop.origin().clone(),
+            said: None,
         };
         match std::mem::take(&mut visit.sent) {
             Sent::Nothing => Ok(false),

@@ -264,5 +264,6 @@ const NOT_FOUND: [&str; 3] = [
     "no credentials server URL",
 ];
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -68,7 +68,8 @@ async fn cr7_a_401_from_the_token_service_is_final() {
         let client = builder(&net).credentials(basic()).build().unwrap();
         let error = manifest_with(client).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Auth);
-        let Cause::Auth(AuthError::CredentialsRefused { by, registry }, _) = error.cause() else {
+        let Cause::Auth(AuthError::CredentialsRefused { by, registry, .. }, _) = error.cause()
+        else {
             panic!("{error:?}")
         };
         assert_eq!(
