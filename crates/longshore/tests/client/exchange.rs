@@ -50,14 +50,17 @@ async fn a_token_service_that_cannot_answer_is_asked_again() {
 // RT: a token request takes 30 s in all.
 #[tokio::test]
 async fn a_token_service_that_wants_too_much_patience_gets_none() {
-    let net =
-        token_conversation([Exchange::new("GET", TOKEN_URI, 429).header("retry-after", "30")]);
-    let clock = TestClock::default();
-    let error = manifest_with(timed(&net, &clock).build().unwrap())
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::RateLimited);
-    assert_eq!(clock.slept(), []);
+    // RT3: also a point in time that is far away, in an answer without a date.
+    for wait in ["30", "Tue, 06 Nov 2012 08:49:37 GMT"] {
+        let answer = Exchange::new("GET", TOKEN_URI, 429).header("retry-after", wait);
+        let net = token_conversation([answer]);
+        let clock = TestClock::default();
+        let error = manifest_with(timed(&net, &clock).build().unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RateLimited);
+        assert_eq!(clock.slept(), [], "{wait}");
+    }
 }
 
 // CR7: accounts get locked.
