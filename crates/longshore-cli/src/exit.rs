@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
-use longshore::origin::Escaped;
+use longshore::origin::{Escaped, without_user_information};
 use longshore::transport::{TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
 use longshore_copy::TransferError;
@@ -133,7 +133,7 @@ impl Failure {
     }
 
     pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {
-        let what = format!("\"{text}\" is not a reference");
+        let what = format!("\"{}\" is not a reference", without_user_information(text));
         Self::caused(Exit::Reference, what, error)
             .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
     }

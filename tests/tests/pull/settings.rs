@@ -187,6 +187,29 @@ fn the_first_configuration_that_has_an_entry_is_used() {
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
 
+// CR12, OU3: what is not accepted may hold a password.
+#[test]
+fn ou3_user_information_in_an_argument_is_never_shown() {
+    for arguments in [
+        &["ping", "me:hunter2@127.0.0.1:1"][..],
+        &["ping", "https://me:hunter2@127.0.0.1:1/"],
+        &["repos", "hunter2@127.0.0.1:1"],
+        &["tags", "me:hunter2@127.0.0.1:1/a"],
+        &["digest", "docker://me:hunter2@127.0.0.1:1/a:1"],
+        &["inspect", "me:hun/hunter2@127.0.0.1:1/a@sha256:00"],
+        &["pull", "me:hunter2@127.0.0.1:1/a:1", "layout"],
+    ] {
+        let ended = Longshore::new(arguments).run();
+        assert!(!ended.status.success());
+        assert!(
+            ended.stderr.contains("REDACTED@127.0.0.1:1"),
+            "{}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
+}
+
 // On loopback TLS is tried first, unless the user sets `--plain-http`.
 #[test]
 fn plain_http_is_found_out_or_said() {
