@@ -224,7 +224,10 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &self.0.cause {
-            Cause::Auth(AuthError::Unreachable { .. }, _) => ErrorKind::Unavailable,
+            Cause::Auth(AuthError::Unreachable { source, .. }, _) => {
+                let wire = source.downcast_ref::<TransportError>();
+                wire_kind(wire.map(TransportError::kind))
+            }
             Cause::Auth(AuthError::Exchange { source, .. }, _) => match source {
                 ExchangeError::Status { status, .. } if status.as_u16() == 429 => {
                     ErrorKind::RateLimited
@@ -239,14 +242,7 @@ impl Error {
             }
             Cause::Auth(..) => ErrorKind::Auth,
             Cause::Call(CallError::Failed { .. }, wire) => {
-                match wire.as_ref().map(|it| it.kind()) {
-                    // Asking again would change nothing about these.
-                    Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
-                        ErrorKind::Protocol
-                    }
-                    Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
-                    _ => ErrorKind::Unavailable,
-                }
+                wire_kind(wire.as_ref().map(TransportError::kind))
             }
             Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
             Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
@@ -269,6 +265,18 @@ impl Error {
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
         }
+    }
+}
+
+/// What kind of failure it is that no answer came, by the last failure of the transport.
+fn wire_kind(wire: Option<TransportErrorKind>) -> ErrorKind {
+    match wire {
+        // Asking again would change nothing about these.
+        Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
+            ErrorKind::Protocol
+        }
+        Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
+        _ => ErrorKind::Unavailable,
     }
 }
 

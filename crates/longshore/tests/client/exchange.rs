@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use longshore::auth::AuthError;
-use longshore::transport::{Exchange, Phase, ScriptedTransport, TestClock};
+use longshore::transport::{
+    Exchange, Phase, ScriptedTransport, TestClock, TransportError, TransportErrorKind,
+};
 use longshore::{Cause, Client, ErrorKind};
 
 use crate::auth::{CHALLENGE, MANIFEST_URI, TOKEN_URI, unauthorized};
@@ -60,6 +62,23 @@ async fn a_token_service_that_wants_too_much_patience_gets_none() {
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert_eq!(clock.slept(), [], "{wait}");
+    }
+}
+
+// Nothing is wrong with the token service where the transport cannot do what is asked of it.
+#[tokio::test]
+async fn a_failure_of_the_transport_is_classed_alike_for_calls_and_token_requests() {
+    for (kind, expected) in [
+        (TransportErrorKind::Unsupported, ErrorKind::Configuration),
+        (TransportErrorKind::AddressRefused, ErrorKind::Protocol),
+        (TransportErrorKind::HeaderLimit, ErrorKind::Protocol),
+        (TransportErrorKind::Tls, ErrorKind::Unavailable),
+    ] {
+        let error = TransportError::new(kind, Phase::Connect);
+        let net = token_conversation([Exchange::failing("GET", TOKEN_URI, error)]);
+        let client = builder(&net).build().unwrap();
+        let error = manifest_with(client).await.unwrap_err();
+        assert_eq!(error.kind(), expected, "{kind:?}");
     }
 }
 
