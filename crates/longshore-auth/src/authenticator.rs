@@ -283,10 +283,11 @@ impl Authenticator {
     ///
     /// A token is kept for this call, and in the [`TokenTable`] if there is one. A failure is final
     /// for this call and for all that were waiting for the same token; later calls try again. There
-    /// are four exceptions. If renewable credentials were refused, they are looked up once more. If a POST was refused, the call continues with a GET; if a realm gave
-    /// no answer, with the realm that issued tokens before; all three only if a token request is
-    /// left (CR7). And if an expired token was to be renewed before any challenge, the request is sent
-    /// as it would be without a token table, unless the credentials were refused.
+    /// are four exceptions. If renewable credentials were refused, they are looked up once more. If
+    /// a POST was refused, the call continues with a GET; if a realm gave no answer, with the realm
+    /// that issued tokens before. All three only if a token request is left (CR7). And if an
+    /// expired token was to be renewed before any challenge, the request is sent as it would be
+    /// without a token table, unless the credentials were refused.
     ///
     /// # Errors
     ///

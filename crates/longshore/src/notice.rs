@@ -12,7 +12,8 @@ use longshore_proto::{RateLimit, warning};
 
 use crate::credentials::CredentialError;
 
-/// A warning or a rate limit of a registry, or a warning about credentials. It changes nothing, but users may want to see it.
+/// A warning or a rate limit of a registry, or a warning about credentials. It changes nothing, but
+/// users may want to see it.
 ///
 /// `Display` is one line, in which control characters are escaped (OU1).
 #[derive(Clone, Debug, PartialEq, Eq)]

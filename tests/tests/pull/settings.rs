@@ -4,6 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use http::StatusCode;
+use longshore_testkit::registry::{Misbehaviour, Rule};
+
 use super::*;
 
 /// `auths` of a Docker configuration with the user of the registries here.
@@ -185,6 +188,20 @@ fn the_first_configuration_that_has_an_entry_is_used() {
     let ended = digest().env("DOCKER_AUTH_CONFIG", "hunter2").run();
     ended.failed_with_hint(1, &["DOCKER_AUTH_CONFIG", "mend"]);
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_403_without_credentials_is_not_said_to_be_about_them() {
+    let tree = image::single(22);
+    let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
+    registry.misbehave(Rule::always(Misbehaviour::Status(StatusCode::FORBIDDEN)));
+    let digest = || Longshore::new(["digest", &format!("{}/a:1", registry.authority())]);
+    // Nobody has asked for the password, so it was not sent.
+    for digest in [digest(), digest().login(USER, PASSWORD)] {
+        let ended = digest.run();
+        let said = ended.failed_with_hint(4, &["denied", "no credentials were sent"]);
+        assert!(!said.contains("these credentials"), "{said}");
+    }
 }
 
 // CR12, OU3: what is not accepted may hold a password.

@@ -165,7 +165,7 @@ impl<'de> Visitor<'de> for Errors {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
         let mut lines = Vec::new();
         while self.0 && lines.len() < ENTRIES_LIMIT {
-            match list.next_element_seed(Errors(false))? {
+            match list.next_element_seed(Self(false))? {
                 Some(entry) => lines.extend(entry),
                 None => return Ok(lines),
             }
@@ -201,7 +201,7 @@ mod tests {
             (r#"{"details":"incorrect username"}"#, "incorrect username"),
             (r#"{"message":"no","details":"x"}"#, "no: x"),
             (
-                r#"{"errors":[{"code":"DENIED","message":"no"},{"message":"b","detail":{}},7,"c"]}"#,
+                r#"{"errors":[{"code":"DENIED","message":"no"},{"message":"b","x":{}},7,"c"]}"#,
                 "DENIED: no; b; c",
             ),
             (

@@ -241,8 +241,8 @@ impl Entry {
 }
 
 /// The registry and path that a key names (CR2). A key is the name of a registry, the URL that
-/// older clients wrote for it, or `<registry>/<path>` for a part of a registry. A URL stands for its
-/// whole host: its path is that of the API.
+/// older clients wrote for it, or `<registry>/<path>` for a part of a registry. A URL stands for
+/// its whole host: its path is that of the API.
 fn scope_of(key: &str) -> Option<(String, &str)> {
     let rest = ["https://", "http://"].iter().find_map(|scheme| {
         let (start, rest) = key.split_at_checked(scheme.len())?;
