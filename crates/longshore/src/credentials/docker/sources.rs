@@ -147,12 +147,14 @@ impl CredentialSource for DockerCredentials {
         self.find(registry, repository).await
     }
 
+    /// Whether a helper is the first to have a say about the registry.
     fn is_renewable(&self, registry: &str) -> bool {
-        let mut configs = self.configs.iter();
-        configs.any(|config| {
-            let found = config.credential(registry);
-            matches!(found, Err(DockerConfigError::Helper { .. }))
-        })
+        let mut found = self
+            .configs
+            .iter()
+            .map(|config| config.credential(registry));
+        let first = found.find(|found| !matches!(found, Ok(None)));
+        matches!(first, Some(Err(DockerConfigError::Helper { .. })))
     }
 }
 

@@ -1,13 +1,14 @@
 //! Running a helper without blocking the caller, within a time and an amount of output.
 //!
 //! A thread starts the program and waits for it. Two more read its output, so that it never waits
-//! for us. Everything that happens reaches the first thread as an [`Event`], so it also learns that
-//! the caller has lost interest, and kills the program.
+//! for us. Everything that happens reaches the first thread as an [`Event`]. If the caller drops the
+//! future, the program is killed at once, and the thread only clears up after it.
 
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,13 +41,46 @@ enum Event {
     Stdout(io::Result<Option<Zeroizing<Vec<u8>>>>),
 }
 
-/// Tells the thread that the caller has dropped the future.
-struct Interest(Sender<Event>);
+/// The program, once it was started.
+#[derive(Clone, Default)]
+struct Program(Arc<Mutex<Option<Child>>>);
+
+impl Program {
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kill(&self) {
+        if let Some(child) = &mut *self.child() {
+            // Fails only if it has ended.
+            let _ = child.kill();
+        }
+    }
+
+    /// Waits for the end of a program that was killed.
+    fn reap(&self) {
+        let child = self.child().take();
+        if let Some(mut child) = child {
+            let _ = child.wait();
+        }
+    }
+
+    fn status(&self) -> io::Result<Option<ExitStatus>> {
+        self.child().as_mut().map_or(Ok(None), Child::try_wait)
+    }
+}
+
+/// Kills the program when the caller drops the future.
+struct Interest {
+    program: Program,
+    events: Sender<Event>,
+}
 
 impl Drop for Interest {
     fn drop(&mut self) {
+        self.program.kill();
         // Without a receiver the program has ended.
-        let _ = self.0.send(Event::Abandoned);
+        let _ = self.events.send(Event::Abandoned);
     }
 }
 
@@ -54,11 +88,15 @@ impl Drop for Interest {
 pub(super) async fn run(run: Run) -> Result<Ended, HelperReason> {
     let (events, happened) = channel();
     let (answer, answered) = oneshot::channel();
-    let _interest = Interest(events.clone());
+    let program = Program::default();
+    let _interest = Interest {
+        program: program.clone(),
+        events: events.clone(),
+    };
     let thread = thread::Builder::new().name("credential-helper".to_owned());
     let spawned = thread.spawn(move || {
         // Without a receiver nobody wants the answer.
-        let _ = answer.send(wait(&run, events, &happened));
+        let _ = answer.send(wait(&run, &program, events, &happened));
     });
     spawned.map_err(HelperReason::Io)?;
     let stopped = |_| HelperReason::Io(io::ErrorKind::BrokenPipe.into());
@@ -67,10 +105,15 @@ pub(super) async fn run(run: Run) -> Result<Ended, HelperReason> {
 
 fn wait(
     run: &Run,
+    program: &Program,
     events: Sender<Event>,
     happened: &Receiver<Event>,
 ) -> Result<Ended, HelperReason> {
-    let started = Instant::now();
+    let waiting = Waiting {
+        happened,
+        started: Instant::now(),
+        limit: run.limit,
+    };
     let mut child = Command::new(&run.program)
         .arg("get")
         .stdin(Stdio::piped())
@@ -78,17 +121,13 @@ fn wait(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(HelperReason::Io)?;
-    let waiting = Waiting {
-        happened,
-        started,
-        limit: run.limit,
-    };
-    let ended = talk(&mut child, &run.server, events).and_then(|()| waiting.end(&mut child));
+    let talking = talk(&mut child, &run.server, events);
+    *program.child() = Some(child);
+    let ended = talking.and_then(|()| waiting.end(program));
     if ended.is_err() {
-        // Fails only if it has ended.
-        let _ = child.kill();
-        let _ = child.wait();
+        program.kill();
     }
+    program.reap();
     ended
 }
 
@@ -146,14 +185,14 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// Waits until the program has ended and its output was read.
-    fn end(&self, child: &mut Child) -> Result<Ended, HelperReason> {
+    fn end(&self, program: &Program) -> Result<Ended, HelperReason> {
         let mut stdout = None;
         let mut stderr = None;
         while stdout.is_none() {
             self.next(&mut stdout, &mut stderr, self.limit)?;
         }
         let status = loop {
-            if let Some(status) = child.try_wait().map_err(HelperReason::Io)? {
+            if let Some(status) = program.status().map_err(HelperReason::Io)? {
                 break status;
             }
             self.next(&mut stdout, &mut stderr, POLL_INTERVAL)?;
