@@ -14,7 +14,7 @@ use longshore::origin::Secret;
 use longshore::transport::{Exchange, ScriptedTransport, TestClock};
 use longshore::{
     Client, Credential, CredentialError, CredentialSource, DockerConfig, DockerCredentials, Error,
-    ErrorKind, Notice,
+    ErrorKind, HostSettings, Notice, OneCredential,
 };
 
 /// A key with a path is for what lies below it, and for nothing else on the same registry.
@@ -59,6 +59,51 @@ async fn cr2_credentials_for_a_part_of_a_registry_stay_in_it() {
         assert_eq!(found, expected.map(str::as_bytes), "{reference}");
     }
     transport.finish();
+}
+
+// CR2: the names of hosts have no case, wherever they are written.
+#[tokio::test]
+async fn a_registry_is_found_in_whatever_case_it_is_written() {
+    let digest = Digest::sha256(b"content");
+    let uri = format!("http://r.example/v2/app/blobs/{digest}");
+    // "u:1" in base64.
+    let transport = ScriptedTransport::new([
+        Exchange::new("GET", &uri, 401).header("www-authenticate", "Basic realm=\"r\""),
+        Exchange::new("GET", &uri, 200)
+            .wants("authorization", "Basic dTox")
+            .body("content"),
+    ]);
+    let credential = Credential::basic("u", Secret::new("1".to_owned())).unwrap();
+    let mut settings = HostSettings::default();
+    settings.plain_http = true;
+    let client = Client::builder()
+        .transport(transport.clone())
+        .clock(TestClock::default())
+        .host("R.Example", settings)
+        .credentials(OneCredential::new("r.EXAMPLE", credential))
+        .build()
+        .unwrap();
+    let reference: Reference = "R.example/app:1".parse().unwrap();
+    let repository = client.repository(&reference).await.unwrap();
+    let blob = repository.blob(&digest, None).unwrap().bytes(9).await;
+    assert_eq!(blob.unwrap(), "content");
+    transport.finish();
+}
+
+// CR12, OU3
+#[tokio::test]
+async fn ou3_an_error_about_a_name_with_a_password_does_not_repeat_it() {
+    let client = Client::builder()
+        .transport(ScriptedTransport::new([]))
+        .clock(TestClock::default())
+        .build()
+        .unwrap();
+    for name in ["me:hunter2@r.example", "https://me:hunter2@r.example/"] {
+        let error = client.ping(name).await.unwrap_err();
+        let shown = format!("{error} {error:?} {}", error.registry());
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(error.registry().contains("REDACTED@r.example"), "{shown}");
+    }
 }
 
 /// A source whose answer changes: `u:1`, `u:2` and so on in the order of the look-ups.
