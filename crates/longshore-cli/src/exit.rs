@@ -223,7 +223,7 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "give --username and --password-stdin, or mend the entry of this registry".to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
-        (ErrorKind::Denied, _) if error.sent_credentials() => {
+        (ErrorKind::Denied, _) if error.had_credentials() => {
             "these credentials do not grant access; log in as a user who has access".to_owned()
         }
         (ErrorKind::Denied, _) => format!(

@@ -36,12 +36,12 @@ struct Inner {
     registry: String,
     attempts: u32,
     cause: Cause,
-    sent: SentCredentials,
+    credentials: FoundCredentials,
 }
 
-/// Whether there were credentials for the requests that failed.
+/// The credentials that the client had found when an operation failed.
 #[derive(Clone, Debug)]
-pub(crate) enum SentCredentials {
+pub(crate) enum FoundCredentials {
     /// There were none, or none were asked for; with the failure of their source, if it failed.
     None(Option<Arc<CredentialError>>),
     Some,
@@ -126,12 +126,12 @@ impl Error {
             registry: registry.to_owned(),
             attempts: 1,
             cause,
-            sent: SentCredentials::None(None),
+            credentials: FoundCredentials::None(None),
         }))
     }
 
-    pub(crate) fn with_credentials(mut self, sent: SentCredentials) -> Self {
-        self.0.sent = sent;
+    pub(crate) fn with_credentials(mut self, credentials: FoundCredentials) -> Self {
+        self.0.credentials = credentials;
         self
     }
 
@@ -157,18 +157,18 @@ impl Error {
         }
     }
 
-    /// Whether the user's credentials for the registry were in use. A refusal is not about them if
-    /// there are none, or if the registry has not asked for them.
+    /// Whether the client had found credentials for this registry when the operation failed. A
+    /// token for anonymous users is no credential.
     #[must_use]
-    pub fn sent_credentials(&self) -> bool {
-        matches!(self.0.sent, SentCredentials::Some)
+    pub fn had_credentials(&self) -> bool {
+        matches!(self.0.credentials, FoundCredentials::Some)
     }
 
     /// Why the source of credentials did not work, where a credential might have avoided this
     /// error (CR11).
     #[must_use]
     pub fn missing_credentials(&self) -> Option<&CredentialError> {
-        let SentCredentials::None(Some(failure)) = &self.0.sent else {
+        let FoundCredentials::None(Some(failure)) = &self.0.credentials else {
             return None;
         };
         let matters = match &self.0.cause {

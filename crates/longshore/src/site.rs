@@ -13,7 +13,7 @@ use longshore_transport::TlsIdentity;
 
 use crate::client::Client;
 use crate::credentials::CredentialError;
-use crate::error::{Cause, Error, SentCredentials};
+use crate::error::{Cause, Error, FoundCredentials};
 use crate::hosts::Registry;
 use crate::operation::Operation;
 
@@ -153,12 +153,12 @@ impl Site {
     }
 
     pub(crate) fn error(&self, operation: Operation, cause: Cause) -> Error {
-        let sent = match &*self.found() {
-            Some(found) if found.credential.is_some() => SentCredentials::Some,
-            Some(found) => SentCredentials::None(found.failure.clone()),
-            None => SentCredentials::None(None),
+        let credentials = match &*self.found() {
+            Some(found) if found.credential.is_some() => FoundCredentials::Some,
+            Some(found) => FoundCredentials::None(found.failure.clone()),
+            None => FoundCredentials::None(None),
         };
-        Error::new(operation, &self.registry, cause).with_credentials(sent)
+        Error::new(operation, &self.registry, cause).with_credentials(credentials)
     }
 }
 

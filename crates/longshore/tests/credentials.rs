@@ -204,7 +204,7 @@ async fn cr7_a_refused_answer_of_a_renewable_source_is_looked_up_once_more() {
     let (results, _) = read(&transport, source.clone(), 1).await;
     let error = results.into_iter().next().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Auth);
-    assert!(error.sent_credentials());
+    assert!(error.had_credentials());
     assert_eq!(source.lookups.load(Ordering::SeqCst), 2);
     transport.finish();
 }
@@ -249,7 +249,7 @@ async fn cr11_an_error_for_want_of_credentials_says_why_there_are_none() {
         let (results, _) = read(&transport, Broken, 1).await;
         let error = results.into_iter().next().unwrap().unwrap_err();
         assert_eq!(error.kind(), kind);
-        assert!(!error.sent_credentials());
+        assert!(!error.had_credentials());
         let source = error.source().unwrap();
         let reason = "the credentials for r.example cannot be read";
         assert_eq!(source.to_string(), reason);
