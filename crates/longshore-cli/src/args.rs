@@ -303,7 +303,8 @@ impl From<Durability> for store::Durability {
 /// How to connect to registries, and what to print.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Connection {
-    /// Log in as this user; without it, credentials come from Docker's config.json
+    /// Log in as this user; without it, credentials come from DOCKER_AUTH_CONFIG, the file in
+    /// REGISTRY_AUTH_FILE, or Docker's config.json and the credential helpers that it names
     #[arg(long, short, requires = "password_stdin", help_heading = "Credentials")]
     pub(crate) username: Option<String>,
     /// Read the password from the first line of standard input

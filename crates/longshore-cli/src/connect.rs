@@ -6,7 +6,7 @@ use longshore::auth::Credential;
 use longshore::model::Reference;
 use longshore::origin::{Origin, Scheme, Secret};
 use longshore::transport::TlsIdentity;
-use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential, Repository};
+use longshore::{Client, DockerCredentials, HostSettings, Notice, OneCredential, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
@@ -79,15 +79,16 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
             let credential = Credential::basic(username, password()?)?;
             builder.credentials(OneCredential::new(registry, credential))
         }
-        None => builder.credentials(DockerConfig::load_default()?),
+        None => builder.credentials(DockerCredentials::from_env()?),
     };
     Ok(builder.build()?)
 }
 
-/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings"), or one
-/// about the registry.
+/// Prints a warning: one that a registry has for its users (distribution-spec v1.1.1 "Warnings"),
+/// or one about the registry or its credentials.
 fn warn(notice: &Notice) {
-    if let Notice::IgnoredHeader { .. } | Notice::Warning { .. } = notice {
+    use Notice::{IgnoredHeader, NoCredentials, Warning};
+    if let IgnoredHeader { .. } | NoCredentials { .. } | Warning { .. } = notice {
         output::note(&format!("warning: {notice}"));
     }
 }

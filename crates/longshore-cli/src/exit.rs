@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
-use longshore::origin::{Escaped, OriginError};
+use longshore::origin::{Escaped, OriginError, without_user_information};
 use longshore::proto::download::DownloadError;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
@@ -153,7 +153,7 @@ impl Failure {
     }
 
     pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {
-        let what = format!("\"{text}\" is not a reference");
+        let what = format!("\"{}\" is not a reference", without_user_information(text));
         Self::caused(Exit::Reference, what, error)
             .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
     }
@@ -243,6 +243,9 @@ fn advice(error: &longshore::Error) -> Option<String> {
             _ => return None,
         },
         (_, Cause::Auth(AuthError::Insecure { .. }, _)) => plain_http(registry),
+        _ if error.missing_credentials().is_some() => {
+            "repair the credential helper, or give --username and --password-stdin".to_owned()
+        }
         (_, Cause::Auth(AuthError::CredentialsRequired { .. }, _)) => format!(
             "give --username and --password-stdin, or log in to {registry} with a program that \
              keeps credentials in Docker's config.json; the repository may also not exist"
@@ -251,19 +254,19 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "check the user name and the password; the repository may also not exist".to_owned()
         }
         (_, Cause::Credentials(_)) => {
-            "give --username and --password-stdin, or put the credentials into \"auths\"".to_owned()
+            "give --username and --password-stdin, or mend the entry of this registry".to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
         (_, Cause::WebPage) => {
             format!("a captive portal or a proxy may be in the way, or {registry} is no registry")
         }
-        (ErrorKind::Denied, _) if !error.had_credentials() => format!(
-            "access is denied, and no credentials were sent; log in to {registry}, or check the \
-             name"
-        ),
-        (ErrorKind::Denied, _) => {
+        (ErrorKind::Denied, _) if error.had_credentials() => {
             "these credentials do not grant access; log in as a user who has access".to_owned()
         }
+        (ErrorKind::Denied, _) => format!(
+            "no credentials were sent; if you have an account at {registry}, give --username and \
+             --password-stdin"
+        ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
             Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
             None => "try again later, or log in: limits are higher then".to_owned(),
@@ -469,7 +472,8 @@ impl From<longshore::auth::CredentialError> for Failure {
 
 impl From<longshore::DockerConfigError> for Failure {
     fn from(error: longshore::DockerConfigError) -> Self {
-        Self::of(Exit::Other, &error).hint("mend the file, or point DOCKER_CONFIG elsewhere")
+        Self::of(Exit::Other, &error)
+            .hint("mend the file or the variable, or point DOCKER_CONFIG elsewhere")
     }
 }
 

@@ -114,7 +114,8 @@ impl ClientBuilder {
     /// Uses these settings for the registry of this name.
     #[must_use]
     pub fn host(mut self, registry: &str, settings: HostSettings) -> Self {
-        self.hosts.insert(canonical(registry).to_owned(), settings);
+        self.hosts
+            .insert(canonical(registry).into_owned(), settings);
         self
     }
 

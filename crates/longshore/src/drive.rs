@@ -46,8 +46,8 @@ pub(crate) enum Payload {
 }
 
 impl Answer {
-    /// Takes the collected body out of the answer. The memory of a document is held until the answer
-    /// is dropped.
+    /// Takes the collected body out of the answer. The memory of a document is held until the
+    /// answer is dropped.
     pub(crate) fn take_bytes(&mut self) -> Bytes {
         match &mut self.payload {
             Payload::Bytes(bytes, _) => std::mem::take(bytes),
@@ -270,9 +270,7 @@ impl Drive<'_> {
         let asked = self.call.asked();
         if self.host.replace(asked) != Some(asked) {
             *self.auth = AuthCall::new();
-            if let Some(credential) = self.site.known_credential() {
-                self.auth.provide(self.site.origin(), credential);
-            }
+            self.site.provide_known(self.auth);
         }
     }
 
@@ -392,12 +390,12 @@ impl Drive<'_> {
                 Prepare::Attach(authorization) => return Ok(Some(authorization)),
                 Prepare::Lookup(origin) => {
                     // The credential is the registry's; a mirror of it has none (CR1).
-                    let credential = if origin == *self.site.origin() {
-                        self.site.credential().await.map_err(Cause::Credentials)?
+                    if origin == *self.site.origin() {
+                        let found = self.site.look_up(self.auth).await;
+                        found.map_err(Cause::Credentials)?;
                     } else {
-                        None
-                    };
-                    self.auth.provide(&origin, credential);
+                        self.auth.provide(&origin, None);
+                    }
                 }
                 Prepare::Fetch(key) => self.fetch_token(key).await?,
             }

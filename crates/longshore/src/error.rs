@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_auth::{AuthError, ExchangeError};
@@ -34,9 +35,16 @@ struct Inner {
     operation: Operation,
     registry: String,
     attempts: u32,
-    /// Whether the client has credentials for the registry, as far as it had looked.
-    credentials: bool,
     cause: Cause,
+    credentials: FoundCredentials,
+}
+
+/// The credentials that the client had found when an operation failed.
+#[derive(Clone, Debug)]
+pub(crate) enum FoundCredentials {
+    /// There were none, or none were asked for; with the failure of their source, if it failed.
+    None(Option<Arc<CredentialError>>),
+    Some,
 }
 
 /// Why an operation failed, sorted by who must act.
@@ -143,12 +151,12 @@ impl Error {
             operation,
             registry: registry.to_owned(),
             attempts: 1,
-            credentials: false,
             cause,
+            credentials: FoundCredentials::None(None),
         }))
     }
 
-    pub(crate) fn with_credentials(mut self, credentials: bool) -> Self {
+    pub(crate) fn with_credentials(mut self, credentials: FoundCredentials) -> Self {
         self.0.credentials = credentials;
         self
     }
@@ -173,6 +181,33 @@ impl Error {
             Cause::Auth(_, refusal) => refusal.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether the client had found credentials for this registry when the operation failed. A
+    /// token for anonymous users is no credential.
+    #[must_use]
+    pub fn had_credentials(&self) -> bool {
+        matches!(self.0.credentials, FoundCredentials::Some)
+    }
+
+    /// Why the source of credentials did not work, where a credential might have avoided this
+    /// error (CR11).
+    #[must_use]
+    pub fn missing_credentials(&self) -> Option<&CredentialError> {
+        let FoundCredentials::None(Some(failure)) = &self.0.credentials else {
+            return None;
+        };
+        let matters = match &self.0.cause {
+            Cause::Auth(AuthError::CredentialsRequired { .. }, _) => true,
+            Cause::Refused(refusal) => {
+                matches!(
+                    refusal.kind(),
+                    RefusalKind::Denied | RefusalKind::Unauthorized
+                )
+            }
+            _ => false,
+        };
+        matters.then_some(failure)
     }
 
     /// The registry, by the name its references carry.
@@ -211,13 +246,6 @@ impl Error {
         }
     }
 
-    /// Whether the client had found credentials for this registry when the operation failed. A
-    /// token for anonymous users is no credential.
-    #[must_use]
-    pub fn had_credentials(&self) -> bool {
-        self.0.credentials
-    }
-
     /// What the failure says about the thing that was asked for.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
@@ -240,12 +268,17 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &self.0.cause {
-            Cause::Auth(AuthError::Unreachable { .. }, _) => ErrorKind::Unavailable,
+            Cause::Auth(AuthError::Unreachable { source, .. }, _) => {
+                let wire = source.downcast_ref::<TransportError>();
+                wire_kind(wire.map(TransportError::kind))
+            }
             Cause::Auth(AuthError::Exchange { source, .. }, _) => match source {
-                ExchangeError::Status { status } if status.as_u16() == 429 => {
+                ExchangeError::Status { status, .. } if status.as_u16() == 429 => {
                     ErrorKind::RateLimited
                 }
-                ExchangeError::Status { status } if is_retryable(*status) => ErrorKind::Unavailable,
+                ExchangeError::Status { status, .. } if is_retryable(*status) => {
+                    ErrorKind::Unavailable
+                }
                 _ => ErrorKind::Protocol,
             },
             Cause::Auth(AuthError::RealmRefused(_) | AuthError::Realm { .. }, _) => {
@@ -253,14 +286,7 @@ impl Error {
             }
             Cause::Auth(..) => ErrorKind::Auth,
             Cause::Call(CallError::Failed { .. }, wire) => {
-                match wire.as_ref().map(|it| it.kind()) {
-                    // Asking again would change nothing about these.
-                    Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
-                        ErrorKind::Protocol
-                    }
-                    Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
-                    _ => ErrorKind::Unavailable,
-                }
+                wire_kind(wire.as_ref().map(TransportError::kind))
             }
             Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
             Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
@@ -284,6 +310,18 @@ impl Error {
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
         }
+    }
+}
+
+/// What kind of failure it is that no answer came, by the last failure of the transport.
+fn wire_kind(wire: Option<TransportErrorKind>) -> ErrorKind {
+    match wire {
+        // Asking again would change nothing about these.
+        Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
+            ErrorKind::Protocol
+        }
+        Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
+        _ => ErrorKind::Unavailable,
     }
 }
 
@@ -366,6 +404,9 @@ impl fmt::Display for Cause {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        if let Some(error) = self.missing_credentials() {
+            return Some(error);
+        }
         match &self.0.cause {
             Cause::Auth(error, _) => Some(error),
             Cause::Call(CallError::Failed { .. }, Some(error)) => Some(error),

@@ -1,5 +1,6 @@
 //! Which hosts serve a registry, and with which settings.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,11 +63,15 @@ impl HostSettings {
     }
 }
 
-/// The canonical name of a registry. Docker Hub has three names.
-pub(crate) fn canonical(registry: &str) -> &str {
-    match registry {
-        "index.docker.io" | HUB_API => HUB,
-        other => other,
+/// The canonical name of a registry, in lower case. Docker Hub has three names.
+pub(crate) fn canonical(registry: &str) -> Cow<'_, str> {
+    let is = |name: &str| registry.eq_ignore_ascii_case(name);
+    if is("index.docker.io") || is(HUB_API) {
+        Cow::Borrowed(HUB)
+    } else if registry.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(registry.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(registry)
     }
 }
 
@@ -233,9 +238,15 @@ mod tests {
 
     #[test]
     fn docker_hub_has_one_name() {
-        for name in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+        for name in [
+            "docker.io",
+            "index.docker.io",
+            "registry-1.docker.io",
+            "Docker.IO",
+        ] {
             assert_eq!(canonical(name), "docker.io");
         }
         assert_eq!(canonical("quay.io"), "quay.io");
+        assert_eq!(canonical("LOCALHOST:5000"), "localhost:5000");
     }
 }

@@ -69,7 +69,8 @@ pub use crate::builder::{BuildError, ClientBuilder};
 pub use crate::client::Client;
 pub use crate::credentials::{
     Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
-    DockerConfigError, OneCredential,
+    DockerConfigError, DockerCredentials, HELPER_LIMIT, HELPER_OUTPUT_LIMIT_BYTES, HelperError,
+    HelperReason, OneCredential,
 };
 pub use crate::error::{Cause, Error, ErrorClass, ErrorKind, JsonError};
 pub use crate::fetch_token::{TokenRequest, fetch_token};

@@ -1,6 +1,7 @@
 //! Warnings and rate limits that registries send along with their answers.
 
 use std::collections::HashSet;
+use std::error::Error as _;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
@@ -10,12 +11,23 @@ use longshore_origin::{Escaped, Hop, Origin};
 use longshore_proto::endpoint::ignored_digest;
 use longshore_proto::{RateLimit, warning};
 
-/// A warning or a rate limit of a registry. It changes nothing, but users may want to see it.
+use crate::credentials::CredentialError;
+
+/// A warning or a rate limit of a registry, or a warning about credentials. It changes nothing, but
+/// users may want to see it.
 ///
 /// `Display` is one line, in which control characters are escaped (OU1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
+    /// The source of credentials does not work, so requests to this registry carry none (CR11).
+    /// Reported once.
+    NoCredentials {
+        /// The name of the registry.
+        registry: String,
+        /// What is wrong with the source.
+        reason: String,
+    },
     /// How many requests are allowed, and how many are left (RT8). Reported for each answer that
     /// states a rate limit.
     RateLimit {
@@ -48,6 +60,13 @@ pub enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoCredentials { registry, reason } => {
+                write!(
+                    f,
+                    "no credentials are sent to {registry}: {}",
+                    Escaped::text(reason)
+                )
+            }
             Self::RateLimit { origin, limit } => write!(f, "{origin}: {limit}"),
             Self::IgnoredHeader {
                 origin,
@@ -90,14 +109,10 @@ impl Notices {
         }
         let origin = || hop.origin().clone();
         for text in warning::read(headers) {
-            let notice = Notice::Warning {
+            self.warn(&Notice::Warning {
                 origin: origin(),
                 text,
-            };
-            if self.is_new(&notice.to_string()) {
-                tracing::warn!(target: "longshore::notice", "{notice}");
-                self.tell(&notice);
-            }
+            });
         }
         if let Some(value) = ignored_digest(headers)
             && self.is_new(&format!("{DIGEST_HEADER} of {}", hop.origin()))
@@ -117,6 +132,21 @@ impl Notices {
             };
             tracing::debug!(target: "longshore::notice", "{notice}");
             self.tell(&notice);
+        }
+    }
+
+    /// Reports that the source of credentials does not work.
+    pub(crate) fn no_credentials(&self, registry: &str, error: &CredentialError) {
+        let reason = error.source().map_or_else(String::new, ToString::to_string);
+        let registry = registry.to_owned();
+        self.warn(&Notice::NoCredentials { registry, reason });
+    }
+
+    /// Reports a warning, unless it was reported before.
+    fn warn(&self, notice: &Notice) {
+        if self.is_new(&notice.to_string()) {
+            tracing::warn!(target: "longshore::notice", "{notice}");
+            self.tell(notice);
         }
     }
 

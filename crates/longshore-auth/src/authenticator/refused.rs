@@ -21,18 +21,21 @@ impl Authenticator {
         let refused = || AuthError::CredentialsRefused {
             registry: hop.home().clone(),
             by: hop.origin().clone(),
+            said: None,
         };
         match std::mem::take(&mut visit.sent) {
             Sent::Nothing => Ok(false),
+            Sent::Given if visit.renew_credential() => Ok(false),
             Sent::Given => Err(refused()),
             // It required a password, and now requires a token: that is another challenge.
             Sent::Basic { asked: true } if offer.bearer.is_some() => {
                 visit.password_refused = true;
                 Ok(false)
             }
+            Sent::Basic { asked: true } if visit.renew_credential() => Ok(false),
             Sent::Basic { asked: true } => Err(refused()),
             Sent::Basic { asked: false } => {
-                visit.password_refused = true;
+                visit.password_refused = !visit.renew_credential();
                 Ok(true)
             }
             Sent::Token { key, token } => {

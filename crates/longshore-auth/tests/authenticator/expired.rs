@@ -105,8 +105,8 @@ fn where_no_issued_token_was_sent_nothing_is_renewed() {
         ),
     ];
     for (mut world, answers) in worlds {
-        let error = "https://r.example.com says that a token expired, but none was sent that can \
-                     be renewed";
+        let error = "https://r.example.com says that a token expired, but nothing was sent that \
+                     can be renewed";
         world.run(answers, Err(error));
         assert_eq!(world.token_requests(), 0);
     }

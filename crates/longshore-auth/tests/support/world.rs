@@ -35,6 +35,8 @@ pub(crate) struct World<S = VecDeque<String>> {
     pub(crate) now: Duration,
     /// What every lookup finds.
     pub(crate) credential: Option<Credential>,
+    /// What a lookup finds after that was refused, if it is renewable.
+    pub(crate) renewed: Option<Option<Credential>>,
     pub(crate) lookups: Vec<Origin>,
     pub(crate) server: S,
     pub(crate) sent: Vec<Sent>,
@@ -63,6 +65,7 @@ impl<S: Server> World<S> {
             auth,
             now: Duration::from_secs(1_000),
             credential,
+            renewed: None,
             lookups: Vec::new(),
             server,
             sent: Vec::new(),
@@ -84,7 +87,14 @@ impl<S: Server> World<S> {
                 Prepare::Anonymous => None,
                 Prepare::Attach(authorization) => Some(authorization),
                 Prepare::Lookup(registry) => {
-                    call.provide(&registry, self.credential.clone());
+                    match &self.renewed {
+                        None => call.provide(&registry, self.credential.clone()),
+                        Some(renewed) => {
+                            let refused = call.refused_credential(&registry);
+                            let found = refused.map_or(&self.credential, |_| renewed);
+                            call.provide_renewable(&registry, found.clone());
+                        }
+                    }
                     self.lookups.push(registry);
                     continue;
                 }

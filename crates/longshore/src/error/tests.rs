@@ -13,7 +13,12 @@ fn refused(status: u16) -> Error {
 fn the_class_of_a_refusal_says_whether_credentials_were_there() {
     for with_credentials in [false, true] {
         for status in [401, 403] {
-            let error = refused(status).with_credentials(with_credentials);
+            let credentials = if with_credentials {
+                FoundCredentials::Some
+            } else {
+                FoundCredentials::None(None)
+            };
+            let error = refused(status).with_credentials(credentials);
             assert_eq!(error.class(), ErrorClass::Refused { with_credentials });
             assert_eq!(error.had_credentials(), with_credentials);
         }
