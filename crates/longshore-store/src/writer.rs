@@ -99,7 +99,7 @@ impl Writer {
     /// # Errors
     ///
     /// As [`Writer::new`], and what `kept` returns; [`StoreError::Interrupted`] when `interrupt` is
-    /// set, and what was kept is kept on.
+    /// set; what was kept stays.
     pub fn resume<S: Sink + Read + 'static>(
         digest: &Digest,
         size: u64,

@@ -21,7 +21,7 @@ use std::thread;
 use longshore_model::{Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, Manifest};
 use longshore_store::{Store as _, StoreError};
 
-use super::graph::{BLOBS_LIMIT, Expected};
+use super::graph::Expected;
 use super::{Layout, Unread, check_size};
 use crate::error::LayoutError;
 use crate::report::{Finding, Problem, Progress, Report, VerifyEvent};
@@ -34,7 +34,7 @@ impl Layout {
     /// A finding does not end the verification. `observe` is called often and from any thread: with
     /// each finding when it is made, in no particular order, and with the progress after each
     /// manifest and each 256 KiB of other blobs. Memory does not grow with the findings, and by
-    /// about 16 bytes for each of at most 1,000,000 blobs that are referred to.
+    /// about 20 bytes for each of at most 1,800,000 descriptors that differ.
     ///
     /// If other processes write during the verification, their new content may or may not be
     /// included; content that they delete may be reported as absent.
@@ -137,7 +137,7 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
         Self {
             check,
             blobs,
-            seen: Seen::default(),
+            seen: Seen::new(DESCRIPTORS_LIMIT),
             indexes: VecDeque::new(),
             subjects: VecDeque::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -157,7 +157,9 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
             }
         }
         if self.seen.is_endless {
-            let problem = Problem::Endless { limit: BLOBS_LIMIT };
+            let problem = Problem::Endless {
+                limit: self.seen.limit,
+            };
             self.check.find(None, None, problem);
         }
     }
@@ -423,16 +425,25 @@ enum Kind {
 ///
 /// A layout cannot choose digests that collide, since the key is random. Two of a million collide
 /// by chance once in 30 million runs.
-#[derive(Default)]
 struct Seen {
     hashes: HashSet<u64>,
     key: RandomState,
-    /// There were more than [`BLOBS_LIMIT`]; the rest is not followed (LI2: memory is not sized by
-    /// what a peer sends).
+    limit: usize,
+    /// There were more than the limit; the rest is not followed (LI2: memory is not sized by what
+    /// a peer sends).
     is_endless: bool,
 }
 
 impl Seen {
+    fn new(limit: usize) -> Self {
+        Self {
+            hashes: HashSet::new(),
+            key: RandomState::new(),
+            limit,
+            is_endless: false,
+        }
+    }
+
     fn hash(&self, digest: &Digest, size: u64, kind: Kind) -> u64 {
         self.key.hash_one((digest.as_str(), size, kind as u8))
     }
@@ -453,7 +464,7 @@ impl Seen {
     }
 
     fn insert_hash(&mut self, hash: u64) -> bool {
-        if self.hashes.len() >= BLOBS_LIMIT && !self.hashes.contains(&hash) {
+        if self.hashes.len() >= self.limit && !self.hashes.contains(&hash) {
             self.is_endless = true;
             return false;
         }
@@ -539,8 +550,39 @@ fn threads() -> usize {
 
 const THREADS_LIMIT: usize = 2;
 
+/// Maximum number of descriptors that are remembered: just below the number at which the table of
+/// their hashes would grow from 18 MiB to 36 MiB.
+const DESCRIPTORS_LIMIT: usize = 1_800_000;
+
 /// Number of blobs that wait to be hashed, while the documents are read on.
 const WAITING_BLOBS: usize = 4096;
 
 /// How many bytes of a blob each thread has in memory while it hashes (LI2: blobs are streamed).
 const BUFFER_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use longshore_model::MediaType;
+
+    use super::*;
+
+    fn layer(content: &[u8]) -> Node {
+        let descriptor = Descriptor::of(MediaType::OCI_LAYER, content);
+        Node::content(&descriptor, 1, None)
+    }
+
+    #[test]
+    fn li2_descriptors_are_remembered_up_to_a_limit() {
+        let mut seen = Seen::new(2);
+        let (a, b, c) = (layer(b"a"), layer(b"b"), layer(b"c"));
+        assert!(seen.insert(&a, Kind::Blob));
+        assert!(!seen.insert(&a, Kind::Blob));
+        assert!(seen.insert(&b, Kind::Blob));
+        assert!(!seen.insert(&b, Kind::Blob));
+        assert!(!seen.is_endless, "what was met before needs no room");
+        assert!(!seen.insert(&c, Kind::Blob));
+        assert!(seen.is_endless);
+        assert!(seen.refers_to(&b.digest, 1) && !seen.refers_to(&b.digest, 2));
+        assert!(!seen.refers_to(&c.digest, 1));
+    }
+}
