@@ -10,7 +10,7 @@ use longshore_transport::{
 };
 use rustls::crypto::CryptoProvider;
 
-use crate::connect::Shared;
+use crate::connect::{Shared, look_up};
 use crate::pool::Pools;
 use crate::proxy::ProxySettings;
 use crate::settings::SettingsError;
@@ -186,6 +186,7 @@ impl HyperTransportBuilder {
         let shared = Arc::new(Shared {
             connect_timeout: self.connect_timeout,
             handshake_timeout: self.handshake_timeout,
+            look_up,
             proxy,
             tls,
         });

@@ -1,10 +1,9 @@
 //! SOCKS 5 (RFC 1928, RFC 1929): what is asked of the proxy, and what it may answer.
 
-use std::net::ToSocketAddrs as _;
 use std::sync::{Arc, Mutex};
 
 use longshore_hyper::{HyperTransport, ProxyError, ProxyFault, ProxySettings};
-use longshore_origin::{AddressClass, AddressPolicy, AllowAddresses, Peer};
+use longshore_origin::Peer;
 use longshore_transport::{Phase, Transport, TransportErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -93,26 +92,6 @@ async fn an_address_is_sent_as_one() {
         );
         assert_eq!(seen.lock().unwrap().last().unwrap(), expected);
     }
-}
-
-// RE3: where this machine resolves the name, it checks the addresses.
-#[tokio::test]
-async fn re3_a_name_that_is_resolved_here_is_under_the_policy() {
-    let name = "ip6-localhost";
-    if (name, 80).to_socket_addrs().is_err() {
-        return eprintln!("SKIPPED: this machine does not know {name}");
-    }
-    let (server, seen) = proxy(&[GREETED, &reply(0)]).await;
-    let transport = through(&format!("socks5://{}", server.address));
-    let mut request = get(&format!("http://{name}/v2/"));
-    request.extensions_mut().insert(AddressPolicy::AtLeast {
-        class: AddressClass::Public,
-        allow: AllowAddresses::default(),
-    });
-    let kind = TransportErrorKind::AddressRefused;
-    fails(&transport, request, kind, Phase::Connect).await;
-    let asked: Vec<_> = seen.lock().unwrap().concat();
-    assert_eq!(asked, [0; 0], "the proxy was asked for nothing");
 }
 
 #[tokio::test]
