@@ -14,25 +14,24 @@ use longshore_testkit::certificate::{Authority, Identity};
 use longshore_testkit::image;
 use longshore_testkit::raw::RawServer;
 use longshore_testkit::registry::Registry;
-use longshore_tests::longshore::Longshore;
+use longshore_tests::longshore::{Ended, Longshore};
 use tempfile::tempdir;
 
-/// Asks a registry with this certificate for a digest, and trusts this PEM file.
-fn digest(identity: Identity, trusted: &str, host: &str) -> (Longshore, String) {
+/// Asks a registry with this certificate for a digest, and trusts this PEM text; how that ends, and
+/// the right digest.
+fn digest(identity: Identity, trusted: &str) -> (Ended, String) {
     let tree = image::single(1);
     let registry = Registry::builder()
         .listen(Listen::loopback().tls(identity))
         .image("a", "1", &tree)
         .start()
         .unwrap();
-    let place = tempdir().unwrap().keep();
-    let ca = place.join("ca.pem");
+    let place = tempdir().unwrap();
+    let ca = place.path().join("ca.pem");
     std::fs::write(&ca, trusted).unwrap();
-    let reference = format!("{host}:{}/a:1", registry.address().port());
-    // Both outlive the test.
-    std::mem::forget(registry);
+    let reference = format!("localhost:{}/a:1", registry.address().port());
     let digest = Longshore::new(["digest", &reference, "--ca-file"]).args([ca]);
-    (digest, tree.digest().to_string())
+    (digest.run(), tree.digest().to_string())
 }
 
 #[test]
@@ -45,8 +44,8 @@ fn the_very_certificate_that_is_trusted_is_trusted_whatever_it_is_for() {
         stranger.server(&["localhost"]),
     ] {
         let trusted = identity.certificate_pem().to_owned() + &ours.pem();
-        let (digest, expected) = digest(identity, &trusted, "localhost");
-        assert_eq!(digest.run().succeeded(), expected);
+        let (ended, expected) = digest(identity, &trusted);
+        assert_eq!(ended.succeeded(), expected);
     }
 }
 
@@ -71,8 +70,8 @@ fn a_certificate_that_is_trusted_itself_still_has_dates_and_names() {
         ),
     ] {
         let trusted = identity.certificate_pem().to_owned();
-        let (digest, _) = digest(identity, &trusted, "localhost");
-        digest.run().failed_with_hint(6, &[words, hint]);
+        let (ended, _) = digest(identity, &trusted);
+        ended.failed_with_hint(6, &[words, hint]);
     }
 }
 
@@ -92,8 +91,8 @@ fn advice_fits_what_is_wrong_with_a_certificate() {
             "give --ca-file FILE",
         ),
     ] {
-        let (digest, _) = digest(identity, &authority.pem(), "localhost");
-        digest.run().failed_with_hint(6, &[hint]);
+        let (ended, _) = digest(identity, &authority.pem());
+        ended.failed_with_hint(6, &[hint]);
     }
     // TLS alerts (RFC 8446 §6.2): handshake failure, protocol version, certificate required.
     for (alert, hint) in [

@@ -29,6 +29,8 @@ use crate::wire::{Protocol, Stream, Wire};
 pub(crate) struct Shared {
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
+    /// Finds the addresses of a host; may block.
+    pub(crate) look_up: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
     pub(crate) proxy: ProxySettings,
     pub(crate) tls: HashMap<TlsIdentity, Arc<Tls>>,
 }
@@ -191,7 +193,7 @@ impl Connector {
         origin: &Origin,
         policy: &AddressPolicy,
     ) -> Result<Vec<SocketAddr>, TransportError> {
-        let found = resolve(origin, self.shared.connect_timeout).await?;
+        let found = self.shared.resolve(origin).await?;
         permitted(found, policy)
     }
 
@@ -260,28 +262,39 @@ pub(crate) fn origin_of(uri: &Uri) -> Result<Origin, TransportError> {
 }
 
 /// All addresses of a host, by the system's resolver.
-async fn resolve(origin: &Origin, limit: Duration) -> Result<Vec<SocketAddr>, TransportError> {
-    if let Some(address) = origin.address() {
-        return Ok(vec![SocketAddr::new(address, origin.port())]);
+pub(crate) fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Vec::from_iter)
+}
+
+impl Shared {
+    /// All addresses of a host.
+    async fn resolve(&self, origin: &Origin) -> Result<Vec<SocketAddr>, TransportError> {
+        let (port, look_up) = (origin.port(), self.look_up);
+        let known = match origin.address() {
+            Some(address) => vec![address],
+            None if origin.is_loopback_name() => loopback().into(),
+            None => Vec::new(),
+        };
+        if !known.is_empty() {
+            let known = known.into_iter();
+            return Ok(known
+                .map(|address| SocketAddr::new(address, port))
+                .collect());
+        }
+        let failed = |e: io::Error| {
+            TransportError::new(TransportErrorKind::Resolve, Phase::Connect).with_source(e)
+        };
+        let host = origin.host().to_owned();
+        let found = abandonable(self.connect_timeout, move || look_up(&host, port)).await;
+        let found = found.map_err(failed)?;
+        if found.is_empty() {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the host has no address",
+            )));
+        }
+        Ok(found)
     }
-    if origin.is_loopback_name() {
-        return Ok(loopback()
-            .map(|address| SocketAddr::new(address, origin.port()))
-            .into());
-    }
-    let failed = |e: io::Error| {
-        TransportError::new(TransportErrorKind::Resolve, Phase::Connect).with_source(e)
-    };
-    let (host, port) = (origin.host().to_owned(), origin.port());
-    let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-    let found = abandonable(limit, look_up).await.map_err(failed)?;
-    if found.is_empty() {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the host has no address",
-        )));
-    }
-    Ok(found)
 }
 
 /// The result of a blocking look-up, unless it takes too long.

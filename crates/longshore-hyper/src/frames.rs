@@ -252,6 +252,11 @@ impl Account {
                 self.content_bytes += u64::from(frame.length);
             }
             (DATA, Some(_)) if frame.flags & END_STREAM != 0 => {}
+            // What was under way when we gave the request up: it earns what it costs.
+            (DATA, None) => {
+                self.idle += 1;
+                self.content_bytes += u64::from(frame.length);
+            }
             _ => self.idle += 1,
         }
         let ends = matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0;
@@ -352,7 +357,7 @@ mod tests {
             frame(8, 0, 0, 4),
             frame(DATA, 0, 1, 0),
             frame(DATA, PADDED, 1, 256),
-            frame(DATA, 0, 7, 100),
+            frame(DATA, 0, 7, 0),
             frame(HEADERS, END_STREAM, 7, 20),
         ] {
             let mut account = Account::default();
@@ -381,5 +386,20 @@ mod tests {
             assert_eq!(account.received(frame(DATA, END_STREAM, stream, 0)), Ok(()));
         }
         assert_eq!(account.open.len(), 1);
+    }
+
+    // LI
+    #[test]
+    fn li_a_body_that_nobody_wants_any_more_is_borne_but_not_in_small_pieces() {
+        let mut account = Account::default();
+        account.sent(frame(HEADERS, END_STREAM, 1, 20));
+        account.sent(frame(RST_STREAM, 0, 1, 4));
+        for _ in 0..100_000 {
+            assert_eq!(account.received(frame(DATA, 0, 1, 16384)), Ok(()));
+        }
+        let mut account = Account::default();
+        let mut pieces = std::iter::repeat_with(|| account.received(frame(DATA, 0, 1, 100)));
+        let refused = pieces.position(|received| received.is_err());
+        assert_eq!(refused, Some(1242));
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use http::{HeaderValue, StatusCode, Uri, response};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use longshore_origin::{Origin, Scheme};
+use longshore_origin::{Origin, Scheme, Secret};
 use longshore_transport::{INTERIM_LIMIT, Phase, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -149,7 +149,7 @@ pub(crate) struct Proxy {
     /// The variable that names it.
     variable: Option<&'static str>,
     authorization: Option<HeaderValue>,
-    login: Option<(String, String)>,
+    login: Option<(String, Secret)>,
 }
 
 /// How a proxy is asked for a connection.
@@ -186,7 +186,7 @@ impl Proxy {
         };
         let login = found
             .raw_auth()
-            .map(|(user, password)| (user.to_owned(), password.to_owned()));
+            .map(|(user, password)| (user.to_owned(), Secret::new(password.to_owned())));
         Some(Self {
             origin,
             protocol,

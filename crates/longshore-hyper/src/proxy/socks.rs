@@ -8,6 +8,7 @@ use tokio_socks::tcp::Socks5Stream;
 use tokio_socks::{Error, TargetAddr};
 
 use super::{Proxy, ProxyFault};
+use crate::failure;
 use crate::wire::Stream;
 
 impl Proxy {
@@ -26,11 +27,13 @@ impl Proxy {
         let opened = match &self.login {
             None => Socks5Stream::connect_with_socket(stream, target).await,
             Some((user, password)) => {
+                let password = password.expose();
                 Socks5Stream::connect_with_password_and_socket(stream, target, user, password).await
             }
         };
         match opened {
             Ok(opened) => Ok(opened.into_inner()),
+            Err(Error::Io(error)) => Err(self.blamed(failure::connecting(error))),
             Err(error) => Err(self.fails(fault(&error), Phase::Connect)),
         }
     }
@@ -47,12 +50,12 @@ fn fault(error: &Error) -> ProxyFault {
             answer: answer(),
             page: false,
         },
-        Error::ConnectionRefused
+        Error::AddressTypeNotSupported
+        | Error::ConnectionRefused
         | Error::GeneralSocksServerFailure
         | Error::HostUnreachable
         | Error::NetworkUnreachable
         | Error::TtlExpired => ProxyFault::Target { answer: answer() },
-        Error::Io(_) | Error::ProxyServerUnreachable => ProxyFault::Unreachable,
         _ => ProxyFault::NotAProxy,
     }
 }

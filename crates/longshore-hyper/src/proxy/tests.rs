@@ -195,9 +195,10 @@ fn a_login_is_decoded_and_goes_into_the_form_of_its_protocol() {
     let proxy = Proxy::read("http://us%40er:p%3Ass@p:1", None).unwrap();
     let basic = proxy.authorization.unwrap();
     assert_eq!(basic.to_str().unwrap(), "Basic dXNAZXI6cDpzcw==");
-    assert_eq!(proxy.login, None);
+    assert!(proxy.login.is_none());
     let proxy = Proxy::read("socks5://us%40er:p%3Ass@p", None).unwrap();
-    assert_eq!(proxy.login, Some(("us@er".to_owned(), "p:ss".to_owned())));
+    let (user, password) = proxy.login.unwrap();
+    assert_eq!((user.as_str(), password.expose()), ("us@er", "p:ss"));
     assert_eq!((proxy.authorization, proxy.origin.port()), (None, 1080));
 }
 

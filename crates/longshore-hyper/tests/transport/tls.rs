@@ -13,7 +13,9 @@ use longshore_hyper::{SettingsError, TlsSettings};
 use longshore_origin::{AddressClass, Peer};
 #[cfg(feature = "http2")]
 use longshore_transport::WireWish;
-use longshore_transport::{Phase, TlsFault, TlsIdentity, Transport, TransportErrorKind};
+use longshore_transport::{
+    ConnectionWish, Phase, TlsFault, TlsIdentity, Transport, TransportErrorKind,
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -248,6 +250,27 @@ async fn many_small_requests_share_one_http2_connection() {
         assert_eq!(done.unwrap().unwrap(), "HTTP/2.0");
     }
     assert_eq!(server.connections(), 1);
+}
+
+// RT5
+#[tokio::test]
+async fn rt5_a_wish_for_a_new_connection_passes_over_an_open_one() {
+    let authority = Authority::new();
+    let server = authority.serve(&["127.0.0.1"], Clients::Any).await;
+    let transport = direct().tls(authority.believed()).build().unwrap();
+    for (wish, connections) in [
+        (ConnectionWish::Any, 1),
+        (ConnectionWish::Any, 1),
+        (ConnectionWish::New, 2),
+        (ConnectionWish::New, 3),
+        (ConnectionWish::Any, 3),
+    ] {
+        let mut request = get(&server.url("https"));
+        request.extensions_mut().insert(wish);
+        let response = transport.send(request).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), SMALL);
+        assert_eq!(server.connections(), connections, "{wish:?}");
+    }
 }
 
 #[cfg(feature = "http2")]
