@@ -36,7 +36,7 @@ fn asks_with_get(call: &mut Call, head: &response::Parts) {
 
 #[test]
 fn dg2_a_head_that_is_refused_is_asked_again_with_get() {
-    for status in [400, 403, 405, 406, 501, 505, 204, 206, 304] {
+    for status in [400, 401, 403, 405, 406, 501, 505, 204, 206, 304] {
         for ask_for in [blob(), manifest("v1")] {
             let take = ask_for.take;
             let mut call = ask(ask_for);
