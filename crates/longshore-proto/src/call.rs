@@ -442,9 +442,9 @@ impl Call {
         }
     }
 
-    /// The request that is about to be sent carries a secret.
-    pub const fn authorized(&mut self) {
-        self.authorized = true;
+    /// Says whether the request that is about to be sent carries a secret.
+    pub const fn sends_secret(&mut self, is_authorized: bool) {
+        self.authorized = is_authorized;
     }
 
     /// No answer, or not the whole of a document, arrived.
