@@ -444,9 +444,9 @@ impl Call {
         }
     }
 
-    /// The request that is about to be sent carries a secret.
-    pub const fn authorized(&mut self) {
-        self.authorized = true;
+    /// Says whether the request that is about to be sent carries a secret.
+    pub const fn sends_secret(&mut self, is_authorized: bool) {
+        self.authorized = is_authorized;
     }
 
     /// No answer, or not the whole of a document, arrived.
@@ -554,7 +554,8 @@ impl Call {
         };
         let is_too_long = field::length(&head.headers).is_some_and(|length| length > limit);
         match status.as_u16() {
-            401 => self.authorized,
+            // Without a challenge there is no way to authenticate.
+            401 => self.authorized || !head.headers.contains_key(header::WWW_AUTHENTICATE),
             404 | 410 => false,
             _ if is_retryable(status) || self.is_absent(status) => false,
             _ => is_too_long || !self.endpoint().is_answered_by(head),

@@ -211,9 +211,9 @@ impl Drive<'_> {
             None => Body::empty(),
         };
         let request = self.request(&sending, authorization.as_ref(), body);
-        if request.headers().contains_key(header::AUTHORIZATION) {
-            self.call.authorized();
-        }
+        let headers = request.headers();
+        self.call
+            .sends_secret(headers.contains_key(header::AUTHORIZATION));
         let sent = self.client().sender().send(request, sending.head_timeout);
         let response = match sent.await {
             Ok(response) => response,

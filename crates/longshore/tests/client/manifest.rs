@@ -306,7 +306,7 @@ async fn absent_unauthorized_and_failed_are_three_answers() {
     // HEAD is not supported.
     for (status, expected, requests) in [
         (404, Ok(false), 2),
-        (401, Err(ErrorKind::Auth), 2),
+        (401, Err(ErrorKind::Auth), 4),
         (403, Err(ErrorKind::Denied), 4),
         (405, Err(ErrorKind::Unsupported), 4),
         (429, Err(ErrorKind::RateLimited), 10),

@@ -202,9 +202,7 @@ impl<'a> Watch<'a> {
                 return Some(step);
             }
         };
-        if event.secret {
-            call.authorized();
-        }
+        call.sends_secret(event.secret);
         let mut verdict = call.on_head(head, event.peer, event.jitter);
         if let Verdict::Excerpt = verdict {
             assert!(!self.is_head(), "an answer to HEAD has no body");

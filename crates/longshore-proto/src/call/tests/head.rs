@@ -36,7 +36,7 @@ fn asks_with_get(call: &mut Call, head: &response::Parts) {
 
 #[test]
 fn dg2_a_head_that_is_refused_is_asked_again_with_get() {
-    for status in [400, 403, 405, 406, 501, 505, 204, 206, 304] {
+    for status in [400, 401, 403, 405, 406, 501, 505, 204, 206, 304] {
         for ask_for in [blob(), manifest("v1")] {
             let take = ask_for.take;
             let mut call = ask(ask_for);
@@ -115,10 +115,10 @@ fn dg2_a_head_that_is_refused_with_a_token_keeps_the_token_for_get() {
         let mut call = ask(blob());
         let verdict = call.on_head(&head(401, &[challenge]), public(), JITTER);
         assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
-        call.authorized();
+        call.sends_secret(true);
         asks_with_get(&mut call, &head(status, &[challenge]));
         // Only GET decides whether the token is any good.
-        call.authorized();
+        call.sends_secret(true);
         let verdict = call.on_head(&head(401, &[challenge]), public(), JITTER);
         assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
     }
@@ -130,7 +130,7 @@ fn rt8_head_is_sent_with_another_token_where_the_token_is_to_blame() {
         let challenge = format!("Bearer realm=\"https://r.example/t\",error=\"{error}\"");
         let refused = head(status, &[("www-authenticate", &challenge)]);
         let mut call = ask(manifest("v1"));
-        call.authorized();
+        call.sends_secret(true);
         let verdict = call.on_head(&refused, public(), JITTER);
         assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
         // The second token is not to blame.

@@ -8,7 +8,7 @@ const LIMITED: &[u8] = br#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#;
 /// A call that has sent a token.
 fn with_token() -> Call {
     let (mut call, _) = start(&[host("r.example")]);
-    call.authorized();
+    call.sends_secret(true);
     call
 }
 
@@ -25,7 +25,7 @@ fn cr7_a_body_that_calls_the_token_expired_renews_it_once() {
         reads_the_body(&call.on_head(&refused, public(), JITTER));
         let verdict = call.on_refusal(&refused, EXPIRED, JITTER);
         assert!(matches!(verdict, Verdict::Renew), "{status}: {verdict:?}");
-        call.authorized();
+        call.sends_secret(true);
         reads_the_body(&call.on_head(&refused, public(), JITTER));
         match (status, call.on_refusal(&refused, EXPIRED, JITTER)) {
             (401, verdict) => assert!(matches!(verdict, Verdict::Authenticate)),
