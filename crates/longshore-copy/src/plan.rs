@@ -181,8 +181,8 @@ struct Listed {
     is_index: bool,
 }
 
-/// What is kept of a manifest that is in the store. The document itself may be large, so it does not
-/// outlive the task that read it (LI2: memory is not sized by what a peer sends).
+/// What is kept of a manifest that is in the store. The document itself may be large, so it does
+/// not outlive the task that read it (LI2: memory is not sized by what a peer sends).
 struct Taken {
     /// The bytes that were written; `None` when the store had them.
     written: Option<u64>,

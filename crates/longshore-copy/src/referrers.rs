@@ -71,8 +71,8 @@ impl Referrers {
     ///
     /// # Errors
     ///
-    /// [`TransferError::Referrers`] beyond [`REFERRERS_LIMIT`], or when the referrers take more than
-    /// [`COLLECTED_LIMIT_BYTES`] of memory together; [`TransferError::Registry`].
+    /// [`TransferError::Referrers`] beyond [`REFERRERS_LIMIT`], or when the referrers take more
+    /// than [`COLLECTED_LIMIT_BYTES`] of memory together; [`TransferError::Registry`].
     pub async fn read(
         repository: &Repository,
         subject: &Digest,

@@ -43,8 +43,8 @@ pub(crate) enum Payload {
 }
 
 impl Answer {
-    /// Takes the collected body out of the answer. The memory of a document is held until the answer
-    /// is dropped.
+    /// Takes the collected body out of the answer. The memory of a document is held until the
+    /// answer is dropped.
     pub(crate) fn take_bytes(&mut self) -> Bytes {
         match &mut self.payload {
             Payload::Bytes(bytes, _) => std::mem::take(bytes),

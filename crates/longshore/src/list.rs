@@ -30,7 +30,8 @@ pub const COLLECTED_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 /// The entries of a list, fetched page by page as they are read.
 ///
 /// Ends with an error when a page links to a page that was read before, when more than 20 pages in
-/// a row have nothing new, or when the list exceeds a limit (RD5, LI). The entries before the error are valid. One page is held at a time.
+/// a row have nothing new, or when the list exceeds a limit (RD5, LI). The entries before the error
+/// are valid. One page is held at a time.
 pub struct List<T> {
     site: Arc<Site>,
     /// The rest of the page.
