@@ -34,7 +34,7 @@ impl Problems {
         };
         if is_failure {
             let place = self.texts.len() - 1;
-            self.failure.get_or_insert((place, error.into()));
+            self.failure.get_or_insert_with(|| (place, error.into()));
         }
     }
 
