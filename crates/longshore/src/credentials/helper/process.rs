@@ -1,8 +1,8 @@
 //! Running a helper without blocking the caller, within a time and an amount of output.
 //!
 //! A thread starts the program and waits for it. Two more read its output, so that it never waits
-//! for us. Everything that happens reaches the first thread as an [`Event`]. If the caller drops the
-//! future, the program is killed at once, and the thread only clears up after it.
+//! for us. Everything that happens reaches the first thread as an [`Event`]. If the caller drops
+//! the future, the program is killed at once, and the thread only clears up after it.
 
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
