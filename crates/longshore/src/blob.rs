@@ -287,16 +287,8 @@ impl BlobReader {
         if self.size().is_some_and(|size| size > limit) {
             return Err(too_large(&self));
         }
-        let site = Arc::clone(&self.frames.site);
-        let mut memory = None;
         let mut whole = Vec::new();
         while let Some(bytes) = self.next().await {
-            if memory.is_none() {
-                // LI2: not before the request has its turn, which those that hold memory may wait
-                // for.
-                let length = self.size().unwrap_or(limit);
-                memory = Some(site.client().limit().document(length).await);
-            }
             whole.extend_from_slice(&bytes?);
             if whole.len() as u64 > limit {
                 return Err(too_large(&self));
