@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
-use longshore::origin::{Escaped, OriginError, without_user_information};
+use longshore::origin::{Escaped, OriginError};
 use longshore::proto::download::DownloadError;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
@@ -153,7 +153,7 @@ impl Failure {
     }
 
     pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {
-        let what = format!("\"{}\" is not a reference", without_user_information(text));
+        let what = format!("\"{text}\" is not a reference");
         Self::caused(Exit::Reference, what, error)
             .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
     }

@@ -1,5 +1,6 @@
 //! Results on standard output, and notes on standard error.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 
 use longshore::origin::is_unsafe;
@@ -28,18 +29,32 @@ pub(crate) fn json_text(value: &serde_json::Value) -> String {
     escaped(&value.to_string(), |_| false)
 }
 
-/// Returns the same JSON with every unsafe character as `\u` and four digits, except those that
-/// may stay. Unsafe characters are below U+10000.
+/// Returns the same JSON with every unsafe character escaped, except those that may stay.
 fn escaped(json: &str, may_stay: fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_unsafe(c) && !may_stay(c) {
-            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            shown.push(c);
-        }
-    }
+    // Writing to a string does not fail.
+    let _ = write_escaped(&mut shown, json, may_stay);
     shown
+}
+
+/// Writes JSON with every unsafe character as `\u` and four digits, except those that may stay.
+/// Unsafe characters are below U+10000.
+pub(crate) fn write_escaped(
+    shown: &mut impl fmt::Write,
+    json: &str,
+    may_stay: fn(char) -> bool,
+) -> fmt::Result {
+    let mut rest = json;
+    let found = |rest: &str| {
+        rest.char_indices()
+            .find(|(_, c)| is_unsafe(*c) && !may_stay(*c))
+    };
+    while let Some((at, c)) = found(rest) {
+        let (before, after) = rest.split_at(at);
+        write!(shown, "{before}\\u{:04x}", u32::from(c))?;
+        rest = after.get(c.len_utf8()..).unwrap_or_default();
+    }
+    shown.write_str(rest)
 }
 
 /// Returns whether a character may separate the tokens of a document. JSON strings hold none of

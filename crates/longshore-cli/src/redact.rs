@@ -4,11 +4,10 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
+use longshore::origin::split_user_information;
+
 /// What a message shows in place of user information.
 const REDACTED: &str = "REDACTED";
-
-/// Algorithms of digests, which stand after an `@` too.
-const DIGESTS: [&str; 4] = ["sha256:", "sha384:", "sha512:", "blake3:"];
 
 /// Removes the user information in the arguments of this process from a text.
 pub(crate) fn arguments(text: &str) -> Cow<'_, str> {
@@ -49,24 +48,16 @@ fn without<'a>(text: Cow<'a, str>, info: &str) -> Cow<'a, str> {
         })
 }
 
-/// Returns the user information in an argument: everything between the scheme and the last `@`
-/// that no digest follows. It may hold any character, because it need not be well formed.
+/// Returns the user information in an argument, or in the value of an option. It may hold any
+/// character, because it need not be well formed.
 fn user_information(argument: &str) -> Option<&str> {
     let value = match argument.split_once('=') {
         Some((option, value)) if option.starts_with("--") => value,
         _ => argument,
     };
-    let (has_scheme, rest) = match value.split_once("://") {
-        Some((_, rest)) => (true, rest),
-        None => (false, value),
-    };
-    let (info, after) = rest
-        .rmatch_indices('@')
-        .map(|(at, _)| (rest.get(..at), rest.get(at + 1..)))
-        .filter_map(|(info, after)| Some((info?, after?)))
-        .find(|(_, after)| !DIGESTS.iter().any(|digest| after.starts_with(digest)))?;
+    let (scheme, info, after) = split_user_information(value)?;
     // Without a scheme, `name@tag` is a slip of somebody who means a reference.
-    let is_authority = has_scheme || info.contains(':') || after.contains(['.', ':', '/']);
+    let is_authority = !scheme.is_empty() || info.contains(':') || after.contains(['.', ':', '/']);
     (is_authority && !info.is_empty()).then_some(info)
 }
 

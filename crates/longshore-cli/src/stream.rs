@@ -1,8 +1,8 @@
 //! Results that are written while they are made, so that they take little memory (LI2).
 
+use std::fmt;
 use std::io::{self, Write};
 
-use longshore::origin::is_unsafe;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -69,26 +69,42 @@ impl Write for Stream {
     }
 }
 
-/// Writes JSON with every unsafe character as `\u` and four digits. Unsafe characters are below
-/// U+10000. Each piece that is written must be whole characters.
+/// Writes JSON with every unsafe character escaped. Each piece that is written must be whole
+/// characters.
 struct EscapingWriter<W>(W);
 
 impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
-        let mut rest = text;
-        while let Some((at, unsafe_char)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
-            let (before, after) = rest.split_at(at);
-            self.0.write_all(before.as_bytes())?;
-            write!(self.0, "\\u{:04x}", u32::from(unsafe_char))?;
-            rest = after.get(unsafe_char.len_utf8()..).unwrap_or_default();
+        let mut sink = Utf8Sink {
+            writer: &mut self.0,
+            error: None,
+        };
+        let written = output::write_escaped(&mut sink, text, |_| false);
+        match (written, sink.error) {
+            (Ok(()), _) => Ok(bytes.len()),
+            (Err(_), Some(error)) => Err(error),
+            (Err(error), None) => Err(io::Error::other(error)),
         }
-        self.0.write_all(rest.as_bytes())?;
-        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+/// Takes text for a writer of bytes, and keeps its error.
+struct Utf8Sink<'a, W> {
+    writer: &'a mut W,
+    error: Option<io::Error>,
+}
+
+impl<W: Write> fmt::Write for Utf8Sink<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.writer.write_all(text.as_bytes()).map_err(|error| {
+            self.error = Some(error);
+            fmt::Error
+        })
     }
 }
 

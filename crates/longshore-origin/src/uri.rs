@@ -115,17 +115,27 @@ const SHOWN: [&str; 9] = [
 /// assert_eq!(shown("r.example/app:1@sha256:0"), "r.example/app:1@sha256:0");
 /// ```
 pub fn without_user_information(text: &str) -> Cow<'_, str> {
-    let mut signs = text.rmatch_indices('@').map(|(at, _)| at);
-    let digest_follows = |at: &usize| text.get(at + 1..).is_some_and(is_digest);
-    let Some(end) = signs.find(|at| !digest_follows(at)) else {
-        return text.into();
-    };
-    let hidden = text.get(..end).unwrap_or_default();
-    let scheme = hidden.split_once("://").map(|(scheme, _)| scheme);
-    let scheme = scheme.filter(|it| it.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    let scheme = scheme.map_or_else(String::new, |scheme| format!("{scheme}://"));
-    let rest = text.get(end..).unwrap_or_default();
-    format!("{scheme}REDACTED{rest}").into()
+    match split_user_information(text) {
+        Some((scheme, _, rest)) => format!("{scheme}REDACTED@{rest}").into(),
+        None => text.into(),
+    }
+}
+
+/// Splits a text that was to be a URL, a registry or a reference at its user information: a scheme
+/// with its `://` or nothing, what may be user information, and what follows its `@`. `None` where
+/// there is no `@` but those of digests.
+///
+/// The text need not be well formed, as for [`without_user_information`].
+pub fn split_user_information(text: &str) -> Option<(&str, &str, &str)> {
+    let signs = text.rmatch_indices('@').map(|(at, _)| at);
+    let mut parts = signs.filter_map(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
+    let (before, rest) = parts.find(|(_, rest)| !is_digest(rest))?;
+    let scheme_end = before.find("://").filter(|end| {
+        let scheme = before.get(..*end).unwrap_or_default();
+        scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    let (scheme, information) = before.split_at(scheme_end.map_or(0, |end| end + 3));
+    Some((scheme, information, rest))
 }
 
 /// Whether the text begins like a digest, with `sha256:` for example.

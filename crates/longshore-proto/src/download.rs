@@ -52,8 +52,8 @@ pub struct Download {
     digest: Digest,
     /// The size, from the descriptor or from the first answer.
     size: Option<u64>,
-    /// The largest size that is read without a descriptor.
-    limit: u64,
+    /// The largest size that the caller reads without a descriptor, if the caller has set one.
+    limit: Option<u64>,
     /// Whether the registry has confirmed the digest.
     confirmed: bool,
     etag: Option<String>,
@@ -169,7 +169,7 @@ impl Download {
             name,
             digest,
             size,
-            limit: BLOB_LIMIT_BYTES,
+            limit: None,
             confirmed: false,
             etag: None,
             received: 0,
@@ -189,8 +189,8 @@ impl Download {
         self
     }
 
-    /// Reads at most this many bytes if no descriptor says the size. The default is
-    /// [`BLOB_LIMIT_BYTES`].
+    /// Reads at most this many bytes if no descriptor says the size. By default the size that the
+    /// registry announces is the limit, or [`BLOB_LIMIT_BYTES`] if it announces none.
     #[must_use]
     pub const fn with_limit(mut self, bytes: u64) -> Self {
         self.set_limit(bytes);
@@ -199,7 +199,7 @@ impl Download {
 
     /// As [`with_limit`](Self::with_limit).
     pub const fn set_limit(&mut self, bytes: u64) {
-        self.limit = bytes;
+        self.limit = Some(bytes);
     }
 
     /// The request for what is missing.
@@ -289,8 +289,9 @@ impl Download {
                     confirmed,
                 });
             }
-            (None, Some(announced)) if announced > self.limit => {
-                return Err(DownloadError::OverLimit { limit: self.limit });
+            (None, Some(announced)) if announced > self.limit.unwrap_or(u64::MAX) => {
+                let limit = self.limit.unwrap_or(BLOB_LIMIT_BYTES);
+                return Err(DownloadError::OverLimit { limit });
             }
             (None, Some(announced)) if announced < self.received => {
                 let received = self.received;
@@ -320,14 +321,13 @@ impl Download {
         let dropped = self.skip.min(count);
         self.skip -= dropped;
         self.received = self.received.saturating_add(count - dropped);
+        let limit = self.limit.unwrap_or(BLOB_LIMIT_BYTES);
         match self.size {
             Some(expected) if self.received > expected => Err(DownloadError::TooLong {
                 expected,
                 confirmed: self.confirmed,
             }),
-            None if self.received > self.limit => {
-                Err(DownloadError::OverLimit { limit: self.limit })
-            }
+            None if self.received > limit => Err(DownloadError::OverLimit { limit }),
             _ => Ok(dropped),
         }
     }

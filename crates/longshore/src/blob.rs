@@ -80,8 +80,9 @@ impl BlobFrames {
         self.download.size()
     }
 
-    /// The same, reading at most this many bytes if no descriptor says the size (LI). The default
-    /// is [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES): 32 GiB.
+    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default the
+    /// size that the registry announces is the limit, or
+    /// [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES), 32 GiB, if it announces none.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.download.set_limit(bytes);
@@ -242,9 +243,10 @@ impl BlobReader {
         })
     }
 
-    /// The same, reading at most this many bytes if no descriptor says the size (LI). The default
-    /// is [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES): 32 GiB. A larger blob fails as
-    /// [`Cause::TooLarge`], at once if the registry says its size.
+    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default the
+    /// size that the registry announces is the limit, or
+    /// [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES), 32 GiB, if it announces none. A larger blob
+    /// fails as [`Cause::TooLarge`], at once if the registry announces its size.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> Self {
         self.frames = self.frames.with_limit(bytes);

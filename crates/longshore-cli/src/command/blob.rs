@@ -14,22 +14,22 @@ use crate::exit::{Exit, Failure};
 use crate::file::OutputFile;
 use crate::output;
 
-/// Maximum length of a blob whose size the registry does not announce, in bytes.
-const UNKNOWN_SIZE_LIMIT_BYTES: u64 = 32 << 30;
-
 /// How much of a blob is read after the reader of the output left, in bytes and in time.
 const REST_LIMIT_BYTES: u64 = 64 << 20;
 const REST_LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn get(args: BlobGet) -> Result<(), Failure> {
     let (repository, digest) = open(&args.reference, &args.connection).await?;
-    let reader = repository.blob(&digest, None)?;
+    let mut reader = repository.blob(&digest, None)?;
+    if let Some(limit) = args.max_size {
+        reader = reader.with_limit(limit);
+    }
     match &args.file {
         Some(path) => {
-            let size = to_file(reader, args.max_size, path).await?;
+            let size = to_file(reader, path).await?;
             report(&args, &digest, path, size)
         }
-        None => to_stdout(reader, args.max_size).await,
+        None => to_stdout(reader).await,
     }
 }
 
@@ -81,17 +81,17 @@ struct Sink<'a, W> {
 }
 
 /// Prints the blob as it arrives.
-async fn to_stdout(reader: BlobReader, limit: Option<u64>) -> Result<(), Failure> {
+async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
     let mut sink = Sink {
         writer: output::stdout(),
         failed: &Failure::stdout,
     };
-    copy(reader, limit, &mut sink).await.map(drop)
+    copy(reader, &mut sink).await.map(drop)
 }
 
 /// Writes the blob to a file, which appears only when the blob is complete and verified; returns
 /// the length in bytes. A device or FIFO gets the bytes as they arrive.
-async fn to_file(reader: BlobReader, limit: Option<u64>, path: &Path) -> Result<u64, Failure> {
+async fn to_file(reader: BlobReader, path: &Path) -> Result<u64, Failure> {
     let failed = |error| Failure::file(path, error);
     let target = path.to_owned();
     // Opening a FIFO waits for its reader.
@@ -100,26 +100,21 @@ async fn to_file(reader: BlobReader, limit: Option<u64>, path: &Path) -> Result<
         writer: opening.await.map_err(Failure::task)?.map_err(failed)?,
         failed: &failed,
     };
-    let size = copy(reader, limit, &mut sink).await?;
+    let size = copy(reader, &mut sink).await?;
     sink.writer.commit().map_err(failed)?;
     Ok(size)
 }
 
 /// Copies all of the blob to `sink`; returns its length in bytes. DG11: success means that all of
 /// it was verified and written.
-async fn copy<W: Write>(
-    mut reader: BlobReader,
-    limit: Option<u64>,
-    sink: &mut Sink<'_, W>,
-) -> Result<u64, Failure> {
+async fn copy<W: Write>(mut reader: BlobReader, sink: &mut Sink<'_, W>) -> Result<u64, Failure> {
     let mut count = 0;
     let written = loop {
         let Some(bytes) = reader.next().await else {
             break sink.writer.flush();
         };
-        let bytes = bytes?;
+        let bytes = bytes.map_err(unreadable)?;
         count += bytes.len() as u64;
-        check_size(count, reader.size(), limit)?;
         if let Err(error) = sink.writer.write_all(&bytes) {
             break Err(error);
         }
@@ -133,19 +128,14 @@ async fn copy<W: Write>(
     }
 }
 
-/// Checks how much has arrived, and the size that the registry announced if it did, against the
-/// limit of the user.
-fn check_size(count: u64, announced: Option<u64>, limit: Option<u64>) -> Result<(), Failure> {
-    let (size, limit) = match (announced, limit) {
-        (None, None) => (count, UNKNOWN_SIZE_LIMIT_BYTES),
-        (Some(_), None) => return Ok(()),
-        (announced, Some(limit)) => (announced.unwrap_or(count), limit),
-    };
-    if size <= limit {
-        return Ok(());
+fn unreadable(error: longshore::Error) -> Failure {
+    let is_large = longshore::Error::kind(&error) == ErrorKind::TooLarge;
+    let failure = Failure::from(error);
+    if is_large {
+        failure.hint("allow a larger one with --max-size")
+    } else {
+        failure
     }
-    let what = format!("the blob is larger than the limit of {limit} bytes");
-    Err(Failure::new(Exit::Protocol, &what).hint("allow a larger one with --max-size"))
 }
 
 /// Reads on for a moment after the reader of the output left, to tell whether the content is

@@ -125,6 +125,10 @@ fn is_complete(layout: &Layout) -> Result<bool, LayoutError> {
 
 /// Refuses a directory that holds anything except files of an initialisation that has not ended.
 fn check_empty(layout: &Layout) -> Result<(), LayoutError> {
+    if is_marked(layout)? {
+        // A marker of another version, or of another program, is not replaced.
+        layout.check_marker()?;
+    }
     let root = layout.store.root();
     for name in root.names()? {
         let ours = match name?.to_str() {
@@ -170,10 +174,6 @@ fn initialise(
         return Ok(());
     }
     check_empty(layout)?;
-    if is_marked(layout)? {
-        // A marker of another version, or of another program, is not replaced.
-        layout.check_marker()?;
-    }
     let written = write(layout, &exclusive);
     if written.is_err() {
         // Best effort, under the lock: the disk may be full. The marker comes first.

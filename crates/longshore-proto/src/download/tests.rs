@@ -402,6 +402,12 @@ fn li_a_blob_without_a_descriptor_ends_at_the_limit() {
     assert_eq!(described.on_head(&head(200, &[])), Ok(Body::Read));
     assert_eq!(described.on_bytes(10), Ok(0));
     assert_eq!(BLOB_LIMIT_BYTES, 1 << 35);
+    // Without a limit of the caller, the registry may announce more.
+    let mut large = download(None);
+    let _ = large.ask();
+    let length = (BLOB_LIMIT_BYTES + 1).to_string();
+    let found = large.on_head(&head(200, &[("content-length", &length)]));
+    assert_eq!(found, Ok(Body::Read));
 }
 
 #[test]
