@@ -158,6 +158,15 @@ struct Frame {
     stream: u32,
 }
 
+impl Frame {
+    /// How many bytes of content a DATA frame has at least. Padding and its length take at most 256
+    /// bytes (RFC 9113 §6.1).
+    fn content_bytes(self) -> u64 {
+        let padding = if self.flags & PADDED == 0 { 0 } else { 256 };
+        u64::from(self.length).saturating_sub(padding)
+    }
+}
+
 /// Finds the headers of frames in one direction of a connection.
 #[derive(Debug, Default)]
 struct Frames {
@@ -247,9 +256,9 @@ impl Account {
                     return Err(Flood::Interim);
                 }
             }
-            (DATA, Some(answer)) if frame.length > 0 && frame.flags & PADDED == 0 => {
+            (DATA, Some(answer)) if frame.content_bytes() > 0 => {
                 answer.has_body = true;
-                self.content_bytes += u64::from(frame.length);
+                self.content_bytes += frame.content_bytes();
             }
             (DATA, Some(_)) if frame.flags & END_STREAM != 0 => {}
             // What was under way when we gave the request up: it earns what it costs.
@@ -378,6 +387,9 @@ mod tests {
             account.sent(frame(DATA, 0, 1, 16384));
             assert_eq!(account.received(frame(8, 0, 0, 4)), Ok(()));
             assert_eq!(account.received(frame(8, 0, 1, 4)), Ok(()));
+        }
+        for _ in 0..100_000 {
+            assert_eq!(account.received(frame(DATA, PADDED, 1, 8192)), Ok(()));
         }
         for stream in (3..200_000).step_by(2) {
             account.sent(frame(HEADERS, END_STREAM, stream, 20));

@@ -80,8 +80,8 @@ impl BlobFrames {
         self.download.size()
     }
 
-    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default the
-    /// size that the registry announces is the limit, or
+    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default
+    /// the size that the registry announces is the limit, or
     /// [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES), 32 GiB, if it announces none.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> Self {
@@ -243,8 +243,8 @@ impl BlobReader {
         })
     }
 
-    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default the
-    /// size that the registry announces is the limit, or
+    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default
+    /// the size that the registry announces is the limit, or
     /// [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES), 32 GiB, if it announces none. A larger blob
     /// fails as [`Cause::TooLarge`], at once if the registry announces its size.
     #[must_use]
