@@ -26,6 +26,8 @@ mod binary;
 pub mod disk;
 pub mod layout;
 pub mod longshore;
+pub mod microsocks;
+pub mod network;
 pub mod nginx;
 pub mod process;
 pub mod program;

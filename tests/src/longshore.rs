@@ -152,6 +152,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// The id of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name without `SIG`: `INT`, `TERM`, `KILL`.
     ///
     /// # Panics

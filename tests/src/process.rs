@@ -133,6 +133,12 @@ pub fn answers(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
+/// Whether anybody accepts connections at `address`.
+#[must_use]
+pub fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
+}
+
 /// The text of a file, empty when there is none yet.
 pub(crate) fn read(file: &Path) -> String {
     fs::read(file).map_or_else(

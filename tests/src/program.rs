@@ -30,7 +30,7 @@ fn search(name: &str) -> Option<PathBuf> {
 }
 
 /// As `cargo xtask test` reads it: set, and not to a word for no.
-fn in_ci() -> bool {
+pub(crate) fn in_ci() -> bool {
     let value = env::var("CI").unwrap_or_default();
     !matches!(value.as_str(), "" | "0" | "false")
 }

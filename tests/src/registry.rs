@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,6 +34,7 @@ impl DockerRegistry {
         Builder {
             demand: Demand::Nothing,
             tls: false,
+            host: Ipv4Addr::LOCALHOST.into(),
         }
     }
 
@@ -169,9 +170,17 @@ impl DockerRegistry {
 pub struct Builder {
     demand: Demand,
     tls: bool,
+    host: IpAddr,
 }
 
 impl Builder {
+    /// Listens on this address, and the token server with it; on 127.0.0.1 by default.
+    #[must_use]
+    pub fn address(mut self, host: IpAddr) -> Self {
+        self.host = host;
+        self
+    }
+
     /// Demands HTTP Basic of [`USER`] with [`PASSWORD`].
     #[must_use]
     pub fn basic(mut self) -> Self {
@@ -202,8 +211,8 @@ impl Builder {
     pub fn start(self) -> Option<DockerRegistry> {
         let program = program::find("docker-registry", "docker-registry")?;
         let directory = process::directory();
-        let tls = self.tls.then(|| Tls::write(directory.path()));
-        let tokens = (self.demand == Demand::Bearer).then(|| token_server(tls.as_ref()));
+        let tls = self.tls.then(|| Tls::write(directory.path(), self.host));
+        let tokens = (self.demand == Demand::Bearer).then(|| token_server(tls.as_ref(), self.host));
         let config = self.write(&directory, tokens.as_ref());
         let mut command = Command::new(program);
         command.arg("serve").arg(config);
@@ -233,8 +242,9 @@ impl Builder {
             "version: 0.1\n\
              log: {{level: info}}\n\
              storage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
-             http:\n  addr: 127.0.0.1:0\n  secret: not a secret\n",
-            at("data").display()
+             http:\n  addr: {}\n  secret: not a secret\n",
+            at("data").display(),
+            SocketAddr::new(self.host, 0)
         );
         if self.tls {
             let (certificate, key) = (at(CERTIFICATE), at(KEY));
@@ -282,16 +292,16 @@ enum Demand {
     Nothing,
 }
 
-/// Certificates for loopback, in the registry's directory.
+/// Certificates for one address and loopback, in the registry's directory.
 struct Tls {
     authority: PathBuf,
     identity: Identity,
 }
 
 impl Tls {
-    fn write(directory: &Path) -> Self {
+    fn write(directory: &Path, host: IpAddr) -> Self {
         let authority = Authority::new();
-        let identity = authority.server(&["127.0.0.1", "localhost"]);
+        let identity = authority.server(&[&host.to_string(), "localhost"]);
         process::write(&directory.join(CERTIFICATE), identity.certificate_pem());
         process::write(&directory.join(KEY), identity.key_pem());
         // Alone in its directory: skopeo is given directories.
@@ -308,10 +318,11 @@ impl Tls {
     }
 }
 
-fn token_server(tls: Option<&Tls>) -> TokenServer {
+fn token_server(tls: Option<&Tls>, host: IpAddr) -> TokenServer {
+    let listen = Listen::loopback().address(host);
     let listen = match tls {
-        Some(tls) => Listen::loopback().tls(tls.identity.clone()),
-        None => Listen::loopback(),
+        Some(tls) => listen.tls(tls.identity.clone()),
+        None => listen,
     };
     match TokenServer::builder()
         .listen(listen)

@@ -370,6 +370,68 @@ fn a_command_line_that_makes_no_sense() {
     }
 }
 
+// OU3: whatever does not understand an argument does not repeat the password in it.
+#[test]
+fn ou3_user_information_in_an_argument_is_not_shown() {
+    let place = tempdir().unwrap();
+    let to = place.path().join("layout");
+    let to = to.to_str().unwrap();
+    let absent = place.path().join("user:s3cr3t@host");
+    let absent = absent.to_str().unwrap();
+    let url = "https://user:s3cr3t@registry.invalid/x";
+    let bare = "user:s3cr3t@registry.invalid/x";
+    let reference = "registry.invalid/x:1";
+    let once = ["--retry-attempts", "1", "-vv"];
+    for (arguments, code) in [
+        (&["pull", url, to][..], 10),
+        (&["pull", bare, to], 10),
+        (&["pull", "user:s3cr3t@registry.invalid/x:1", to], 10),
+        (&["tags", url], 10),
+        (&["inspect", bare], 10),
+        (&["blob", "get", url], 10),
+        (&["pull", reference, to, "--ca-file", "user:s3cr3t@host"], 1),
+        (&["pull", reference, to, "--ca-file", absent], 1),
+        (&["pull", reference, to, "--platform", bare], 2),
+        (&["pull", reference, to, "--jobs", url], 2),
+        (&["pull", reference, to, "--allow-realm", url], 2),
+        (&["pull", reference, to, "--durability=user:s3cr3t@host"], 2),
+        (&["pull", reference, to, url], 2),
+        (&["https://user:s3cr3t@host"], 2),
+        (&["verify", absent], 11),
+    ] {
+        let mut command = arguments.to_vec();
+        if !["verify"].contains(&arguments[0]) && arguments.len() > 1 {
+            command.extend(once);
+        }
+        let ended = Longshore::new(&command).run();
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("s3cr3t"), "{arguments:?}: {said}");
+    }
+    // What such a registry is called is up to other rules.
+    for command in ["ping", "repos"] {
+        for registry in [url, bare, "user:s3cr3t@registry.invalid"] {
+            let ended = Longshore::new([command, registry]).args(once).run();
+            let said = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(
+                !ended.status.success() && !said.contains("s3cr3t"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_empty_password() {
+    let silent = Recorder::silent().unwrap();
+    let name = silent.address();
+    for password in ["", "\r"] {
+        let pull = |to: &Path| Longshore::pull(&format!("{name}/a:1"), to).login("me", password);
+        check(pull, 2, &["password", "empty", "standard input"]);
+    }
+    assert_eq!(silent.connections(), 0);
+}
+
 #[test]
 fn a_certificate_file_that_is_none() {
     let place = tempdir().unwrap();

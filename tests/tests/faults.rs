@@ -28,6 +28,8 @@ use tempfile::{TempDir, tempdir};
 
 #[path = "faults/broken.rs"]
 mod broken;
+#[path = "faults/head.rs"]
+mod head;
 #[path = "faults/peers.rs"]
 mod peers;
 #[path = "faults/redirected.rs"]

@@ -1,20 +1,28 @@
-//! Through tinyproxy, as the environment says.
+//! Through tinyproxy and microsocks, as the environment says.
+//!
+//! The registries listen beyond loopback, which no proxy is used for.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a helper of a test fails as the test does"
 )]
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use longshore_testkit::certificate::Authority;
 use longshore_testkit::image::{self, Tree};
+use longshore_testkit::raw::RawServer;
 use longshore_testkit::recorder::Recorder;
-use longshore_testkit::registry::{Part, Registry};
+use longshore_testkit::registry::Registry;
 use longshore_testkit::token::TokenServer;
 use longshore_testkit::{Listen, ScriptedResponse};
 use longshore_tests::layout;
 use longshore_tests::longshore::Longshore;
+use longshore_tests::microsocks::Microsocks;
+use longshore_tests::network;
 use longshore_tests::registry::{DockerRegistry, PASSWORD, USER};
 use longshore_tests::tinyproxy::Tinyproxy;
 use tempfile::{TempDir, tempdir};
@@ -35,12 +43,17 @@ struct Scene {
 }
 
 impl Scene {
-    fn set() -> Self {
+    /// The scene on this address.
+    fn set(host: IpAddr) -> Self {
         let authority = Authority::new();
         let place = tempdir().unwrap();
         let ca = place.path().join("ca.pem");
         std::fs::write(&ca, authority.pem()).unwrap();
-        let listen = || Listen::loopback().tls(authority.server(&["127.0.0.1"]));
+        let name = host.to_string();
+        let listen = || {
+            let listen = Listen::loopback().address(host);
+            listen.tls(authority.server(&[&name]))
+        };
         let tokens = TokenServer::builder().user(USER, PASSWORD);
         let tokens = tokens.listen(listen()).start().unwrap();
         let tree = image::single(1);
@@ -88,11 +101,11 @@ fn connect(to: std::net::SocketAddr) -> String {
 
 #[test]
 fn https_goes_through_a_tunnel() {
-    let Some(proxy) = Tinyproxy::start(None) else {
+    let (Some(host), Some(proxy)) = (network::address(), Tinyproxy::start(None)) else {
         return;
     };
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
-        let scene = Scene::set();
+        let scene = Scene::set(host);
         scene.arrives(scene.pull().env(variable, proxy.url()));
         let seen = proxy.requests();
         for target in [scene.registry.address(), scene.tokens.address()] {
@@ -104,10 +117,11 @@ fn https_goes_through_a_tunnel() {
 // CR10
 #[test]
 fn cr10_the_password_of_the_proxy_is_for_the_proxy() {
-    let Some(proxy) = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD))) else {
+    let proxy = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD)));
+    let (Some(host), Some(proxy)) = (network::address(), proxy) else {
         return;
     };
-    let scene = Scene::set();
+    let scene = Scene::set(host);
     let pull = scene.pull().env("HTTPS_PROXY", with_password(&proxy));
     let ended = pull.args(["-vvv"]).run();
     assert_eq!(ended.succeeded(), scene.tree.digest().as_str());
@@ -133,19 +147,17 @@ fn cr10_the_password_of_the_proxy_is_for_the_proxy() {
 
 #[test]
 fn a_proxy_that_wants_another_password_is_told_of() {
-    let Some(proxy) = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD))) else {
+    let proxy = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD)));
+    let (Some(host), Some(proxy)) = (network::address(), proxy) else {
         return;
     };
     let wrong = format!("http://{PROXY_USER}:wr0ng@{}", proxy.address());
     for url in [proxy.url(), wrong] {
-        let scene = Scene::set();
+        let scene = Scene::set(host);
         let ended = scene.pull().env("HTTPS_PROXY", &url).run();
-        let words = [
-            &scene.registry.authority(),
-            "the proxy answered 40",
-            "HTTPS_PROXY",
-        ];
-        let said = ended.failed_with_hint(6, &words);
+        let said = format!("the proxy {} (from HTTPS_PROXY)", proxy.url());
+        // tinyproxy answers wrong credentials with 401, as no other proxy does.
+        let said = ended.failed_with_hint(6, &[&scene.registry.authority(), &said]);
         assert!(!said.contains("wr0ng"), "{said}");
         assert!(scene.registry.requests().is_empty());
         assert!(!scene.layout().exists());
@@ -154,11 +166,16 @@ fn a_proxy_that_wants_another_password_is_told_of() {
 
 #[test]
 fn plain_http_goes_through_the_proxy_of_plain_http() {
-    let Some(proxy) = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD))) else {
+    let proxy = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD)));
+    let (Some(host), Some(proxy)) = (network::address(), proxy) else {
         return;
     };
     let tree = image::single(2);
-    let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
+    let registry = Registry::builder()
+        .listen(Listen::loopback().address(host))
+        .image("a", "1", &tree)
+        .start()
+        .unwrap();
     let place = tempdir().unwrap();
     let reference = format!("{}/a:1", registry.authority());
     let pull = Longshore::pull(&reference, place.path().join("layout"))
@@ -182,28 +199,121 @@ fn plain_http_goes_through_the_proxy_of_plain_http() {
 
 #[test]
 fn exceptions_go_past_the_proxy() {
+    let Some(host) = network::address() else {
+        return;
+    };
     // Nobody listens there: what went through it would fail.
     let dead = "http://127.0.0.1:1";
     for exceptions in [
-        "127.0.0.1",
-        "127.0.0.0/8",
-        "registry.example,127.0.0.1",
-        "*",
+        host.to_string(),
+        format!("{host}/8"),
+        format!("registry.example, {host}"),
+        format!("\"{host} registry.example\""),
+        "*".to_owned(),
     ] {
-        let scene = Scene::set();
+        let scene = Scene::set(host);
         let pull = scene
             .pull()
             .env("HTTPS_PROXY", dead)
             .env("HTTP_PROXY", dead);
         scene.arrives(pull.env("NO_PROXY", exceptions));
     }
-    let scene = Scene::set();
+    let scene = Scene::set(host);
+    let port = scene.registry.address().port();
     let pull = scene.pull().env("HTTPS_PROXY", dead);
+    // The registry goes past the proxy, its token server does not.
     let pull = pull
-        .env("NO_PROXY", "127.0.0.2")
+        .env("NO_PROXY", format!("{host}:{port}"))
         .args(["--retry-attempts", "1"]);
-    pull.run().failed(6, &[&scene.registry.authority()]);
-    assert!(scene.registry.requests().is_empty());
+    let words = [
+        "the proxy http://127.0.0.1:1 (from HTTPS_PROXY)",
+        "NO_PROXY",
+    ];
+    pull.run().failed_with_hint(6, &words);
+    assert!(!scene.registry.requests().is_empty());
+    assert!(scene.tokens.requests().is_empty());
+}
+
+// RT12
+#[test]
+fn rt12_a_registry_on_this_machine_is_asked_directly() {
+    let dead = "http://127.0.0.1:1";
+    let tree = image::single(4);
+    let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
+    let port = registry.address().port();
+    for (host, arguments) in [
+        ("127.0.0.1", &[][..]),
+        ("localhost", &["--plain-http"]),
+        ("a.localhost", &[]),
+    ] {
+        let reference = format!("{host}:{port}/a:1");
+        let mut digest = Longshore::new(["digest", &reference]).args(arguments);
+        for variable in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
+            digest = digest.env(variable, dead);
+        }
+        assert_eq!(digest.run().succeeded(), tree.digest().as_str(), "{host}");
+    }
+}
+
+fn with_login(scheme: &str, proxy: &Microsocks) -> String {
+    format!(
+        "{scheme}://{PROXY_USER}:{PROXY_PASSWORD}@{}",
+        proxy.address()
+    )
+}
+
+#[test]
+fn both_kinds_of_socks_carry_a_pull() {
+    let proxy = Microsocks::start(Some((PROXY_USER, PROXY_PASSWORD)));
+    let (Some(host), Some(proxy)) = (network::address(), proxy) else {
+        return;
+    };
+    for (variable, scheme) in [("HTTPS_PROXY", "socks5"), ("ALL_PROXY", "socks5h")] {
+        let scene = Scene::set(host);
+        scene.arrives(scene.pull().env(variable, with_login(scheme, &proxy)));
+        let seen = proxy.targets();
+        for target in [scene.registry.address(), scene.tokens.address()] {
+            assert!(seen.contains(&target.to_string()), "{scheme}: {seen:?}");
+        }
+        // CR10
+        assert!(!scene.registry.requests().hold(PROXY_PASSWORD));
+    }
+    let tree = image::single(5);
+    let registry = Registry::builder()
+        .listen(Listen::loopback().address(host))
+        .image("a", "1", &tree)
+        .start()
+        .unwrap();
+    let reference = format!("{}/a:1", registry.authority());
+    let digest = Longshore::new(["digest", &reference, "--plain-http"]);
+    let digest = digest.env("http_proxy", with_login("socks5", &proxy));
+    assert_eq!(digest.run().succeeded(), tree.digest().as_str());
+    assert!(proxy.targets().contains(&registry.address().to_string()));
+}
+
+#[test]
+fn a_socks_proxy_that_does_not_let_one_in_is_told_of() {
+    let Some(proxy) = Microsocks::start(Some((PROXY_USER, PROXY_PASSWORD))) else {
+        return;
+    };
+    let address = proxy.address();
+    for login in ["", "proxy-user:wr0ng@"] {
+        let url = format!("socks5h://{login}{address}");
+        let digest = Longshore::new(["digest", "registry.example/a:1"]);
+        let ended = digest.env("HTTPS_PROXY", url).run();
+        let named = format!("the proxy socks5h://{address} (from HTTPS_PROXY) wants another user");
+        let said = ended.failed_with_hint(6, &["registry.example", &named, "USER:PASSWORD@"]);
+        assert!(!said.contains("wr0ng"), "{said}");
+    }
+    // With socks5h the proxy resolves the name, with socks5 this machine does.
+    for (scheme, words) in [
+        ("socks5h", "(from ALL_PROXY) cannot reach the server"),
+        ("socks5", "the host name could not be resolved"),
+    ] {
+        let digest = Longshore::new(["digest", "nosuch.invalid/a:1", "--retry-attempts", "1"]);
+        let digest = digest.env("ALL_PROXY", with_login(scheme, &proxy));
+        digest.run().failed_with_hint(6, &["nosuch.invalid", words]);
+    }
 }
 
 // The proxy knows names this machine does not.
@@ -215,39 +325,103 @@ fn names_are_the_business_of_the_proxy() {
     let pull = Longshore::pull("nosuch.invalid/a:1", "layout")
         .env("HTTPS_PROXY", proxy.url())
         .args(["--retry-attempts", "1"]);
-    pull.run().failed(6, &["nosuch.invalid"]);
+    let named = format!("the proxy {} (from HTTPS_PROXY)", proxy.url());
+    pull.run().failed_with_hint(6, &["nosuch.invalid", &named]);
     let asked = "CONNECT nosuch.invalid:443 HTTP/1.1".to_owned();
     assert!(proxy.requests().contains(&asked), "{:?}", proxy.requests());
 }
 
 #[test]
-fn a_proxy_that_is_none_is_told_of() {
-    let web = Recorder::start(Listen::loopback(), |_| {
-        ScriptedResponse::status(http::StatusCode::NOT_FOUND)
-    })
-    .unwrap();
-    let scene = Scene::set();
-    for (url, words) in [
-        (web.url(), "404"),
-        ("http://127.0.0.1:1".to_owned(), "refused"),
+fn a_proxy_that_cannot_be_used_is_told_of_and_not_the_registry() {
+    let page = ScriptedResponse::status(http::StatusCode::FORBIDDEN)
+        .header(CONTENT_TYPE, HeaderValue::from_static("text/html"))
+        .body("<html>blocked</html>");
+    let firewall = Recorder::start(Listen::loopback(), move |_| page.clone()).unwrap();
+    let stranger = Listen::loopback().tls(Authority::new().server(&["127.0.0.1"]));
+    let stranger = Recorder::start(stranger, |_| ScriptedResponse::status(http::StatusCode::OK));
+    let stranger = stranger.unwrap();
+    let ssh = RawServer::start("SSH-2.0-OpenSSH_9.6\r\n\r\n").unwrap();
+    for (url, words, hint) in [
+        (
+            firewall.url(),
+            "refused with a web page: 403 Forbidden",
+            "NO_PROXY",
+        ),
+        (stranger.url(), "TLS with it failed", "HTTPS_PROXY"),
+        (
+            format!("http://{}", ssh.address()),
+            "does not answer as a proxy",
+            "HTTPS_PROXY",
+        ),
+        (
+            "http://127.0.0.1:1".to_owned(),
+            "cannot be reached",
+            "HTTPS_PROXY",
+        ),
+        (
+            "socks5://127.0.0.1:1".to_owned(),
+            "cannot be reached",
+            "HTTPS_PROXY",
+        ),
+        (
+            "http://nosuch.invalid:1".to_owned(),
+            "cannot be resolved",
+            "HTTPS_PROXY",
+        ),
     ] {
-        let pull = scene.pull().env("HTTPS_PROXY", url);
-        let ended = pull.args(["--retry-attempts", "1"]).run();
-        ended.failed_with_hint(6, &[&scene.registry.authority(), words]);
+        let digest = Longshore::new(["digest", "registry.example/a:1", "--retry-attempts", "1"]);
+        let ended = digest.env("HTTPS_PROXY", &url).run();
+        let named = format!("the proxy {url} (from HTTPS_PROXY)");
+        let said = ended.failed_with_hint(6, &["registry.example", &named, words]);
+        let last = said.lines().last().unwrap();
+        assert!(last.contains(hint), "{said}");
     }
-    let ended = scene.pull().env("HTTPS_PROXY", "http://a b").run();
-    ended.failed(1, &["HTTPS_PROXY"]);
-    assert!(scene.registry.requests_to(Part::Manifest).is_empty());
-    assert!(!scene.layout().exists());
+    for url in ["http://a b", "socks4://127.0.0.1:1"] {
+        let digest = Longshore::new(["digest", "registry.example/a:1"]);
+        digest
+            .env("HTTPS_PROXY", url)
+            .run()
+            .failed(1, &["HTTPS_PROXY"]);
+    }
+}
+
+// Neither the proxy nor the token server is the registry whose certificate may be anybody's.
+#[test]
+fn only_the_registry_itself_is_not_verified() {
+    let authority = Authority::new();
+    let listen = || Listen::loopback().tls(authority.server(&["127.0.0.1"]));
+    let tree = image::single(6);
+    let alone = Registry::builder().listen(listen()).image("a", "1", &tree);
+    let alone = alone.start().unwrap();
+    let skip = "--insecure-skip-verify";
+    let digest = Longshore::new(["digest", &format!("{}/a:1", alone.authority()), skip]);
+    assert_eq!(digest.run().succeeded(), tree.digest().as_str());
+
+    let tokens = TokenServer::builder().listen(listen()).start().unwrap();
+    let registry = Registry::builder().listen(listen()).image("a", "1", &tree);
+    let registry = registry.bearer(&tokens).start().unwrap();
+    let digest = Longshore::new(["digest", &format!("{}/a:1", registry.authority()), skip]);
+    digest
+        .run()
+        .failed_with_hint(6, &["invalid peer certificate", "--ca-file"]);
+    assert!(tokens.requests().is_empty());
+
+    let digest = Longshore::new(["digest", "registry.example/a:1", skip]);
+    let digest = digest.env("HTTPS_PROXY", alone.url());
+    digest
+        .run()
+        .failed_with_hint(6, &["the proxy", "TLS with it failed"]);
 }
 
 // With the registry most others descend from, and nothing of ours at the other end.
 #[test]
 fn docker_registry_is_reached_through_a_proxy() {
-    let Some(proxy) = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD))) else {
+    let proxy = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD)));
+    let (Some(host), Some(proxy)) = (network::address(), proxy) else {
         return;
     };
-    let Some(registry) = DockerRegistry::builder().bearer().tls().start() else {
+    let builder = DockerRegistry::builder().address(host);
+    let Some(registry) = builder.bearer().tls().start() else {
         return;
     };
     let tree = image::twenty_platforms(3);

@@ -26,8 +26,12 @@ use tempfile::{TempDir, tempdir};
 mod ask;
 #[path = "pull/content.rs"]
 mod content;
+#[path = "pull/forms.rs"]
+mod forms;
 #[path = "pull/modes.rs"]
 mod modes;
+#[path = "pull/reused.rs"]
+mod reused;
 #[path = "pull/settings.rs"]
 mod settings;
 

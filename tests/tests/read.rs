@@ -34,6 +34,8 @@ mod fields;
 mod inspect;
 #[path = "read/list.rs"]
 mod list;
+#[path = "read/output.rs"]
+mod output;
 #[path = "read/referrers.rs"]
 mod referrers;
 #[path = "read/verify.rs"]
@@ -43,6 +45,7 @@ const OTHER: i32 = 1;
 const NOT_FOUND: i32 = 3;
 const AUTH: i32 = 4;
 const DIGEST: i32 = 5;
+const UNAVAILABLE: i32 = 6;
 const PROTOCOL: i32 = 8;
 const REFERENCE: i32 = 10;
 const PLATFORM: i32 = 12;
@@ -55,6 +58,16 @@ fn serving(tree: &Tree) -> Registry {
 /// The reference of that image.
 fn reference(registry: &Registry) -> String {
     format!("{}/a:1", registry.authority())
+}
+
+/// Checks a command that printed a part of its result, and returns that part.
+#[track_caller]
+fn partly<'a>(ended: &'a Ended, code: i32, parts: &[&str]) -> &'a str {
+    assert_eq!(ended.status.code(), Some(code), "{}", ended.stderr);
+    for part in parts {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+    &ended.stdout
 }
 
 fn run(arguments: &[&str]) -> Ended {

@@ -7,8 +7,6 @@
 )]
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -21,6 +19,9 @@ use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore, Running};
 use longshore_tests::skopeo::Skopeo;
 use tempfile::{TempDir, tempdir};
+
+#[path = "stop/blocked.rs"]
+mod blocked;
 
 /// How much of a held layer goes out before it is held.
 const BEFORE_BYTES: u64 = 300_000;
@@ -298,24 +299,4 @@ fn two_pulls_into_one_layout_leave_both() {
     assert_eq!(names.len(), 2, "{names:?}");
     layout::assert_holds(&layout, &there);
     layout::assert_holds(&layout, &scene.tree);
-}
-
-// RT9: nobody need read what is printed for the program to end.
-#[test]
-fn rt9_a_command_that_nobody_reads_can_be_stopped() {
-    let tree = Image::new(8).layers(1, 4_000_000).build();
-    let layer = tree.blobs().last().unwrap().descriptor.digest.clone();
-    let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
-    let reference = format!("{}/a@{layer}", registry.authority());
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let get = Longshore::new(["blob", "get", &reference]).stdout(OwnedFd::from(writer).into());
-        let running = get.start();
-        // It has begun to print, and finds no room for all of it.
-        reader.read_exact(&mut [0]).unwrap();
-        running.signal(signal);
-        let ended = running.end();
-        assert_eq!(ended.status.code(), Some(code), "{}", ended.stderr);
-        assert_eq!(ended.stderr, "error: stopped\n");
-    }
 }

@@ -23,6 +23,10 @@ const PEERS: &[Peer] = &[
         package: "apache2-utils",
     },
     Peer {
+        binary: "microsocks",
+        package: "microsocks",
+    },
+    Peer {
         binary: "nginx",
         package: "nginx-light",
     },

@@ -27,10 +27,12 @@
 //!          └─ 401 otherwise ──────────────────────────────────────────► failed
 //! bearer ──┬─ 401 to a token this challenge did not ask for ──────────► bearer (one handshake)
 //!          ├─ 401, 403 invalid_token, insufficient_scope ─────────────► bearer (one renewal, CR7)
+//!          ├─ 400, 403 that says that the token expired ──────────────► bearer (the same renewal)
 //!          ├─ 401, Basic alone, and there is a password ──────────────► basic
 //!          └─ 401 otherwise; third refused token; no requests left ───► failed
 //! basic ───┬─ 401, Bearer ────────────────────────────────────────────► bearer
 //!          └─ 401 otherwise; the password was sent before ────────────► failed
+//! any ─────── a renewable credential is refused, once (CR7) ──────────► as before, with Lookup
 //! Fetch ───┬─ begin: there is a token by now, or 2xx and finish ──────► as before, with a token
 //!          ├─ POST refused, one token request left (CR7) ─────────────► as before; Fetch is by GET
 //!          ├─ no answer, another realm issued tokens before ──────────► as before; Fetch from that
@@ -203,7 +205,7 @@ impl Authenticator {
         let visit = call.visit(hop.home());
         visit.check()?;
         let fields = head.headers.get_all(WWW_AUTHENTICATE).iter();
-        let offer = Offer::read(fields.map(HeaderValue::as_bytes));
+        let offer = Offer::read(hop, fields.map(HeaderValue::as_bytes));
         let answer = self
             .discard_refused_secret(visit, hop, &offer)
             .and_then(|guessed| self.choose(hop, offer, guessed, peer));
@@ -213,6 +215,38 @@ impl Authenticator {
             Err(error) => return Err(visit.fail(error)),
         }
         Ok(())
+    }
+
+    /// Learns that the registry refuses the token of the last request as expired, in an answer
+    /// other than a 401: some registries say so in the body of a 400 or 403 (CR7).
+    ///
+    /// The token is thrown away as after a 401 with the error `invalid_token`, and the call may
+    /// send the request again: with another token if its registry asked for one before, or else
+    /// without any, to get a challenge. It does so at most as often as after a 401. A renewable
+    /// credential that was sent itself is looked up once more
+    /// ([`AuthCall::provide_renewable`]).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::NotRenewable`] when nothing was sent that can be renewed; this does not change
+    /// the call. When no renewal is left, the error of a refused token; the call
+    /// has then failed.
+    pub fn expired(&self, call: &mut AuthCall, hop: &Hop) -> Result<(), AuthError> {
+        let visit = call.visit(hop.home());
+        visit.check()?;
+        match std::mem::take(&mut visit.sent) {
+            Sent::Token { key, token } => {
+                let error = Some("invalid_token");
+                if self.discard_token(visit, &key, token, error) {
+                    return Ok(());
+                }
+                Err(visit.fail(token_refused(hop, &key, error)))
+            }
+            Sent::Basic { .. } | Sent::Given if visit.renew_credential() => Ok(()),
+            Sent::Nothing | Sent::Basic { .. } | Sent::Given => Err(AuthError::NotRenewable {
+                registry: hop.home().clone(),
+            }),
+        }
     }
 
     /// Begins the token request for a key, unless there is a token by now.
@@ -241,7 +275,7 @@ impl Authenticator {
         }
         match self.begin_now(visit, key, offline) {
             Ok(exchange) => Ok(Some(exchange)),
-            Err(error) => visit.fetch_failed(error).map(|()| None),
+            Err(error) => visit.fetch_failed(key, error).map(|()| None),
         }
     }
 
@@ -249,10 +283,11 @@ impl Authenticator {
     ///
     /// A token is kept for this call, and in the [`TokenTable`] if there is one. A failure is final
     /// for this call and for all that were waiting for the same token; later calls try again. There
-    /// are three exceptions. If a POST was refused, the call continues with a GET; if a realm gave
-    /// no answer, with the realm that issued tokens before; both only if a token request is left
-    /// (CR7). And if an expired token was to be renewed before any challenge, the request is sent
-    /// as it would be without a token table, unless the credentials were refused.
+    /// are four exceptions. If renewable credentials were refused, they are looked up once more. If
+    /// a POST was refused, the call continues with a GET; if a realm gave no answer, with the realm
+    /// that issued tokens before. All three only if a token request is left (CR7). And if an
+    /// expired token was to be renewed before any challenge, the request is sent as it would be
+    /// without a token table, unless the credentials were refused.
     ///
     /// # Errors
     ///
@@ -282,8 +317,8 @@ impl Authenticator {
             }
             Err(error) if self.has_another_way(call.here(), &key, &error) => Ok(()),
             Err(error) => {
-                self.remember(key, error.clone());
-                call.here().fetch_failed(error)
+                self.remember(key.clone(), error.clone());
+                call.here().fetch_failed(&key, error)
             }
         }
     }
@@ -332,6 +367,22 @@ impl fmt::Debug for Authenticator {
             .field("habits", &self.habits)
             .field("issuers", &self.issuers)
             .finish_non_exhaustive()
+    }
+}
+
+/// The error for a token that was refused for the last time.
+fn token_refused(hop: &Hop, key: &TokenKey, error: Option<&str>) -> AuthError {
+    let registry = hop.home().clone();
+    match (hop.is_home(), key.is_anonymous()) {
+        (false, _) => foreign(hop),
+        (true, true) => AuthError::CredentialsRequired {
+            registry,
+            said: None,
+        },
+        (true, false) => AuthError::TokenRefused {
+            registry,
+            error: error.map(Box::from),
+        },
     }
 }
 

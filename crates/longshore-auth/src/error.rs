@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use longshore_origin::{Escaped, Origin};
 
+use crate::exchange::saying;
 use crate::{
     CredentialError, ExchangeError, Fault, RealmError, RealmRefused, TOKEN_REQUESTS_LIMIT,
+    TokenServerText,
 };
 
 /// Why a call cannot be authenticated.
@@ -26,19 +28,26 @@ pub enum AuthError {
         source: CredentialError,
     },
     /// Credentials are required, and there are none: anonymous access was refused.
-    #[error("{registry} gives no access without credentials, and there are none for it")]
+    #[error(
+        "{registry} gives no access without credentials, and there are none for it{}",
+        saying(.said)
+    )]
     CredentialsRequired {
         /// The registry.
         registry: Origin,
+        /// What the token endpoint says about it, if it was the one that refused access.
+        said: Option<TokenServerText>,
     },
     /// Credentials were sent and not accepted. Registries give the same answer for something that
     /// does not exist.
-    #[error("{by} does not accept the credentials for {registry}")]
+    #[error("{by} does not accept the credentials for {registry}{}", saying(.said))]
     CredentialsRefused {
         /// The registry they are for.
         registry: Origin,
         /// Who refused them: the registry, or its token endpoint.
         by: Origin,
+        /// What the token endpoint says about it.
+        said: Option<TokenServerText>,
     },
     /// There are credentials, but not of the kind the challenge asks for.
     #[error(
@@ -87,6 +96,12 @@ pub enum AuthError {
     /// A token was requested for a registry that requires a password instead.
     #[error("{registry} requires a password, not a token")]
     NoToken {
+        /// The registry.
+        registry: Origin,
+    },
+    /// The registry says that a token expired, but nothing was sent that can be renewed.
+    #[error("{registry} says that a token expired, but nothing was sent that can be renewed")]
+    NotRenewable {
         /// The registry.
         registry: Origin,
     },
@@ -142,6 +157,22 @@ impl AuthError {
             realm,
             source: source.into().into(),
         }
+    }
+}
+
+impl AuthError {
+    /// Adds what the token endpoint says, where there is a place for it.
+    pub(crate) fn with_text(mut self, text: Option<TokenServerText>) -> Self {
+        if let Self::CredentialsRequired { said, .. }
+        | Self::CredentialsRefused { said, .. }
+        | Self::Exchange {
+            source: ExchangeError::Status { said, .. },
+            ..
+        } = &mut self
+        {
+            *said = text;
+        }
+        self
     }
 }
 

@@ -10,9 +10,8 @@
 //!          ├─ Head 2xx ──────────────────────────────────────────► Collect a token
 //!          ├─ Head 400 to a password in a POST ──────────────────► Collect a refusal
 //!          ├─ Head 404 405 to a POST ────────────────────────────► Finish PostRefused
-//!          ├─ Head 401 403 (CR7) ────────────────────────────────► Finish CredentialsRefused
-//!          │                                                         or CredentialsRequired
-//!          ├─ Head, another status ──────────────────────────────► retry, else Finish Status
+//!          ├─ Head 401 403 (CR7): CredentialsRefused or CredentialsRequired ─► Collect a text
+//!          ├─ Head, another status: retry, or Status ────────────► Collect a text
 //!          ├─ Transient ─────────────────────────────────────────► retry, else Finish Unreachable
 //!          └─ Fatal ─────────────────────────────────────────────► Finish Unreachable
 //!
@@ -22,6 +21,9 @@
 //!
 //! Collect ─┬─ Body with "invalid_grant" (CR7) ───────────────────► Finish CredentialsRefused
 //! refusal  └─ another Body, BodyInterrupted, BodyTooLarge ───────► Finish PostRefused
+//!
+//! Collect ─── Body, BodyInterrupted, BodyTooLarge ───────────────► Finish with the error and, if
+//! a text                                                           there is one, its text
 //!
 //! retry ───┬─ an attempt and time are left, the rule has a wait ─► Wait
 //!          └─ else ──────────────────────────────────────────────► the Finish named above
@@ -59,7 +61,11 @@ use crate::{AuthError, Credential, Issued, TOKEN_RESPONSE_LIMIT_BYTES, TokenErro
 
 pub(crate) use self::request::RequestOptions;
 
+pub use self::said::TokenServerText;
+pub(crate) use self::said::saying;
+
 mod request;
+mod said;
 #[cfg(test)]
 mod tests;
 
@@ -100,8 +106,9 @@ enum State {
 }
 
 /// What the status says about the body that follows.
-#[derive(Clone, Copy)]
 enum Meaning {
+    /// The exchange has failed with this error; the body may say why.
+    Failure(AuthError),
     /// 400 to a password in a POST: either the password is refused, or the POST.
     Refusal,
     /// 2xx: the body holds a token.
@@ -238,6 +245,11 @@ impl TokenExchange {
             (State::Collecting(meaning), ExchangeEvent::Body(body)) => {
                 ExchangeAction::Finish(self.read(meaning, body))
             }
+            // A failure counts even if its text is incomplete or missing.
+            (
+                State::Collecting(Meaning::Failure(error)),
+                ExchangeEvent::BodyInterrupted(_) | ExchangeEvent::BodyTooLarge,
+            ) => fail(error),
             (State::Collecting(meaning), ExchangeEvent::BodyTooLarge) => self.too_large(meaning),
             // A refusal counts even if its body is incomplete or missing (CR7).
             (State::Collecting(Meaning::Refusal), ExchangeEvent::BodyInterrupted(_)) => {
@@ -309,7 +321,9 @@ impl TokenExchange {
         let is_post = self.secret.form.is_some();
         match head.status {
             status if status.is_success() => self.collect(Meaning::Token, head),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => fail(self.refusal()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                self.collect(Meaning::Failure(self.refusal()), head)
+            }
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED if is_post => {
                 fail(self.post_refused(head.status))
             }
@@ -328,8 +342,13 @@ impl TokenExchange {
                 Err(error) => fail(self.error(error)),
             },
             status => {
-                let error = self.error(ExchangeError::Status { status });
-                self.retry(Some(head), error, now, jitter)
+                let error = self.error(ExchangeError::Status { status, said: None });
+                match self.retry(Some(head), error, now, jitter) {
+                    ExchangeAction::Finish(Err(error)) => {
+                        self.collect(Meaning::Failure(error), head)
+                    }
+                    action => action,
+                }
             }
         }
     }
@@ -364,7 +383,10 @@ impl TokenExchange {
 
     /// LI1: a body whose announced length is above the limit is not read at all.
     fn collect(&mut self, meaning: Meaning, head: &Parts) -> ExchangeAction {
-        let limit = TOKEN_RESPONSE_LIMIT_BYTES;
+        let limit = match meaning {
+            Meaning::Failure(_) => ERROR_BODY_LIMIT_BYTES,
+            Meaning::Refusal | Meaning::Token => TOKEN_RESPONSE_LIMIT_BYTES,
+        };
         let length = head.headers.get(CONTENT_LENGTH);
         let length = length.and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
         // A usize is at most 64 bits wide on every target there is.
@@ -377,6 +399,7 @@ impl TokenExchange {
 
     fn too_large(&self, meaning: Meaning) -> ExchangeAction {
         fail(match meaning {
+            Meaning::Failure(error) => error,
             Meaning::Refusal => self.post_refused(StatusCode::BAD_REQUEST),
             Meaning::Token => self.error(ExchangeError::Response(TokenError::TooLong)),
         })
@@ -384,12 +407,28 @@ impl TokenExchange {
 
     fn read(&self, meaning: Meaning, body: &[u8]) -> Result<Issued, AuthError> {
         match meaning {
-            Meaning::Refusal if is_invalid_grant(body) => Err(self.refusal()),
+            Meaning::Failure(error) => Err(error.with_text(self.text(body))),
+            Meaning::Refusal if is_invalid_grant(body) => {
+                Err(self.refusal().with_text(self.text(body)))
+            }
             Meaning::Refusal => Err(self.post_refused(StatusCode::BAD_REQUEST)),
             Meaning::Token => {
                 Issued::parse(body).map_err(|e| self.error(ExchangeError::Response(e)))
             }
         }
+    }
+
+    /// What the body of a refusal says, unless it repeats a secret of the request (OU3).
+    fn text(&self, body: &[u8]) -> Option<TokenServerText> {
+        let header = self.secret.authorization.as_ref();
+        let header = header.and_then(|value| value.to_str().ok()?.split_once(' '));
+        let sent = header.map_or("", |(_, encoded)| encoded);
+        let secret = match self.key.account() {
+            Some(Credential::Basic { password, .. }) => password.expose(),
+            Some(Credential::IdentityToken(token) | Credential::Token(token)) => token.expose(),
+            None => "",
+        };
+        TokenServerText::read(body, &[sent, secret])
     }
 
     fn has_password(&self) -> bool {
@@ -419,11 +458,15 @@ impl TokenExchange {
     fn refusal(&self) -> AuthError {
         let registry = self.key.registry().clone();
         if self.key.is_anonymous() {
-            return AuthError::CredentialsRequired { registry };
+            return AuthError::CredentialsRequired {
+                registry,
+                said: None,
+            };
         }
         AuthError::CredentialsRefused {
             registry,
             by: self.hop.origin().clone(),
+            said: None,
         }
     }
 
@@ -500,10 +543,12 @@ pub enum ExchangeError {
     #[error(transparent)]
     Response(TokenError),
     /// A status that is neither success, nor redirect, nor 401 or 403.
-    #[error("the answer is {status}")]
+    #[error("the answer is {status}{}", saying(.said))]
     Status {
         /// The status.
         status: StatusCode,
+        /// What the endpoint says about it.
+        said: Option<TokenServerText>,
     },
     /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or a redirect of a POST, whose form is sent
     /// to the realm only (RE6).
@@ -532,5 +577,8 @@ pub const TOKEN_REDIRECTS_LIMIT: u8 = 2;
 /// Time that one exchange may take, redirects, retries and waits included (RT table, "token request
 /// in all").
 pub const TOKEN_EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longest body of a refusal that is read, in bytes (LI).
+const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 const OUT_OF_TIME: &str = "no token within 30 seconds";

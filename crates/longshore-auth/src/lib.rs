@@ -150,7 +150,7 @@ pub use credential::{Authorization, Credential, CredentialError};
 pub use error::AuthError;
 pub use exchange::{
     ExchangeAction, ExchangeError, ExchangeEvent, RetryRule, TOKEN_EXCHANGE_LIMIT,
-    TOKEN_REDIRECTS_LIMIT, TokenExchange,
+    TOKEN_REDIRECTS_LIMIT, TokenExchange, TokenServerText,
 };
 pub use key::TokenKey;
 pub use realm::{

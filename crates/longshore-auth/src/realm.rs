@@ -7,7 +7,7 @@
 //!
 //! | rule | without credentials | with credentials |
 //! |---|---|---|
-//! | RE1 | absolute URL, no user information, no fragment; https if the registry is | the same |
+//! | RE1 | URL or path, no user information, no fragment; https if the registry is | the same |
 //! | RE2 | http: registry plain http, and the same host or a pair | registry plain http (CR4) |
 //! | RE3 | address class no narrower than the registry's | the same |
 //! | RE4 | – | same origin; https and same host or registrable domain; a pair |
@@ -26,7 +26,7 @@ use longshore_origin::{
 #[cfg(test)]
 mod tests;
 
-/// A well-formed realm: an absolute URL by RE1.
+/// A well-formed realm: the absolute URL of a token endpoint (RE1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Realm {
     origin: Origin,
@@ -34,7 +34,7 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// Reads the realm of a Bearer challenge.
+    /// Reads a realm that is an absolute URL.
     ///
     /// # Errors
     ///
@@ -45,19 +45,48 @@ impl Realm {
             realm: text.into(),
             reason,
         };
-        if text.contains(&b'#') {
-            return Err(refused(RealmReason::Fragment));
-        }
-        let scheme = text.iter().position(|b| *b == b':').unwrap_or_default();
-        let (_, rest) = text.split_at_checked(scheme).unwrap_or_default();
-        if scheme == 0 || !rest.starts_with(b"://") {
+        if !is_absolute(text) {
             return Err(refused(RealmReason::Relative));
         }
         // An absolute URL takes nothing from what it is resolved against.
         let base = Origin::from_authority(Scheme::Https, BASE);
         let base = base.map_err(|e| refused(RealmReason::Resolve(e.into())))?;
-        let (origin, path_and_query) =
-            resolve((&base, "/"), text).map_err(|e| refused(RealmReason::Resolve(e)))?;
+        Self::read((&base, "/"), text)
+    }
+
+    /// Reads the realm of a challenge that answered a request to this hop.
+    ///
+    /// It is an absolute URL, or a reference that begins with a slash or a dot. Such a reference is
+    /// resolved against the URL of the request (RFC 3986 §5.2), so that a path leads to the same
+    /// origin. Any other text is refused: in other schemes a realm is a name for people
+    /// (RFC 9110 §11.5), and a name is not the last segment of a path.
+    ///
+    /// # Errors
+    ///
+    /// [`RealmError`] for any other text, and for a URL that is not http or https, or has user
+    /// information or a fragment (RE1, CR12).
+    pub fn resolve(hop: &Hop, text: &[u8]) -> Result<Self, RealmError> {
+        let path = hop.uri().path_and_query().map_or("/", |path| path.as_str());
+        let is_reference = matches!(text.first(), Some(b'/' | b'.'));
+        if is_reference || is_absolute(text) {
+            return Self::read((hop.origin(), path), text);
+        }
+        Err(RealmError {
+            realm: text.into(),
+            reason: RealmReason::NotAUrl,
+        })
+    }
+
+    fn read(base: (&Origin, &str), text: &[u8]) -> Result<Self, RealmError> {
+        let refused = |reason| RealmError {
+            realm: text.into(),
+            reason,
+        };
+        if text.contains(&b'#') {
+            return Err(refused(RealmReason::Fragment));
+        }
+        let resolved = resolve(base, text);
+        let (origin, path_and_query) = resolved.map_err(|e| refused(RealmReason::Resolve(e)))?;
         Ok(Self {
             origin,
             path_and_query: path_and_query.into(),
@@ -73,6 +102,13 @@ impl Realm {
     pub fn path_and_query(&self) -> &str {
         &self.path_and_query
     }
+}
+
+/// Whether the text begins with a scheme and `://`.
+fn is_absolute(text: &[u8]) -> bool {
+    let scheme = text.iter().position(|byte| *byte == b':');
+    let scheme = scheme.filter(|length| *length > 0);
+    scheme.is_some_and(|at| text.get(at..).is_some_and(|rest| rest.starts_with(b"://")))
 }
 
 /// A realm that is not the URL of a token endpoint (RE1).
@@ -93,7 +129,10 @@ pub enum RealmReason {
     /// It has a fragment.
     #[error("it has a fragment")]
     Fragment,
-    /// It does not begin with a scheme and `://`.
+    /// It is neither an absolute URL nor a path.
+    #[error("it is neither an https:// or http:// URL nor a path")]
+    NotAUrl,
+    /// It is not an absolute URL, and there is no request to resolve it against.
     #[error("it does not begin with https:// or http://")]
     Relative,
     /// It is not a URL of a http or https origin.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longshore_origin::{JSON_DEPTH_LIMIT, JsonFault, JsonShapeError, Secret};
 
+pub(crate) use self::response::Member;
 use self::response::{Response, lifetime};
 
 mod response;

@@ -18,6 +18,10 @@ use longshore_origin::{Hop, Peer, Secret};
 
 #[path = "authenticator/before.rs"]
 mod before;
+#[path = "authenticator/expired.rs"]
+mod expired;
+#[path = "authenticator/renewable.rs"]
+mod renewable;
 #[path = "authenticator/ways.rs"]
 mod ways;
 #[expect(dead_code, reason = "shared with tests that look at more of it")]
@@ -100,7 +104,7 @@ fn of_several_bearer_challenges_the_first_that_can_be_met_counts() {
             "https://two.example.com",
         ),
         (
-            format!("401 Bearer realm=\"/x\" | {second}"),
+            format!("401 Bearer realm=\"x\" | {second}"),
             "https://two.example.com",
         ),
     ] {
@@ -147,12 +151,41 @@ fn a_bearer_challenge_without_realm_is_an_error() {
     );
 }
 
+#[test]
+fn re1_a_realm_that_is_a_path_is_on_the_registry_itself() {
+    let challenge = r#"401 Bearer realm="/zot/auth/token",service="r""#;
+    let token = format!(
+        "https://r.example.com/zot/auth/token?service=r&scope=repository%3Aapp%3Apull {PASSWORD}"
+    );
+    let answer = "https://r.example.com/v2/ Bearer t1";
+    let answers = [challenge, TOKEN_1, "200"];
+    with_password().ends(&answers, Ok(200), &[ASKED, &token, answer]);
+    // RE4: another host is another host, however it is written.
+    let elsewhere = r#"401 Bearer realm="//evil.example.net/token",service="r""#;
+    let error = "https://r.example.com names https://evil.example.net as its token endpoint, \
+                 which is not known to belong to it, so no credentials are sent there";
+    with_password().ends(&[elsewhere, TOKEN_1, "200"], Err(error), &[ASKED]);
+}
+
+// RE1, CR5: the path of a foreign challenge is on the foreign origin.
+#[test]
+fn re1_a_path_in_the_challenge_of_another_origin_is_there() {
+    let mut world = with_password();
+    let moved = "307 https://cdn.example.net/blob";
+    let answers = [moved, r#"401 Bearer realm="/token""#, TOKEN_1, "200"];
+    let cdn = |path: &str| format!("https://cdn.example.net/{path}");
+    let asked = cdn("blob -");
+    let token = cdn("token?scope=repository%3Aapp%3Apull -");
+    let answer = cdn("blob Bearer t1");
+    world.ends(&answers, Ok(200), &[ASKED, &asked, &token, &answer]);
+}
+
 // RE1
 #[test]
 fn re1_a_realm_that_is_no_url_is_an_error() {
     let error = "the token endpoint that https://r.example.com names cannot be used";
     for realm in [
-        "/token",
+        "token",
         "null://x",
         "https://me@auth.example.com/",
         "https://a/#b",
@@ -161,7 +194,7 @@ fn re1_a_realm_that_is_no_url_is_an_error() {
         with_password().ends(&[&challenge], Err(error), &[ASKED]);
     }
     let mut world = with_password();
-    world.run(&["401 Bearer realm=\"/token\", Basic", "200"], Ok(200));
+    world.run(&["401 Bearer realm=\"token\", Basic", "200"], Ok(200));
     assert_eq!(
         world.last(),
         format!("https://r.example.com/v2/ {PASSWORD}")

@@ -1,6 +1,7 @@
 //! The arguments of the program.
 
-use std::num::NonZeroUsize;
+use std::convert::Infallible;
+use std::num::{NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     ///
     /// For the sizes in the table, the manifests of up to 64 platforms are read; Docker Hub counts
     /// each as a pull.
+    ///
+    /// What could not be looked at is noted on standard error. This is a failure only if the
+    /// registry could not answer, refused your credentials, or sent the wrong content.
     #[command(
         after_long_help = help::end(help::INSPECT),
         mut_arg("reference", |arg| arg.help("What to look at: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -79,6 +83,9 @@ pub(crate) enum Command {
     /// resumed where an earlier run stopped. DEST has the form DIR[:TAG]: a directory, created if
     /// necessary, and the name that the image gets in it. Without TAG, the name is the tag of REF.
     /// Content is visible there only when it is complete and verified.
+    ///
+    /// The forms oci:DIR[:TAG], ocidir://DIR[:TAG] and oci-layout://DIR[:TAG] are understood too,
+    /// and so is docker:// before REF.
     #[command(
         after_long_help = help::end(help::PULL),
         mut_arg("reference", |arg| arg.help("What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -96,16 +103,20 @@ pub(crate) enum Command {
     Referrers(Referrers),
     /// Print the names of a registry's repositories
     ///
-    /// Many public registries do not offer this, and others only to some users.
+    /// Many public registries do not offer this, and others only to some users. Malformed names go
+    /// to standard error, and the exit code is then 8.
     #[command(visible_alias = "catalog", after_long_help = help::end(help::REPOS))]
     Repos(Repos),
     /// Print the tags of a repository
+    ///
+    /// Malformed tags go to standard error, and the exit code is then 8.
     #[command(visible_aliases = ["ls", "list-tags"], after_long_help = help::end(help::TAGS))]
     Tags(Tags),
     /// Verify an OCI image layout on disk: hash everything it refers to
     ///
-    /// Prints a line for each blob that is missing, damaged, or not referred to. An unreferenced
-    /// blob is not damage. If there is damage, the exit code is 5.
+    /// Prints a line for each blob that is absent, damaged, or not referred to. If there is damage,
+    /// the exit code is 5. An absent or unreferenced blob is not damage: a layout may hold a part
+    /// of the images that its indexes list.
     #[command(visible_alias = "validate", after_long_help = help::end(help::VERIFY))]
     Verify(Verify),
 }
@@ -126,11 +137,15 @@ pub(crate) enum BlobCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobGet {
     /// The blob: [REGISTRY/]NAME@DIGEST
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
-    /// Write to this file; it appears only when it is complete and verified
+    /// Write to this file; a regular file is replaced only when the blob is complete and verified
     #[arg(long, short, value_name = "PATH", required_if_eq("output", "json"))]
     pub(crate) file: Option<PathBuf>,
+    /// Fail if the blob is larger: bytes, or a number with KiB, MiB, GiB or TiB [default: 32GiB
+    /// if the registry does not announce the size]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_size: Option<u64>,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -138,7 +153,7 @@ pub(crate) struct BlobGet {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlobHead {
     /// The blob: [REGISTRY/]NAME@DIGEST
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -147,7 +162,7 @@ pub(crate) struct BlobHead {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Referrers {
     /// The manifest they refer to: [REGISTRY/]NAME[:TAG][@DIGEST]
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
     /// Only those of this artifact type, for example application/spdx+json
     #[arg(long, value_name = "TYPE")]
@@ -162,7 +177,7 @@ pub(crate) struct Referrers {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repos {
     /// The registry: a host name, with a port unless it is the default
-    #[arg(value_name = "REGISTRY")]
+    #[arg(value_name = "REGISTRY", value_parser = without_docker)]
     pub(crate) registry: String,
     #[command(flatten)]
     pub(crate) page: Page,
@@ -173,7 +188,7 @@ pub(crate) struct Repos {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Tags {
     /// The repository: [REGISTRY/]NAME; without REGISTRY it is on Docker Hub
-    #[arg(value_name = "REPOSITORY")]
+    #[arg(value_name = "REPOSITORY", value_parser = without_docker)]
     pub(crate) repository: String,
     #[command(flatten)]
     pub(crate) page: Page,
@@ -186,6 +201,9 @@ pub(crate) struct Verify {
     /// The directory of the image layout, as `pull` writes it
     #[arg(value_name = "DIR")]
     pub(crate) layout: PathBuf,
+    /// Fail also if a blob is absent: without it, a layout may hold a part of its images
+    #[arg(long)]
+    pub(crate) complete: bool,
     /// Print the result as text or as one JSON object
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(crate) output: Output,
@@ -223,7 +241,7 @@ pub(crate) enum ManifestCommand {
 /// That moves them after its own arguments, so the positions are given explicitly.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Target {
-    #[arg(value_name = "REF", index = 1)]
+    #[arg(value_name = "REF", index = 1, value_parser = without_docker)]
     pub(crate) reference: String,
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<Platform>,
@@ -234,7 +252,7 @@ pub(crate) struct Target {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ping {
     /// The registry: a host name, with a port unless it is the default
-    #[arg(value_name = "REGISTRY")]
+    #[arg(value_name = "REGISTRY", value_parser = without_docker)]
     pub(crate) registry: String,
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -256,6 +274,9 @@ pub(crate) struct Pull {
     /// Which writes survive a power cut; killing the program never damages the layout
     #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
     pub(crate) durability: Durability,
+    /// Do not hash the blobs that DEST has already; only their sizes are compared
+    #[arg(long)]
+    pub(crate) trust_existing: bool,
 }
 
 /// When pulled content is made durable.
@@ -282,7 +303,8 @@ impl From<Durability> for store::Durability {
 /// How to connect to registries, and what to print.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Connection {
-    /// Log in as this user; without it, credentials come from Docker's config.json
+    /// Log in as this user; without it, credentials come from DOCKER_AUTH_CONFIG, the file in
+    /// REGISTRY_AUTH_FILE, or Docker's config.json and the credential helpers that it names
     #[arg(long, short, requires = "password_stdin", help_heading = "Credentials")]
     pub(crate) username: Option<String>,
     /// Read the password from the first line of standard input
@@ -297,7 +319,7 @@ pub(crate) struct Connection {
     /// Trust the certificate authorities in this PEM file too
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Accept any certificate: anybody on the way can pose as the registry
+    /// Accept any certificate from the registry itself: anybody on the way can pose as it
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure_skip_verify: bool,
     /// Send a request up to N times before giving up; 1 disables retries
@@ -331,6 +353,30 @@ pub(crate) enum Output {
     Json,
 }
 
+/// Removes `docker://`, with which skopeo begins everything in a registry.
+fn without_docker(text: &str) -> Result<String, Infallible> {
+    Ok(text.strip_prefix("docker://").unwrap_or(text).to_owned())
+}
+
+/// Parses a number of bytes: `512`, `10MiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text.get(digits.len()..).map(str::trim) {
+        Some("") => 0,
+        Some("KiB") => 10,
+        Some("MiB") => 20,
+        Some("GiB") => 30,
+        Some("TiB") => 40,
+        _ => return Err("expected a number of bytes, or one with KiB, MiB, GiB or TiB".to_owned()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|error: ParseIntError| error.to_string())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "too large".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -340,6 +386,26 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_size_has_a_unit_or_is_in_bytes() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("512", Some(512)),
+            ("10KiB", Some(10 << 10)),
+            ("3 MiB", Some(3 << 20)),
+            ("32GiB", Some(32 << 30)),
+            ("1TiB", Some(1 << 40)),
+            ("16777216TiB", None),
+            ("", None),
+            ("GiB", None),
+            ("-1", None),
+            ("1GB", None),
+            ("1.5GiB", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::io::{ErrorKind, Read as _};
 
 use longshore::auth::Credential;
 use longshore::model::Reference;
-use longshore::origin::Secret;
-use longshore::{Client, DockerConfig, HostSettings, Notice, OneCredential, Repository};
+use longshore::origin::{Origin, Scheme, Secret};
+use longshore::transport::TlsIdentity;
+use longshore::{Client, DockerCredentials, HostSettings, Notice, OneCredential, Repository};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
@@ -23,6 +24,14 @@ const STDIN_BUFFER_BYTES: usize = 8 * 1024;
 /// Parses a reference. The error for text that is not a reference shows the text.
 pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
     Reference::parse(text).map_err(|error| Failure::reference(text, &error))
+}
+
+/// Checks that text is the name of a registry: a host, and perhaps a port.
+pub(crate) fn registry(text: &str) -> Result<&str, Failure> {
+    match Origin::from_authority(Scheme::Https, text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::registry(text, &error)),
+    }
 }
 
 /// Parses a reference and opens the repository that it names.
@@ -45,12 +54,15 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
             .ca_file(path)
             .map_err(|error| Failure::ca_file(path, &error))?;
     }
-    if options.insecure_skip_verify {
-        tls = tls.insecure_skip_verify();
-    }
     let proxy = ProxySettings::from_env()?;
-    let transport = HyperTransport::builder().tls(tls).proxy(proxy).build()?;
+    let mut transport = HyperTransport::builder().tls(tls.clone()).proxy(proxy);
     let mut settings = HostSettings::default();
+    if options.insecure_skip_verify {
+        // For the registry's own origin: not for a proxy, a token server or where it redirects to.
+        settings.tls = TlsIdentity::named("not verified");
+        transport = transport.tls_for(settings.tls.clone(), tls.insecure_skip_verify());
+    }
+    let transport = transport.build()?;
     settings.plain_http = options.plain_http;
     settings.allow_realm.clone_from(&options.allow_realm);
     let builder = Client::builder()
@@ -67,14 +79,16 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
             let credential = Credential::basic(username, password()?)?;
             builder.credentials(OneCredential::new(registry, credential))
         }
-        None => builder.credentials(DockerConfig::load_default()?),
+        None => builder.credentials(DockerCredentials::from_env()?),
     };
     Ok(builder.build()?)
 }
 
-/// Prints a warning that a registry has for its users (distribution-spec v1.1.1 "Warnings").
+/// Prints a warning: one that a registry has for its users (distribution-spec v1.1.1 "Warnings"),
+/// or one about the registry or its credentials.
 fn warn(notice: &Notice) {
-    if let Notice::Warning { .. } = notice {
+    use Notice::{IgnoredHeader, NoCredentials, Warning};
+    if let IgnoredHeader { .. } | NoCredentials { .. } | Warning { .. } = notice {
         output::note(&format!("warning: {notice}"));
     }
 }
@@ -102,7 +116,11 @@ fn password() -> Result<Secret, Failure> {
             Err(error) => return Err(Failure::stdin(error)),
         }
     }
-    first_line(room.get(..length).unwrap_or_default()).map_err(Failure::stdin)
+    let password = first_line(room.get(..length).unwrap_or_default()).map_err(Failure::stdin)?;
+    if password.expose().is_empty() {
+        return Err(Failure::empty_password());
+    }
+    Ok(password)
 }
 
 fn first_line(input: &[u8]) -> std::io::Result<Secret> {

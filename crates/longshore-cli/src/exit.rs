@@ -1,21 +1,26 @@
 //! How a command ends: an exit code for the class of the error, and one paragraph that says what
 //! failed, where, why, and what to do.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
-use longshore::origin::Escaped;
-use longshore::transport::{TransportError, TransportErrorKind};
+use longshore::origin::{Escaped, OriginError};
+use longshore::proto::download::DownloadError;
+use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
 use longshore_copy::TransferError;
+use longshore_hyper::{ProxyError, ProxyFault};
 use longshore_layout::{LayoutError, LayoutErrorKind};
 use longshore_store::{StoreError, StoreErrorKind};
 
 use crate::output;
+use crate::redact;
 
 /// The exit codes, as shown at the end of every help text.
 pub(crate) const TABLE: &str = "\
@@ -35,12 +40,14 @@ Exit codes:
    12  no image for the platform
    13  the disk is full, read-only, or cannot be written
    14  the token server is not one this registry's credentials may go to
+   15  the reader of the output left before all content was verified
   130  interrupted (143 terminated)";
 
 /// The class of a failure, which is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Other = 1,
+    Usage = 2,
     NotFound = 3,
     Auth = 4,
     Digest = 5,
@@ -53,6 +60,7 @@ pub(crate) enum Exit {
     Platform = 12,
     Disk = 13,
     Realm = 14,
+    ReaderLeft = 15,
     Interrupted = 130,
     Terminated = 143,
 }
@@ -76,14 +84,14 @@ impl Failure {
     }
 
     /// Makes a failure with a text of its own above an error and its sources.
-    pub(crate) fn caused(exit: Exit, what: String, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn caused(exit: Exit, what: String, error: &dyn Error) -> Self {
         let mut failure = Self::of(exit, error);
         failure.chain.insert(0, what);
         failure
     }
 
     /// Makes a failure from an error and its sources.
-    fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
+    fn of(exit: Exit, error: &dyn Error) -> Self {
         let mut chain = vec![error.to_string()];
         let mut source = error.source();
         while let Some(error) = source {
@@ -132,10 +140,32 @@ impl Failure {
         Self::caused(Exit::Disk, what.to_owned(), &error)
     }
 
+    /// DG11: content that nobody read to its verified end is no success.
+    pub(crate) fn reader_left() -> Self {
+        let what = "the reader of the output left before all content was verified";
+        Self::new(Exit::ReaderLeft, what)
+            .hint("let the reader read to the end, or write to a file first")
+    }
+
+    pub(crate) fn empty_password() -> Self {
+        let what = "the password on standard input is empty";
+        Self::new(Exit::Usage, what).hint("write the password and a line end to standard input")
+    }
+
     pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {
         let what = format!("\"{text}\" is not a reference");
         Self::caused(Exit::Reference, what, error)
             .hint("a reference is [REGISTRY/]NAME[:TAG][@DIGEST], with NAME in lower case")
+    }
+
+    pub(crate) fn registry(text: &str, error: &OriginError) -> Self {
+        let what = match error {
+            // CR12: the text may hold a password.
+            OriginError::UserInformation => "the registry cannot be used".to_owned(),
+            _ => format!("\"{text}\" is not a registry"),
+        };
+        Self::caused(Exit::Reference, what, error)
+            .hint("a registry is HOST[:PORT], without a scheme, a path or a user name")
     }
 
     pub(crate) fn file(path: &Path, error: io::Error) -> Self {
@@ -164,14 +194,15 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, text) in self.chain.iter().enumerate() {
             // OU1: errors of other libraries may hold text of a peer, so all of it is escaped.
-            let shown = Escaped::text(text);
+            let text = redact::arguments(text);
+            let shown = Escaped::text(&text);
             match index {
                 0 => write!(f, "error: {shown}")?,
                 _ => write!(f, "\n  caused by: {shown}")?,
             }
         }
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
+            Some(hint) => write!(f, "\n  hint: {}", redact::arguments(hint)),
             None => Ok(()),
         }
     }
@@ -199,6 +230,9 @@ impl From<longshore::Error> for Failure {
 /// Returns what the user can do about an error.
 fn advice(error: &longshore::Error) -> Option<String> {
     let registry = error.registry();
+    if let Some(proxy) = beneath::<ProxyError>(error) {
+        return Some(proxy_advice(proxy, registry));
+    }
     Some(match (error.kind(), error.cause()) {
         (_, Cause::Auth(AuthError::RealmRefused(refused), _)) => match refused.remedy()? {
             RealmRemedy::AllowRealm(realm) => format!(
@@ -209,6 +243,9 @@ fn advice(error: &longshore::Error) -> Option<String> {
             _ => return None,
         },
         (_, Cause::Auth(AuthError::Insecure { .. }, _)) => plain_http(registry),
+        _ if error.missing_credentials().is_some() => {
+            "repair the credential helper, or give --username and --password-stdin".to_owned()
+        }
         (_, Cause::Auth(AuthError::CredentialsRequired { .. }, _)) => format!(
             "give --username and --password-stdin, or log in to {registry} with a program that \
              keeps credentials in Docker's config.json; the repository may also not exist"
@@ -217,12 +254,19 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "check the user name and the password; the repository may also not exist".to_owned()
         }
         (_, Cause::Credentials(_)) => {
-            "give --username and --password-stdin, or put the credentials into \"auths\"".to_owned()
+            "give --username and --password-stdin, or mend the entry of this registry".to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
-        (ErrorKind::Denied, _) => {
+        (_, Cause::WebPage) => {
+            format!("a captive portal or a proxy may be in the way, or {registry} is no registry")
+        }
+        (ErrorKind::Denied, _) if error.had_credentials() => {
             "these credentials do not grant access; log in as a user who has access".to_owned()
         }
+        (ErrorKind::Denied, _) => format!(
+            "no credentials were sent; if you have an account at {registry}, give --username and \
+             --password-stdin"
+        ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
             Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
             None => "try again later, or log in: limits are higher then".to_owned(),
@@ -231,6 +275,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
             Some(wait) => format!("try again in {} seconds", wait.as_secs()),
             None => "try again later".to_owned(),
         },
+        (_, Cause::Download(DownloadError::TooLong { .. } | DownloadError::TooShort { .. }, _)) => {
+            "nothing was kept; ask whoever published the manifest to check the sizes in it"
+                .to_owned()
+        }
         (ErrorKind::Digest, _) => {
             "the registry, or a proxy in between, changes the content; nothing was kept".to_owned()
         }
@@ -238,8 +286,53 @@ fn advice(error: &longshore::Error) -> Option<String> {
         (_, Cause::Call(..)) => {
             "the registry is set up in a way that is not safe to follow".to_owned()
         }
-        _ => return None,
+        _ => wire_advice(beneath(error)?)?,
     })
+}
+
+/// The first error of this type among the sources of another.
+fn beneath<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        // A shared error is a type of its own, whose source is the one of the error that it shares.
+        let error = match error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+            Some(shared) => &**shared,
+            None => error,
+        };
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// What the user can do about a proxy.
+fn proxy_advice(proxy: &ProxyError, registry: &str) -> String {
+    let variable = proxy.variable().unwrap_or("the proxy setting");
+    let past = format!("if {registry} can be reached without it, name it in NO_PROXY");
+    match proxy.fault() {
+        ProxyFault::Credentials => {
+            format!(
+                "write user name and password into {variable}: scheme://USER:PASSWORD@HOST:PORT"
+            )
+        }
+        ProxyFault::NotAProxy => {
+            format!("check {variable}: the scheme and the port may be wrong; {past}")
+        }
+        ProxyFault::Refused { .. } => {
+            format!("ask whoever runs the proxy to let {registry} pass; {past}")
+        }
+        ProxyFault::Target { .. } => {
+            format!("check the spelling of the registry; {past}")
+        }
+        ProxyFault::Tls => format!(
+            "if the proxy does not speak TLS itself, write http:// in {variable}; if its \
+             certificate comes from a private certificate authority, give --ca-file FILE"
+        ),
+        ProxyFault::UnknownName => format!("check the spelling of the proxy in {variable}; {past}"),
+        _ => format!("check that the proxy runs and that {variable} names it; {past}"),
+    }
 }
 
 fn plain_http(registry: &str) -> String {
@@ -251,16 +344,38 @@ fn wire_advice(error: &TransportError) -> Option<String> {
         TransportErrorKind::Resolve => "check the spelling of the registry and the network",
         TransportErrorKind::Connect => "check that the registry runs and that its port is right",
         TransportErrorKind::NotTls => "if the registry really speaks plain http, give --plain-http",
-        TransportErrorKind::Tls => {
-            "if the certificate comes from a private certificate authority, give --ca-file FILE"
+        TransportErrorKind::Tls => tls_advice(error.tls()),
+        _ if error.tls() == Some(TlsFault::Unanswered) => {
+            "check that the port is right; if the registry really speaks plain http, give \
+             --plain-http"
         }
-        TransportErrorKind::Proxy => "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         TransportErrorKind::Timeout | TransportErrorKind::Closed => {
             "check the network, and try again later"
         }
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+fn tls_advice(fault: Option<TlsFault>) -> &'static str {
+    match fault {
+        Some(TlsFault::ClientCertificate) => {
+            "the server wants a client certificate, and this program has no option to give one"
+        }
+        Some(TlsFault::Expired) => {
+            "the certificate must be renewed by whoever runs the server; check the clock of this \
+             machine too"
+        }
+        Some(TlsFault::NothingInCommon) => {
+            "this program speaks TLS 1.2 and 1.3 with current ciphers, and the server must offer \
+             one of them"
+        }
+        Some(TlsFault::NotYetValid) => "check the clock of this machine",
+        Some(TlsFault::WrongName) => {
+            "use a name that the certificate has; it is not made for the one that was asked for"
+        }
+        _ => "if the certificate comes from a private certificate authority, give --ca-file FILE",
+    }
 }
 
 impl From<TransferError> for Failure {
@@ -306,7 +421,7 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    fn stored(kind: StoreErrorKind, error: &dyn std::error::Error) -> Self {
+    fn stored(kind: StoreErrorKind, error: &dyn Error) -> Self {
         match kind {
             StoreErrorKind::Full => Self::of(Exit::Disk, error)
                 .hint("make room and run it again; what was complete is kept"),
@@ -328,7 +443,11 @@ impl Failure {
 
 impl From<NoSuchPlatform> for Failure {
     fn from(error: NoSuchPlatform) -> Self {
-        Self::of(Exit::Platform, &error)
+        let failure = Self::of(Exit::Platform, &error);
+        if error.available.is_empty() {
+            return failure.hint("`pull --all-platforms` takes an index as it is");
+        }
+        failure
             .hint("choose one of these with --platform; `pull --all-platforms` takes all of them")
     }
 }
@@ -353,7 +472,8 @@ impl From<longshore::auth::CredentialError> for Failure {
 
 impl From<longshore::DockerConfigError> for Failure {
     fn from(error: longshore::DockerConfigError) -> Self {
-        Self::of(Exit::Other, &error).hint("mend the file, or point DOCKER_CONFIG elsewhere")
+        Self::of(Exit::Other, &error)
+            .hint("mend the file or the variable, or point DOCKER_CONFIG elsewhere")
     }
 }
 

@@ -1,16 +1,30 @@
 //! The parts of the help besides the arguments: commands grouped by purpose, and examples.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Args;
-use crate::exit;
+use crate::{exit, output, redact};
 
 /// Parses the command line. The program ends here if it is invalid or asks for help.
 pub(crate) fn parse() -> Args {
-    let matches = command().get_matches();
-    Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let matches = command().try_get_matches();
+    let parsed = matches.and_then(|matches| Args::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|error| fail(&error))
+}
+
+/// Ends the program with help or with an error, which does not show user information.
+fn fail(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    match redact::arguments(&text) {
+        Cow::Borrowed(_) => error.exit(),
+        Cow::Owned(text) => {
+            output::note(text.trim_end());
+            std::process::exit(error.exit_code())
+        }
+    }
 }
 
 /// Returns the end of a long help: examples and the exit codes.

@@ -8,11 +8,14 @@ mod command;
 mod config;
 mod connect;
 mod exit;
+mod file;
 mod help;
 mod output;
 mod progress;
+mod redact;
 mod referrer;
 mod stop;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -21,7 +24,14 @@ use crate::exit::Failure;
 
 fn main() -> ExitCode {
     let args = help::parse();
-    match run(args) {
+    let watched = stop::watch(match args.command {
+        Command::Pull(_) => Failure::stopped,
+        _ => stop::nothing_kept,
+    });
+    let result = watched.and_then(|()| run(args));
+    stop::begin_end();
+    progress::end();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -33,27 +43,27 @@ fn run(args: Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::runtime)?;
-    runtime.block_on(async {
-        match args.command {
-            Command::Blob(BlobCommand::Get(args)) => {
-                stop::keeping_nothing(command::blob::get(args)).await
-            }
-            Command::Blob(BlobCommand::Head(args)) => {
-                stop::keeping_nothing(command::blob::head(args)).await
-            }
-            Command::Config(args) => stop::keeping_nothing(command::config::run(args)).await,
-            Command::Digest(args) => stop::keeping_nothing(command::digest::run(args)).await,
-            Command::Inspect(args) => stop::keeping_nothing(command::inspect::run(args)).await,
-            Command::Manifest(ManifestCommand::Get(args)) => {
-                stop::keeping_nothing(command::manifest::get(args)).await
-            }
-            Command::Ping(args) => stop::keeping_nothing(command::ping::run(args)).await,
-            Command::Pull(args) => command::pull::run(args).await,
-            Command::Referrers(args) => stop::keeping_nothing(command::referrers::run(args)).await,
-            Command::Repos(args) => stop::keeping_nothing(command::list::repos(args)).await,
-            Command::Tags(args) => stop::keeping_nothing(command::list::tags(args)).await,
-            // Only reads the disk, so Ctrl-C may end the process.
-            Command::Verify(args) => command::verify::run(&args),
-        }
-    })
+    let result = runtime.block_on(dispatch(args.command));
+    // Not joined: a name look-up or a hash on another thread may take long.
+    runtime.shutdown_background();
+    result
+}
+
+async fn dispatch(command: Command) -> Result<(), Failure> {
+    use command::{blob, config, digest, inspect, list, manifest, ping, pull, referrers, verify};
+    use stop::keeping_nothing;
+    match command {
+        Command::Blob(BlobCommand::Get(args)) => keeping_nothing(blob::get(args)).await,
+        Command::Blob(BlobCommand::Head(args)) => keeping_nothing(blob::head(args)).await,
+        Command::Config(args) => keeping_nothing(config::run(args)).await,
+        Command::Digest(args) => keeping_nothing(digest::run(args)).await,
+        Command::Inspect(args) => keeping_nothing(inspect::run(args)).await,
+        Command::Manifest(ManifestCommand::Get(args)) => keeping_nothing(manifest::get(args)).await,
+        Command::Ping(args) => keeping_nothing(ping::run(args)).await,
+        Command::Pull(args) => pull::run(args).await,
+        Command::Referrers(args) => keeping_nothing(referrers::run(args)).await,
+        Command::Repos(args) => keeping_nothing(list::repos(args)).await,
+        Command::Tags(args) => keeping_nothing(list::tags(args)).await,
+        Command::Verify(args) => keeping_nothing(verify::run(args)).await,
+    }
 }

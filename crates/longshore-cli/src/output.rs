@@ -1,10 +1,13 @@
 //! Results on standard output, and notes on standard error.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write};
 
 use longshore::origin::is_unsafe;
+use serde::Serialize;
 
 use crate::exit::Failure;
+use crate::stream::Stream;
 
 /// Prints one line of text.
 pub(crate) fn text(line: &str) -> Result<(), Failure> {
@@ -13,22 +16,45 @@ pub(crate) fn text(line: &str) -> Result<(), Failure> {
 
 /// Prints one JSON object on a line. Text of a peer is escaped in it, so that a terminal cannot
 /// interpret it (OU1).
-pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    text(&escaped(&value.to_string(), |_| false))
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut stream = Stream::default();
+    stream.json(value)?;
+    stream.text("\n")?;
+    stream.flush_all()
 }
 
-/// Returns the same JSON with every unsafe character as `\u` and four digits, except those that
-/// may stay. Unsafe characters are below U+10000.
+/// Returns a JSON value on one line, for a list that is printed entry by entry; escaped as by
+/// [`json`].
+pub(crate) fn json_text(value: &serde_json::Value) -> String {
+    escaped(&value.to_string(), |_| false)
+}
+
+/// Returns the same JSON with every unsafe character escaped, except those that may stay.
 fn escaped(json: &str, may_stay: fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_unsafe(c) && !may_stay(c) {
-            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            shown.push(c);
-        }
-    }
+    // Writing to a string does not fail.
+    let _ = write_escaped(&mut shown, json, may_stay);
     shown
+}
+
+/// Writes JSON with every unsafe character as `\u` and four digits, except those that may stay.
+/// Unsafe characters are below U+10000.
+pub(crate) fn write_escaped(
+    shown: &mut impl fmt::Write,
+    json: &str,
+    may_stay: fn(char) -> bool,
+) -> fmt::Result {
+    let mut rest = json;
+    let found = |rest: &str| {
+        rest.char_indices()
+            .find(|(_, c)| is_unsafe(*c) && !may_stay(*c))
+    };
+    while let Some((at, c)) = found(rest) {
+        let (before, after) = rest.split_at(at);
+        write!(shown, "{before}\\u{:04x}", u32::from(c))?;
+        rest = after.get(c.len_utf8()..).unwrap_or_default();
+    }
+    shown.write_str(rest)
 }
 
 /// Returns whether a character may separate the tokens of a document. JSON strings hold none of
@@ -37,29 +63,92 @@ fn is_layout(c: char) -> bool {
     matches!(c, '\n' | '\t')
 }
 
-/// Prints a JSON document byte for byte, for programs. On a terminal the same JSON is shown
-/// escaped (OU1).
+/// Prints a verified JSON document byte for byte, for programs. On a terminal the same JSON is
+/// shown escaped (OU1). Fails if the reader leaves before the end (DG11).
 pub(crate) fn document(content: &[u8]) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
-        text(escaped(&String::from_utf8_lossy(content), is_layout).trim_end())
-    } else {
-        bytes(content)
+        return text(escaped(&String::from_utf8_lossy(content), is_layout).trim_end());
+    }
+    match print(content) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::reader_left()),
+        other => other.map_err(Failure::stdout),
     }
 }
 
 /// Prints a line that is not a result to standard error.
 pub(crate) fn note(line: &str) {
+    let mut stderr = Waiting(io::stderr().lock());
     // A closed standard error is not a failure.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = stderr.write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints bytes as they are.
 pub(crate) fn bytes(content: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(content).and_then(|()| stdout.flush()) {
+    match print(content) {
         // The reader has closed the pipe, which is not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::stdout),
+    }
+}
+
+fn print(content: &[u8]) -> io::Result<()> {
+    let mut stdout = stdout();
+    stdout.write_all(content)?;
+    stdout.flush()
+}
+
+/// Returns standard output, which must be flushed before it is dropped.
+pub(crate) fn stdout() -> impl Write {
+    Waiting(io::stdout().lock())
+}
+
+/// Waits until there is room where the writer would fail because its file is non-blocking: another
+/// process that shares the pipe or the terminal may have made it so.
+struct Waiting<W>(W);
+
+impl<W: Write + Wait> Waiting<W> {
+    fn retry<T>(&mut self, write: impl Fn(&mut W) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match write(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.wait()?,
+                other => return other,
+            }
+        }
+    }
+}
+
+impl<W: Write + Wait> Write for Waiting<W> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        self.retry(|writer| writer.write(content))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.retry(Write::flush)
+    }
+}
+
+/// A file that can be waited for.
+trait Wait {
+    /// Waits until writing would not block.
+    fn wait(&self) -> io::Result<()>;
+}
+
+#[cfg(unix)]
+impl<W: std::os::fd::AsFd> Wait for W {
+    fn wait(&self) -> io::Result<()> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let mut files = [PollFd::new(self, PollFlags::OUT)];
+        match poll(&mut files, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl<W> Wait for W {
+    fn wait(&self) -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 
@@ -83,15 +172,32 @@ pub(crate) fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    // What another process did to the pipe must not cost a byte.
+    #[cfg(unix)]
     #[test]
-    fn ou1_json_holds_nothing_a_terminal_obeys() {
-        let value = serde_json::json!({ "a\u{9b}": "\u{7f}\u{202e}\u{2028}\u{1b}[2Jä" });
-        let shown = escaped(&value.to_string(), |_| false);
-        assert_eq!(shown, r#"{"a\u009b":"\u007f\u202e\u2028\u001b[2Jä"}"#);
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
-            value
-        );
+    fn a_writer_waits_for_room_in_a_non_blocking_pipe() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+        rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        let content: Vec<u8> = (0..1_000_000_u32).map(|number| number as u8).collect();
+        let expected = content.clone();
+        let writing = std::thread::spawn(move || Waiting(writer).write_all(&content));
+        let mut read = Vec::new();
+        io::Read::read_to_end(&mut reader, &mut read).unwrap();
+        writing.join().unwrap().unwrap();
+        assert_eq!(read, expected);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_writer_that_waits_notices_that_the_reader_leaves() {
+        let (reader, writer) = io::pipe().unwrap();
+        let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+        rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        let writing = std::thread::spawn(move || Waiting(writer).write_all(&[0; 1_000_000]));
+        drop(reader);
+        let error = writing.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

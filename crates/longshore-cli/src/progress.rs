@@ -1,9 +1,11 @@
 //! Progress: a bar on a terminal, and nothing elsewhere.
 
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use longshore::model::Digest;
 use longshore_copy::{ByteCounter, Event, Observer};
 use tokio::sync::watch;
 
@@ -11,22 +13,53 @@ use tokio::sync::watch;
 /// addition.
 const REDRAW: Duration = Duration::from_millis(100);
 
+/// The bar of this process.
+static SHOWN: Mutex<Shown> = Mutex::new(Shown::Nothing);
+
+/// What is drawn. A command draws at most one bar.
+enum Shown {
+    Nothing,
+    Bar(ProgressBar),
+    /// The process ends: nothing may be drawn any more.
+    Over,
+}
+
 /// Draws the progress of a pull.
 #[derive(Default)]
 pub(crate) struct TransferProgress {
     /// The total in bytes and the counter, once they are known.
     planned: watch::Sender<Option<(u64, ByteCounter)>>,
+    /// The first blobs in the destination that had to be replaced.
+    damaged: Mutex<Vec<Digest>>,
 }
+
+/// Maximum number of damaged blobs that are named.
+const DAMAGED_LIMIT: usize = 20;
 
 impl Observer for TransferProgress {
     fn observe(&self, event: Event<'_>) {
-        if let Event::Planned { bytes, counter, .. } = event {
-            self.planned.send_replace(Some((bytes, counter.clone())));
+        match event {
+            Event::Planned { bytes, counter, .. } => {
+                self.planned.send_replace(Some((bytes, counter.clone())));
+            }
+            Event::Damaged { blob } => {
+                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                if damaged.len() < DAMAGED_LIMIT {
+                    damaged.push(blob.digest.clone());
+                }
+            }
+            _ => {}
         }
     }
 }
 
 impl TransferProgress {
+    /// Returns the first blobs in the destination that had to be replaced.
+    pub(crate) fn damaged(&self) -> Vec<Digest> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.clone()
+    }
+
     /// Drives `work` to its end, and draws a bar meanwhile if standard error is a terminal.
     pub(crate) async fn draw<T>(&self, title: &str, work: impl Future<Output = T>) -> T {
         if !std::io::stderr().is_terminal() {
@@ -68,7 +101,22 @@ pub(crate) fn bar(title: String) -> ProgressBar {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(title);
+    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Shown::Over = *shown {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    } else {
+        *shown = Shown::Bar(bar.clone());
+    }
     bar
+}
+
+/// Removes the bar from the terminal for good, also if another thread still updates it or is
+/// about to make one.
+pub(crate) fn end() {
+    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Shown::Bar(bar) = std::mem::replace(&mut *shown, Shown::Over) {
+        bar.finish_and_clear();
+    }
 }
 
 /// Removes the bar from the terminal when it is dropped.
@@ -77,5 +125,19 @@ struct Cleared<'a>(&'a ProgressBar);
 impl Drop for Cleared<'_> {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_drawn_once_the_process_ends() {
+        let bar = bar("image".to_owned());
+        assert!(!bar.is_finished());
+        end();
+        assert!(bar.is_finished());
+        assert!(super::bar("another".to_owned()).is_hidden());
     }
 }

@@ -1,45 +1,116 @@
-//! Ctrl-C and `kill`.
+//! Ctrl-C and `kill`: one mechanism for every command.
+//!
+//! A thread waits for the signals of the process. The first one cancels the command; a command that
+//! has not ended after a short time is ended by that thread, and so it is on the second signal.
+//! This also works while the thread that drives the command is blocked: by a lock of another
+//! process, by a disk, or by a pipe that nobody reads. The state on disk is valid at every moment,
+//! so nothing is lost when the process ends.
+//!
+//! The signals count even if they were ignored when the program started. SIGHUP is left alone, so
+//! `nohup` works.
 
+use std::io;
 use std::pin::pin;
-#[cfg(unix)]
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use longshore_copy::Cancellation;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::exit::{Exit, Failure};
+use crate::progress;
 
-/// How long a command may take to end after it was stopped: long enough to remove a file.
+/// How long a command may take to end after it was stopped: long enough to remove its temporary
+/// files. RT11 (every command ends within 2 s of a signal) leaves the rest for a busy machine.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How long the process waits for its last message to be printed. Nobody may be reading it.
+const REPORT_LIMIT: Duration = Duration::from_millis(100);
+
+/// The exit code that a signal asked for.
+static REQUESTED: LazyLock<watch::Sender<Option<Exit>>> =
+    LazyLock::new(|| watch::Sender::new(None));
+
+/// Whether a thread has begun to end the process.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Takes over the signals, and starts the thread that waits for them. `failure` makes the message
+/// for a command that does not end by itself.
+pub(crate) fn watch(failure: fn(Exit) -> Failure) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::runtime)?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::listen().map_err(Failure::runtime)?
+    };
+    let wait = move || {
+        let exit = runtime.block_on(overdue(&REQUESTED, async || signals.next().await));
+        if !ENDING.swap(true, Ordering::AcqRel) {
+            report_briefly(failure(exit));
+        }
+        std::process::exit(exit as i32);
+    };
+    let thread = thread::Builder::new().name("signals".to_owned());
+    thread.spawn(wait).map_err(Failure::runtime)?;
+    Ok(())
+}
+
+/// Announces the first signal. Returns its exit code at the second signal, or when the time for
+/// the command to end by itself is over.
+async fn overdue(
+    requested: &watch::Sender<Option<Exit>>,
+    mut signal: impl AsyncFnMut() -> Exit,
+) -> Exit {
+    let exit = signal().await;
+    requested.send_replace(Some(exit));
+    // Either way the command has to end now.
+    let _ = timeout(GRACE, signal()).await;
+    exit
+}
+
+/// Prints a failure from a thread of its own, and does not wait long for it.
+fn report_briefly(failure: Failure) {
+    let (done, printed) = mpsc::channel();
+    let spawned = thread::Builder::new().spawn(move || {
+        progress::end();
+        failure.report();
+        // The receiver is gone only if it has waited long enough.
+        let _ = done.send(());
+    });
+    if spawned.is_ok() {
+        let _ = printed.recv_timeout(REPORT_LIMIT);
+    }
+}
+
+/// Claims the end of the process for the calling thread. Does not return if the thread that waits
+/// for signals is ending the process already.
+pub(crate) fn begin_end() {
+    if ENDING.swap(true, Ordering::AcqRel) {
+        loop {
+            thread::park();
+        }
+    }
+}
+
+/// Makes the failure of a command that keeps nothing.
+pub(crate) fn nothing_kept(exit: Exit) -> Failure {
+    Failure::new(exit, "stopped")
+}
 
 /// Runs a command that keeps nothing. The command is dropped when the user stops the program.
 pub(crate) async fn keeping_nothing(
     command: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    // If the thread cannot be started, a command that is blocked while it prints cannot be stopped.
-    let _ = thread::Builder::new().spawn(end_what_is_stuck);
     tokio::select! {
+        biased;
+        exit = requested() => Err(nothing_kept(exit)),
         result = command => result,
-        exit = requested() => Err(stopped(exit)),
     }
-}
-
-/// Ends the program if the user stops it and it does not end by itself. Printing blocks the thread
-/// that drives the command while nobody reads, and a blocked thread does not notice the signal.
-fn end_what_is_stuck() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let Ok(runtime) = runtime else { return };
-    let exit = runtime.block_on(requested());
-    thread::sleep(GRACE);
-    stopped(exit).report();
-    std::process::exit(exit as i32);
-}
-
-fn stopped(exit: Exit) -> Failure {
-    Failure::new(exit, "stopped")
 }
 
 /// Drives a step of a command that has kept nothing yet. The step is dropped when the user stops
@@ -51,8 +122,9 @@ where
     Failure: From<E>,
 {
     tokio::select! {
-        result = step => Ok(result?),
+        biased;
         exit = requested() => Err(Failure::stopped(exit)),
+        result = step => Ok(result?),
     }
 }
 
@@ -67,8 +139,9 @@ where
 {
     let mut transfer = pin!(transfer);
     let exit = tokio::select! {
-        result = &mut transfer => return Ok(result?),
+        biased;
         exit = requested() => exit,
+        result = &mut transfer => return Ok(result?),
     };
     cancellation.cancel();
     // Its error says only that it was cancelled.
@@ -78,28 +151,98 @@ where
 
 /// Waits until the user stops the program; returns the exit code.
 pub(crate) async fn requested() -> Exit {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return std::future::pending().await;
-        };
-        std::future::poll_fn(|cx| {
-            if interrupt.poll_recv(cx).is_ready() {
-                return Poll::Ready(Exit::Interrupted);
-            }
-            terminate.poll_recv(cx).map(|_| Exit::Terminated)
-        })
-        .await
+    let mut requested = REQUESTED.subscribe();
+    let exit = requested.wait_for(Option::is_some).await;
+    let exit = exit.ok().and_then(|exit| *exit);
+    match exit {
+        Some(exit) => exit,
+        // The sender is never dropped, and the value was waited for.
+        None => std::future::pending().await,
     }
-    #[cfg(not(unix))]
-    {
+}
+
+/// The signals that stop a command.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+        }
+    }
+}
+
+/// The signals that stop a command.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Exit {
         match tokio::signal::ctrl_c().await {
             Ok(()) => Exit::Interrupted,
             Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Lets signals arrive at these times after the start, in milliseconds; returns the exit code
+    /// and the time at which the process would be ended, in milliseconds.
+    async fn ended(signals: &[(u64, Exit)]) -> (Exit, u128) {
+        let requested = watch::Sender::new(None);
+        let start = Instant::now();
+        let mut signals = signals.iter();
+        let exit = overdue(&requested, async || match signals.next() {
+            Some((after, exit)) => {
+                tokio::time::sleep_until(start + Duration::from_millis(*after)).await;
+                *exit
+            }
+            None => pending().await,
+        });
+        let exit = exit.await;
+        assert_eq!(*requested.borrow(), Some(exit));
+        (exit, start.elapsed().as_millis())
+    }
+
+    // RT11: within 2 s of the first signal, at once on the second.
+    #[tokio::test(start_paused = true)]
+    async fn rt11_a_command_that_does_not_end_is_ended() {
+        use Exit::{Interrupted, Terminated};
+        for (signals, expected) in [
+            (&[(0, Interrupted)][..], (Interrupted, 1_000)),
+            (&[(10, Terminated)], (Terminated, 1_010)),
+            (&[(0, Interrupted), (0, Interrupted)], (Interrupted, 0)),
+            (&[(0, Interrupted), (300, Terminated)], (Interrupted, 300)),
+            (&[(0, Terminated), (1_100, Terminated)], (Terminated, 1_000)),
+        ] {
+            assert_eq!(ended(signals).await, expected, "{signals:?}");
         }
     }
 }

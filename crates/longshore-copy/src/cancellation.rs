@@ -5,13 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use longshore_store::Interrupt;
 use tokio::sync::watch;
+
+use crate::error::TransferError;
 
 /// Ends a run early. Clones share one state; one cancellation may end several runs.
 ///
-/// A cancelled run ends soon with [`TransferError::Cancelled`](crate::TransferError::Cancelled),
-/// after its threads have ended. Partial large blobs stay in the destination, invisible, and the
-/// next run resumes them.
+/// A cancelled run ends soon with [`TransferError::Cancelled`], after the threads that move blobs
+/// have ended. Partial large blobs stay in the destination, invisible, and the next run resumes
+/// them.
 #[derive(Clone, Debug)]
 pub struct Cancellation(Arc<watch::Sender<bool>>);
 
@@ -47,28 +50,66 @@ impl Default for Cancellation {
     }
 }
 
+/// Runs work that blocks on a thread that may. When the future is dropped, the interrupt that the
+/// work was given is set; the thread ends soon then, and nobody waits for it.
+pub(crate) async fn blocking<T, E>(
+    work: impl FnOnce(&Interrupt) -> Result<T, E> + Send + 'static,
+) -> Result<T, TransferError>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    TransferError: From<E>,
+{
+    let guard = InterruptOnDrop(Interrupt::new());
+    let interrupt = guard.0.clone();
+    match tokio::task::spawn_blocking(move || work(&interrupt)).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(TransferError::Worker),
+    }
+}
+
+struct InterruptOnDrop(Interrupt);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
 /// Stops the workers of one run when it is dropped, or earlier.
 #[derive(Debug)]
-pub(crate) struct StopSender(watch::Sender<bool>);
+pub(crate) struct StopSender {
+    stopped: watch::Sender<bool>,
+    interrupt: Interrupt,
+}
 
 impl StopSender {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(false))
+        Self {
+            stopped: watch::Sender::new(false),
+            interrupt: Interrupt::new(),
+        }
+    }
+
+    /// Returns the interrupt that ends what workers do between two polls.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Makes the signal that one transfer listens to.
     pub(crate) fn subscribe(&self) -> StopSignal {
         StopSignal {
-            state: self.0.subscribe(),
-            change: self.0.subscribe(),
+            state: self.stopped.subscribe(),
+            change: self.stopped.subscribe(),
         }
     }
 
     /// Stops the workers. Once this has returned, none of them polls a future again, so the runtime
     /// and its sockets and timers may go away while the workers are still ending.
     pub(crate) fn stop(&self) {
+        self.interrupt.set();
         // Waits until no guard is held: see `StopSignal::unless_stopped`.
-        self.0.send_replace(true);
+        self.stopped.send_replace(true);
     }
 }
 
@@ -135,6 +176,8 @@ mod tests {
         for drops in [false, true] {
             let sender = StopSender::new();
             let mut signal = sender.subscribe();
+            let interrupt = sender.interrupt().clone();
+            assert!(!interrupt.is_set());
             assert_eq!(
                 poll_once(signal.unless_stopped(ready(1))),
                 Poll::Ready(Some(1))
@@ -148,6 +191,7 @@ mod tests {
             } else {
                 sender.stop();
             }
+            assert!(interrupt.is_set());
             let polled = signal.unless_stopped(async { panic!("polled") });
             assert_eq!(poll_once(polled), Poll::Ready(None::<()>));
         }

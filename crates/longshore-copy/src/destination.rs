@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use longshore_layout::Layout;
 use longshore_model::Descriptor;
-use longshore_store::{Durability, MemoryStore, Store};
+use longshore_store::{Durability, Interrupt, MemoryStore, Store};
 
+use crate::cancellation::blocking;
 use crate::error::TransferError;
 
 /// Where a pull writes.
@@ -84,15 +85,25 @@ pub(crate) enum OpenDestination {
 }
 
 impl Destination {
-    /// Creates or opens the layout.
-    pub(crate) fn open(self) -> Result<OpenDestination, TransferError> {
-        Ok(match self {
-            Self::Layout(entry) => OpenDestination::Layout {
-                layout: Layout::create_or_open_with(&entry.path, entry.durability)?,
-                name: entry.name,
-            },
-            Self::Memory(store) => OpenDestination::Memory(store),
+    /// Creates or opens the layout. Another process may have it locked, so that is waited for on a
+    /// thread that may block.
+    pub(crate) async fn open(self) -> Result<OpenDestination, TransferError> {
+        let entry = match self {
+            Self::Layout(entry) => entry,
+            Self::Memory(store) => return Ok(OpenDestination::Memory(store)),
+        };
+        blocking(move |interrupt| {
+            let LayoutEntry {
+                path,
+                name,
+                durability,
+            } = entry;
+            let layout = Layout::create_or_open_interruptible(&path, durability, interrupt)?;
+            // What is done with it later has interrupts of its own.
+            let layout = layout.with_interrupt(&Interrupt::new());
+            Ok::<_, TransferError>(OpenDestination::Layout { layout, name })
         })
+        .await
     }
 }
 
@@ -110,13 +121,16 @@ impl OpenDestination {
         let Self::Layout { layout, name } = self else {
             return Ok(());
         };
-        let written = tokio::task::spawn_blocking(move || match name {
-            Some(name) => layout.tag(&name, image),
-            None => layout.add(image),
-        });
-        match written.await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(TransferError::Worker),
-        }
+        blocking(move |interrupt| {
+            let layout = layout.with_interrupt(interrupt);
+            match name {
+                Some(name) => layout.tag(&name, image)?,
+                None => layout.add(image)?,
+            }
+            // Without the record, the next pull hashes what it reuses.
+            let _ = layout.store().record_verified();
+            Ok::<_, TransferError>(())
+        })
+        .await
     }
 }

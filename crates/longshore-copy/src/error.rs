@@ -61,10 +61,10 @@ pub enum TransferError {
     },
     /// The store of the destination, or content that does not match its digest.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The layout of the destination.
     #[error(transparent)]
-    Layout(#[from] LayoutError),
+    Layout(LayoutError),
     /// A worker ended without a result: it panicked, or the runtime was shut down.
     #[error("a worker ended before its work was done")]
     Worker,
@@ -85,6 +85,26 @@ impl TransferError {
             Self::Store(error) => TransferErrorKind::Store(error.kind()),
             Self::Layout(error) => TransferErrorKind::Layout(error.kind()),
             Self::Worker => TransferErrorKind::Worker,
+        }
+    }
+}
+
+impl From<StoreError> for TransferError {
+    /// An interrupted call of a store is a cancelled transfer.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Interrupted => Self::Cancelled,
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<LayoutError> for TransferError {
+    /// An interrupted call of a layout is a cancelled transfer.
+    fn from(error: LayoutError) -> Self {
+        match error {
+            LayoutError::Store(StoreError::Interrupted) => Self::Cancelled,
+            error => Self::Layout(error),
         }
     }
 }

@@ -53,8 +53,15 @@ pub enum Event<'a> {
         /// Counts the bytes of these blobs up to `bytes` while they arrive.
         counter: &'a ByteCounter,
     },
-    /// The blob is in the destination already; it is not moved.
+    /// The destination has the blob already, verified unless
+    /// [`RunOptions::trust_existing`](crate::RunOptions::trust_existing) is set; it is not moved.
     Skipped {
+        /// The blob.
+        blob: &'a PlannedBlob,
+    },
+    /// The destination has a file for the blob whose content is another or cannot be read. The blob
+    /// is moved after the others, and replaces the file; its bytes come on top of those planned.
+    Damaged {
         /// The blob.
         blob: &'a PlannedBlob,
     },

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use longshore::Repository;
 use longshore_model::{
-    ContentKind, Descriptor, Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, Reached,
-    TagOrDigest, Walk, WalkLimits, WalkStep,
+    ContentKind, Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, Reached, TagOrDigest,
+    Walk, WalkLimits, WalkStep,
 };
 use longshore_store::{Store, StoreError};
 use tokio::task::JoinSet;
 
+use crate::cancellation::blocking;
 use crate::error::TransferError;
 use crate::run::{RunOptions, Tally, run};
 
@@ -99,7 +100,7 @@ impl Plan {
                 present: Vec::new(),
             },
         };
-        planner.take_top(top)?;
+        planner.take_top(top).await?;
         planner.follow().await?;
         Ok(planner.plan)
     }
@@ -110,7 +111,8 @@ impl Plan {
         &self.missing
     }
 
-    /// Returns the blobs that the store has already, with the right size.
+    /// Returns the blobs that the store has already, with the right size; running the plan hashes
+    /// them.
     #[must_use]
     pub fn present(&self) -> &[PlannedBlob] {
         &self.present
@@ -153,7 +155,7 @@ impl Plan {
         let mut tally = run(
             self.repository,
             self.store,
-            &self.present,
+            self.present,
             self.missing,
             options,
         )
@@ -181,6 +183,36 @@ struct Listed {
     is_index: bool,
 }
 
+/// What is kept of a manifest that is in the store. The document itself may be large, so it does
+/// not outlive the task that read it (LI2: memory is not sized by what a peer sends).
+struct Taken {
+    /// The bytes that were written; `None` when the store had them.
+    written: Option<u64>,
+    children: Vec<WalkStep<Listed>>,
+}
+
+impl Taken {
+    /// Writes a manifest to the store, unless it is there.
+    async fn new(
+        store: &Arc<dyn Store>,
+        step: &WalkStep<Listed>,
+        manifest: &Manifest,
+    ) -> Result<Self, TransferError> {
+        let is_present = write(store, manifest).await?;
+        let written = (!is_present).then_some(manifest.bytes().len() as u64);
+        let document = manifest.document();
+        let kind = ContentKind::of_children(document);
+        let children = document.children().map(|child| {
+            let is_index = child.media_type.is_index();
+            step.child(child, kind, Listed { is_index })
+        });
+        Ok(Self {
+            written,
+            children: children.collect(),
+        })
+    }
+}
+
 /// A plan in the making.
 struct Planner {
     walk: Walk<Listed>,
@@ -200,27 +232,24 @@ impl Planner {
                     continue;
                 }
                 self.walk.check_depth(&step).map_err(TransferError::Graph)?;
-                match listed_in(&*self.plan.store, &step)? {
-                    Some(manifest) => self.take(&step, &manifest)?,
-                    None => {
-                        let repository = self.plan.repository.clone();
-                        fetching.spawn(async move {
-                            let manifest = fetch(&repository, &step).await?;
-                            Ok((step, manifest))
-                        });
-                    }
+                let store = &self.plan.store;
+                if let Some(manifest) = listed_in(&**store, &step)? {
+                    let taken = Taken::new(store, &step, &manifest).await?;
+                    self.follow_children(taken)?;
+                    continue;
                 }
+                let (repository, store) = (self.plan.repository.clone(), Arc::clone(store));
+                fetching.spawn(async move { fetch(&repository, &store, &step).await });
             }
             match fetching.join_next().await {
-                Some(Ok(Ok((step, manifest)))) => self.take(&step, &manifest)?,
-                Some(Ok(Err(error))) => return Err(error),
+                Some(Ok(taken)) => self.follow_children(taken?)?,
                 Some(Err(_)) => return Err(TransferError::Worker),
                 None => return Ok(()),
             }
         }
     }
 
-    fn take_top(&mut self, top: &Manifest) -> Result<(), TransferError> {
+    async fn take_top(&mut self, top: &Manifest) -> Result<(), TransferError> {
         let is_index = top.document().as_index().is_some();
         let step = WalkStep::start_at(top, Listed { is_index });
         self.walk
@@ -228,47 +257,36 @@ impl Planner {
             .map_err(TransferError::Graph)?;
         // The step is taken here, because the caller already has the manifest.
         let _ = self.walk.next();
-        self.take(&step, top)
+        let taken = Taken::new(&self.plan.store, &step, top).await?;
+        self.follow_children(taken)
     }
 
-    /// Writes a manifest to the store and reaches what it refers to.
-    fn take(&mut self, step: &WalkStep<Listed>, manifest: &Manifest) -> Result<(), TransferError> {
+    /// Counts a manifest that is in the store, and reaches what it refers to.
+    fn follow_children(&mut self, taken: Taken) -> Result<(), TransferError> {
         let manifests = &mut self.plan.manifests;
-        if holds(&*self.plan.store, manifest)? {
-            manifests.present += 1;
-        } else {
-            self.plan.store.put(manifest.digest(), manifest.bytes())?;
-            manifests.written += 1;
-            manifests.bytes += manifest.bytes().len() as u64;
+        match taken.written {
+            Some(bytes) => {
+                manifests.written += 1;
+                manifests.bytes += bytes;
+            }
+            None => manifests.present += 1,
         }
-        let document = manifest.document();
-        let kind = ContentKind::of_children(document);
-        for child in document.children() {
-            self.reach(step, child, kind)?;
-        }
-        Ok(())
+        taken.children.into_iter().try_for_each(|it| self.reach(it))
     }
 
-    fn reach(
-        &mut self,
-        parent: &WalkStep<Listed>,
-        child: &Descriptor,
-        kind: ContentKind,
-    ) -> Result<(), TransferError> {
-        let is_index = child.media_type.is_index();
-        let step = parent.child(child, kind, Listed { is_index });
-        match self.walk.reach(step).map_err(TransferError::Graph)? {
+    fn reach(&mut self, child: WalkStep<Listed>) -> Result<(), TransferError> {
+        let (kind, size, digest) = (child.kind, child.size, child.digest.clone());
+        match self.walk.reach(child).map_err(TransferError::Graph)? {
             Reached::Again => Ok(()),
             // Counted before the manifests are fetched, so that the limit applies in time.
-            Reached::First if kind == ContentKind::Manifest => self
-                .walk
-                .count_bytes(child.size)
-                .map_err(TransferError::Graph),
+            Reached::First if kind == ContentKind::Manifest => {
+                self.walk.count_bytes(size).map_err(TransferError::Graph)
+            }
             Reached::First => Ok(()),
             Reached::OtherSize { first } => Err(TransferError::SizeConflict {
-                digest: child.digest.clone(),
+                digest,
                 first,
-                second: child.size,
+                second: size,
             }),
         }
     }
@@ -322,39 +340,59 @@ fn is_as_listed(manifest: &Manifest, step: &WalkStep<Listed>) -> bool {
     manifest.document().as_index().is_some() == step.item.is_index
 }
 
-/// Returns whether the store holds exactly the bytes of this manifest.
-fn holds(store: &dyn Store, manifest: &Manifest) -> Result<bool, TransferError> {
-    let bytes = manifest.bytes();
-    if !store.reuse(manifest.digest(), bytes.len() as u64)? {
+/// Writes a manifest to the store unless it holds exactly these bytes; returns whether it does. The
+/// first write waits for the lock of the store, so it happens on a thread that may block.
+async fn write(store: &Arc<dyn Store>, manifest: &Manifest) -> Result<bool, TransferError> {
+    let (store, digest) = (Arc::clone(store), manifest.digest().clone());
+    let bytes = manifest.bytes().clone();
+    blocking(move |interrupt| {
+        let store = store.interruptible(interrupt);
+        let is_present = holds(&*store, &digest, &bytes)?;
+        if !is_present {
+            store.put(&digest, &bytes)?;
+        }
+        Ok::<_, StoreError>(is_present)
+    })
+    .await
+}
+
+/// Returns whether the store holds exactly these bytes as the blob `digest`.
+fn holds(store: &dyn Store, digest: &Digest, bytes: &[u8]) -> Result<bool, StoreError> {
+    if !store.reuse(digest, bytes.len() as u64)? {
         return Ok(false);
     }
     let mut found = Vec::new();
-    let reader = store.open(manifest.digest())?;
+    let reader = store.open(digest)?;
     let read = reader.take(bytes.len() as u64 + 1).read_to_end(&mut found);
     Ok(read.is_ok() && found == *bytes)
 }
 
-/// Fetches the manifest of a step, whose size and type must be those of its descriptor.
+/// Fetches the manifest of a step, whose size and type must be those of its descriptor, into the
+/// store.
 async fn fetch(
     repository: &Repository,
+    store: &Arc<dyn Store>,
     step: &WalkStep<Listed>,
-) -> Result<Manifest, TransferError> {
+) -> Result<Taken, TransferError> {
     let target = TagOrDigest::from(step.digest.clone());
-    let manifest = repository.manifest(&target).await?.manifest;
-    let actual = manifest.bytes().len() as u64;
-    if actual != step.size {
-        return Err(TransferError::ManifestSize {
-            digest: step.digest.clone(),
-            expected: step.size,
-            actual,
-        });
-    }
-    if !is_as_listed(&manifest, step) {
-        return Err(TransferError::ManifestType {
-            digest: step.digest.clone(),
-        });
-    }
-    Ok(manifest)
+    let take = async |manifest: Manifest| {
+        let actual = manifest.bytes().len() as u64;
+        if actual != step.size {
+            return Err(TransferError::ManifestSize {
+                digest: step.digest.clone(),
+                expected: step.size,
+                actual,
+            });
+        }
+        if !is_as_listed(&manifest, step) {
+            return Err(TransferError::ManifestType {
+                digest: step.digest.clone(),
+            });
+        }
+        Taken::new(store, step, &manifest).await
+    };
+    let taken = repository.manifest_with(&target, |pulled| take(pulled.manifest));
+    taken.await?
 }
 
 #[cfg(test)]

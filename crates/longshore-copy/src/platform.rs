@@ -68,6 +68,8 @@ pub async fn select_platform(
         step = step.child(index.select(wanted)?, ContentKind::Manifest, ());
         walk.check_depth(&step).map_err(TransferError::Graph)?;
         let target = TagOrDigest::from(step.digest.clone());
+        // The index is not needed any more, and may be large (LI2).
+        drop(manifest);
         manifest = repository.manifest(&target).await?.manifest;
     }
     Ok(manifest)

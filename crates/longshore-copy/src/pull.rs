@@ -46,6 +46,14 @@ impl PullOptions {
         self
     }
 
+    /// Sets whether blobs that the destination has already are reused without being hashed; see
+    /// [`RunOptions::trust_existing`].
+    #[must_use]
+    pub fn with_trust_existing(mut self, trust: bool) -> Self {
+        self.run.trust_existing = trust;
+        self
+    }
+
     /// Ends the pull early when this is cancelled; keep a clone to cancel it.
     #[must_use]
     pub fn with_cancellation(mut self, cancellation: Cancellation) -> Self {
@@ -89,11 +97,15 @@ impl Report {
 ///
 /// In order: the manifest is fetched and the platform chosen; only then is a layout created or
 /// opened; manifests and blobs are written to it, each verified before it is visible; the entry in
-/// its index comes last. Content that the destination has already is not moved.
+/// its index comes last. Content that the destination has already is hashed, unless an earlier pull
+/// recorded that it was verified and its file has not changed; it is not moved if it is right, and
+/// replaced if it is not (DG10: what a pull names was verified).
 ///
 /// Must be called on a tokio runtime with its blocking pool. A [cancelled](RunOptions) pull ends
-/// after its threads have ended. A pull that is dropped stops its threads at once; at every moment
-/// the layout is valid, without the entry or with it, and the next pull moves only what is missing.
+/// after the threads that move blobs have ended; one that waits for the lock of the layout, or
+/// makes its files durable, ends by itself a moment later. A pull that is dropped stops its threads
+/// at once; at every moment the layout is valid, without the entry or with it, and the next pull
+/// moves only what is missing.
 ///
 /// # Errors
 ///
@@ -109,7 +121,7 @@ pub async fn pull(
     let planning = async {
         let first = repository.manifest(target).await?.manifest;
         let (manifest, platform) = options.platforms.choose(repository, first).await?;
-        let opened = destination.open()?;
+        let opened = destination.open().await?;
         let plan = Plan::make(repository, opened.store(), &manifest).await?;
         Ok((manifest, platform, opened, plan))
     };

@@ -23,6 +23,8 @@ pub struct Referrers {
     pub source: ReferrersSource,
     /// The referrers of the subject, in the order of the registry.
     pub referrers: Vec<Referrer>,
+    /// Whether there are more than were asked for: see [`first`](Self::first).
+    pub more: bool,
 }
 
 /// A manifest that refers to another one.
@@ -69,8 +71,8 @@ impl Referrers {
     ///
     /// # Errors
     ///
-    /// [`TransferError::Referrers`] beyond [`REFERRERS_LIMIT`], or when the lists have more than
-    /// [`COLLECTED_LIMIT_BYTES`] together; [`TransferError::Registry`].
+    /// [`TransferError::Referrers`] beyond [`REFERRERS_LIMIT`], or when the referrers take more
+    /// than [`COLLECTED_LIMIT_BYTES`] of memory together; [`TransferError::Registry`].
     pub async fn read(
         repository: &Repository,
         subject: &Digest,
@@ -81,14 +83,7 @@ impl Referrers {
         let Some(depth) = levels.checked_sub(1) else {
             return Ok(Self::default());
         };
-        // The subject is an entry too.
-        let limits = WalkLimits::new(depth, REFERRERS_LIMIT + 1, COLLECTED_LIMIT_BYTES);
-        let mut reader = Reader {
-            walk: Walk::new(limits),
-            source: ReferrersSource::default(),
-            found: Vec::new(),
-        };
-        reader.start(subject)?;
+        let mut reader = Reader::start(depth, REFERRERS_LIMIT, subject)?;
         while let Some(step) = reader.walk.next() {
             // The last level is shown and not followed.
             if reader.walk.check_depth(&step).is_ok() {
@@ -97,6 +92,32 @@ impl Referrers {
             }
         }
         Ok(reader.tree())
+    }
+
+    /// Reads the first direct referrers of `subject`: at most `limit`, and at most
+    /// [`REFERRERS_LIMIT`], that take at most [`COLLECTED_LIMIT_BYTES`] of memory together. Says
+    /// whether there are [`more`](Self::more).
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Registry`].
+    pub async fn first(
+        repository: &Repository,
+        subject: &Digest,
+        limit: usize,
+    ) -> Result<Self, TransferError> {
+        let mut reader = Reader::start(0, limit.min(REFERRERS_LIMIT), subject)?;
+        let mut more = false;
+        if let Some(step) = reader.walk.next() {
+            match reader.list(repository, &step, None).await {
+                Err(TransferError::Referrers(_)) => more = true,
+                result => result?,
+            }
+        }
+        Ok(Self {
+            more,
+            ..reader.tree()
+        })
     }
 }
 
@@ -112,11 +133,19 @@ struct Reader {
 type Place = Option<usize>;
 
 impl Reader {
-    fn start(&mut self, subject: &Digest) -> Result<(), TransferError> {
+    /// Starts a tree whose last followed level is `depth`, with at most `entries` referrers.
+    fn start(depth: usize, entries: usize, subject: &Digest) -> Result<Self, TransferError> {
+        // The subject is an entry too.
+        let limits = WalkLimits::new(depth, entries.saturating_add(1), COLLECTED_LIMIT_BYTES);
+        let mut reader = Self {
+            walk: Walk::new(limits),
+            source: ReferrersSource::default(),
+            found: Vec::new(),
+        };
         let descriptor = Descriptor::new(MediaType::OCI_MANIFEST, subject.clone(), 0);
         let step = WalkStep::start(&descriptor, ContentKind::Manifest, None);
-        self.walk.reach(step).map_err(refused)?;
-        Ok(())
+        reader.walk.reach(step).map_err(refused)?;
+        Ok(reader)
     }
 
     /// Lists what refers to one manifest.
@@ -132,9 +161,7 @@ impl Reader {
             if subject.depth == 0 {
                 self.source = ReferrersSource::of(&page);
             }
-            let bytes = page.manifest.bytes().len() as u64;
-            self.walk.count_bytes(bytes).map_err(refused)?;
-            for descriptor in page.descriptors {
+            for descriptor in page.into_descriptors() {
                 self.note(subject, descriptor)?;
             }
         }
@@ -146,6 +173,9 @@ impl Reader {
         subject: &WalkStep<Place>,
         descriptor: Descriptor,
     ) -> Result<(), TransferError> {
+        // LI2: of a page the descriptors are kept, so what these take is counted.
+        let bytes = descriptor.memory_bytes() as u64;
+        self.walk.count_bytes(bytes).map_err(refused)?;
         let place = Some(self.found.len());
         let mut step = subject.child(&descriptor, ContentKind::Manifest, place);
         // Referrers are listed by digest; a second size does not make it another manifest.
@@ -177,6 +207,7 @@ impl Reader {
         Referrers {
             source: self.source,
             referrers: top,
+            more: false,
         }
     }
 }

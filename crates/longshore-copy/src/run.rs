@@ -9,11 +9,12 @@ use longshore_store::Store;
 
 use self::pool::TransferPool;
 use self::transfer::Context;
-use crate::cancellation::Cancellation;
+use crate::cancellation::{Cancellation, StopSender};
 use crate::error::TransferError;
 use crate::observer::{ByteCounter, Event, Observer};
 use crate::plan::PlannedBlob;
 
+mod existing;
 mod pool;
 mod transfer;
 
@@ -29,6 +30,10 @@ pub struct RunOptions {
     pub observer: Option<Arc<dyn Observer>>,
     /// Ends the run early.
     pub cancellation: Cancellation,
+    /// Reuses blobs that the store has with the right size without hashing them. By default they
+    /// are hashed, unless the store knows that they were verified and have not changed (DG10: what
+    /// a pull names was verified).
+    pub trust_existing: bool,
 }
 
 impl Default for RunOptions {
@@ -37,6 +42,7 @@ impl Default for RunOptions {
             jobs: JOBS,
             observer: None,
             cancellation: Cancellation::new(),
+            trust_existing: false,
         }
     }
 }
@@ -47,6 +53,7 @@ impl fmt::Debug for RunOptions {
             .field("jobs", &self.jobs)
             .field("observer", &self.observer.is_some())
             .field("cancellation", &self.cancellation)
+            .field("trust_existing", &self.trust_existing)
             .finish()
     }
 }
@@ -62,23 +69,25 @@ pub struct Tally {
     pub moved: u64,
     /// How many manifests and blobs the destination had already.
     pub present: u64,
+    /// How many of the blobs that were moved replaced a file whose content was another.
+    pub replaced: u64,
     /// How many bytes were moved: those that an earlier run had kept are not among them.
     pub bytes: u64,
 }
 
-/// Moves the missing blobs.
+/// Checks the blobs that are present, and moves those that are missing or damaged.
 pub(crate) async fn run(
     repository: Repository,
     store: Arc<dyn Store>,
-    present: &[PlannedBlob],
+    present: Vec<PlannedBlob>,
     missing: Vec<PlannedBlob>,
     options: &RunOptions,
 ) -> Result<Tally, TransferError> {
-    let sizes = missing.iter().map(|blob| blob.size);
-    let (blobs, bytes) = (missing.len() as u64, sizes.fold(0, u64::saturating_add));
+    let (blobs, bytes) = (missing.len() as u64, bytes_of(&missing));
+    let stop = StopSender::new();
     let context = Context {
         repository,
-        store,
+        store: store.interruptible(stop.interrupt()),
         observer: options.observer.clone(),
         counter: ByteCounter::default(),
         resumed: ByteCounter::default(),
@@ -88,15 +97,30 @@ pub(crate) async fn run(
         bytes,
         counter: &context.counter,
     });
-    for blob in present {
+    let (trusted, unchecked) = if options.trust_existing {
+        (present, Vec::new())
+    } else {
+        (Vec::new(), present)
+    };
+    for blob in &trusted {
         context.tell(Event::Skipped { blob });
     }
+    let present = (trusted.len() + unchecked.len()) as u64;
     let resumed = context.resumed.clone();
-    let pool = TransferPool::new(context, options.jobs);
-    pool.transfer(missing, &options.cancellation).await?;
+    let pool = TransferPool::new(context, stop, options.jobs);
+    let again = pool
+        .transfer(missing, unchecked, &options.cancellation)
+        .await?;
+    let bytes = bytes.saturating_add(again.bytes);
     Ok(Tally {
-        moved: blobs,
-        present: present.len() as u64,
+        moved: blobs + again.blobs,
+        present: present - again.blobs,
+        replaced: again.damaged,
         bytes: bytes.saturating_sub(resumed.bytes()),
     })
+}
+
+fn bytes_of(blobs: &[PlannedBlob]) -> u64 {
+    let sizes = blobs.iter().map(|blob| blob.size);
+    sizes.fold(0, u64::saturating_add)
 }

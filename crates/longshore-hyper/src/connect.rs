@@ -1,24 +1,26 @@
 //! From a URI to an open connection: addresses, policy, proxy, TLS.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{io, thread};
 
 use http::Uri;
 use longshore_origin::{AddressClass, AddressPolicy, Origin, OriginError, Scheme};
-use longshore_transport::{Phase, TlsIdentity, TransportError, TransportErrorKind};
+use longshore_transport::{Phase, TlsFault, TlsIdentity, TransportError, TransportErrorKind};
 use rustls::pki_types::ServerName;
 use tokio::io::BufReader;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::failure::{self, ConnectFailure};
-use crate::proxy::{Proxy, ProxySettings};
+use crate::heard::Heard;
+use crate::proxy::{Proxy, ProxyProtocol, ProxySettings};
 use crate::tls::{self, HTTP_2, Offer, Tls};
 use crate::wire::{Protocol, Stream, Wire};
 
@@ -27,6 +29,8 @@ use crate::wire::{Protocol, Stream, Wire};
 pub(crate) struct Shared {
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
+    /// Finds the addresses of a host; may block.
+    pub(crate) look_up: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
     pub(crate) proxy: ProxySettings,
     pub(crate) tls: HashMap<TlsIdentity, Arc<Tls>>,
 }
@@ -58,9 +62,9 @@ impl tower_service::Service<Uri> for Connector {
 impl Connector {
     async fn connect(&self, uri: &Uri) -> Result<Wire, TransportError> {
         let origin = origin_of(uri)?;
-        match self.shared.proxy.intercept(uri)? {
+        match self.shared.proxy.intercept(&origin) {
             None => self.connect_directly(&origin).await,
-            Some(proxy) => self.connect_through(&proxy, &origin).await,
+            Some(proxy) => self.connect_through(proxy, &origin).await,
         }
     }
 
@@ -68,42 +72,107 @@ impl Connector {
         let stream = self.open(origin, &self.policy).await?;
         let address = stream.peer_addr().map_err(failure::connecting)?.ip();
         let class = Some(AddressClass::of(address));
-        let stream = Box::new(stream);
-        match origin.scheme() {
-            Scheme::Http => Ok(Wire::new(stream, class, Protocol::Http1)),
-            Scheme::Https => self.secure(buffered(stream), origin, class).await,
+        if origin.scheme() == Scheme::Http {
+            return Ok(Wire::new(Box::new(stream), class, Protocol::Http1));
         }
+        let heard = Heard::default();
+        let stream = buffered(Box::new(heard.listen(stream)));
+        let patience = origin.is_loopback_name().then_some(&heard);
+        let secured = self.secure(stream, origin, class, patience).await;
+        secured.map_err(|error| match error.kind() {
+            TransportErrorKind::Closed | TransportErrorKind::Timeout if !heard.anything() => {
+                error.with_tls(TlsFault::Unanswered)
+            }
+            _ => error,
+        })
     }
 
     async fn connect_through(
         &self,
-        proxy: &Proxy,
+        proxy: &Arc<Proxy>,
         origin: &Origin,
     ) -> Result<Wire, TransportError> {
         check_known(&self.policy, origin)?;
-        // The proxy is the user's own choice: any address will do.
-        let stream = self.open(&proxy.origin, &AddressPolicy::Any).await?;
-        let stream: Stream = match proxy.origin.scheme() {
-            Scheme::Http => Box::new(stream),
-            Scheme::Https => {
-                let default = TlsIdentity::default();
-                let stream = buffered(Box::new(stream));
-                self.handshake(stream, &proxy.origin, &default, Offer::Http1)
-                    .await
-                    .map_err(|e| not_direct(e, TransportErrorKind::Proxy))?
-                    .0
+        let stream = match proxy.protocol {
+            ProxyProtocol::Http => {
+                let stream = self.reach(proxy).await?;
+                if origin.scheme() == Scheme::Http {
+                    let wire = Wire::new(stream, None, Protocol::Http1Absolute);
+                    return Ok(wire.through(proxy));
+                }
+                let mut buffer = buffered(stream);
+                self.ask(proxy, proxy.tunnel(&mut buffer, origin)).await?;
+                buffer
+            }
+            ProxyProtocol::Socks { remote } => {
+                let stream = self.open_socks(proxy, origin, remote).await?;
+                if origin.scheme() == Scheme::Http {
+                    return Ok(Wire::new(stream, None, Protocol::Http1));
+                }
+                buffered(stream)
             }
         };
-        if origin.scheme() == Scheme::Http {
-            return Ok(Wire::new(stream, None, Protocol::Http1Absolute));
+        // The proxy itself may have sent plain text: no reason to fall back to plain http (RT12).
+        self.secure(stream, origin, None, None)
+            .await
+            .map_err(|error| match error.kind() {
+                TransportErrorKind::NotTls => {
+                    TransportError::new(TransportErrorKind::Tls, Phase::Connect).with_source(error)
+                }
+                _ => error,
+            })
+    }
+
+    /// A connection to the proxy itself. The proxy is the user's own choice: any address will do.
+    async fn reach(&self, proxy: &Proxy) -> Result<Stream, TransportError> {
+        let stream = self.open(&proxy.origin, &AddressPolicy::Any).await;
+        let stream = Box::new(stream.map_err(|error| proxy.blamed(error))?);
+        if proxy.origin.scheme() == Scheme::Http {
+            return Ok(stream);
         }
-        let mut stream = buffered(stream);
-        timeout(TUNNEL_TIMEOUT, proxy.tunnel(&mut stream, origin))
-            .await
-            .map_err(|elapsed| timed_out(elapsed.into()))??;
-        self.secure(stream, origin, None)
-            .await
-            .map_err(|e| not_direct(e, TransportErrorKind::Tls))
+        let default = TlsIdentity::default();
+        let stream = buffered(stream);
+        let handshake = self.handshake(stream, &proxy.origin, &default, Offer::Http1, None);
+        let secured = handshake.await.map_err(|error| proxy.blamed(error))?;
+        Ok(secured.0)
+    }
+
+    /// A connection to `origin` through a SOCKS proxy.
+    async fn open_socks(
+        &self,
+        proxy: &Proxy,
+        origin: &Origin,
+        remote: bool,
+    ) -> Result<Stream, TransportError> {
+        // Before the name is resolved: of a proxy that does not run, the user should hear first.
+        let mut stream = self.reach(proxy).await?;
+        if remote && origin.address().is_none() {
+            return self.ask(proxy, proxy.socks(stream, origin, None)).await;
+        }
+        let mut addresses = self.addresses(origin, &self.policy).await?.into_iter();
+        let mut address = addresses.next();
+        loop {
+            let asked = self.ask(proxy, proxy.socks(stream, origin, address)).await;
+            address = addresses.next();
+            match asked {
+                Err(error) if error.kind() == TransportErrorKind::Connect && address.is_some() => {
+                    stream = self.reach(proxy).await?;
+                }
+                asked => return asked,
+            }
+        }
+    }
+
+    /// What a proxy answers, within the time that it has for it.
+    async fn ask<T>(
+        &self,
+        proxy: &Proxy,
+        answer: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        match timeout(TUNNEL_TIMEOUT, answer).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(proxy.blamed(timed_out(elapsed.into()))),
+        }
     }
 
     /// A TCP connection to the first address that answers and that the policy lets through.
@@ -112,10 +181,20 @@ impl Connector {
         origin: &Origin,
         policy: &AddressPolicy,
     ) -> Result<TcpStream, TransportError> {
-        let addresses = permitted(resolve(origin).await?, policy)?;
+        let addresses = self.addresses(origin, policy).await?;
         race(addresses, self.shared.connect_timeout)
             .await
             .map_err(failure::connecting)
+    }
+
+    /// The addresses of a host that the policy lets through, in the order they are tried.
+    async fn addresses(
+        &self,
+        origin: &Origin,
+        policy: &AddressPolicy,
+    ) -> Result<Vec<SocketAddr>, TransportError> {
+        let found = self.shared.resolve(origin).await?;
+        permitted(found, policy)
     }
 
     async fn secure(
@@ -123,20 +202,23 @@ impl Connector {
         stream: BufReader<Stream>,
         origin: &Origin,
         class: Option<AddressClass>,
+        patience: Option<&Heard>,
     ) -> Result<Wire, TransportError> {
         let secured = self
-            .handshake(stream, origin, &self.identity, self.offer)
+            .handshake(stream, origin, &self.identity, self.offer, patience)
             .await;
         let (stream, protocol) = secured?;
         Ok(Wire::new(stream, class, protocol))
     }
 
+    /// Secures a connection. With `patience` the peer must send its first byte soon (RT12).
     async fn handshake(
         &self,
         stream: BufReader<Stream>,
         origin: &Origin,
         identity: &TlsIdentity,
         offer: Offer,
+        patience: Option<&Heard>,
     ) -> Result<(Stream, Protocol), TransportError> {
         let unknown = || {
             let name = identity.name().unwrap_or_default().into();
@@ -148,10 +230,13 @@ impl Connector {
             Some(address) => ServerName::from(address),
             None => ServerName::try_from(origin.host().to_owned()).map_err(tls::refused)?,
         };
-        let handshake = timeout(
-            self.shared.handshake_timeout,
-            connector.connect(name, stream),
-        );
+        let handshake = connector.connect(name, stream);
+        let handshake = timeout(self.shared.handshake_timeout, async {
+            match patience {
+                None => handshake.await,
+                Some(heard) => heard.within(HELLO_LIMIT, handshake).await,
+            }
+        });
         let stream = match handshake.await {
             Ok(secured) => secured.map_err(failure::connecting)?,
             Err(elapsed) => return Err(timed_out(elapsed.into())),
@@ -165,7 +250,7 @@ impl Connector {
     }
 }
 
-fn origin_of(uri: &Uri) -> Result<Origin, TransportError> {
+pub(crate) fn origin_of(uri: &Uri) -> Result<Origin, TransportError> {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let origin = match uri.scheme_str() {
         Some("http") => Origin::from_authority(Scheme::Http, authority),
@@ -176,30 +261,66 @@ fn origin_of(uri: &Uri) -> Result<Origin, TransportError> {
         .map_err(|e| TransportError::new(TransportErrorKind::Other, Phase::Connect).with_source(e))
 }
 
-/// All addresses of a host, by the system's resolver on a blocking thread.
-async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, TransportError> {
-    if let Some(address) = origin.address() {
-        return Ok(vec![SocketAddr::new(address, origin.port())]);
+/// All addresses of a host, by the system's resolver.
+pub(crate) fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Vec::from_iter)
+}
+
+impl Shared {
+    /// All addresses of a host.
+    async fn resolve(&self, origin: &Origin) -> Result<Vec<SocketAddr>, TransportError> {
+        let (port, look_up) = (origin.port(), self.look_up);
+        let known = match origin.address() {
+            Some(address) => vec![address],
+            None if origin.is_loopback_name() => loopback().into(),
+            None => Vec::new(),
+        };
+        if !known.is_empty() {
+            let known = known.into_iter();
+            return Ok(known
+                .map(|address| SocketAddr::new(address, port))
+                .collect());
+        }
+        let failed = |e: io::Error| {
+            TransportError::new(TransportErrorKind::Resolve, Phase::Connect).with_source(e)
+        };
+        let host = origin.host().to_owned();
+        let found = abandonable(self.connect_timeout, move || look_up(&host, port)).await;
+        let found = found.map_err(failed)?;
+        if found.is_empty() {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the host has no address",
+            )));
+        }
+        Ok(found)
     }
-    if origin.is_loopback_name() {
-        return Ok(loopback()
-            .map(|address| SocketAddr::new(address, origin.port()))
-            .into());
-    }
-    let failed = |e: io::Error| {
-        TransportError::new(TransportErrorKind::Resolve, Phase::Connect).with_source(e)
-    };
-    let found: Vec<_> = lookup_host((origin.host(), origin.port()))
-        .await
-        .map_err(failed)?
-        .collect();
-    if found.is_empty() {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the host has no address",
-        )));
-    }
-    Ok(found)
+}
+
+/// The result of a blocking look-up, unless it takes too long.
+///
+/// It has a thread of its own: a runtime waits for its blocking tasks when it is dropped, and a
+/// name server that does not answer would keep the program from ending for half a minute.
+async fn abandonable<T: Send + 'static>(
+    limit: Duration,
+    look_up: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer");
+    let stopped = |_| io::Error::other("the thread that looks up names ended");
+    timeout(limit, async {
+        let permit = LOOK_UPS.acquire().await.map_err(io::Error::other)?;
+        let (done, result) = oneshot::channel();
+        thread::Builder::new()
+            .name("longshore-resolve".to_owned())
+            .spawn(move || {
+                let _permit = permit;
+                // Nobody may be waiting any more.
+                let _ = done.send(look_up());
+            })?;
+        result.await.map_err(stopped)?
+    })
+    .await
+    .map_err(|_| late())?
 }
 
 /// What `localhost` and the names below it are, whatever a resolver says: secrets may go there
@@ -295,16 +416,6 @@ fn buffered(stream: Stream) -> BufReader<Stream> {
     BufReader::with_capacity(TLS_READ_BYTES, stream)
 }
 
-/// An error of a connection through a proxy: [`TransportErrorKind::NotTls`] becomes `kind`, because
-/// the proxy itself may have sent the plain text, and the client must not fall back to plain http
-/// for that reason.
-fn not_direct(error: TransportError, kind: TransportErrorKind) -> TransportError {
-    match error.kind() {
-        TransportErrorKind::NotTls => TransportError::new(kind, Phase::Connect).with_source(error),
-        _ => error,
-    }
-}
-
 fn timed_out(elapsed: io::Error) -> TransportError {
     TransportError::new(TransportErrorKind::Timeout, Phase::Connect).with_source(elapsed)
 }
@@ -314,6 +425,13 @@ fn timed_out(elapsed: io::Error) -> TransportError {
 struct UnknownIdentity {
     name: Box<str>,
 }
+
+/// How long a peer on this machine may be silent after the first message of a TLS handshake, before
+/// it counts as one that does not speak TLS (RT12).
+const HELLO_LIMIT: Duration = Duration::from_secs(2);
+
+/// The look-ups of names that are under way in this process, also those nobody waits for any more.
+static LOOK_UPS: Semaphore = Semaphore::const_new(64);
 
 /// How long an address may stay silent before the next one is tried beside it.
 ///

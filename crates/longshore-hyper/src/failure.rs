@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{fmt, io};
 
 use hyper_util::client::legacy;
-use longshore_transport::{Phase, TransportError, TransportErrorKind};
+use longshore_transport::{Phase, TlsFault, TransportError, TransportErrorKind};
 
 use crate::wire::Facts;
 
@@ -40,13 +40,45 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
         ),
     };
     let reused = facts.is_some_and(Facts::is_reused);
-    TransportError::new(kind, phase)
+    if let Some(flooded) = facts.and_then(|facts| flooded(facts, Phase::Head)) {
+        return flooded.on_reused(reused);
+    }
+    let tls = source.and_then(tls_fault);
+    #[cfg(feature = "http2")]
+    let tls = tls.or_else(|| facts?.trouble().tls());
+    with_tls(TransportError::new(kind, phase), tls)
         .on_reused(reused)
         .with_source(Beneath(error))
 }
 
+/// The error of a connection that was closed because its peer sends too much.
+#[cfg(feature = "http2")]
+fn flooded(facts: &Facts, phase: Phase) -> Option<TransportError> {
+    let flood = facts.trouble().flood()?;
+    Some(TransportError::new(flood.kind(), phase).with_source(flood))
+}
+
+#[cfg(not(feature = "http2"))]
+fn flooded(_: &Facts, _: Phase) -> Option<TransportError> {
+    None
+}
+
+fn with_tls(error: TransportError, fault: Option<TlsFault>) -> TransportError {
+    match fault {
+        Some(fault) => error.with_tls(fault),
+        None => error,
+    }
+}
+
 /// The error of a body that broke off.
-pub(crate) fn receiving(error: hyper::Error, reused: bool) -> TransportError {
+pub(crate) fn receiving(
+    error: hyper::Error,
+    reused: bool,
+    facts: Option<&Facts>,
+) -> TransportError {
+    if let Some(flooded) = facts.and_then(|facts| flooded(facts, Phase::Body)) {
+        return flooded.on_reused(reused);
+    }
     let kind = classify(&error, Phase::Body).map_or(TransportErrorKind::Other, |cause| cause.kind);
     TransportError::new(kind, Phase::Body)
         .on_reused(reused)
@@ -60,7 +92,8 @@ pub(crate) fn connecting(error: io::Error) -> TransportError {
         TransportErrorKind::Other => TransportErrorKind::Connect,
         kind => kind,
     };
-    TransportError::new(kind, Phase::Connect).with_source(error)
+    let tls = tls_fault(&error);
+    with_tls(TransportError::new(kind, Phase::Connect), tls).with_source(error)
 }
 
 struct Cause {
@@ -138,6 +171,55 @@ fn of_tls(error: &rustls::Error) -> TransportErrorKind {
         }
         _ => TransportErrorKind::Tls,
     }
+}
+
+/// Looks down the chain for the reason why TLS failed.
+pub(crate) fn tls_fault(error: &(dyn Error + 'static)) -> Option<TlsFault> {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return of_handshake(error);
+    }
+    let inner = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match inner {
+        Some(inner) => tls_fault(inner),
+        None => error.source().and_then(tls_fault),
+    }
+}
+
+fn of_handshake(error: &rustls::Error) -> Option<TlsFault> {
+    use rustls::AlertDescription as Alert;
+    use rustls::CertificateError as Certificate;
+    Some(match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            Certificate::Expired | Certificate::ExpiredContext { .. } => TlsFault::Expired,
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                TlsFault::NotYetValid
+            }
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                TlsFault::WrongName
+            }
+            Certificate::UnknownIssuer => TlsFault::UnknownIssuer,
+            _ => return None,
+        },
+        rustls::Error::PeerIncompatible(_) => TlsFault::NothingInCommon,
+        rustls::Error::AlertReceived(alert) => match alert {
+            Alert::HandshakeFailure | Alert::InsufficientSecurity | Alert::ProtocolVersion => {
+                TlsFault::NothingInCommon
+            }
+            // Of no other certificate a server can complain.
+            Alert::AccessDenied
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRequired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::UnsupportedCertificate => TlsFault::ClientCertificate,
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 fn of_io(error: &io::Error, phase: Phase) -> TransportErrorKind {

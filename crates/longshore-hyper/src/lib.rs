@@ -37,6 +37,10 @@
 mod clock;
 mod connect;
 mod failure;
+#[cfg(feature = "http2")]
+mod frames;
+mod heard;
+mod known;
 mod pool;
 mod proxy;
 mod settings;
@@ -45,7 +49,7 @@ mod transport;
 mod wire;
 
 pub use clock::TokioClock;
-pub use proxy::{ProxyRefused, ProxySettings};
+pub use proxy::{ProxyError, ProxyFault, ProxySettings};
 pub use settings::SettingsError;
 pub use tls::TlsSettings;
 pub use transport::{Http2, HyperTransport, HyperTransportBuilder};

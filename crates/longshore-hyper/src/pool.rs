@@ -11,21 +11,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
-use http::{Request, Response, StatusCode, Uri};
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use longshore_origin::{AddressPolicy, Origin, Peer, Scheme};
+use longshore_origin::{AddressPolicy, Peer};
 use longshore_transport::{
-    Body, HEADER_LIMIT, INTERIM_LIMIT, Phase, Sensitivity, TlsIdentity, TransportError,
+    Body, ConnectionWish, HEADER_LIMIT, INTERIM_LIMIT, Phase, TlsIdentity, TransportError,
     TransportErrorKind, WireWish, check_head,
 };
 use tokio::sync::Notify;
 
-use crate::connect::{Connector, Shared};
+use crate::connect::{Connector, Shared, origin_of};
 use crate::failure;
-use crate::proxy::ProxyRefused;
 use crate::tls::Offer;
 use crate::transport::Http2;
 use crate::wire::Facts;
@@ -55,23 +54,23 @@ impl Pools {
         mut request: Request<Body>,
     ) -> Result<Response<Body>, TransportError> {
         let key = self.key(&mut request);
-        if request.uri().scheme_str() == Some("http")
-            && let Some(proxy) = self.shared.proxy.intercept(request.uri())?
-        {
-            if Sensitivity::of(&request) == Sensitivity::Secret && is_for_loopback(request.uri()) {
-                return Err(
-                    TransportError::new(TransportErrorKind::Proxy, Phase::Connect)
-                        .with_source(SecretForProxy),
-                );
-            }
-            if let Some(authorization) = proxy.authorization {
+        let fresh = request.extensions_mut().remove::<ConnectionWish>();
+        if request.uri().scheme_str() == Some("http") {
+            let origin = origin_of(request.uri())?;
+            let proxy = self.shared.proxy.intercept(&origin);
+            if let Some(authorization) = proxy.and_then(|proxy| proxy.authorization()) {
                 // The proxy itself reads this request (CR10); in a tunnel it would be the server.
                 let headers = request.headers_mut();
-                headers.insert(PROXY_AUTHORIZATION, authorization);
+                headers.insert(PROXY_AUTHORIZATION, authorization.clone());
             }
         }
+        let client = match fresh {
+            // A pool of its own has no connection that served before (RT5).
+            Some(ConnectionWish::New) => self.open(key),
+            _ => self.client(key),
+        };
         let interim = Interim::watch(&mut request);
-        let response = first(self.client(key).request(request), interim.exceeded()).await?;
+        let response = first(client.request(request), interim.exceeded()).await?;
         received(response)
     }
 
@@ -146,43 +145,22 @@ impl fmt::Debug for Pools {
     }
 }
 
-/// Whether a request is for this machine. If it is, its secrets may be sent over plain http (CR4),
-/// but not through a proxy, because they would leave the machine.
-fn is_for_loopback(uri: &Uri) -> bool {
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let origin = Origin::from_authority(Scheme::Http, authority);
-    origin.is_ok_and(|origin| origin.is_loopback_name())
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "credentials of a registry on this machine would pass the proxy in the clear; name the \
-         registry in NO_PROXY"
-)]
-struct SecretForProxy;
-
 /// Checks a response's head and says what is known of its peer.
 fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportError> {
     let (mut parts, incoming) = response.into_parts();
     let facts = parts.extensions.remove::<Facts>();
     let peer = facts.as_ref().map_or_else(Peer::default, Facts::answered);
     check_head(&parts.headers).map_err(|error| error.on_reused(peer.reused))?;
-    let status = parts.status;
-    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
-        && facts.is_some_and(|facts| facts.is_proxied())
+    if let Some(proxy) = facts.as_ref().and_then(Facts::proxy)
+        && let Some(error) = proxy.objection(&parts)
     {
-        let reason = status.canonical_reason().unwrap_or_default().into();
-        let source = ProxyRefused {
-            status: status.as_u16(),
-            reason,
-        };
-        let refused = TransportError::new(TransportErrorKind::Proxy, Phase::Head);
-        return Err(refused.on_reused(peer.reused).with_source(source));
+        return Err(error.on_reused(peer.reused));
     }
     parts.extensions.insert(peer);
     let body = Body::wrap(WireBody {
         incoming,
         reused: peer.reused,
+        facts,
     });
     Ok(Response::from_parts(parts, body))
 }
@@ -191,6 +169,7 @@ fn received(response: Response<Incoming>) -> Result<Response<Body>, TransportErr
 struct WireBody {
     incoming: Incoming,
     reused: bool,
+    facts: Option<Facts>,
 }
 
 impl http_body::Body for WireBody {
@@ -202,7 +181,8 @@ impl http_body::Body for WireBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        Poll::Ready(frame.map(|f| f.map_err(|e| failure::receiving(e, self.reused))))
+        let failed = |error| failure::receiving(error, self.reused, self.facts.as_ref());
+        Poll::Ready(frame.map(|frame| frame.map_err(failed)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -216,8 +196,7 @@ impl http_body::Body for WireBody {
 
 /// Counts the interim responses to one request: hyper skips any number of them.
 ///
-/// HTTP/1.1 only; hyper does not report those of HTTP/2, where each costs its sender a frame and
-/// us nothing that lasts.
+/// HTTP/1.1 only; hyper does not report those of HTTP/2, where the connection counts them itself.
 #[derive(Default)]
 struct Interim {
     count: AtomicUsize,
@@ -280,22 +259,3 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// What all responses on one HTTP/2 connection may send ahead of their readers, in bytes.
 #[cfg(feature = "http2")]
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // CR4
-    #[test]
-    fn cr4_requests_for_this_machine_are_known() {
-        for (uri, expected) in [
-            ("http://127.0.0.1:5000/v2/", true),
-            ("http://a.localhost/v2/", true),
-            ("http://[::1]:1/", true),
-            ("http://registry.example/v2/", false),
-            ("http://localhost.example/v2/", false),
-        ] {
-            assert_eq!(is_for_loopback(&Uri::from_static(uri)), expected, "{uri}");
-        }
-    }
-}

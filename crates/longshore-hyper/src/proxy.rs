@@ -1,128 +1,205 @@
 //! Which requests go through a proxy, and the tunnel they go through.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, StatusCode, Uri, response};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use longshore_origin::{Escaped, Origin, Scheme};
-use longshore_transport::{INTERIM_LIMIT, Phase, TransportError, TransportErrorKind};
+use longshore_origin::{Origin, Scheme, Secret};
+use longshore_transport::{INTERIM_LIMIT, Phase, TransportError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
+pub use self::error::{ProxyError, ProxyFault};
+use self::exceptions::Exceptions;
 use crate::failure;
 use crate::settings::SettingsError;
 use crate::wire::Stream;
 
+mod error;
+mod exceptions;
+mod socks;
+
 /// Which proxy, if any, requests go through.
 ///
+/// Requests for this machine (`localhost`, names below it, 127.0.0.0/8 and `::1`) never go through
+/// a proxy (RT12).
+///
 /// Behind a proxy the transport does not learn the address of the server: an address policy is
-/// then checked on literal addresses and loopback names only, and a response says nothing of its
-/// peer's class. The proxy's own address is under no policy. Its credentials, the user information
-/// of its URL, go to the proxy alone (CR10).
-#[derive(Clone)]
-pub struct ProxySettings(Arc<Matcher>);
+/// then checked on literal addresses only, except behind a `socks5` proxy, where the transport
+/// resolves the name and checks the addresses. A response says nothing of its peer's class. The
+/// proxy's own address is under no policy. Its credentials, the user information of its URL, go to
+/// the proxy alone (CR10).
+#[derive(Clone, Debug)]
+pub struct ProxySettings(Arc<Rules>);
+
+#[derive(Debug, Default)]
+struct Rules {
+    http: Option<Arc<Proxy>>,
+    https: Option<Arc<Proxy>>,
+    except: Exceptions,
+}
 
 impl ProxySettings {
     /// No proxy, whatever the environment says.
     #[must_use]
     pub fn none() -> Self {
-        Self(Arc::new(Matcher::builder().build()))
+        Self(Arc::default())
     }
 
-    /// What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, upper or lower case, read
-    /// as curl reads them.
+    /// The proxies that the environment names: `HTTPS_PROXY` and `HTTP_PROXY` by the scheme of the
+    /// request, or else `ALL_PROXY`, with the exceptions of `NO_PROXY`.
     ///
-    /// Loopback hosts are no exception unless `NO_PROXY` names them. Where `REQUEST_METHOD` is
-    /// set, as in a CGI program, there is no proxy: there `HTTP_PROXY` is a request's header.
+    /// Of each variable the form in upper case is read first and then the one in lower case; an
+    /// empty one counts as absent. White space and quotation marks around a value are ignored. See
+    /// [`url`](Self::url) for the forms of the values. Where `REQUEST_METHOD` is set, as in a CGI
+    /// program, there is no proxy: there `HTTP_PROXY` is a request's header.
     ///
     /// # Errors
     ///
     /// [`SettingsError::ProxyVariable`]: a proxy is named, but not in a form that can be used.
     /// Going without it would be a surprise.
     pub fn from_env() -> Result<Self, SettingsError> {
-        for name in VARIABLES {
-            let value = std::env::var(name).unwrap_or_default();
-            if !value.is_empty() && read(&value).is_none() {
-                return Err(SettingsError::ProxyVariable { name });
-            }
-        }
-        let except = ["NO_PROXY", "no_proxy"].map(std::env::var).into_iter();
-        if except.flatten().next().is_some_and(|it| is_everything(&it)) {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        if read("REQUEST_METHOD").is_some() {
             return Ok(Self::none());
         }
-        Ok(Self(Arc::new(Matcher::from_env())))
+        let first = |names: &[&'static str]| {
+            let mut values = names
+                .iter()
+                .map(|name| (*name, read(name).unwrap_or_default()));
+            values.find(|(_, value)| !trimmed(value).is_empty())
+        };
+        let proxy = |names: &[&'static str]| match first(names) {
+            None => Ok(None),
+            Some((name, url)) => match Proxy::read(&url, Some(name)) {
+                Some(proxy) => Ok(Some(Arc::new(proxy))),
+                None => Err(SettingsError::ProxyVariable { name }),
+            },
+        };
+        let except = first(&["NO_PROXY", "no_proxy"]);
+        let except = except.map_or_else(String::new, |(_, list)| list);
+        Ok(Self(Arc::new(Rules {
+            http: proxy(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])?,
+            https: proxy(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?,
+            except: Exceptions::read(trimmed(&except)),
+        })))
     }
 
     /// One proxy for everything but the hosts in `except`.
     ///
-    /// `url` is `http://[user:password@]host[:port]` or `https://…`; `except` has the form of
-    /// `NO_PROXY`: names (with all below them), addresses and address ranges, with commas between,
-    /// or `*` for every host.
+    /// `url` is `[scheme://][user:password@]host[:port]`. The schemes are `http`, which is the
+    /// default, `https`, `socks5`, where this transport resolves names, and `socks5h`, where the
+    /// proxy does; user and password are percent-encoded.
+    ///
+    /// `except` has the form of `NO_PROXY`: entries with commas or spaces between. An entry is a
+    /// name (with all below it), a name with `.` or `*.` in front (only what is below it), an
+    /// address, each perhaps with `:port`, a range of addresses such as `10.0.0.0/8`, or `*` for
+    /// every host.
     ///
     /// # Errors
     ///
     /// [`SettingsError::ProxyUrl`].
     pub fn url(url: &str, except: &str) -> Result<Self, SettingsError> {
-        let proxy = read(url).ok_or(SettingsError::ProxyUrl)?;
-        if !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
-            return Err(SettingsError::ProxyUrl);
+        let proxy = Proxy::read(url, None).ok_or(SettingsError::ProxyUrl)?;
+        let proxy = Arc::new(proxy);
+        Ok(Self(Arc::new(Rules {
+            http: Some(Arc::clone(&proxy)),
+            https: Some(proxy),
+            except: Exceptions::read(except),
+        })))
+    }
+
+    /// The proxy for requests to this origin.
+    pub(crate) fn intercept(&self, origin: &Origin) -> Option<&Arc<Proxy>> {
+        let Rules {
+            http,
+            https,
+            except,
+        } = &*self.0;
+        if origin.is_loopback_name() || except.contain(origin) {
+            return None;
         }
-        if is_everything(except) {
-            return Ok(Self::none());
+        match origin.scheme() {
+            Scheme::Http => http.as_ref(),
+            Scheme::Https => https.as_ref(),
         }
-        Ok(Self(Arc::new(
-            Matcher::builder()
-                .all(url.to_owned())
-                .no(except.to_owned())
-                .build(),
-        )))
-    }
-
-    /// The proxy for a request to this URI.
-    pub(crate) fn intercept(&self, uri: &Uri) -> Result<Option<Proxy>, TransportError> {
-        self.0.intercept(uri).map(Proxy::new).transpose()
     }
 }
 
-impl fmt::Debug for ProxySettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Reads one proxy URL with the rules the matcher has.
-fn read(url: &str) -> Option<Intercept> {
-    Matcher::builder()
-        .all(url.to_owned())
-        .build()
-        .intercept(&Uri::from_static("http://any/"))
-}
-
-/// Whether these exceptions hold `*`, which the matcher takes for every name but for no address.
-fn is_everything(except: &str) -> bool {
-    except.split(',').any(|entry| entry.trim() == "*")
+/// A value without the white space and quotation marks that env files and shells leave around it.
+fn trimmed(value: &str) -> &str {
+    let value = value.trim();
+    let unquoted = ['"', '\''].into_iter().find_map(|quote| {
+        let value = value.strip_prefix(quote)?;
+        value.strip_suffix(quote)
+    });
+    unquoted.unwrap_or(value).trim()
 }
 
 /// One proxy.
 pub(crate) struct Proxy {
+    /// Where to connect; `https` if the proxy itself speaks TLS.
     pub(crate) origin: Origin,
-    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) protocol: ProxyProtocol,
+    /// Its URL without user information.
+    name: Box<str>,
+    /// The variable that names it.
+    variable: Option<&'static str>,
+    authorization: Option<HeaderValue>,
+    login: Option<(String, Secret)>,
+}
+
+/// How a proxy is asked for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProxyProtocol {
+    Http,
+    Socks {
+        /// Whether the proxy resolves names.
+        remote: bool,
+    },
 }
 
 impl Proxy {
-    fn new(intercept: Intercept) -> Result<Self, TransportError> {
-        let uri = intercept.uri();
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            _ => return Err(refused(UnsupportedProxy)),
+    fn read(url: &str, variable: Option<&'static str>) -> Option<Self> {
+        let any = Uri::from_static("http://any/");
+        let matcher = Matcher::builder().all(trimmed(url)).build();
+        let found: Intercept = matcher.intercept(&any)?;
+        let uri = found.uri();
+        let (scheme, protocol) = match uri.scheme_str()? {
+            "http" => (Scheme::Http, ProxyProtocol::Http),
+            "https" => (Scheme::Https, ProxyProtocol::Http),
+            "socks5" => (Scheme::Http, ProxyProtocol::Socks { remote: false }),
+            "socks5h" => (Scheme::Http, ProxyProtocol::Socks { remote: true }),
+            _ => return None,
         };
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let origin = Origin::from_authority(scheme, authority).map_err(refused)?;
-        Ok(Self {
+        let mut authority = uri.authority()?.as_str().to_owned();
+        if protocol != ProxyProtocol::Http && uri.port().is_none() {
+            authority.push_str(SOCKS_PORT);
+        }
+        let origin = Origin::from_authority(scheme, &authority).ok()?;
+        let name = match protocol {
+            ProxyProtocol::Http => origin.to_string(),
+            ProxyProtocol::Socks { .. } => format!("{}://{authority}", uri.scheme_str()?),
+        };
+        let login = found
+            .raw_auth()
+            .map(|(user, password)| (user.to_owned(), Secret::new(password.to_owned())));
+        Some(Self {
             origin,
-            authorization: intercept.basic_auth().cloned(),
+            protocol,
+            name: name.into(),
+            variable,
+            authorization: found.basic_auth().cloned(),
+            login,
         })
+    }
+
+    /// The header that a request over plain http to this proxy carries, if any.
+    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
     }
 
     /// Asks the proxy on the other end of `stream` for a tunnel to `target`.
@@ -144,35 +221,78 @@ impl Proxy {
             request.extend_from_slice(b"\r\n");
         }
         request.extend_from_slice(b"\r\n");
-        stream
-            .write_all(&request)
-            .await
-            .map_err(failure::connecting)?;
-        stream.flush().await.map_err(failure::connecting)?;
+        let broke = |error| self.blamed(failure::connecting(error));
+        stream.write_all(&request).await.map_err(broke)?;
+        stream.flush().await.map_err(broke)?;
 
+        let no_proxy = || self.fails(ProxyFault::NotAProxy, Phase::Connect);
         for _ in 0..=INTERIM_LIMIT {
-            let head = read_head(stream).await?;
-            let status = read_status(&head).ok_or_else(|| refused(NotAProxy))?;
-            match status {
+            let head = read_head(stream).await.map_err(broke)?;
+            let head = head.ok_or_else(no_proxy)?;
+            match read_status(&head).ok_or_else(no_proxy)? {
                 100..=199 => {}
                 200..=299 => return Ok(()),
-                _ => return Err(answered(status, &head)),
+                status => {
+                    let page = is_page(&head);
+                    return Err(self.answered(status, reason(&head), page, Phase::Connect));
+                }
             }
         }
-        Err(refused(NotAProxy))
+        Err(no_proxy())
     }
 }
 
-async fn read_head(stream: &mut BufReader<Stream>) -> Result<Vec<u8>, TransportError> {
+/// Plain http, where the proxy reads the requests and answers them itself when it cannot pass them
+/// on.
+impl Proxy {
+    /// The error of a response that is the proxy's own, as far as that can be told.
+    ///
+    /// It can by the fields `Proxy-Authenticate` (RFC 9110 §11.7.1), `Proxy-Status` with an error
+    /// (RFC 9209 §2.1.1), `X-Squid-Error`, and a `Server` that is a well-known proxy.
+    pub(crate) fn objection(&self, head: &response::Parts) -> Option<TransportError> {
+        let (status, headers) = (head.status, &head.headers);
+        if !status.is_client_error() && !status.is_server_error() {
+            return None;
+        }
+        let text = |name| {
+            let value = headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok());
+            value.unwrap_or_default().to_ascii_lowercase()
+        };
+        let server = text("server");
+        let own = status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            || headers.contains_key("x-squid-error")
+            || text("proxy-status").contains("error=")
+            || ["tinyproxy", "squid"]
+                .iter()
+                .any(|name| server.starts_with(name));
+        let page = text("content-type").starts_with("text/html");
+        let reason = status.canonical_reason().unwrap_or_default();
+        own.then(|| self.answered(status.as_u16(), reason.as_bytes(), page, Phase::Head))
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("name", &self.name)
+            .field("variable", &self.variable)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The head of an answer; `None` if it is longer than a proxy's.
+async fn read_head(stream: &mut BufReader<Stream>) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::new();
     // A byte at a time, out of the buffer: the byte after the head is not ours to read.
     while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
         if head.len() == HEAD_LIMIT_BYTES {
-            return Err(refused(NotAProxy));
+            return Ok(None);
         }
-        head.push(stream.read_u8().await.map_err(failure::connecting)?);
+        head.push(stream.read_u8().await?);
     }
-    Ok(head)
+    Ok(Some(head))
 }
 
 // status-line = HTTP-version SP status-code SP [ reason-phrase ]          RFC 9112 §4
@@ -189,139 +309,29 @@ fn read_status(head: &[u8]) -> Option<u16> {
     is_code.then(|| code.parse().ok()).flatten()
 }
 
-fn answered(status: u16, head: &[u8]) -> TransportError {
+/// The reason phrase of an answer's head.
+fn reason(head: &[u8]) -> &[u8] {
     let line = head
         .split(|b| *b == b'\r' || *b == b'\n')
         .next()
         .unwrap_or_default();
-    let reason = line.get("HTTP/1.1 200 ".len()..).unwrap_or_default();
-    let source = ProxyRefused {
-        status,
-        reason: Escaped::new(reason).to_string().into(),
-    };
-    // A proxy that could not reach the target may reach it next time; one that will not, will not.
-    let kind = if status >= 500 {
-        TransportErrorKind::Connect
-    } else {
-        TransportErrorKind::Proxy
-    };
-    TransportError::new(kind, Phase::Connect).with_source(source)
+    line.get("HTTP/1.1 200 ".len()..).unwrap_or_default()
 }
 
-pub(crate) fn refused(
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> TransportError {
-    TransportError::new(TransportErrorKind::Proxy, Phase::Connect).with_source(source)
+/// Whether a web page follows this head.
+fn is_page(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let mut kinds = head
+        .lines()
+        .filter_map(|line| line.strip_prefix("content-type:"));
+    kinds.any(|kind| kind.trim_start().starts_with("text/html"))
 }
 
-/// What a proxy said instead of opening a tunnel; found as the source of a transport error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the proxy answered {status} {reason}")]
-#[non_exhaustive]
-pub struct ProxyRefused {
-    /// The status: 407 asks for (other) credentials.
-    pub status: u16,
-    /// The reason phrase, escaped.
-    pub reason: Box<str>,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("what answers is not an HTTP proxy")]
-struct NotAProxy;
-
-#[derive(Debug, thiserror::Error)]
-#[error("only http and https proxies are supported")]
-struct UnsupportedProxy;
-
-/// The variables that name a proxy.
-const VARIABLES: [&str; 6] = [
-    "ALL_PROXY",
-    "all_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-];
+/// RFC 1928 §3.
+const SOCKS_PORT: &str = ":1080";
 
 /// The longest head of an answer to CONNECT, in bytes; a longer one is refused.
 const HEAD_LIMIT_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_line_is_read_strictly() {
-        for (head, expected) in [
-            ("HTTP/1.1 200 Connection established\r\n\r\n", Some(200)),
-            ("HTTP/1.0 204 \r\n\r\n", Some(204)),
-            ("HTTP/1.1 407\r\n\r\n", Some(407)),
-            ("HTTP/1.1 407\n\n", Some(407)),
-            ("HTTP/2 200 OK\r\n\r\n", None),
-            ("HTTP/1.1 20\r\n\r\n", None),
-            ("HTTP/1.1 2000 x\r\n\r\n", None),
-            ("HTTP/1.1 +20 x\r\n\r\n", None),
-            ("HTTP/1.x 200 x\r\n\r\n", None),
-            ("SSH-2.0-OpenSSH\r\n\n", None),
-            ("", None),
-        ] {
-            assert_eq!(read_status(head.as_bytes()), expected, "{head:?}");
-        }
-    }
-
-    #[test]
-    fn a_proxy_url_must_name_a_proxy() {
-        for url in [
-            "http://proxy.example:3128",
-            "proxy.example:3128",
-            "https://u:p@proxy.example",
-        ] {
-            assert!(ProxySettings::url(url, "").is_ok(), "{url}");
-        }
-        for url in [
-            "",
-            "socks5://proxy.example",
-            "ftp://proxy.example",
-            "http://",
-            "http://a b",
-        ] {
-            assert!(
-                matches!(ProxySettings::url(url, ""), Err(SettingsError::ProxyUrl)),
-                "{url}"
-            );
-        }
-    }
-
-    // CR10, OU3
-    #[test]
-    fn ou3_debug_does_not_show_the_password_of_a_proxy() {
-        let proxy = ProxySettings::url("http://user:hunter2@proxy.example:3128", "").unwrap();
-        assert!(!format!("{proxy:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn exceptions_go_direct() {
-        let proxy = ProxySettings::url("http://p:1", "example.org,10.0.0.0/8").unwrap();
-        let is_proxied = |uri: &'static str| {
-            proxy
-                .intercept(&Uri::from_static(uri))
-                .unwrap()
-                .map(|p| p.origin.to_string())
-        };
-        assert_eq!(
-            is_proxied("https://registry.example/").as_deref(),
-            Some("http://p:1")
-        );
-        assert_eq!(
-            is_proxied("http://127.0.0.1:5000/").as_deref(),
-            Some("http://p:1")
-        );
-        assert_eq!(is_proxied("https://sub.example.org/"), None);
-        assert_eq!(is_proxied("https://10.1.2.3/"), None);
-        let proxy = ProxySettings::url("http://p:1", "example.org, *").unwrap();
-        for uri in ["https://registry.example/", "http://127.0.0.1:5000/"] {
-            let uri = Uri::from_static(uri);
-            assert!(proxy.intercept(&uri).unwrap().is_none(), "{uri}");
-        }
-    }
-}
+mod tests;

@@ -12,15 +12,18 @@ pub enum SettingsError {
     /// A file with certificates or a key has none.
     #[error("there is no certificate in the PEM text")]
     NoCertificate,
-    /// The proxy URL is not `http://…` or `https://…` with a host.
+    /// The proxy URL is not one of `http`, `https`, `socks5` or `socks5h` with a host.
     ///
     /// The URL is not shown: it may hold a password.
-    #[error("the proxy URL cannot be used; write http://host:port")]
+    #[error("the proxy URL cannot be used; write http://host:port or socks5://host:port")]
     ProxyUrl,
     /// An environment variable that names a proxy cannot be understood.
     ///
     /// Its value is not shown: it may hold a password.
-    #[error("the environment variable {name} does not name a proxy; write http://host:port")]
+    #[error(
+        "the environment variable {name} does not name a proxy that can be used; write \
+         http://host:port or socks5://host:port"
+    )]
     ProxyVariable {
         /// The variable's name.
         name: &'static str,

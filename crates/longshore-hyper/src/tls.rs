@@ -14,6 +14,7 @@ use rustls_platform_verifier::Verifier;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
+use crate::known::KnownOrChained;
 use crate::settings::SettingsError;
 
 /// One way to speak TLS: which certificates are believed, and which is shown.
@@ -60,6 +61,10 @@ impl TlsSettings {
 
     /// Believes the roots in a PEM text **in addition to** the platform's.
     ///
+    /// A server that shows one of these very certificates is believed as well, whether or not the
+    /// certificate is one of an authority: certificates made with `openssl req -x509` are. Its
+    /// dates and names must still be right.
+    ///
     /// # Errors
     ///
     /// [`SettingsError::Pem`], [`SettingsError::NoCertificate`] and [`SettingsError::Root`].
@@ -105,10 +110,16 @@ impl TlsSettings {
     fn config(&self, provider: Arc<CryptoProvider>) -> Result<ClientConfig, rustls::Error> {
         let verifier: Arc<dyn ServerCertVerifier> = match self.verification {
             Verification::Full => {
-                match Verifier::new_with_extra_roots(self.roots.clone(), provider.clone()) {
-                    Ok(verifier) => Arc::new(verifier),
-                    // A machine without roots can still find out that a peer speaks no TLS.
-                    Err(error) => Arc::new(NoRoots(error, Unverified(provider.clone()))),
+                let roots = self.roots.clone();
+                let chains: Arc<dyn ServerCertVerifier> =
+                    match Verifier::new_with_extra_roots(roots, provider.clone()) {
+                        Ok(verifier) => Arc::new(verifier),
+                        // A machine without roots can still find out that a peer speaks no TLS.
+                        Err(error) => Arc::new(NoRoots(error, Unverified(provider.clone()))),
+                    };
+                match self.roots.as_slice() {
+                    [] => chains,
+                    known => Arc::new(KnownOrChained::new(known, chains)),
                 }
             }
             Verification::None => Arc::new(Unverified(provider.clone())),

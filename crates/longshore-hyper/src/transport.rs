@@ -10,7 +10,7 @@ use longshore_transport::{
 };
 use rustls::crypto::CryptoProvider;
 
-use crate::connect::Shared;
+use crate::connect::{Shared, look_up};
 use crate::pool::Pools;
 use crate::proxy::ProxySettings;
 use crate::settings::SettingsError;
@@ -99,7 +99,8 @@ pub struct HyperTransportBuilder {
 }
 
 impl HyperTransportBuilder {
-    /// How long one address may take to accept a connection; 10 s by default.
+    /// How long one address may take to accept a connection, and a name to be looked up; 10 s by
+    /// default.
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
         Self {
             connect_timeout,
@@ -108,6 +109,8 @@ impl HyperTransportBuilder {
     }
 
     /// How long a TLS handshake may take; 10 s by default.
+    ///
+    /// On loopback the peer has 2 s of it for its first byte (RT12).
     pub fn handshake_timeout(self, handshake_timeout: Duration) -> Self {
         Self {
             handshake_timeout,
@@ -183,6 +186,7 @@ impl HyperTransportBuilder {
         let shared = Arc::new(Shared {
             connect_timeout: self.connect_timeout,
             handshake_timeout: self.handshake_timeout,
+            look_up,
             proxy,
             tls,
         });

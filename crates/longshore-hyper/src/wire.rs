@@ -12,6 +12,10 @@ use hyper_util::rt::TokioIo;
 use longshore_origin::{AddressClass, Peer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "http2")]
+use crate::frames::{Counted, Trouble};
+use crate::proxy::Proxy;
+
 /// Any stream of bytes. One virtual call a read is nothing beside the system call beneath it.
 pub(crate) type Stream = Box<dyn AsyncStream>;
 
@@ -38,17 +42,29 @@ pub(crate) enum Protocol {
 
 impl Wire {
     pub(crate) fn new(stream: Stream, class: Option<AddressClass>, protocol: Protocol) -> Self {
-        let answers = Arc::default();
-        let proxied = protocol == Protocol::Http1Absolute;
+        let facts = Facts {
+            class,
+            proxy: None,
+            answers: Arc::default(),
+            #[cfg(feature = "http2")]
+            trouble: Arc::default(),
+        };
+        #[cfg(feature = "http2")]
+        let stream = match protocol {
+            Protocol::Http2 => Box::new(Counted::new(stream, Arc::clone(&facts.trouble))),
+            _ => stream,
+        };
         Self {
             io: TokioIo::new(stream),
-            facts: Facts {
-                class,
-                proxied,
-                answers,
-            },
+            facts,
             protocol,
         }
+    }
+
+    /// Says that a proxy reads the requests on this connection.
+    pub(crate) fn through(mut self, proxy: &Arc<Proxy>) -> Self {
+        self.facts.proxy = Some(Arc::clone(proxy));
+        self
     }
 }
 
@@ -116,9 +132,12 @@ impl Write for Wire {
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     class: Option<AddressClass>,
-    proxied: bool,
+    /// The proxy that reads the requests.
+    proxy: Option<Arc<Proxy>>,
     /// Response heads that came over this connection so far.
     answers: Arc<AtomicUsize>,
+    #[cfg(feature = "http2")]
+    trouble: Arc<Trouble>,
 }
 
 impl Facts {
@@ -132,8 +151,14 @@ impl Facts {
         self.answers.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether requests on this connection are read by a proxy.
-    pub(crate) fn is_proxied(&self) -> bool {
-        self.proxied
+    /// Why the connection failed, as far as its stream knows.
+    #[cfg(feature = "http2")]
+    pub(crate) fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    /// The proxy that reads the requests on this connection.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
     }
 }

@@ -75,7 +75,7 @@ pub enum LayoutError {
         /// The size found, in bytes.
         found: Option<u64>,
     },
-    /// A descriptor cannot be written, because its extra fields repeat known ones.
+    /// A descriptor cannot be written as JSON.
     #[error("the descriptor of {digest} cannot be written")]
     Entry {
         /// The content that it describes.

@@ -13,11 +13,22 @@ use serde_json::value::RawValue;
 
 use crate::name;
 
-/// The index of a layout without images.
-pub(crate) const EMPTY: &[u8] =
-    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+/// The name of the list of entries; a macro, so that it can be part of a constant text.
+macro_rules! manifests {
+    () => {
+        "manifests"
+    };
+}
 
-const MANIFESTS: &str = "manifests";
+/// The index of a layout without images.
+pub(crate) const EMPTY: &[u8] = concat!(
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",""#,
+    manifests!(),
+    r#"":[]}"#
+)
+.as_bytes();
+
+const MANIFESTS: &str = manifests!();
 
 /// An `index.json`: its entries and its other fields.
 #[derive(Debug)]

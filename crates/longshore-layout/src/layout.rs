@@ -14,7 +14,9 @@ use longshore_model::{
     Descriptor, Digest, MANIFEST_LIMIT_BYTES, Manifest, ManifestError, Verifier, VerifyError,
     VerifyReader,
 };
-use longshore_store::{Action, BLOBS_DIR, Durability, FsStore, Reader, Store as _, StoreError};
+use longshore_store::{
+    Action, BLOBS_DIR, Durability, FsStore, Interrupt, Reader, Store as _, StoreError,
+};
 use serde::Deserialize;
 
 use crate::error::LayoutError;
@@ -72,9 +74,32 @@ impl Layout {
     ///
     /// As [`Layout::create_or_open`].
     pub fn create_or_open_with(path: &Path, durability: Durability) -> Result<Self, LayoutError> {
-        let layout = create::create_or_open(path, durability)?;
+        Self::create_or_open_interruptible(path, durability, &Interrupt::new())
+    }
+
+    /// As [`Layout::create_or_open_with`]; its waits, and those of every later call on this
+    /// layout, end early when `interrupt` is set.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layout::create_or_open`], and [`StoreError::Interrupted`].
+    pub fn create_or_open_interruptible(
+        path: &Path,
+        durability: Durability,
+        interrupt: &Interrupt,
+    ) -> Result<Self, LayoutError> {
+        let layout = create::create_or_open(path, durability, interrupt)?;
         layout.store.clear_leftovers()?;
         Ok(layout)
+    }
+
+    /// Returns the same layout, whose blocking calls end with [`StoreError::Interrupted`] when
+    /// `interrupt` is set: those that wait for a lock, make blobs durable, or verify.
+    #[must_use]
+    pub fn with_interrupt(&self, interrupt: &Interrupt) -> Self {
+        Self {
+            store: self.store.with_interrupt(interrupt.clone()),
+        }
     }
 
     /// Checks whether [`Layout::create_or_open`] would find or could create a layout at `path`;
@@ -173,12 +198,24 @@ impl Layout {
     /// the store; [`LayoutError::Entry`]; [`LayoutError::Overfull`]; otherwise as
     /// [`Layout::entries`].
     pub fn tag(&self, name: &str, descriptor: Descriptor) -> Result<(), LayoutError> {
+        Self::check_name(name)?;
+        self.enter(descriptor, |index, descriptor| index.tag(name, descriptor))
+    }
+
+    /// Checks that [`Layout::tag`] accepts `name`, before there is an image to name.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Name`]: a name is not empty, at most [`REF_NAME_LIMIT_BYTES`] long, and has
+    /// the characters of image-spec v1.1.1 "Pre-Defined Annotation Keys".
+    ///
+    /// [`REF_NAME_LIMIT_BYTES`]: crate::REF_NAME_LIMIT_BYTES
+    pub fn check_name(name: &str) -> Result<(), LayoutError> {
         name::check(name).map_err(|(at, reason)| LayoutError::Name {
             name: name.to_owned(),
             at,
             reason,
-        })?;
-        self.enter(descriptor, |index, descriptor| index.tag(name, descriptor))
+        })
     }
 
     /// Adds the image `descriptor` to the index without a name, unless an entry refers to it.
@@ -380,6 +417,15 @@ impl Layout {
 
     /// Checks that this is a layout that can be read.
     fn check(self) -> Result<Self, LayoutError> {
+        self.check_marker()?;
+        self.index()?;
+        // Fails if it is a link.
+        self.store.root().dir(BLOBS_DIR)?;
+        Ok(self)
+    }
+
+    /// Checks that the directory is a layout of a version that is known.
+    fn check_marker(&self) -> Result<(), LayoutError> {
         let path = self.path().join(LAYOUT_FILE);
         let content = self
             .store
@@ -400,10 +446,7 @@ impl Layout {
                 found: marker.version,
             });
         }
-        self.index()?;
-        // Fails if it is a link.
-        self.store.root().dir(BLOBS_DIR)?;
-        Ok(self)
+        Ok(())
     }
 }
 

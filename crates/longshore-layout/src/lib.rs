@@ -32,7 +32,7 @@
 //! assert_eq!(found.digest, descriptor.digest);
 //! assert_eq!(layout.manifest(&found)?.bytes(), manifest.as_slice());
 //!
-//! let report = layout.verify(|_progress| ())?;
+//! let report = layout.verify(|_event| ())?;
 //! assert!(report.is_sound());
 //! assert_eq!(report.blobs, 1);
 //! # Ok(())
@@ -50,4 +50,4 @@ mod report;
 pub use error::{LayoutError, LayoutErrorKind, NameReason};
 pub use layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, Layout};
 pub use name::REF_NAME_LIMIT_BYTES;
-pub use report::{FINDINGS_LIMIT, Finding, Problem, Progress, Report};
+pub use report::{Finding, Problem, Progress, Report, VerifyEvent};

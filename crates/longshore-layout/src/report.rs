@@ -5,11 +5,8 @@ use longshore_model::{
 };
 use longshore_store::StoreError;
 
-/// Maximum number of findings that a [`Report`] holds; further ones are only counted.
-pub const FINDINGS_LIMIT: usize = 10_000;
-
-/// What [`Layout::verify`](crate::Layout::verify) found.
-#[derive(Debug, Default)]
+/// What [`Layout::verify`](crate::Layout::verify) found, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// How many manifests and indexes match their descriptors and could be read.
@@ -18,35 +15,38 @@ pub struct Report {
     pub blobs: u64,
     /// How many bytes these blobs have.
     pub bytes: u64,
-    /// What is wrong or notable; at most [`FINDINGS_LIMIT`].
-    pub findings: Vec<Finding>,
-    /// How many more findings there are.
-    pub more: u64,
-    damaged: bool,
+    /// How many findings are [`Problem::Absent`].
+    pub absent: u64,
+    /// How many findings are damage.
+    pub damaged: u64,
+    /// How many of the damaged could not be read ([`Problem::Unreadable`]).
+    pub unreadable: u64,
 }
 
 impl Report {
-    /// Returns whether every image in the layout is complete and undamaged.
-    ///
-    /// There may still be findings that are not damage.
+    /// Returns whether nothing in the layout is damaged. Blobs may be absent: a layout may hold
+    /// some of the images that its indexes list (image-spec v1.1.1 "OCI Image Layout").
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        !self.damaged
+        self.damaged == 0
     }
 
-    pub(crate) fn good(&mut self, size: u64) {
-        self.blobs += 1;
-        self.bytes = self.bytes.saturating_add(size);
+    /// Returns whether nothing is damaged and no blob is absent, except blobs that may be
+    /// elsewhere.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_sound() && self.absent == 0
     }
+}
 
-    pub(crate) fn add(&mut self, finding: Finding) {
-        self.damaged |= finding.problem.is_damage();
-        if self.findings.len() < FINDINGS_LIMIT {
-            self.findings.push(finding);
-        } else {
-            self.more += 1;
-        }
-    }
+/// What a verification tells while it runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum VerifyEvent {
+    /// Something is wrong or notable.
+    Finding(Finding),
+    /// More was read.
+    Progress(Progress),
 }
 
 /// One thing a verification found.
@@ -80,6 +80,9 @@ pub enum Problem {
     /// Its size or digest differs from its descriptor.
     #[error("not what its descriptor says")]
     Corrupt(#[source] VerifyError),
+    /// It is not in the layout. Not damage: a layout need not hold all that its documents list.
+    #[error("absent")]
+    Absent,
     /// It is absent, but its descriptor says where else it may be. Not damage.
     #[error("not in the layout, but elsewhere")]
     Elsewhere,
@@ -92,9 +95,6 @@ pub enum Problem {
     /// It matches its descriptor but is not a manifest; what it refers to is unknown.
     #[error("not a manifest")]
     Malformed(#[source] ManifestError),
-    /// It is absent.
-    #[error("missing")]
-    Missing,
     /// It is nested in more than [`INDEX_DEPTH_LIMIT`] indexes.
     #[error("nested in more than {INDEX_DEPTH_LIMIT} indexes")]
     TooDeep,
@@ -122,17 +122,20 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Returns whether an image is incomplete or damaged because of this.
+    /// Returns whether an image is damaged because of this.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        !matches!(self, Self::Elsewhere | Self::Unreferenced { .. })
+        !matches!(
+            self,
+            Self::Absent | Self::Elsewhere | Self::Unreferenced { .. }
+        )
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Absent { .. } => Self::Missing,
+            StoreError::Absent { .. } => Self::Absent,
             StoreError::Content { source, .. } => Self::Corrupt(source),
             StoreError::TooLarge { limit, .. } => Self::TooLarge { limit },
             StoreError::Unsupported { source, .. } => Self::Unsupported(source),
@@ -149,8 +152,7 @@ pub struct Progress {
     pub blobs: u64,
     /// Number of bytes that were read.
     pub bytes: u64,
-    /// Number of blobs to verify, as far as is known. It grows while manifests are read, which is
-    /// done first.
+    /// Number of blobs to verify, as far as is known. It grows while manifests are read.
     pub known_blobs: u64,
     /// Number of bytes to read, as far as is known, by the sizes of the files.
     pub known_bytes: u64,

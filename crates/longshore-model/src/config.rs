@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::digest::Digest;
-use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
+use crate::json::{self, Entry, Fields, Known, Reading, Slot};
 use crate::platform::Platform;
 
 pub use error::ConfigError;
@@ -27,7 +27,7 @@ pub const CONFIG_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 /// The configuration of an image, a view of the blob that a manifest names as `config`.
 ///
 /// All text is whatever the peer sent; nothing of it may reach a terminal unescaped (OU1). Fields
-/// that are not named here survive in `extra`, as do those that Docker alone writes.
+/// that are not named here are not kept (LI2); they are in the bytes of the blob.
 ///
 /// Source: image-spec v1.1.1 "Image Configuration"; Docker's `image.json` has the same fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,8 +53,6 @@ pub struct ImageConfig {
     pub rootfs: RootFs,
     /// How the image was made, the first step first.
     pub history: Vec<History>,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl ImageConfig {
@@ -70,12 +68,8 @@ impl ImageConfig {
             os_version: platform.os_version.clone(),
             os_features: platform.os_features.clone(),
             config: None,
-            rootfs: RootFs {
-                diff_ids,
-                extra: Extra::new(),
-            },
+            rootfs: RootFs { diff_ids },
             history: Vec::new(),
-            extra: Extra::new(),
         }
     }
 
@@ -136,7 +130,6 @@ impl Serialize for ImageConfig {
         json::write_option(&mut map, member::CONFIG, self.config.as_ref())?;
         map.serialize_entry(member::ROOTFS, &self.rootfs)?;
         json::write_list(&mut map, member::HISTORY, &self.history)?;
-        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -147,8 +140,6 @@ impl Serialize for ImageConfig {
 pub struct RootFs {
     /// The digests of the layers as tar archives, before compression.
     pub diff_ids: Vec<Digest>,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl Serialize for RootFs {
@@ -156,7 +147,6 @@ impl Serialize for RootFs {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(rootfs_member::TYPE, LAYERS)?;
         map.serialize_entry(rootfs_member::DIFF_IDS, &self.diff_ids)?;
-        json::write_extra(&mut map, &self.extra, rootfs_member::ALL)?;
         map.end()
     }
 }
@@ -200,7 +190,7 @@ impl<'de> Fields<'de> for ConfigFields {
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<ImageConfig, E> {
+    fn build<E: Error>(self, _: &Reading) -> Result<ImageConfig, E> {
         Ok(ImageConfig {
             created: self.created.optional(),
             author: self.author.optional(),
@@ -212,7 +202,6 @@ impl<'de> Fields<'de> for ConfigFields {
             config: self.config.optional(),
             rootfs: self.rootfs.required(member::ROOTFS)?,
             history: self.history.or_default(),
-            extra,
         })
     }
 }
@@ -256,11 +245,10 @@ impl<'de> Fields<'de> for RootFsFields {
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<RootFs, E> {
+    fn build<E: Error>(self, _: &Reading) -> Result<RootFs, E> {
         self.kind.required::<E>(rootfs_member::TYPE)?;
         Ok(RootFs {
             diff_ids: self.diff_ids.or_default(),
-            extra,
         })
     }
 }

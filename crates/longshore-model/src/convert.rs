@@ -9,7 +9,6 @@ use oci_spec::image as spec;
 
 use crate::descriptor::{Descriptor, SIZE_LIMIT_BYTES};
 use crate::digest::Digest;
-use crate::json::Extra;
 use crate::manifest::{ImageManifest, Index};
 use crate::media_type::MediaType;
 use crate::platform::Platform;
@@ -59,12 +58,11 @@ impl From<spec::Platform> for Platform {
             os_version: platform.os_version().clone(),
             os_features: platform.os_features().clone().unwrap_or_default(),
             features: platform.features().clone().unwrap_or_default(),
-            extra: Extra::new(),
         }
     }
 }
 
-/// Loses `extra`, and whether a list was absent or empty.
+/// Loses whether a list was absent or empty.
 impl From<Platform> for spec::Platform {
     fn from(from: Platform) -> Self {
         let mut platform = Self::default();
@@ -105,7 +103,7 @@ impl TryFrom<spec::Descriptor> for Descriptor {
     }
 }
 
-/// Loses `extra`, here and in the platform, and whether a list or map was absent or empty.
+/// Loses whether a list or map was absent or empty.
 impl TryFrom<Descriptor> for spec::Descriptor {
     type Error = ConversionError;
 
@@ -134,12 +132,11 @@ impl TryFrom<spec::ImageManifest> for ImageManifest {
             layers: each(from.layers().clone())?,
             subject: maybe(from.subject())?,
             annotations: sorted(from.annotations()),
-            extra: Extra::new(),
         })
     }
 }
 
-/// Loses `extra`, here and below, and whether a list or map was absent or empty.
+/// Loses whether a list or map was absent or empty, here and below.
 impl TryFrom<ImageManifest> for spec::ImageManifest {
     type Error = ConversionError;
 
@@ -169,12 +166,11 @@ impl TryFrom<spec::ImageIndex> for Index {
             manifests: each(from.manifests().clone())?,
             subject: maybe(from.subject())?,
             annotations: sorted(from.annotations()),
-            extra: Extra::new(),
         })
     }
 }
 
-/// Loses `extra`, here and below, and whether a list or map was absent or empty.
+/// Loses whether a list or map was absent or empty, here and below.
 impl TryFrom<Index> for spec::ImageIndex {
     type Error = ConversionError;
 

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::digest::{Digest, UnsupportedAlgorithm};
-use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
+use crate::json::{self, Entry, Fields, Known, Reading, Slot};
 use crate::media_type::MediaType;
 use crate::platform::{Platform, PlatformFields};
 use crate::verify::Verifier;
@@ -41,17 +41,25 @@ pub struct Descriptor {
     pub data: Option<String>,
     /// What kind of artifact the content is, where it is a manifest.
     pub artifact_type: Option<MediaType>,
-    /// What the content runs on, in an index.
+    /// What the content runs on, in an index. A malformed platform is read as
+    /// [`Platform::default`], which nothing runs on, so that the other entries can be used.
     pub platform: Option<Box<Platform>>,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl Descriptor {
     /// Makes a descriptor with the three required fields.
     #[must_use]
     pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
-        Self::with_extra(media_type, digest, size, Extra::new())
+        Self {
+            media_type,
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            data: None,
+            artifact_type: None,
+            platform: None,
+        }
     }
 
     /// Describes `content` under its SHA-256 digest.
@@ -67,20 +75,6 @@ impl Descriptor {
     /// [`UnsupportedAlgorithm`] when the digest cannot be computed (DG1).
     pub fn verifier(&self) -> Result<Verifier, UnsupportedAlgorithm> {
         Verifier::new(&self.digest, Some(self.size))
-    }
-
-    fn with_extra(media_type: MediaType, digest: Digest, size: u64, extra: Extra) -> Self {
-        Self {
-            media_type,
-            digest,
-            size,
-            urls: Vec::new(),
-            annotations: BTreeMap::new(),
-            data: None,
-            artifact_type: None,
-            platform: None,
-            extra,
-        }
     }
 }
 
@@ -101,7 +95,6 @@ impl Serialize for Descriptor {
         json::write_option(&mut map, member::DATA, self.data.as_ref())?;
         json::write_option(&mut map, member::PLATFORM, self.platform.as_ref())?;
         json::write_option(&mut map, member::ARTIFACT_TYPE, self.artifact_type.as_ref())?;
-        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -122,7 +115,7 @@ struct RareFields {
     urls: Slot<Vec<String>>,
     annotations: Slot<BTreeMap<String, String>>,
     data: Slot<String>,
-    platform: Slot<Box<Platform>>,
+    platform: Slot<Option<Box<Platform>>>,
     artifact_type: Slot<MediaType>,
 }
 
@@ -148,7 +141,9 @@ impl<'de> Fields<'de> for DescriptorFields {
             member::URLS => entry.list(&mut self.rare().urls),
             member::ANNOTATIONS => entry.string_map(&mut self.rare().annotations),
             member::DATA => entry.value(&mut self.rare().data),
-            member::PLATFORM => entry.object::<PlatformFields>(&mut self.rare().platform),
+            member::PLATFORM => {
+                entry.object_or_nothing::<PlatformFields, _>(&mut self.rare().platform)
+            }
             member::ARTIFACT_TYPE => entry.value(&mut self.rare().artifact_type),
             _ => Ok(Known::No),
         }
@@ -156,18 +151,18 @@ impl<'de> Fields<'de> for DescriptorFields {
 
     // Else the finished descriptor is copied once more on its way into the list.
     #[inline(always)]
-    fn build<E: Error>(self, extra: Extra, reading: &Reading) -> Result<Descriptor, E> {
+    fn build<E: Error>(self, reading: &Reading) -> Result<Descriptor, E> {
         reading.count_descriptor()?;
         let media_type = self.media_type.required(member::MEDIA_TYPE)?;
         let digest = self.digest.required(member::DIGEST)?;
         let Size(size) = self.size.required::<E>(member::SIZE)?;
-        let mut descriptor = Descriptor::with_extra(media_type, digest, size, extra);
+        let mut descriptor = Descriptor::new(media_type, digest, size);
         if let Some(rare) = self.rare {
             descriptor.urls = rare.urls.or_default();
             descriptor.annotations = rare.annotations.or_default();
             descriptor.data = rare.data.optional();
             descriptor.artifact_type = rare.artifact_type.optional();
-            descriptor.platform = rare.platform.optional();
+            descriptor.platform = rare.platform.optional().map(Option::unwrap_or_default);
         }
         Ok(descriptor)
     }

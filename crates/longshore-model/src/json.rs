@@ -1,30 +1,27 @@
 //! Reading JSON from a peer: one pass, no key twice, bounded depth and count.
 //!
 //! `serde_json` tokenises. It also bounds the depth, since no value is skipped: unknown fields are
-//! visited like all others, one call per level. What it would let pass is refused here: a key
-//! given twice, at any depth, even inside an unknown field (DG5), and more descriptors than one
-//! document may have. Every object is read by the one loop of [`ObjectSeed`].
+//! visited like all others, one call per level, and nothing of them is kept (LI2). What it would
+//! let pass is refused here: a key given twice, at any depth, even inside an unknown field (DG5),
+//! and more descriptors than one document may have. Every object is read by the one loop of
+//! [`ObjectSeed`].
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess};
-use serde_json::{Map, Value};
 
 pub(crate) use fault::Fault;
-pub(crate) use write::{
-    write_extra, write_flag, write_list, write_names, write_option, write_strings,
-};
+pub(crate) use write::{write_flag, write_list, write_names, write_option, write_strings};
 
+use lenient::{ObjectForm, OrNothing, TextForm, TextsForm};
 use seed::{ListSeed, NamesSeed, ObjectSeed, ObjectsSeed, OrNull, StringMapSeed};
 
 mod fault;
+mod lenient;
 mod seed;
 mod write;
-
-/// Fields of an object that the specifications do not name, kept so that they survive.
-pub type Extra = Map<String, Value>;
 
 /// Nesting depth of arrays and objects at which a document is refused (LI).
 ///
@@ -34,12 +31,12 @@ pub const JSON_DEPTH_LIMIT: usize = 128;
 /// Maximum number of descriptors in one document; a document with more is refused.
 pub const DESCRIPTORS_LIMIT: usize = 10_000;
 
-/// Maximum number of annotations, listed strings and values in unknown fields in one document,
-/// taken together; a document with more is refused.
+/// Maximum number of annotations, listed strings, steps of a history and values in unknown fields
+/// in one document, taken together; a document with more is refused.
 ///
 /// Such a value takes up to fifty times the memory of its text. This keeps the view of a document
 /// within a few times the length of the longest one accepted (LI2).
-pub const VALUES_LIMIT: usize = 200_000;
+pub const VALUES_LIMIT: usize = 100_000;
 
 /// What a descriptor without optional fields takes, in bytes of a document.
 const DESCRIPTOR_TYPICAL_BYTES: usize = 128;
@@ -123,7 +120,7 @@ pub(crate) trait Fields<'de>: Default {
     ) -> Result<Known, A::Error>;
 
     /// Builds the value from what was read.
-    fn build<E: Error>(self, extra: Extra, reading: &Reading) -> Result<Self::Built, E>;
+    fn build<E: Error>(self, reading: &Reading) -> Result<Self::Built, E>;
 }
 
 /// Reads the object that is all there is in `bytes`.
@@ -156,12 +153,10 @@ pub(crate) enum Known {
 }
 
 /// Declares the member names of one kind of object, in the order of its specification: a constant
-/// each, which reader and writer share, and `ALL` of them.
+/// each, which reader and writer share.
 macro_rules! member_names {
     ($($constant:ident = $name:literal;)*) => {
         $(pub(crate) const $constant: &str = $name;)*
-
-        pub(crate) const ALL: &[&str] = &[$($constant),*];
     };
 }
 
@@ -204,6 +199,33 @@ impl<'de, A: MapAccess<'de>> Entry<'_, A> {
         let seed = ObjectSeed::<F, _>::new(self.reading, |object| slot.value = Some(object));
         self.map.next_value_seed(OrNull(seed))?;
         Ok(Known::Yes)
+    }
+
+    /// Reads a nested object; a value of another kind is read as nothing.
+    pub(crate) fn object_or_nothing<F: Fields<'de, Built = Option<T>>, T>(
+        &mut self,
+        slot: &mut Slot<Option<T>>,
+    ) -> Result<Known, A::Error> {
+        let seed = OrNothing::new(self.reading, ObjectForm::<F>::default());
+        self.seeded(slot, seed)
+    }
+
+    /// Reads text; a value of another kind is read as nothing.
+    pub(crate) fn text_or_nothing(
+        &mut self,
+        slot: &mut Slot<Option<String>>,
+    ) -> Result<Known, A::Error> {
+        let seed = OrNothing::new(self.reading, TextForm);
+        self.seeded(slot, seed)
+    }
+
+    /// Reads a list of texts; a value of another kind is read as nothing.
+    pub(crate) fn texts_or_nothing(
+        &mut self,
+        slot: &mut Slot<Option<Vec<String>>>,
+    ) -> Result<Known, A::Error> {
+        let seed = OrNothing::new(self.reading, TextsForm);
+        self.seeded(slot, seed)
     }
 
     /// Reads a list of objects.
@@ -272,6 +294,17 @@ impl<T> Slot<T> {
 
     pub(crate) fn optional(self) -> Option<T> {
         self.value
+    }
+
+    /// Returns the value of a slot that may hold a malformed one; `None` if it does.
+    pub(crate) fn transposed<V>(self) -> Option<Option<V>>
+    where
+        T: Into<Option<V>>,
+    {
+        match self.value.map(Into::into) {
+            None => Some(None),
+            Some(value) => value.map(Some),
+        }
     }
 
     pub(crate) fn or_default(self) -> T

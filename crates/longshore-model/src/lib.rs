@@ -65,6 +65,7 @@ mod digest;
 mod json;
 mod manifest;
 mod media_type;
+mod memory;
 mod name;
 mod platform;
 mod reference;
@@ -82,12 +83,13 @@ pub use digest::{
     Algorithm, DIGEST_LIMIT_BYTES, Digest, DigestError, DigestReadError, Hasher,
     UnsupportedAlgorithm,
 };
-pub use json::{DESCRIPTORS_LIMIT, Extra, JSON_DEPTH_LIMIT, VALUES_LIMIT};
+pub use json::{DESCRIPTORS_LIMIT, JSON_DEPTH_LIMIT, VALUES_LIMIT};
 pub use manifest::{
     Document, INDEX_DEPTH_LIMIT, ImageManifest, Index, MANIFEST_LIMIT_BYTES, Manifest,
     ManifestError, Structure,
 };
 pub use media_type::{MEDIA_TYPE_LIMIT_BYTES, MediaType, MediaTypeError};
+pub use memory::document_memory_bytes;
 pub use name::{
     NameError, REPOSITORY_NAME_LIMIT_BYTES, RepositoryName, TAG_LIMIT_BYTES, Tag, TagOrDigest,
     TagOrDigestError,

@@ -31,7 +31,7 @@ pub const MANIFEST_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 /// An image manifest or index: its exact bytes, and a view of them.
 ///
 /// The bytes are the truth. They are what the digest is over, and what is passed on (DG4); the
-/// view is for reading. Fields the specification does not name survive in its `extra`.
+/// view is for reading. Fields the specification does not name are in the bytes alone (LI2).
 #[derive(Clone, Debug)]
 pub struct Manifest {
     bytes: Bytes,
@@ -109,6 +109,12 @@ impl Manifest {
     #[must_use]
     pub fn document(&self) -> &Document {
         &self.document
+    }
+
+    /// Returns the view, without the bytes.
+    #[must_use]
+    pub fn into_document(self) -> Document {
+        self.document
     }
 
     /// Returns a descriptor of this manifest: type, digest, size and artifact type.

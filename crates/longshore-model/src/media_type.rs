@@ -41,6 +41,8 @@ macro_rules! known {
 known! {
     /// `application/json`: generic, says nothing about the document.
     JSON = "application/json";
+    /// `binary/octet-stream`: generic, of object stores for objects without a type.
+    BINARY_OCTET_STREAM = "binary/octet-stream";
     /// `application/octet-stream`: generic, says nothing about the document.
     OCTET_STREAM = "application/octet-stream";
     /// `text/plain`: generic, says nothing about the document.
@@ -128,7 +130,12 @@ impl MediaType {
     /// Says whether this type is generic and says nothing about the document (DG5).
     #[must_use]
     pub fn is_generic(&self) -> bool {
-        self.is_one_of(&[Self::JSON, Self::OCTET_STREAM, Self::TEXT_PLAIN])
+        self.is_one_of(&[
+            Self::BINARY_OCTET_STREAM,
+            Self::JSON,
+            Self::OCTET_STREAM,
+            Self::TEXT_PLAIN,
+        ])
     }
 
     /// Says whether this is an image configuration, OCI or Docker.
@@ -372,6 +379,7 @@ mod tests {
             (MediaType::JSON, 2),
             (MediaType::TEXT_PLAIN, 2),
             (MediaType::OCTET_STREAM, 2),
+            (MediaType::BINARY_OCTET_STREAM, 2),
             (MediaType::OCI_CONFIG, 3),
             (MediaType::DOCKER_CONFIG, 3),
             (MediaType::OCI_LAYER_ZSTD, 4),

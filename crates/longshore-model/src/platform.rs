@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
+use crate::json::{self, Entry, Fields, Known, Reading, Slot};
 
 pub use fit::{Fit, NoSuchPlatform};
 
@@ -34,8 +34,6 @@ pub struct Platform {
     pub os_features: Vec<String>,
     /// Features of the CPU that the image needs. Reserved in image-spec, in use with Docker.
     pub features: Vec<String>,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl Platform {
@@ -106,8 +104,9 @@ impl fmt::Display for Platform {
 
 impl<'de> Deserialize<'de> for Platform {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        json::read_object::<PlatformFields, D>(deserializer, &Reading::new(0))
+        json::read_object::<PlatformFields, D>(deserializer, &Reading::new(0))?
             .map(|platform| *platform)
+            .ok_or_else(|| D::Error::custom("malformed platform"))
     }
 }
 
@@ -120,7 +119,6 @@ impl Serialize for Platform {
         json::write_list(&mut map, member::OS_FEATURES, &self.os_features)?;
         json::write_option(&mut map, member::VARIANT, self.variant.as_ref())?;
         json::write_list(&mut map, member::FEATURES, &self.features)?;
-        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -134,19 +132,19 @@ pub struct PlatformError {
     pub at: usize,
 }
 
-/// The known fields of a platform.
+/// The known fields of a platform: those of another form hold `None`.
 #[derive(Default)]
 pub(crate) struct PlatformFields {
-    architecture: Slot<String>,
-    os: Slot<String>,
-    os_version: Slot<String>,
-    os_features: Slot<Vec<String>>,
-    variant: Slot<String>,
-    features: Slot<Vec<String>>,
+    architecture: Slot<Option<String>>,
+    os: Slot<Option<String>>,
+    os_version: Slot<Option<String>>,
+    os_features: Slot<Option<Vec<String>>>,
+    variant: Slot<Option<String>>,
+    features: Slot<Option<Vec<String>>>,
 }
 
 impl<'de> Fields<'de> for PlatformFields {
-    type Built = Box<Platform>;
+    type Built = Option<Box<Platform>>;
     const EXPECTING: &'static str = "a platform object";
 
     fn read<A: MapAccess<'de>>(
@@ -155,26 +153,32 @@ impl<'de> Fields<'de> for PlatformFields {
         entry: &mut Entry<'_, A>,
     ) -> Result<Known, A::Error> {
         match key {
-            member::ARCHITECTURE => entry.value(&mut self.architecture),
-            member::OS => entry.value(&mut self.os),
-            member::OS_VERSION => entry.value(&mut self.os_version),
-            member::OS_FEATURES => entry.list(&mut self.os_features),
-            member::VARIANT => entry.value(&mut self.variant),
-            member::FEATURES => entry.list(&mut self.features),
+            member::ARCHITECTURE => entry.text_or_nothing(&mut self.architecture),
+            member::OS => entry.text_or_nothing(&mut self.os),
+            member::OS_VERSION => entry.text_or_nothing(&mut self.os_version),
+            member::OS_FEATURES => entry.texts_or_nothing(&mut self.os_features),
+            member::VARIANT => entry.text_or_nothing(&mut self.variant),
+            member::FEATURES => entry.texts_or_nothing(&mut self.features),
             _ => Ok(Known::No),
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<Box<Platform>, E> {
-        Ok(Box::new(Platform {
-            os: self.os.required(member::OS)?,
-            architecture: self.architecture.required(member::ARCHITECTURE)?,
-            variant: self.variant.optional(),
-            os_version: self.os_version.optional(),
-            os_features: self.os_features.or_default(),
-            features: self.features.or_default(),
-            extra,
-        }))
+    /// Returns `None` for a platform that is malformed. The index around it can still be used.
+    fn build<E: Error>(self, _: &Reading) -> Result<Option<Box<Platform>>, E> {
+        Ok(self.platform().map(Box::new))
+    }
+}
+
+impl PlatformFields {
+    fn platform(self) -> Option<Platform> {
+        Some(Platform {
+            os: self.os.optional()??,
+            architecture: self.architecture.optional()??,
+            variant: self.variant.transposed()?,
+            os_version: self.os_version.transposed()?,
+            os_features: self.os_features.transposed()?.unwrap_or_default(),
+            features: self.features.transposed()?.unwrap_or_default(),
+        })
     }
 }
 

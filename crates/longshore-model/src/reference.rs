@@ -70,6 +70,9 @@ impl Reference {
     }
 
     /// Returns the registry as host and optional port, `docker.io` or `[::1]:5000`.
+    ///
+    /// Capitals are kept as written, as Docker keeps them, but the names of hosts have no case: to
+    /// look something up by the registry, compare without regard to case.
     #[must_use]
     pub fn registry(&self) -> &str {
         self.slice(0, self.registry_end)

@@ -192,11 +192,10 @@ fn descriptor() -> impl Strategy<Value = Descriptor> {
         option::of("[a-zA-Z0-9+/]{0,12}"),
         option::of(platform),
         option::of(media_type()),
-        option::of(any::<i64>()),
     );
     (required, optional).prop_map(|((media_type, digest, size), optional)| {
         let mut descriptor = Descriptor::new(media_type, digest.parse().unwrap(), size);
-        let (urls, data, platform, artifact_type, extra) = optional;
+        let (urls, data, platform, artifact_type) = optional;
         descriptor.urls = urls;
         descriptor.data = data;
         descriptor.platform = platform.map(|(os, architecture, variant)| {
@@ -205,11 +204,6 @@ fn descriptor() -> impl Strategy<Value = Descriptor> {
             Box::new(platform)
         });
         descriptor.artifact_type = artifact_type;
-        if let Some(extra) = extra {
-            descriptor
-                .extra
-                .insert("org.example".to_owned(), extra.into());
-        }
         descriptor
     })
 }
@@ -225,8 +219,5 @@ fn sample() -> Manifest {
     entry
         .annotations
         .insert("a".to_owned(), "\u{1b}\"".to_owned());
-    entry
-        .extra
-        .insert("b".to_owned(), serde_json::json!([null, 1.5, {"c": "d"}]));
     Manifest::from_document(&Document::Index(Index::new(vec![entry]))).unwrap()
 }

@@ -45,4 +45,4 @@ pub use json::{JSON_DEPTH_LIMIT, JsonFault, JsonShapeError, check_json_depth, ch
 pub use origin::{Origin, OriginError, Scheme};
 pub use resolve::{ResolveError, URL_LIMIT_BYTES, resolve};
 pub use secret::Secret;
-pub use uri::RedactedUri;
+pub use uri::{RedactedUri, split_user_information, without_user_information};

@@ -1,5 +1,6 @@
 //! URIs as logs may show them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::Uri;
@@ -101,6 +102,51 @@ const SHOWN: [&str; 9] = [
     "artifactType",
 ];
 
+/// Hides what may be user information in text that was to be a URL, a registry or a reference
+/// (OU3).
+///
+/// Everything before the last `@` is replaced by `REDACTED`, except a scheme in front and an `@`
+/// with a digest behind it. The text need not be well formed: this is for errors that quote it.
+///
+/// ```
+/// use longshore_origin::without_user_information as shown;
+///
+/// assert_eq!(shown("https://me:hunter2@r.example/app:1"), "https://REDACTED@r.example/app:1");
+/// assert_eq!(shown("r.example/app:1@sha256:0"), "r.example/app:1@sha256:0");
+/// ```
+pub fn without_user_information(text: &str) -> Cow<'_, str> {
+    match split_user_information(text) {
+        Some((scheme, _, rest)) => format!("{scheme}REDACTED@{rest}").into(),
+        None => text.into(),
+    }
+}
+
+/// Splits a text that was to be a URL, a registry or a reference at its user information: a scheme
+/// with its `://` or nothing, what may be user information, and what follows its `@`. `None` where
+/// there is no `@` but those of digests.
+///
+/// The text need not be well formed, as for [`without_user_information`].
+pub fn split_user_information(text: &str) -> Option<(&str, &str, &str)> {
+    let signs = text.rmatch_indices('@').map(|(at, _)| at);
+    let mut parts = signs.filter_map(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
+    let (before, rest) = parts.find(|(_, rest)| !is_digest(rest))?;
+    let scheme_end = before.find("://").filter(|end| {
+        let scheme = before.get(..*end).unwrap_or_default();
+        scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    let (scheme, information) = before.split_at(scheme_end.map_or(0, |end| end + 3));
+    Some((scheme, information, rest))
+}
+
+/// Whether the text begins like a digest, with `sha256:` for example.
+fn is_digest(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(algorithm, _)| {
+        let bits = algorithm.strip_prefix("sha").unwrap_or_default();
+        let is_sha = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
+        is_sha || matches!(algorithm, "blake3" | "md5")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +182,41 @@ mod tests {
             RedactedUri::new(&input.parse().unwrap()).to_string(),
             expected
         );
+    }
+
+    #[test]
+    fn ou3_user_information_is_hidden_in_text_that_is_not_well_formed() {
+        for (text, shown) in [
+            ("", ""),
+            ("r.example/app:1", "r.example/app:1"),
+            ("app@sha256:00", "app@sha256:00"),
+            ("app:1@sha1:00", "app:1@sha1:00"),
+            ("me:hunter2@r.example", "REDACTED@r.example"),
+            ("hunter2@r.example:5000/app", "REDACTED@r.example:5000/app"),
+            (
+                "docker://me:hunter2@r.example/a",
+                "docker://REDACTED@r.example/a",
+            ),
+            (
+                "https://me:hun/te?r2@r.example",
+                "https://REDACTED@r.example",
+            ),
+            ("me:hun@ter2@r.example", "REDACTED@r.example"),
+            (
+                "me:hunter2@r.example/a@sha256:00",
+                "REDACTED@r.example/a@sha256:00",
+            ),
+            (
+                "me:hunter2@shanghai.example:5000/a",
+                "REDACTED@shanghai.example:5000/a",
+            ),
+            ("a@u:hunter2@x", "REDACTED@x"),
+            ("@", "REDACTED@"),
+            ("me:hunter2@://x", "REDACTED@://x"),
+            ("me:hunter2://x@y", "REDACTED@y"),
+            ("\u{e4}:hunter2@\u{e4}", "REDACTED@\u{e4}"),
+        ] {
+            assert_eq!(without_user_information(text), shown);
+        }
     }
 }

@@ -12,6 +12,10 @@
 //!     │          │    ├── 408 429 500 502 503 504, or a transient failure, attempts left
 //!     └──────────┼────┘                                      (RT1–RT3; repeatable requests, RT4)
 //!                │    ├── a stale connection, once ────────► Send (RT5; repeatable requests)
+//!                │    ├── HEAD, and no answer to its question ─► Send (GET, DG2)
+//!                │    ├── 400 403, and 401 without a challenge ─► Excerpt, then on_refusal
+//!                │    │     ├── the token expired, once ───────► Renew (send again, or denied)
+//!                │    │     └── a rate limit ──────────────────► Wait, as for 429 (RT2)
 //!                │    └── refused, absent or failed, and another host is left ─► Send (next host)
 //!                ▼
 //!        Answer (2xx, 304, 4xx, 5xx of the last host), or Fail
@@ -20,6 +24,11 @@
 //! A request that only reads goes to the mirrors first. A request that writes goes to the registry
 //! itself, which is the last host. A call that begins at a [`Place`] goes to the host of that
 //! place. A write and a call that begins at a place try no other host.
+//!
+//! `HEAD` is not supported everywhere, and what answers it may not be the registry: a store to
+//! which it is redirected with a URL that is signed for `GET`, for example. Where the answer does
+//! not say what the request was sent for, the same host is asked with `GET` (DG2). A 404 of the
+//! registry itself is an answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +37,11 @@ use http::{HeaderMap, Method, StatusCode, header, response};
 use longshore_model::RepositoryName;
 use longshore_origin::{Hop, HopError, Origin, Peer};
 
-use crate::Host;
 use crate::endpoint::{Access, AnswerBody, Endpoint, Need, Patience, Repeatable, RequestHead};
+use crate::error_code::ErrorBody;
+use crate::refusal::is_rate_limit;
 use crate::retry::{Jitter, RetryPolicy, backoff, is_retryable, retry_after};
+use crate::{HeadManifest, Host, field};
 
 /// What an operation wants to know or do, before any host is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +49,8 @@ use crate::retry::{Jitter, RetryPolicy, backoff, is_retryable, retry_after};
 pub struct Ask {
     /// The request.
     pub endpoint: Endpoint,
-    /// What is to be done with the body of a successful answer.
+    /// What is to be done with the body of a successful answer. A `HEAD` has none, unless `GET` is
+    /// sent in its place.
     pub take: Take,
     /// The body of the request; `None` sends none.
     pub body: Option<BodyName>,
@@ -76,13 +88,6 @@ impl Ask {
         match &self.behalf {
             Some(name) => vec![Need::new(host, name, Access::Pull)],
             None => self.endpoint.needs(host),
-        }
-    }
-
-    fn write(&self, host: &Host) -> RequestHead {
-        match &self.from {
-            Some(place) => self.endpoint.write_at(host, place.hop.path_and_query()),
-            None => self.endpoint.write(host),
         }
     }
 
@@ -214,6 +219,8 @@ pub struct Sending {
     pub head_timeout: Duration,
     /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
+    /// Whether only a new connection will do (RT5).
+    pub fresh: bool,
 }
 
 /// What the head of an answer means.
@@ -228,8 +235,14 @@ pub enum Verdict {
     /// Ask the authenticator; if it has something new, send the same again, else ask
     /// [`Call::denied`].
     Authenticate,
+    /// Collect the beginning of the body as for [`Take::Excerpt`], and ask [`Call::on_refusal`].
+    Excerpt,
     /// Not final.
     Next(Step),
+    /// The registry says that the token expired (CR7). Tell the authenticator; if it has something
+    /// new, send the same again. If none of its tokens was sent, ask [`Call::on_refusal`] once
+    /// more; if it can do no more, ask [`Call::denied`].
+    Renew,
 }
 
 /// Why a request got no usable answer, in the classes that a call tells apart.
@@ -291,7 +304,7 @@ pub enum CallError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Ended {
-    /// What was asked.
+    /// What was asked; a `GET` if that was sent in place of a `HEAD`.
     pub endpoint: Endpoint,
     /// Where the answer came from.
     pub place: Option<Place>,
@@ -317,6 +330,13 @@ pub struct Call {
     waited: Duration,
     /// The one extra attempt after a stale connection (RT5) was used.
     spent: bool,
+    /// What is sent to this host in place of a `HEAD` that it does not answer (DG2).
+    get: Option<Endpoint>,
+    /// Whether the request that was sent last carried a secret.
+    authorized: bool,
+    /// Whether a token was already given up because the registry called it expired, or refused it
+    /// for `HEAD` (CR7).
+    renewed: bool,
 }
 
 impl Call {
@@ -341,7 +361,11 @@ impl Call {
             redirects: 0,
             waited: Duration::ZERO,
             spent: false,
+            get: None,
+            authorized: false,
+            renewed: false,
         };
+        call.meet_host();
         let step = if delay.is_zero() {
             call.waited()
         } else {
@@ -360,27 +384,69 @@ impl Call {
     pub fn on_head(&mut self, head: &response::Parts, peer: Peer, jitter: Jitter) -> Verdict {
         self.peer = peer;
         let status = head.status;
-        if (status == StatusCode::UNAUTHORIZED || lacks_scope(head)) && !self.is_foreign_place() {
+        // RT8: HEAD is worth another token, if it is the token that the registry does not accept.
+        let blamed = names_error(head, b"invalid_token") || names_error(head, INSUFFICIENT_SCOPE);
+        if self.is_head() && self.authorized && blamed && !self.renewed {
+            self.renewed = true;
             return Verdict::Authenticate;
+        }
+        let unanswered = self.is_unanswered(head);
+        if !unanswered && (status == StatusCode::UNAUTHORIZED || lacks_scope(head)) {
+            let challenged = head.headers.contains_key(header::WWW_AUTHENTICATE);
+            if self.authorized && !challenged {
+                return Verdict::Excerpt;
+            }
+            if !self.is_foreign_place() {
+                return Verdict::Authenticate;
+            }
         }
         if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Verdict::Next(self.follow(head, peer));
         }
-        if is_retryable(status) && self.is_repeatable() {
-            let asked = retry_after(status, &head.headers);
-            if asked.is_none_or(|wait| wait <= self.policy.retry.retry_after)
-                && let Some(step) = self.again(asked, jitter)
-            {
-                return Verdict::Next(step);
-            }
-        }
-        if !status.is_success()
-            && status != StatusCode::RANGE_NOT_SATISFIABLE
-            && let Some(step) = self.next_host()
+        if is_retryable(status)
+            && let Some(step) = self.repeat(retry_after(status, &head.headers), jitter)
         {
             return Verdict::Next(step);
         }
-        Verdict::Answer(self.take(status))
+        if unanswered && let Some(step) = self.send_get() {
+            return Verdict::Next(step);
+        }
+        let may_say_more =
+            status == StatusCode::FORBIDDEN || status == StatusCode::BAD_REQUEST && self.authorized;
+        if may_say_more && !self.is_head() {
+            return Verdict::Excerpt;
+        }
+        self.settle(status)
+    }
+
+    /// The beginning of the body of a refusal arrived: it may say that the token expired, or that a
+    /// 403 is a rate limit (CR7, RT2).
+    pub fn on_refusal(
+        &mut self,
+        head: &response::Parts,
+        excerpt: &[u8],
+        jitter: Jitter,
+    ) -> Verdict {
+        let body = ErrorBody::parse(excerpt);
+        if self.authorized && !self.renewed && body.says_token_expired() {
+            self.renewed = true;
+            return Verdict::Renew;
+        }
+        if is_rate_limit(head.status, &body) {
+            let asked = retry_after(StatusCode::TOO_MANY_REQUESTS, &head.headers);
+            if let Some(step) = self.repeat(asked, jitter) {
+                return Verdict::Next(step);
+            }
+        }
+        match head.status {
+            StatusCode::UNAUTHORIZED => Verdict::Authenticate,
+            status => self.settle(status),
+        }
+    }
+
+    /// Says whether the request that is about to be sent carries a secret.
+    pub const fn sends_secret(&mut self, is_authorized: bool) {
+        self.authorized = is_authorized;
     }
 
     /// No answer, or not the whole of a document, arrived.
@@ -396,7 +462,12 @@ impl Call {
             return step;
         }
         let attempts = self.attempts;
-        self.next_host()
+        let get = if failure != FailureClass::Fatal && self.is_away() {
+            self.send_get()
+        } else {
+            None
+        };
+        get.or_else(|| self.next_host())
             .unwrap_or(Step::Fail(CallError::Failed { attempts }))
     }
 
@@ -409,7 +480,7 @@ impl Call {
     #[must_use]
     pub fn end(self) -> Ended {
         Ended {
-            endpoint: self.ask.endpoint,
+            endpoint: self.get.unwrap_or(self.ask.endpoint),
             place: self.hop.map(|hop| Place {
                 hop: Box::new(hop),
                 host: self.at,
@@ -452,16 +523,72 @@ impl Call {
         from.is_some_and(|place| !place.hop().is_home())
     }
 
+    /// What is sent to this host.
+    fn endpoint(&self) -> &Endpoint {
+        self.get.as_ref().unwrap_or(&self.ask.endpoint)
+    }
+
+    fn is_head(&self) -> bool {
+        self.endpoint().answer_body() == AnswerBody::Never
+    }
+
+    /// Whether a redirect has led away from the registry's origin.
+    fn is_away(&self) -> bool {
+        self.hop.as_ref().is_some_and(|hop| !hop.is_home())
+    }
+
+    /// Whether a `HEAD` was answered, but not what it was sent for (DG2).
+    ///
+    /// Where a redirect has led elsewhere, no failure says anything about the registry.
+    fn is_unanswered(&self, head: &response::Parts) -> bool {
+        let status = head.status;
+        if !self.is_head() || status == StatusCode::TOO_MANY_REQUESTS {
+            return false;
+        }
+        if self.is_away() && !status.is_success() {
+            return true;
+        }
+        let limit = match self.ask.take {
+            Take::Document { limit } => limit,
+            _ => u64::MAX,
+        };
+        let is_too_long = field::length(&head.headers).is_some_and(|length| length > limit);
+        match status.as_u16() {
+            // Without a challenge there is no way to authenticate.
+            401 => self.authorized || !head.headers.contains_key(header::WWW_AUTHENTICATE),
+            404 | 410 => false,
+            _ if is_retryable(status) || self.is_absent(status) => false,
+            _ => is_too_long || !self.endpoint().is_answered_by(head),
+        }
+    }
+
+    /// Asks this host with `GET` in place of `HEAD`.
+    fn send_get(&mut self) -> Option<Step> {
+        self.get = Some(self.endpoint().with_get()?);
+        self.attempts = 1;
+        Some(self.first_hop())
+    }
+
     fn is_repeatable(&self) -> bool {
         self.ask.repeatable == Repeatable::Always
     }
 
     /// What to do with the body of a final answer.
     fn take(&self, status: StatusCode) -> Take {
-        match (self.ask.endpoint.answer_body(), status.is_success()) {
+        match (self.endpoint().answer_body(), status.is_success()) {
             (AnswerBody::Never, _) | (AnswerBody::Errors, true) => Take::Nothing,
             (AnswerBody::Content, true) => self.ask.take,
             (AnswerBody::Content | AnswerBody::Errors, false) => Take::Excerpt,
+        }
+    }
+
+    fn write(&self, host: &Host) -> RequestHead {
+        match &self.ask.from {
+            Some(place) => {
+                let location = place.hop.path_and_query();
+                self.endpoint().write_at(host, location)
+            }
+            None => self.endpoint().write(host),
         }
     }
 
@@ -470,7 +597,7 @@ impl Call {
         let Some(host) = self.host() else {
             return Step::Fail(CallError::Failed { attempts: 0 });
         };
-        let head = self.ask.write(host);
+        let head = self.write(host);
         let hop = match &self.ask.from {
             Some(place) => place.hop.with_path_and_query(&head.path_and_query),
             None => Hop::first(host.origin().clone(), &head.path_and_query)
@@ -503,7 +630,7 @@ impl Call {
             let attempts = self.attempts;
             return Err(CallError::Failed { attempts });
         };
-        let request = self.ask.write(host);
+        let request = self.write(host);
         let writes = !matches!(request.method, Method::GET | Method::HEAD);
         let status = head.status.as_u16();
         if writes && !matches!(status, 307 | 308) {
@@ -532,6 +659,7 @@ impl Call {
 
     fn send(&mut self, hop: Hop, head: RequestHead) -> Step {
         self.hop = Some(hop.clone());
+        self.authorized = false;
         Step::Send(Box::new(Sending {
             hop,
             method: head.method,
@@ -540,12 +668,34 @@ impl Call {
                 .host()
                 .map_or_else(Vec::new, |host| self.ask.needs(host)),
             body: self.ask.body,
-            head_timeout: match self.ask.endpoint.patience() {
+            head_timeout: match self.endpoint().patience() {
                 Patience::Ordinary => self.policy.head,
                 Patience::WholeBlob => self.policy.whole_blob_head,
             },
             bulk: self.ask.bulk,
+            // Also the redirects of the extra attempt, any of which may have been the stale one.
+            fresh: self.spent,
         }))
+    }
+
+    /// The answer is final at this host.
+    fn settle(&mut self, status: StatusCode) -> Verdict {
+        if !status.is_success()
+            && status != StatusCode::RANGE_NOT_SATISFIABLE
+            && let Some(step) = self.next_host()
+        {
+            return Verdict::Next(step);
+        }
+        Verdict::Answer(self.take(status))
+    }
+
+    /// Another attempt after an answer that asks to wait this long, if it may be made.
+    fn repeat(&mut self, asked: Option<Duration>, jitter: Jitter) -> Option<Step> {
+        let longest = self.policy.retry.retry_after;
+        if !self.is_repeatable() || asked.is_some_and(|wait| wait > longest) {
+            return None;
+        }
+        self.again(asked, jitter)
     }
 
     /// Another attempt on the same host, if the budgets of attempts and waits have room.
@@ -566,24 +716,38 @@ impl Call {
         }
         self.at += 1;
         self.attempts = 1;
+        self.renewed = false;
+        self.meet_host();
         Some(self.first_hop())
+    }
+
+    /// Sends `GET` at once to a host that is known not to answer `HEAD`.
+    fn meet_host(&mut self) {
+        let quirks = self.host().map(Host::quirks);
+        let refuses_head = quirks.is_some_and(|it| it.head_manifest == HeadManifest::Get);
+        self.get = match &self.ask.endpoint {
+            endpoint @ Endpoint::Manifest(_) if refuses_head => endpoint.with_get(),
+            _ => None,
+        };
     }
 }
 
 /// Whether a 403 asks for a token that covers more (RFC 6750 §3.1).
 fn lacks_scope(head: &response::Parts) -> bool {
-    let wanted = b"insufficient_scope";
-    head.status == StatusCode::FORBIDDEN
-        && head
-            .headers
-            .get_all(header::WWW_AUTHENTICATE)
-            .iter()
-            .any(|value| {
-                value
-                    .as_bytes()
-                    .windows(wanted.len())
-                    .any(|part| part == wanted)
-            })
+    head.status == StatusCode::FORBIDDEN && names_error(head, INSUFFICIENT_SCOPE)
+}
+
+/// The error of a challenge for a token that covers more (RFC 6750 §3.1).
+const INSUFFICIENT_SCOPE: &[u8] = b"insufficient_scope";
+
+/// Whether a 401 or 403 has a challenge with this error.
+fn names_error(head: &response::Parts, error: &[u8]) -> bool {
+    let mut challenges = head.headers.get_all(header::WWW_AUTHENTICATE).iter();
+    matches!(head.status.as_u16(), 401 | 403)
+        && challenges.any(|challenge| {
+            let mut parts = challenge.as_bytes().windows(error.len());
+            parts.any(|part| part == error)
+        })
 }
 
 #[cfg(test)]

@@ -8,9 +8,12 @@
 //!             ▼
 //!   200 ──► Whole: drop the first N ──┐
 //!   206 at N, same total and tag ─────┤──► bytes … ──► end at the size ──► Finished
-//!   416, or another 206, once ──► ask (no Range)  │
+//!   refused, or another 206, once ──► ask (no Range)
 //!                                                 └──► broken, or ended early ──► ask (bytes=N-)
 //! ```
+//!
+//! RT6: a request for a range may be refused where the same request without `Range` is not, and not
+//! only with 416. So any refusal but 401 and 429, and 501, leads to one request for the whole.
 
 use http::{StatusCode, response};
 use longshore_model::{Digest, RepositoryName};
@@ -27,6 +30,9 @@ pub use crate::resume::{PROGRESS_BYTES, RESUMES, STALLED_RESUMES};
 
 mod part;
 
+/// The largest blob that is read without a descriptor that says its size, in bytes (LI): 32 GiB.
+pub const BLOB_LIMIT_BYTES: u64 = 32 * 1024 * 1024 * 1024;
+
 /// A body of at least this size counts as large, in bytes.
 const BULK_BYTES: u64 = 1024 * 1024;
 
@@ -37,6 +43,10 @@ pub struct Download {
     digest: Digest,
     /// The size, from the descriptor or from the first answer.
     size: Option<u64>,
+    /// The largest size that the caller reads without a descriptor, if the caller has set one.
+    limit: Option<u64>,
+    /// Whether the registry has confirmed the digest.
+    confirmed: bool,
     etag: Option<String>,
     received: u64,
     /// Bytes at the front of the current answer that were received before.
@@ -80,14 +90,25 @@ pub enum DownloadError {
         /// How many bytes had arrived.
         received: u64,
     },
+    /// The blob is larger than the limit for a blob whose size no descriptor says (LI).
+    #[error("the blob is larger than the limit of {limit} bytes")]
+    OverLimit {
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// The registry sends another part of the blob than the one asked for, or the whole.
     #[error("the registry does not send the part of the blob that was asked for")]
     NoPart,
     /// The registry sends, or announces, more than the descriptor allows (LI1, LI3).
-    #[error("the blob is larger than the {expected} bytes its descriptor says")]
+    #[error(
+        "the descriptor says {expected} bytes, but the registry has more{}",
+        blame(*.confirmed)
+    )]
     TooLong {
         /// The size by the descriptor, in bytes.
         expected: u64,
+        /// Whether the registry says that the blob has the digest of the descriptor.
+        confirmed: bool,
     },
     /// The registry says that what it sends has another digest than the one asked for (DG2).
     #[error("the registry sends a blob of digest {claimed}")]
@@ -105,12 +126,17 @@ pub enum DownloadError {
     },
     /// The registry announces less than the descriptor says, or came to the same end before the
     /// size twice: it has other content (DG3), and asking again for the rest would not bring it.
-    #[error("the blob has {announced} bytes, but its descriptor says {expected}")]
+    #[error(
+        "the descriptor says {expected} bytes, but the registry has {announced}{}",
+        blame(*.confirmed)
+    )]
     TooShort {
         /// The size by the descriptor, in bytes.
         expected: u64,
         /// The size by the registry, in bytes.
         announced: u64,
+        /// Whether the registry says that the blob has the digest of the descriptor.
+        confirmed: bool,
     },
     /// An answer breaks the specification.
     #[error(transparent)]
@@ -124,6 +150,15 @@ impl From<TooManyResumes> for DownloadError {
     }
 }
 
+/// Says which of two sizes is wrong, as far as that is known.
+const fn blame(confirmed: bool) -> &'static str {
+    if confirmed {
+        " under the same digest: the size in the descriptor is wrong"
+    } else {
+        ": the size in the descriptor is wrong, or the registry has other content"
+    }
+}
+
 impl Download {
     /// A download of this blob; `size` is its size by the descriptor, in bytes.
     #[must_use]
@@ -132,6 +167,8 @@ impl Download {
             name,
             digest,
             size,
+            limit: None,
+            confirmed: false,
             etag: None,
             received: 0,
             skip: 0,
@@ -148,6 +185,19 @@ impl Download {
         self.received = position;
         self.budget = ResumeBudget::new(position);
         self
+    }
+
+    /// Reads at most this many bytes if no descriptor says the size. By default the size that the
+    /// registry announces is the limit, or [`BLOB_LIMIT_BYTES`] if it announces none.
+    #[must_use]
+    pub const fn with_limit(mut self, bytes: u64) -> Self {
+        self.set_limit(bytes);
+        self
+    }
+
+    /// As [`with_limit`](Self::with_limit).
+    pub const fn set_limit(&mut self, bytes: u64) {
+        self.limit = Some(bytes);
     }
 
     /// The request for what is missing.
@@ -181,10 +231,18 @@ impl Download {
         self.size
     }
 
-    /// The head of the answer to [`ask`](Self::ask): 200, 206 or 416.
+    /// Whether an answer with this status is one for [`on_head`](Self::on_head): 200, 206 or 416,
+    /// or a refusal that may be about the range alone. Any other refusal is final.
+    #[must_use]
+    pub fn takes(&self, status: StatusCode) -> bool {
+        is_answer(status) || self.ranged && may_refuse_range(status)
+    }
+
+    /// The head of the answer to [`ask`](Self::ask), if the download [`takes`](Self::takes) it.
     ///
     /// # Errors
     ///
+    /// [`DownloadError::OverLimit`] when without a descriptor it announces more than the limit,
     /// [`DownloadError::TooLong`] and [`DownloadError::TooShort`] when the answer announces another
     /// size than the descriptor's, [`DownloadError::Shrunk`] when without a descriptor it
     /// announces less than has arrived, [`DownloadError::OtherDigest`] when it is about other
@@ -196,6 +254,8 @@ impl Download {
             Err(violation) => return self.restart(violation),
         };
         answer.check_digest(&self.digest)?;
+        self.confirmed = answer.digest.as_ref() == Some(&self.digest);
+        let confirmed = self.confirmed;
         let total = match answer.extent {
             Extent::Whole => {
                 self.skip = self.received;
@@ -215,13 +275,21 @@ impl Download {
         };
         match (self.size, total) {
             (Some(expected), Some(announced)) if announced > expected => {
-                return Err(DownloadError::TooLong { expected });
+                return Err(DownloadError::TooLong {
+                    expected,
+                    confirmed,
+                });
             }
             (Some(expected), Some(announced)) if announced < expected => {
                 return Err(DownloadError::TooShort {
                     expected,
                     announced,
+                    confirmed,
                 });
+            }
+            (None, Some(announced)) if announced > self.limit.unwrap_or(u64::MAX) => {
+                let limit = self.limit.unwrap_or(BLOB_LIMIT_BYTES);
+                return Err(DownloadError::OverLimit { limit });
             }
             (None, Some(announced)) if announced < self.received => {
                 let received = self.received;
@@ -245,13 +313,19 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// [`DownloadError::TooLong`] at the first byte beyond the size.
+    /// [`DownloadError::TooLong`] at the first byte beyond the size, or
+    /// [`DownloadError::OverLimit`] beyond the limit if the size is not known.
     pub fn on_bytes(&mut self, count: u64) -> Result<u64, DownloadError> {
         let dropped = self.skip.min(count);
         self.skip -= dropped;
         self.received = self.received.saturating_add(count - dropped);
+        let limit = self.limit.unwrap_or(BLOB_LIMIT_BYTES);
         match self.size {
-            Some(expected) if self.received > expected => Err(DownloadError::TooLong { expected }),
+            Some(expected) if self.received > expected => Err(DownloadError::TooLong {
+                expected,
+                confirmed: self.confirmed,
+            }),
+            None if self.received > limit => Err(DownloadError::OverLimit { limit }),
             _ => Ok(dropped),
         }
     }
@@ -273,6 +347,7 @@ impl Download {
                     return Err(DownloadError::TooShort {
                         expected,
                         announced: received,
+                        confirmed: self.confirmed,
                     });
                 }
             }
@@ -342,10 +417,18 @@ fn is_strong(etag: &str) -> bool {
     etag.starts_with('"')
 }
 
-/// Whether the answer to a download is one for [`Download::on_head`], not a refusal.
-#[must_use]
-pub fn is_answer(status: StatusCode) -> bool {
+/// Whether the specification knows this answer to a request for a blob or a part of it.
+fn is_answer(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 206 | 416)
+}
+
+/// Whether a refusal of a request with `Range` may be about the range alone (RT6).
+fn may_refuse_range(status: StatusCode) -> bool {
+    match status.as_u16() {
+        401 | 429 => false,
+        501 => true,
+        _ => status.is_client_error(),
+    }
 }
 
 #[cfg(test)]

@@ -14,14 +14,16 @@
 
 use std::fmt;
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, response};
 use longshore_model::RepositoryName;
 
 pub use self::blob::{BlobAnswer, BlobRequest, Extent};
 pub use self::catalog::CatalogueRequest;
 pub use self::delete::{Deletable, DeleteRequest};
 pub use self::manifest::{ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored};
-pub use self::names::{PageError, read_repositories, read_tags, write_repositories, write_tags};
+pub use self::names::{
+    NamesPage, PageError, read_repositories, read_tags, write_repositories, write_tags,
+};
 pub use self::not_modified::NotModified;
 pub use self::page::{ListAnswer, PageQuery};
 pub use self::ping::PingAnswer;
@@ -33,6 +35,7 @@ pub use self::upload::{
     BlobStored, ChunkRange, Received, UploadAnswer, UploadRequest, UploadSession, UploadStep,
 };
 use crate::Host;
+pub use crate::field::ignored_digest;
 
 mod blob;
 mod catalog;
@@ -150,6 +153,20 @@ impl Endpoint {
     #[must_use]
     pub fn answer_body(&self) -> AnswerBody {
         self.request().answer_body()
+    }
+
+    /// The same request with `GET`, if this one is a `HEAD`.
+    #[must_use]
+    pub fn with_get(&self) -> Option<Self> {
+        self.request().with_get()
+    }
+
+    /// Whether this answer to a `HEAD` says what the request is sent for: for a blob its length,
+    /// for a manifest its digest, unless the request names it. A length that the content cannot
+    /// have says nothing, and neither does a digest that cannot be verified (DG2).
+    #[must_use]
+    pub fn is_answered_by(&self, head: &response::Parts) -> bool {
+        self.request().is_answered_by(head)
     }
 
     /// How long the head of its answer may take.

@@ -5,13 +5,19 @@
 //! ```text
 //! { "errors": [ { "code": "<IDENTIFIER>", "message": "<text>", "detail": <anything> }, … ] }
 //! ```
+//!
+//! Names and codes are read in any capitals, an entry may lack its code, and an entry that cannot
+//! be read does not hide the others. Bodies of other forms are read as far as they are known:
+//! `{"message": …}`, `{"error": …}` with or without a description, the title of a web page, text.
 
 use std::fmt;
 
 use bytes::Bytes;
 use longshore_origin::{Escaped, check_json_object};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::web_page::{is_web_page, visible_text};
 
 /// Error bodies are read up to this many bytes; the rest is dropped (LI).
 pub const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
@@ -90,11 +96,12 @@ impl ErrorCode {
     }
 }
 
+/// Reads a code in any capitals.
 impl From<&str> for ErrorCode {
     fn from(text: &str) -> Self {
         Self::KNOWN
             .iter()
-            .find(|(_, known)| *known == text)
+            .find(|(_, known)| known.eq_ignore_ascii_case(text))
             .map_or_else(|| Self::Other(text.to_owned()), |(code, _)| code.clone())
     }
 }
@@ -110,7 +117,7 @@ impl fmt::Display for ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorEntry {
-    /// The code.
+    /// The code; an empty [`ErrorCode::Other`] where there is none.
     pub code: ErrorCode,
     /// The message, where there is one; peer text, to be shown escaped.
     pub message: Option<String>,
@@ -141,10 +148,10 @@ impl ErrorEntry {
 
 impl fmt::Display for ErrorEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code)?;
-        match &self.message {
-            Some(message) => write!(f, " ({})", Escaped::text(message)),
-            None => Ok(()),
+        match (self.code.as_str(), &self.message) {
+            ("", Some(message)) => write!(f, "\"{}\"", Escaped::text(message)),
+            (_, Some(message)) => write!(f, "{} ({})", self.code, Escaped::text(message)),
+            (_, None) => write!(f, "{}", self.code),
         }
     }
 }
@@ -159,19 +166,18 @@ pub struct ErrorBody {
     pub excerpt: Option<String>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Serialize)]
 struct Document<'a> {
-    #[serde(borrow)]
     errors: Vec<Entry<'a>>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Serialize)]
 struct Entry<'a> {
-    #[serde(borrow)]
-    code: std::borrow::Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    message: Option<std::borrow::Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[serde(skip_serializing_if = "str::is_empty")]
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Value::is_null")]
     detail: Value,
 }
 
@@ -189,28 +195,52 @@ impl ErrorBody {
     #[must_use]
     pub fn parse(body: &[u8]) -> Self {
         let document = check_json_object(body).ok();
-        let document = document.and_then(|()| serde_json::from_slice::<Document<'_>>(body).ok());
-        let Some(document) = document else {
-            let shown = body.get(..TEXT_LIMIT_BYTES).unwrap_or(body).trim_ascii();
-            let excerpt = String::from_utf8_lossy(shown).into_owned();
-            return Self {
-                entries: Vec::new(),
-                excerpt: Some(excerpt).filter(|e| !e.is_empty()),
-            };
+        let document = document.and_then(|()| serde_json::from_slice(body).ok());
+        let entries = document.as_ref().map(entries).unwrap_or_default();
+        let is_list =
+            document.is_some_and(|it| matches!(member(&it, &["errors"]), Some(Value::Array(_))));
+        let excerpt = if is_list || !entries.is_empty() {
+            None
+        } else {
+            Some(excerpt(body)).filter(|it| !it.is_empty())
         };
-        let entries = document
-            .errors
-            .iter()
-            .take(ENTRIES_LIMIT)
-            .map(|entry| ErrorEntry {
-                code: ErrorCode::from(cut(&entry.code)),
-                message: entry.message.as_deref().map(|text| cut(text).to_owned()),
-                detail: detail_text(&entry.detail),
-            });
-        Self {
-            entries: entries.collect(),
-            excerpt: None,
-        }
+        Self { entries, excerpt }
+    }
+
+    /// Whether the body says that a token expired or is not valid, in the words of known
+    /// registries. Such an answer has another status than 401, or no challenge (CR7).
+    #[must_use]
+    pub fn says_token_expired(&self) -> bool {
+        self.texts().any(|text| {
+            let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+            says(&["token", "jwt"]) && says(&["expire", "invalid", "not valid"])
+        })
+    }
+
+    /// Whether the body says that there were too many requests, in the words of known registries
+    /// (RT2).
+    #[must_use]
+    pub fn says_rate_limit(&self) -> bool {
+        const WORDS: [&str; 6] = [
+            "toomanyrequests",
+            "too many requests",
+            "rate limit",
+            "ratelimit",
+            "rate exceeded",
+            "throttl",
+        ];
+        self.texts()
+            .any(|text| WORDS.iter().any(|word| text.contains(word)))
+    }
+
+    /// Everything the body says, in lower case.
+    fn texts(&self) -> impl Iterator<Item = String> {
+        let entries = self.entries.iter().map(|entry| {
+            let message = entry.message.as_deref().unwrap_or_default();
+            format!("{} {message}", entry.code.as_str())
+        });
+        let texts = entries.chain(self.excerpt.clone());
+        texts.map(|text| text.to_lowercase())
     }
 
     /// Adds an entry. More than five are dropped: readers keep no more.
@@ -226,8 +256,8 @@ impl ErrorBody {
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let errors = self.entries.iter().map(|entry| Entry {
-            code: entry.code.as_str().into(),
-            message: entry.message.as_deref().map(Into::into),
+            code: entry.code.as_str(),
+            message: entry.message.as_deref(),
             detail: entry.detail.as_deref().map_or(Value::Null, json),
         });
         let document = Document {
@@ -242,6 +272,78 @@ impl ErrorBody {
     pub fn names(&self, code: &ErrorCode) -> bool {
         self.entries.iter().any(|entry| entry.code == *code)
     }
+}
+
+/// The entries of an error document, or of one of the other forms that registries send.
+fn entries(document: &Map<String, Value>) -> Vec<ErrorEntry> {
+    match member(document, &["errors"]) {
+        Some(Value::Array(errors)) => errors
+            .iter()
+            .filter_map(entry)
+            .take(ENTRIES_LIMIT)
+            .collect(),
+        Some(error) => entry(error).into_iter().collect(),
+        None => other_form(document).into_iter().collect(),
+    }
+}
+
+/// `{"message": …}`, or `{"error": …}` with a text or with an object that has a message.
+fn other_form(document: &Map<String, Value>) -> Option<ErrorEntry> {
+    match member(document, &["error"]) {
+        Some(error @ Value::Object(_)) => entry(error),
+        Some(Value::String(error)) => Some(match message(document) {
+            Some(message) => ErrorEntry::new(error.as_str().into(), message),
+            None => ErrorEntry::new("".into(), error),
+        }),
+        _ => object_entry(document),
+    }
+}
+
+/// An entry with at least a code or a message.
+fn entry(value: &Value) -> Option<ErrorEntry> {
+    match value {
+        Value::Object(object) => object_entry(object),
+        Value::String(message) => Some(ErrorEntry::new("".into(), message)),
+        _ => None,
+    }
+}
+
+fn object_entry(object: &Map<String, Value>) -> Option<ErrorEntry> {
+    let code = match member(object, &["code"]) {
+        Some(Value::String(code)) => cut(code).to_owned(),
+        Some(Value::Number(code)) => code.to_string(),
+        _ => String::new(),
+    };
+    let message = message(object);
+    (message.is_some() || !code.is_empty()).then(|| ErrorEntry {
+        code: code.as_str().into(),
+        message: message.map(|message| cut(message).to_owned()),
+        detail: member(object, &["detail"]).and_then(detail_text),
+    })
+}
+
+fn message(object: &Map<String, Value>) -> Option<&str> {
+    const NAMES: [&str; 4] = ["message", "error_description", "msg", "details"];
+    member(object, &NAMES)?.as_str()
+}
+
+/// The first member with one of these names, in any capitals.
+fn member<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
+    names.iter().find_map(|name| {
+        let mut members = object.iter();
+        let (_, value) = members.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        Some(value)
+    })
+}
+
+/// The beginning of a body that is no error document.
+fn excerpt(body: &[u8]) -> String {
+    if is_web_page(body) {
+        let text = visible_text(&String::from_utf8_lossy(body));
+        return cut(&text).to_owned();
+    }
+    let shown = body.get(..TEXT_LIMIT_BYTES).unwrap_or(body).trim_ascii();
+    String::from_utf8_lossy(shown).into_owned()
 }
 
 /// The longest beginning of a text that is not longer than [`TEXT_LIMIT_BYTES`].
@@ -298,9 +400,76 @@ mod tests {
             "NAME_UNKNOWN (no); X",
         );
         check(r#"{"errors":[]}"#, "");
-        check("<html>no</html>", r#""<html>no</html>""#);
+        check("<html>no</html>", r#""no""#);
+        check("no such thing\n", r#""no such thing""#);
         check("", "");
         check("[[]]", r#""[[]]""#);
+    }
+
+    #[test]
+    fn an_odd_entry_does_not_hide_the_others() {
+        check(
+            r#"{"errors":[{"message":"why"},{"code":"denied"},7,{},{"code":"X","message":8}]}"#,
+            "\"why\"; DENIED; X",
+        );
+        check(
+            r#"{"Errors":[{"Code":"Name_Unknown","Message":"no"},{"code":403},"text"]}"#,
+            "NAME_UNKNOWN (no); 403; \"text\"",
+        );
+        let body = ErrorBody::parse(br#"{"errors":[{"message":"x"},{"code":"Manifest_Unknown"}]}"#);
+        assert!(body.names(&ErrorCode::ManifestUnknown), "{body:?}");
+        assert_eq!(ErrorBody::parse(&body.to_bytes()), body);
+    }
+
+    #[test]
+    fn other_forms_are_read() {
+        check(r#"{"message":"no"}"#, "\"no\"");
+        check(r#"{"error":"no"}"#, "\"no\"");
+        check(r#"{"code":"DENIED","message":"no"}"#, "DENIED (no)");
+        check(r#"{"details":"wrong password"}"#, "\"wrong password\"");
+        check(r#"{"errors":{"code":"DENIED"}}"#, "DENIED");
+        check(
+            r#"{"error":{"code":403,"message":"no","status":"PERMISSION_DENIED"}}"#,
+            "403 (no)",
+        );
+        check(
+            r#"{"error":"invalid_grant","error_description":"no"}"#,
+            "invalid_grant (no)",
+        );
+        check(r#"{"ok":false}"#, r#""{"ok":false}""#);
+    }
+
+    // CR7, RT2
+    #[test]
+    fn a_body_says_in_many_words_that_a_token_expired_or_a_rate_is_limited() {
+        for (body, expired, limited) in [
+            (
+                r#"{"errors":[{"code":"DENIED","message":"Your token has expired."}]}"#,
+                true,
+                false,
+            ),
+            ("<Error><Code>ExpiredToken</Code></Error>", true, false),
+            (r#"{"error":"invalid_token"}"#, true, false),
+            ("jwt expired", true, false),
+            (r#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#, false, true),
+            (r#"{"message":"API Rate Limit exceeded"}"#, false, true),
+            ("<html><title>Too many requests</title>", false, true),
+            (
+                r#"{"message":"ThrottlingException: Rate exceeded"}"#,
+                false,
+                true,
+            ),
+            (
+                r#"{"errors":[{"code":"DENIED","message":"requested access is denied"}]}"#,
+                false,
+                false,
+            ),
+            ("", false, false),
+        ] {
+            let parsed = ErrorBody::parse(body.as_bytes());
+            let says = (parsed.says_token_expired(), parsed.says_rate_limit());
+            assert_eq!(says, (expired, limited), "{body}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
-use longshore_model::Digest;
+use longshore_model::{Digest, Hasher, MediaType};
 
 use crate::range::number;
 use crate::violation::Violation;
@@ -57,6 +57,11 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     values.next().is_none().then(|| value.to_owned())
 }
 
+/// `Content-Type`, if it is a media type; any other value says nothing about the content.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    text(headers, &CONTENT_TYPE).filter(|text| text.parse::<MediaType>().is_ok())
+}
+
 /// The value of a list field, with its lines joined into one list (RFC 9110 §5.3).
 pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
     let lines = headers.get_all(name).iter();
@@ -64,28 +69,17 @@ pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
     (!lines.is_empty()).then(|| lines.join(", ").into())
 }
 
-/// `Content-Length`, which must be one number below 2^63 (LI3).
-pub(crate) fn length(headers: &HeaderMap, section: &'static str) -> Result<Option<u64>, Violation> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    match (number(value.as_bytes()), values.next()) {
-        (Some(length), None) => Ok(Some(length)),
-        _ => Err(Violation::header(
-            section,
-            &CONTENT_LENGTH,
-            value.as_bytes(),
-        )),
-    }
+/// `Content-Length`, if it is a number below 2^63 (LI3); equal repetitions count as one (RFC 9110
+/// §8.6). Anything else says nothing about the length.
+pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
+    one(headers, &CONTENT_LENGTH, |value| number(value.as_bytes()))
 }
 
-/// `Docker-Content-Digest`, where an empty field counts as none.
-pub(crate) fn digest(
-    headers: &HeaderMap,
-    section: &'static str,
-) -> Result<Option<Digest>, Violation> {
-    one_digest(headers, &CONTENT_DIGEST, section)
+/// `Docker-Content-Digest`, if it is a digest that can be verified. DG2: any other value is
+/// ignored, see [`ignored_digest`].
+pub(crate) fn digest(headers: &HeaderMap) -> Option<Digest> {
+    let digest = one_digest(headers, &CONTENT_DIGEST)?;
+    Hasher::new(&digest.algorithm()).is_ok().then_some(digest)
 }
 
 /// Refuses an answer that claims to have stored other content than was sent (DG7).
@@ -103,22 +97,112 @@ pub(crate) fn check_stored(
     }
 }
 
-/// The digest of a field that stands once, or not at all; an empty field counts as none.
-pub(crate) fn one_digest(
+/// The digest of a field, if it holds one.
+pub(crate) fn one_digest(headers: &HeaderMap, name: &HeaderName) -> Option<Digest> {
+    one(headers, name, |value| value.to_str().ok()?.parse().ok())
+}
+
+/// What all non-empty lines of a field say; `None` if they disagree, or one cannot be read.
+fn one<T: PartialEq>(
     headers: &HeaderMap,
     name: &HeaderName,
-    section: &'static str,
-) -> Result<Option<Digest>, Violation> {
-    let mut values = headers
-        .get_all(name)
-        .iter()
-        .filter(|value| !value.is_empty());
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let digest = value.to_str().ok().and_then(|text| text.parse().ok());
-    match (digest, values.next()) {
-        (Some(digest), None) => Ok(Some(digest)),
-        _ => Err(Violation::header(section, name, value.as_bytes())),
+    read: impl Fn(&HeaderValue) -> Option<T>,
+) -> Option<T> {
+    let lines = headers.get_all(name).iter();
+    let mut values = lines.filter(|line| !line.is_empty()).map(read);
+    let first = values.next()??;
+    values
+        .all(|value| value.as_ref() == Some(&first))
+        .then_some(first)
+}
+
+/// The value of a `Docker-Content-Digest` that is ignored, because it is malformed, contradicts
+/// itself, or is of an algorithm that cannot be verified (DG2: a client ignores it with a warning).
+///
+/// Peer text, to be shown escaped.
+#[must_use]
+pub fn ignored_digest(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut lines = headers.get_all(CONTENT_DIGEST).iter();
+    let line = lines.find(|line| !line.is_empty())?;
+    digest(headers).is_none().then_some(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA256: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[track_caller]
+    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name, line.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn dg2_a_digest_header_that_cannot_be_verified_is_ignored() {
+        let good: Digest = SHA256.parse().unwrap();
+        let (hex, quoted) = (&SHA256[7..], format!("\"{SHA256}\""));
+        let upper = SHA256.to_uppercase();
+        for lines in [
+            &[hex][..],
+            &[&quoted],
+            &[&upper],
+            &["md5:abc"],
+            &["md5:d41d8cd98f00b204e9800998ecf8427e"],
+            &[SHA256, hex],
+            &[
+                SHA256,
+                "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            ],
+        ] {
+            let headers = headers(&CONTENT_DIGEST, lines);
+            assert_eq!(digest(&headers), None, "{lines:?}");
+            assert_eq!(ignored_digest(&headers), Some(lines[0].as_bytes()));
+        }
+        for lines in [&[SHA256][..], &[SHA256, SHA256], &["", SHA256]] {
+            let headers = headers(&CONTENT_DIGEST, lines);
+            assert_eq!(digest(&headers).as_ref(), Some(&good), "{lines:?}");
+            assert_eq!(ignored_digest(&headers), None);
+        }
+        let none = headers(&CONTENT_DIGEST, &[""]);
+        assert_eq!((digest(&none), ignored_digest(&none)), (None, None));
+    }
+
+    #[test]
+    fn a_content_type_that_cannot_be_read_says_nothing() {
+        for (lines, expected) in [
+            (&["text/plain"][..], Some("text/plain")),
+            (&["a/b; c=d"], Some("a/b; c=d")),
+            (&["a/b;=\""], Some("a/b;=\"")),
+            (&["no type"], None),
+            (&["/"], None),
+            (&[""], None),
+            (&["a/b", "a/b"], None),
+        ] {
+            let headers = headers(&CONTENT_TYPE, lines);
+            assert_eq!(media_type(&headers).as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn li3_a_length_that_is_no_number_says_nothing() {
+        for (lines, expected) in [
+            (&["7"][..], Some(7)),
+            (&["7", "7"], Some(7)),
+            (&["9223372036854775807"], Some(u64::MAX >> 1)),
+            (&["9223372036854775808"], None),
+            (&["-1"], None),
+            (&["7", "8"], None),
+            (&["7, 7"], None),
+            (&["many"], None),
+            (&[], None),
+        ] {
+            let headers = headers(&CONTENT_LENGTH, lines);
+            assert_eq!(length(&headers), expected, "{lines:?}");
+        }
     }
 }

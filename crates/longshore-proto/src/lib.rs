@@ -42,6 +42,7 @@ pub use crate::quirk::{
 pub use crate::rate_limit::RateLimit;
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;
+pub use crate::web_page::is_web_page;
 
 pub mod call;
 pub mod document;
@@ -64,3 +65,4 @@ pub mod route;
 pub mod upload;
 mod violation;
 pub mod warning;
+mod web_page;

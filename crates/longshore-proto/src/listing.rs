@@ -7,24 +7,25 @@
 //!    ┌── 400 or 413 to a large first page: a smaller one
 //!    ▼
 //!   ask ──► 200 ──► on_page ─┬─ no Link ───────────────────────────► None: the end
-//!    ▲                       ├─ Link, and something new came ──────► the next page
+//!    ▲                       ├─ Link ──────────────────────────────► the next page
 //!    └───────────────────────┘
 //!                            ├─ Link to a page seen before ────────┐
-//!                            ├─ Link, and nothing new came ────────┼► ListingError (RD5)
+//!                            ├─ Link, and nothing new on 21 pages ─┼► ListingError (RD5)
 //!                            └─ pages or entries over their limit ─┘
 //! ```
 
 use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
 
 use http::StatusCode;
 use longshore_model::{Digest, MediaType, RepositoryName};
 
+use self::filter::{EntryFilter, hash};
 use crate::call::{Ask, Take};
 use crate::endpoint::{
     CatalogueRequest, Endpoint, ListAnswer, PageQuery, ReferrersRequest, TagsRequest,
 };
+
+mod filter;
 
 /// A page of a list is read up to this size, in bytes; a larger one is an error (LI).
 pub const PAGE_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
@@ -34,6 +35,10 @@ pub const PAGES_LIMIT: u32 = 10_000;
 
 /// Default maximum number of entries of one list; one more is an error (LI).
 pub const ENTRIES_LIMIT: u64 = 1_000_000;
+
+/// Maximum number of pages in a row without a new entry; one more is an error (RD5). Registries
+/// that filter a list page by page send such pages.
+pub const STALE_PAGES_LIMIT: u32 = 20;
 
 /// A number of entries per page that every known registry accepts.
 const SMALL_PAGE: u32 = 100;
@@ -45,11 +50,13 @@ pub struct Listing {
     limit: u64,
     pages: u32,
     entries: u64,
-    /// Queries of the pages that were asked for, and entries that came, as hashes: a million
-    /// entries are 16 MiB, whatever their length. Two entries of one hash are taken for one,
-    /// which could at worst end a list whose page holds nothing else.
+    /// How many pages without a new entry came last.
+    stale_pages: u32,
+    /// Queries of the pages that were asked for, as hashes. Two queries of one hash are taken for
+    /// one, which would end the list.
     asked: HashSet<u64>,
-    came: HashSet<u64>,
+    /// The entries that came. It is made when there is a second page.
+    came: EntryFilter,
 }
 
 /// Why a list ends early (RD5, LI).
@@ -62,9 +69,8 @@ pub enum ListingError {
         /// The limit.
         limit: u64,
     },
-    /// The link points to a page that was read before, or a page that is not the last has nothing
-    /// new.
-    #[error("the registry leads in a circle: page {page} of the list brings nothing new")]
+    /// The link points to a page that was read before.
+    #[error("page {page} of the list links to a page that was read before")]
     Loop {
         /// Which page, from 1.
         page: u32,
@@ -72,6 +78,12 @@ pub enum ListingError {
     /// The list has more pages than [`PAGES_LIMIT`].
     #[error("the list has more than {PAGES_LIMIT} pages")]
     Pages,
+    /// More than [`STALE_PAGES_LIMIT`] pages in a row have no new entry.
+    #[error("more than {STALE_PAGES_LIMIT} pages in a row, up to page {page}, have nothing new")]
+    Stale {
+        /// The last of these pages, from 1.
+        page: u32,
+    },
 }
 
 impl Listing {
@@ -112,8 +124,9 @@ impl Listing {
             limit: ENTRIES_LIMIT,
             pages: 0,
             entries: 0,
+            stale_pages: 0,
             asked: HashSet::new(),
-            came: HashSet::new(),
+            came: EntryFilter::default(),
         };
         let first = hash(listing.page().map_or("", PageQuery::as_str));
         listing.asked.insert(first);
@@ -153,18 +166,20 @@ impl Listing {
     ///
     /// [`ListingError`] when the list goes in a circle or over a limit. The entries of this page
     /// are then as good as those before.
-    pub fn on_page<'a>(
+    pub fn on_page(
         &mut self,
         answer: &ListAnswer,
-        entries: impl IntoIterator<Item = &'a str>,
+        entries: impl IntoIterator<Item: AsRef<str>>,
     ) -> Result<bool, ListingError> {
         self.pages += 1;
         let mut fresh = false;
         for entry in entries {
             self.entries += 1;
-            fresh |= self.came.insert(hash(entry));
             if self.entries > self.limit {
                 return Err(ListingError::Entries { limit: self.limit });
+            }
+            if answer.next.is_some() {
+                fresh |= self.came.insert(entry.as_ref());
             }
         }
         let Some(next) = &answer.next else {
@@ -173,8 +188,12 @@ impl Listing {
         if self.pages >= PAGES_LIMIT {
             return Err(ListingError::Pages);
         }
+        self.stale_pages = if fresh { 0 } else { self.stale_pages + 1 };
+        if self.stale_pages > STALE_PAGES_LIMIT {
+            return Err(ListingError::Stale { page: self.pages });
+        }
         let query = query_of(next);
-        if !fresh || !self.asked.insert(hash(query)) {
+        if !self.asked.insert(hash(query)) {
             return Err(ListingError::Loop { page: self.pages });
         }
         let query = PageQuery::raw(query);
@@ -224,12 +243,6 @@ impl Listing {
 fn query_of(target: &str) -> &str {
     let target = target.split_once('#').map_or(target, |(target, _)| target);
     target.split_once('?').map_or("", |(_, query)| query)
-}
-
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -288,13 +301,31 @@ mod tests {
         assert_eq!(again, Err(ListingError::Loop { page: 2 }));
 
         let mut listing = tags();
-        assert_eq!(listing.on_page(&page("?last=b"), ["a", "b"]), Ok(true));
-        let same = listing.on_page(&page("?last=c"), ["a", "b"]);
-        assert_eq!(same, Err(ListingError::Loop { page: 2 }));
-
-        let mut listing = tags();
         let nowhere = listing.on_page(&page("/v2/app/tags/list"), ["a"]);
         assert_eq!(nowhere, Err(ListingError::Loop { page: 1 }));
+    }
+
+    #[test]
+    fn rd5_pages_without_a_new_entry_are_followed_twenty_times() {
+        for entries in [&[][..], &["a"][..]] {
+            let mut listing = tags();
+            assert_eq!(listing.on_page(&page("?page=0"), ["a"]), Ok(true));
+            for number in 1..=STALE_PAGES_LIMIT {
+                let next = page(&format!("?page={number}"));
+                let stale = listing.on_page(&next, entries.iter().copied());
+                assert_eq!(stale, Ok(true), "{number}");
+            }
+            // A new entry begins the count again.
+            let mut fresh = listing.clone();
+            assert_eq!(fresh.on_page(&page("?page=x"), ["b"]), Ok(true));
+            assert_eq!(fresh.on_page(&page("?page=y"), ["b"]), Ok(true));
+            // So does the end.
+            let last = ListAnswer::last("application/json");
+            assert_eq!(listing.clone().on_page(&last, ["a"]), Ok(false));
+            let ended = listing.on_page(&page("?page=x"), entries.iter().copied());
+            let page = STALE_PAGES_LIMIT + 2;
+            assert_eq!(ended, Err(ListingError::Stale { page }));
+        }
     }
 
     #[test]

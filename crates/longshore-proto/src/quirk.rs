@@ -180,7 +180,8 @@ impl Absent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadManifest {
-    /// It does not: send `GET` and drop the body.
+    /// Not at all: send `GET` at once. Any host is asked with `GET` after a `HEAD` that it does not
+    /// answer, so this only saves a request.
     Get,
     /// As the specification says.
     #[default]

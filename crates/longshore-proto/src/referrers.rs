@@ -3,16 +3,20 @@
 //!
 //! ```text
 //!   Api ──┬─ 200, an index ─────────────────────────────► page; Api (next page), or the end
-//!         ├─ 404, or a 401 without a challenge, at first ► Tag
-//!         └─ other refusals ───────────────────────────── fail
+//!         ├─ at first, no index, or a refusal ───────────► Tag
+//!         └─ 429, 5xx, 401 or 403 with credentials ────── fail
 //!
-//!   Tag ──┬─ 404, not an index, or the subject itself ──► the end, no referrers
+//!   Tag ──┬─ no index, or the subject itself ───────────► the end, no referrers
 //!         ├─ 200, an index with artifact types, or empty ► page, the end
-//!         └─ 200, an index without artifact types ──────► Subject
+//!         ├─ 200, an index without artifact types ──────► Subject
+//!         └─ 401, 403, 429, 5xx ───────────────────────── fail
 //!
 //!   Subject ─┬─ 404, or the entries are not its children ► page, the end
 //!            └─ the entries are its children ───────────► the end, no referrers
 //! ```
+//!
+//! Registries without the API answer it with all that a web server may answer: a login page, `{}`,
+//! 400, 403, 405. All of it means that there is no such API.
 //!
 //! `Subject` is for registries that resolve the fallback tag to an index of the subject's own
 //! children (quirks of GitLab).
@@ -20,7 +24,7 @@
 use bytes::Bytes;
 use http::response;
 use longshore_model::{
-    Descriptor, Digest, Document, Index, MANIFEST_LIMIT_BYTES, Manifest, ManifestError, MediaType,
+    Descriptor, Digest, Document, MANIFEST_LIMIT_BYTES, Manifest, ManifestError, MediaType,
     RepositoryName, Tag, TagOrDigest,
 };
 
@@ -61,10 +65,34 @@ enum Source {
 pub struct ReferrersPage {
     /// The page, byte for byte, with everything it says.
     pub manifest: Manifest,
-    /// The referrers of the artifact type that was asked for.
-    pub descriptors: Vec<Descriptor>,
     /// Whether the page comes from the tag, because the registry has no referrers API.
     pub from_tag: bool,
+    /// The artifact type to select here; `None` for all, and where the registry selected.
+    wanted: Option<MediaType>,
+}
+
+impl ReferrersPage {
+    /// The referrers of the artifact type that was asked for.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        let index = self.manifest.document().as_index();
+        let entries = index.map_or(&[][..], |index| &index.manifests).iter();
+        entries.filter(|entry| is_wanted(entry, self.wanted.as_ref()))
+    }
+
+    /// The referrers of the artifact type that was asked for, without the page.
+    #[must_use]
+    pub fn into_descriptors(self) -> Vec<Descriptor> {
+        let Document::Index(index) = self.manifest.into_document() else {
+            return Vec::new();
+        };
+        let mut entries = index.manifests;
+        entries.retain(|entry| is_wanted(entry, self.wanted.as_ref()));
+        entries
+    }
+}
+
+fn is_wanted(entry: &Descriptor, wanted: Option<&MediaType>) -> bool {
+    wanted.is_none() || entry.artifact_type.as_ref() == wanted
 }
 
 /// What an answer brought, and what to do next.
@@ -177,13 +205,34 @@ impl ReferrersListing {
     }
 
     /// The registry refused the request; returns `None` when the refusal is final.
-    pub fn on_refused(&mut self, refusal: &Refusal) -> Option<ReferrersTurn> {
-        let absent = refusal.kind() == RefusalKind::Absent;
+    ///
+    /// `with_credentials` says whether the client has credentials for the registry: then 401 and
+    /// 403 are about them.
+    pub fn on_refused(
+        &mut self,
+        refusal: &Refusal,
+        with_credentials: bool,
+    ) -> Option<ReferrersTurn> {
+        let is_api = matches!(self.source, Source::Api(_));
+        let is_final = match refusal.kind() {
+            RefusalKind::RateLimited | RefusalKind::Unavailable => true,
+            // Old versions of Harbor answer 401 without a challenge where the API is missing. If
+            // that is about credentials after all, the registry says so again when the tag is
+            // asked for.
+            RefusalKind::Denied | RefusalKind::Unauthorized => {
+                !is_api || with_credentials && !refusal.is_silent()
+            }
+            _ => false,
+        };
+        if is_final { None } else { self.on_unusable() }
+    }
+
+    /// What came is not an answer to the request, a redirect to a forbidden place for example;
+    /// returns `None` when that is final.
+    pub fn on_unusable(&mut self) -> Option<ReferrersTurn> {
         match std::mem::replace(&mut self.source, Source::Nowhere) {
-            // On a later page a refusal does not mean that the API is missing. Old versions of
-            // Harbor answer 401 without a challenge. If that is about credentials after all, the
-            // registry says so again when the tag is asked for.
-            Source::Api(listing) if !listing.has_begun() && (absent || refusal.is_silent()) => {
+            // On a later page it does not mean that the API is missing.
+            Source::Api(listing) if !listing.has_begun() => {
                 self.source = Source::tag(&self.subject);
                 let next = match self.source {
                     Source::Nowhere => ReferrersNext::End,
@@ -191,9 +240,9 @@ impl ReferrersListing {
                 };
                 Some(ReferrersTurn { page: None, next })
             }
-            Source::Tag(_) if absent => Some(ReferrersTurn::end()),
+            Source::Tag(_) => Some(ReferrersTurn::end()),
             // Referrers may outlive their subject.
-            Source::Subject(page) if absent => Some(ReferrersTurn::last(Some(*page))),
+            Source::Subject(page) => Some(ReferrersTurn::last(Some(*page))),
             _ => None,
         }
     }
@@ -209,8 +258,23 @@ impl ReferrersListing {
         body: Bytes,
     ) -> Result<ReferrersTurn, ReferrersError> {
         match std::mem::replace(&mut self.source, Source::Nowhere) {
-            Source::Api(listing) => self.on_page(*listing, head, body),
-            Source::Tag(_) => self.on_tag(head, body),
+            Source::Api(listing) => {
+                let page = match read_page(head, body) {
+                    Err(error) if !listing.has_begun() && is_no_index(&error) => {
+                        self.source = Source::Api(listing);
+                        return self.on_unusable().ok_or(error);
+                    }
+                    page => page?,
+                };
+                Ok(self.on_page(*listing, page))
+            }
+            Source::Tag(_) => match document::read(None, head, body) {
+                Ok((manifest, _)) => Ok(self.on_tag(manifest)),
+                Err(error) => match error.into() {
+                    error if is_no_index(&error) => Ok(ReferrersTurn::end()),
+                    error => Err(error),
+                },
+            },
             Source::Subject(page) => {
                 let (subject, _) = document::read(Some(&self.subject), head, body)?;
                 let children = subject.document().as_index();
@@ -232,16 +296,10 @@ impl ReferrersListing {
     fn on_page(
         &mut self,
         mut listing: Listing,
-        head: &response::Parts,
-        body: Bytes,
-    ) -> Result<ReferrersTurn, ReferrersError> {
-        let answer = ListAnswer::read(head)?;
-        let manifest = Manifest::parse(body, answer.content_type.as_deref())?;
-        let Document::Index(index) = manifest.document() else {
-            return Err(ReferrersError::NotAnIndex);
-        };
-        let entries = index.manifests.iter();
-        let digests: Vec<_> = entries.map(|entry| entry.digest.as_str()).collect();
+        (answer, manifest): (ListAnswer, Manifest),
+    ) -> ReferrersTurn {
+        let entries = manifest.document().children();
+        let digests = entries.map(|entry| entry.digest.as_str());
         let next = match listing.on_page(&answer, digests) {
             Ok(true) => {
                 self.source = Source::Api(Box::new(listing));
@@ -250,43 +308,64 @@ impl ReferrersListing {
             Ok(false) => ReferrersNext::End,
             Err(error) => ReferrersNext::Fail(error),
         };
-        let wanted = self.artifact_type.as_ref().filter(|_| !answer.filtered);
-        let page = ReferrersPage {
-            descriptors: of_type(index, wanted),
+        let wanted = self.artifact_type.clone().filter(|_| !answer.filtered);
+        let page = Some(ReferrersPage {
             manifest,
             from_tag: false,
-        };
-        let page = Some(page);
-        Ok(ReferrersTurn { page, next })
+            wanted,
+        });
+        ReferrersTurn { page, next }
     }
 
-    fn on_tag(
-        &mut self,
-        head: &response::Parts,
-        body: Bytes,
-    ) -> Result<ReferrersTurn, ReferrersError> {
-        let (manifest, _) = document::read(None, head, body)?;
+    fn on_tag(&mut self, manifest: Manifest) -> ReferrersTurn {
         let index = match manifest.document() {
             // A tag may resolve to the subject itself, whose children are not referrers.
             Document::Index(index) if !has_digest(&manifest, &self.subject) => index,
-            _ => return Ok(ReferrersTurn::end()),
+            _ => return ReferrersTurn::end(),
         };
         let mut entries = index.manifests.iter();
         let is_certain =
             index.manifests.is_empty() || entries.any(|entry| entry.artifact_type.is_some());
         let page = ReferrersPage {
-            descriptors: of_type(index, self.artifact_type.as_ref()),
             manifest,
             from_tag: true,
+            wanted: self.artifact_type.clone(),
         };
         if is_certain {
-            return Ok(ReferrersTurn::last(Some(page)));
+            return ReferrersTurn::last(Some(page));
         }
         self.source = Source::Subject(Box::new(page));
-        Ok(ReferrersTurn {
+        ReferrersTurn {
             page: None,
             next: ReferrersNext::Ask,
-        })
+        }
+    }
+}
+
+/// Reads a page of the API.
+fn read_page(
+    head: &response::Parts,
+    body: Bytes,
+) -> Result<(ListAnswer, Manifest), ReferrersError> {
+    let answer = ListAnswer::read(head)?;
+    let manifest = Manifest::parse(body, answer.content_type.as_deref())?;
+    match manifest.document() {
+        Document::Index(_) => Ok((answer, manifest)),
+        _ => Err(ReferrersError::NotAnIndex),
+    }
+}
+
+/// Whether the answer is something else than an index. An index that breaks a limit, is coded, or
+/// does not match its digest is none of that.
+fn is_no_index(error: &ReferrersError) -> bool {
+    match error {
+        ReferrersError::NotAnIndex => true,
+        ReferrersError::Document(DocumentError::Manifest(error)) => !matches!(
+            error,
+            ManifestError::TooManyDescriptors | ManifestError::TooManyValues
+        ),
+        ReferrersError::Document(DocumentError::Violation(Violation::Status { .. })) => true,
+        ReferrersError::Document(_) => false,
     }
 }
 
@@ -329,11 +408,6 @@ pub fn fallback_tag(subject: &Digest) -> Option<Tag> {
 /// Whether the manifest has this digest; `false` when no verifier exists for the algorithm.
 fn has_digest(manifest: &Manifest, digest: &Digest) -> bool {
     Digest::of(&digest.algorithm(), manifest.bytes()).is_ok_and(|actual| actual == *digest)
-}
-
-fn of_type(index: &Index, wanted: Option<&MediaType>) -> Vec<Descriptor> {
-    let fits = |entry: &&Descriptor| wanted.is_none() || entry.artifact_type.as_ref() == wanted;
-    index.manifests.iter().filter(fits).cloned().collect()
 }
 
 #[cfg(test)]

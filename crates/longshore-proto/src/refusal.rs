@@ -83,10 +83,16 @@ impl Refusal {
     #[must_use]
     pub fn read(head: &response::Parts, body: &[u8], absent: bool) -> Self {
         let challenges = head.headers.get_all(header::WWW_AUTHENTICATE);
+        let body = ErrorBody::parse(body);
+        let status = if is_rate_limit(head.status, &body) {
+            StatusCode::TOO_MANY_REQUESTS
+        } else {
+            head.status
+        };
         Self {
             status: head.status,
-            body: ErrorBody::parse(body),
-            retry_after: retry_after(head.status, &head.headers),
+            body,
+            retry_after: retry_after(status, &head.headers),
             absent,
             allow: read_allow(&head.headers),
             challenges: challenges.iter().cloned().collect(),
@@ -133,15 +139,21 @@ impl Refusal {
         match self.status.as_u16() {
             _ if self.absent => RefusalKind::Absent,
             401 => RefusalKind::Unauthorized,
+            _ if is_rate_limit(self.status, &self.body) => RefusalKind::RateLimited,
             403 => RefusalKind::Denied,
             404 => RefusalKind::Absent,
-            429 => RefusalKind::RateLimited,
             405 | 501 => RefusalKind::Unsupported,
             400 if self.body.names(&ErrorCode::Unsupported) => RefusalKind::Unsupported,
             500..=599 | 408 => RefusalKind::Unavailable,
             _ => RefusalKind::Other,
         }
     }
+}
+
+/// Whether an answer is a rate limit: a 429, or a 403 whose body says so (RT2).
+pub(crate) fn is_rate_limit(status: StatusCode, body: &ErrorBody) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::FORBIDDEN && body.says_rate_limit()
 }
 
 /// The methods of the `Allow` fields, without malformed entries (RFC 9110 §10.2.1).

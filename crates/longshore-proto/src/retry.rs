@@ -1,8 +1,8 @@
 //! When a request is sent again, and how long to wait before.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::range::number;
 
@@ -87,26 +87,48 @@ pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(1_000_000_000
 
 /// How long a 429 or 503 asks to wait (RT3): seconds, an HTTP date, or a Unix time, which some
 /// registries send. A point in time is read against the answer's own `Date`, so that the
-/// client's clock does not matter. Garbage is `None`.
+/// client's clock does not matter; [`date_on_receipt`] adds a `Date` that is missing. Garbage is
+/// `None`.
 #[must_use]
 pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if !allows_retry_after(status) {
         return None;
     }
-    let date = |name| {
-        let text = headers.get(name)?.to_str().ok()?;
-        let time = httpdate::parse_http_date(text).ok()?;
-        time.duration_since(std::time::UNIX_EPOCH).ok()
-    };
     let value = headers.get(header::RETRY_AFTER)?;
     let number = number(value.as_bytes().trim_ascii()).map(Duration::from_secs);
     let until = match number {
         Some(wait) if wait <= RETRY_AFTER_LIMIT => return Some(wait),
         Some(unix) => unix,
-        None => date(header::RETRY_AFTER)?,
+        None => date(headers, &header::RETRY_AFTER)?,
     };
-    Some(until.saturating_sub(date(header::DATE)?))
+    Some(until.saturating_sub(date(headers, &header::DATE)?))
 }
+
+/// Adds the time of receipt as `Date` to an answer that has a `Retry-After` and no valid `Date`
+/// (RFC 9110 §6.6.1), so that [`retry_after`] can tell a near point in time from a far one (RT3).
+///
+/// `received` is the time since 1970, by the clock of the client.
+pub fn date_on_receipt(headers: &mut HeaderMap, received: Duration) {
+    let needs_date = headers.contains_key(header::RETRY_AFTER);
+    if !needs_date || date(headers, &header::DATE).is_some() {
+        return;
+    }
+    let received = UNIX_EPOCH.checked_add(received.min(LAST_DATE));
+    let text = received.map(httpdate::fmt_http_date);
+    if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+        headers.insert(header::DATE, value);
+    }
+}
+
+/// The time since 1970 in a field that is an HTTP date.
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Duration> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let time = httpdate::parse_http_date(text).ok()?;
+    time.duration_since(UNIX_EPOCH).ok()
+}
+
+/// The last second of the year 9999, the last one that an HTTP date can be.
+const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
 #[cfg(test)]
 mod tests {
@@ -159,6 +181,40 @@ mod tests {
             check(429, garbage, None);
         }
         check(500, "7", None);
+    }
+
+    #[test]
+    fn rt3_a_point_in_time_is_read_against_the_receipt_where_there_is_no_date() {
+        let far = "Sat, 06 Nov 2094 08:49:37 GMT";
+        // 1994-11-06 08:49:37, and a hundred years with 25 leap days.
+        let received = Duration::from_secs(784_111_777);
+        let century = 36_525 * 24 * 60 * 60;
+        for (value, date, expected) in [
+            (far, None, Some(century)),
+            (far, Some("yesterday"), Some(century)),
+            ("Sun, 06 Nov 1994 08:49:57 GMT", None, Some(20)),
+            ("1800000000", None, Some(1_800_000_000 - 784_111_777)),
+            ("7", None, Some(7)),
+            ("soon", None, None),
+            // The server's own clock counts, where it tells.
+            (far, Some("Sat, 06 Nov 2094 08:49:07 GMT"), Some(30)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, value.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(header::DATE, date.parse().unwrap());
+            }
+            date_on_receipt(&mut headers, received);
+            let wait = retry_after(StatusCode::TOO_MANY_REQUESTS, &headers);
+            assert_eq!(wait, expected.map(Duration::from_secs), "{value} {date:?}");
+        }
+        // Nothing is added where nothing is needed, and no time is too large.
+        let mut headers = HeaderMap::new();
+        date_on_receipt(&mut headers, received);
+        assert!(headers.is_empty());
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
+        date_on_receipt(&mut headers, Duration::MAX);
+        assert_eq!(headers[header::DATE], "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::thread;
 use longshore_model::{Algorithm, Digest, VerifyError};
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::store::Store;
+use crate::interrupt::Interrupt;
+use crate::store::{Existing, Store};
 
 /// One rule, tried on a store that is empty.
 pub type Test = fn(&dyn Store) -> Result<(), StoreError>;
@@ -403,6 +404,15 @@ fn a_blob_is_reused_only_at_its_size(store: &dyn Store) -> Result<(), StoreError
     store.put(&digest, b"content")?;
     assert!(store.reuse(&digest, 7)?);
     assert!(!store.reuse(&digest, 8)?);
+    assert_eq!(store.reuse_verified(&digest, 7)?, Existing::Verified);
+    assert_eq!(store.reuse_verified(&digest, 8)?, Existing::Absent);
+    let absent = Digest::sha256(b"absent");
+    assert_eq!(store.reuse_verified(&absent, 7)?, Existing::Absent);
+    let interruptible = store.interruptible(&Interrupt::new());
+    assert_eq!(
+        interruptible.reuse_verified(&digest, 7)?,
+        Existing::Verified
+    );
     store.flush()?;
     assert_eq!(read(store, &digest)?, b"content");
     Ok(())

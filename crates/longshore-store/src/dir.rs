@@ -41,6 +41,25 @@ pub enum Entry {
     Other,
 }
 
+/// What changes when the content of a file changes: as far as the file system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) inode: u64,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// When the content was changed, in seconds and nanoseconds since 1970.
+    pub(crate) modified: (i64, i64),
+    /// When the content or anything else of the file was changed.
+    pub(crate) changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Returns the stamp of an open file, `None` where files have none.
+    pub(crate) fn of(file: &File) -> Option<Self> {
+        sys::stamp(file)
+    }
+}
+
 /// Who may read what is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "DG9 knows these two")]
@@ -178,7 +197,7 @@ impl Dir {
         }
     }
 
-    /// Makes the file `name`, where nothing may stand yet, for writing.
+    /// Makes the file `name`, where nothing may stand yet, for writing and reading.
     ///
     /// # Errors
     ///
@@ -189,25 +208,20 @@ impl Dir {
             .map_err(|error| self.failed(Action::Create, name, error))
     }
 
-    /// Opens the file `name`, which is expected to be of our making, for reading and writing on;
-    /// `None` when it cannot be, or there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Io`].
-    pub(crate) fn reopen(&self, name: &str) -> Result<Option<File>, StoreError> {
-        match component(name).and_then(|name| sys::reopen(&self.handle, name)) {
-            Ok(file) => Ok(file),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(self.failed(Action::Open, name, error)),
+    /// Reads the private document `name` as [`Dir::read`]; `None` also for one that another user
+    /// owns or may read or write.
+    pub(crate) fn read_private(&self, name: &str, limit: u64) -> Option<Vec<u8>> {
+        let (file, _) = self.file(name).ok()??;
+        if !sys::is_private(&file) {
+            return None;
         }
+        self.read(name, limit).ok()?
+    }
+
+    /// Makes an empty file share the content of another, without a copy of it; returns whether the
+    /// file system can.
+    pub(crate) fn share_content(from: &File, to: &File) -> bool {
+        sys::share_content(from, to)
     }
 
     /// Opens the private file `name` for locking and makes it where there is none; `None` when

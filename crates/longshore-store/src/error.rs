@@ -39,6 +39,9 @@ pub enum StoreError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// An [`Interrupt`](crate::Interrupt) was set; what is on disk is valid.
+    #[error("interrupted")]
+    Interrupted,
     /// The operating system refused; `source` says why.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -50,12 +53,19 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Another process held the lock for longer than anybody needs it.
-    #[error("another process has held {} for more than {} s", path.display(), waited.as_secs())]
+    #[error(
+        "{} has held {} for more than {} s",
+        who(holder.as_ref()),
+        path.display(),
+        waited.as_secs()
+    )]
     Locked {
         /// The lock file.
         path: PathBuf,
         /// How long it was waited for.
         waited: Duration,
+        /// The process that has it, if it left its number in the file.
+        holder: Option<LockHolder>,
     },
     /// Something else, a link for example, stands where a directory must be (DG9).
     #[error("{} is not a directory (links are not followed)", path.display())]
@@ -96,6 +106,7 @@ impl StoreError {
             Self::Absent { .. } => StoreErrorKind::Absent,
             Self::Content { .. } => StoreErrorKind::Content,
             Self::Full { .. } => StoreErrorKind::Full,
+            Self::Interrupted => StoreErrorKind::Interrupted,
             Self::Io { source, .. } => StoreErrorKind::of(source.kind()),
             Self::Locked { .. } => StoreErrorKind::Locked,
             Self::NotADirectory { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => {
@@ -104,6 +115,30 @@ impl StoreError {
             Self::Unsupported { .. } => StoreErrorKind::Unsupported,
         }
     }
+}
+
+/// The process that holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockHolder {
+    /// Its number, as it gave it: in a container it may be another one than outside.
+    pub process: u32,
+    /// The name of its program, where the system tells it.
+    pub program: Option<String>,
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}", self.process)?;
+        match &self.program {
+            Some(program) => write!(f, " ({program})"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn who(holder: Option<&LockHolder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), ToString::to_string)
 }
 
 /// The classes of [`StoreError`], for exit codes and for deciding what to do next.
@@ -125,6 +160,8 @@ pub enum StoreErrorKind {
     Full,
     /// Something in the directory is not what it has to be: a link, a pipe, an endless document.
     Hostile,
+    /// The caller ended it early.
+    Interrupted,
     /// Any other answer of the operating system.
     Io,
     /// Another process is in the way.

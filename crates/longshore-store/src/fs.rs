@@ -5,6 +5,7 @@ mod durability;
 mod partials;
 mod private;
 mod session;
+mod verified;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,14 +20,16 @@ pub use self::partials::PARTIAL_AGE_LIMIT;
 pub use self::private::{LOCK_WAIT, PRIVATE_DIR};
 
 use self::blobs::Blobs;
-use self::durability::Batch;
+use self::durability::{Batch, Origin};
 use self::private::PrivateLock;
 use self::session::{Session, Temp};
-use crate::dir::Dir;
+use self::verified::Verified;
+use crate::dir::{Dir, Stamp};
 use crate::error::StoreError;
+use crate::interrupt::Interrupt;
 use crate::lock::locked;
-use crate::store::{Digests, Partials, Reader, Store};
-use crate::writer::{Sink, Writer};
+use crate::store::{Digests, Existing, Partials, Reader, Store};
+use crate::writer::{Sink, Writer, content_matches};
 
 /// Blobs as files below one directory: `blobs/<algorithm>/<encoded>`.
 ///
@@ -36,17 +39,22 @@ use crate::writer::{Sink, Writer};
 ///
 /// Reading makes nothing: a store on a read-only file system can be read. The first write
 /// makes the private directory and clears up what dead processes left in it; the last writer
-/// removes it, unless unfinished blobs are kept there for [`Store::resume`]. These go when the
-/// blob is committed, with [`Store::clear_partials`], or at the first write after
+/// removes it, unless unfinished blobs are kept there for [`Store::resume`], or
+/// [`FsStore::record_verified`] has left its record. Unfinished blobs go when the blob is
+/// committed, with [`Store::clear_partials`], or at the first write after
 /// [`PARTIAL_AGE_LIMIT`].
 #[derive(Clone, Debug)]
-pub struct FsStore(Arc<Shared>);
+pub struct FsStore {
+    shared: Arc<Shared>,
+    interrupt: Interrupt,
+}
 
 #[derive(Debug)]
 struct Shared {
     blobs: Blobs,
     durability: Durability,
     batch: Batch,
+    verified: Verified,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -57,24 +65,43 @@ impl FsStore {
     ///
     /// [`StoreError::NotADirectory`], [`StoreError::Io`].
     pub fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Shared {
-            blobs: Blobs::new(Arc::new(Dir::open(root)?)),
-            durability,
-            batch: Batch::default(),
-            session: Mutex::new(None),
-        })))
+        Ok(Self {
+            shared: Arc::new(Shared {
+                blobs: Blobs::new(Arc::new(Dir::open(root)?)),
+                durability,
+                batch: Batch::default(),
+                verified: Verified::default(),
+                session: Mutex::new(None),
+            }),
+            interrupt: Interrupt::new(),
+        })
+    }
+
+    /// Returns the same store, whose blocking calls end early when `interrupt` is set.
+    #[must_use]
+    pub fn with_interrupt(&self, interrupt: Interrupt) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            interrupt,
+        }
+    }
+
+    /// Returns the interrupt that ends blocking calls early.
+    #[must_use]
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Returns the directory the store is in.
     #[must_use]
     pub fn root(&self) -> &Dir {
-        &self.0.blobs.root
+        &self.shared.blobs.root
     }
 
     /// Returns when blobs are made to outlive a power cut.
     #[must_use]
     pub fn durability(&self) -> Durability {
-        self.0.durability
+        self.shared.durability
     }
 
     /// Clears up now what dead processes left, instead of at the first write: blobs that can be
@@ -84,7 +111,27 @@ impl FsStore {
     ///
     /// [`StoreError::Locked`], [`StoreError::Io`].
     pub fn clear_leftovers(&self) -> Result<(), StoreError> {
-        self.0.session().map(|_| ())
+        self.session().map(|_| ())
+    }
+
+    /// Records which blobs were verified, so that [`Store::reuse_verified`] need not hash them
+    /// while their files are unchanged (DG10). Of use after a [`Store::flush`]; with
+    /// [`Durability::None`], and on systems that do not tell when a file was changed, nothing is
+    /// recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`]; the record only saves time, so this may be ignored.
+    pub fn record_verified(&self) -> Result<(), StoreError> {
+        if self.durability() == Durability::None {
+            return Ok(());
+        }
+        match self.shared.verified.text(self.root()) {
+            Some(text) => self
+                .session()?
+                .replace_private(verified::VERIFIED, text.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// Takes the lock between all processes and threads that write documents to this root.
@@ -94,14 +141,33 @@ impl FsStore {
     /// # Errors
     ///
     /// [`StoreError::Locked`] when another holds it for longer than [`LOCK_WAIT`];
-    /// [`StoreError::Io`].
+    /// [`StoreError::Interrupted`], [`StoreError::Io`].
     pub fn lock(&self) -> Result<Exclusive<'_>, StoreError> {
         // First: beginning a session takes the lock too.
-        let session = self.0.session()?;
+        let session = self.session()?;
         Ok(Exclusive {
             store: self,
             session,
-            _lock: PrivateLock::take(self.root(), LOCK_WAIT)?,
+            _lock: PrivateLock::take(self.root(), LOCK_WAIT, &self.interrupt)?,
+        })
+    }
+
+    fn session(&self) -> Result<Arc<Session>, StoreError> {
+        self.shared.session(&self.interrupt)
+    }
+
+    /// Prepares what the blob `digest` needs beside a file.
+    ///
+    /// All that can fail comes before a file is taken that would be lost then.
+    fn place(&self, digest: &Digest) -> Result<BlobLocation, StoreError> {
+        let Shared {
+            blobs, durability, ..
+        } = &*self.shared;
+        Ok(BlobLocation {
+            to: blobs.make_dir(digest, *durability)?,
+            session: self.session()?,
+            digest: digest.clone(),
+            shared: Arc::clone(&self.shared),
         })
     }
 }
@@ -109,7 +175,7 @@ impl FsStore {
 impl Store for FsStore {
     fn begin(&self, digest: &Digest, size: Option<u64>) -> Result<Writer, StoreError> {
         Writer::new(digest, size, || {
-            let place = self.0.place(digest)?;
+            let place = self.place(digest)?;
             let temp = place.session.temp()?;
             Ok(Box::new(place.sink(temp)))
         })
@@ -117,16 +183,16 @@ impl Store for FsStore {
 
     fn resume(&self, digest: &Digest, size: u64) -> Result<Writer, StoreError> {
         let kept = || {
-            let place = self.0.place(digest)?;
+            let place = self.place(digest)?;
             let temp = place.session.resume(digest, size)?;
             Ok(temp.map(|temp| place.sink(temp)))
         };
         let open = || {
-            let place = self.0.place(digest)?;
+            let place = self.place(digest)?;
             let temp = place.session.lasting_temp(digest)?;
             Ok(place.sink(temp))
         };
-        Writer::resume(digest, size, kept, open)
+        Writer::resume(digest, size, kept, open, &self.interrupt)
     }
 
     fn partials(&self) -> Result<Partials<'_>, StoreError> {
@@ -142,14 +208,14 @@ impl Store for FsStore {
 
     fn clear_partials(&self) -> Result<(), StoreError> {
         // Beginning a session gives back what dead processes had.
-        match self.0.session()?.partials()? {
+        match self.session()?.partials()? {
             Some(kept) => kept.clear(),
             None => Ok(()),
         }
     }
 
     fn open(&self, digest: &Digest) -> Result<Reader, StoreError> {
-        match self.0.blobs.open(digest)? {
+        match self.shared.blobs.open(digest)? {
             Some((file, size)) => Ok(Reader::from_file(file, size)),
             None => Err(StoreError::Absent {
                 digest: digest.clone(),
@@ -158,39 +224,73 @@ impl Store for FsStore {
     }
 
     fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        self.0.blobs.size(digest)
+        self.shared.blobs.size(digest)
     }
 
     fn reuse(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
-        let found = self.0.blobs.size(digest)? == Some(size);
-        if found && self.0.durability != Durability::None {
-            self.0.batch.add(digest.clone());
+        let found = self.shared.blobs.size(digest)? == Some(size);
+        if found && self.shared.durability != Durability::None {
+            self.shared.batch.add(digest.clone(), Origin::Reused);
         }
         Ok(found)
     }
 
+    fn reuse_verified(&self, digest: &Digest, size: u64) -> Result<Existing, StoreError> {
+        let file = match self.shared.blobs.open(digest) {
+            Ok(Some((file, found))) if found == size => file,
+            Ok(_) => return Ok(Existing::Absent),
+            // What cannot be read is of no use, and is replaced when the blob is written.
+            Err(StoreError::Io { .. }) => return Ok(Existing::Damaged),
+            Err(error) => return Err(error),
+        };
+        let Shared {
+            blobs, verified, ..
+        } = &*self.shared;
+        let (began, before) = (SystemTime::now(), Stamp::of(&file));
+        let known = before.is_some_and(|stamp| verified.knows(&blobs.root, digest, &stamp));
+        if !known {
+            if !content_matches(&mut &file, digest, size, &self.interrupt)? {
+                return Ok(Existing::Damaged);
+            }
+            let unchanged = before.filter(|stamp| Stamp::of(&file) == Some(*stamp));
+            if let Some(stamp) = unchanged.filter(|stamp| verified::is_settled(stamp, began)) {
+                verified.note(digest, stamp);
+            }
+        }
+        if self.reuse(digest, size)? {
+            Ok(Existing::Verified)
+        } else {
+            Ok(Existing::Absent)
+        }
+    }
+
     fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
-        match self.0.blobs.dir(digest)? {
+        match self.shared.blobs.dir(digest)? {
             Some(dir) => dir.remove(digest.encoded()),
             None => Ok(()),
         }
     }
 
     fn list(&self) -> Result<Digests<'_>, StoreError> {
-        self.0.blobs.list()
+        self.shared.blobs.list()
     }
 
     fn path(&self, digest: &Digest) -> Option<PathBuf> {
-        Some(self.0.blobs.path(digest))
+        Some(self.shared.blobs.path(digest))
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.0.batch.flush(&self.0.blobs)
+        let Shared { blobs, batch, .. } = &*self.shared;
+        batch.flush(blobs, &self.interrupt)
+    }
+
+    fn interruptible(&self, interrupt: &Interrupt) -> Arc<dyn Store> {
+        Arc::new(self.with_interrupt(interrupt.clone()))
     }
 }
 
 impl Shared {
-    fn session(&self) -> Result<Arc<Session>, StoreError> {
+    fn session(&self, interrupt: &Interrupt) -> Result<Arc<Session>, StoreError> {
         let mut session = locked(&self.session);
         if let Some(begun) = &*session {
             return Ok(Arc::clone(begun));
@@ -198,21 +298,10 @@ impl Shared {
         let begun = Arc::new(Session::begin(
             Arc::clone(&self.blobs.root),
             SystemTime::now(),
+            interrupt,
         )?);
         *session = Some(Arc::clone(&begun));
         Ok(begun)
-    }
-
-    /// Prepares what the blob `digest` needs beside a file.
-    ///
-    /// All that can fail comes before a file is taken that would be lost then.
-    fn place(self: &Arc<Self>, digest: &Digest) -> Result<BlobLocation, StoreError> {
-        Ok(BlobLocation {
-            to: self.blobs.make_dir(digest, self.durability)?,
-            session: self.session()?,
-            digest: digest.clone(),
-            shared: Arc::clone(self),
-        })
     }
 }
 
@@ -292,10 +381,16 @@ impl Sink for FsSink {
         if shared.durability == Durability::Each {
             temp.sync()?;
         }
-        temp.publish_blob(&to, &digest)
+        let set_back = SystemTime::now() - verified::SET_BACK;
+        let recordable = shared.durability != Durability::None && temp.set_modified(set_back);
+        let stamp = temp
+            .publish_blob(&to, &digest)
             .inspect_err(|_| shared.blobs.forget())?;
+        if let Some(stamp) = stamp.filter(|_| recordable) {
+            shared.verified.note(&digest, stamp);
+        }
         match shared.durability {
-            Durability::Batch => shared.batch.add(digest),
+            Durability::Batch => shared.batch.add(digest, Origin::Written(stamp)),
             Durability::Each => to.sync()?,
             Durability::None => {}
         }

@@ -52,16 +52,18 @@ pub mod conformance;
 mod dir;
 mod error;
 mod fs;
+mod interrupt;
 mod lock;
 mod memory;
 mod store;
 mod writer;
 
 pub use dir::{Dir, Entry, FileMode};
-pub use error::{Action, StoreError, StoreErrorKind};
+pub use error::{Action, LockHolder, StoreError, StoreErrorKind};
 pub use fs::{
     BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PARTIAL_AGE_LIMIT, PRIVATE_DIR,
 };
+pub use interrupt::Interrupt;
 pub use memory::MemoryStore;
-pub use store::{Digests, Partial, Partials, Reader, Store};
+pub use store::{Digests, Existing, Partial, Partials, Reader, Store};
 pub use writer::{Sink, Writer};

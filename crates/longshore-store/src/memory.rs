@@ -9,8 +9,9 @@ use bytes::Bytes;
 use longshore_model::Digest;
 
 use crate::error::StoreError;
+use crate::interrupt::Interrupt;
 use crate::lock::locked;
-use crate::store::{Digests, Partial, Partials, Reader, Store, supported};
+use crate::store::{Digests, Existing, Partial, Partials, Reader, Store, supported};
 use crate::writer::{Sink, Writer};
 
 /// Blobs in memory, for tests and for content known to be small.
@@ -85,6 +86,7 @@ impl Store for MemoryStore {
             size,
             || Ok(kept().map(|written| self.sink(digest, written))),
             || Ok(self.sink(digest, Vec::new())),
+            &Interrupt::new(),
         )
     }
 
@@ -118,6 +120,14 @@ impl Store for MemoryStore {
         Ok(self.bytes(digest)?.map(|bytes| bytes.len() as u64))
     }
 
+    /// What is in memory was verified when it was written, and nobody else writes there.
+    fn reuse_verified(&self, digest: &Digest, size: u64) -> Result<Existing, StoreError> {
+        match self.reuse(digest, size)? {
+            true => Ok(Existing::Verified),
+            false => Ok(Existing::Absent),
+        }
+    }
+
     fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
         supported(digest)?;
         let mut content = locked(&self.0);
@@ -138,6 +148,11 @@ impl Store for MemoryStore {
 
     fn flush(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Nothing here waits for anybody else, so there is nothing to end early.
+    fn interruptible(&self, _interrupt: &Interrupt) -> Arc<dyn Store> {
+        Arc::new(self.clone())
     }
 }
 

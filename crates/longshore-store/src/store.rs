@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_model::{Digest, Hasher};
 
 use crate::error::StoreError;
-use crate::writer::Writer;
+use crate::interrupt::Interrupt;
+use crate::writer::{Writer, content_matches};
 
 /// The blobs of a store, in no particular order.
 pub type Digests<'a> = Box<dyn Iterator<Item = Result<Digest, StoreError>> + Send + 'a>;
@@ -32,6 +34,21 @@ impl Partial {
     pub fn new(digest: Digest, size: u64) -> Self {
         Self { digest, size }
     }
+}
+
+/// What a store has of a blob that somebody needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a blob is there, is not, or is something else"
+)]
+pub enum Existing {
+    /// No blob of that size.
+    Absent,
+    /// A blob of that size whose bytes are others, or cannot be read. Writing it replaces it.
+    Damaged,
+    /// The blob, verified.
+    Verified,
 }
 
 /// Bytes by digest: written once, verified before they are visible, read by anybody.
@@ -113,14 +130,31 @@ pub trait Store: Send + Sync {
     /// Returns whether the blob `digest` is there with `size` bytes, so that it need not be
     /// written; if so, the next [`Store::flush`] makes it durable as if it had been.
     ///
-    /// Whoever wrote it may have died before the flush. The bytes are not looked at: what a
-    /// power cut left incomplete is too short, anything else is for a verification to find.
+    /// Whoever wrote it may have died before the flush. The bytes are not looked at:
+    /// [`Store::reuse_verified`] does that.
     ///
     /// # Errors
     ///
     /// As [`Store::size`].
     fn reuse(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         Ok(self.size(digest)? == Some(size))
+    }
+
+    /// As [`Store::reuse`], for a blob whose bytes must be right: it is hashed, unless the store
+    /// knows that it was verified and has not changed since (DG10).
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::size`], and [`StoreError::Interrupted`]; a blob that cannot be read is damaged.
+    fn reuse_verified(&self, digest: &Digest, size: u64) -> Result<Existing, StoreError> {
+        if !self.reuse(digest, size)? {
+            return Ok(Existing::Absent);
+        }
+        let mut content = self.open(digest)?;
+        match content_matches(&mut content, digest, size, &Interrupt::new())? {
+            true => Ok(Existing::Verified),
+            false => Ok(Existing::Damaged),
+        }
     }
 
     /// Removes the blob `digest`; one that is not there is removed already.
@@ -149,9 +183,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`]: a blob that could not be made durable is removed again, since no
-    /// later attempt can be believed.
+    /// [`StoreError::Io`]: a blob that this store wrote and could not make durable is removed
+    /// again, since no later attempt can be believed; one that it reused stays.
+    /// [`StoreError::Interrupted`].
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// Returns the same store, whose blocking calls end early when `interrupt` is set.
+    fn interruptible(&self, interrupt: &Interrupt) -> Arc<dyn Store>;
 
     /// Writes a small blob in one go.
     ///

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use longshore_model::{Digest, Verifier, VerifyError};
 
 use crate::error::StoreError;
+use crate::interrupt::Interrupt;
 
 /// Where a driver puts the bytes of one blob until they are verified.
 ///
@@ -97,17 +98,29 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// As [`Writer::new`], and what `kept` returns.
+    /// As [`Writer::new`], and what `kept` returns; [`StoreError::Interrupted`] when `interrupt` is
+    /// set; what was kept stays.
     pub fn resume<S: Sink + Read + 'static>(
         digest: &Digest,
         size: u64,
         kept: impl FnOnce() -> Result<Option<S>, StoreError>,
         open: impl FnOnce() -> Result<S, StoreError>,
+        interrupt: &Interrupt,
     ) -> Result<Self, StoreError> {
         let empty = verifier(digest, Some(size))?;
-        let kept = kept()?.and_then(|mut sink| Some((rehash(empty.clone(), &mut sink)?, sink)));
-        let (verifier, sink) = match kept {
-            Some(kept) => kept,
+        let mut resumed = None;
+        if let Some(mut sink) = kept()? {
+            match rehash(empty.clone(), &mut sink, interrupt) {
+                Rehashed::Whole(verifier) => resumed = Some((*verifier, sink)),
+                Rehashed::Useless => {}
+                Rehashed::Interrupted => {
+                    Box::new(sink).keep()?;
+                    return Err(StoreError::Interrupted);
+                }
+            }
+        }
+        let (verifier, sink) = match resumed {
+            Some(resumed) => resumed,
             None => (empty, open()?),
         };
         Ok(Self {
@@ -204,18 +217,53 @@ fn verifier(digest: &Digest, size: Option<u64>) -> Result<Verifier, StoreError> 
     })
 }
 
-/// Hashes what was kept, to its end; `None` when it is too long or cannot be read.
-fn rehash(mut verifier: Verifier, kept: &mut impl Read) -> Option<Verifier> {
+/// How hashing what was kept ended.
+enum Rehashed {
+    /// At its end.
+    Whole(Box<Verifier>),
+    /// It is too long or cannot be read.
+    Useless,
+    Interrupted,
+}
+
+/// Hashes what was kept, to its end.
+fn rehash(mut verifier: Verifier, kept: &mut impl Read, interrupt: &Interrupt) -> Rehashed {
     let mut buffer = vec![0; REHASH_BUFFER_BYTES];
     loop {
+        if interrupt.is_set() {
+            return Rehashed::Interrupted;
+        }
         match kept.read(&mut buffer) {
-            Ok(0) => return Some(verifier),
-            Ok(count) => verifier.update(buffer.get(..count)?).ok()?,
+            Ok(0) => return Rehashed::Whole(Box::new(verifier)),
+            Ok(count) => {
+                let read = buffer.get(..count).unwrap_or_default();
+                if verifier.update(read).is_err() {
+                    return Rehashed::Useless;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
+            Err(_) => return Rehashed::Useless,
         }
     }
 }
 
-/// How much of a partial blob is in memory while it is hashed again (LI2).
+/// Returns whether the content of a reader, to its end, is the blob `digest` of `size` bytes.
+///
+/// # Errors
+///
+/// [`StoreError::Unsupported`], [`StoreError::Interrupted`].
+pub(crate) fn content_matches(
+    content: &mut impl Read,
+    digest: &Digest,
+    size: u64,
+    interrupt: &Interrupt,
+) -> Result<bool, StoreError> {
+    match rehash(verifier(digest, Some(size))?, content, interrupt) {
+        Rehashed::Whole(verifier) => Ok(verifier.finish().is_ok()),
+        Rehashed::Useless => Ok(false),
+        Rehashed::Interrupted => Err(StoreError::Interrupted),
+    }
+}
+
+/// How much of a blob is in memory while it is hashed again (LI2).
 const REHASH_BUFFER_BYTES: usize = 128 * 1024;

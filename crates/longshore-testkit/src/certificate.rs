@@ -61,6 +61,19 @@ impl Authority {
         self.sign(names, params)
     }
 
+    /// A certificate for these names whose time has not come.
+    ///
+    /// # Panics
+    ///
+    /// When a name is neither an address nor a DNS name.
+    #[must_use]
+    pub fn not_yet_valid(&self, names: &[&str]) -> Identity {
+        let mut params = CertificateParams::default();
+        params.not_before = date_time_ymd(2901, 1, 1);
+        params.not_after = date_time_ymd(2902, 1, 1);
+        self.sign(names, params)
+    }
+
     fn sign(&self, names: &[&str], mut params: CertificateParams) -> Identity {
         let named = made(CertificateParams::new(
             names
@@ -105,6 +118,21 @@ impl Identity {
     /// When a name is neither an address nor a DNS name.
     #[must_use]
     pub fn self_signed(names: &[&str]) -> Self {
+        Self::signed_by_itself(names, IsCa::NoCa)
+    }
+
+    /// The certificate of an authority that nobody vouches for, with its key: what
+    /// `openssl req -x509` makes for a server.
+    ///
+    /// # Panics
+    ///
+    /// When a name is neither an address nor a DNS name.
+    #[must_use]
+    pub fn self_signed_authority(names: &[&str]) -> Self {
+        Self::signed_by_itself(names, IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    fn signed_by_itself(names: &[&str], is_ca: IsCa) -> Self {
         let names = names
             .iter()
             .map(|name| (*name).to_owned())
@@ -113,6 +141,7 @@ impl Identity {
         params
             .distinguished_name
             .push(DnType::CommonName, "longshore self-signed");
+        params.is_ca = is_ca;
         let key = made(KeyPair::generate());
         let certificate = made(params.self_signed(&key));
         Self {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[cfg(feature = "test-util")]
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A future that ends when its time has come.
 pub type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -19,6 +19,15 @@ pub type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Clock: Send + Sync + 'static {
     /// The time since a start of the clock's choosing; never goes back.
     fn now(&self) -> Duration;
+
+    /// The time since 1970 (Unix time), by the clock of the system.
+    ///
+    /// It is only used to tell how far in the future a point in time is that a server names without
+    /// saying what time it is there.
+    fn unix_time(&self) -> Duration {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.unwrap_or_default()
+    }
 
     /// Ends after `duration`: a wait that was decided, as between two attempts.
     fn sleep(&self, duration: Duration) -> Timer;
@@ -66,6 +75,11 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Duration {
         *lock(&self.0.now)
+    }
+
+    /// Starts at 1994-11-06 08:49:37, the example of RFC 9110 §5.6.7.
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(784_111_777) + self.now()
     }
 
     fn sleep(&self, duration: Duration) -> Timer {

@@ -12,6 +12,7 @@ pub struct TransportError {
     kind: TransportErrorKind,
     phase: Phase,
     reused: bool,
+    tls: Option<TlsFault>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -23,6 +24,7 @@ impl TransportError {
             kind,
             phase,
             reused: false,
+            tls: None,
             source: None,
         }
     }
@@ -42,6 +44,13 @@ impl TransportError {
         self
     }
 
+    /// Adds why TLS failed.
+    #[must_use]
+    pub const fn with_tls(mut self, fault: TlsFault) -> Self {
+        self.tls = Some(fault);
+        self
+    }
+
     /// What happened.
     #[must_use]
     pub const fn kind(&self) -> TransportErrorKind {
@@ -58,6 +67,18 @@ impl TransportError {
     #[must_use]
     pub const fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// Why TLS failed, if it did and the transport knows it.
+    #[must_use]
+    pub const fn tls(&self) -> Option<TlsFault> {
+        self.tls
+    }
+
+    /// Takes the error underneath out of this one.
+    #[must_use]
+    pub fn into_source(self) -> Option<Box<dyn Error + Send + Sync>> {
+        self.source
     }
 
     /// Whether the peer closed a reused connection before any byte of the response.
@@ -88,7 +109,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::NotTls => "the peer does not speak TLS",
             TransportErrorKind::Other => "the transport failed",
             TransportErrorKind::Protocol => "the peer does not speak correct HTTP",
-            TransportErrorKind::Proxy => "the proxy refused",
+            TransportErrorKind::Proxy => "the proxy cannot be used",
             TransportErrorKind::Resolve => "the host name could not be resolved",
             TransportErrorKind::Timeout => "nothing arrived in time",
             TransportErrorKind::Tls => "the TLS handshake failed",
@@ -131,7 +152,7 @@ pub enum TransportErrorKind {
     Other,
     /// The peer broke HTTP framing.
     Protocol,
-    /// The proxy refused the tunnel or wants other credentials.
+    /// The proxy does not let the request pass, wants other credentials, or is none.
     Proxy,
     /// The host name could not be resolved.
     Resolve,
@@ -168,6 +189,30 @@ impl TransportErrorKind {
             | Self::Unsupported => false,
         }
     }
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// The server wants a client certificate, or another one than it was shown.
+    ClientCertificate,
+    /// The certificate is no longer valid.
+    Expired,
+    /// The two sides have no protocol version or no cipher in common.
+    NothingInCommon,
+    /// The certificate is not valid yet.
+    NotYetValid,
+    /// The peer ended the connection or was silent, and sent no byte in answer to the first
+    /// message of the handshake.
+    ///
+    /// The error is of the kind `Closed` or `Timeout`. Only for a peer that the transport is
+    /// directly connected to.
+    Unanswered,
+    /// Nobody who is trusted has signed the certificate.
+    UnknownIssuer,
+    /// The certificate is for another host.
+    WrongName,
 }
 
 /// How far an exchange was when it failed.

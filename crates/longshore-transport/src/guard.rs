@@ -13,6 +13,7 @@ use http::{Request, Response, Uri};
 use http_body::{Frame, SizeHint};
 use longshore_origin::{AddressPolicy, Escaped, Origin, Peer, Scheme};
 
+use crate::head::settle_length;
 use crate::{
     Body, Capabilities, Capability, MissingCapability, Phase, Sensitivity, TlsIdentity,
     TransportError, TransportErrorKind,
@@ -81,8 +82,10 @@ fn missing(capability: Capability, uri: &Uri) -> TransportError {
         .with_source(MissingCapability { capability, host })
 }
 
-/// Removes facts from a response if the transport does not declare the capability to report them.
+/// Removes facts from a response if the transport does not declare the capability to report them,
+/// and makes one of what its header says about its length.
 pub(crate) fn believe(mut response: Response<Body>, declared: Capabilities) -> Response<Body> {
+    settle_length(response.headers_mut());
     let trusts_phase = declared.has(Capability::ErrorPhase);
     if let Some(peer) = response.extensions_mut().get_mut::<Peer>() {
         if !declared.has(Capability::PeerClass) {

@@ -1,6 +1,7 @@
 //! How much a peer may send before the body of its response.
 
-use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue};
 
 use crate::{Phase, TransportError, TransportErrorKind};
 
@@ -25,6 +26,31 @@ pub fn check_head(headers: &HeaderMap) -> Result<(), TransportError> {
     Ok(())
 }
 
+/// Makes one statement of what a response says about its length.
+///
+/// A transfer coding overrides a length, and lengths that agree count as one (RFC 9112 §6.3, RFC
+/// 9110 §8.6). Lengths that do not agree are left as they are.
+pub(crate) fn settle_length(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+        return;
+    }
+    let Some(first) = headers.get(CONTENT_LENGTH) else {
+        return;
+    };
+    let first = first.as_bytes().split(|b| *b == b',').next();
+    let first = first.unwrap_or_default().trim_ascii();
+    let mut lengths = headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    if lengths.all(|length| length.trim_ascii() == first)
+        && let Ok(length) = HeaderValue::from_bytes(first)
+    {
+        headers.insert(CONTENT_LENGTH, length);
+    }
+}
+
 /// Maximum number of header fields of one response; one more is an error (LI).
 pub const HEADER_LIMIT: usize = 128;
 
@@ -37,7 +63,7 @@ pub const INTERIM_LIMIT: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     use super::*;
 
@@ -61,5 +87,32 @@ mod tests {
         check(1, 64 * 1024 - 4, false);
         check(64, 1024 - 5, true);
         check(64, 1024 - 4, false);
+    }
+
+    #[track_caller]
+    fn check_length(fields: &[(&'static str, &'static str)], expected: &[&str]) {
+        let mut headers: HeaderMap = fields
+            .iter()
+            .map(|(name, value)| {
+                let value = HeaderValue::from_static(value);
+                (HeaderName::from_static(name), value)
+            })
+            .collect();
+        settle_length(&mut headers);
+        let found: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+        assert_eq!(found, expected, "{fields:?}");
+    }
+
+    #[test]
+    fn lengths_that_agree_are_one_and_a_coding_overrides_them() {
+        let length = "content-length";
+        check_length(&[], &[]);
+        check_length(&[(length, "7")], &["7"]);
+        check_length(&[(length, "7"), (length, " 7 ")], &["7"]);
+        check_length(&[(length, "7, 7"), (length, "7")], &["7"]);
+        check_length(&[(length, "7"), (length, "8")], &["7", "8"]);
+        check_length(&[(length, "7, 8")], &["7, 8"]);
+        let coding = "transfer-encoding";
+        check_length(&[(length, "7"), (coding, "chunked"), (length, "8")], &[]);
     }
 }

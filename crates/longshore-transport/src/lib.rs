@@ -43,14 +43,14 @@ pub use crate::capability::{Capabilities, Capability, MissingCapability};
 pub use crate::clock::TestClock;
 pub use crate::clock::{Clock, Timer};
 pub use crate::declared::Declared;
-pub use crate::error::{Phase, TransportError, TransportErrorKind};
+pub use crate::error::{Phase, TlsFault, TransportError, TransportErrorKind};
 pub use crate::head::{HEADER_LIMIT, HEADER_LIMIT_BYTES, INTERIM_LIMIT, check_head};
 #[cfg(feature = "test-util")]
 pub use crate::script::{Exchange, ScriptedTransport};
 #[cfg(feature = "tower")]
 pub use crate::service::ServiceTransport;
 pub use crate::transport::{DynTransport, FnTransport, Transport, from_fn};
-pub use crate::wish::{Sensitivity, TlsIdentity, WireWish};
+pub use crate::wish::{ConnectionWish, Sensitivity, TlsIdentity, WireWish};
 
 mod body;
 mod capability;

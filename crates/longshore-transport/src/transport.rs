@@ -27,14 +27,14 @@ use crate::{Body, Capabilities, Declared, TransportError};
 /// 3. The body is streamed: it is read as fast as the peer takes it. Its length, where known, is
 ///    sent as `Content-Length`. A request whose body fails must not look complete to the peer.
 /// 4. A URI of the scheme `https` is never sent without TLS.
-/// 5. A secret for this machine does not leave it: a request over plain http for `localhost`, a
-///    name below it or a loopback address goes through a proxy only if its
-///    [`Sensitivity`](crate::Sensitivity) is `Plain` (CR4).
+/// 5. A request for this machine does not leave it: a request for `localhost`, a name below it or a
+///    loopback address never goes through a proxy (RT12).
 ///
 /// ## The response
 ///
-/// 6. A response with any final status is returned as a response, never as an error. Header fields
-///    arrive as the peer sent them; no content coding is removed. The body is streamed: the
+/// 6. A response with any final status is returned as a response, never as an error; only what a
+///    proxy says in place of the peer may be an error. Header fields arrive as the peer sent them;
+///    no content coding is removed. The body is streamed: the
 ///    response is given as soon as its head has arrived, and a body of any length takes a bounded
 ///    amount of memory.
 /// 7. Interim (1xx) responses are skipped. A transport that can count them refuses more than
@@ -42,7 +42,9 @@ use crate::{Body, Capabilities, Declared, TransportError};
 /// 8. A head over [`HEADER_LIMIT`](crate::HEADER_LIMIT) or
 ///    [`HEADER_LIMIT_BYTES`](crate::HEADER_LIMIT_BYTES) is refused;
 ///    [`check_head`](crate::check_head) does it.
-/// 9. A body that does not end as its framing says is an error, never a clean end.
+/// 9. A body that does not end as its framing says is an error, never a clean end. A transfer
+///    coding overrides a `Content-Length`, lengths that agree count as one, and lengths that do not
+///    agree are an error (RFC 9112 §6.3).
 ///
 /// ## Failure and dropping
 ///
@@ -52,7 +54,9 @@ use crate::{Body, Capabilities, Declared, TransportError};
 ///     http on loopback. It is for a peer that answered the handshake, but not in TLS. It is
 ///     never used for a certificate that is not acceptable, for a peer that closed the connection
 ///     (`Closed`), or through a proxy. A transport that cannot tell reports `Tls`, and there is no
-///     fallback.
+///     fallback. [`TlsFault::Unanswered`](crate::TlsFault::Unanswered) has the same effect: it is
+///     for a peer that sent no byte in answer to the first message of the handshake, and ended the
+///     connection, reset it, or was silent for 2 s (RT12). It too is never used through a proxy.
 /// 12. Dropping the future or the response body ends the exchange: nothing more is sent or read.
 /// 13. Requests do not wait for each other, unless the peer or a limit on connections makes them.
 ///
@@ -60,9 +64,10 @@ use crate::{Body, Capabilities, Declared, TransportError};
 ///
 /// 14. Wishes come in the request's extensions and are not sent:
 ///     [`AddressPolicy`](longshore_origin::AddressPolicy), [`TlsIdentity`](crate::TlsIdentity),
-///     [`Sensitivity`](crate::Sensitivity) and [`WireWish`](crate::WireWish). A wish that is absent
-///     has its default value. A transport ignores wishes that it does not know, unless it
-///     [declares](Self::capabilities) their capability.
+///     [`Sensitivity`](crate::Sensitivity), [`WireWish`](crate::WireWish) and
+///     [`ConnectionWish`](crate::ConnectionWish). A wish that is absent has its default value. A
+///     transport ignores wishes that it does not know, unless it [declares](Self::capabilities)
+///     their capability.
 /// 15. Facts go into the response's extensions, as a [`Peer`](longshore_origin::Peer). Without one,
 ///     nothing is known of the peer.
 ///
@@ -84,7 +89,8 @@ use crate::{Body, Capabilities, Declared, TransportError};
 /// - **[Error phase](crate::Capability::ErrorPhase).** The transport reports
 ///   [`Phase::Connect`](crate::Phase::Connect) only if nothing of the request was sent, and
 ///   [`Phase::Body`](crate::Phase::Body) for every error of a response body. Errors and
-///   [`Peer::reused`](longshore_origin::Peer::reused) say whether the connection had served before.
+///   [`Peer::reused`](longshore_origin::Peer::reused) say whether the connection had served before,
+///   and a request that wishes for a [new connection](crate::ConnectionWish::New) gets one.
 ///
 ///   *If not declared:* a failed request counts as sent, on a new connection. It gets no immediate
 ///   second attempt (RT4, RT5).

@@ -78,3 +78,14 @@ pub enum WireWish {
     #[default]
     Small,
 }
+
+/// Whether a request may use a connection that has served others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionWish {
+    /// Any connection will do.
+    #[default]
+    Any,
+    /// Only a new one: the attempt after an idle connection turned out to be closed (RT5).
+    New,
+}

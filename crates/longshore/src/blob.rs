@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use longshore_model::{Digest, RepositoryName, UnsupportedAlgorithm, Verifier, VerifyError};
 use longshore_proto::call::Ask;
-use longshore_proto::download::{self, Download, Next};
+use longshore_proto::download::{self, Download, DownloadError, Next};
 use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
 use longshore_transport::{Body, TransportError};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -80,6 +80,15 @@ impl BlobFrames {
         self.download.size()
     }
 
+    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default
+    /// the size that the registry announces is the limit, or
+    /// [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES), 32 GiB, if it announces none.
+    #[must_use]
+    pub fn with_limit(mut self, bytes: u64) -> Self {
+        self.download.set_limit(bytes);
+        self
+    }
+
     /// Where the blob is.
     pub(crate) fn repository(&self) -> Repository {
         Repository::new(Arc::clone(&self.site), self.name.clone())
@@ -91,7 +100,8 @@ impl BlobFrames {
     ///
     /// # Errors
     ///
-    /// The registry refuses, cannot be reached, or broke off too often (RT6).
+    /// The registry refuses, cannot be reached, or broke off too often (RT6); the blob is larger
+    /// than its descriptor says, or than the [limit](Self::with_limit).
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         let wait = ReadWait(self, |frames| &mut frames.guard);
         poll_fn(|cx| wait.0.poll(cx)).await
@@ -131,7 +141,7 @@ impl BlobFrames {
     }
 
     fn on_answer(&mut self, answer: Answer) -> Result<(), Error> {
-        if !download::is_answer(answer.head.status) {
+        if !self.download.takes(answer.head.status) {
             return Err(answer.refused(&self.site));
         }
         let verdict = self.download.on_head(&answer.head);
@@ -141,7 +151,7 @@ impl BlobFrames {
                 self.state = State::Reading(body, slot);
             }
             (download::Body::Ask(ask), _) => self.state = State::Asking(asking(&self.site, ask)),
-            (download::Body::Read, Payload::Bytes(_)) => self.state = State::Done,
+            (download::Body::Read, Payload::Bytes(..)) => self.state = State::Done,
         }
         Ok(())
     }
@@ -161,7 +171,7 @@ impl BlobFrames {
         })
     }
 
-    fn advance(&mut self, next: Result<Next, download::DownloadError>) -> Result<(), Error> {
+    fn advance(&mut self, next: Result<Next, DownloadError>) -> Result<(), Error> {
         self.state = match next.map_err(|error| self.failed(error))? {
             Next::Ask(ask) => State::Asking(asking(&self.site, ask)),
             Next::Finished => State::Done,
@@ -169,9 +179,12 @@ impl BlobFrames {
         Ok(())
     }
 
-    fn failed(&mut self, error: download::DownloadError) -> Error {
+    fn failed(&mut self, error: DownloadError) -> Error {
         let last = self.last.take();
-        self.error(Cause::Download(error, last))
+        self.error(match error {
+            DownloadError::OverLimit { limit } => Cause::TooLarge { limit },
+            error => Cause::Download(error, last),
+        })
     }
 
     fn error(&self, cause: Cause) -> Error {
@@ -228,6 +241,16 @@ impl BlobReader {
             verifier,
             ahead: Bytes::new(),
         })
+    }
+
+    /// The same, reading at most this many bytes if no descriptor says the size (LI). By default
+    /// the size that the registry announces is the limit, or
+    /// [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES), 32 GiB, if it announces none. A larger blob
+    /// fails as [`Cause::TooLarge`], at once if the registry announces its size.
+    #[must_use]
+    pub fn with_limit(mut self, bytes: u64) -> Self {
+        self.frames = self.frames.with_limit(bytes);
+        self
     }
 
     /// The size of the blob in bytes: from the descriptor, or from the registry once it answered.

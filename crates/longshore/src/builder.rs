@@ -114,7 +114,8 @@ impl ClientBuilder {
     /// Uses these settings for the registry of this name.
     #[must_use]
     pub fn host(mut self, registry: &str, settings: HostSettings) -> Self {
-        self.hosts.insert(canonical(registry).to_owned(), settings);
+        self.hosts
+            .insert(canonical(registry).into_owned(), settings);
         self
     }
 
@@ -139,11 +140,12 @@ impl ClientBuilder {
         self
     }
 
-    /// Maximum memory for all transfers together, in bytes. The default is 64 MiB (LI2).
+    /// Maximum memory for all transfers and the documents that are being read together, in bytes.
+    /// The default is 64 MiB (LI2).
     ///
-    /// Half of it is for documents while they arrive. The other half is for blobs: a transport may
-    /// buffer 2 MiB of a large blob and 1 MiB of any other, until its reader is dropped. A transfer
-    /// that would exceed the limit waits.
+    /// Half of it is for documents while they arrive and are parsed. The other half is for blobs: a
+    /// transport may buffer 2 MiB of a large blob and 1 MiB of any other, until its reader is
+    /// dropped. A transfer that would exceed the limit waits.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);

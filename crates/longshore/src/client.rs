@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use longshore_auth::Authenticator;
 use longshore_model::Reference;
+use longshore_origin::without_user_information;
 use longshore_proto::call::CallPolicy;
 use longshore_proto::endpoint::PingAnswer;
 use longshore_proto::retry::Jitter;
@@ -95,8 +96,12 @@ impl Client {
     }
 
     async fn site(&self, registry: &str) -> Result<Site, Error> {
-        let registry = canonical(registry);
-        let failed = |error| Error::new(Operation::Connect, registry, Cause::Host(error));
+        let registry = &*canonical(registry);
+        let failed = |error| {
+            // CR12: what is not a registry may be a URL with a password.
+            let shown = without_user_information(registry);
+            Error::new(Operation::Connect, &shown, Cause::Host(error))
+        };
         let hosts = &self.0.hosts;
         let home = hosts.resolve(registry, &self.0.sender).await;
         let home = home.map_err(failed)?;

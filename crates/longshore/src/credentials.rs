@@ -10,9 +10,13 @@ use std::sync::Arc;
 
 use longshore_auth::Credential;
 
-pub use self::docker::{DOCKER_CONFIG_LIMIT_BYTES, DockerConfig, DockerConfigError};
+pub use self::docker::{
+    DOCKER_CONFIG_LIMIT_BYTES, DockerConfig, DockerConfigError, DockerCredentials,
+};
+pub use self::helper::{HELPER_LIMIT, HELPER_OUTPUT_LIMIT_BYTES, HelperError, HelperReason};
 
 mod docker;
+mod helper;
 
 /// A source of credentials for registries.
 pub trait CredentialSource: Send + Sync + 'static {
@@ -22,7 +26,8 @@ pub trait CredentialSource: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`CredentialError`] when there is a credential that cannot be read. In that case no
-    /// anonymous request is sent.
+    /// anonymous request is sent, unless the error [is one](CredentialError::is_unavailable) of a
+    /// source that does not work at all.
     fn lookup(
         &self,
         registry: &str,
@@ -42,6 +47,13 @@ pub trait CredentialSource: Send + Sync + 'static {
         let _ = repository;
         self.lookup(registry)
     }
+
+    /// Whether a credential of this registry may have been replaced since it was looked up. It is
+    /// then looked up once more after it was refused (CR7). False by default.
+    fn is_renewable(&self, registry: &str) -> bool {
+        let _ = registry;
+        false
+    }
 }
 
 /// A credential that exists or may exist, but cannot be read.
@@ -49,19 +61,43 @@ pub trait CredentialSource: Send + Sync + 'static {
 #[error("the credentials for {registry} cannot be read")]
 pub struct CredentialError {
     registry: String,
+    unavailable: bool,
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl CredentialError {
-    /// Makes the error of a source for this registry.
+    /// Makes the error of a source that has an unusable credential for this registry.
     pub fn new(
         registry: &str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self {
             registry: registry.to_owned(),
+            unavailable: false,
             source: source.into(),
         }
+    }
+
+    /// Makes the error of a source that does not work at all, so that nobody knows whether it has a
+    /// credential for this registry.
+    ///
+    /// Content that everybody may read is then read all the same, without credentials. The client
+    /// reports this once ([`Notice::NoCredentials`](crate::Notice::NoCredentials)), and an error
+    /// that a credential might have avoided has this error as its source.
+    pub fn unavailable(
+        registry: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            unavailable: true,
+            ..Self::new(registry, source)
+        }
+    }
+
+    /// Whether this is the error of a source that does not work at all.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.unavailable
     }
 }
 
@@ -88,7 +124,7 @@ impl OneCredential {
     #[must_use]
     pub fn new(registry: &str, credential: Credential) -> Self {
         Self {
-            registry: crate::hosts::canonical(registry).to_owned(),
+            registry: crate::hosts::canonical(registry).into_owned(),
             credential,
         }
     }
@@ -105,6 +141,7 @@ type Looking<'a> =
 
 trait Erased: Send + Sync {
     fn lookup_boxed<'a>(&'a self, registry: &'a str, repository: Option<&'a str>) -> Looking<'a>;
+    fn is_renewable(&self, registry: &str) -> bool;
 }
 
 impl<T: CredentialSource> Erased for T {
@@ -113,6 +150,10 @@ impl<T: CredentialSource> Erased for T {
             Some(repository) => Box::pin(self.lookup_in(registry, repository)),
             None => Box::pin(self.lookup(registry)),
         }
+    }
+
+    fn is_renewable(&self, registry: &str) -> bool {
+        CredentialSource::is_renewable(self, registry)
     }
 }
 
@@ -131,6 +172,10 @@ impl DynCredentials {
         repository: Option<&str>,
     ) -> Result<Option<Credential>, CredentialError> {
         self.0.lookup_boxed(registry, repository).await
+    }
+
+    pub(crate) fn is_renewable(&self, registry: &str) -> bool {
+        self.0.is_renewable(registry)
     }
 }
 

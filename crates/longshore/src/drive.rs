@@ -7,17 +7,18 @@
 use bytes::Bytes;
 use http::{Request, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
-use longshore_proto::Refusal;
+use longshore_origin::Peer;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
-use longshore_proto::endpoint::{Access, Need};
-use longshore_transport::{Body, Sensitivity, TransportError, WireWish};
+use longshore_proto::endpoint::{Access, AnswerBody, Need};
+use longshore_proto::{Refusal, is_web_page};
+use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
 use crate::client::Client;
 use crate::collect::{BodyError, announced, collect};
 use crate::error::{Cause, Error};
 use crate::exchange::Exchanger;
-use crate::limit::{RequestSlot, SlotDemand};
+use crate::limit::{Permit, RequestSlot, SlotDemand};
 use crate::operation::Operation;
 use crate::send::class;
 use crate::site::Site;
@@ -28,22 +29,28 @@ pub(crate) struct Answer {
     pub(crate) payload: Payload,
     /// Whether this status of this host means that the content does not exist.
     absent: bool,
+    /// Whether the collected body is a web page.
+    web_page: bool,
     ended: Ended,
 }
 
 /// The body of an answer.
 pub(crate) enum Payload {
-    /// Collected, up to the requested amount.
-    Bytes(Bytes),
+    /// Collected, up to the requested amount, with the memory that a document takes (LI2).
+    Bytes(
+        Bytes,
+        #[expect(dead_code, reason = "held, never read")] Option<Permit>,
+    ),
     /// Read by the caller as it arrives. The request slot is held until the body has been read.
     Stream(Body, RequestSlot),
 }
 
 impl Answer {
-    /// Takes the collected body out of the answer.
+    /// Takes the collected body out of the answer. The memory of a document is held until the
+    /// answer is dropped.
     pub(crate) fn take_bytes(&mut self) -> Bytes {
         match &mut self.payload {
-            Payload::Bytes(bytes) => std::mem::take(bytes),
+            Payload::Bytes(bytes, _) => std::mem::take(bytes),
             Payload::Stream(..) => Bytes::new(),
         }
     }
@@ -56,7 +63,7 @@ impl Answer {
     /// The answer as a refusal.
     pub(crate) fn refusal(&self) -> Refusal {
         let body: &[u8] = match &self.payload {
-            Payload::Bytes(bytes) => bytes,
+            Payload::Bytes(bytes, _) => bytes,
             Payload::Stream(..) => &[],
         };
         Refusal::read(&self.head, body, self.absent)
@@ -71,14 +78,31 @@ impl Answer {
         }
     }
 
+    /// The collected body, if `GET` was sent in place of a `HEAD` that was not answered (DG2).
+    pub(crate) fn in_place_of_head(&mut self) -> Option<Bytes> {
+        let is_get = self.ended.endpoint.answer_body() == AnswerBody::Content;
+        is_get.then(|| self.take_bytes())
+    }
+
     /// The error of a refusal.
     pub(crate) fn refused(self, site: &Site) -> Error {
         let refusal = Cause::Refused(self.refusal());
         self.failed(site, refusal)
     }
 
-    /// The error of an answer that cannot be used.
+    /// Whether the body is a web page where a registry would have sent something else.
+    pub(crate) const fn is_web_page(&self) -> bool {
+        self.web_page
+    }
+
+    /// The error of an answer that cannot be used. A web page is called that, whatever makes it
+    /// useless.
     pub(crate) fn failed(self, site: &Site, cause: Cause) -> Error {
+        let cause = if self.web_page && self.head.status.is_success() {
+            Cause::WebPage
+        } else {
+            cause
+        };
         let operation = Operation::Request(self.ended.endpoint);
         site.error(operation, cause).after(self.ended.attempts)
     }
@@ -154,8 +178,13 @@ impl Drive<'_> {
             match turn {
                 Ok(Turn::Next(next)) => step = next,
                 Ok(Turn::Answer(head, payload)) => {
+                    let web_page = match &payload {
+                        Payload::Bytes(bytes, _) => is_web_page(bytes),
+                        Payload::Stream(..) => false,
+                    };
                     return Ok(Answer {
                         absent: self.call.is_absent(head.status),
+                        web_page,
                         head,
                         payload,
                         ended: self.call.end(),
@@ -187,6 +216,9 @@ impl Drive<'_> {
             None => Body::empty(),
         };
         let request = self.request(&sending, authorization.as_ref(), body);
+        let headers = request.headers();
+        self.call
+            .sends_secret(headers.contains_key(header::AUTHORIZATION));
         let sent = self.client().sender().send(request, sending.head_timeout);
         let response = match sent.await {
             Ok(response) => response,
@@ -195,18 +227,44 @@ impl Drive<'_> {
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
         self.client().notices().read(&sending.hop, &head.headers);
-        let jitter = self.client().jitter();
-        match self.call.on_head(&head, peer, jitter) {
-            Verdict::Next(step) => Ok(Turn::Next(step)),
-            Verdict::Answer(take) => self.answer(head, body, take).await,
-            Verdict::Authenticate => {
-                let client = self.site.client();
-                let learned = client.auth().refused(self.auth, &sending.hop, &head, peer);
-                match learned {
-                    Ok(()) => Ok(Turn::Next(Step::Send(sending))),
-                    Err(error) => self.denied(error, &head, body).await,
+        self.conclude(sending, (head, body, peer)).await
+    }
+
+    /// Does what the call makes of an answer.
+    async fn conclude(
+        &mut self,
+        sending: Box<Sending>,
+        (head, body, peer): (response::Parts, Body, Peer),
+    ) -> Result<Turn, Cause> {
+        let client = self.site.client();
+        let jitter = client.jitter();
+        let (mut body, mut excerpt) = (body, Bytes::new());
+        let mut verdict = self.call.on_head(&head, peer, jitter);
+        loop {
+            let learned = match verdict {
+                Verdict::Next(step) => return Ok(Turn::Next(step)),
+                Verdict::Answer(take) => return self.answer(head, body, take).await,
+                Verdict::Excerpt => {
+                    // What arrived of it is enough: it is an error body.
+                    let collected = self.collect(&head, body, Take::Excerpt).await;
+                    (excerpt, _) = collected.unwrap_or_default();
+                    body = Body::from(excerpt.clone());
+                    verdict = self.call.on_refusal(&head, &excerpt, jitter);
+                    continue;
                 }
-            }
+                Verdict::Authenticate => {
+                    client.auth().refused(self.auth, &sending.hop, &head, peer)
+                }
+                Verdict::Renew => client.auth().expired(self.auth, &sending.hop),
+            };
+            return match learned {
+                Ok(()) => Ok(Turn::Next(Step::Send(sending))),
+                Err(AuthError::NotRenewable { .. }) => {
+                    verdict = self.call.on_refusal(&head, &excerpt, jitter);
+                    continue;
+                }
+                Err(error) => self.denied(error, &head, body).await,
+            };
         }
     }
 
@@ -217,9 +275,7 @@ impl Drive<'_> {
         let asked = self.call.asked();
         if self.host.replace(asked) != Some(asked) {
             *self.auth = AuthCall::new();
-            if let Some(credential) = self.site.known_credential() {
-                self.auth.provide(self.site.origin(), credential);
-            }
+            self.site.provide_known(self.auth);
         }
     }
 
@@ -241,7 +297,8 @@ impl Drive<'_> {
             return Ok(Turn::Next(next));
         }
         let excerpt = self.collect(head, body, Take::Excerpt).await;
-        let refusal = Refusal::read(head, &excerpt.unwrap_or_default(), false);
+        let (excerpt, _) = excerpt.unwrap_or_default();
+        let refusal = Refusal::read(head, &excerpt, false);
         Err(Cause::Auth(error, Some(Box::new(refusal))))
     }
 
@@ -257,7 +314,7 @@ impl Drive<'_> {
             return Ok(Turn::Answer(head, Payload::Stream(body, slot)));
         }
         match self.collect(&head, body, take).await {
-            Ok(bytes) => Ok(Turn::Answer(head, Payload::Bytes(bytes))),
+            Ok((bytes, memory)) => Ok(Turn::Answer(head, Payload::Bytes(bytes, memory))),
             Err(BodyError::TooLarge { limit }) => Err(Cause::TooLarge { limit }),
             Err(BodyError::Transport(error)) => Ok(Turn::Next(self.on_error(error))),
         }
@@ -292,6 +349,9 @@ impl Drive<'_> {
         } else {
             WireWish::Small
         });
+        if sending.fresh {
+            wishes.insert(ConnectionWish::New);
+        }
         if sending.hop.is_home() && sending.hop.home() == self.site.origin() {
             wishes.insert(self.site.tls().clone());
         }
@@ -303,9 +363,9 @@ impl Drive<'_> {
         head: &response::Parts,
         body: Body,
         take: Take,
-    ) -> Result<Bytes, BodyError> {
+    ) -> Result<(Bytes, Option<Permit>), BodyError> {
         let client = self.client();
-        let _memory = match take {
+        let memory = match take {
             Take::Document { limit } => {
                 // A body of unknown length may be as long as the limit.
                 let length = match announced(head, &body) {
@@ -316,7 +376,8 @@ impl Drive<'_> {
             }
             _ => None,
         };
-        collect(client.clock(), head, body, take).await
+        let bytes = collect(client.clock(), head, body, take).await?;
+        Ok((bytes, memory))
     }
 
     /// Gets the secret for a request from the authenticator, after the look-ups and token requests
@@ -334,12 +395,12 @@ impl Drive<'_> {
                 Prepare::Attach(authorization) => return Ok(Some(authorization)),
                 Prepare::Lookup(origin) => {
                     // The credential is the registry's; a mirror of it has none (CR1).
-                    let credential = if origin == *self.site.origin() {
-                        self.site.credential().await.map_err(Cause::Credentials)?
+                    if origin == *self.site.origin() {
+                        let found = self.site.look_up(self.auth).await;
+                        found.map_err(Cause::Credentials)?;
                     } else {
-                        None
-                    };
-                    self.auth.provide(&origin, credential);
+                        self.auth.provide(&origin, None);
+                    }
                 }
                 Prepare::Fetch(key) => self.fetch_token(key).await?,
             }

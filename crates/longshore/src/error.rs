@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_auth::{AuthError, ExchangeError};
@@ -36,6 +37,15 @@ struct Inner {
     registry: String,
     attempts: u32,
     cause: Cause,
+    credentials: FoundCredentials,
+}
+
+/// The credentials that the client had found when an operation failed.
+#[derive(Clone, Debug)]
+pub(crate) enum FoundCredentials {
+    /// There were none, or none were asked for; with the failure of their source, if it failed.
+    None(Option<Arc<CredentialError>>),
+    Some,
 }
 
 /// Why an operation failed, sorted by who must act.
@@ -69,7 +79,7 @@ pub enum Cause {
     Refused(Refusal),
     /// The content to send cannot be read.
     RequestBody(io::Error),
-    /// A document is larger than its limit.
+    /// A document, or a blob whose size no descriptor says, is larger than its limit.
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
@@ -80,6 +90,9 @@ pub enum Cause {
     Upload(UploadError),
     /// The answer breaks the specification.
     Violation(Violation),
+    /// The answer is a web page: of a captive portal, of a proxy, or of a server that is no
+    /// registry.
+    WebPage,
 }
 
 /// The kind of a failure, for programs to match on. The kinds are stable.
@@ -112,6 +125,29 @@ pub enum ErrorKind {
     Unsupported,
 }
 
+/// What a failure says about the thing that was asked for.
+///
+/// It is coarser than [`ErrorKind`], for look-ups that a program can do without: whether there is
+/// nothing to find, or something could not be looked at, and why. See [`Error::class`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// The thing does not exist.
+    Absent,
+    /// Something else: content that does not match its digest, a limit, settings on this side.
+    Other,
+    /// The registry does not grant access to it.
+    Refused {
+        /// Whether the client has credentials for this registry.
+        with_credentials: bool,
+    },
+    /// The registry or its token endpoint cannot be reached, or cannot answer now.
+    Unavailable,
+    /// The registry does not offer it: it says so, or answers with something else than the
+    /// protocol defines.
+    Unsupported,
+}
+
 impl Error {
     pub(crate) fn new(operation: Operation, registry: &str, cause: Cause) -> Self {
         Self(Box::new(Inner {
@@ -119,7 +155,13 @@ impl Error {
             registry: registry.to_owned(),
             attempts: 1,
             cause,
+            credentials: FoundCredentials::None(None),
         }))
+    }
+
+    pub(crate) fn with_credentials(mut self, credentials: FoundCredentials) -> Self {
+        self.0.credentials = credentials;
+        self
     }
 
     pub(crate) fn after(mut self, attempts: u32) -> Self {
@@ -142,6 +184,33 @@ impl Error {
             Cause::Auth(_, refusal) => refusal.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether the client had found credentials for this registry when the operation failed. A
+    /// token for anonymous users is no credential.
+    #[must_use]
+    pub fn had_credentials(&self) -> bool {
+        matches!(self.0.credentials, FoundCredentials::Some)
+    }
+
+    /// Why the source of credentials did not work, where a credential might have avoided this
+    /// error (CR11).
+    #[must_use]
+    pub fn missing_credentials(&self) -> Option<&CredentialError> {
+        let FoundCredentials::None(Some(failure)) = &self.0.credentials else {
+            return None;
+        };
+        let matters = match &self.0.cause {
+            Cause::Auth(AuthError::CredentialsRequired { .. }, _) => true,
+            Cause::Refused(refusal) => {
+                matches!(
+                    refusal.kind(),
+                    RefusalKind::Denied | RefusalKind::Unauthorized
+                )
+            }
+            _ => false,
+        };
+        matters.then_some(failure)
     }
 
     /// The registry, by the name its references carry.
@@ -180,16 +249,39 @@ impl Error {
         }
     }
 
+    /// What the failure says about the thing that was asked for.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        let with_credentials = self.had_credentials();
+        match (self.kind(), &self.0.cause) {
+            (ErrorKind::NotFound, _) => ErrorClass::Absent,
+            (ErrorKind::Auth | ErrorKind::Denied, _) => ErrorClass::Refused { with_credentials },
+            (ErrorKind::RateLimited | ErrorKind::Unavailable, _) => ErrorClass::Unavailable,
+            (ErrorKind::Unsupported, Cause::Unverifiable(_)) => ErrorClass::Other,
+            (ErrorKind::Unsupported, _) => ErrorClass::Unsupported,
+            (ErrorKind::Protocol, cause) => match cause {
+                Cause::Auth(..) | Cause::Listing(_) => ErrorClass::Other,
+                _ => ErrorClass::Unsupported,
+            },
+            _ => ErrorClass::Other,
+        }
+    }
+
     /// What kind of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &self.0.cause {
-            Cause::Auth(AuthError::Unreachable { .. }, _) => ErrorKind::Unavailable,
+            Cause::Auth(AuthError::Unreachable { source, .. }, _) => {
+                let wire = source.downcast_ref::<TransportError>();
+                wire_kind(wire.map(TransportError::kind))
+            }
             Cause::Auth(AuthError::Exchange { source, .. }, _) => match source {
-                ExchangeError::Status { status } if status.as_u16() == 429 => {
+                ExchangeError::Status { status, .. } if status.as_u16() == 429 => {
                     ErrorKind::RateLimited
                 }
-                ExchangeError::Status { status } if is_retryable(*status) => ErrorKind::Unavailable,
+                ExchangeError::Status { status, .. } if is_retryable(*status) => {
+                    ErrorKind::Unavailable
+                }
                 _ => ErrorKind::Protocol,
             },
             Cause::Auth(AuthError::RealmRefused(_) | AuthError::Realm { .. }, _) => {
@@ -197,14 +289,7 @@ impl Error {
             }
             Cause::Auth(..) => ErrorKind::Auth,
             Cause::Call(CallError::Failed { .. }, wire) => {
-                match wire.as_ref().map(|it| it.kind()) {
-                    // Asking again would change nothing about these.
-                    Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
-                        ErrorKind::Protocol
-                    }
-                    Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
-                    _ => ErrorKind::Unavailable,
-                }
+                wire_kind(wire.as_ref().map(TransportError::kind))
             }
             Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
             Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
@@ -221,6 +306,7 @@ impl Error {
                 RefusalKind::Unsupported => ErrorKind::Unsupported,
                 _ => ErrorKind::Protocol,
             },
+            Cause::WebPage => ErrorKind::Protocol,
             Cause::NoRanges => ErrorKind::Unsupported,
             Cause::RequestBody(_) => ErrorKind::Body,
             Cause::Listing(_) | Cause::NotAnIndex | Cause::Page(_) => ErrorKind::Protocol,
@@ -235,6 +321,18 @@ impl Error {
     }
 }
 
+/// What kind of failure it is that no answer came, by the last failure of the transport.
+fn wire_kind(wire: Option<TransportErrorKind>) -> ErrorKind {
+    match wire {
+        // Asking again would change nothing about these.
+        Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
+            ErrorKind::Protocol
+        }
+        Some(TransportErrorKind::Unsupported) => ErrorKind::Configuration,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
@@ -242,6 +340,7 @@ impl fmt::Display for Error {
             registry,
             attempts,
             cause,
+            ..
         } = &*self.0;
         let preposition = operation.preposition();
         write!(f, "cannot {operation} {preposition} {registry}: {cause}")?;
@@ -307,12 +406,16 @@ impl fmt::Display for Cause {
             Self::Unverifiable(_) => f.write_str("it cannot be verified"),
             Self::Upload(_) => f.write_str("the upload failed"),
             Self::Violation(_) => f.write_str("the answer violates the protocol"),
+            Self::WebPage => f.write_str("the answer is a web page, not that of a registry"),
         }
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        if let Some(error) = self.missing_credentials() {
+            return Some(error);
+        }
         match &self.0.cause {
             Cause::Auth(error, _) => Some(error),
             Cause::Call(CallError::Failed { .. }, Some(error)) => Some(error),
@@ -325,9 +428,11 @@ impl StdError for Error {
             Cause::Host(error) => Some(error),
             Cause::Listing(error) => Some(error),
             Cause::Page(error) => Some(error),
-            Cause::NoRanges | Cause::NotAnIndex | Cause::Refused(_) | Cause::TooLarge { .. } => {
-                None
-            }
+            Cause::NoRanges
+            | Cause::NotAnIndex
+            | Cause::Refused(_)
+            | Cause::TooLarge { .. }
+            | Cause::WebPage => None,
             Cause::RequestBody(error) => Some(error),
             Cause::Unverifiable(error) => Some(error),
             Cause::Upload(error) => Some(error),
@@ -389,3 +494,6 @@ impl From<PageError> for JsonError {
         Self { line, column }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Which hosts serve a registry, and with which settings.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,9 @@ use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
 use longshore_proto::endpoint::Endpoint;
 use longshore_proto::{Host, Quirks};
-use longshore_transport::{Body, Sensitivity, TlsIdentity, TransportErrorKind};
+use longshore_transport::{
+    Body, Sensitivity, TlsFault, TlsIdentity, TransportError, TransportErrorKind,
+};
 
 use crate::send::Sender;
 
@@ -60,11 +63,15 @@ impl HostSettings {
     }
 }
 
-/// The canonical name of a registry. Docker Hub has three names.
-pub(crate) fn canonical(registry: &str) -> &str {
-    match registry {
-        "index.docker.io" | HUB_API => HUB,
-        other => other,
+/// The canonical name of a registry, in lower case. Docker Hub has three names.
+pub(crate) fn canonical(registry: &str) -> Cow<'_, str> {
+    let is = |name: &str| registry.eq_ignore_ascii_case(name);
+    if is("index.docker.io") || is(HUB_API) {
+        Cow::Borrowed(HUB)
+    } else if registry.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(registry.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(registry)
     }
 }
 
@@ -145,10 +152,12 @@ impl Hosts {
     }
 
     /// Tries TLS on a loopback name without configuration, and pins the name to plain http if the
-    /// peer does not speak TLS. The request has no header, so it sends nothing secret.
+    /// peer does not speak TLS (RT12). The request has no header, so it sends nothing secret.
     ///
-    /// A certificate error is an answer in TLS, so it pins nothing to http. A peer that cannot be
-    /// reached pins nothing at all.
+    /// A peer does not speak TLS if it answers the first message of the handshake with plain text,
+    /// or not with a single byte: it ends or resets the connection, or is silent. A certificate
+    /// error is an answer in TLS, so it pins nothing to http. A peer that cannot be reached pins
+    /// nothing at all.
     async fn probe(&self, https: &Origin, tls: &TlsIdentity, sender: &Sender) -> Scheme {
         let pinned = |hosts: &Self| {
             let pinned = hosts.pinned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,13 +175,18 @@ impl Hosts {
         request.extensions_mut().insert(tls.clone());
         request.extensions_mut().insert(Sensitivity::Plain);
         let scheme = match sender.send(request, PROBE_LIMIT).await {
-            Err(error) if error.kind() == TransportErrorKind::NotTls => Scheme::Http,
+            Err(error) if speaks_no_tls(&error) => Scheme::Http,
             Err(error) if error.kind() != TransportErrorKind::Tls => return Scheme::Https,
             _ => Scheme::Https,
         };
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         *pinned.entry(https.authority().to_owned()).or_insert(scheme)
     }
+}
+
+/// Whether a peer on loopback is one that does not speak TLS.
+fn speaks_no_tls(error: &TransportError) -> bool {
+    error.kind() == TransportErrorKind::NotTls || error.tls() == Some(TlsFault::Unanswered)
 }
 
 /// Time limit for a loopback peer to show which protocol it speaks.
@@ -224,9 +238,15 @@ mod tests {
 
     #[test]
     fn docker_hub_has_one_name() {
-        for name in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+        for name in [
+            "docker.io",
+            "index.docker.io",
+            "registry-1.docker.io",
+            "Docker.IO",
+        ] {
             assert_eq!(canonical(name), "docker.io");
         }
         assert_eq!(canonical("quay.io"), "quay.io");
+        assert_eq!(canonical("LOCALHOST:5000"), "localhost:5000");
     }
 }

@@ -60,6 +60,7 @@ pub use longshore_hyper as hyper;
 pub use longshore_model as model;
 pub use longshore_origin as origin;
 pub use longshore_proto as proto;
+pub use longshore_proto::download::BLOB_LIMIT_BYTES;
 pub use longshore_proto::referrers::ReferrersPage;
 pub use longshore_proto::upload::UploadOutcome;
 pub use longshore_transport as transport;
@@ -70,9 +71,10 @@ pub use crate::client::Client;
 pub use crate::content::{Content, ContentFrames, FileContent, OpeningContent, StreamContent};
 pub use crate::credentials::{
     Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
-    DockerConfigError, OneCredential,
+    DockerConfigError, DockerCredentials, HELPER_LIMIT, HELPER_OUTPUT_LIMIT_BYTES, HelperError,
+    HelperReason, OneCredential,
 };
-pub use crate::error::{Cause, Error, ErrorKind, JsonError};
+pub use crate::error::{Cause, Error, ErrorClass, ErrorKind, JsonError};
 pub use crate::fetch_token::{TokenRequest, fetch_token};
 pub use crate::hosts::{HostError, HostSettings};
 pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use longshore_model::document_memory_bytes;
 use longshore_origin::Origin;
 use longshore_proto::call::{Ask, Take};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Requests in flight per registry origin, bodies included.
 pub const REQUESTS_PER_ORIGIN: usize = 32;
 
-/// The memory that all transfers of one client may use together, in bytes (LI2): 64 MiB.
+/// The memory that all transfers of one client, and the documents that it reads, may use together,
+/// in bytes (LI2): 64 MiB.
 pub const MEMORY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a transport may buffer of one large body, in bytes (LI2).
@@ -26,8 +28,9 @@ pub(crate) struct Limit {
     origins: Mutex<HashMap<Origin, Arc<Semaphore>>>,
     /// Memory for bodies that are handed on as they arrive.
     streams: MemoryPool,
-    /// Memory for bodies that are collected. This pool is separate, because a stream keeps its
-    /// memory until its reader has finished, and the reader may request a document before that.
+    /// Memory for bodies that are collected, and for what they are parsed into. This pool is
+    /// separate, because a stream keeps its memory until its reader has finished, and the reader
+    /// may request a document before that.
     documents: MemoryPool,
 }
 
@@ -89,11 +92,16 @@ impl Limit {
         Permit(semaphore.acquire_owned().await.ok())
     }
 
-    /// Waits for memory to collect a body of this length in bytes. A holder waits for nothing else,
-    /// so every wait ends.
+    /// Waits for memory to collect a document of this length in bytes and to parse it. One that
+    /// would take more than all of the memory waits until it is alone.
+    ///
+    /// A holder waits for the rest of the document and for nothing else, so every wait ends.
     pub(crate) async fn document(&self, length: u64) -> Permit {
-        let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
-        self.documents.take(kib).await
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let kib = document_memory_bytes(length).div_ceil(1024);
+        self.documents
+            .take(u32::try_from(kib).unwrap_or(u32::MAX))
+            .await
     }
 }
 
@@ -176,7 +184,8 @@ mod tests {
         assert!(try_now(limit.turn(&origin)).is_some());
     }
 
-    // LI2: 8 MiB are two large streams, or four small ones, and 4 MiB of documents.
+    // LI2: 8 MiB are two large streams, or four small ones, and 4 MiB of documents: their bytes
+    // and what these are parsed into.
     #[test]
     fn li2_all_transfers_share_the_memory() {
         let limit = Limit::new(32, 8 * 1024 * 1024);
@@ -187,11 +196,12 @@ mod tests {
         let _second = try_now(limit.streams.take(LARGE_KIB)).unwrap();
         assert!(try_now(limit.streams.take(SMALL_KIB)).is_none());
 
-        let most = try_now(limit.document(4 * 1024 * 1024 - 1024)).unwrap();
-        let _rest = try_now(limit.document(1)).unwrap();
-        assert!(try_now(limit.document(1)).is_none());
-        drop(most);
-        assert!(try_now(limit.document(1)).is_some());
+        // This one alone takes more than half of the memory when it is parsed.
+        let first = try_now(limit.document(20_000)).unwrap();
+        assert!(try_now(limit.document(20_000)).is_none());
+        let _small = try_now(limit.document(1)).unwrap();
+        drop(first);
+        assert!(try_now(limit.document(20_000)).is_some());
     }
 
     // LI2: one that is larger than all there is waits until it is alone.

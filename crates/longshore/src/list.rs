@@ -1,15 +1,18 @@
 //! Lists of a registry, page by page.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_core::Stream;
 use longshore_origin::resolve;
-use longshore_proto::endpoint::{Endpoint, ListAnswer, PageError, read_repositories, read_tags};
+use longshore_proto::endpoint::{
+    Endpoint, ListAnswer, NamesPage, PageError, read_repositories, read_tags,
+};
 use longshore_proto::listing::Listing;
 
 use crate::error::{Cause, Error};
@@ -19,18 +22,21 @@ use crate::site::Site;
 
 mod referrers;
 
-/// Maximum total size in bytes of the pages of a list that is collected as a whole; a larger list
-/// is an error (LI). A million tags of thirty characters fit.
+/// Maximum total size in bytes of the pages of a list that is collected as a whole, with what
+/// referrers take in memory; a larger list is an error (LI). A million tags of thirty characters
+/// fit.
 pub const COLLECTED_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The entries of a list, fetched page by page as they are read.
 ///
-/// Ends with an error when a page links to a page that was read before, or when the list exceeds a
-/// limit (RD5, LI). The entries before the error are valid. One page is held at a time.
+/// Ends with an error when a page links to a page that was read before, when more than 20 pages in
+/// a row have nothing new, or when the list exceeds a limit (RD5, LI). The entries before the error
+/// are valid. One page is held at a time.
 pub struct List<T> {
     site: Arc<Site>,
-    items: VecDeque<T>,
-    /// The length of all pages so far, in bytes.
+    /// The rest of the page.
+    items: Items<T>,
+    /// The size of all pages so far, in bytes.
     bytes: u64,
     /// What is listed.
     endpoint: Endpoint,
@@ -46,6 +52,9 @@ trait PageSource<T>: Send {
     fn limit(&mut self, entries: u64);
 }
 
+/// The entries of a page, which are read one by one (LI2).
+type Items<T> = Box<dyn Iterator<Item = T> + Send>;
+
 type PageFuture<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
 
 enum State<T> {
@@ -57,17 +66,20 @@ enum State<T> {
 
 /// One page, and how the list continues.
 struct Page<T> {
-    items: Vec<T>,
-    /// The length of the page, in bytes.
+    items: Items<T>,
+    /// The size of the page in bytes, in memory if that is more.
     bytes: u64,
     next: State<T>,
 }
 
 impl<T> List<T> {
-    fn new(site: Arc<Site>, endpoint: Endpoint, source: impl PageSource<T> + 'static) -> Self {
+    fn new(site: Arc<Site>, endpoint: Endpoint, source: impl PageSource<T> + 'static) -> Self
+    where
+        T: 'static,
+    {
         Self {
             site,
-            items: VecDeque::new(),
+            items: Box::new(iter::empty()),
             bytes: 0,
             endpoint,
             state: State::Due(Box::new(source)),
@@ -117,7 +129,7 @@ impl<T> List<T> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
         loop {
-            if let Some(item) = self.items.pop_front() {
+            if let Some(item) = self.items.next() {
                 return Poll::Ready(Some(Ok(item)));
             }
             self.state = match std::mem::replace(&mut self.state, State::Done) {
@@ -130,7 +142,7 @@ impl<T> List<T> {
                         return Poll::Pending;
                     }
                     Poll::Ready(Ok(page)) => {
-                        self.items.extend(page.items);
+                        self.items = page.items;
                         self.bytes = self.bytes.saturating_add(page.bytes);
                         page.next
                     }
@@ -161,7 +173,8 @@ impl Repository {
     /// The tags of the repository after `last`, at most `n` a page (distribution-spec v1.1.1
     /// "Listing Tags").
     ///
-    /// A tag is what the registry sent, and may break the grammar of tags (OU2).
+    /// A tag is what the registry sent, and may break the grammar of tags (OU2): see
+    /// [`NamesPage`].
     #[must_use]
     pub fn tags(&self, n: Option<u32>, last: Option<&str>) -> List<String> {
         let listing = Listing::tags(self.name().clone(), n, last);
@@ -185,7 +198,7 @@ struct Names {
     read: ReadNames,
 }
 
-type ReadNames = fn(&[u8]) -> Result<Vec<String>, PageError>;
+type ReadNames = fn(&Bytes) -> Result<NamesPage, PageError>;
 
 impl PageSource<String> for Names {
     fn fetch(self: Box<Self>, site: Arc<Site>) -> PageFuture<String> {
@@ -215,15 +228,13 @@ impl Names {
             Err(error) => return Err(answer.failed(&site, Cause::Page(error.into()))),
         };
         warn_of_foreign_link(&site, &self.listing.ask().endpoint, &head);
-        let next = match self
-            .listing
-            .on_page(&head, items.iter().map(String::as_str))
-        {
+        let next = match self.listing.on_page(&head, items.clone()) {
             Ok(true) => State::Due(self),
             Ok(false) => State::Done,
             Err(error) => State::Failed(answer.failed(&site, Cause::Listing(error))),
         };
         let bytes = body.len() as u64;
+        let items = Box::new(items);
         Ok(Page { items, bytes, next })
     }
 }

@@ -51,10 +51,12 @@ impl PulledManifest {
 }
 
 /// What a registry says about a manifest without sending it.
+///
+/// These are claims: verify the content that is fetched by them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestHead {
-    /// Its digest, as claimed.
+    /// Its digest, as claimed; `None` only if the manifest was requested by its digest.
     pub digest: Option<Digest>,
     /// Its type, as claimed.
     pub media_type: Option<MediaType>,
@@ -66,7 +68,7 @@ pub struct ManifestHead {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobHead {
-    /// Its size in bytes, as claimed.
+    /// Its size in bytes, as claimed; `None` if the registry does not say a size that can be.
     pub size: Option<u64>,
 }
 
@@ -128,30 +130,66 @@ impl Repository {
     ///
     /// [`Error`], whose [`kind`](Error::kind) tells absence, refusal and failure apart.
     pub async fn manifest(&self, target: &TagOrDigest) -> Result<PulledManifest, Error> {
+        self.manifest_with(target, std::future::ready).await
+    }
+
+    /// As [`manifest`](Self::manifest), but passes the manifest to `read` and returns its result.
+    ///
+    /// An upper bound of what the document takes counts against
+    /// [`MEMORY_LIMIT_BYTES`](crate::MEMORY_LIMIT_BYTES) until `read` has returned, and other
+    /// requests for documents wait meanwhile if there is not enough (LI2). What `read` returns does
+    /// not count. Use this to read many manifests concurrently and keep a part of each.
+    ///
+    /// # Errors
+    ///
+    /// As [`manifest`](Self::manifest).
+    pub async fn manifest_with<F: Future>(
+        &self,
+        target: &TagOrDigest,
+        read: impl FnOnce(PulledManifest) -> F,
+    ) -> Result<F::Output, Error> {
         let request = self.manifest_request(Read::Get, target);
         let limit = self.manifest_limit;
         let ask = Ask::new(request, Take::Document { limit });
         let mut answer = self.site.drive(ask).await?.successful(&self.site)?;
         let bytes = answer.take_bytes();
         match document::read(target.digest(), &answer.head, bytes) {
-            Ok((manifest, claims)) => Ok(PulledManifest {
+            Ok((manifest, claims)) => Ok(read(PulledManifest {
                 manifest,
                 digest_header: claims.digest,
-            }),
+            })
+            .await),
             Err(error) => Err(answer.failed(&self.site, error.into())),
         }
     }
 
     /// What the registry says about a manifest; `None` when it is not there.
     ///
+    /// Asks with `HEAD`. Where the answer is not enough, because the registry refuses `HEAD`, or
+    /// does not say the digest of a tag in a form that can be verified, the manifest itself is read
+    /// and hashed (DG2).
+    ///
     /// # Errors
     ///
     /// [`Error`] for any other answer, and when the registry claims another digest than the
     /// requested one (DG2).
     pub async fn manifest_head(&self, target: &TagOrDigest) -> Result<Option<ManifestHead>, Error> {
-        let Some(answer) = self.head(self.manifest_request(Read::Head, target)).await? else {
+        let limit = self.manifest_limit;
+        let request = self.manifest_request(Read::Head, target);
+        let ask = Ask::new(request, Take::Document { limit });
+        let Some(mut answer) = self.unless_absent(ask).await? else {
             return Ok(None);
         };
+        if let Some(bytes) = answer.in_place_of_head() {
+            return match document::read(target.digest(), &answer.head, bytes) {
+                Ok((manifest, _)) => Ok(Some(ManifestHead {
+                    digest: Some(manifest.digest().clone()),
+                    media_type: Some(manifest.media_type().clone()),
+                    size: Some(manifest.bytes().len() as u64),
+                })),
+                Err(error) => Err(answer.failed(&self.site, error.into())),
+            };
+        }
         let claims = match ManifestAnswer::read(&answer.head) {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
@@ -168,14 +206,20 @@ impl Repository {
 
     /// What the registry says about a blob; `None` when it is not there.
     ///
+    /// Asks with `HEAD`, and with `GET` where the answer is not enough: its head says the size, and
+    /// the body is not read (DG2).
+    ///
     /// # Errors
     ///
     /// As [`manifest_head`](Self::manifest_head).
     pub async fn blob_head(&self, digest: &Digest) -> Result<Option<BlobHead>, Error> {
         let request = BlobRequest::new(Read::Head, self.name.clone(), digest.clone());
-        let Some(answer) = self.head(Endpoint::Blob(request)).await? else {
+        let request = Endpoint::Blob(request);
+        let ask = Ask::new(request.clone(), Take::Nothing);
+        let Some(answer) = self.unless_absent(ask).await? else {
             return Ok(None);
         };
+        let is_credible = request.is_answered_by(&answer.head);
         let claims = match BlobAnswer::read(&answer.head) {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
@@ -184,14 +228,16 @@ impl Repository {
             return Err(answer.failed(&self.site, Cause::Digest(error)));
         }
         Ok(Some(BlobHead {
-            size: claims.length,
+            size: claims.length.filter(|_| is_credible),
         }))
     }
 
     /// Reads a blob, verified as it is read (distribution-spec v1.1.1 "Pulling blobs").
     ///
     /// `size` is the size in the blob's descriptor, in bytes. Without it only the digest is
-    /// checked. The request is sent when the first bytes are read.
+    /// checked, and at most 32 GiB are read, or the limit set by
+    /// [`BlobReader::with_limit`] (LI).
+    /// The request is sent when the first bytes are read.
     ///
     /// # Errors
     ///
@@ -250,10 +296,6 @@ impl Repository {
             request.accept = accept.to_vec();
         }
         Endpoint::Manifest(request)
-    }
-
-    async fn head(&self, request: Endpoint) -> Result<Option<Answer>, Error> {
-        self.unless_absent(Ask::new(request, Take::Nothing)).await
     }
 
     /// The successful answer to this request; `None` when what it is about is not there.

@@ -170,11 +170,17 @@ async fn part(site: Arc<Site>, mut download: PartDownload) -> Result<Bytes, Erro
     let mut broke = None;
     loop {
         let answer = site.drive(ask).await?;
-        if !download::is_answer(answer.head.status) {
+        if !download.takes(answer.head.status) {
             return Err(answer.refused(&site));
         }
         let verdict = download.on_head(&answer.head);
-        verdict.map_err(|error| failed(&download, error, None))?;
+        if let download::Body::Ask(whole) =
+            verdict.map_err(|error| failed(&download, error, None))?
+        {
+            bytes.clear();
+            ask = whole;
+            continue;
+        }
         // `_slot` is dropped at the end of each pass, before the rest of the part is requested.
         let Payload::Stream(mut body, _slot) = answer.payload else {
             return Err(failed(&download, DownloadError::NoPart, None));

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use longshore_origin::RedactedUri;
 use longshore_proto::call::FailureClass;
+use longshore_proto::retry::date_on_receipt;
 use longshore_transport::{
     Body, Clock, DynTransport, Phase, Timer, Transport, TransportError, TransportErrorKind,
 };
@@ -49,7 +50,11 @@ impl Sender {
         let (guard, request) = RequestGuard::watch(&self.clock, request, limit);
         let answer = guard.race(self.transport.send(request)).await;
         let late = || TransportError::new(TransportErrorKind::Timeout, Phase::Head);
-        let result = answer.unwrap_or_else(|| Err(late()));
+        let mut result = answer.unwrap_or_else(|| Err(late()));
+        if let Ok(response) = &mut result {
+            // RT3: a `Retry-After` may be a point in time.
+            date_on_receipt(response.headers_mut(), self.clock.unix_time());
+        }
         let took = self.clock.now().saturating_sub(began).as_millis();
         let shown = RedactedUri::new(&uri);
         match &result {

@@ -1,20 +1,19 @@
 //! One registry as a client uses it: where it is, which settings apply, and the credential for it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use longshore_auth::Credential;
+use longshore_auth::{AuthCall, Credential};
 use longshore_model::RepositoryName;
 use longshore_origin::Origin;
 use longshore_proto::call::{Ask, Take};
 use longshore_proto::endpoint::{Endpoint, PingAnswer};
 use longshore_proto::{Host, Quirks};
 use longshore_transport::TlsIdentity;
-use tokio::sync::OnceCell;
 
 use crate::client::Client;
 use crate::credentials::CredentialError;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, FoundCredentials};
 use crate::hosts::Registry;
 use crate::operation::Operation;
 
@@ -30,8 +29,19 @@ pub(crate) struct Site {
     /// have a credential for a part of a registry (CR2: credentials are looked up by exact name and
     /// path).
     repository: Option<RepositoryName>,
-    /// The answer of the source of credentials, once it was asked.
-    credential: OnceCell<Option<Credential>>,
+    /// The last answer of the source of credentials.
+    found: Mutex<Option<Found>>,
+    /// Held while the source is asked.
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// An answer of the source of credentials.
+#[derive(Clone)]
+struct Found {
+    credential: Option<Credential>,
+    renewable: bool,
+    /// Why it is not known whether there is a credential.
+    failure: Option<Arc<CredentialError>>,
 }
 
 impl Site {
@@ -42,7 +52,8 @@ impl Site {
             home,
             origin,
             repository: None,
-            credential: OnceCell::new(),
+            found: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -74,29 +85,83 @@ impl Site {
         &self.home.settings.tls
     }
 
-    /// The credential of the registry, if the source was asked before.
-    pub(crate) fn known_credential(&self) -> Option<Option<Credential>> {
-        self.credential.get().cloned()
+    /// Gives a call the credential of the registry, if the source was asked before.
+    pub(crate) fn provide_known(&self, call: &mut AuthCall) {
+        let found = self.found().clone();
+        if let Some(found) = found {
+            self.provide(call, found);
+        }
     }
 
-    /// The credential of the registry. An error is not remembered.
-    pub(crate) async fn credential(&self) -> Result<Option<Credential>, CredentialError> {
+    /// Gives a call the credential of the registry, from the source unless it was asked before. The
+    /// source is asked again for a credential that was refused (CR7).
+    ///
+    /// A source that does not work is reported once, and there is then no credential (CR11).
+    /// Other errors are not remembered.
+    pub(crate) async fn look_up(&self, call: &mut AuthCall) -> Result<(), CredentialError> {
+        let _one_at_a_time = self.looking.lock().await;
+        let refused = call.refused_credential(&self.origin);
+        let known = self.found().clone();
+        let known = known.filter(|it| refused.is_none() || it.credential.as_ref() != refused);
+        let found = match known {
+            Some(found) => found,
+            None => self.ask_source().await?,
+        };
+        *self.found() = Some(found.clone());
+        self.provide(call, found);
+        Ok(())
+    }
+
+    async fn ask_source(&self) -> Result<Found, CredentialError> {
+        let source = self.client.credentials();
         let repository = self.repository.as_ref().map(RepositoryName::as_str);
-        let lookup = || self.client.credentials().lookup(&self.registry, repository);
-        self.credential.get_or_try_init(lookup).await.cloned()
+        let (credential, failure) = match source.lookup(&self.registry, repository).await {
+            Ok(credential) => (credential, None),
+            Err(error) if error.is_unavailable() => {
+                self.client.notices().no_credentials(&self.registry, &error);
+                (None, Some(Arc::new(error)))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Found {
+            credential,
+            renewable: source.is_renewable(&self.registry),
+            failure,
+        })
+    }
+
+    fn provide(&self, call: &mut AuthCall, found: Found) {
+        if found.renewable {
+            call.provide_renewable(&self.origin, found.credential);
+        } else {
+            call.provide(&self.origin, found.credential);
+        }
+    }
+
+    /// For short uses only: the guard is never held across an `await`.
+    fn found(&self) -> MutexGuard<'_, Option<Found>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) async fn ping(&self) -> Result<PingAnswer, Error> {
-        let answer = self.drive(Ask::new(Endpoint::Ping, Take::Nothing)).await?;
+        let answer = self.drive(Ask::new(Endpoint::Ping, Take::Excerpt)).await?;
         let answer = answer.successful(self)?;
         match PingAnswer::read(&answer.head) {
+            Ok(ping) if answer.is_web_page() && !ping.named => {
+                Err(answer.failed(self, Cause::WebPage))
+            }
             Ok(ping) => Ok(ping),
             Err(violation) => Err(answer.failed(self, violation.into())),
         }
     }
 
     pub(crate) fn error(&self, operation: Operation, cause: Cause) -> Error {
-        Error::new(operation, &self.registry, cause)
+        let credentials = match &*self.found() {
+            Some(found) if found.credential.is_some() => FoundCredentials::Some,
+            Some(found) => FoundCredentials::None(found.failure.clone()),
+            None => FoundCredentials::None(None),
+        };
+        Error::new(operation, &self.registry, cause).with_credentials(credentials)
     }
 }
 

@@ -30,6 +30,7 @@ async fn the_types_of_manifests_can_be_chosen() {
         application/vnd.oci.image.index.v1+json, \
         application/vnd.docker.distribution.manifest.v2+json, \
         application/vnd.docker.distribution.manifest.list.v2+json";
+    let digest = Digest::sha256(manifest().as_bytes());
     let (repository, transport) = repository([
         Exchange::new("GET", &uri, 200)
             .wants("accept", all)
@@ -37,7 +38,9 @@ async fn the_types_of_manifests_can_be_chosen() {
         Exchange::new("GET", &uri, 200)
             .wants("accept", index.as_str())
             .body(manifest()),
-        Exchange::new("HEAD", &uri, 200).wants("accept", index.as_str()),
+        Exchange::new("HEAD", &uri, 200)
+            .wants("accept", index.as_str())
+            .header("docker-content-digest", digest.as_str()),
     ])
     .await;
     let pulled = repository.manifest(&tag()).await.unwrap();
@@ -87,6 +90,7 @@ async fn dg2_a_head_about_other_content_is_refused() {
         let head = |kind: &str, target: &str| {
             Exchange::new("HEAD", &format!("{HOME}/{kind}/{target}"), 200)
                 .header("docker-content-digest", claim.as_str())
+                .header("content-length", "6")
         };
         let (repository, transport) = repository([
             head("blobs", wanted.as_str()),

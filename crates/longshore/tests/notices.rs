@@ -68,6 +68,23 @@ async fn a_warning_is_told_once_and_a_rate_limit_each_time() {
     );
 }
 
+#[tokio::test]
+async fn dg2_a_digest_header_that_cannot_be_used_is_reported_once() {
+    let answer = |value| blob(HOME, 200).header("docker-content-digest", value);
+    let notices = told(vec![answer("md5:abc"), answer("sha256:7")]).await;
+    let ignored = Notice::IgnoredHeader {
+        origin: HOME.parse().unwrap(),
+        header: "docker-content-digest",
+        value: "md5:abc".to_owned(),
+    };
+    assert_eq!(
+        ignored.to_string(),
+        "https://r.example sends a docker-content-digest that cannot be used, which is ignored: \
+         \"md5:abc\""
+    );
+    assert_eq!(notices, [ignored]);
+}
+
 // OU1
 #[tokio::test]
 async fn ou1_a_warning_cannot_reach_the_terminal_raw() {

@@ -253,3 +253,24 @@ async fn dg6_a_coded_part_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Protocol);
     transport.finish();
 }
+
+#[tokio::test]
+async fn rt6_a_refused_resume_of_a_part_is_followed_by_the_whole_part() {
+    let content = content();
+    for status in [400, 403, 501] {
+        let refused =
+            Exchange::new("GET", &uri(&content), status).wants("range", "bytes=20005-60004");
+        let (repository, transport) = repository([
+            cut(&content, 5, 60_004, 20_005),
+            refused,
+            part(&content, 5, 60_004),
+        ])
+        .await;
+        let size = Some(content.len() as u64);
+        let reader = repository.blob(&Digest::sha256(&content), size).unwrap();
+        let seeker = reader.seek().await.unwrap();
+        let read = seeker.read_at(5, 60_000).await.unwrap();
+        assert_eq!(read, content[5..60_005], "{status}");
+        transport.finish();
+    }
+}

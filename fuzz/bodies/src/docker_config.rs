@@ -28,8 +28,7 @@ pub fn docker_config(data: &[u8]) {
         }
         return;
     };
-    let mut fields = entries(&plain).map(|(_, entry)| entry);
-    if plain.is_array() || plain.get("auths").is_some() && fields.any(Value::is_array) {
+    if plain.is_array() || plain.get("auths").is_some_and(Value::is_array) {
         // A list of the fields, in their order, is no object.
         match DockerConfig::parse(data) {
             Ok(_) => panic!("a list was taken for an object"),
@@ -103,7 +102,7 @@ fn keys<'a>(plain: &'a Value, section: &str) -> impl Iterator<Item = &'a str> {
     section.into_iter().flatten().map(|(key, _)| key.as_str())
 }
 
-/// CR2: the registry a key names: the key, or the host of a URL without a path of its own.
+/// CR2: the registry a key names: the key, or the host of a URL.
 fn named(key: &str) -> Option<&str> {
     scoped(key)
         .filter(|(_, path)| path.is_empty())
@@ -112,18 +111,16 @@ fn named(key: &str) -> Option<&str> {
 
 /// CR2: the registry a key names, and below which path; the path of a URL is none.
 fn scoped(key: &str) -> Option<(&str, &str)> {
-    let url = ["https://", "http://"]
-        .into_iter()
-        .find_map(|scheme| key.strip_prefix(scheme));
+    let url = ["https://", "http://"].into_iter().find_map(|scheme| {
+        let (start, rest) = key.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
     let text = url.unwrap_or(key);
     let (host, path) = text.split_once('/').unwrap_or((text, ""));
     let path = path.trim_end_matches('/');
-    let is_url = url.is_some() || host == "index.docker.io";
-    let path = match path {
-        "v1" | "v2" if is_url => "",
-        path => path,
-    };
-    (!host.is_empty() && (path.is_empty() || !is_url)).then_some((host, path))
+    let is_hub = host.eq_ignore_ascii_case("index.docker.io") && matches!(path, "v1" | "v2");
+    let path = if url.is_some() || is_hub { "" } else { path };
+    (!host.is_empty()).then_some((host, path))
 }
 
 /// Whether the repository is this one or lies below it, by whole segments.
@@ -134,10 +131,11 @@ fn lies_in(repository: &str, path: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Docker Hub has several names.
+/// Docker Hub has several names, and no name has case.
 fn same_registry(one: &str, other: &str) -> bool {
-    let is_hub = |name| ["docker.io", "index.docker.io", "registry-1.docker.io"].contains(&name);
-    one == other || (is_hub(one) && is_hub(other))
+    let hub = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+    let is_hub = |name: &str| hub.iter().any(|known| known.eq_ignore_ascii_case(name));
+    one.eq_ignore_ascii_case(other) || (is_hub(one) && is_hub(other))
 }
 
 /// CR2, and the fields of one entry that names the repository or what it lies in.
@@ -209,7 +207,7 @@ fn holds(entry: &Value, credential: &Credential) -> bool {
     }
 }
 
-/// User and password of an `auth` field: base64, padded or not, with NULs behind it.
+/// User and password of an `auth` field: base64, padded or not, with NULs around the password.
 fn decoded(auth: &str) -> Option<(String, String)> {
     let bare = auth.trim_end_matches('=');
     let padding = "=".repeat((4 - bare.len() % 4) % 4);
@@ -218,8 +216,8 @@ fn decoded(auth: &str) -> Option<(String, String)> {
     }
     let bytes = STANDARD.decode(format!("{bare}{padding}")).ok()?;
     let text = String::from_utf8(bytes).ok()?;
-    let (username, password) = text.trim_end_matches('\0').split_once(':')?;
-    Some((username.to_owned(), password.to_owned()))
+    let (username, password) = text.split_once(':')?;
+    Some((username.to_owned(), password.trim_matches('\0').to_owned()))
 }
 
 fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {

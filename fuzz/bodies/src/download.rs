@@ -127,6 +127,11 @@ impl Watch {
         let at = line.iter().position(|byte| *byte == b'>');
         let (text, pieces) = line.split_at(at.unwrap_or(line.len()));
         let head = head(text);
+        // RT6: any refusal of a range may be about the range, but for 401 and 429.
+        let status = head.status.as_u16();
+        let refused = matches!(status, 400..=499 | 501) && !matches!(status, 401 | 416 | 429);
+        let takes = matches!(status, 200 | 206 | 416) || refused && self.range.is_some();
+        assert_eq!(download.takes(head.status), takes, "RT6: {status}");
         match download.on_head(&head)? {
             Body::Ask(ask) => {
                 assert!(self.range.is_some(), "RT6: a restart of what was whole");
@@ -210,7 +215,7 @@ impl Watch {
 
     fn failed(&self, error: &DownloadError) {
         match error {
-            DownloadError::TooLong { expected } | DownloadError::TooShort { expected, .. } => {
+            DownloadError::TooLong { expected, .. } | DownloadError::TooShort { expected, .. } => {
                 assert!(self.size.is_none_or(|size| size == *expected));
             }
             DownloadError::Resumes { resumes, received } => {

@@ -13,7 +13,9 @@ use longshore_origin::{Hop, Origin, Scheme};
 use longshore_proto::Host;
 use longshore_proto::call::Take;
 use longshore_proto::endpoint::{Endpoint, ListAnswer, PageQuery};
-use longshore_proto::listing::{Listing, ListingError, PAGE_LIMIT_BYTES, PAGES_LIMIT};
+use longshore_proto::listing::{
+    Listing, ListingError, PAGE_LIMIT_BYTES, PAGES_LIMIT, STALE_PAGES_LIMIT,
+};
 
 use crate::answer::number;
 use crate::shown::is_plain;
@@ -23,7 +25,7 @@ use crate::shown::is_plain;
 /// # Panics
 ///
 /// When a page is asked for that is of another list, on another host or was asked for before, when
-/// a list goes on without anything new, or ends early without a reason.
+/// a list goes on for too long without anything new, or ends early without a reason.
 pub fn listing(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let setup = lines.next().unwrap_or_default();
@@ -36,7 +38,7 @@ pub fn listing(data: &[u8]) {
     let first = listing.ask().endpoint;
     let mut asked = HashSet::from([query(&first)]);
     let mut came = HashSet::new();
-    let mut entries = 0;
+    let (mut entries, mut stale) = (0, 0);
     for (pages, line) in (1_u32..).zip(lines) {
         is_the_same_list(&listing, &first);
         let page = Page::read(line);
@@ -48,7 +50,11 @@ pub fn listing(data: &[u8]) {
         match listing.on_page(&page.answer(), page.entries.iter().copied()) {
             Ok(true) => {
                 let next = next.unwrap_or_else(|| panic!("nothing leads to a next page"));
-                assert!(fresh, "RD5: on from a page with nothing new");
+                stale = if fresh { 0 } else { stale + 1 };
+                assert!(
+                    stale <= STALE_PAGES_LIMIT,
+                    "RD5: on from pages with nothing new"
+                );
                 assert_eq!(query(&listing.ask().endpoint), next, "RD5");
                 assert!(asked.insert(next), "RD5: asked for before");
                 assert!(
@@ -62,9 +68,12 @@ pub fn listing(data: &[u8]) {
                 let is_so = match error {
                     ListingError::Entries { limit: told } => is_limited && told == limit,
                     ListingError::Loop { page } => {
-                        page == pages && (!fresh || next.is_some_and(|next| asked.contains(&next)))
+                        page == pages && next.is_some_and(|next| asked.contains(&next))
                     }
                     ListingError::Pages => pages >= PAGES_LIMIT,
+                    ListingError::Stale { page } => {
+                        page == pages && !fresh && stale >= STALE_PAGES_LIMIT
+                    }
                     other => panic!("{other}"),
                 };
                 return assert!(is_so, "{error} on page {pages}");

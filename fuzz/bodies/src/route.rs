@@ -138,13 +138,17 @@ fn answers(endpoint: &Endpoint) {
         }
         Endpoint::Catalogue(request) => {
             let pages = |most| request.answer("", &names(), most);
-            is_a_page(pages(1000), |page| read_repositories(page).is_ok());
-            is_a_page(pages(1), |page| read_repositories(page).is_ok());
+            is_a_page(pages(1000), |page| {
+                read_repositories(&page.to_vec().into()).is_ok()
+            });
+            is_a_page(pages(1), |page| {
+                read_repositories(&page.to_vec().into()).is_ok()
+            });
         }
         Endpoint::Tags(request) => {
             let pages = |most| request.answer("/base", &names(), most);
-            is_a_page(pages(1000), |page| read_tags(page).is_ok());
-            is_a_page(pages(1), |page| read_tags(page).is_ok());
+            is_a_page(pages(1000), |page| read_tags(&page.to_vec().into()).is_ok());
+            is_a_page(pages(1), |page| read_tags(&page.to_vec().into()).is_ok());
         }
         Endpoint::Referrers(request) => {
             let referrers = ["keel", "mast"]

@@ -74,7 +74,7 @@ fn re1_a_realm_that_is_none_is_refused() {
         format!("http://{}/token", listener.address()),
         format!("https://u:p@{}/token", listener.address()),
         "file:///etc/passwd".to_owned(),
-        "/token".to_owned(),
+        "token".to_owned(),
         "https://169.254.169.254/token".to_owned(),
     ] {
         let tokens = TokenServer::builder().start().unwrap();

@@ -21,6 +21,7 @@ fn pulls_everything(builder: Builder) -> Option<Scene> {
             "name": "1.0",
             "blobs_moved": parts(&tree),
             "blobs_present": 0,
+            "blobs_replaced": 0,
             "bytes_moved": tree.total_bytes(),
         })
     );

@@ -130,24 +130,107 @@ fn inspect_reads_the_tag_that_stands_in_for_the_api() {
 }
 
 #[test]
-fn a_tag_that_may_not_be_asked_for_is_not_there() {
+fn what_cannot_be_looked_at_does_not_hide_the_image() {
     let registry = serving(&image::single(101));
+    let reference = reference(&registry);
     for (status, code) in [
         (StatusCode::FORBIDDEN, 0),
         (StatusCode::METHOD_NOT_ALLOWED, 0),
-        (StatusCode::BAD_REQUEST, PROTOCOL),
+        (StatusCode::BAD_REQUEST, 0),
+        (StatusCode::INTERNAL_SERVER_ERROR, UNAVAILABLE),
     ] {
         registry.behave();
         let tag = Rule::on(Part::Manifest, Misbehaviour::Status(status)).path(".sig");
         registry.misbehave(tag);
-        let ended = run(&["inspect", &reference(&registry)]);
-        assert_eq!(
-            ended.status.code(),
-            Some(code),
-            "{status}: {}",
-            ended.stderr
+        let inspect = |output| {
+            let arguments = ["inspect", "--retry-attempts", "1", "--output", output];
+            Longshore::new(arguments).args([&reference]).run()
+        };
+        let ended = inspect("text");
+        let shown = &ended.stderr;
+        assert_eq!(ended.status.code(), Some(code), "{status}: {shown}");
+        assert!(ended.stdout.contains("\nLayers:\n"), "{}", ended.stdout);
+        let line = match code {
+            0 => "note: a cosign signature is not shown: ",
+            _ => "error: ",
+        };
+        let notes: Vec<_> = shown.lines().filter(|it| it.starts_with(line)).collect();
+        assert!(
+            notes.len() == 1 && notes[0].contains(status.as_str()),
+            "{shown}"
         );
+        let ended = inspect("json");
+        assert_eq!(ended.status.code(), Some(code), "{status}");
+        let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let problems = told["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let start = "a cosign signature is not shown: ";
+        assert!(text(&problems[0]).starts_with(start), "{problems:?}");
     }
+}
+
+#[test]
+fn an_odd_answer_of_the_referrers_api_means_that_there_is_none() {
+    let tree = image::single(106);
+    let registry = serving(&tree);
+    let signature = image::attached(107, &tree);
+    let tag = tree.digest().as_str().replace(':', "-");
+    let index = image::index_of(vec![signature.clone()]);
+    registry.contents().add("a", &tag, &index);
+    let reference = reference(&registry);
+    let page = |status, body: &str| {
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        let answer = ScriptedResponse::status(status).header(CONTENT_TYPE, html);
+        Misbehaviour::Response(Box::new(answer.body(body.to_owned())))
+    };
+    for odd in [
+        page(StatusCode::OK, "<html>Sign in</html>"),
+        page(StatusCode::OK, "{}"),
+        page(StatusCode::BAD_REQUEST, "<html>Sign in</html>"),
+        page(StatusCode::FORBIDDEN, "<html>Sign in</html>"),
+        page(StatusCode::METHOD_NOT_ALLOWED, ""),
+    ] {
+        registry.behave();
+        registry.misbehave(Rule::on(Part::List, odd));
+        for command in ["inspect", "referrers"] {
+            let ended = run(&[command, &reference]);
+            let shown = ended.succeeded();
+            assert!(shown.contains(signature.digest().as_str()), "{shown}");
+            assert_eq!(ended.stderr, "");
+            assert_eq!(told(&[command, &reference])["referrers_from"], "tag");
+        }
+    }
+    registry.behave();
+    let failing = Misbehaviour::Status(StatusCode::INTERNAL_SERVER_ERROR);
+    registry.misbehave(Rule::on(Part::List, failing));
+    let referrers = ["referrers", "--retry-attempts", "1", &reference];
+    run(&referrers).failed(UNAVAILABLE, &["referrers", "500"]);
+    let ended = run(&["inspect", "--retry-attempts", "1", &reference]);
+    let parts = ["error: cannot read the referrers", "500"];
+    let shown = partly(&ended, UNAVAILABLE, &parts);
+    assert!(
+        shown.ends_with("\n  the referrers are not known\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_refusal_of_credentials_is_an_error() {
+    let tree = image::single(108);
+    let registry = Registry::builder().image("a", "1", &tree);
+    let registry = registry.basic(USER, PASSWORD).start().unwrap();
+    let denied = Misbehaviour::Status(StatusCode::FORBIDDEN);
+    registry.misbehave(Rule::on(Part::List, denied));
+    let reference = reference(&registry);
+    let run = |command: &str| {
+        let command = Longshore::new([command, &*reference]);
+        command.login(USER, PASSWORD).run()
+    };
+    run("referrers").failed(AUTH, &["referrers", "denied"]);
+    let ended = run("inspect");
+    let parts = ["error: cannot read the referrers", "denied"];
+    let shown = partly(&ended, AUTH, &parts);
+    assert!(shown.contains("\nLayers:\n"), "{shown}");
 }
 
 // LI2
@@ -233,24 +316,17 @@ fn a_list_that_breaks_off_is_not_told_as_whole() {
     registry.misbehave(Rule::on(Part::List, next));
     let refused = Misbehaviour::Status(StatusCode::METHOD_NOT_ALLOWED);
     registry.misbehave(Rule::on(Part::List, refused).after(1));
-    run(&["inspect", &reference(&registry)]).failed(9, &["referrers", "405"]);
-}
-
-#[test]
-fn a_registry_that_fails_at_referrers_is_an_error() {
-    let registry = serving(&image::single(99));
-    registry.misbehave(Rule::on(
-        Part::List,
-        Misbehaviour::Status(StatusCode::FORBIDDEN),
-    ));
-    run(&["inspect", &reference(&registry)]).failed_with_hint(AUTH, &["referrers", "denied"]);
-    registry.behave();
-    let refused = Misbehaviour::Status(StatusCode::METHOD_NOT_ALLOWED);
-    registry.misbehave(Rule::on(Part::List, refused));
+    let ended = run(&["inspect", &reference(&registry)]);
+    let shown = ended.succeeded();
     assert!(
-        run(&["inspect", &reference(&registry)])
-            .succeeded()
-            .ends_with(NO_REFERRERS)
+        shown.ends_with("\n  the referrers are not known"),
+        "{shown}"
+    );
+    let note = "note: the referrers are not shown: ";
+    assert!(
+        ended.stderr.starts_with(note) && ended.stderr.contains("405"),
+        "{}",
+        ended.stderr
     );
 }
 

@@ -32,7 +32,9 @@ fn tags_are_listed_one_a_line() {
     let expected = json!({
         "registry": registry.authority(),
         "repository": "some/app",
-        "tags": ended.stdout.lines().collect::<Vec<_>>(),
+        "names": ended.stdout.lines().collect::<Vec<_>>(),
+        "malformed": [],
+        "complete": true,
     });
     assert_eq!(told, expected);
     let absent = format!("{}/nosuch", registry.authority());
@@ -74,11 +76,11 @@ fn no_tags_are_an_empty_list() {
     let name = format!("{}/a", registry.authority());
     let ended = run(&["tags", &name]);
     assert_eq!((ended.succeeded(), &*ended.stderr), ("", ""));
-    assert_eq!(told(&["tags", &name])["tags"], json!([]));
+    assert_eq!(told(&["tags", &name])["names"], json!([]));
     // What some registries send once the last tag is gone.
     let null = ScriptedResponse::status(StatusCode::OK).body(r#"{"name":"a","tags":null}"#);
     registry.misbehave(Rule::on(Part::List, Misbehaviour::Response(Box::new(null))));
-    assert_eq!(told(&["tags", &name])["tags"], json!([]));
+    assert_eq!(told(&["tags", &name])["names"], json!([]));
 }
 
 #[test]
@@ -92,7 +94,12 @@ fn repositories_are_listed_one_a_line() {
     assert_eq!(run(&["repos", &name, "--last", "a"]).succeeded(), "b/c");
     assert_eq!(
         told(&["repos", &name]),
-        json!({ "registry": name, "repositories": ["a", "b/c"] })
+        json!({
+            "registry": name,
+            "names": ["a", "b/c"],
+            "malformed": [],
+            "complete": true,
+        })
     );
     let Some(registry) = DockerRegistry::builder().start() else {
         return;
@@ -113,30 +120,115 @@ fn digests_among_the_tags_are_passed_over() {
     assert_eq!(run(&["tags", &name]).succeeded(), "1\n2");
 }
 
-// OU2
-#[test]
-fn ou2_a_listed_name_that_is_none_is_an_error() {
-    let registry = serving(&image::single(53));
-    let list = |text: &str| {
-        let answer = ScriptedResponse::status(StatusCode::OK).body(text.to_owned());
-        registry.behave();
-        registry.misbehave(Rule::on(
-            Part::List,
-            Misbehaviour::Response(Box::new(answer)),
-        ));
-    };
-    let name = format!("{}/a", registry.authority());
-    list(r#"{"name":"a","tags":["1","\u001b[2Jx"]}"#);
-    for output in ["text", "json"] {
-        let ended = run(&["tags", &name, "--output", output]);
-        ended.failed(PROTOCOL, &[r"\u{1b}[2Jx"]);
-    }
-    list(r#"{"repositories":["a","../b"]}"#);
-    run(&["repos", &registry.authority()]).failed(PROTOCOL, &["../b"]);
+/// Answers every request for a list with this page.
+fn answer_with(registry: &Registry, page: &str) {
+    let answer = ScriptedResponse::status(StatusCode::OK).body(page.to_owned());
+    registry.behave();
+    registry.misbehave(Rule::on(
+        Part::List,
+        Misbehaviour::Response(Box::new(answer)),
+    ));
 }
 
 #[test]
-fn whoever_reads_may_stop_reading() {
+fn ou2_a_malformed_name_is_shown_apart_and_hides_no_other() {
+    let registry = serving(&image::single(53));
+    let name = format!("{}/a", registry.authority());
+    answer_with(
+        &registry,
+        r#"{"name":"a","tags":["1","\u001b[2Jx",null,7,"2",{"a":"\u202e"}]}"#,
+    );
+    let malformed = [
+        r"\u{1b}[2Jx",
+        "7 (not a string)",
+        r#"{"a":"\u202e"} (not a string)"#,
+    ];
+    let ended = run(&["tags", &name]);
+    let shown = partly(
+        &ended,
+        PROTOCOL,
+        &["error: the registry lists 3 malformed names"],
+    );
+    assert_eq!(shown, "1\n2\n");
+    for name in malformed {
+        let line = format!("malformed name: {name}");
+        assert!(ended.stderr.lines().any(|it| it == line), "{name}");
+    }
+    let ended = run(&["tags", &name, "--output", "json"]);
+    assert_eq!(ended.status.code(), Some(PROTOCOL));
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(told["names"], json!(["1", "2"]));
+    assert_eq!(told["malformed"], json!(malformed));
+    assert_eq!(told["complete"], true);
+    answer_with(&registry, r#"{"repositories":["a","../b","c"]}"#);
+    let ended = run(&["repos", &registry.authority()]);
+    let parts = ["malformed name: ../b", "lists a malformed name"];
+    assert_eq!(partly(&ended, PROTOCOL, &parts), "a\nc\n");
+}
+
+#[test]
+fn what_came_of_a_list_before_an_error_is_printed() {
+    let registry = serving(&image::single(57));
+    let name = format!("{}/a", registry.authority());
+    registry.misbehave(Rule::on(
+        Part::List,
+        Misbehaviour::NextPage("?page=2".to_owned()),
+    ));
+    let gone = Misbehaviour::Status(StatusCode::NOT_FOUND);
+    registry.misbehave(Rule::on(Part::List, gone).after(1));
+    let ended = run(&["tags", &name]);
+    assert_eq!(partly(&ended, NOT_FOUND, &["tags of a"]), "1\n");
+    registry.requests().clear();
+    registry.behave();
+    registry.misbehave(Rule::on(
+        Part::List,
+        Misbehaviour::NextPage("?page=2".to_owned()),
+    ));
+    let gone = Misbehaviour::Status(StatusCode::NOT_FOUND);
+    registry.misbehave(Rule::on(Part::List, gone).after(1));
+    let ended = run(&["tags", &name, "--output", "json"]);
+    assert_eq!(ended.status.code(), Some(NOT_FOUND));
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(told["names"], json!(["1"]));
+    assert_eq!(told["complete"], false);
+    // Nothing came.
+    registry.behave();
+    let gone = Misbehaviour::Status(StatusCode::NOT_FOUND);
+    registry.misbehave(Rule::on(Part::List, gone));
+    let ended = run(&["tags", &name, "--output", "json"]);
+    assert_eq!((ended.status.code(), &*ended.stdout), (Some(NOT_FOUND), ""));
+}
+
+#[test]
+fn names_are_printed_while_the_next_page_is_awaited() {
+    for output in ["text", "json"] {
+        let gate = Gate::new();
+        let registry = serving(&image::single(58));
+        registry.misbehave(Rule::on(
+            Part::List,
+            Misbehaviour::NextPage("?page=2".to_owned()),
+        ));
+        registry.misbehave(Rule::on(Part::List, Misbehaviour::Hold(gate.clone())).after(1));
+        let name = format!("{}/a", registry.authority());
+        let place = tempdir().unwrap();
+        let file = place.path().join("names");
+        let script = format!("exec \"$@\" >{}", file.display());
+        let mut running = Longshore::new(["tags", &name, "--output", output])
+            .under(&script)
+            .start();
+        running.wait_until(|| {
+            let shown = fs::read_to_string(&file).unwrap_or_default();
+            shown.contains('1').then_some(())
+        });
+        running.signal("INT");
+        let ended = running.end();
+        assert_eq!(ended.status.code(), Some(130), "{output}");
+        gate.open();
+    }
+}
+
+#[test]
+fn the_reader_of_a_list_may_stop_reading() {
     let tree = image::single(54);
     let registry = serving(&tree);
     // More than a pipe takes before somebody reads.
@@ -145,13 +237,10 @@ fn whoever_reads_may_stop_reading() {
         registry.contents().add("a", &tag, &tree);
     }
     let name = format!("{}/a", registry.authority());
-    let blob = format!("{name}@{}", tree.blobs()[0].descriptor.digest);
     for command in [
         &["tags", &name][..],
         &["tags", &name, "--output", "json"],
         &["inspect", &reference(&registry)],
-        &["config", &reference(&registry)],
-        &["blob", "get", &blob],
         &["--help"],
     ] {
         // The pipe is closed before anything is written to it.

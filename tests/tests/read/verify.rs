@@ -22,12 +22,14 @@ fn every_durability_makes_a_layout_that_verifies() {
             told(&["verify", path]),
             json!({
                 "layout": path,
+                "findings": [],
                 "sound": true,
+                "complete": true,
                 "manifests": 1,
                 "blobs": blobs,
                 "bytes": tree.total_bytes(),
-                "findings": [],
-                "more": 0,
+                "absent": 0,
+                "damaged": 0,
             })
         );
     }
@@ -63,7 +65,7 @@ fn dg3_damage_is_found_and_named() {
     };
     assert_eq!(lines.len(), 3);
     is(&changed.digest, &["not what its descriptor says", &by]);
-    is(&missing.digest, &["missing", &by]);
+    is(&missing.digest, &["absent", &by]);
     is(&stray, &["not referred to"]);
     assert!(ended.stderr.contains(&format!("error: {path} is damaged")));
     assert!(ended.stderr.contains("hint: "), "{}", ended.stderr);
@@ -71,7 +73,11 @@ fn dg3_damage_is_found_and_named() {
     let ended = run(&["verify", path, "--output", "json"]);
     assert_eq!(ended.status.code(), Some(DIGEST));
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!(told["sound"], false);
+    assert_eq!(
+        (&told["sound"], &told["complete"]),
+        (&json!(false), &json!(false))
+    );
+    assert_eq!((&told["absent"], &told["damaged"]), (&json!(1), &json!(1)));
     let findings = told["findings"].as_array().unwrap();
     let finding = |digest: &Digest| {
         let mut found = findings.iter().filter(|it| it["digest"] == digest.as_str());
@@ -80,8 +86,9 @@ fn dg3_damage_is_found_and_named() {
     let expected = json!({
         "digest": missing.digest,
         "referrer": tree.digest(),
-        "problem": "missing",
-        "damage": true,
+        "problem": "absent",
+        "absent": true,
+        "damage": false,
     });
     assert_eq!(finding(&missing.digest), (expected, 0));
     let stray = finding(&stray).0;
@@ -94,6 +101,73 @@ fn dg3_damage_is_found_and_named() {
         problem.contains("not what its descriptor says: "),
         "{problem}"
     );
+}
+
+// image-spec v1.1.1 "Image Layout": blobs may be absent.
+#[test]
+fn a_sparse_layout_is_not_damaged() {
+    let tree = image::twenty_platforms(85);
+    let place = tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    image::write_layout(place.path(), &[("1", &tree)]).unwrap();
+    let absent = tree.children()[3].digest();
+    fs::remove_file(layout::blob(place.path(), absent)).unwrap();
+    let ended = run(&["verify", path]);
+    let lines: Vec<_> = ended.succeeded().lines().collect();
+    let line = lines.iter().find(|line| line.starts_with(absent.as_str()));
+    assert!(
+        line.is_some_and(|line| line.contains(": absent")),
+        "{lines:?}"
+    );
+    assert!(ended.stderr.contains("; 1 absent"), "{}", ended.stderr);
+    let ended = run(&["verify", path, "--output", "json"]);
+    let told: Value = serde_json::from_str(ended.succeeded()).unwrap();
+    assert_eq!(
+        (&told["sound"], &told["complete"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!((&told["absent"], &told["damaged"]), (&json!(1), &json!(0)));
+    let ended = run(&["verify", "--complete", path]);
+    assert_eq!(ended.status.code(), Some(DIGEST));
+    let said = "is not complete: it lacks 1 of the blobs that it refers to\n  hint: ";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    fs::remove_file(layout::blob(place.path(), tree.digest())).unwrap();
+    let ended = run(&["verify", path]);
+    assert!(ended.succeeded().starts_with(tree.digest().as_str()));
+}
+
+// RT11: hashing ends within a moment, however large the blob is.
+#[test]
+fn rt11_a_signal_ends_a_verification() {
+    let tree = image::single(86);
+    let place = tempdir().unwrap();
+    image::write_layout(place.path(), &[("1", &tree)]).unwrap();
+    // A sparse file of a tebibyte takes many minutes to hash; its index gives the same size.
+    let vast = Digest::sha256(b"vast");
+    let file = fs::File::create(layout::blob(place.path(), &vast)).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let entry = |digest: &Digest, size: u64| {
+        json!({
+            "mediaType": "application/vnd.example", "digest": digest.as_str(), "size": size,
+        })
+    };
+    let absent = Digest::sha256(b"absent");
+    let entries = [entry(&absent, 1), entry(&vast, 1 << 40)];
+    let index = json!({"schemaVersion": 2, "manifests": entries});
+    fs::write(place.path().join("index.json"), index.to_string()).unwrap();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let output = place.path().with_extension(signal);
+        let mut running = Longshore::new(["verify".as_ref(), place.path().as_os_str()])
+            .stdout(fs::File::create(&output).unwrap())
+            .start();
+        // A finding is printed when it is made, not at the end.
+        running.wait_until(|| {
+            let printed = fs::read_to_string(&output).unwrap();
+            printed.starts_with(absent.as_str()).then_some(())
+        });
+        running.signal(signal);
+        assert_eq!(running.end().status.code(), Some(code));
+    }
 }
 
 #[test]

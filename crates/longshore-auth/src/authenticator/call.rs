@@ -33,6 +33,10 @@ pub(super) struct Visit {
     registry: Option<Origin>,
     /// The credentials found for the registry; the inner `None` means that there are none.
     credential: Option<Option<Credential>>,
+    /// Whether the credential is looked up once more after it was refused.
+    renewable: bool,
+    /// The credential that was refused, and then looked up once more.
+    refused_credential: Option<Credential>,
     /// Number of token requests that had ended when this began.
     pub(super) joined: Option<u64>,
     pub(super) need: ScopeSet,
@@ -147,16 +151,45 @@ impl AuthCall {
     /// before. Credentials are used for requests to this registry and its accepted token endpoints
     /// only (CR1), and dropped with the call.
     pub fn provide(&mut self, registry: &Origin, credential: Option<Credential>) {
+        self.provide_to(registry, credential, false);
+    }
+
+    /// As [`provide`](Self::provide), for a credential that its source may have replaced since:
+    /// if it is refused, the call asks for it once more ([`Prepare::Lookup`]), as the answers of
+    /// credential helpers do not say when they expire (CR7).
+    ///
+    /// [`Prepare::Lookup`]: crate::Prepare::Lookup
+    pub fn provide_renewable(&mut self, registry: &Origin, credential: Option<Credential>) {
+        self.provide_to(registry, credential, true);
+    }
+
+    /// Returns the credential that a registry refused, if it is looked up once more.
+    ///
+    /// A source that remembers its answers must not answer with this one. If there is no other, the
+    /// call fails without sending it again (CR7).
+    pub fn refused_credential(&self, registry: &Origin) -> Option<&Credential> {
+        let mut visits = std::iter::once(&self.here).chain(&self.others);
+        let visit = visits.find(|visit| visit.is_at(registry))?;
+        visit.refused_credential.as_ref()
+    }
+
+    fn provide_to(&mut self, registry: &Origin, credential: Option<Credential>, renewable: bool) {
         let mut visits = std::iter::once(&mut self.here).chain(&mut self.others);
-        if let Some(visit) = visits.find(|visit| visit.is_at(registry)) {
-            visit.credential = Some(credential);
-            return;
-        }
-        self.others.push(Visit {
-            registry: Some(registry.clone()),
-            credential: Some(credential),
-            ..Visit::default()
-        });
+        let visit = match visits.find(|visit| visit.is_at(registry)) {
+            Some(visit) => visit,
+            None => {
+                self.others.push(Visit {
+                    registry: Some(registry.clone()),
+                    ..Visit::default()
+                });
+                let Some(visit) = self.others.last_mut() else {
+                    return;
+                };
+                visit
+            }
+        };
+        visit.credential = Some(credential);
+        visit.renewable = renewable && visit.refused_credential.is_none();
     }
 
     /// Returns the token of the last request, if it had one that a token endpoint issued for the
@@ -213,6 +246,22 @@ impl Visit {
         self.credential.clone()
     }
 
+    /// Takes note that the credential was refused. Returns whether it is looked up once more
+    /// (CR7).
+    pub(super) fn renew_credential(&mut self) -> bool {
+        if !std::mem::take(&mut self.renewable) {
+            return false;
+        }
+        self.refused_credential = self.credential.take().flatten();
+        self.password_refused = false;
+        true
+    }
+
+    /// Whether the source has no other credential than the one that was refused.
+    pub(super) fn is_refused(&self, credential: &Credential) -> bool {
+        self.refused_credential.as_ref() == Some(credential)
+    }
+
     pub(super) fn challenge(&mut self, hop: &Hop, answer: Answer) {
         self.challenged = Some(Challenged {
             by: hop.origin().clone(),
@@ -245,11 +294,22 @@ impl Visit {
     ///
     /// If the token was requested before any challenge, to save a refusal, the failure is final
     /// only if the credentials were refused: the request can still be sent without a token.
-    pub(super) fn fetch_failed(&mut self, error: AuthError) -> Result<(), AuthError> {
-        let refused = matches!(
-            error,
-            AuthError::CredentialsRefused { .. } | AuthError::CredentialsRequired { .. }
-        );
+    /// Refused credentials are looked up once more, if a token request is left (CR7).
+    pub(super) fn fetch_failed(
+        &mut self,
+        key: &TokenKey,
+        error: AuthError,
+    ) -> Result<(), AuthError> {
+        let refused = match error {
+            AuthError::CredentialsRefused { .. } if !key.is_foreign() => {
+                if self.may_ask_again() && self.renew_credential() {
+                    return Ok(());
+                }
+                true
+            }
+            AuthError::CredentialsRefused { .. } | AuthError::CredentialsRequired { .. } => true,
+            _ => false,
+        };
         if self.challenged.is_none() && !refused {
             self.stop_guessing();
             return Ok(());

@@ -1,5 +1,7 @@
 //! The challenges of a 401 that can be used.
 
+use longshore_origin::Hop;
+
 use crate::{Challenge, Fault, Realm, RealmError};
 
 /// The challenges of one response, reduced to what decides the next request.
@@ -37,7 +39,8 @@ pub(super) enum Flaw {
 }
 
 impl Offer {
-    pub(super) fn read<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Self {
+    /// Reads the fields of an answer to this hop.
+    pub(super) fn read<'a>(hop: &Hop, fields: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut offer = Self::default();
         for challenge in Challenge::parse_all(fields) {
             // Unreadable text between the challenges does not prevent the use of readable ones.
@@ -49,7 +52,7 @@ impl Offer {
                 }
             };
             if challenge.is("Bearer") {
-                offer.take_bearer(&challenge);
+                offer.take_bearer(hop, &challenge);
             } else if challenge.is("Basic") {
                 offer.basic = true;
             } else {
@@ -64,7 +67,7 @@ impl Offer {
         self.bearer.is_none() && !self.basic && self.flaw.is_none() && self.others.is_empty()
     }
 
-    fn take_bearer(&mut self, challenge: &Challenge<'_>) {
+    fn take_bearer(&mut self, hop: &Hop, challenge: &Challenge<'_>) {
         let text = |name| {
             let value = challenge.param(name)?;
             Some(String::from_utf8_lossy(&value).into_owned())
@@ -74,7 +77,7 @@ impl Offer {
         }
         let realm = challenge.param("realm").filter(|realm| !realm.is_empty());
         let realm = realm.ok_or(Flaw::NoRealm);
-        match realm.and_then(|text| Realm::parse(&text).map_err(Flaw::Realm)) {
+        match realm.and_then(|text| Realm::resolve(hop, &text).map_err(Flaw::Realm)) {
             Ok(realm) if self.bearer.is_none() => {
                 self.bearer = Some(BearerOffer {
                     realm,

@@ -26,6 +26,11 @@ impl Authenticator {
             return Ok(Prepare::Anonymous);
         }
         let credential = visit.credential();
+        if let Some(Some(account)) = &credential
+            && visit.is_refused(account)
+        {
+            return Err(refused_again(hop));
+        }
         if let Some(Some(Credential::Token(token))) = &credential {
             return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
         }
@@ -67,12 +72,14 @@ impl Authenticator {
         let registry = hop.home().clone();
         match visit.credential() {
             None => Ok(Prepare::Lookup(registry)),
-            Some(None) => Err(AuthError::CredentialsRequired { registry }),
-            // The same password would be refused again, and perhaps lock the account.
-            Some(_) if visit.password_refused => Err(AuthError::CredentialsRefused {
-                by: registry.clone(),
+            Some(None) => Err(AuthError::CredentialsRequired {
                 registry,
+                said: None,
             }),
+            // The same password would be refused again, and perhaps lock the account.
+            Some(Some(account)) if visit.password_refused || visit.is_refused(&account) => {
+                Err(refused_again(hop))
+            }
             Some(Some(Credential::Basic { username, password })) => {
                 let header = basic(&username, &password);
                 self.attach(visit, hop, Sent::Basic { asked: true }, header)
@@ -95,6 +102,7 @@ impl Authenticator {
         // CR5: a foreign hop gets no credentials, so they are not looked up.
         let account = match visit.credential().filter(|_| hop.is_home()) {
             None if hop.is_home() => return Ok(Prepare::Lookup(hop.home().clone())),
+            Some(Some(account)) if visit.is_refused(&account) => return Err(refused_again(hop)),
             Some(Some(Credential::Token(token))) => {
                 return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
             }
@@ -164,5 +172,14 @@ impl Authenticator {
         })?;
         visit.sent = secret;
         Ok(Prepare::Attach(Authorization::new(hop, header)))
+    }
+}
+
+/// The error for credentials that were refused and would be sent once more.
+fn refused_again(hop: &Hop) -> AuthError {
+    AuthError::CredentialsRefused {
+        registry: hop.home().clone(),
+        by: hop.origin().clone(),
+        said: None,
     }
 }

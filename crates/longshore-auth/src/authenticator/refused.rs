@@ -6,8 +6,8 @@ use longshore_origin::{Hop, Peer};
 
 use super::call::{Answer, BearerAnswer, Sent, Visit};
 use super::offer::{Flaw, Offer};
-use super::{Authenticator, foreign};
-use crate::{AuthError, Credential};
+use super::{Authenticator, foreign, token_refused};
+use crate::{AuthError, Credential, Token, TokenKey};
 
 impl Authenticator {
     /// Notes that the secret of the last request was refused. Returns whether it had been sent
@@ -21,41 +21,48 @@ impl Authenticator {
         let refused = || AuthError::CredentialsRefused {
             registry: hop.home().clone(),
             by: hop.origin().clone(),
+            said: None,
         };
         match std::mem::take(&mut visit.sent) {
             Sent::Nothing => Ok(false),
+            Sent::Given if visit.renew_credential() => Ok(false),
             Sent::Given => Err(refused()),
             // It required a password, and now requires a token: that is another challenge.
             Sent::Basic { asked: true } if offer.bearer.is_some() => {
                 visit.password_refused = true;
                 Ok(false)
             }
+            Sent::Basic { asked: true } if visit.renew_credential() => Ok(false),
             Sent::Basic { asked: true } => Err(refused()),
             Sent::Basic { asked: false } => {
-                visit.password_refused = true;
+                visit.password_refused = !visit.renew_credential();
                 Ok(true)
             }
             Sent::Token { key, token } => {
-                if let Some(tokens) = &self.tokens {
-                    tokens.discard(&key, &token);
-                }
                 let guessed = !visit.is_challenged();
-                let renewable = visit.refuse_token(token, offer.error.as_deref());
+                let error = offer.error.as_deref();
+                let renewable = self.discard_token(visit, &key, token, error);
                 if renewable || (hop.is_home() && wants_password(visit, offer)) {
                     return Ok(guessed);
                 }
-                Err(match (hop.is_home(), key.is_anonymous()) {
-                    (false, _) => foreign(hop),
-                    (true, true) => AuthError::CredentialsRequired {
-                        registry: hop.home().clone(),
-                    },
-                    (true, false) => AuthError::TokenRefused {
-                        registry: hop.home().clone(),
-                        error: offer.error.clone(),
-                    },
-                })
+                Err(token_refused(hop, &key, error))
             }
         }
+    }
+
+    /// Throws a refused token away, in the table only if it has not been replaced. Returns whether
+    /// another may be tried (CR7).
+    pub(super) fn discard_token(
+        &self,
+        visit: &mut Visit,
+        key: &TokenKey,
+        token: Token,
+        error: Option<&str>,
+    ) -> bool {
+        if let Some(tokens) = &self.tokens {
+            tokens.discard(key, &token);
+        }
+        visit.refuse_token(token, error)
     }
 
     /// Chooses among the challenges: Bearer before Basic, in whatever order they come. `None` if

@@ -178,7 +178,10 @@ fn cr7_a_refused_post_is_told_from_other_failures() {
             };
             let error = source(error);
             let refused = ExchangeError::PostRefused { status: code };
-            let failed = ExchangeError::Status { status: code };
+            let failed = ExchangeError::Status {
+                status: code,
+                said: None,
+            };
             assert_eq!(error, if expected { refused } else { failed });
         }
     }
@@ -319,12 +322,32 @@ fn redirect(
 #[test]
 fn cr7_a_refusal_of_the_token_endpoint_says_who_refused_what() {
     for status in [401, 403] {
-        let error = on_head(&mut exchange(None), status, &[]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "https://r.example gives no access without credentials, and there are none for it"
-        );
-        let error = on_head(&mut exchange(basic_account()), status, &[]).unwrap_err();
+        for (body, said) in [
+            ("", ""),
+            (r#"{"details":"no \u001b[2J"}"#, r" (it says: no \u{1b}[2J)"),
+        ] {
+            let refused = |mut exchange| {
+                assert_eq!(on_head(&mut exchange, status, &[]).unwrap(), "Collect");
+                on_body(&mut exchange, body.as_bytes())
+                    .unwrap_err()
+                    .to_string()
+            };
+            let required =
+                "https://r.example gives no access without credentials, and there are none for it";
+            assert_eq!(refused(exchange(None)), format!("{required}{said}"));
+            let wrong = "https://a.example does not accept the credentials for https://r.example";
+            assert_eq!(refused(exchange(basic_account())), format!("{wrong}{said}"));
+        }
+    }
+}
+
+// OU3: some servers repeat what they were sent.
+#[test]
+fn ou3_the_text_of_a_token_server_shows_no_secret_of_the_request() {
+    for body in ["wrong password: hunter2", "not known: bWU6aHVudGVyMg=="] {
+        let mut exchange = exchange(basic_account());
+        on_head(&mut exchange, 401, &[]).unwrap();
+        let error = on_body(&mut exchange, body.as_bytes()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "https://a.example does not accept the credentials for https://r.example"
@@ -335,16 +358,18 @@ fn cr7_a_refusal_of_the_token_endpoint_says_who_refused_what() {
 #[test]
 fn other_statuses_are_no_token() {
     for status in [100, 204_u16, 304, 400, 404, 429, 500, 503] {
-        let result = on_head(&mut exchange(None), status, &[]);
+        let mut exchange = exchange(None);
+        let result = on_head(&mut exchange, status, &[]);
         if status == 204 {
             // Success; what is missing is noticed in the body.
             assert_eq!(result.unwrap(), "Collect");
             continue;
         }
+        assert_eq!(result.unwrap(), "Collect");
         let status = StatusCode::from_u16(status).unwrap();
         assert_eq!(
-            source(result.unwrap_err()),
-            ExchangeError::Status { status }
+            source(on_body(&mut exchange, b"<html>").unwrap_err()),
+            ExchangeError::Status { status, said: None }
         );
     }
     // A retry sends the same request.

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn re1_a_realm_is_an_absolute_url() {
+fn re1_a_realm_without_a_request_is_an_absolute_url() {
     realm(
         "https://auth.example/token",
         "https://auth.example",
@@ -43,6 +43,40 @@ fn re1_a_realm_is_an_absolute_url() {
     let user = "there is user information before the host, which is not allowed";
     refused("https://auth.docker.io@evil.example/token", user);
     refused("https://@evil.example/token", user);
+}
+
+#[test]
+fn re1_a_path_is_resolved_against_the_request_it_answers() {
+    let hop = Hop::first("http://r.example:5000".parse().unwrap(), "/v2/app/tags?n=1").unwrap();
+    for (text, resolved) in [
+        ("/zot/auth/token", "http://r.example:5000/zot/auth/token"),
+        ("/token?a=b", "http://r.example:5000/token?a=b"),
+        ("./token", "http://r.example:5000/v2/app/token"),
+        ("../../../token", "http://r.example:5000/token"),
+        ("/", "http://r.example:5000/"),
+        ("//auth.example/token", "http://auth.example/token"),
+        ("https://a.example/token", "https://a.example/token"),
+    ] {
+        let realm = Realm::resolve(&hop, text.as_bytes()).unwrap();
+        let found = format!("{}{}", realm.origin(), realm.path_and_query());
+        assert_eq!(found, resolved, "{text:?}");
+    }
+    let name = "it is neither an https:// or http:// URL nor a path";
+    let user = "there is user information before the host, which is not allowed";
+    for (text, reason) in [
+        ("", name),
+        ("token", name),
+        ("Sonatype Nexus", name),
+        ("?service=r", name),
+        ("https:/x", name),
+        ("/token#x", "it has a fragment"),
+        ("//me@r.example:5000/token", user),
+        ("///token", "the host is empty"),
+        ("/a\nb", "the URL has a line break or NUL at byte 2"),
+    ] {
+        let error = Realm::resolve(&hop, text.as_bytes()).unwrap_err();
+        assert_eq!(error.reason.to_string(), reason, "{text:?}");
+    }
 }
 
 fn realm(text: &str, origin: &str, path_and_query: &str) {

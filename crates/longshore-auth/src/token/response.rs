@@ -34,7 +34,7 @@ impl Response {
 
 /// A member of any type. A value of an unexpected type counts as missing.
 #[derive(Default)]
-pub(super) enum Member {
+pub(crate) enum Member {
     /// A number of at least zero, without its fraction.
     Number(u64),
     #[default]
@@ -45,7 +45,7 @@ pub(super) enum Member {
 
 impl Member {
     /// Returns text that is not empty.
-    pub(super) fn text(self) -> Option<Secret> {
+    pub(crate) fn text(self) -> Option<Secret> {
         match self {
             Self::Text(text) if !text.expose().is_empty() => Some(text),
             Self::Number(_) | Self::Other | Self::Text(_) => None,

@@ -35,6 +35,8 @@ pub(crate) struct World<S = VecDeque<String>> {
     pub(crate) now: Duration,
     /// What every lookup finds.
     pub(crate) credential: Option<Credential>,
+    /// What a lookup finds after that was refused, if it is renewable.
+    pub(crate) renewed: Option<Option<Credential>>,
     pub(crate) lookups: Vec<Origin>,
     pub(crate) server: S,
     pub(crate) sent: Vec<Sent>,
@@ -63,6 +65,7 @@ impl<S: Server> World<S> {
             auth,
             now: Duration::from_secs(1_000),
             credential,
+            renewed: None,
             lookups: Vec::new(),
             server,
             sent: Vec::new(),
@@ -84,7 +87,14 @@ impl<S: Server> World<S> {
                 Prepare::Anonymous => None,
                 Prepare::Attach(authorization) => Some(authorization),
                 Prepare::Lookup(registry) => {
-                    call.provide(&registry, self.credential.clone());
+                    match &self.renewed {
+                        None => call.provide(&registry, self.credential.clone()),
+                        Some(renewed) => {
+                            let refused = call.refused_credential(&registry);
+                            let found = refused.map_or(&self.credential, |_| renewed);
+                            call.provide_renewable(&registry, found.clone());
+                        }
+                    }
                     self.lookups.push(registry);
                     continue;
                 }
@@ -94,8 +104,9 @@ impl<S: Server> World<S> {
                 }
             };
             let header = authorization.as_ref().and_then(|a| a.header(&hop));
-            let head = self.request(&hop, header);
+            let (head, body) = self.request(&hop, header);
             match head.status.as_u16() {
+                400 | 403 if body == EXPIRED => self.auth.expired(call, &hop)?,
                 401 => self.auth.refused(call, &hop, &head, Peer::default())?,
                 307 if redirects < 5 => {
                     redirects += 1;
@@ -160,7 +171,7 @@ impl<S: Server> World<S> {
         })
     }
 
-    fn request(&mut self, hop: &Hop, header: Option<&HeaderValue>) -> Parts {
+    fn request(&mut self, hop: &Hop, header: Option<&HeaderValue>) -> (Parts, String) {
         let answer = self.send(Sent {
             to: hop.origin().clone(),
             path: hop.uri().path().to_owned(),
@@ -170,7 +181,7 @@ impl<S: Server> World<S> {
             issued: None,
             at_home: hop.is_home(),
         });
-        answer.map_or_else(|| Response::new(()).into_parts().0, |(head, _)| head)
+        answer.unwrap_or_else(|| (Response::new(()).into_parts().0, String::new()))
     }
 
     fn send(&mut self, request: Sent) -> Option<(Parts, String)> {
@@ -191,6 +202,9 @@ impl<S: Server> World<S> {
         Some(response.into_parts())
     }
 }
+
+/// The body of a 400 or 403 that says that the token expired.
+pub(crate) const EXPIRED: &str = "expired";
 
 /// No answer, in a script that goes on.
 pub(crate) const DROPPED: &str = "DROPPED";

@@ -1,21 +1,29 @@
 //! `longshore blob get REF` and `longshore blob head REF`
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use longshore::model::Digest;
-use longshore::{BlobReader, CopyError, Repository};
+use longshore::{BlobReader, ErrorKind, Repository};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::args::{BlobGet, BlobHead, Connection, Output};
 use crate::connect;
 use crate::exit::{Exit, Failure};
+use crate::file::OutputFile;
 use crate::output;
+
+/// How much of a blob is read after the reader of the output left, in bytes and in time.
+const REST_LIMIT_BYTES: u64 = 64 << 20;
+const REST_LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn get(args: BlobGet) -> Result<(), Failure> {
     let (repository, digest) = open(&args.reference, &args.connection).await?;
-    let reader = repository.blob(&digest, None)?;
+    let mut reader = repository.blob(&digest, None)?;
+    if let Some(limit) = args.max_size {
+        reader = reader.with_limit(limit);
+    }
     match &args.file {
         Some(path) => {
             let size = to_file(reader, path).await?;
@@ -65,46 +73,90 @@ async fn open(text: &str, connection: &Connection) -> Result<(Repository, Digest
     Ok((client.repository(&reference).await?, digest))
 }
 
-async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let copied = reader.copy_to(&mut stdout).await;
-    match copied.and_then(|_| Ok(stdout.flush()?)) {
-        Ok(()) => Ok(()),
-        // The reader has closed the pipe, which is not a failure.
-        Err(CopyError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(CopyError::Write(error)) => Err(Failure::stdout(error)),
-        Err(CopyError::Read(error)) => Err(error.into()),
-        Err(error) => Err(Failure::new(Exit::Other, &error.to_string())),
-    }
+/// Where the bytes of a blob go.
+struct Sink<'a, W> {
+    writer: W,
+    /// Makes the failure of a write.
+    failed: &'a dyn Fn(io::Error) -> Failure,
 }
 
-/// Creates a temporary file in the directory of the final one, readable as the umask allows.
-fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(dir)
+/// Prints the blob as it arrives.
+async fn to_stdout(reader: BlobReader) -> Result<(), Failure> {
+    let mut sink = Sink {
+        writer: output::stdout(),
+        failed: &Failure::stdout,
+    };
+    copy(reader, &mut sink).await.map(drop)
 }
 
 /// Writes the blob to a file, which appears only when the blob is complete and verified; returns
-/// the length in bytes.
+/// the length in bytes. A device or FIFO gets the bytes as they arrive.
 async fn to_file(reader: BlobReader, path: &Path) -> Result<u64, Failure> {
     let failed = |error| Failure::file(path, error);
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
+    let target = path.to_owned();
+    // Opening a FIFO waits for its reader.
+    let opening = tokio::task::spawn_blocking(move || OutputFile::open(&target));
+    let mut sink = Sink {
+        writer: opening.await.map_err(Failure::task)?.map_err(failed)?,
+        failed: &failed,
     };
-    let mut file = temporary(dir).map_err(failed)?;
-    let size = match reader.copy_to(file.as_file_mut()).await {
-        Ok(size) => size,
-        Err(CopyError::Write(error)) => return Err(failed(error)),
-        Err(CopyError::Read(error)) => return Err(error.into()),
-        Err(error) => return Err(Failure::new(Exit::Other, &error.to_string())),
-    };
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    let size = copy(reader, &mut sink).await?;
+    sink.writer.commit().map_err(failed)?;
     Ok(size)
+}
+
+/// Copies all of the blob to `sink`; returns its length in bytes. DG11: success means that all of
+/// it was verified and written.
+async fn copy<W: Write>(mut reader: BlobReader, sink: &mut Sink<'_, W>) -> Result<u64, Failure> {
+    let mut count = 0;
+    let written = loop {
+        let Some(bytes) = reader.next().await else {
+            break sink.writer.flush();
+        };
+        let bytes = bytes.map_err(unreadable)?;
+        count += bytes.len() as u64;
+        if let Err(error) = sink.writer.write_all(&bytes) {
+            break Err(error);
+        }
+    };
+    match written {
+        Ok(()) => Ok(count),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(after_reader_left(reader, count).await)
+        }
+        Err(error) => Err((sink.failed)(error)),
+    }
+}
+
+fn unreadable(error: longshore::Error) -> Failure {
+    let is_large = longshore::Error::kind(&error) == ErrorKind::TooLarge;
+    let failure = Failure::from(error);
+    if is_large {
+        failure.hint("allow a larger one with --max-size")
+    } else {
+        failure
+    }
+}
+
+/// Reads on for a moment after the reader of the output left, to tell whether the content is
+/// wrong: the reader may have acted on it.
+async fn after_reader_left(mut reader: BlobReader, count: u64) -> Failure {
+    let rest = reader.size().map(|size| size.saturating_sub(count));
+    if rest.is_some_and(|rest| rest > REST_LIMIT_BYTES) {
+        return Failure::reader_left();
+    }
+    let verifying = async {
+        let mut read = 0;
+        while let Some(bytes) = reader.next().await {
+            read += bytes?.len() as u64;
+            if read > REST_LIMIT_BYTES {
+                break;
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(REST_LIMIT, verifying).await {
+        Ok(Err(error)) if longshore::Error::kind(&error) == ErrorKind::Digest => error.into(),
+        _ => Failure::reader_left(),
+    }
 }

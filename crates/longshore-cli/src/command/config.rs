@@ -1,15 +1,19 @@
 //! `longshore config REF`
 
-use longshore::model::{Descriptor, Document, ImageConfig, ImageManifest, Manifest};
+use longshore::model::{
+    Descriptor, Digest, Document, ImageConfig, ImageManifest, Manifest, MediaType, Reference,
+};
 use longshore::origin::Escaped;
 use longshore_copy::{check_config_platform, fetch_config, host_platform, select_platform};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::args::{Output, Target};
 use crate::config;
 use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::stream;
 
 /// Prints the exact bytes, or the document together with what is known about it.
 pub(crate) async fn run(args: Target) -> Result<(), Failure> {
@@ -27,18 +31,32 @@ pub(crate) async fn run(args: Target) -> Result<(), Failure> {
         Output::Text => output::document(&bytes),
         Output::Json => {
             let config = parse(descriptor, &bytes)?;
-            let document: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            output::json(&json!({
-                "reference": reference.to_string(),
-                "digest": descriptor.digest.to_string(),
-                "media_type": descriptor.media_type.as_str(),
-                "size": bytes.len(),
-                "manifest": manifest.digest().to_string(),
-                "platform": config::platform(&config).map(|it| it.to_string()),
-                "document": document,
-            }))
+            let platform = config::platform(&config).map(|it| it.to_string());
+            // Text of any length is not needed twice (LI2).
+            drop(config);
+            output::json(&Shown {
+                reference: &reference,
+                digest: &descriptor.digest,
+                media_type: &descriptor.media_type,
+                size: bytes.len(),
+                manifest: manifest.digest(),
+                platform: platform.as_deref(),
+                document: stream::embedded(&bytes),
+            })
         }
     }
+}
+
+/// The fields of JSON.
+#[derive(Serialize)]
+struct Shown<'a> {
+    reference: &'a Reference,
+    digest: &'a Digest,
+    media_type: &'a MediaType,
+    size: usize,
+    manifest: &'a Digest,
+    platform: Option<&'a str>,
+    document: Box<RawValue>,
 }
 
 /// Returns the manifest if its config is an image config.

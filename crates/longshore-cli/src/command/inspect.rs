@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use longshore::model::{Digest, Document, Manifest, Reference, annotation};
+use longshore::origin::Escaped;
 use longshore_copy::select_platform;
 
 use self::attached::Attached;
 use self::content::Content;
+use self::problems::Problems;
 use crate::args::{Output, Target};
 use crate::connect;
 use crate::exit::Failure;
@@ -15,6 +17,7 @@ use crate::output;
 mod attached;
 mod content;
 mod json;
+mod problems;
 mod text;
 
 /// What is shown of an image or artifact.
@@ -25,9 +28,11 @@ struct Summary {
     index: Option<Digest>,
     content: Content,
     attached: Attached,
+    problems: Problems,
 }
 
-/// Reads the manifest, then concurrently its content and what is attached to it.
+/// Reads the manifest, then concurrently its content and what is attached to it. What cannot be
+/// looked at does not hide the rest.
 pub(crate) async fn run(args: Target) -> Result<(), Failure> {
     let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
     let first = repository.manifest(&reference.target()).await?.manifest;
@@ -41,21 +46,30 @@ pub(crate) async fn run(args: Target) -> Result<(), Failure> {
     };
     // The platform of an image from an index is known already.
     let wanted = args.platform.as_ref().filter(|_| index.is_none());
-    let (content, attached) = tokio::try_join!(
+    let (content, (attached, more_problems)) = tokio::join!(
         Content::read(&repository, manifest.document(), wanted),
         Attached::read(&repository, manifest.digest()),
-    )?;
+    );
+    let (content, mut problems) = content?;
+    problems.extend(more_problems);
     let summary = Summary {
         reference,
         manifest,
         index,
         content,
         attached,
+        problems,
     };
     match args.connection.output {
-        Output::Json => output::json(&summary.json()),
-        Output::Text => output::text(&summary.text()),
+        Output::Json => output::json(&summary.json())?,
+        Output::Text => {
+            output::text(&summary.text())?;
+            for problem in summary.problems.notes() {
+                output::note(&format!("note: {}", Escaped::text(problem)));
+            }
+        }
     }
+    summary.problems.into_result()
 }
 
 impl Summary {

@@ -1,12 +1,15 @@
 //! `longshore manifest get REF`
 
+use longshore::model::{Digest, MediaType, Reference};
 use longshore_copy::select_platform;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::args::{Output, Target};
 use crate::connect;
 use crate::exit::Failure;
 use crate::output;
+use crate::stream;
 
 /// Prints the exact bytes, or the document together with what is known about it.
 pub(crate) async fn get(args: Target) -> Result<(), Failure> {
@@ -17,16 +20,22 @@ pub(crate) async fn get(args: Target) -> Result<(), Failure> {
     }
     match args.connection.output {
         Output::Text => output::document(manifest.bytes()),
-        Output::Json => {
-            let document: serde_json::Value =
-                serde_json::from_slice(manifest.bytes()).unwrap_or_default();
-            output::json(&json!({
-                "reference": reference.to_string(),
-                "digest": manifest.digest().to_string(),
-                "media_type": manifest.media_type().as_str(),
-                "size": manifest.bytes().len(),
-                "document": document,
-            }))
-        }
+        Output::Json => output::json(&Shown {
+            reference: &reference,
+            digest: manifest.digest(),
+            media_type: manifest.media_type(),
+            size: manifest.bytes().len(),
+            document: stream::embedded(manifest.bytes()),
+        }),
     }
+}
+
+/// The fields of JSON.
+#[derive(Serialize)]
+struct Shown<'a> {
+    reference: &'a Reference,
+    digest: &'a Digest,
+    media_type: &'a MediaType,
+    size: usize,
+    document: Box<RawValue>,
 }

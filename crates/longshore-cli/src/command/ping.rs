@@ -8,8 +8,9 @@ use crate::exit::Failure;
 use crate::output;
 
 pub(crate) async fn run(args: Ping) -> Result<(), Failure> {
-    let client = connect::client(&args.connection, &args.registry)?;
-    let answer = client.ping(&args.registry).await?;
+    let registry = connect::registry(&args.registry)?;
+    let client = connect::client(&args.connection, registry)?;
+    let answer = client.ping(registry).await?;
     match args.connection.output {
         Output::Json => output::json(&json!({
             "registry": args.registry,

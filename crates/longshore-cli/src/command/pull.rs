@@ -37,7 +37,14 @@ pub(crate) async fn run(args: Pull) -> Result<(), Failure> {
     let target = reference.target();
     let pulling = longshore_copy::pull(&repository, &target, entry, &options);
     let drawing = progress.draw(reference.familiar(), pulling);
-    let pulled = stop::cancelling(&cancellation, drawing).await?;
+    let pulled = stop::cancelling(&cancellation, drawing).await;
+    for digest in progress.damaged() {
+        output::note(&format!(
+            "{digest} in {} was not what its digest says; it is fetched again",
+            destination.path.display()
+        ));
+    }
+    let pulled = pulled?;
     report(&args, &reference, &destination, name.as_deref(), &pulled)
 }
 
@@ -56,9 +63,11 @@ fn options(
         jobs,
         observer,
         cancellation: stop,
+        trust_existing,
         ..
     } = &mut options.run;
     *jobs = args.jobs;
+    *trust_existing = args.trust_existing;
     *observer = Some(Arc::<TransferProgress>::clone(progress));
     stop.clone_from(cancellation);
     options
@@ -89,6 +98,7 @@ fn report(
             "name": name,
             "blobs_moved": tally.moved,
             "blobs_present": tally.present,
+            "blobs_replaced": tally.replaced,
             "bytes_moved": tally.bytes,
         })),
         Output::Text => {

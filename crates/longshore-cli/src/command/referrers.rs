@@ -1,15 +1,16 @@
 //! `longshore referrers REF`
 
-use longshore::model::MediaType;
+use longshore::model::{Digest, MediaType, Reference};
 use longshore::origin::Escaped;
 use longshore_copy::{REFERRERS_DEPTH_LIMIT, Referrer, ReferrersSource, resolve};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::args::{Output, Referrers};
 use crate::connect;
 use crate::exit::Failure;
 use crate::output;
 use crate::referrer;
+use crate::stream::Stream;
 
 pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
     let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
@@ -22,55 +23,49 @@ pub(crate) async fn run(args: Referrers) -> Result<(), Failure> {
     }
     let referrers = &found.referrers;
     match args.connection.output {
-        Output::Json => output::json(&json!({
-            "reference": reference.to_string(),
-            "digest": subject.to_string(),
-            "referrers_from": referrer::source_name(found.source),
-            "referrers": referrers.iter().map(|it| json(it, args.tree)).collect::<Vec<_>>(),
-        })),
+        Output::Json => output::json(&Shown {
+            reference: &reference,
+            digest: &subject,
+            referrers_from: referrer::source_name(found.source),
+            referrers: referrer::Shown::all(referrers, args.tree),
+        }),
         Output::Text => {
-            let mut lines = Vec::new();
+            let mut stream = Stream::default();
             if args.tree {
-                lines.push(subject.to_string());
+                stream.text(&format!("{subject}\n"))?;
             }
             for referrer in referrers {
-                add_lines(referrer, usize::from(args.tree), &mut lines);
+                print(referrer, usize::from(args.tree), &mut stream)?;
             }
-            if lines.is_empty() {
-                Ok(())
-            } else {
-                output::text(&lines.join("\n"))
-            }
+            stream.flush_all()
         }
     }
 }
 
-/// Returns the fields of a referrer, with its own referrers if a tree is shown.
-fn json(found: &Referrer, tree: bool) -> Value {
-    let mut value = referrer::json(&found.descriptor);
-    if let (true, Some(object)) = (tree, value.as_object_mut()) {
-        let below = found.referrers.iter().map(|below| json(below, tree));
-        object.insert("referrers".to_owned(), below.collect());
-    }
-    value
+/// The fields of JSON.
+#[derive(Serialize)]
+struct Shown<'a> {
+    reference: &'a Reference,
+    digest: &'a Digest,
+    referrers_from: Option<&'static str>,
+    referrers: Vec<referrer::Shown<'a>>,
 }
 
-/// Adds the line of a referrer and those of its own referrers.
-fn add_lines(found: &Referrer, level: usize, lines: &mut Vec<String>) {
+/// Prints the line of a referrer and those of its own referrers.
+fn print(found: &Referrer, level: usize, stream: &mut Stream) -> Result<(), Failure> {
     let descriptor = &found.descriptor;
     let artifact_type = descriptor.artifact_type.as_ref();
     let artifact_type = artifact_type.unwrap_or(&descriptor.media_type);
-    lines.push(format!(
-        "{:indent$}{} {} {}",
+    stream.text(&format!(
+        "{:indent$}{} {} {}\n",
         "",
         descriptor.digest,
         Escaped::text(MediaType::as_str(artifact_type)),
         output::size(descriptor.size),
         indent = level * INDENT
-    ));
-    for below in &found.referrers {
-        add_lines(below, level + 1, lines);
-    }
+    ))?;
+    let mut below = found.referrers.iter();
+    below.try_for_each(|below| print(below, level + 1, stream))
 }
 
 /// How many spaces each level of a tree is indented by.

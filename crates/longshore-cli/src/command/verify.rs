@@ -1,9 +1,14 @@
 //! `longshore verify DIR`
 
-use std::path::Path;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 
+use indicatif::ProgressBar;
 use longshore::origin::Escaped;
-use longshore_layout::{Finding, Layout, LayoutErrorKind, Report};
+use longshore_layout::{
+    Finding, Layout, LayoutError, LayoutErrorKind, Problem, Report, VerifyEvent,
+};
+use longshore_store::{Interrupt, StoreErrorKind};
 use serde_json::json;
 
 use crate::args::{Output, Verify};
@@ -12,68 +17,178 @@ use crate::output;
 use crate::progress;
 
 /// Hashes everything that a layout refers to. Findings are the result, so they are printed to
-/// standard output.
-pub(crate) fn run(args: &Verify) -> Result<(), Failure> {
-    let layout = Layout::open(&args.layout).map_err(|error| {
-        let is_layout = error.kind() != LayoutErrorKind::NotALayout;
-        let failure = Failure::from(error);
-        if is_layout {
-            failure
-        } else {
-            failure.hint("name the directory of an image layout, as `pull` makes it")
-        }
-    })?;
-    let bar = progress::bar(args.layout.display().to_string());
-    let report = layout.verify(|progress| {
-        bar.set_length(progress.known_bytes);
-        bar.set_position(progress.bytes);
-    });
-    bar.finish_and_clear();
-    let report = report?;
-    print(&args.layout, args.output, &report)?;
-    if report.is_sound() {
-        return Ok(());
-    }
-    let what = format!("{} is damaged", args.layout.display());
-    Err(Failure::new(Exit::Digest, &what)
-        .hint("remove the blobs that are damaged, and pull the images in it again"))
+/// standard output, as they are made.
+pub(crate) async fn run(args: Verify) -> Result<(), Failure> {
+    // When the command is stopped, the thread that hashes ends too.
+    let guard = InterruptOnDrop(Interrupt::new());
+    let interrupt = guard.0.clone();
+    tokio::task::spawn_blocking(move || verify(&args, &interrupt))
+        .await
+        .map_err(Failure::task)?
 }
 
-fn print(path: &Path, output: Output, report: &Report) -> Result<(), Failure> {
+struct InterruptOnDrop(Interrupt);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+fn verify(args: &Verify, interrupt: &Interrupt) -> Result<(), Failure> {
+    let layout = Layout::open(&args.layout).map_err(unusable)?;
+    let printer = Printer {
+        args,
+        bar: progress::bar(args.layout.display().to_string()),
+        interrupt,
+        state: Mutex::default(),
+    };
+    let report = layout
+        .with_interrupt(interrupt)
+        .verify(|event| printer.take(event));
+    printer.bar.finish_and_clear();
+    let state = printer.state.into_inner();
+    let State { printed, failure } = state.unwrap_or_else(PoisonError::into_inner);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let report = report.map_err(unusable)?;
+    print_end(args, printed, &report)?;
+    outcome(args, &report)
+}
+
+fn unusable(error: LayoutError) -> Failure {
+    let kind = error.kind();
+    let failure = Failure::from(error);
+    match kind {
+        LayoutErrorKind::NotALayout => {
+            failure.hint("name the directory of an image layout, as `pull` makes it")
+        }
+        LayoutErrorKind::Store(StoreErrorKind::Denied) => failure.hint(READABLE),
+        _ => failure,
+    }
+}
+
+const READABLE: &str = "run it as a user who may read the directory and the files in it";
+
+fn outcome(args: &Verify, report: &Report) -> Result<(), Failure> {
+    let layout = args.layout.display();
+    if !report.is_sound() {
+        let failure = Failure::new(Exit::Digest, &format!("{layout} is damaged"));
+        return Err(failure.hint(if report.damaged == report.unreadable {
+            READABLE
+        } else {
+            "remove the blobs that are damaged, and pull the images in it again"
+        }));
+    }
+    if args.complete && !report.is_complete() {
+        let what = format!(
+            "{layout} is not complete: it lacks {} of the blobs that it refers to",
+            report.absent
+        );
+        return Err(Failure::new(Exit::Digest, &what).hint(
+            "pull the images again, with --all-platforms if their indexes are to be complete",
+        ));
+    }
+    Ok(())
+}
+
+/// Prints findings as they come, from any thread.
+struct Printer<'a> {
+    args: &'a Verify,
+    bar: ProgressBar,
+    /// Ends the verification when nothing can be printed.
+    interrupt: &'a Interrupt,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many findings were printed.
+    printed: u64,
+    failure: Option<Failure>,
+}
+
+impl Printer<'_> {
+    fn take(&self, event: VerifyEvent) {
+        match event {
+            VerifyEvent::Finding(finding) => self.print(&finding),
+            VerifyEvent::Progress(progress) => {
+                self.bar.set_length(progress.known_bytes);
+                self.bar.set_position(progress.bytes);
+            }
+            _ => {}
+        }
+    }
+
+    fn print(&self, finding: &Finding) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.failure.is_some() {
+            return;
+        }
+        let text = match self.args.output {
+            Output::Text => format!("{}\n", line(finding)),
+            Output::Json => format!("{}{}", separator(self.args, state.printed), entry(finding)),
+        };
+        match self.bar.suspend(|| output::bytes(text.as_bytes())) {
+            Ok(()) => state.printed += 1,
+            Err(failure) => {
+                state.failure = Some(failure);
+                self.interrupt.set();
+            }
+        }
+    }
+}
+
+/// Returns what stands before an entry of the list of findings in JSON.
+fn separator(args: &Verify, printed: u64) -> String {
+    if printed > 0 {
+        return ",".to_owned();
+    }
+    let layout = output::json_text(&json!(args.layout.to_string_lossy()));
+    format!(r#"{{"layout":{layout},"findings":["#)
+}
+
+fn entry(finding: &Finding) -> String {
+    output::json_text(&json!({
+        "digest": finding.digest.as_ref().map(ToString::to_string),
+        "referrer": finding.referrer.as_ref().map(ToString::to_string),
+        "problem": problem(finding),
+        "absent": matches!(finding.problem, Problem::Absent),
+        "damage": finding.problem.is_damage(),
+    }))
+}
+
+fn print_end(args: &Verify, printed: u64, report: &Report) -> Result<(), Failure> {
     let Report {
         manifests,
         blobs,
         bytes,
-        findings,
-        more,
+        absent,
+        damaged,
         ..
     } = report;
-    match output {
-        Output::Json => output::json(&json!({
-            "layout": path.to_string_lossy(),
-            "sound": report.is_sound(),
-            "manifests": manifests,
-            "blobs": blobs,
-            "bytes": bytes,
-            "findings": findings.iter().map(|finding| json!({
-                "digest": finding.digest.as_ref().map(ToString::to_string),
-                "referrer": finding.referrer.as_ref().map(ToString::to_string),
-                "problem": problem(finding),
-                "damage": finding.problem.is_damage(),
-            })).collect::<Vec<_>>(),
-            "more": more,
-        })),
+    match args.output {
+        Output::Json => {
+            let begin = match printed {
+                0 => separator(args, 0),
+                _ => String::new(),
+            };
+            let (sound, complete) = (report.is_sound(), report.is_complete());
+            output::text(&format!(
+                "{begin}],\"sound\":{sound},\"complete\":{complete},\"manifests\":{manifests},\
+                 \"blobs\":{blobs},\"bytes\":{bytes},\"absent\":{absent},\"damaged\":{damaged}}}"
+            ))
+        }
         Output::Text => {
-            for finding in findings {
-                output::text(&line(finding))?;
-            }
-            if *more > 0 {
-                output::text(&format!("and {more} more"))?;
-            }
             let size = output::size(*bytes);
-            output::note(&format!(
-                "{blobs} blobs, {manifests} of them manifests, {size}, verified"
-            ));
+            let mut text =
+                format!("{blobs} blobs, {manifests} of them manifests, {size}, verified");
+            if *absent > 0 {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "; {absent} absent");
+            }
+            output::note(&text);
             Ok(())
         }
     }
@@ -104,4 +219,30 @@ fn problem(finding: &Finding) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use longshore_store::{Action, StoreError};
+
+    use super::*;
+
+    #[test]
+    fn advice_about_a_directory_that_cannot_be_read_is_about_reading() {
+        let denied = StoreError::Io {
+            action: Action::Open,
+            path: PathBuf::from("images"),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
+        let failure = unusable(denied.into());
+        assert_eq!(failure.exit(), Exit::Disk);
+        let text = failure.to_string();
+        assert!(
+            text.contains("may read") && !text.contains("write"),
+            "{text}"
+        );
+    }
 }

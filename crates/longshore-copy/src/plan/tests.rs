@@ -37,6 +37,22 @@ async fn li2_the_parts_of_an_image_have_a_limit() {
     check_refused(refused, WalkError::TooMany { limit: 4 });
 }
 
+// LI2: each manifest takes more than all of the memory, so one is read after the other, while the
+// caller holds the index.
+#[tokio::test]
+async fn li2_manifests_that_exceed_the_memory_are_read_one_by_one() {
+    let tree = image::index(3, &image::platforms()[..5]);
+    let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
+    let reference: Reference = format!("{}/a:1", registry.authority()).parse().unwrap();
+    let client = Client::builder().memory(2048).build().unwrap();
+    let repository = client.repository(&reference).await.unwrap();
+    let top = repository.manifest(&reference.target()).await.unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let plan = Plan::make(&repository, store, &top.manifest).await.unwrap();
+    assert_eq!(plan.manifests(), (6, 6));
+    assert_eq!(top.digest(), tree.digest());
+}
+
 // LI2: the sum is known before the manifests are fetched.
 #[tokio::test]
 async fn li2_the_manifests_of_an_image_have_a_limit_together() {

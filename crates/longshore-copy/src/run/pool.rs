@@ -14,6 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
+use super::bytes_of;
+use super::existing::{self, Unchecked};
 use super::transfer::{Context, Transfer};
 use crate::cancellation::{Cancellation, StopSender};
 use crate::error::TransferError;
@@ -46,6 +48,15 @@ const SMALL_PER_THREAD: usize = 16;
 /// Maximum number of threads for large blobs, however many jobs are allowed.
 const LARGE_LIMIT: usize = 512;
 
+/// The blobs that seemed to be present and were moved all the same.
+#[derive(Clone, Copy)]
+pub(super) struct MovedAgain {
+    pub(super) blobs: u64,
+    /// How many of them had other content.
+    pub(super) damaged: u64,
+    pub(super) bytes: u64,
+}
+
 /// The workers of one run. Dropping it stops them.
 pub(super) struct TransferPool {
     context: Arc<Context>,
@@ -58,11 +69,12 @@ pub(super) struct TransferPool {
 }
 
 impl TransferPool {
-    pub(super) fn new(context: Context, jobs: NonZeroUsize) -> Self {
+    /// Makes the workers, which end when `stop` says so.
+    pub(super) fn new(context: Context, stop: StopSender, jobs: NonZeroUsize) -> Self {
         let jobs = jobs.get();
         Self {
             context: Arc::new(context),
-            stop: StopSender::new(),
+            stop,
             workers: JoinSet::new(),
             large: Arc::new(Semaphore::new(jobs.min(LARGE_LIMIT))),
             small_limit: jobs
@@ -71,20 +83,45 @@ impl TransferPool {
         }
     }
 
-    /// Moves these blobs. When it returns, every thread has ended.
+    /// Moves the missing blobs and checks the present ones meanwhile; then moves those of the
+    /// present ones that are of no use, and returns what these were. When it returns, every thread
+    /// has ended.
     pub(super) async fn transfer(
         mut self,
-        blobs: Vec<PlannedBlob>,
+        missing: Vec<PlannedBlob>,
+        present: Vec<PlannedBlob>,
         cancellation: &Cancellation,
-    ) -> Result<(), TransferError> {
+    ) -> Result<MovedAgain, TransferError> {
         let result = tokio::select! {
             biased;
             () = cancellation.cancelled() => Err(TransferError::Cancelled),
-            result = self.transfer_all(blobs) => result,
+            result = self.check_and_transfer(missing, present) => result,
         };
         self.stop.stop();
         while self.workers.join_next().await.is_some() {}
         result
+    }
+
+    async fn check_and_transfer(
+        &mut self,
+        missing: Vec<PlannedBlob>,
+        present: Vec<PlannedBlob>,
+    ) -> Result<MovedAgain, TransferError> {
+        let unchecked = Arc::new(Unchecked::new(present));
+        for _ in 0..unchecked.threads() {
+            let (context, unchecked) = (Arc::clone(&self.context), Arc::clone(&unchecked));
+            self.workers
+                .spawn_blocking(move || existing::check(&context, &unchecked));
+        }
+        self.transfer_all(missing).await?;
+        let (useless, damaged) = unchecked.take_useless();
+        let again = MovedAgain {
+            blobs: useless.len() as u64,
+            damaged,
+            bytes: bytes_of(&useless),
+        };
+        self.transfer_all(useless).await?;
+        Ok(again)
     }
 
     async fn transfer_all(&mut self, blobs: Vec<PlannedBlob>) -> Result<(), TransferError> {

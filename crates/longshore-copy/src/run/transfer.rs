@@ -91,6 +91,7 @@ impl Transfer {
             counter,
             ..
         } = &*self.context;
+        let resumed_at = *bytes;
         let mut frames = repository.blob_frames_from(&blob.digest, Some(blob.size), *bytes);
         loop {
             let Some(frame) = self.stop.unless_stopped(frames.next()).await else {
@@ -99,12 +100,35 @@ impl Transfer {
             let Some(frame) = frame else {
                 return Ok(writer.commit()?);
             };
-            let frame = frame?;
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    if *bytes == resumed_at && !may_resume(error.kind()) {
+                        writer.discard();
+                    }
+                    return Err(error.into());
+                }
+            };
             counter.add(frame.len() as u64);
             *bytes += frame.len() as u64;
             writer.write(&frame)?;
         }
     }
+}
+
+/// Returns whether a transfer that got no byte beyond what an earlier run had kept may be tried
+/// again from there. If the registry refused it, what is kept goes, so that the next run does not
+/// ask for the same again (RT6: a refused range restarts the download).
+fn may_resume(kind: longshore::ErrorKind) -> bool {
+    use longshore::ErrorKind;
+    matches!(
+        kind,
+        ErrorKind::Auth
+            | ErrorKind::Configuration
+            | ErrorKind::RateLimited
+            | ErrorKind::RealmRefused
+            | ErrorKind::Unavailable
+    )
 }
 
 /// Returns whether the content did not match its digest or size, as the store found.

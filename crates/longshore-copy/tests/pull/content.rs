@@ -146,6 +146,69 @@ async fn dg3_a_blob_that_is_damaged_twice_is_reported_and_never_visible() {
     }
 }
 
+/// Overwrites a file with as many bytes.
+fn overwrite(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+// DG10: what a pull names was verified, so what it reuses is.
+#[tokio::test]
+async fn dg10_a_reused_blob_with_other_content_is_replaced() {
+    for size in [1000, 3_000_000] {
+        let scene = Scene::set(Image::new(size).layers(3, size).build()).await;
+        let options = PullOptions::default();
+        scene.pull_into_layout(&options).await.unwrap();
+        overwrite(&scene.path_of_last());
+        scene.registry.requests().clear();
+        let recorder = Recorder::new();
+        let report = scene.pull_into_layout(&observed(&recorder)).await.unwrap();
+        scene.assert_layout_holds(&scene.tree);
+        let last = &scene.last().descriptor;
+        assert_eq!((report.tally.moved, report.tally.replaced), (1, 1));
+        assert_eq!((report.tally.present, report.tally.bytes), (4, last.size));
+        assert_eq!(scene.ranges_of_last(), [None]);
+        assert_eq!(scene.registry.requests_to(Part::Blob).len(), 1);
+        let events = recorder.events();
+        for event in ["damaged", "finished"] {
+            let event = format!("{event} {}", last.digest);
+            assert!(events.contains(&event), "{events:?}");
+        }
+        let skipped = events.iter().filter(|event| event.starts_with("skipped"));
+        assert_eq!(skipped.count(), 3);
+    }
+}
+
+// DG10: if it cannot be replaced, nothing refers to it.
+#[tokio::test]
+async fn dg10_a_reused_blob_with_other_content_is_not_named() {
+    let scene = Scene::set(Image::new(11).layers(2, 5000).build()).await;
+    let options = PullOptions::default();
+    scene.pull_into_layout(&options).await.unwrap();
+    overwrite(&scene.path_of_last());
+    scene.misbehave_at_last(Misbehaviour::Status(http::StatusCode::NOT_FOUND));
+    let other = longshore_copy::LayoutEntry::new(scene.layout()).named("v2");
+    let error = pull(&scene.repository, &scene.target(), other, &options)
+        .await
+        .unwrap_err();
+    let kind = TransferErrorKind::Registry(longshore::ErrorKind::NotFound);
+    assert_eq!(error.kind(), kind);
+    let tags = Layout::open(&scene.layout()).unwrap().tags().unwrap();
+    assert_eq!(tags.len(), 1);
+}
+
+#[tokio::test]
+async fn existing_blobs_are_reused_unread_where_the_caller_trusts_them() {
+    let scene = Scene::set(Image::new(12).layers(2, 5000).build()).await;
+    let options = PullOptions::default().with_trust_existing(true);
+    scene.pull_into_layout(&options).await.unwrap();
+    overwrite(&scene.path_of_last());
+    let report = scene.pull_into_layout(&options).await.unwrap();
+    assert_eq!((report.tally.moved, report.tally.replaced), (0, 0));
+    assert_eq!(report.tally.present, 4);
+}
+
 // DG3: other programs may have written to the layout, so its manifests are hashed again.
 #[tokio::test]
 async fn dg3_a_reused_manifest_is_hashed_again() {

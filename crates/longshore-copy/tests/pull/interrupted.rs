@@ -252,3 +252,69 @@ async fn a_registry_that_breaks_off_is_an_error_of_the_registry() {
     scene.pull_into(&store, &options).await.unwrap();
     crate::support::assert_store_holds(&store, &scene.tree);
 }
+
+/// Leaves a part of the last blob in the layout.
+async fn partial(seed: u64) -> Scene {
+    let scene = Scene::set(Image::new(seed).layers(1, 1_500_000).build()).await;
+    let encoded = scene.last().descriptor.digest.encoded().to_owned();
+    let cut = Rule::on(Part::Blob, Misbehaviour::CutAfter(BEFORE_BYTES));
+    scene.registry.misbehave(cut.path(&encoded).times(1));
+    let unavailable = Misbehaviour::Status(http::StatusCode::SERVICE_UNAVAILABLE);
+    scene
+        .registry
+        .misbehave(Rule::on(Part::Blob, unavailable).path(&encoded).after(1));
+    let options = PullOptions::default();
+    scene.pull_into_layout(&options).await.unwrap_err();
+    scene.registry.behave();
+    scene
+}
+
+// RT6: a refused range restarts the download, also if the restart is that of the next run.
+#[tokio::test]
+async fn rt6_a_partial_blob_whose_resume_was_refused_is_not_resumed_again() {
+    use http::StatusCode;
+    for (status, kept) in [
+        (StatusCode::BAD_REQUEST, false),
+        (StatusCode::FORBIDDEN, false),
+        (StatusCode::NOT_FOUND, false),
+        (StatusCode::NOT_IMPLEMENTED, false),
+        (StatusCode::SERVICE_UNAVAILABLE, true),
+        (StatusCode::TOO_MANY_REQUESTS, true),
+    ] {
+        let scene = partial(21).await;
+        scene.misbehave_at_last(Misbehaviour::Status(status));
+        let options = PullOptions::default();
+        scene.pull_into_layout(&options).await.unwrap_err();
+        scene.registry.behave();
+        scene.registry.requests().clear();
+        scene.pull_into_layout(&options).await.unwrap();
+        scene.assert_layout_holds(&scene.tree);
+        let range = kept.then(|| format!("bytes={BEFORE_BYTES}-"));
+        assert_eq!(scene.ranges_of_last(), [range], "{status}");
+    }
+}
+
+// RT11: a command ends soon after a signal, also while it waits for another process.
+#[tokio::test]
+async fn rt11_a_pull_that_waits_for_the_lock_of_a_layout_is_cancelled() {
+    let scene = Scene::set(image::single(22)).await;
+    let holder = Layout::create_or_open(&scene.layout()).unwrap();
+    let held = holder.store().lock().unwrap();
+    let options = PullOptions::default();
+    let cancelling = async {
+        // On the same thread: a pull that blocked it would not let this run.
+        while scene.registry.requests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        options.run.cancellation.cancel();
+    };
+    let (result, ()) = tokio::join!(scene.pull_into_layout(&options), cancelling);
+    assert_eq!(result.unwrap_err().kind(), TransferErrorKind::Cancelled);
+    drop(held);
+    drop(holder);
+    scene
+        .pull_into_layout(&PullOptions::default())
+        .await
+        .unwrap();
+    scene.assert_layout_holds(&scene.tree);
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use longshore::{Client, Repository};
 use longshore_copy::{Event, LayoutEntry, Observer, PullOptions, Report, TransferError, pull};
-use longshore_layout::Layout;
+use longshore_layout::{Layout, VerifyEvent};
 use longshore_model::{Digest, Reference, TagOrDigest};
 use longshore_store::{MemoryStore, Store as _};
 use longshore_testkit::RecordedRequest;
@@ -93,9 +93,16 @@ impl Scene {
     pub(crate) fn assert_layout_holds(&self, tree: &Tree) {
         let layout = Layout::open(&self.layout()).unwrap();
         assert_eq!(layout.resolve("v1").unwrap().digest, *tree.digest());
-        let report = layout.verify(|_| ()).unwrap();
-        assert!(report.is_sound(), "{:?}", report.findings);
-        assert_eq!(report.findings.len(), 0, "{:?}", report.findings);
+        let findings = Mutex::new(Vec::new());
+        let report = layout
+            .verify(|event| {
+                if let VerifyEvent::Finding(finding) = event {
+                    findings.lock().unwrap().push(finding);
+                }
+            })
+            .unwrap();
+        let findings = findings.into_inner().unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
         let parts = tree.documents().len() + tree.all_blobs().len();
         assert_eq!(report.blobs, parts as u64);
     }
@@ -106,7 +113,13 @@ impl Scene {
         let layout = Layout::open(&self.layout()).unwrap();
         assert_eq!(layout.entries().unwrap(), []);
         let report = layout.verify(|_| ()).unwrap();
-        assert!(report.is_sound(), "{:?}", report.findings);
+        assert!(report.is_sound(), "{report:?}");
+    }
+
+    /// Returns where the layout has the last blob.
+    pub(crate) fn path_of_last(&self) -> PathBuf {
+        self.layout()
+            .join(self.last().descriptor.digest.blob_path())
     }
 }
 
@@ -145,6 +158,7 @@ impl Observer for Recorder {
         let text = match event {
             Event::Planned { blobs, bytes, .. } => format!("planned {blobs} {bytes}"),
             Event::Skipped { blob } => format!("skipped {}", blob.digest),
+            Event::Damaged { blob } => format!("damaged {}", blob.digest),
             Event::Started { blob, resumed_at } => {
                 format!("started {} at {resumed_at}", blob.digest)
             }

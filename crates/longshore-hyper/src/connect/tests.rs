@@ -1,6 +1,7 @@
 use super::*;
 
 use longshore_origin::{AddressRange, AllowAddresses};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 // RE3, RD2
 #[test]
@@ -89,14 +90,95 @@ fn check(policy: &AddressPolicy, found: &[&str], expected: Result<&[&str], Trans
     );
 }
 
-// CR4: what a resolver says of such a name does not matter, so a made-up one will do.
+fn shared(look_up: fn(&str, u16) -> io::Result<Vec<SocketAddr>>, proxy: ProxySettings) -> Shared {
+    Shared {
+        connect_timeout: LIMIT,
+        handshake_timeout: LIMIT,
+        look_up,
+        proxy,
+        tls: HashMap::new(),
+    }
+}
+
+// CR4
 #[tokio::test]
 async fn cr4_the_names_of_this_machine_are_not_asked_for() {
+    let shared = shared(
+        |host, _| panic!("{host} was asked for"),
+        ProxySettings::none(),
+    );
     for host in ["localhost:7", "no-such-name.localhost:7"] {
         let origin = Origin::from_authority(Scheme::Http, host).unwrap();
-        let found = resolve(&origin).await.unwrap();
+        let found = shared.resolve(&origin).await.unwrap();
         let expected: [SocketAddr; 2] =
             ["127.0.0.1:7".parse().unwrap(), "[::1]:7".parse().unwrap()];
         assert_eq!(found, expected, "{host}");
     }
 }
+
+// RE3: where this machine resolves the name, it checks the addresses.
+#[tokio::test]
+async fn re3_a_name_behind_a_socks5_proxy_is_under_the_policy() {
+    let look_up = |host: &str, port| {
+        let addresses: &[[u8; 4]] = match host {
+            "mixed.example" => &[[10, 0, 0, 1], [1, 1, 1, 1]],
+            _ => &[[10, 0, 0, 1]],
+        };
+        let addresses = addresses.iter().map(|it| SocketAddr::from((*it, port)));
+        Ok(addresses.collect())
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("socks5://{}", listener.local_addr().unwrap());
+    let proxy = ProxySettings::url(&url, "").unwrap();
+    let connector = Connector {
+        shared: Arc::new(shared(look_up, proxy)),
+        policy: AddressPolicy::AtLeast {
+            class: AddressClass::Public,
+            allow: AllowAddresses::default(),
+        },
+        identity: TlsIdentity::default(),
+        offer: Offer::Http1,
+    };
+    let uri = Uri::from_static("http://private.example/");
+    let error = connector.connect(&uri).await.unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::AddressRefused);
+
+    let uri = Uri::from_static("http://mixed.example:5000/");
+    let connecting = tokio::spawn(async move { connector.connect(&uri).await.map(drop) });
+    // The connection of the refused request comes first, and asks for nothing.
+    let (mut refused, _) = listener.accept().await.unwrap();
+    assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut message = [0; 10];
+    stream.read_exact(&mut message[..3]).await.unwrap();
+    stream.write_all(&[5, 0]).await.unwrap();
+    stream.read_exact(&mut message).await.unwrap();
+    assert_eq!(message, [5, 1, 0, 1, 1, 1, 1, 1, 0x13, 0x88]);
+    stream
+        .write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    connecting.await.unwrap().unwrap();
+}
+
+// A runtime that is dropped would wait for a look-up on a blocking thread of its own.
+#[test]
+fn a_name_server_that_is_silent_does_not_keep_a_program_from_ending() {
+    let (_silent, never) = std::sync::mpsc::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let found = runtime.block_on(abandonable(Duration::from_millis(1), move || {
+        let _ = never.recv();
+        Ok(())
+    }));
+    let error = found.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(error.to_string(), "the name server does not answer");
+    // Waits for every blocking task. The look-up ends only after the test.
+    drop(runtime);
+}
+
+/// Longer than any look-up of these tests takes.
+const LIMIT: Duration = Duration::from_secs(60);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderValue, LOCATION, RANGE,
-    SET_COOKIE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, HeaderValue,
+    LOCATION, RANGE, SET_COOKIE,
 };
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Frame;
@@ -18,7 +18,8 @@ use longshore_hyper::HyperTransport;
 use longshore_origin::{AddressClass, AddressPolicy, Peer};
 use longshore_testkit::transport_conformance::{CASES, Subject};
 use longshore_transport::{
-    Body, Capabilities, Phase, TlsIdentity, Transport, TransportError, TransportErrorKind,
+    Body, Capabilities, ConnectionWish, Phase, TlsIdentity, Transport, TransportError,
+    TransportErrorKind,
 };
 
 use crate::hyper;
@@ -50,7 +51,9 @@ enum Fault {
     LowersPaths,
     RefusesInterim,
     RefusesLocalhost,
+    RefusesTwoLengths,
     Repeats,
+    ReusesConnections,
     SendsGetForHead,
     SendsOneByOne,
     SharesPolicies,
@@ -136,7 +139,12 @@ const FAULTS: &[(Fault, &[&str])] = &[
         Fault::RefusesLocalhost,
         &["cr4_names_below_localhost_are_this_machine"],
     ),
+    (Fault::RefusesTwoLengths, &["lengths_are_settled"]),
     (Fault::Repeats, &["requests_are_not_repeated"]),
+    (
+        Fault::ReusesConnections,
+        &["rt5_a_new_connection_is_made_where_one_is_wished_for"],
+    ),
     (Fault::SendsGetForHead, &["responses_to_head_have_no_body"]),
     (Fault::SendsOneByOne, &["requests_run_in_parallel"]),
     (
@@ -259,6 +267,9 @@ impl Bad {
                 let (kind, phase) = (TransportErrorKind::Resolve, Phase::Connect);
                 return Err(TransportError::new(kind, phase));
             }
+            Fault::ReusesConnections => {
+                request.extensions_mut().remove::<ConnectionWish>();
+            }
             Fault::SendsGetForHead if request.method() == Method::HEAD => {
                 *request.method_mut() = Method::GET;
             }
@@ -306,6 +317,12 @@ impl Bad {
             Fault::ForgetsReuse => {
                 let peer = response.extensions_mut().get_mut::<Peer>().unwrap();
                 peer.reused = false;
+            }
+            Fault::RefusesTwoLengths
+                if response.headers().get_all(CONTENT_LENGTH).iter().count() > 1 =>
+            {
+                let (kind, phase) = (TransportErrorKind::Protocol, Phase::Head);
+                return Err(TransportError::new(kind, phase));
             }
             Fault::KeepsCookies => {
                 let cookie = response.headers().get(SET_COOKIE).cloned();

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use longshore_hyper::HyperTransport;
 use longshore_transport::{Phase, Transport, TransportErrorKind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Server, direct, fails, get, text};
+use crate::support::{Server, chain, direct, fails, get, text};
 use crate::tls::{Authority, Clients};
 
 /// A server that sends so many interim responses before each answer, which has these fields.
@@ -77,12 +78,100 @@ async fn li_a_head_has_at_most_128_fields_and_64_kib() {
     }
 }
 
-// LI: hyper passes over the interim responses of HTTP/2 unseen, so there is no limit to their
-// number. None is kept, and the limit of time goes on.
+// LI
 #[tokio::test]
-async fn li_interim_responses_do_not_last() {
+async fn li_sixteen_interim_responses_are_read_and_no_more() {
     let authority = Authority::new();
-    let server = serve(&authority, 2000, HeaderMap::new()).await;
+    let server = serve(&authority, 16, HeaderMap::new()).await;
     let response = transport(&authority).send(get(&server.url("https"))).await;
     assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
+    for interim in [17, 2000] {
+        let server = serve(&authority, interim, HeaderMap::new()).await;
+        let transport = transport(&authority);
+        let request = get(&server.url("https"));
+        let kind = TransportErrorKind::HeaderLimit;
+        let error = fails(&transport, request, kind, Phase::Head).await;
+        let said = chain(&error);
+        assert!(said.contains("more than 16 interim responses"), "{said}");
+    }
+}
+
+/// A server that sends this frame without end, after as much of a response as `begun` says.
+async fn flood(authority: &Authority, begun: &'static [u8], frame: &'static [u8]) -> Server {
+    let acceptor = authority.acceptor(&["127.0.0.1"], Clients::Any, &[b"h2"]);
+    Server::start(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            // The preface and the first frames; the client need not be read from any more.
+            let mut some = [0; 64];
+            let _ = stream.read(&mut some).await;
+            let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+            let mut sent = stream.write_all(&settings).await;
+            if sent.is_ok() {
+                sent = stream.write_all(begun).await;
+            }
+            let many = frame.repeat(100);
+            while sent.is_ok() {
+                sent = stream.write_all(&many).await;
+            }
+        }
+    })
+    .await
+}
+
+// LI
+#[tokio::test]
+async fn li_a_flood_of_frames_closes_the_connection() {
+    let authority = Authority::new();
+    // `:status: 200`, by its index in the static table (RFC 7541 appendix A).
+    let head: &[u8] = &[0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+    let ours = "more HTTP/2 frames";
+    let (protocol, closed) = (TransportErrorKind::Protocol, TransportErrorKind::Closed);
+    for (begun, frame, kind, phase, words) in [
+        // A frame of an unknown type, settings, a ping.
+        (
+            &b""[..],
+            &[0, 0, 1, 0xfa, 0, 0, 0, 0, 1, 0][..],
+            protocol,
+            Phase::Head,
+            ours,
+        ),
+        (
+            b"",
+            &[0, 0, 0, 4, 0, 0, 0, 0, 0],
+            protocol,
+            Phase::Head,
+            ours,
+        ),
+        (
+            b"",
+            &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+            protocol,
+            Phase::Head,
+            ours,
+        ),
+        (
+            head,
+            &[0, 0, 1, 0xfa, 0, 0, 0, 0, 1, 0],
+            protocol,
+            Phase::Body,
+            ours,
+        ),
+        // Of empty frames of a body h2 bears fewer.
+        (
+            head,
+            &[0, 0, 0, 0, 0, 0, 0, 0, 1],
+            closed,
+            Phase::Body,
+            "too_many_data_frames",
+        ),
+    ] {
+        let server = flood(&authority, begun, frame).await;
+        let transport = transport(&authority);
+        let request = get(&server.url("https"));
+        let error = fails(&transport, request, kind, phase).await;
+        let said = chain(&error);
+        assert!(said.contains(words), "{said}");
+    }
 }

@@ -10,5 +10,6 @@
 mod http2;
 mod plain;
 mod proxy;
+mod socks;
 mod support;
 mod tls;

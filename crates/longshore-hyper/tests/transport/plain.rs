@@ -1,9 +1,11 @@
 //! HTTP/1.1 without TLS: what is sent, what is reported, how it fails.
 
+use std::time::Duration;
+
 use longshore_hyper::TokioClock;
 use longshore_origin::{AddressClass, AddressPolicy, AllowAddresses, Peer};
 use longshore_transport::{Body, Clock, Phase, Transport, TransportErrorKind};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::{OK, Server, chain, direct, fails, get, read_head, text};
@@ -297,6 +299,43 @@ async fn li_sixteen_interim_responses_are_read_and_no_more() {
     .await;
 }
 
+// LI: neither a flood that is refused nor one whose request was dropped goes on.
+#[tokio::test]
+async fn li_a_flood_of_interim_responses_ends_with_its_request() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(8);
+    let few = interim.len() + 1;
+    for size in [interim.len() * 100, few] {
+        let flood = interim.as_bytes().repeat(100);
+        let flood = flood.get(..size).unwrap().to_vec();
+        let (ended, mut has_ended) = tokio::sync::mpsc::unbounded_channel();
+        let server = Server::start(move |mut stream| {
+            let (flood, ended) = (flood.clone(), ended.clone());
+            async move {
+                read_head(&mut stream).await;
+                if flood.len() == few {
+                    // Half of an interim response more, and then nothing.
+                    stream.write_all(&flood).await.unwrap();
+                    assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+                } else {
+                    while stream.write_all(&flood).await.is_ok() {}
+                }
+                ended.send(()).unwrap();
+            }
+        })
+        .await;
+        let transport = direct().build().unwrap();
+        let request = transport.send(get(&server.url("http")));
+        if size == few {
+            let dropped = tokio::time::timeout(Duration::from_millis(50), request).await;
+            assert!(dropped.is_err(), "there is no response yet");
+        } else {
+            let error = request.await.unwrap_err();
+            assert_eq!(error.kind(), TransportErrorKind::HeaderLimit);
+        }
+        has_ended.recv().await.unwrap();
+    }
+}
+
 // DG6: coded bodies reach the client as they are, which refuses or verifies them.
 #[tokio::test]
 async fn redirects_are_not_followed_and_bodies_not_decoded() {
@@ -356,9 +395,9 @@ async fn a_large_body_arrives_whole() {
 #[tokio::test(start_paused = true)]
 async fn the_clock_counts_from_its_start() {
     let clock = TokioClock::new();
-    assert_eq!(clock.now(), std::time::Duration::ZERO);
-    clock.sleep(std::time::Duration::from_secs(5)).await;
-    clock.alarm(std::time::Duration::from_secs(2)).await;
+    assert_eq!(clock.now(), Duration::ZERO);
+    clock.sleep(Duration::from_secs(5)).await;
+    clock.alarm(Duration::from_secs(2)).await;
     assert_eq!(clock.now().as_secs(), 7);
 }
 

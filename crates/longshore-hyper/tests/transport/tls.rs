@@ -13,12 +13,14 @@ use longshore_hyper::{SettingsError, TlsSettings};
 use longshore_origin::{AddressClass, Peer};
 #[cfg(feature = "http2")]
 use longshore_transport::WireWish;
-use longshore_transport::{Phase, TlsIdentity, Transport, TransportErrorKind};
+use longshore_transport::{
+    ConnectionWish, Phase, TlsFault, TlsIdentity, Transport, TransportErrorKind,
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Server, chain, direct, fails, get, read_head, text};
@@ -106,38 +108,55 @@ async fn a_peer_that_answers_in_plain_text_does_not_speak_tls() {
     }
 }
 
+// RT12: what a peer does that drops the first message of the handshake, and what is like it.
 #[tokio::test]
-async fn a_peer_that_hangs_up_on_the_handshake_closed_it() {
-    let server = Server::start(|stream| async move { drop(stream) }).await;
-    let transport = direct().tls(Authority::new().believed()).build().unwrap();
-    fails(
-        &transport,
-        get(&server.url("https")),
-        TransportErrorKind::Closed,
-        Phase::Connect,
-    )
-    .await;
+async fn rt12_a_peer_that_answers_with_nothing_is_told_from_one_that_stops_later() {
+    // The beginning of a record.
+    let begun = &[22, 3, 3, 0, 80][..];
+    for (answer, resets, expected) in [
+        (&b""[..], false, Some(TlsFault::Unanswered)),
+        (b"", true, Some(TlsFault::Unanswered)),
+        (begun, false, None),
+    ] {
+        let server = Server::start(move |mut stream| async move {
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            stream.write_all(answer).await.unwrap();
+            if resets {
+                stream.set_zero_linger().unwrap();
+            }
+        })
+        .await;
+        let transport = direct().tls(Authority::new().believed()).build().unwrap();
+        let request = get(&server.url("https"));
+        let kind = TransportErrorKind::Closed;
+        let error = fails(&transport, request, kind, Phase::Connect).await;
+        assert_eq!(error.tls(), expected, "{answer:?} {resets}");
+    }
 }
 
+// RT12
 #[tokio::test]
-async fn a_silent_peer_ends_the_handshake_by_its_limit() {
-    let server = Server::start(|stream| async move {
-        let _open = stream;
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let transport = direct()
-        .tls(Authority::new().believed())
-        .handshake_timeout(Duration::from_millis(20))
-        .build()
-        .unwrap();
-    fails(
-        &transport,
-        get(&server.url("https")),
-        TransportErrorKind::Timeout,
-        Phase::Connect,
-    )
-    .await;
+async fn rt12_a_silent_peer_ends_the_handshake_by_its_limit() {
+    for (answer, expected) in [
+        (&b""[..], Some(TlsFault::Unanswered)),
+        (&[22, 3, 3, 0, 80], None),
+    ] {
+        let server = Server::start(move |mut stream| async move {
+            stream.write_all(answer).await.unwrap();
+            let _open = stream;
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let transport = direct()
+            .tls(Authority::new().believed())
+            .handshake_timeout(Duration::from_millis(100))
+            .build()
+            .unwrap();
+        let request = get(&server.url("https"));
+        let kind = TransportErrorKind::Timeout;
+        let error = fails(&transport, request, kind, Phase::Connect).await;
+        assert_eq!(error.tls(), expected, "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -166,6 +185,13 @@ async fn a_client_certificate_is_shown_under_its_identity_only() {
     // TLS 1.3 tells only after the handshake, so the phase is the peer's choice.
     let error = transport.send(get(&server.url("https"))).await.unwrap_err();
     assert_eq!(error.kind(), TransportErrorKind::Tls, "{}", chain(&error));
+    let fault = error.tls();
+    assert_eq!(
+        fault,
+        Some(TlsFault::ClientCertificate),
+        "{}",
+        chain(&error)
+    );
     let connections = server.connections();
     fails(
         &transport,
@@ -224,6 +250,27 @@ async fn many_small_requests_share_one_http2_connection() {
         assert_eq!(done.unwrap().unwrap(), "HTTP/2.0");
     }
     assert_eq!(server.connections(), 1);
+}
+
+// RT5
+#[tokio::test]
+async fn rt5_a_wish_for_a_new_connection_passes_over_an_open_one() {
+    let authority = Authority::new();
+    let server = authority.serve(&["127.0.0.1"], Clients::Any).await;
+    let transport = direct().tls(authority.believed()).build().unwrap();
+    for (wish, connections) in [
+        (ConnectionWish::Any, 1),
+        (ConnectionWish::Any, 1),
+        (ConnectionWish::New, 2),
+        (ConnectionWish::New, 3),
+        (ConnectionWish::Any, 3),
+    ] {
+        let mut request = get(&server.url("https"));
+        request.extensions_mut().insert(wish);
+        let response = transport.send(request).await.unwrap();
+        assert_eq!(text(response).await.unwrap(), SMALL);
+        assert_eq!(server.connections(), connections, "{wish:?}");
+    }
 }
 
 #[cfg(feature = "http2")]

@@ -5,8 +5,8 @@
 //! kept once its descriptors were read.
 
 use longshore_model::{
-    ContentKind, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, Manifest, MediaType, Walk,
-    WalkError, WalkLimits, WalkStep,
+    ContentKind, Descriptor, Document, INDEX_DEPTH_LIMIT, Manifest, MediaType, Walk, WalkError,
+    WalkLimits, WalkStep,
 };
 
 /// Maximum number of blobs that are followed from one layout. It bounds what a hostile layout can
@@ -19,16 +19,7 @@ pub(super) const BLOBS_LIMIT: usize = 1_000_000;
 const LIMITS: WalkLimits = WalkLimits::new(INDEX_DEPTH_LIMIT, BLOBS_LIMIT, u64::MAX);
 
 /// One blob that something refers to.
-pub(super) type Node = WalkStep<Link>;
-
-/// How a document refers to a blob.
-#[derive(Clone, Debug)]
-pub(super) struct Link {
-    pub(super) expected: Expected,
-    pub(super) absence: Absence,
-    /// The manifest that refers to the blob, `None` for `index.json`.
-    pub(super) referrer: Option<Digest>,
-}
+pub(super) type Node = WalkStep<Expected>;
 
 /// What a blob has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +32,10 @@ pub(super) enum Expected {
     Unknown,
 }
 
-/// What it means if a blob is absent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Absence {
-    Damage,
-    /// Its descriptor says where else it may be.
-    Elsewhere,
-    /// A subject need not be where its referrers are.
-    Fine,
-}
-
 /// The blobs still to be read, and those already visited.
 #[derive(Debug)]
 pub(super) struct Graph {
-    walk: Walk<Link>,
+    walk: Walk<Expected>,
     endless: bool,
 }
 
@@ -66,14 +47,14 @@ impl Graph {
             endless: false,
         };
         for entry in entries {
-            let link = Link::new(entry, listed_as(entry), None);
-            graph.reach(WalkStep::start(entry, link.expected.kind(), link));
+            let expected = Expected::listed(entry);
+            graph.reach(WalkStep::start(entry, expected.kind(), expected));
         }
         graph
     }
 
-    /// Takes the next blob that was not read yet. Subjects come last: a subject may be absent, but
-    /// not if something else in the layout refers to it as well.
+    /// Takes the next blob that was not read yet. Subjects come last: something else in the layout
+    /// may refer to them as well.
     pub(super) fn next(&mut self) -> Option<Node> {
         self.walk.next()
     }
@@ -83,23 +64,16 @@ impl Graph {
         let document = manifest.document();
         for child in document.children() {
             let expected = match document {
-                Document::Index(_) => listed_as(child),
+                Document::Index(_) => Expected::listed(child),
                 _ => Expected::Content,
             };
-            let link = Link::new(child, expected, Some(&node.digest));
-            self.reach(node.child(child, link.expected.kind(), link));
+            self.reach(node.child(child, expected.kind(), expected));
         }
         if let Some(subject) = document.subject() {
-            let mut link = Link::new(subject, listed_as(subject), Some(&node.digest));
-            link.absence = Absence::Fine;
-            let subject = node.child(subject, link.expected.kind(), link);
+            let expected = Expected::listed(subject);
+            let subject = node.child(subject, expected.kind(), expected);
             self.endless |= self.walk.defer(subject).is_err();
         }
-    }
-
-    /// Returns whether something seen so far refers to `digest`.
-    pub(super) fn refers_to(&self, digest: &Digest) -> bool {
-        self.walk.has_met(digest)
     }
 
     /// Returns whether there were more than [`BLOBS_LIMIT`] blobs; the rest is not followed.
@@ -118,21 +92,6 @@ impl Graph {
     }
 }
 
-impl Link {
-    fn new(descriptor: &Descriptor, expected: Expected, referrer: Option<&Digest>) -> Self {
-        let elsewhere = descriptor.media_type.is_foreign_layer() || !descriptor.urls.is_empty();
-        Self {
-            expected,
-            absence: if elsewhere {
-                Absence::Elsewhere
-            } else {
-                Absence::Damage
-            },
-            referrer: referrer.cloned(),
-        }
-    }
-}
-
 impl Expected {
     fn kind(&self) -> ContentKind {
         match self {
@@ -140,18 +99,18 @@ impl Expected {
             Self::Manifest(_) | Self::Unknown => ContentKind::Manifest,
         }
     }
-}
 
-/// What a blob in a list of manifests has to be.
-fn listed_as(descriptor: &Descriptor) -> Expected {
-    let known = [
-        MediaType::OCI_MANIFEST,
-        MediaType::OCI_INDEX,
-        MediaType::DOCKER_MANIFEST,
-        MediaType::DOCKER_LIST,
-    ];
-    known
-        .into_iter()
-        .find(|known| *known == descriptor.media_type)
-        .map_or(Expected::Unknown, Expected::Manifest)
+    /// Returns what a blob in a list of manifests has to be.
+    pub(super) fn listed(descriptor: &Descriptor) -> Self {
+        let known = [
+            MediaType::OCI_MANIFEST,
+            MediaType::OCI_INDEX,
+            MediaType::DOCKER_MANIFEST,
+            MediaType::DOCKER_LIST,
+        ];
+        known
+            .into_iter()
+            .find(|known| *known == descriptor.media_type)
+            .map_or(Self::Unknown, Self::Manifest)
+    }
 }

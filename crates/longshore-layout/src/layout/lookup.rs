@@ -125,7 +125,7 @@ impl Layout {
                 digest: node.digest.clone(),
             });
         }
-        match self.read_expected(node) {
+        match self.read_expected(&node.digest, node.size, &node.item) {
             Err(Unread::Store(StoreError::Absent { .. })) => Ok(None),
             Err(Unread::Store(error)) => Err(error.into()),
             Err(Unread::Manifest(source)) => Err(LayoutError::Manifest {
@@ -136,15 +136,19 @@ impl Layout {
         }
     }
 
-    /// Reads the manifest of `node`; `None` when it is content, or of an unknown type and not a
-    /// manifest.
-    pub(super) fn read_expected(&self, node: &Node) -> Result<Option<Manifest>, Unread> {
-        match &node.item.expected {
+    /// Reads a manifest; `None` when it is content, or of an unknown type and not a manifest.
+    pub(super) fn read_expected(
+        &self,
+        digest: &Digest,
+        size: u64,
+        expected: &Expected,
+    ) -> Result<Option<Manifest>, Unread> {
+        match expected {
             Expected::Content => Ok(None),
             Expected::Manifest(media_type) => self
-                .read_manifest(&node.digest, node.size, Some(media_type.as_str()))
+                .read_manifest(digest, size, Some(media_type.as_str()))
                 .map(Some),
-            Expected::Unknown => match self.read_manifest(&node.digest, node.size, None) {
+            Expected::Unknown => match self.read_manifest(digest, size, None) {
                 Ok(manifest) => Ok(Some(manifest)),
                 Err(
                     Unread::Manifest(_)

@@ -3,7 +3,7 @@
 use serde::de::{Error, MapAccess};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
+use crate::json::{self, Entry, Fields, Known, Reading, Slot};
 
 /// One step in the making of an image, in words for people.
 ///
@@ -21,8 +21,6 @@ pub struct History {
     pub comment: Option<String>,
     /// Whether the step made no layer, because it changed no file.
     pub empty_layer: bool,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl Serialize for History {
@@ -33,7 +31,6 @@ impl Serialize for History {
         json::write_option(&mut map, member::AUTHOR, self.author.as_ref())?;
         json::write_option(&mut map, member::COMMENT, self.comment.as_ref())?;
         json::write_flag(&mut map, member::EMPTY_LAYER, self.empty_layer)?;
-        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -67,7 +64,7 @@ impl<'de> Fields<'de> for HistoryFields {
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, reading: &Reading) -> Result<History, E> {
+    fn build<E: Error>(self, reading: &Reading) -> Result<History, E> {
         reading.count_value()?;
         Ok(History {
             created: self.created.optional(),
@@ -75,7 +72,6 @@ impl<'de> Fields<'de> for HistoryFields {
             author: self.author.optional(),
             comment: self.comment.optional(),
             empty_layer: self.empty_layer.or_default(),
-            extra,
         })
     }
 }

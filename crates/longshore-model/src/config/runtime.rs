@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{Error, MapAccess};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
+use crate::json::{self, Entry, Fields, Known, Reading, Slot};
 
 /// What a container made from an image runs, unless it is told otherwise.
 ///
@@ -14,7 +14,7 @@ use crate::json::{self, Entry, Extra, Fields, Known, Reading, Slot};
 /// that of the image below.
 ///
 /// Source: image-spec v1.1.1 "Image Configuration", `config`. `Healthcheck`, `Shell`, `OnBuild` and
-/// `StopTimeout` are Docker's; what else Docker writes, `Hostname` for example, is in `extra`.
+/// `StopTimeout` are Docker's; what else Docker writes, `Hostname` for example, is not kept.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct RuntimeConfig {
@@ -46,8 +46,6 @@ pub struct RuntimeConfig {
     pub shell: Option<Vec<String>>,
     /// `OnBuild`: what builders run first when they build on this image.
     pub on_build: Vec<String>,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl Serialize for RuntimeConfig {
@@ -67,7 +65,6 @@ impl Serialize for RuntimeConfig {
         json::write_option(&mut map, member::HEALTHCHECK, self.healthcheck.as_ref())?;
         json::write_option(&mut map, member::SHELL, self.shell.as_ref())?;
         json::write_list(&mut map, member::ON_BUILD, &self.on_build)?;
-        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }
@@ -91,8 +88,6 @@ pub struct Healthcheck {
     pub start_interval: Option<Duration>,
     /// `Retries`: how many checks in a row have to fail.
     pub retries: Option<i64>,
-    /// Fields that are not known here.
-    pub extra: Extra,
 }
 
 impl Serialize for Healthcheck {
@@ -121,7 +116,6 @@ impl Serialize for Healthcheck {
             nanos(self.start_interval).as_ref(),
         )?;
         json::write_option(&mut map, healthcheck_member::RETRIES, self.retries.as_ref())?;
-        json::write_extra(&mut map, &self.extra, healthcheck_member::ALL)?;
         map.end()
     }
 }
@@ -173,7 +167,7 @@ impl<'de> Fields<'de> for RuntimeFields {
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<RuntimeConfig, E> {
+    fn build<E: Error>(self, _: &Reading) -> Result<RuntimeConfig, E> {
         Ok(RuntimeConfig {
             user: self.user.optional(),
             exposed_ports: self.exposed_ports.or_default(),
@@ -189,7 +183,6 @@ impl<'de> Fields<'de> for RuntimeFields {
             healthcheck: self.healthcheck.optional(),
             shell: self.shell.optional(),
             on_build: self.on_build.or_default(),
-            extra,
         })
     }
 }
@@ -245,7 +238,7 @@ impl<'de> Fields<'de> for HealthcheckFields {
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<Healthcheck, E> {
+    fn build<E: Error>(self, _: &Reading) -> Result<Healthcheck, E> {
         let duration = |slot: Slot<u64>| slot.optional().map(Duration::from_nanos);
         Ok(Healthcheck {
             test: self.test.or_default(),
@@ -254,7 +247,6 @@ impl<'de> Fields<'de> for HealthcheckFields {
             start_period: duration(self.start_period),
             start_interval: duration(self.start_interval),
             retries: self.retries.optional(),
-            extra,
         })
     }
 }

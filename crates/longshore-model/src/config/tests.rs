@@ -70,14 +70,26 @@ fn every_field_survives_a_round_trip() {
     assert_eq!(run.entrypoint, Some(vec!["/bin/sh".to_owned()]));
     assert_eq!(run.cmd, Some(Vec::new()));
     assert_eq!(run.labels["org.example"], "x");
-    assert_eq!(run.extra["Hostname"], "0123456789ab");
     let health = run.healthcheck.as_ref().unwrap();
     assert_eq!(health.interval, Some(Duration::from_secs(30)));
-    assert_eq!(health.extra["Later"], json!([1]));
     assert_eq!(read.rootfs.diff_ids[1].as_str(), TWO);
     assert_eq!(read.history[1].comment.as_deref(), Some("c"));
-    assert_eq!(read.extra["docker_version"], "20.10.1");
-    assert_eq!(serde_json::to_value(&read).unwrap(), full());
+    let mut known = full();
+    for (object, key) in [
+        ("", "docker_version"),
+        ("", "container_config"),
+        ("/config", "Hostname"),
+        ("/config/Healthcheck", "Later"),
+        ("/rootfs", "base"),
+        ("/history/1", "x"),
+    ] {
+        let object = known.pointer_mut(object).unwrap();
+        assert!(
+            object.as_object_mut().unwrap().remove(key).is_some(),
+            "{key}"
+        );
+    }
+    assert_eq!(serde_json::to_value(&read).unwrap(), known);
 }
 
 #[test]
@@ -86,7 +98,7 @@ fn three_fields_are_required_and_null_is_absent() {
     let linux = Platform::new("linux", "amd64");
     assert_eq!(read, ImageConfig::new(&linux, vec![ONE.parse().unwrap()]));
     let mut nulls = minimal();
-    for key in member::ALL {
+    for key in full().as_object().unwrap().keys() {
         if minimal().get(key).is_none() {
             nulls[key] = Value::Null;
         }
@@ -297,22 +309,4 @@ fn steps_are_paired_with_layers_where_they_agree() {
     assert_eq!(steps(&config), None);
     config.rootfs.diff_ids.clear();
     assert_eq!(steps(&config), Some(Vec::new()));
-}
-
-#[test]
-fn an_extra_field_cannot_shadow_a_known_one() {
-    let refused = |change: fn(&mut ImageConfig) -> &mut Extra, key: &str| {
-        let mut config = parse(&full()).unwrap();
-        change(&mut config).insert(key.to_owned(), json!(1));
-        let error = serde_json::to_string(&config).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "extra field repeats a known one",
-            "{key}"
-        );
-    };
-    refused(|config| &mut config.extra, "history");
-    refused(|config| &mut config.rootfs.extra, "type");
-    refused(|config| &mut config.history[0].extra, "comment");
-    refused(|config| &mut config.config.as_mut().unwrap().extra, "Shell");
 }

@@ -5,7 +5,6 @@ use oci_spec::image as spec;
 use super::{ConversionError, architecture, some, sorted, unsorted};
 use crate::config::{History, ImageConfig, LAYERS, RootFs, RuntimeConfig};
 use crate::digest::Digest;
-use crate::json::Extra;
 
 impl TryFrom<spec::ImageConfiguration> for ImageConfig {
     type Error = ConversionError;
@@ -27,15 +26,13 @@ impl TryFrom<spec::ImageConfiguration> for ImageConfig {
             config: from.config().as_ref().map(RuntimeConfig::from),
             rootfs: RootFs {
                 diff_ids: diff_ids.collect::<Result<_, _>>()?,
-                extra: Extra::new(),
             },
             history: history.iter().map(History::from).collect(),
-            extra: Extra::new(),
         })
     }
 }
 
-/// Loses every `extra`, of what to run `ArgsEscaped`, `Healthcheck`, `OnBuild`, `Shell` and
+/// Loses, of what to run, `ArgsEscaped`, `Healthcheck`, `OnBuild`, `Shell` and
 /// `StopTimeout`, and whether a list, map or flag was absent or empty but for `Entrypoint` and
 /// `Cmd`.
 impl From<ImageConfig> for spec::ImageConfiguration {
@@ -106,12 +103,11 @@ impl From<&spec::History> for History {
             author: from.author().clone(),
             comment: from.comment().clone(),
             empty_layer: from.empty_layer().unwrap_or_default(),
-            extra: Extra::new(),
         }
     }
 }
 
-/// Loses `extra`, and whether the flag was absent or unset.
+/// Loses whether the flag was absent or unset.
 impl From<History> for spec::History {
     fn from(from: History) -> Self {
         let mut history = Self::default();

@@ -6,9 +6,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
 
-use super::{Entry, Extra, Fields, Known, Reading};
+use super::{Entry, Fields, Known, Reading};
 
 /// Reads an object through its [`Fields`] and puts it where it belongs.
 ///
@@ -48,20 +47,20 @@ impl<'de, F: Fields<'de>, P: FnOnce(F::Built)> Visitor<'de> for ObjectSeed<'_, F
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let reading = self.reading;
         let mut fields = F::default();
-        let mut extra = Extra::new();
+        let mut unknown = BTreeSet::new();
         while let Some(key) = map.next_key_seed(Text)? {
             let mut entry = Entry {
                 map: &mut map,
                 reading,
             };
             if let Known::No = fields.read(&key, &mut entry)? {
-                let value = map.next_value_seed(AnySeed { reading })?;
-                if extra.insert(key.into_owned(), value).is_some() {
+                map.next_value_seed(UnknownSeed { reading })?;
+                if !unknown.insert(key) {
                     return Err(reading.duplicate_key());
                 }
             }
         }
-        (self.put)(fields.build(extra, reading)?);
+        (self.put)(fields.build(reading)?);
         Ok(())
     }
 }
@@ -183,7 +182,7 @@ impl<'de> Visitor<'de> for NamesSeed<'_> {
         let mut names = BTreeSet::new();
         while let Some(name) = map.next_key()? {
             // What else may stand in it means nothing to anyone, but has to be bounded.
-            map.next_value_seed(AnySeed { reading })?;
+            map.next_value_seed(UnknownSeed { reading })?;
             if !names.insert(name) {
                 return Err(reading.duplicate_key());
             }
@@ -230,74 +229,67 @@ impl<'de> Visitor<'de> for StringMapSeed<'_> {
     }
 }
 
-/// Reads any value, refusing a key given twice at any depth of it.
-struct AnySeed<'r> {
-    reading: &'r Reading,
+/// Visits any value and keeps nothing of it (LI2), refusing a key given twice at any depth of it.
+pub(super) struct UnknownSeed<'r> {
+    pub(super) reading: &'r Reading,
 }
 
-impl<'de> DeserializeSeed<'de> for AnySeed<'_> {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for UnknownSeed<'_> {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         self.reading.count_value()?;
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for AnySeed<'_> {
-    type Value = Value;
+impl<'de> Visitor<'de> for UnknownSeed<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let reading = self.reading;
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element_seed(AnySeed { reading })? {
-            values.push(value);
-        }
-        Ok(values.into())
+        while list.next_element_seed(Self { reading })?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let reading = self.reading;
-        let mut object = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(AnySeed { reading })?;
-            if object.insert(key, value).is_some() {
+        let mut keys = BTreeSet::new();
+        while let Some(key) = map.next_key_seed(Text)? {
+            map.next_value_seed(Self { reading })?;
+            if !keys.insert(key) {
                 return Err(reading.duplicate_key());
             }
         }
-        Ok(object.into())
+        Ok(())
     }
 }
 

@@ -2,27 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::ser::{Error, Serialize, SerializeMap};
-
-use super::Extra;
-
-/// Writes the extra fields of an object after its known ones.
-///
-/// A key that the object knows is refused: written again it would make a document that no
-/// reader here accepts.
-pub(crate) fn write_extra<M: SerializeMap>(
-    map: &mut M,
-    extra: &Extra,
-    known: &[&str],
-) -> Result<(), M::Error> {
-    for (key, value) in extra {
-        if known.contains(&key.as_str()) {
-            return Err(M::Error::custom("extra field repeats a known one"));
-        }
-        map.serialize_entry(key, value)?;
-    }
-    Ok(())
-}
+use serde::ser::{Serialize, SerializeMap};
 
 /// Writes a field unless it is empty.
 pub(crate) fn write_list<M: SerializeMap, T: Serialize>(
@@ -71,7 +51,7 @@ pub(crate) fn write_names<M: SerializeMap>(
     if names.is_empty() {
         return Ok(());
     }
-    let objects = names.iter().map(|name| (name, Extra::new()));
+    let objects = names.iter().map(|name| (name, NoFields {}));
     map.serialize_entry(key, &objects.collect::<BTreeMap<_, _>>())
 }
 
@@ -87,3 +67,7 @@ pub(crate) fn write_flag<M: SerializeMap>(
         Ok(())
     }
 }
+
+/// An object without fields.
+#[derive(serde::Serialize)]
+struct NoFields {}

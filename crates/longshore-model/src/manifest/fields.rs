@@ -6,7 +6,7 @@ use serde::de::{Error, MapAccess};
 
 use super::{Document, ImageManifest, Index, ManifestError, Structure};
 use crate::descriptor::{Descriptor, DescriptorFields};
-use crate::json::{Entry, Extra, Fields, Known, Reading, Slot};
+use crate::json::{Entry, Fields, Known, Reading, Slot};
 use crate::media_type::MediaType;
 
 /// The known fields of an image manifest and of an index together.
@@ -22,7 +22,6 @@ pub(super) struct DocumentFields {
     manifests: Slot<Vec<Descriptor>>,
     subject: Slot<Descriptor>,
     annotations: Slot<BTreeMap<String, String>>,
-    extra: Extra,
 }
 
 impl<'de> Fields<'de> for DocumentFields {
@@ -47,8 +46,8 @@ impl<'de> Fields<'de> for DocumentFields {
         }
     }
 
-    fn build<E: Error>(self, extra: Extra, _: &Reading) -> Result<Self, E> {
-        Ok(Self { extra, ..self })
+    fn build<E: Error>(self, _: &Reading) -> Result<Self, E> {
+        Ok(self)
     }
 }
 
@@ -78,7 +77,6 @@ impl DocumentFields {
                 layers: self.layers.or_default(),
                 subject: self.subject.optional(),
                 annotations: self.annotations.or_default(),
-                extra: self.extra,
             }),
             Structure::Index => Document::Index(Index {
                 media_type: self.media_type.optional(),
@@ -86,7 +84,6 @@ impl DocumentFields {
                 manifests: self.manifests.or_default(),
                 subject: self.subject.optional(),
                 annotations: self.annotations.or_default(),
-                extra: self.extra,
             }),
         };
         Ok((media_type, document))
@@ -161,8 +158,6 @@ impl MediaType {
 
 /// The member names of an image manifest and of an index together.
 ///
-/// Either writer refuses all of them as extra fields: an image manifest with `manifests`, or an
-/// index with `layers`, would be both (DG5).
 pub(super) mod member {
     crate::json::member_names! {
         SCHEMA_VERSION = "schemaVersion";

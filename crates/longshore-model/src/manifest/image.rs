@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use super::fields::member;
 use super::index::SCHEMA_VERSION;
 use crate::descriptor::Descriptor;
-use crate::json::{self, Extra};
+use crate::json;
 use crate::media_type::MediaType;
 
 /// One image, or one artifact. Its schema version is 2.
@@ -29,8 +29,6 @@ pub struct ImageManifest {
     pub subject: Option<Descriptor>,
     /// Free annotations.
     pub annotations: BTreeMap<String, String>,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl ImageManifest {
@@ -44,7 +42,6 @@ impl ImageManifest {
             layers,
             subject: None,
             annotations: BTreeMap::new(),
-            extra: Extra::new(),
         }
     }
 
@@ -76,7 +73,6 @@ impl Serialize for ImageManifest {
         map.serialize_entry(member::LAYERS, &self.layers)?;
         json::write_option(&mut map, member::SUBJECT, self.subject.as_ref())?;
         json::write_strings(&mut map, member::ANNOTATIONS, &self.annotations)?;
-        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }

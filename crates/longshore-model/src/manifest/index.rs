@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::fields::member;
 use crate::descriptor::Descriptor;
-use crate::json::{self, Extra};
+use crate::json;
 use crate::media_type::MediaType;
 use crate::platform::{NoSuchPlatform, Platform};
 
@@ -30,8 +30,6 @@ pub struct Index {
     pub subject: Option<Descriptor>,
     /// Free annotations.
     pub annotations: BTreeMap<String, String>,
-    /// Fields the specification does not name.
-    pub extra: Extra,
 }
 
 impl Index {
@@ -44,7 +42,6 @@ impl Index {
             manifests,
             subject: None,
             annotations: BTreeMap::new(),
-            extra: Extra::new(),
         }
     }
 
@@ -80,8 +77,10 @@ impl Index {
             (Some(only), None, None) => Ok(only),
             _ => Err(NoSuchPlatform::new(
                 wanted.clone(),
+                self.manifests.len(),
                 self.candidates()
-                    .filter_map(|entry| entry.platform.as_deref().cloned()),
+                    .filter_map(|entry| entry.platform.as_deref().cloned())
+                    .filter(|platform| *platform != Platform::default()),
             )),
         }
     }
@@ -104,7 +103,6 @@ impl Serialize for Index {
         map.serialize_entry(member::MANIFESTS, &self.manifests)?;
         json::write_option(&mut map, member::SUBJECT, self.subject.as_ref())?;
         json::write_strings(&mut map, member::ANNOTATIONS, &self.annotations)?;
-        json::write_extra(&mut map, &self.extra, member::ALL)?;
         map.end()
     }
 }

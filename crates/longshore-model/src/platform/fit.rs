@@ -155,17 +155,23 @@ const STABLE_BUILD: u32 = 20348;
 
 /// No entry of an index fits the wanted platform.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no image for {}, there is {}", Precise(.wanted), List(.available))]
+#[error("no image for {}{}", Precise(.wanted), Available(self))]
 #[non_exhaustive]
 pub struct NoSuchPlatform {
     /// What was wanted.
     pub wanted: Box<Platform>,
     /// What there is, each once, in the order of the index.
     pub available: Vec<Platform>,
+    /// How many entries the index has, of any kind.
+    pub entries: usize,
 }
 
 impl NoSuchPlatform {
-    pub(crate) fn new(wanted: Platform, found: impl Iterator<Item = Platform>) -> Self {
+    pub(crate) fn new(
+        wanted: Platform,
+        entries: usize,
+        found: impl Iterator<Item = Platform>,
+    ) -> Self {
         let mut available = Vec::new();
         for platform in found {
             // Bounds the work on an index of ten thousand different platforms.
@@ -179,6 +185,7 @@ impl NoSuchPlatform {
         Self {
             wanted: Box::new(wanted),
             available,
+            entries,
         }
     }
 }
@@ -196,14 +203,31 @@ impl fmt::Display for Precise<'_> {
     }
 }
 
+/// Prints what there is instead, or why there is nothing to choose from.
+struct Available<'a>(&'a NoSuchPlatform);
+
+impl fmt::Display for Available<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoSuchPlatform {
+            available, entries, ..
+        } = self.0;
+        match (&available[..], entries) {
+            ([], 0) => f.write_str(": the index has no entries"),
+            ([], 1) => f.write_str(": the only entry of the index names no platform"),
+            ([], many) => write!(
+                f,
+                ": none of the {many} entries of the index names a platform"
+            ),
+            (some, _) => write!(f, ", there is {}", List(some)),
+        }
+    }
+}
+
 /// Prints platforms, as many as one reads (OU1).
 struct List<'a>(&'a [Platform]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("none");
-        }
         let mut shown = 0;
         for (at, platform) in self.0.iter().enumerate() {
             if at == SHOWN_LIMIT || shown >= SHOWN_LIMIT_CHARACTERS {

@@ -54,12 +54,8 @@ pub(super) fn normalized(
         }
         _ => (DEFAULT_REGISTRY, 0),
     };
-    let registry = if is_docker_hub(registry) {
-        DEFAULT_REGISTRY
-    } else {
-        registry
-    };
-    let hub = registry == DEFAULT_REGISTRY;
+    let hub = is_docker_hub(registry);
+    let registry = if hub { DEFAULT_REGISTRY } else { registry };
     let one = !text.bytes().skip(start).any(|byte| byte == b'/');
     let prefix = if hub && one { OFFICIAL } else { "" };
     if start == 0 && is_identifier(text) {
@@ -80,13 +76,11 @@ fn reads_as_registry(first: &str) -> bool {
     first == "localhost" || first.bytes().any(marked)
 }
 
-/// The names under which Docker Hub is one and the same registry. Docker itself takes the
-/// last for another registry with the same content.
+/// The names under which Docker Hub is one and the same registry, in any case. Docker itself takes
+/// the last for another registry with the same content.
 pub(crate) fn is_docker_hub(registry: &str) -> bool {
-    matches!(
-        registry,
-        "docker.io" | "index.docker.io" | "registry-1.docker.io"
-    )
+    let names = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+    names.iter().any(|name| registry.eq_ignore_ascii_case(name))
 }
 
 fn is_identifier(text: &str) -> bool {

@@ -45,7 +45,12 @@ fn defaults_are_filled_in() {
 
 #[test]
 fn docker_hub_is_one_registry() {
-    for registry in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+    for registry in [
+        "docker.io",
+        "index.docker.io",
+        "registry-1.docker.io",
+        "Docker.IO",
+    ] {
         check(
             &format!("{registry}/alpine"),
             Ok("docker.io/library/alpine:latest"),

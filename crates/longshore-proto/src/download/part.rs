@@ -9,13 +9,14 @@
 //!    ▼
 //!   206 from N, to M or before ──► bytes … ──► end at M ──► Finished
 //!    │                                   └──► broken, or ended early ──► ask (bytes=N'-M)
+//!    ├── refused, or another 206, to a resume, once ──► ask (bytes=N-M), from the beginning
 //!    └── anything else ──► NoPart
 //! ```
 
-use http::response;
+use http::{StatusCode, response};
 use longshore_model::{Digest, RepositoryName};
 
-use super::{DownloadError, Next, is_strong};
+use super::{Body, DownloadError, Next, is_answer, is_strong, may_refuse_range};
 use crate::call::{Ask, Take};
 use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
 use crate::range::ByteRange;
@@ -30,12 +31,14 @@ pub struct PartDownload {
     digest: Digest,
     /// The size of the whole.
     size: u64,
-    /// Position of the next byte in the blob, and of the last one wanted.
+    /// Positions in the blob: of the first byte wanted, the next one, and the last one wanted.
+    first: u64,
     at: u64,
     last: u64,
     /// The last position the current answer has.
     end: u64,
     etag: Option<String>,
+    restarted: bool,
     budget: ResumeBudget,
 }
 
@@ -53,10 +56,12 @@ impl PartDownload {
             name,
             digest,
             size,
+            first,
             at: first,
             last,
             end: last,
             etag: None,
+            restarted: false,
             budget: ResumeBudget::new(first),
         })
     }
@@ -69,7 +74,16 @@ impl PartDownload {
         Ask::new(Endpoint::Blob(request), Take::Stream)
     }
 
-    /// The head of the answer to [`ask`](Self::ask).
+    /// Whether an answer with this status is one for [`on_head`](Self::on_head), as for
+    /// [`Download::takes`](super::Download::takes).
+    #[must_use]
+    pub fn takes(&self, status: StatusCode) -> bool {
+        is_answer(status) || self.may_restart() && may_refuse_range(status)
+    }
+
+    /// The head of the answer to [`ask`](Self::ask), if the download [`takes`](Self::takes) it.
+    ///
+    /// [`Body::Ask`] begins again at the first byte of the part: drop the bytes that were received.
     ///
     /// # Errors
     ///
@@ -77,8 +91,11 @@ impl PartDownload {
     /// this size and the same content as before; [`DownloadError::OtherDigest`] when it is about
     /// other content (DG2); [`DownloadError::Violation`] when it breaks the specification, or has a
     /// content coding: no digest shows that its bytes are the right ones (DG6).
-    pub fn on_head(&mut self, head: &response::Parts) -> Result<(), DownloadError> {
-        let answer = BlobAnswer::read(head)?;
+    pub fn on_head(&mut self, head: &response::Parts) -> Result<Body, DownloadError> {
+        let answer = match BlobAnswer::read(head) {
+            Ok(answer) => answer,
+            Err(violation) => return self.restart(violation.into()),
+        };
         if let Some(violation) = Violation::coding(head, "Pulling blobs") {
             return Err(violation.into());
         }
@@ -92,14 +109,30 @@ impl PartDownload {
             {
                 last
             }
-            _ => return Err(DownloadError::NoPart),
+            _ => return self.restart(DownloadError::NoPart),
         };
         self.end = end;
         if answer.etag.as_deref().is_some_and(is_strong) {
             self.etag = answer.etag;
         }
         self.budget.begin(self.at);
-        Ok(())
+        Ok(Body::Read)
+    }
+
+    /// RT6: whether this is a resume that was refused for the first time.
+    const fn may_restart(&self) -> bool {
+        self.at > self.first && !self.restarted
+    }
+
+    /// A resume that was not honoured: begins the part again, once.
+    fn restart(&mut self, error: DownloadError) -> Result<Body, DownloadError> {
+        if !self.may_restart() {
+            return Err(error);
+        }
+        self.restarted = true;
+        self.at = self.first;
+        self.etag = None;
+        Ok(Body::Ask(self.ask()))
     }
 
     /// This many bytes of the body arrived.

@@ -209,7 +209,14 @@ fn li1_a_larger_announcement_fails_at_once() {
     let mut download = download(Some(7));
     let _ = download.ask();
     let found = download.on_head(&head(200, &[("content-length", "8")]));
-    assert_eq!(found, Err(DownloadError::TooLong { expected: 7 }));
+    let (expected, confirmed) = (7, false);
+    assert_eq!(
+        found,
+        Err(DownloadError::TooLong {
+            expected,
+            confirmed
+        })
+    );
 }
 
 #[test]
@@ -222,7 +229,8 @@ fn dg3_a_smaller_announcement_fails_at_once() {
         found,
         Err(DownloadError::TooShort {
             expected,
-            announced
+            announced,
+            confirmed: false
         })
     );
 }
@@ -235,7 +243,10 @@ fn li3_reading_stops_one_byte_beyond_the_size() {
     assert_eq!(download.on_bytes(7), Ok(0));
     assert_eq!(
         download.on_bytes(1),
-        Err(DownloadError::TooLong { expected: 7 })
+        Err(DownloadError::TooLong {
+            expected: 7,
+            confirmed: false
+        })
     );
 }
 
@@ -293,7 +304,8 @@ fn dg3_an_early_end_at_the_same_place_is_the_end_of_the_blob() {
         short(&mut download, 30_000),
         Err(DownloadError::TooShort {
             expected: 40_000,
-            announced: 30_000
+            announced: 30_000,
+            confirmed: false
         })
     );
 }
@@ -321,4 +333,104 @@ fn dg3_less_than_has_arrived_cannot_be_the_whole() {
             announced: 3
         })
     );
+}
+
+#[test]
+fn rt6_a_refused_range_restarts_once() {
+    for status in [400, 403, 404, 405, 412, 416, 501] {
+        let (mut download, _) = broken_at(Some(100), 30, &[]);
+        let code = StatusCode::from_u16(status).unwrap();
+        assert!(download.takes(code), "{status}");
+        match download.on_head(&head(status, &[])).unwrap() {
+            Body::Ask(ask) => assert_eq!(range(&ask), None, "{status}"),
+            Body::Read => panic!("{status} has no bytes"),
+        }
+        // The whole is not asked for with a range again, whatever happens.
+        assert_eq!(download.takes(code), status == 416, "{status}");
+        assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+        assert_eq!(download.on_bytes(60), Ok(30));
+        match download.on_interrupted(JITTER).unwrap() {
+            Next::Ask(ask) => assert_eq!(range(&ask), None),
+            Next::Finished => panic!("40 bytes are missing"),
+        }
+        assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+        assert_eq!(download.on_bytes(100), Ok(60));
+        assert_eq!(download.on_end(JITTER), Ok(Next::Finished));
+    }
+}
+
+#[test]
+fn rt6_other_refusals_and_those_of_the_whole_are_final() {
+    let (resumed, _) = broken_at(Some(100), 30, &[]);
+    for status in [401, 429, 500, 503] {
+        let status = StatusCode::from_u16(status).unwrap();
+        assert!(!resumed.takes(status), "{status}");
+    }
+    let mut whole = download(Some(100));
+    let _ = whole.ask();
+    for status in [400, 403, 404, 501] {
+        let status = StatusCode::from_u16(status).unwrap();
+        assert!(!whole.takes(status), "{status}");
+    }
+}
+
+#[test]
+fn rt6_a_refused_range_of_an_earlier_run_restarts_once() {
+    let mut download = download(Some(100)).resumed(30);
+    assert_eq!(range(&download.ask()), Some(ByteRange::From(30)));
+    assert!(download.takes(StatusCode::BAD_REQUEST));
+    let next = download.on_head(&head(400, &[]));
+    assert!(matches!(next, Ok(Body::Ask(_))), "{next:?}");
+    assert_eq!(download.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(download.on_bytes(100), Ok(30));
+    assert_eq!(download.on_end(JITTER), Ok(Next::Finished));
+}
+
+#[test]
+fn li_a_blob_without_a_descriptor_ends_at_the_limit() {
+    let over = Err(DownloadError::OverLimit { limit: 9 });
+    let mut announced = download(None).with_limit(9);
+    let _ = announced.ask();
+    let found = announced.on_head(&head(200, &[("content-length", "10")]));
+    assert_eq!(found, over.clone().map(|()| Body::Read));
+    let mut endless = download(None).with_limit(9);
+    let _ = endless.ask();
+    assert_eq!(endless.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(endless.on_bytes(9), Ok(0));
+    assert_eq!(endless.on_bytes(1), over.map(|()| 0));
+    // A descriptor says how much is wanted.
+    let mut described = download(Some(10)).with_limit(9);
+    let _ = described.ask();
+    assert_eq!(described.on_head(&head(200, &[])), Ok(Body::Read));
+    assert_eq!(described.on_bytes(10), Ok(0));
+    assert_eq!(BLOB_LIMIT_BYTES, 1 << 35);
+    // Without a limit of the caller, the registry may announce more.
+    let mut large = download(None);
+    let _ = large.ask();
+    let length = (BLOB_LIMIT_BYTES + 1).to_string();
+    let found = large.on_head(&head(200, &[("content-length", &length)]));
+    assert_eq!(found, Ok(Body::Read));
+}
+
+#[test]
+fn a_wrong_size_is_blamed_on_the_descriptor_where_the_digest_is_confirmed() {
+    let digest = Digest::sha256(b"content");
+    let claim = ("docker-content-digest", digest.as_str());
+    for (length, message) in [
+        (
+            "6",
+            "the descriptor says 7 bytes, but the registry has 6 under the same digest: the size \
+             in the descriptor is wrong",
+        ),
+        (
+            "8",
+            "the descriptor says 7 bytes, but the registry has more under the same digest: the \
+             size in the descriptor is wrong",
+        ),
+    ] {
+        let mut download = download(Some(7));
+        let _ = download.ask();
+        let answer = head(200, &[claim, ("content-length", length)]);
+        assert_eq!(download.on_head(&answer).unwrap_err().to_string(), message);
+    }
 }

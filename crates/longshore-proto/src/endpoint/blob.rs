@@ -7,10 +7,13 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 use longshore_model::{Digest, RepositoryName};
 
 use super::request::{Access, AnswerBody, Need, Patience, Request, RequestHead};
-use super::{NotModified, Read};
+use super::{Endpoint, NotModified, Read};
 use crate::range::{ByteRange, ContentRange, RangeField};
 use crate::violation::Violation;
 use crate::{Host, entity_tag, field};
+
+/// The section of distribution-spec v1.1.1 that says how blobs are read.
+const SECTION: &str = "Pulling blobs";
 
 /// A request for a blob, a part of it, or its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +148,30 @@ impl Request for BlobRequest {
         self.read.answer_body()
     }
 
+    fn with_get(&self) -> Option<Endpoint> {
+        let read = Read::Get;
+        (self.read == Read::Head).then(|| {
+            Endpoint::Blob(Self {
+                read,
+                ..self.clone()
+            })
+        })
+    }
+
+    fn is_answered_by(&self, head: &response::Parts) -> bool {
+        if head.status == StatusCode::NOT_MODIFIED {
+            return self.if_none_match.is_some();
+        }
+        // The length of a coded body is not that of the blob.
+        if head.status != StatusCode::OK || Violation::coding(head, SECTION).is_some() {
+            return false;
+        }
+        let empty = Digest::of(&self.digest.algorithm(), b"").ok();
+        let is_empty = empty.map(|empty| empty == self.digest);
+        field::length(&head.headers)
+            .is_some_and(|length| is_empty.is_none_or(|is_empty| is_empty == (length == 0)))
+    }
+
     fn patience(&self) -> Patience {
         match self.read {
             Read::Get => Patience::WholeBlob,
@@ -163,9 +190,9 @@ impl fmt::Display for BlobRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobAnswer {
-    /// `Content-Length` of this answer, in bytes.
+    /// `Content-Length` of this answer, in bytes; `None` also if it is malformed.
     pub length: Option<u64>,
-    /// `Docker-Content-Digest`: a claim about the whole blob.
+    /// `Docker-Content-Digest`: a claim about the whole blob; `None` also if it is ignored (DG2).
     pub digest: Option<Digest>,
     /// Which part of the blob this is.
     pub extent: Extent,
@@ -259,10 +286,10 @@ impl BlobAnswer {
     ///
     /// # Errors
     ///
-    /// [`Violation`] for another status, a length or digest that is not one, and a 206 without
-    /// exactly one `Content-Range` that makes sense (RT6).
+    /// [`Violation`] for another status, and for a 206 without exactly one `Content-Range` that
+    /// makes sense (RT6).
     pub fn read(head: &response::Parts) -> Result<Self, Violation> {
-        let section = "Pulling blobs";
+        let section = SECTION;
         let (partial, beyond) = (
             StatusCode::PARTIAL_CONTENT,
             StatusCode::RANGE_NOT_SATISFIABLE,
@@ -290,8 +317,8 @@ impl BlobAnswer {
             }
         };
         Ok(Self {
-            length: field::length(&head.headers, section)?,
-            digest: field::digest(&head.headers, section)?,
+            length: field::length(&head.headers),
+            digest: field::digest(&head.headers),
             extent,
             etag: field::text(&head.headers, &header::ETAG),
         })

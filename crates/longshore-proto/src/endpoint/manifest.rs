@@ -8,10 +8,12 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, respons
 use longshore_model::{Descriptor, Digest, MediaType, RepositoryName, TagOrDigest};
 
 use super::request::{Access, AnswerBody, Need, Request, RequestHead, Verb};
-use super::{NotModified, Read};
-use crate::quirk::HeadManifest;
+use super::{Endpoint, NotModified, Read};
 use crate::violation::Violation;
 use crate::{Host, entity_tag, field};
+
+/// The section of distribution-spec v1.1.1 that says how manifests are read.
+const SECTION: &str = "Pulling manifests";
 
 /// A request for a manifest or its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,11 +96,7 @@ impl ManifestRequest {
 
 impl Request for ManifestRequest {
     fn write(&self, host: &Host) -> RequestHead {
-        let read = match host.quirks().head_manifest {
-            HeadManifest::Get => Read::Get,
-            HeadManifest::Head => self.read,
-        };
-        let mut head = RequestHead::new(read.method(), path(host, &self.name, &self.target));
+        let mut head = RequestHead::new(self.read.method(), path(host, &self.name, &self.target));
         let types: Vec<_> = self.accept.iter().map(MediaType::as_str).collect();
         // A media type is visible ASCII, so the list always makes a header value.
         if let Ok(value) = HeaderValue::from_str(&types.join(", ")) {
@@ -119,6 +117,37 @@ impl Request for ManifestRequest {
 
     fn answer_body(&self) -> AnswerBody {
         self.read.answer_body()
+    }
+
+    fn with_get(&self) -> Option<Endpoint> {
+        let read = Read::Get;
+        (self.read == Read::Head).then(|| {
+            Endpoint::Manifest(Self {
+                read,
+                ..self.clone()
+            })
+        })
+    }
+
+    fn is_answered_by(&self, head: &response::Parts) -> bool {
+        if head.status == StatusCode::NOT_MODIFIED {
+            return self.if_none_match.is_some();
+        }
+        let headers = &head.headers;
+        // No manifest is empty. Without a length the digest alone is an answer.
+        let length = field::length(headers);
+        let is_possible = length.map_or_else(
+            || !headers.contains_key(header::CONTENT_LENGTH),
+            |it| it > 0,
+        );
+        // A captive portal answers everything with 200.
+        let content_type = field::media_type(headers).unwrap_or_default();
+        let is_web_page = content_type.to_ascii_lowercase().starts_with("text/html");
+        head.status == StatusCode::OK
+            && Violation::coding(head, SECTION).is_none()
+            && !is_web_page
+            && is_possible
+            && (self.target.digest().is_some() || field::digest(headers).is_some())
     }
 }
 
@@ -202,11 +231,12 @@ fn path(host: &Host, name: &RepositoryName, target: &TagOrDigest) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestAnswer {
-    /// `Content-Type` as sent; the document itself has the last word (DG5).
+    /// `Content-Type`, if it is a media type; the document itself has the last word (DG5).
     pub content_type: Option<String>,
-    /// `Content-Length`, in bytes.
+    /// `Content-Length`, in bytes; `None` also if it is malformed.
     pub length: Option<u64>,
-    /// `Docker-Content-Digest`: a claim, checked against the bytes (DG2).
+    /// `Docker-Content-Digest`: a claim, checked against the bytes; `None` also if it is ignored
+    /// (DG2).
     pub digest: Option<Digest>,
     /// `ETag`, as sent.
     pub etag: Option<String>,
@@ -243,14 +273,14 @@ impl ManifestAnswer {
     ///
     /// # Errors
     ///
-    /// [`Violation`] when the status is not 200, or a length or digest is not one.
+    /// [`Violation`] when the status is not 200.
     pub fn read(head: &response::Parts) -> Result<Self, Violation> {
-        let section = "Pulling manifests";
+        let section = SECTION;
         Violation::unless_status(head, &[StatusCode::OK], section)?;
         Ok(Self {
-            content_type: field::text(&head.headers, &header::CONTENT_TYPE),
-            length: field::length(&head.headers, section)?,
-            digest: field::digest(&head.headers, section)?,
+            content_type: field::media_type(&head.headers),
+            length: field::length(&head.headers),
+            digest: field::digest(&head.headers),
             etag: field::text(&head.headers, &header::ETAG),
         })
     }
@@ -262,9 +292,10 @@ impl ManifestAnswer {
 pub struct ManifestStored {
     /// `Location`, as sent: where the manifest can be read.
     pub location: Option<String>,
-    /// `Docker-Content-Digest`: of what the registry stored.
+    /// `Docker-Content-Digest`: of what the registry stored; `None` also if it is ignored (DG2).
     pub digest: Option<Digest>,
-    /// `OCI-Subject`: the manifest that the stored one refers to, as the registry understood it.
+    /// `OCI-Subject`: the manifest that the stored one refers to, as the registry understood it;
+    /// `None` also if it is malformed.
     pub subject: Option<Digest>,
 }
 
@@ -293,14 +324,14 @@ impl ManifestStored {
     ///
     /// # Errors
     ///
-    /// [`Violation`] when the status is not 201, or a digest is not one.
+    /// [`Violation`] when the status is not 201.
     pub fn read(head: &response::Parts) -> Result<Self, Violation> {
         let section = "Pushing Manifests";
         Violation::unless_status(head, &[StatusCode::CREATED], section)?;
         Ok(Self {
             location: field::text(&head.headers, &header::LOCATION),
-            digest: field::digest(&head.headers, section)?,
-            subject: field::one_digest(&head.headers, &field::SUBJECT, section)?,
+            digest: field::digest(&head.headers),
+            subject: field::one_digest(&head.headers, &field::SUBJECT),
         })
     }
 

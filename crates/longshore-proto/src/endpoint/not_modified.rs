@@ -11,7 +11,7 @@ use crate::{entity_tag, field};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotModified {
-    /// `Docker-Content-Digest`: which content it is.
+    /// `Docker-Content-Digest`: which content it is; `None` also if it is ignored (DG2).
     pub digest: Option<Digest>,
     /// `ETag`, as sent.
     pub etag: Option<String>,
@@ -40,12 +40,12 @@ impl NotModified {
     ///
     /// # Errors
     ///
-    /// [`Violation`] for another status, or a digest that is malformed.
+    /// [`Violation`] for another status.
     pub fn read(head: &response::Parts) -> Result<Self, Violation> {
         let section = "Pull";
         Violation::unless_status(head, &[StatusCode::NOT_MODIFIED], section)?;
         Ok(Self {
-            digest: field::digest(&head.headers, section)?,
+            digest: field::digest(&head.headers),
             etag: field::text(&head.headers, &header::ETAG),
         })
     }

@@ -192,7 +192,7 @@ impl ListAnswer {
             filtered: filters
                 .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
                 .any(|filter| filter.trim_ascii() == b"artifactType"),
-            content_type: field::text(&head.headers, &header::CONTENT_TYPE),
+            content_type: field::media_type(&head.headers),
         })
     }
 }

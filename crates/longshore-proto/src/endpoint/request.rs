@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, response};
 use longshore_model::RepositoryName;
 
+use super::Endpoint;
 use crate::Host;
 
 /// One kind of request. Adding an endpoint means adding one file with one of these, and one line
@@ -42,6 +43,16 @@ pub(super) trait Request: fmt::Display {
     /// What the bodies of its answers hold.
     fn answer_body(&self) -> AnswerBody {
         AnswerBody::Content
+    }
+
+    /// The same request with `GET`, if this one is a `HEAD`.
+    fn with_get(&self) -> Option<Endpoint> {
+        None
+    }
+
+    /// Whether this answer to a `HEAD` says what the request is sent for (DG2).
+    fn is_answered_by(&self, _head: &response::Parts) -> bool {
+        true
     }
 
     /// How long the head of its answer may take.

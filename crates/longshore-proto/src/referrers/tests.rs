@@ -66,7 +66,7 @@ fn tag_path() -> String {
 #[track_caller]
 fn at_tag() -> ReferrersListing {
     let mut listing = listing();
-    let turn = listing.on_refused(&refusal(404, &[])).unwrap();
+    let turn = listing.on_refused(&refusal(404, &[]), true).unwrap();
     assert_eq!((turn.page.is_none(), turn.next), (true, ReferrersNext::Ask));
     asks(&listing, &tag_path());
     listing
@@ -75,13 +75,15 @@ fn at_tag() -> ReferrersListing {
 #[track_caller]
 fn brings(turn: &ReferrersTurn, names: &[&str], from_tag: bool) {
     let page = turn.page.as_ref().unwrap();
-    let found: Vec<_> = page.descriptors.iter().map(|it| &it.digest).collect();
+    let found: Vec<_> = page.descriptors().map(|it| &it.digest).collect();
     let expected: Vec<_> = names
         .iter()
         .map(|it| Digest::sha256(it.as_bytes()))
         .collect();
     assert_eq!(found, expected.iter().collect::<Vec<_>>());
     assert_eq!(page.from_tag, from_tag);
+    let kept: Vec<_> = page.descriptors().cloned().collect();
+    assert_eq!(page.clone().into_descriptors(), kept);
 }
 
 #[track_caller]
@@ -100,7 +102,12 @@ fn pages_of_the_api_follow_each_other() {
     assert_eq!(turn.next, ReferrersNext::Ask);
     asks(&listing, &format!("/v2/app/referrers/{}?last=b", subject()));
     // The API is known to be there, so that a page is missing is an error.
-    assert!(listing.clone().on_refused(&refusal(404, &[])).is_none());
+    assert!(
+        listing
+            .clone()
+            .on_refused(&refusal(404, &[]), false)
+            .is_none()
+    );
     let turn = listing.on_answer(&head(200, &[]), index(&["c"], None));
     let turn = turn.unwrap();
     brings(&turn, &["c"], false);
@@ -138,7 +145,7 @@ fn a_filter_is_applied_unless_the_registry_did() {
 #[test]
 fn the_tag_is_read_where_the_api_is_missing() {
     let harbor = refusal(401, &[]);
-    assert!(listing().on_refused(&harbor).is_some());
+    assert!(listing().on_refused(&harbor, true).is_some());
     let quirks = Quirks {
         referrers: ReferrersSupport::Tag,
         ..Quirks::default()
@@ -151,17 +158,92 @@ fn the_tag_is_read_where_the_api_is_missing() {
     let turn = turn.unwrap();
     brings(&turn, &["a"], true);
     assert_eq!(turn.next, ReferrersNext::End);
-    brings_nothing(&at_tag().on_refused(&refusal(404, &[])).unwrap());
+    brings_nothing(&at_tag().on_refused(&refusal(404, &[]), true).unwrap());
 }
 
 #[test]
-fn other_refusals_are_final() {
-    for status in [400, 403, 429, 500] {
-        assert!(listing().on_refused(&refusal(status, &[])).is_none());
-        assert!(at_tag().on_refused(&refusal(status, &[])).is_none());
-    }
+fn a_refusal_of_the_api_means_that_there_is_none() {
     let challenge = [("www-authenticate", "Basic realm=\"x\"")];
-    assert!(listing().on_refused(&refusal(401, &challenge)).is_none());
+    for (status, with_credentials, is_final) in [
+        (400, true, false),
+        (404, true, false),
+        (405, true, false),
+        (401, false, false),
+        (403, false, false),
+        (401, true, true),
+        (403, true, true),
+        (429, false, true),
+        (500, false, true),
+        (503, false, true),
+    ] {
+        let refusal = refusal(status, &challenge);
+        let mut listing = listing();
+        let turn = listing.on_refused(&refusal, with_credentials);
+        assert_eq!(turn.is_none(), is_final, "{status}");
+        if !is_final {
+            asks(&listing, &tag_path());
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_the_tag_means_that_there_are_no_referrers() {
+    for (status, is_final) in [
+        (400, false),
+        (404, false),
+        (405, false),
+        (401, true),
+        (403, true),
+        (429, true),
+        (500, true),
+    ] {
+        let turn = at_tag().on_refused(&refusal(status, &[]), false);
+        assert_eq!(turn.is_none(), is_final, "{status}");
+        turn.iter().for_each(brings_nothing);
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_index_means_that_there_is_no_api() {
+    let html = [("content-type", "text/html; charset=utf-8")];
+    let image = r#"{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"a:b","size":0},
+        "layers":[]}"#;
+    for (head, body) in [
+        (head(200, &html), "<html>Sign in</html>"),
+        (head(200, &html), "{}"),
+        (head(200, &[]), "{}"),
+        (head(200, &[]), ""),
+        (head(200, &[]), r#"{"errors":[{"code":"UNSUPPORTED"}]}"#),
+        (head(200, &[]), image),
+        (head(204, &[]), ""),
+    ] {
+        let mut listing = listing();
+        let turn = listing.on_answer(&head, body.into()).unwrap();
+        let next = (turn.page.is_none(), turn.next);
+        assert_eq!(next, (true, ReferrersNext::Ask), "{body}");
+        asks(&listing, &tag_path());
+        brings_nothing(&listing.on_answer(&head, body.into()).unwrap());
+    }
+    // Of a list that has begun, every page is needed.
+    let mut begun = listing();
+    let more = head(200, &[("link", "</x?last=b>; rel=\"next\"")]);
+    begun.on_answer(&more, index(&["a"], None)).unwrap();
+    assert!(begun.on_answer(&head(200, &[]), "{}".into()).is_err());
+    // LI: it is an index, and there may be something in it.
+    let many = vec![r#"{"mediaType":"a/b","digest":"a:b","size":0}"#; 10_001].join(",");
+    let many = format!(r#"{{"schemaVersion":2,"manifests":[{many}]}}"#);
+    let error = listing().on_answer(&head(200, &[]), many.clone().into());
+    let too_many = |error| {
+        matches!(
+            error,
+            Err(ReferrersError::Document(DocumentError::Manifest(
+                ManifestError::TooManyDescriptors
+            )))
+        )
+    };
+    assert!(too_many(error.map(drop)));
+    let error = at_tag().on_answer(&head(200, &[]), many.into());
+    assert!(too_many(error.map(drop)));
 }
 
 #[test]
@@ -186,7 +268,10 @@ fn children_of_the_subject_are_not_its_referrers() {
 
     let turn = waiting.clone().on_answer(&head(200, &[]), children.clone());
     brings_nothing(&turn.unwrap());
-    let turn = waiting.clone().on_refused(&refusal(404, &[])).unwrap();
+    let turn = waiting
+        .clone()
+        .on_refused(&refusal(404, &[]), true)
+        .unwrap();
     brings(&turn, &["b"], true);
     // DG2: the subject is what its digest says, or nothing is decided by it.
     let other = waiting

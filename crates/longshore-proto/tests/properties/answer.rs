@@ -174,6 +174,7 @@ proptest! {
     #[test]
     fn any_answer_that_can_be_made_reads_back(
         name in "[ -~]{0,9}",
+        media_type in "[a-z]{1,9}/[a-z]{1,9}(; [a-z]{1,9}=[a-z]{0,9})?",
         length in proptest::option::of(0..=i64::MAX as u64),
         digest in proptest::option::of(digest()),
         subject in proptest::option::of(digest()),
@@ -182,7 +183,7 @@ proptest! {
     ) {
         let text = Some(name.trim().to_owned());
         let mut manifest = ManifestAnswer::default();
-        (manifest.content_type, manifest.length) = (text.clone(), length);
+        (manifest.content_type, manifest.length) = (Some(media_type), length);
         manifest.digest.clone_from(&digest);
         let (status, headers) = manifest.write();
         prop_assert_eq!(ManifestAnswer::read(&head(status, headers)).unwrap(), manifest);

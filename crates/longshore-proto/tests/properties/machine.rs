@@ -103,9 +103,15 @@ proptest! {
                         }
                         Event::Head(status, fields) => {
                             let head = event_head(status, &fields);
-                            match call.on_head(&head, peer, Jitter::new(bits)) {
+                            let jitter = Jitter::new(bits);
+                            let mut verdict = call.on_head(&head, peer, jitter);
+                            if let Verdict::Excerpt = verdict {
+                                verdict = call.on_refusal(&head, b"token expired", jitter);
+                            }
+                            match verdict {
                                 Verdict::Answer(_) => break,
-                                Verdict::Authenticate => match call.denied() {
+                                Verdict::Excerpt => panic!("the body was read"),
+                                Verdict::Authenticate | Verdict::Renew => match call.denied() {
                                     Some(next) => step = next,
                                     None => break,
                                 },
@@ -177,9 +183,16 @@ proptest! {
         let (mut asked, mut delivered) = (0, 0);
         'script: for (event, pieces) in events.into_iter().cycle() {
             asked += 1;
-            prop_assert!(asked <= RESUMES + 1, "{} requests", asked);
+            prop_assert!(asked <= RESUMES + 2, "{} requests", asked);
             if let Event::Head(status, fields) = event {
-                if part.on_head(&event_head(status, &fields)).is_err() { break }
+                match part.on_head(&event_head(status, &fields)) {
+                    Err(_) => break,
+                    Ok(Body::Ask(_)) => {
+                        delivered = 0;
+                        continue;
+                    }
+                    Ok(Body::Read) => {}
+                }
                 for piece in pieces {
                     if part.on_bytes(piece).is_err() { break 'script }
                     delivered += piece;

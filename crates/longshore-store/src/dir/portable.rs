@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fs4::FileExt;
 
-use super::{Entry, FileMode};
+use super::{Entry, FileMode, Stamp};
 
 pub(super) type Handle = PathBuf;
 
@@ -54,16 +54,6 @@ pub(super) fn open_or_create(within: &Handle, name: &str) -> io::Result<Option<(
     regular(options.open(path)?)
 }
 
-/// Opens a file of ours again for reading and writing; `None` as [`open_file`].
-pub(super) fn reopen(within: &Handle, name: &str) -> io::Result<Option<File>> {
-    let path = within.join(name);
-    if !fs::symlink_metadata(&path)?.is_file() {
-        return Ok(None);
-    }
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    Ok(regular(file)?.map(|(file, _)| file))
-}
-
 fn regular(file: File) -> io::Result<Option<(File, u64)>> {
     let metadata = file.metadata()?;
     Ok(metadata.is_file().then_some((file, metadata.len())))
@@ -73,9 +63,23 @@ pub(super) fn is_linked(_file: &File) -> io::Result<bool> {
     Ok(true)
 }
 
+/// The standard library tells no stamp that changes with every change of a file.
+pub(super) fn stamp(_file: &File) -> Option<Stamp> {
+    None
+}
+
+/// Nothing here tells whose a file is.
+pub(super) fn is_private(_file: &File) -> bool {
+    false
+}
+
+pub(super) fn share_content(_from: &File, _to: &File) -> bool {
+    false
+}
+
 pub(super) fn create(within: &Handle, name: &str, _access: FileMode) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.read(true).write(true).create_new(true);
     options.open(within.join(name))
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Entry, FileMode};
+use super::{Entry, FileMode, Stamp};
 
 pub(super) type Handle = File;
 
@@ -52,18 +52,6 @@ pub(super) fn open_or_create(within: &Handle, name: &str) -> io::Result<Option<(
     open_regular(within, name, OFlags::RDWR | OFlags::CREATE)
 }
 
-/// Opens a file of ours again for reading and writing; `None` as [`open_file`], and for one that
-/// has other names, or that others may write to or run: whoever made that, it was not us.
-pub(super) fn reopen(within: &Handle, name: &str) -> io::Result<Option<File>> {
-    let Some((file, _)) = open_regular(within, name, OFlags::RDWR)? else {
-        return Ok(None);
-    };
-    let metadata = file.metadata()?;
-    // What the umask leaves of a file for everybody.
-    let ours = metadata.nlink() == 1 && metadata.mode() & 0o7777 & !0o644 == 0;
-    Ok(ours.then_some(file))
-}
-
 fn open_regular(within: &Handle, name: &str, flags: OFlags) -> io::Result<Option<(File, u64)>> {
     let mode = Mode::from_raw_mode(0o600);
     let file = match rustix::fs::openat(within, name, flags | REGULAR, mode) {
@@ -81,8 +69,36 @@ pub(super) fn is_linked(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 0)
 }
 
+pub(super) fn stamp(file: &File) -> Option<Stamp> {
+    let metadata = file.metadata().ok()?;
+    Some(Stamp {
+        inode: metadata.ino(),
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+/// Returns whether only the user of this process can read or write the file.
+pub(super) fn is_private(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| {
+        let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+        ours && metadata.mode() & 0o077 == 0
+    })
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn share_content(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn share_content(_from: &File, _to: &File) -> bool {
+    false
+}
+
 pub(super) fn create(within: &Handle, name: &str, access: FileMode) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = match access {
         FileMode::Private => 0o600,
         FileMode::Shared => 0o644,

@@ -1,6 +1,6 @@
 //! When blobs are made to outlive a power cut, and the batch that does it at once for many.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,9 @@ use std::thread;
 use longshore_model::Digest;
 
 use super::blobs::Blobs;
+use crate::dir::{Dir, Stamp};
 use crate::error::{Action, StoreError};
+use crate::interrupt::Interrupt;
 use crate::lock::locked;
 
 /// When a committed blob is made to outlive a power cut.
@@ -40,34 +42,68 @@ pub enum Durability {
 /// The blobs that are visible but not yet known to outlive a power cut.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    waiting: Mutex<BTreeSet<Digest>>,
+    waiting: Mutex<BTreeMap<Digest, Origin>>,
     /// Held while a batch is made durable: whoever flushes also waits for what others began.
     flushing: Mutex<()>,
 }
 
+/// Where a blob of a batch comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// This store wrote it; the stamp is that of its file, where files have one.
+    Written(Option<Stamp>),
+    /// It was there before, so other images may refer to it.
+    Reused,
+}
+
 impl Batch {
-    pub(super) fn add(&self, digest: Digest) {
-        locked(&self.waiting).insert(digest);
+    /// Adds a blob. One that this store wrote stays one when it is reused as well.
+    pub(super) fn add(&self, digest: Digest, origin: Origin) {
+        let mut waiting = locked(&self.waiting);
+        match origin {
+            Origin::Written(_) => {
+                waiting.insert(digest, origin);
+            }
+            Origin::Reused => {
+                waiting.entry(digest).or_insert(origin);
+            }
+        }
     }
 
-    pub(super) fn flush(&self, blobs: &Blobs) -> Result<(), StoreError> {
+    pub(super) fn flush(&self, blobs: &Blobs, interrupt: &Interrupt) -> Result<(), StoreError> {
+        self.flush_with(blobs, interrupt, Dir::sync_file)
+    }
+
+    /// As [`Batch::flush`], with the call that makes one file durable.
+    pub(super) fn flush_with(
+        &self,
+        blobs: &Blobs,
+        interrupt: &Interrupt,
+        sync: impl Fn(&Dir, &str) -> io::Result<()> + Sync,
+    ) -> Result<(), StoreError> {
         let _flushing = locked(&self.flushing);
-        let digests: Vec<Digest> = std::mem::take(&mut *locked(&self.waiting))
+        let batch: Vec<(Digest, Origin)> = std::mem::take(&mut *locked(&self.waiting))
             .into_iter()
             .collect();
-        let synced = sync_files(blobs, &digests).and_then(|()| sync_dirs(blobs, &digests));
+        let sync_one = |(digest, origin): &(Digest, Origin)| {
+            interrupt.check()?;
+            sync_file(blobs, digest, *origin, &sync)
+        };
+        let synced = sync_files(&batch, sync_one).and_then(|()| sync_dirs(blobs, &batch));
         if synced.is_err() {
             // Whoever tries again shall not be told that all is well.
-            locked(&self.waiting).extend(digests);
+            for (digest, origin) in batch {
+                self.add(digest, origin);
+            }
         }
         synced
     }
 }
 
-/// Makes the names of `digests` durable: one digest of each algorithm leads to its directory.
-fn sync_dirs(blobs: &Blobs, digests: &[Digest]) -> Result<(), StoreError> {
+/// Makes the names of a batch durable: one digest of each algorithm leads to its directory.
+fn sync_dirs(blobs: &Blobs, batch: &[(Digest, Origin)]) -> Result<(), StoreError> {
     let mut seen = BTreeSet::new();
-    for digest in digests {
+    for (digest, _) in batch {
         if seen.insert(digest.algorithm())
             && let Some(dir) = blobs.dir(digest)?
         {
@@ -77,23 +113,26 @@ fn sync_dirs(blobs: &Blobs, digests: &[Digest]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the files of `digests` durable, several at a time; returns the first error.
+/// Makes the files of a batch durable, several at a time; returns the first error.
 ///
 /// The journal of a file system commits once for many that wait together, so waiting in line
 /// is what costs.
-fn sync_files(blobs: &Blobs, digests: &[Digest]) -> Result<(), StoreError> {
+fn sync_files<T: Sync>(
+    batch: &[T],
+    sync: impl Fn(&T) -> Result<(), StoreError> + Sync,
+) -> Result<(), StoreError> {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
     let work = || {
-        while let Some(digest) = digests.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = sync_file(blobs, digest) {
+        while let Some(blob) = batch.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = sync(blob) {
                 locked(&failed).get_or_insert(error);
             }
         }
     };
     thread::scope(|scope| {
         // This thread is one of them, so the work is done even where no other can be had.
-        for _ in 1..digests.len().min(SYNC_THREADS) {
+        for _ in 1..batch.len().min(SYNC_THREADS) {
             let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
@@ -104,19 +143,41 @@ fn sync_files(blobs: &Blobs, digests: &[Digest]) -> Result<(), StoreError> {
     }
 }
 
-fn sync_file(blobs: &Blobs, digest: &Digest) -> Result<(), StoreError> {
+fn sync_file(
+    blobs: &Blobs,
+    digest: &Digest,
+    origin: Origin,
+    sync: impl Fn(&Dir, &str) -> io::Result<()>,
+) -> Result<(), StoreError> {
     let Some(dir) = blobs.dir(digest)? else {
         return Ok(());
     };
-    match dir.sync_file(digest.encoded()) {
+    let name = digest.encoded();
+    match sync(&dir, name) {
         // Deleted since: there is nothing to make durable.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
-            // A second attempt would report success whatever became of the bytes.
-            let _ = dir.remove(digest.encoded());
-            Err(dir.failed(Action::Sync, digest.encoded(), error))
+            // A second attempt would report success whatever became of the bytes. What others
+            // wrote, before or meanwhile, is theirs: their images may refer to it.
+            if let Origin::Written(written) = origin
+                && is_same_file(&dir, name, written)
+            {
+                let _ = dir.remove(name);
+            }
+            Err(dir.failed(Action::Sync, name, error))
         }
         Ok(()) => Ok(()),
+    }
+}
+
+/// Returns whether the file `name` is the one that was written, as far as files can be told apart.
+fn is_same_file(dir: &Dir, name: &str, written: Option<Stamp>) -> bool {
+    let Ok(Some((file, _))) = dir.file(name) else {
+        return false;
+    };
+    match (written, Stamp::of(&file)) {
+        (Some(written), Some(found)) => written.inode == found.inode,
+        (written, _) => written.is_none(),
     }
 }
 

@@ -11,23 +11,26 @@
 //!         3-sha256-…      a blob being written that is kept if it is not finished
 //!     partial/            what is kept of blobs that were not finished
 //!         sha256-…
+//!     verified            which blobs were verified, and the stamps of their files since
 //! ```
 //!
 //! A session whose lock is free has lost its process; when the next one begins, blobs to be
 //! kept are moved to `partial` and its other files removed. `.longshore` is removed with the
-//! last session unless something is kept, so that a finished layout holds nothing but itself;
-//! except where nobody could tell that the lock they hold was removed.
+//! last session unless something is kept or remembered; except where nobody could tell that the
+//! lock they hold was removed. While the lock is held, its file holds the number of the process.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::partials::PARTIAL_DIR;
 use super::session::{clear_session, is_session};
-use crate::dir::{Dir, FileMode};
-use crate::error::{Action, StoreError};
+use super::verified::VERIFIED;
+use crate::dir::{Dir, FileMode, Stamp};
+use crate::error::{Action, LockHolder, StoreError};
+use crate::interrupt::Interrupt;
 
 /// The name of the private directory in a store's root.
 pub const PRIVATE_DIR: &str = ".longshore";
@@ -52,22 +55,29 @@ pub(crate) struct PrivateLock {
 
 impl PrivateLock {
     /// Takes the lock, waiting up to `wait` for others.
-    pub(crate) fn take(root: &Dir, wait: Duration) -> Result<Self, StoreError> {
+    pub(crate) fn take(
+        root: &Dir,
+        wait: Duration,
+        interrupt: &Interrupt,
+    ) -> Result<Self, StoreError> {
         let began = Instant::now();
         let mut pause = FIRST_POLL;
         loop {
+            interrupt.check()?;
+            let mut holder = None;
             // The last session of another process may remove the directory or the lock file
             // at any moment until the lock is held; then this begins anew.
             if let Some((dir, lock)) = open_lock(root)? {
                 match Dir::try_lock(&lock) {
                     Ok(()) if dir.still_holds(LOCK, &lock)? => {
+                        write_holder(&lock);
                         return Ok(Self {
                             dir: Arc::new(dir),
                             held: lock,
                         });
                     }
                     Ok(()) => continue,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => holder = Some(lock),
                     Err(error) => return Err(dir.failed(Action::Lock, LOCK, error)),
                 }
             }
@@ -76,6 +86,7 @@ impl PrivateLock {
                 return Err(StoreError::Locked {
                     path: root.path().join(PRIVATE_DIR).join(LOCK),
                     waited,
+                    holder: holder.and_then(find_holder),
                 });
             }
             thread::sleep(pause.min(wait.saturating_sub(waited)));
@@ -129,9 +140,11 @@ impl PrivateLock {
         if !Dir::TELLS_REMOVED {
             return Ok(());
         }
+        let mut remembers = false;
         for name in self.dir.names()? {
             let name = name?;
-            if name != LOCK && name != PARTIAL_DIR {
+            remembers |= name == VERIFIED;
+            if name != LOCK && name != PARTIAL_DIR && name != VERIFIED {
                 return Ok(());
             }
         }
@@ -139,16 +152,79 @@ impl PrivateLock {
         // about to.
         self.dir.remove_dir(PARTIAL_DIR)?;
         self.dir.remove(LOCK)?;
+        if remembers {
+            return Ok(());
+        }
         root.remove_dir(PRIVATE_DIR)
     }
 }
 
 impl Drop for PrivateLock {
     fn drop(&mut self) {
+        let _ = self.held.set_len(0);
         // Closing would do, unless a child is being started right now and has the file too.
         let _ = Dir::unlock(&self.held);
     }
 }
+
+/// Leaves the number of this process in the lock file, for the message of whoever waits.
+fn write_holder(mut lock: &File) {
+    // Best effort: the disk may be full.
+    let _ = writeln!(lock, "{}", std::process::id());
+}
+
+/// Finds out which process holds the lock: from the system where it tells, so that the holder may
+/// be any program, and from the file otherwise.
+fn find_holder(lock: File) -> Option<LockHolder> {
+    let process = listed_holder(&lock).or_else(|| written_holder(lock))?;
+    Some(LockHolder {
+        process,
+        program: program(process),
+    })
+}
+
+/// Reads the number that [`write_holder`] left; behind it may be the rest of a longer one.
+fn written_holder(lock: File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(HOLDER_LIMIT_BYTES)
+        .read_to_string(&mut text)
+        .ok()?;
+    text.lines().next()?.parse().ok()
+}
+
+/// Looks for the lock in the list of all locks; only Linux has one.
+//
+// lock = n: FLOCK ADVISORY WRITE process major:minor:inode start end
+fn listed_holder(lock: &File) -> Option<u32> {
+    let inode = Stamp::of(lock)?.inode.to_string();
+    let mut list = String::new();
+    let locks = File::open("/proc/locks").ok()?;
+    locks
+        .take(LOCKS_LIMIT_BYTES)
+        .read_to_string(&mut list)
+        .ok()?;
+    list.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let kind = fields.nth(1)?;
+        let process = fields.nth(2)?;
+        let (_, found) = fields.next()?.rsplit_once(':')?;
+        (kind == "FLOCK" && found == inode).then(|| process.parse().ok())?
+    })
+}
+
+/// Returns the name of the program that a process runs; only Linux tells.
+fn program(process: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+    let name = name.trim_end();
+    let plain = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    plain(name).then(|| name.to_owned())
+}
+
+/// Maximum size of the text in a lock file, in bytes: a number.
+const HOLDER_LIMIT_BYTES: u64 = 16;
+
+/// How much of the list of all locks is read, in bytes.
+const LOCKS_LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// Opens the lock file, made where there is none; `None` when its directory was just removed.
 fn open_lock(root: &Dir) -> Result<Option<(Dir, File)>, StoreError> {

@@ -10,8 +10,9 @@ use longshore_model::Digest;
 
 use super::partials::{self, Partials};
 use super::private::{LOCK, LOCK_WAIT, PrivateLock};
-use crate::dir::{Dir, FileMode};
+use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, StoreError};
+use crate::interrupt::Interrupt;
 use crate::lock::locked;
 
 /// One store's place to write in, as long as the store or one of its writers lives.
@@ -29,8 +30,12 @@ pub(crate) struct Session {
 
 impl Session {
     /// Clears up what dead sessions left, and what was kept for too long, and begins a new one.
-    pub(crate) fn begin(root: Arc<Dir>, now: SystemTime) -> Result<Self, StoreError> {
-        let lock = PrivateLock::take(&root, LOCK_WAIT)?;
+    pub(crate) fn begin(
+        root: Arc<Dir>,
+        now: SystemTime,
+        interrupt: &Interrupt,
+    ) -> Result<Self, StoreError> {
+        let lock = PrivateLock::take(&root, LOCK_WAIT, interrupt)?;
         lock.clear_dead()?;
         // Something else in its place is refused when it is needed.
         let partials = Partials::open(&lock.dir).ok().flatten();
@@ -69,15 +74,31 @@ impl Session {
 
     /// Makes a file to write to, that nobody sees before it is published.
     pub(crate) fn temp(self: &Arc<Self>) -> Result<Temp, StoreError> {
-        self.create(self.number())
+        self.create(self.number(), FileMode::Shared)
     }
 
     /// Makes a file as [`Session::temp`], that is kept for `digest` if the process dies.
     pub(crate) fn lasting_temp(self: &Arc<Self>, digest: &Digest) -> Result<Temp, StoreError> {
-        self.create(self.lasting_name(digest))
+        self.create(self.lasting_name(digest), FileMode::Shared)
+    }
+
+    /// Replaces the document `name` in the private directory, all at once.
+    pub(crate) fn replace_private(
+        self: &Arc<Self>,
+        name: &str,
+        content: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut temp = self.create(self.number(), FileMode::Private)?;
+        temp.append(content)?;
+        temp.publish(&self.private, name)?;
+        Ok(())
     }
 
     /// Goes on with what is kept of `digest`, if there is something of at most `size` bytes.
+    ///
+    /// Whoever wrote it may still have it open, where the locks of this machine do not reach, so
+    /// it is copied to a file that only this session ever opened. Where the file system cannot
+    /// share the content, it is copied while it is read.
     pub(crate) fn resume(
         self: &Arc<Self>,
         digest: &Digest,
@@ -90,13 +111,19 @@ impl Session {
         if !partials.take(digest, size, &self.dir, &name)? {
             return Ok(None);
         }
-        match self.dir.reopen(&name)? {
-            Some(file) => Ok(Some(self.hold_temp(name, file))),
-            None => {
-                self.dir.remove(&name)?;
-                Ok(None)
-            }
+        // Whatever its mode is: it is only read, and no file system knows all modes.
+        let Ok(Some((file, _))) = self.dir.file(&name) else {
+            self.dir.remove(&name)?;
+            return Ok(None);
+        };
+        let mut temp = self.lasting_temp(digest)?;
+        let source = Source { name, file };
+        if Dir::share_content(&source.file, &temp.file) {
+            self.dir.remove(&source.name)?;
+        } else {
+            temp.source = Some(source);
         }
+        Ok(Some(temp))
     }
 
     /// Opens what is kept, `None` when nothing is.
@@ -114,19 +141,16 @@ impl Session {
         Ok(made)
     }
 
-    fn create(self: &Arc<Self>, name: String) -> Result<Temp, StoreError> {
-        // Only its owner can reach it here; its final name is for everybody.
-        let file = self.dir.create(&name, FileMode::Shared)?;
-        Ok(self.hold_temp(name, file))
-    }
-
-    fn hold_temp(self: &Arc<Self>, name: String, file: File) -> Temp {
-        Temp {
+    /// Makes a file. Only its owner can reach it here; `access` is for its final name.
+    fn create(self: &Arc<Self>, name: String, access: FileMode) -> Result<Temp, StoreError> {
+        let file = self.dir.create(&name, access)?;
+        Ok(Temp {
             session: Arc::clone(self),
             name,
             file,
+            source: None,
             moved: false,
-        }
+        })
     }
 
     fn number(&self) -> String {
@@ -142,7 +166,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Best effort: whatever stays is removed when the next session begins.
         let _ = clear_session(&self.private, &self.dir, &self.name);
-        if let Ok(lock) = PrivateLock::take(&self.root, Duration::ZERO) {
+        if let Ok(lock) = PrivateLock::take(&self.root, Duration::ZERO, &Interrupt::new()) {
             let _ = lock.leave(&self.root);
         }
     }
@@ -154,7 +178,16 @@ pub(crate) struct Temp {
     session: Arc<Session>,
     name: String,
     file: File,
+    /// The partial blob whose content is copied to this file while it is read.
+    source: Option<Source>,
     moved: bool,
+}
+
+/// A partial blob in the session, open for reading.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    file: File,
 }
 
 impl Temp {
@@ -171,29 +204,46 @@ impl Temp {
             .map_err(|error| self.session.dir.failed(Action::Sync, &self.name, error))
     }
 
-    /// Gives the file its final name, replacing what has it.
-    pub(crate) fn publish(mut self, to: &Dir, name: &str) -> Result<(), StoreError> {
+    /// Sets the time of modification, which the next write changes; returns whether that is done.
+    pub(crate) fn set_modified(&self, time: SystemTime) -> bool {
+        self.file.set_modified(time).is_ok()
+    }
+
+    /// Gives the file its final name, replacing what has it; returns the stamp that it has then.
+    pub(crate) fn publish(mut self, to: &Dir, name: &str) -> Result<Option<Stamp>, StoreError> {
         self.session.dir.rename(&self.name, to, name)?;
         self.moved = true;
-        Ok(())
+        Ok(Stamp::of(&self.file))
     }
 
     /// As [`Temp::publish`], for the blob `digest`: what is kept of it is of no more use.
-    pub(crate) fn publish_blob(self, to: &Dir, digest: &Digest) -> Result<(), StoreError> {
+    pub(crate) fn publish_blob(
+        self,
+        to: &Dir,
+        digest: &Digest,
+    ) -> Result<Option<Stamp>, StoreError> {
         let session = Arc::clone(&self.session);
-        self.publish(to, digest.encoded())?;
+        let stamp = self.publish(to, digest.encoded())?;
         // Best effort: what stays, as what another process kept meanwhile, goes when it has aged.
         let partials = locked(&session.partials).clone();
         if let Some(partials) = partials {
             let _ = partials.remove(digest);
         }
-        Ok(())
+        Ok(stamp)
     }
 
     /// Keeps the content as part of `digest`.
     pub(crate) fn keep(mut self, digest: &Digest) -> Result<(), StoreError> {
         let partials = self.session.make_partials()?;
-        partials.keep(digest, &self.session.dir, &self.name)?;
+        // What is not copied to its end is kept as it was.
+        let (name, copy) = match self.source.take() {
+            Some(source) => (source.name, Some(&self.name)),
+            None => (self.name.clone(), None),
+        };
+        partials.keep(digest, &self.session.dir, &name)?;
+        if let Some(copy) = copy {
+            self.session.dir.remove(copy)?;
+        }
         self.moved = true;
         Ok(())
     }
@@ -201,12 +251,26 @@ impl Temp {
 
 impl Read for Temp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
+        let Some(source) = &mut self.source else {
+            return self.file.read(buffer);
+        };
+        let count = source.file.read(buffer)?;
+        self.file
+            .write_all(buffer.get(..count).unwrap_or_default())?;
+        if count == 0 && !buffer.is_empty() {
+            // Best effort: what stays goes with the session.
+            let _ = self.session.dir.remove(&source.name);
+            self.source = None;
+        }
+        Ok(count)
     }
 }
 
 impl Drop for Temp {
     fn drop(&mut self) {
+        if let Some(source) = &self.source {
+            let _ = self.session.dir.remove(&source.name);
+        }
         if !self.moved {
             let _ = self.session.dir.remove(&self.name);
         }

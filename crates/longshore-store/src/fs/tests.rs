@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use longshore_model::Digest;
 use tempfile::TempDir;
@@ -14,6 +15,7 @@ use crate::conformance;
 use crate::error::StoreErrorKind;
 
 mod partials;
+mod verified;
 
 fn root() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -378,10 +380,28 @@ fn a_lock_held_for_too_long_is_an_error() {
     let root = root();
     let store = open(&root);
     let held = store.lock().unwrap();
-    let error = PrivateLock::take(store.root(), std::time::Duration::ZERO).unwrap_err();
+    let error = PrivateLock::take(store.root(), Duration::ZERO, &Interrupt::new()).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Locked);
+    let lock = root.path().join(".longshore/lock");
+    let text = error.to_string();
+    let process = format!("process {}", std::process::id());
+    assert!(text.starts_with(&process), "{text}");
+    assert!(text.contains(&lock.display().to_string()), "{text}");
     drop(held);
-    PrivateLock::take(store.root(), std::time::Duration::ZERO).unwrap();
+    assert_eq!(fs::read(&lock).unwrap(), b"", "nobody holds it");
+    // Another program holds it, which leaves no number; that of a killed process is still there.
+    fs::write(&lock, "4000000000\n").unwrap();
+    let held = fs::OpenOptions::new().write(true).open(&lock).unwrap();
+    Dir::try_lock(&held).unwrap();
+    let error = PrivateLock::take(store.root(), Duration::ZERO, &Interrupt::new()).unwrap_err();
+    let expected = match cfg!(target_os = "linux") {
+        true => process,
+        false => "process 4000000000".to_owned(),
+    };
+    let text = error.to_string();
+    assert!(text.starts_with(&expected), "{text}");
+    drop(held);
+    PrivateLock::take(store.root(), Duration::ZERO, &Interrupt::new()).unwrap();
 }
 
 #[test]
@@ -564,11 +584,80 @@ fn what_could_not_be_made_durable_is_tried_again() {
     symlink(elsewhere.path(), &at).unwrap();
     let blobs = Blobs::new(Arc::new(Dir::open(root.path()).unwrap()));
     let batch = Batch::default();
-    batch.add(Digest::sha256(b"content"));
-    hostile(batch.flush(&blobs), &at);
-    hostile(batch.flush(&blobs), &at);
+    batch.add(Digest::sha256(b"content"), Origin::Reused);
+    let flush = || batch.flush(&blobs, &Interrupt::new());
+    hostile(flush(), &at);
+    hostile(flush(), &at);
     fs::remove_file(&at).unwrap();
-    batch.flush(&blobs).unwrap();
+    flush().unwrap();
+}
+
+// CA1: what an image refers to is never removed because of another image's failure.
+#[test]
+fn a_failed_fsync_removes_only_what_this_store_wrote() {
+    let root = root();
+    let [theirs, ours, both, replaced] =
+        ["theirs", "ours", "both", "replaced"].map(|text| Digest::sha256(text.as_bytes()));
+    let earlier = open(&root);
+    earlier.put(&theirs, b"theirs").unwrap();
+    earlier.flush().unwrap();
+    drop(earlier);
+
+    let store = open(&root);
+    assert!(store.reuse(&theirs, 6).unwrap());
+    store.put(&ours, b"ours").unwrap();
+    store.put(&both, b"both").unwrap();
+    assert!(store.reuse(&both, 4).unwrap());
+    store.put(&replaced, b"replaced").unwrap();
+    // Another process writes the same blob over it.
+    open(&root).put(&replaced, b"replaced").unwrap();
+
+    let Shared { blobs, batch, .. } = &*store.shared;
+    let fails = |_: &Dir, _: &str| Err(io::Error::from_raw_os_error(5));
+    let error = batch
+        .flush_with(blobs, &Interrupt::new(), fails)
+        .unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Io);
+    assert_eq!(store.size(&theirs).unwrap(), Some(6));
+    assert_eq!(store.size(&replaced).unwrap(), Some(8));
+    assert_eq!(store.size(&ours).unwrap(), None);
+    assert_eq!(store.size(&both).unwrap(), None);
+    // What is left is made durable by the next attempt.
+    let synced = AtomicUsize::new(0);
+    let counts = |dir: &Dir, name: &str| {
+        dir.sync_file(name)?;
+        synced.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    batch.flush_with(blobs, &Interrupt::new(), counts).unwrap();
+    assert_eq!(synced.into_inner(), 2);
+}
+
+// RT11: a signal ends every command soon, also one that waits for a lock.
+#[test]
+fn rt11_an_interrupt_ends_the_wait_for_a_lock() {
+    let root = root();
+    let holder = open(&root);
+    let held = holder.lock().unwrap();
+    let interrupt = Interrupt::new();
+    let waiting = open(&root).with_interrupt(interrupt.clone());
+    thread::scope(|scope| {
+        let ended = scope.spawn(|| waiting.lock().map(|_| ()));
+        interrupt.set();
+        let error = ended.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Interrupted);
+    });
+    // The first write begins with the same lock.
+    let error = waiting.put(&Digest::sha256(b"a"), b"a").unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Interrupted);
+    drop(held);
+    let store = waiting.with_interrupt(Interrupt::new());
+    store.put(&Digest::sha256(b"a"), b"a").unwrap();
+    assert_eq!(
+        waiting.flush().unwrap_err().kind(),
+        StoreErrorKind::Interrupted
+    );
+    store.flush().unwrap();
 }
 
 #[test]

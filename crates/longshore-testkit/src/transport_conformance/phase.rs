@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use longshore_origin::Peer;
-use longshore_transport::{Phase, Transport as _, TransportErrorKind};
+use longshore_transport::{ConnectionWish, Phase, Transport as _, TransportErrorKind};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
@@ -72,4 +73,20 @@ pub(super) async fn rt5_reused_connections_are_reported(subject: &Subject) -> Ou
     ensure(error.phase() == Phase::Head, || {
         format!("a request that was read failed in {:?}", error.phase())
     })
+}
+
+pub(super) async fn rt5_a_new_connection_is_made_where_one_is_wished_for(
+    subject: &Subject,
+) -> Outcome {
+    let server = Server::answering(OK)?;
+    let transport = subject.transport();
+    for connections in 1..=3 {
+        let mut request = get(&server.url())?;
+        request.extensions_mut().insert(ConnectionWish::New);
+        let response = transport.send(request).await?;
+        equal("the body", read(response).await?, Bytes::from("ok"))?;
+        let what = "connections after as many requests for a new one";
+        equal(what, server.connections(), connections)?;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use longshore_transport::{
 use tokio::io::AsyncWriteExt as _;
 
 use super::ending::waiting;
-use super::finding::{Outcome, ensure, equal};
+use super::finding::{Finding, Outcome, ensure, equal};
 use super::request::{FRAME_BYTES, LARGE_BYTES};
 use super::server::{OK, Server, read_head};
 use super::subject::{Subject, failure, get, read, request};
@@ -55,6 +55,44 @@ pub(super) async fn responses_arrive_unchanged(subject: &Subject) -> Outcome {
     let server = Server::answering(format!("{head}{chunks}"))?;
     let response = transport.send(get(&server.url())?).await?;
     equal("the body", read(response).await?, Bytes::from("hello"))
+}
+
+pub(super) async fn lengths_are_settled(subject: &Subject) -> Outcome {
+    let transport = subject.transport();
+    let chunks = "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
+    for (fields, body, length) in [
+        ("content-length: 5\r\ncontent-length: 5", "hello", Some("5")),
+        ("content-length: 5, 5", "hello", Some("5")),
+        (
+            "content-length: 3\r\ntransfer-encoding: chunked",
+            chunks,
+            None,
+        ),
+        (
+            "transfer-encoding: chunked\r\ncontent-length: 99",
+            chunks,
+            None,
+        ),
+    ] {
+        let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}"))?;
+        for _ in 0..2 {
+            let response = transport.send(get(&server.url())?).await?;
+            let found = response.headers().get_all(CONTENT_LENGTH).iter();
+            let found: Vec<_> = found.map(HeaderValue::as_bytes).collect();
+            let expected: Vec<_> = length.map(str::as_bytes).into_iter().collect();
+            equal(&format!("the lengths of {fields:?}"), found, expected)?;
+            equal("the body", read(response).await?, Bytes::from("hello"))?;
+        }
+    }
+    for fields in [
+        "content-length: 5\r\ncontent-length: 4",
+        "content-length: 5, 4",
+    ] {
+        let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nhello"))?;
+        let error = failure(&transport, get(&server.url())?).await;
+        error.map_err(|_| Finding::from(format!("{fields:?} was accepted")))?;
+    }
+    Ok(())
 }
 
 pub(super) async fn bodies_are_not_decoded(subject: &Subject) -> Outcome {

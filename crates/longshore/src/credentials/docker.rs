@@ -8,24 +8,25 @@
 //! ```
 //!
 //! Keys are registry names, or `<registry>/<path>` for the repositories below that path; older
-//! clients wrote URLs. The key of Docker Hub is `https://index.docker.io/v1/`. Before Docker 1.7
-//! the file was `.dockercfg`, with the entries at its top. Credential helpers are not run: a file
-//! that names one for the registry in question is an error, never a silent anonymous request.
+//! clients wrote URLs, which stand for their whole host. The key of Docker Hub is
+//! `https://index.docker.io/v1/`. Host names are compared without regard to case. Before Docker 1.7
+//! the file was `.dockercfg`, with the entries at its top. Within a file a credential helper comes
+//! before `auths`, and `credHelpers` before `credsStore`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use longshore_auth::Credential;
 use longshore_origin::{Escaped, check_json_depth};
-use zeroize::Zeroizing;
 
 use self::file::Settings;
-use super::{CredentialError, CredentialSource};
+pub use self::sources::DockerCredentials;
 use crate::JsonError;
 use crate::hosts::canonical;
 
-mod file;
+pub(super) mod file;
+mod read;
+mod sources;
 
 /// Maximum size of a configuration file in bytes (LI); a larger one is an error.
 pub const DOCKER_CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
@@ -35,8 +36,17 @@ pub const DOCKER_CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
 pub struct DockerConfig {
     /// By registry, then by path; the path of the whole registry is empty.
     auths: BTreeMap<String, BTreeMap<String, Entry>>,
-    helpers: BTreeMap<String, String>,
+    helpers: BTreeMap<String, Helper>,
     store: Option<String>,
+}
+
+/// A value of `credHelpers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Helper {
+    /// The name is not text.
+    Malformed,
+    /// An empty name switches helpers off for this registry.
+    Named(String),
 }
 
 #[derive(Clone, Debug)]
@@ -55,18 +65,16 @@ pub enum DockerConfigError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The credentials of this registry are in a credential helper.
-    #[error(
-        "the configuration names the credential helper \"{}\" in \"{setting}\", and helpers \
-         are not supported yet",
-        Escaped::text(.helper)
-    )]
+    /// The credentials of this registry are in a credential helper, which
+    /// [`DockerCredentials`] runs.
+    #[error("its credentials are in the credential helper \"{}\"", Escaped::text(.helper))]
     Helper {
-        /// The helper's name.
+        /// The helper's name, without `docker-credential-`.
         helper: String,
-        /// The setting that names it: `credsStore` or `credHelpers`.
-        setting: &'static str,
     },
+    /// The helper of this registry in `credHelpers` is not text.
+    #[error("its entry in \"credHelpers\" is malformed: it is not text")]
+    HelperEntry,
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Io {
@@ -83,6 +91,26 @@ pub enum DockerConfigError {
         /// Why.
         source: JsonError,
     },
+    /// It is a directory, a device or a pipe, not a regular file.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The value of an environment variable is not JSON of the right shape.
+    #[error("the value of {name} is not a Docker configuration")]
+    Variable {
+        /// The name of the variable.
+        name: &'static str,
+        /// Why.
+        source: JsonError,
+    },
+    /// The value of an environment variable is not UTF-8, or larger than 1 MiB.
+    #[error("the value of {name} is not UTF-8, or larger than {DOCKER_CONFIG_LIMIT_BYTES} bytes")]
+    VariableText {
+        /// The name of the variable.
+        name: &'static str,
+    },
     /// The file is larger than 1 MiB.
     #[error("{} is larger than {DOCKER_CONFIG_LIMIT_BYTES} bytes", path.display())]
     TooLarge {
@@ -92,70 +120,35 @@ pub enum DockerConfigError {
 }
 
 impl DockerConfig {
-    /// Reads the file that Docker reads; see [`default_path`](Self::default_path).
-    ///
-    /// Without such a file there are no credentials, and every registry is asked anonymously.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    pub fn load_default() -> Result<Self, DockerConfigError> {
-        Self::default_path().map_or_else(|| Ok(Self::default()), |path| Self::load(&path))
-    }
-
-    /// Returns the path of the file that Docker reads: `config.json` in `$DOCKER_CONFIG`, or in
-    /// `.docker` of the home directory where that variable is unset or empty.
-    ///
-    /// `None` if there is no home directory. Whether the file exists is not checked.
-    #[must_use]
-    pub fn default_path() -> Option<PathBuf> {
-        default_path(std::env::var_os("DOCKER_CONFIG"), std::env::home_dir)
-    }
-
     /// Reads a file; one that does not exist holds no credentials.
     ///
+    /// Symbolic links are followed.
+    ///
     /// # Errors
     ///
-    /// [`DockerConfigError`] when the file exists but cannot be read, is larger than 1 MiB, or
-    /// is not JSON of the right shape.
+    /// [`DockerConfigError`] when the file exists but cannot be read, is not a regular file, is
+    /// larger than 1 MiB, or is not JSON of the right shape.
     pub fn load(path: &Path) -> Result<Self, DockerConfigError> {
-        use std::io::Read as _;
-
-        let io = |source| DockerConfigError::Io {
-            path: path.to_owned(),
-            source,
+        let Some(bytes) = read::read(path)? else {
+            return Ok(Self::default());
         };
-        let file = match std::fs::File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
-            Err(error) => return Err(io(error)),
-        };
-        // The capacity covers the whole file, since growing would leave a copy behind (OU3).
-        let room = DOCKER_CONFIG_LIMIT_BYTES as usize + 1;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-        file.take(DOCKER_CONFIG_LIMIT_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(io)?;
-        if bytes.len() as u64 > DOCKER_CONFIG_LIMIT_BYTES {
-            return Err(DockerConfigError::TooLarge {
-                path: path.to_owned(),
-            });
-        }
         Self::parse(&bytes).map_err(|source| DockerConfigError::Json {
             path: path.to_owned(),
             source,
         })
     }
 
-    /// Reads the content of a file.
+    /// Reads the content of a file. An empty file counts as `{}`, and a byte order mark is skipped.
     ///
     /// # Errors
     ///
     /// [`JsonError`] when it is not JSON of the right shape, or nests too deep (LI). A malformed
     /// entry is reported only when its registry is looked up.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
         check_json_depth(bytes).map_err(|error| JsonError {
             line: error.line,
             column: error.column,
@@ -167,9 +160,10 @@ impl DockerConfig {
                 continue;
             };
             if let Some(entry) = auth.entry() {
-                let paths = auths.entry(registry.to_owned()).or_default();
-                // The plain name wins over an URL of the same registry.
-                if key == registry || !paths.contains_key(path) {
+                // The plain name wins over a URL of the same registry.
+                let is_plain = key.eq_ignore_ascii_case(&registry);
+                let paths = auths.entry(registry).or_default();
+                if is_plain || !paths.contains_key(path) {
                     paths.insert(path.to_owned(), entry);
                 }
             }
@@ -177,7 +171,10 @@ impl DockerConfig {
         let mut helpers = BTreeMap::new();
         for (key, helper) in settings.helpers {
             if let Some((registry, "")) = scope_of(&key) {
-                helpers.insert(registry.to_owned(), helper);
+                // The plain name wins here, too.
+                if key.eq_ignore_ascii_case(&registry) || !helpers.contains_key(&registry) {
+                    helpers.insert(registry, helper);
+                }
             }
         }
         Ok(Self {
@@ -200,8 +197,6 @@ impl DockerConfig {
     /// Returns the credential of this repository of a registry: that of the longest key that names
     /// the repository or a path above it, by whole path segments, else that of the registry (CR2).
     ///
-    /// A helper of the registry has precedence, as in other programs that support such keys.
-    ///
     /// # Errors
     ///
     /// As [`credential`](Self::credential).
@@ -210,25 +205,29 @@ impl DockerConfig {
         registry: &str,
         repository: &str,
     ) -> Result<Option<Credential>, DockerConfigError> {
-        let registry = canonical(registry);
-        let helper = self.helpers.get(registry);
+        let registry = &*canonical(registry);
+        let helper = match self.helpers.get(registry) {
+            Some(Helper::Malformed) => return Err(DockerConfigError::HelperEntry),
+            Some(Helper::Named(name)) => Some(name),
+            None => self.store.as_ref(),
+        };
         if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
-            return Err(kept_by(helper, "credHelpers"));
+            return Err(DockerConfigError::Helper {
+                helper: helper.clone(),
+            });
         }
         let none = BTreeMap::new();
         let paths = self.auths.get(registry).unwrap_or(&none);
         let mut path = repository;
-        while !path.is_empty() {
+        loop {
             if let Some(entry) = paths.get(path) {
                 return entry.credential();
             }
+            if path.is_empty() {
+                return Ok(None);
+            }
             path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
-        // A helper without a name switches helpers off.
-        if let Some(store) = self.store.as_ref().filter(|_| helper.is_none()) {
-            return Err(kept_by(store, "credsStore"));
-        }
-        paths.get("").map_or(Ok(None), Entry::credential)
     }
 }
 
@@ -241,60 +240,26 @@ impl Entry {
     }
 }
 
-fn kept_by(helper: &str, setting: &'static str) -> DockerConfigError {
-    DockerConfigError::Helper {
-        helper: helper.to_owned(),
-        setting,
-    }
-}
-
-impl CredentialSource for DockerConfig {
-    async fn lookup(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
-        self.credential(registry)
-            .map_err(|error| CredentialError::new(registry, error))
-    }
-
-    async fn lookup_in(
-        &self,
-        registry: &str,
-        repository: &str,
-    ) -> Result<Option<Credential>, CredentialError> {
-        self.credential_in(registry, repository)
-            .map_err(|error| CredentialError::new(registry, error))
-    }
-}
-
-fn default_path(
-    docker_config: Option<OsString>,
-    home: impl FnOnce() -> Option<PathBuf>,
-) -> Option<PathBuf> {
-    let directory = match docker_config.filter(|directory| !directory.is_empty()) {
-        Some(directory) => PathBuf::from(directory),
-        None => home()
-            .filter(|home| !home.as_os_str().is_empty())?
-            .join(".docker"),
-    };
-    Some(directory.join("config.json"))
-}
-
 /// The registry and path that a key names (CR2). A key is the name of a registry, the URL that
-/// older clients wrote for it, or `<registry>/<path>` for a part of a registry. The path of a URL
-/// does not name a repository, so a URL with another path than `/v1/` or `/v2/` names nothing.
-fn scope_of(key: &str) -> Option<(&str, &str)> {
-    let rest = key
-        .strip_prefix("https://")
-        .or_else(|| key.strip_prefix("http://"));
+/// older clients wrote for it, or `<registry>/<path>` for a part of a registry. A URL stands for
+/// its whole host: its path is that of the API.
+fn scope_of(key: &str) -> Option<(String, &str)> {
+    let rest = ["https://", "http://"].iter().find_map(|scheme| {
+        let (start, rest) = key.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
     let text = rest.unwrap_or(key);
     let (host, path) = text.split_once('/').unwrap_or((text, ""));
-    // Docker Hub's key was once written without its scheme, too.
-    let is_url = rest.is_some() || host == "index.docker.io";
     let path = match path.trim_end_matches('/') {
-        "v1" | "v2" if is_url => "",
+        _ if rest.is_some() => "",
+        // Docker Hub's key was once written without its scheme, too.
+        "v1" | "v2" if host.eq_ignore_ascii_case("index.docker.io") => "",
         path => path,
     };
-    let names = !host.is_empty() && (path.is_empty() || !is_url);
-    names.then(|| (canonical(host), path))
+    (!host.is_empty()).then(|| (canonical(host).into_owned(), path))
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 #[cfg(test)]
 mod tests;

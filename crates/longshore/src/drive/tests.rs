@@ -65,7 +65,7 @@ fn answer(status: u16, challenge: &str, body: &'static str) -> Response<&'static
 }
 
 async fn ask(site: &Site) -> u16 {
-    let request = BlobRequest::new(Read::Head, "app".parse().unwrap(), Digest::sha256(b""));
+    let request = BlobRequest::new(Read::Get, "app".parse().unwrap(), Digest::sha256(b""));
     let ask = Ask::new(Endpoint::Blob(request), Take::Nothing);
     site.drive(ask).await.unwrap().head.status.as_u16()
 }

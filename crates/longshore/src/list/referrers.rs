@@ -7,7 +7,7 @@ use longshore_proto::endpoint::{Endpoint, ListAnswer, ReferrersRequest};
 use longshore_proto::referrers::{ReferrersListing, ReferrersNext, ReferrersPage, ReferrersTurn};
 
 use super::{List, Page, PageFuture, PageSource, State, warn_of_foreign_link};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, ErrorClass};
 use crate::operation::Operation;
 use crate::repository::Repository;
 use crate::site::Site;
@@ -16,15 +16,17 @@ impl Repository {
     /// The manifests that refer to this one, of one artifact type or of all (distribution-spec
     /// v1.1.1 "Listing Referrers").
     ///
-    /// When the registry does not have the referrers API (404, or its quirks say so), the tag that
-    /// stands in for it is read instead. Without that tag there are no referrers.
+    /// When the registry does not have the referrers API, the tag that stands in for it is read
+    /// instead. Without that tag there are no referrers. It does not have the API when its quirks
+    /// say so, or when the first answer is anything but an index, a server failure, a rate limit,
+    /// or a refusal of the client's credentials.
     #[must_use]
     pub fn referrers(
         &self,
         subject: &Digest,
         artifact_type: Option<&MediaType>,
     ) -> List<Descriptor> {
-        self.referrers_list(subject, artifact_type, |page| page.descriptors)
+        self.referrers_list(subject, artifact_type, ReferrersPage::into_descriptors)
     }
 
     /// As [`referrers`](Self::referrers), a page at a time and with its bytes.
@@ -59,6 +61,12 @@ impl Repository {
     }
 }
 
+/// What a page takes in memory, with its entries (LI2).
+fn memory_bytes(page: &ReferrersPage) -> u64 {
+    let entries = page.descriptors().map(Descriptor::memory_bytes);
+    (page.manifest.bytes().len() + entries.sum::<usize>()) as u64
+}
+
 struct Referrers<T> {
     listing: ReferrersListing,
     endpoint: Endpoint,
@@ -84,9 +92,9 @@ impl<T: Send + 'static> Referrers<T> {
             if turn.page.is_none() && turn.next == ReferrersNext::Ask {
                 continue;
             }
-            let bytes = turn.page.as_ref();
-            let bytes = bytes.map_or(0, |page| page.manifest.bytes().len() as u64);
+            let bytes = turn.page.as_ref().map_or(0, memory_bytes);
             let items = turn.page.map(self.items).unwrap_or_default();
+            let items = Box::new(items.into_iter());
             let next = match turn.next {
                 ReferrersNext::Ask => State::Due(self),
                 ReferrersNext::End => State::Done,
@@ -107,15 +115,19 @@ impl<T: Send + 'static> Referrers<T> {
         let mut answer = match site.drive(ask).await {
             Ok(answer) => answer,
             Err(error) => {
-                let turn = error.refusal().and_then(|it| self.listing.on_refused(it));
+                let turn = match error.refusal() {
+                    Some(refusal) => self.listing.on_refused(refusal, error.had_credentials()),
+                    None if error.class() == ErrorClass::Unsupported => self.listing.on_unusable(),
+                    None => None,
+                };
                 return turn.ok_or(error);
             }
         };
         if !answer.head.status.is_success() {
-            return match self.listing.on_refused(&answer.refusal()) {
-                Some(turn) => Ok(turn),
-                None => Err(answer.refused(site)),
-            };
+            let refusal = answer.refusal();
+            let error = answer.refused(site);
+            let turn = self.listing.on_refused(&refusal, error.had_credentials());
+            return turn.ok_or(error);
         }
         if let Ok(head) = ListAnswer::read(&answer.head) {
             warn_of_foreign_link(site, &self.endpoint, &head);

@@ -115,6 +115,20 @@ async fn cr3_a_password_answers_a_basic_challenge() {
 }
 
 #[tokio::test]
+async fn re1_a_realm_that_is_a_path_is_asked_at_the_registry() {
+    let challenge = r#"Bearer realm="/zot/auth/token",service="r""#;
+    let net = Net::serving(move |seen| match seen.header("authorization") {
+        _ if seen.uri.contains("/zot/auth/token") => reply(200, &[], r#"{"token":"t"}"#),
+        Some("Bearer t") => content(seen),
+        _ => unauthorized(challenge),
+    });
+    let app = app(builder(&net).credentials(basic()).build().unwrap()).await;
+    pull(&app).await;
+    let token = format!("{HOME}/zot/auth/token?service=r&scope=repository%3Aapp%3Apull");
+    assert_eq!(net.lines()[1], format!("GET {token} {BASIC}"));
+}
+
+#[tokio::test]
 async fn one_401_one_token_and_no_ping_for_a_manifest_and_its_blobs() {
     let net = Tokens::default().net();
     let app = app(builder(&net).build().unwrap()).await;

@@ -110,6 +110,28 @@ async fn rt6_a_whole_blob_instead_of_the_rest_is_read_from_where_we_were() {
     assert_eq!(read.await.unwrap(), script.content);
 }
 
+// LI: without a descriptor, a limit ends an endless body.
+#[tokio::test]
+async fn li_a_blob_of_unknown_size_is_read_up_to_a_limit() {
+    for announced in [false, true] {
+        let script = Script::new();
+        let answer = script.answer(200).body(script.content.clone());
+        let answer = match announced {
+            true => answer.header("content-length", &LONG.to_string()),
+            false => answer,
+        };
+        let transport = ScriptedTransport::new([answer]);
+        let app = app(builder(&Net::over(transport.clone())).build().unwrap()).await;
+        let digest = Digest::sha256(&script.content);
+        let mut reader = app.blob(&digest, None).unwrap().with_limit(LONG as u64 - 1);
+        let error = reader.next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
+        let limit = LONG as u64 - 1;
+        assert!(matches!(error.cause(), Cause::TooLarge { limit: l } if *l == limit));
+        transport.finish();
+    }
+}
+
 #[tokio::test]
 async fn rt6_a_range_that_is_refused_or_wrong_is_followed_by_the_whole() {
     let script = Script::new();
@@ -126,6 +148,10 @@ async fn rt6_a_range_that_is_refused_or_wrong_is_followed_by_the_whole() {
             .body(script.content.clone())
     };
     for bad in [
+        script.answer(400),
+        script.answer(403),
+        script.answer(404),
+        script.answer(501),
         script.answer(416),
         script.answer(206),
         script

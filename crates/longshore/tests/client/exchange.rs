@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use longshore::auth::AuthError;
-use longshore::transport::{Exchange, Phase, ScriptedTransport, TestClock};
+use longshore::transport::{
+    Exchange, Phase, ScriptedTransport, TestClock, TransportError, TransportErrorKind,
+};
 use longshore::{Cause, Client, ErrorKind};
 
 use crate::auth::{CHALLENGE, MANIFEST_URI, TOKEN_URI, unauthorized};
@@ -50,14 +52,34 @@ async fn a_token_service_that_cannot_answer_is_asked_again() {
 // RT: a token request takes 30 s in all.
 #[tokio::test]
 async fn a_token_service_that_wants_too_much_patience_gets_none() {
-    let net =
-        token_conversation([Exchange::new("GET", TOKEN_URI, 429).header("retry-after", "30")]);
-    let clock = TestClock::default();
-    let error = manifest_with(timed(&net, &clock).build().unwrap())
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::RateLimited);
-    assert_eq!(clock.slept(), []);
+    // RT3: also a point in time that is far away, in an answer without a date.
+    for wait in ["30", "Tue, 06 Nov 2012 08:49:37 GMT"] {
+        let answer = Exchange::new("GET", TOKEN_URI, 429).header("retry-after", wait);
+        let net = token_conversation([answer]);
+        let clock = TestClock::default();
+        let error = manifest_with(timed(&net, &clock).build().unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RateLimited);
+        assert_eq!(clock.slept(), [], "{wait}");
+    }
+}
+
+// Nothing is wrong with the token service where the transport cannot do what is asked of it.
+#[tokio::test]
+async fn a_failure_of_the_transport_is_classed_alike_for_calls_and_token_requests() {
+    for (kind, expected) in [
+        (TransportErrorKind::Unsupported, ErrorKind::Configuration),
+        (TransportErrorKind::AddressRefused, ErrorKind::Protocol),
+        (TransportErrorKind::HeaderLimit, ErrorKind::Protocol),
+        (TransportErrorKind::Tls, ErrorKind::Unavailable),
+    ] {
+        let error = TransportError::new(kind, Phase::Connect);
+        let net = token_conversation([Exchange::failing("GET", TOKEN_URI, error)]);
+        let client = builder(&net).build().unwrap();
+        let error = manifest_with(client).await.unwrap_err();
+        assert_eq!(error.kind(), expected, "{kind:?}");
+    }
 }
 
 // CR7: accounts get locked.
@@ -68,7 +90,8 @@ async fn cr7_a_401_from_the_token_service_is_final() {
         let client = builder(&net).credentials(basic()).build().unwrap();
         let error = manifest_with(client).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Auth);
-        let Cause::Auth(AuthError::CredentialsRefused { by, registry }, _) = error.cause() else {
+        let Cause::Auth(AuthError::CredentialsRefused { by, registry, .. }, _) = error.cause()
+        else {
             panic!("{error:?}")
         };
         assert_eq!(

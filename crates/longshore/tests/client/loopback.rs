@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, Response};
-use longshore::transport::{Body, Phase, TlsIdentity, TransportError, TransportErrorKind, from_fn};
+use longshore::transport::{
+    Body, Phase, TlsFault, TlsIdentity, TransportError, TransportErrorKind, from_fn,
+};
 use longshore::{Client, ErrorKind, HostSettings};
 use tokio::sync::Semaphore;
 
@@ -62,6 +64,46 @@ async fn a_peer_that_does_not_speak_tls_is_spoken_to_in_the_clear_from_then_on()
             format!("GET {uri} {BASIC}"),
         ]
     );
+}
+
+// RT12: port forwards and some servers drop the first message of a TLS handshake.
+#[tokio::test]
+async fn rt12_a_peer_that_does_not_answer_in_tls_is_spoken_to_in_the_clear() {
+    for (kind, fault, expected) in [
+        (
+            TransportErrorKind::Closed,
+            Some(TlsFault::Unanswered),
+            "http",
+        ),
+        (
+            TransportErrorKind::Timeout,
+            Some(TlsFault::Unanswered),
+            "http",
+        ),
+        // Not before the handshake, or in the middle of it.
+        (TransportErrorKind::Closed, None, "https"),
+        (TransportErrorKind::Timeout, None, "https"),
+        (
+            TransportErrorKind::Tls,
+            Some(TlsFault::NothingInCommon),
+            "https",
+        ),
+    ] {
+        let net = Net::over(from_fn(move |_| async move {
+            let error = TransportError::new(kind, Phase::Connect);
+            Err(match fault {
+                Some(fault) => error.with_tls(fault),
+                None => error,
+            })
+        }));
+        let client = builder(&net).build().unwrap();
+        let found = origin(&client, "localhost:5000/app").await;
+        assert_eq!(
+            found,
+            format!("{expected}://localhost:5000"),
+            "{kind:?} {fault:?}"
+        );
+    }
 }
 
 // The probe decides about the secrets that follow, so it carries none itself, nor anything else.

@@ -14,6 +14,7 @@ mod foreign;
 mod loopback;
 mod manifest;
 mod patience;
+mod probe;
 mod properties;
 mod push;
 mod refusals;

@@ -97,7 +97,7 @@ async fn re4_a_registry_that_names_another_realm_is_answered_from_the_one_before
     let net = changing(&[
         CHALLENGE,
         EVIL_CHALLENGE,
-        "Bearer realm=\"/token\"",
+        "Bearer realm=\"token\"",
         "Bearer",
     ]);
     let app = app(client(&net)).await;

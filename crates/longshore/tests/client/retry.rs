@@ -93,6 +93,9 @@ async fn rt5_a_connection_that_was_closed_meanwhile_costs_no_attempt() {
     let reader = app.blob(&Digest::sha256(b"hello"), None).unwrap();
     assert_eq!(reader.bytes(5).await.unwrap(), "hello");
     assert_eq!(clock.slept(), []);
+    // Another idle connection may be closed as well.
+    let fresh: Vec<_> = net.seen().iter().map(|seen| seen.fresh).collect();
+    assert_eq!(fresh, [false, true]);
 }
 
 // RT1: 120 s of waiting are enough.
@@ -106,4 +109,30 @@ async fn rt_waits_come_to_two_minutes_at_most() {
     let error = app.manifest(&"v1".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(clock.slept(), [Duration::from_secs(50); 2]);
+}
+
+// RT3: the wall clock of the test is in 1994. The dates are a few seconds and 18 years later.
+#[tokio::test]
+async fn rt3_a_point_in_time_without_a_date_is_near_or_far_by_the_clock_of_the_client() {
+    for (until, slept, left) in [
+        ("Sun, 06 Nov 1994 08:49:57 GMT", 20, None),
+        (
+            "Tue, 06 Nov 2012 08:49:37 GMT",
+            0,
+            Some(6575 * 24 * 60 * 60),
+        ),
+    ] {
+        let clock = TestClock::default();
+        let net = Net::serving(move |_| reply(429, &[("retry-after", until)], ""));
+        let client = timed(&net, &clock).attempts(2).build().unwrap();
+        let reader = app(client).await.blob(&Digest::sha256(b"x"), None).unwrap();
+        let error = reader.bytes(9).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RateLimited);
+        let waited: Duration = clock.slept().iter().sum();
+        assert_eq!(waited, Duration::from_secs(slept), "{until}");
+        if let Some(left) = left {
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(left)));
+            assert_eq!(net.lines().len(), 1);
+        }
+    }
 }

@@ -14,8 +14,8 @@ use http_body::Frame;
 use longshore::model::{Digest, Reference};
 use longshore::origin::{AddressPolicy, Secret};
 use longshore::transport::{
-    Body, Capabilities, Clock, DynTransport, Phase, Sensitivity, TestClock, Timer, TlsIdentity,
-    Transport, TransportError, TransportErrorKind, from_fn,
+    Body, Capabilities, Clock, ConnectionWish, DynTransport, Phase, Sensitivity, TestClock, Timer,
+    TlsIdentity, Transport, TransportError, TransportErrorKind, from_fn,
 };
 use longshore::{Client, ClientBuilder, Credential, OneCredential, Repository};
 
@@ -44,6 +44,8 @@ pub(crate) struct Seen {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) tls: Option<TlsIdentity>,
+    /// Whether only a new connection will do.
+    pub(crate) fresh: bool,
     pub(crate) policy: Option<AddressPolicy>,
     pub(crate) sensitivity: Sensitivity,
 }
@@ -142,6 +144,7 @@ pub(crate) fn seen(request: &Request<Body>) -> Seen {
         headers: request.headers().clone(),
         body: request.body().known().unwrap().to_vec(),
         tls: request.extensions().get().cloned(),
+        fresh: request.extensions().get() == Some(&ConnectionWish::New),
         policy: request.extensions().get().cloned(),
         sensitivity: Sensitivity::of(request),
     }

@@ -6,6 +6,9 @@
 //! event   = [ 1*DIGIT ] *flag ( "S" head / "E" failure )
 //! flag    = "-"                              ; the authenticator has nothing new to say
 //!         / "!" / "?"                        ; the peer was at a private or an unknown address
+//!         / "*"                              ; the request carried a secret
+//!         / "^" / "%"                        ; the body says that the token expired, or that there
+//!                                            ; were too many requests
 //! failure = "f" / "s" / "t"                  ; fatal, stale, transient
 //! ```
 //!
@@ -44,6 +47,10 @@ pub(super) struct Event {
     pub(super) peer: Peer,
     /// Whether the authenticator has nothing new to say, should it be asked.
     pub(super) denies: bool,
+    /// Whether the request carried a secret.
+    pub(super) secret: bool,
+    /// The body of a refusal.
+    pub(super) body: &'static [u8],
     pub(super) what: What,
 }
 
@@ -110,7 +117,8 @@ fn ask(letters: &[u8]) -> Ask {
 impl Event {
     pub(super) fn read(line: &[u8]) -> Self {
         let (bits, mut line) = number(line);
-        let (mut denies, mut class) = (false, Some(AddressClass::Public));
+        let (mut denies, mut secret, mut body) = (false, false, &b""[..]);
+        let mut class = Some(AddressClass::Public);
         loop {
             line = match line {
                 [b'-', rest @ ..] => {
@@ -123,6 +131,18 @@ impl Event {
                 }
                 [b'?', rest @ ..] => {
                     class = None;
+                    rest
+                }
+                [b'*', rest @ ..] => {
+                    secret = true;
+                    rest
+                }
+                [b'^', rest @ ..] => {
+                    body = EXPIRED;
+                    rest
+                }
+                [b'%', rest @ ..] => {
+                    body = LIMITED;
                     rest
                 }
                 _ => break,
@@ -138,6 +158,8 @@ impl Event {
             jitter: Jitter::new(u32::try_from(bits).unwrap_or(u32::MAX)),
             peer: Peer::new(class, false),
             denies,
+            secret,
+            body,
             what,
         }
     }
@@ -154,6 +176,10 @@ const HOMES: [(u8, &str); 4] = [
     (b'3', "https://192.0.2.7:5000"),
     (b'4', "https://10.1.2.3"),
 ];
+
+/// Bodies of refusals.
+pub(super) const EXPIRED: &[u8] = b"the token expired";
+pub(super) const LIMITED: &[u8] = b"too many requests";
 
 /// Where redirects may lead although the addresses are private.
 pub(super) const ALLOWED: &str = "10.0.0.0/8";

@@ -1,15 +1,16 @@
 //! A second opinion on every step of a call, written from the rules.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use longshore_origin::{AddressClass, AddressPolicy, AddressRange, Hop, Peer, Scheme};
 use longshore_proto::Host;
 use longshore_proto::call::{Call, CallError, FailureClass, Sending, Step, Take, Verdict};
-use longshore_proto::endpoint::{Access, Endpoint, Need, Read};
+use longshore_proto::endpoint::{Access, Endpoint, Need};
 
-use super::script::{ALLOWED, Event, Setup, What};
+use super::script::{ALLOWED, EXPIRED, Event, LIMITED, Setup, What};
 use crate::answer::number;
 
 /// What a call has done so far, by our own account.
@@ -21,6 +22,10 @@ pub(super) struct Watch<'a> {
     at: usize,
     /// How often it was asked.
     attempts: u32,
+    /// Whether `GET` was sent to this host in place of `HEAD`.
+    get: bool,
+    /// Whether this host has called a token expired.
+    renewed: bool,
     /// The hop before, how many there were, and whether any was away from home.
     before: Option<Hop>,
     redirects: u32,
@@ -37,6 +42,8 @@ pub(super) struct Watch<'a> {
 enum Cause {
     /// The first request to the first host.
     Start,
+    /// `HEAD` was not answered, and `GET` is sent in its place.
+    Get,
     /// The authenticator had something new to say.
     Granted,
     NextHost,
@@ -54,6 +61,8 @@ impl<'a> Watch<'a> {
             cause: Cause::Start,
             at: 0,
             attempts: 1,
+            get: false,
+            renewed: false,
             before: None,
             redirects: 0,
             left_home: false,
@@ -84,6 +93,12 @@ impl<'a> Watch<'a> {
             Cause::NextHost => {
                 self.at += 1;
                 self.attempts = 1;
+                (self.get, self.renewed) = (false, false);
+                self.begins_at_home(&sending.hop);
+            }
+            Cause::Get => {
+                self.get = true;
+                self.attempts = 1;
                 self.begins_at_home(&sending.hop);
             }
             Cause::Repeat => {
@@ -105,7 +120,7 @@ impl<'a> Watch<'a> {
         assert_eq!(hop.home(), host.origin());
         assert!(hop.is_home());
         assert_eq!(hop.policy(), AddressPolicy::Any);
-        let written = self.setup.ask.endpoint.write(host);
+        let written = self.endpoint().write(host);
         assert_eq!(hop.path_and_query(), written.path_and_query);
     }
 
@@ -151,7 +166,7 @@ impl<'a> Watch<'a> {
     /// RD1, DG6: the headers of each hop are the endpoint's own, and none is a secret.
     fn carries_the_endpoint(&self, sending: &Sending) {
         let host = self.host();
-        let written = self.setup.ask.endpoint.write(host);
+        let written = self.endpoint().write(host);
         assert_eq!(sending.headers, written.headers, "RD1");
         assert_eq!(sending.method, written.method);
         let coding = sending.headers.get(header::ACCEPT_ENCODING);
@@ -163,7 +178,7 @@ impl<'a> Watch<'a> {
         ] {
             assert!(!sending.headers.contains_key(secret), "CR1, CR10");
         }
-        match (&self.setup.ask.endpoint, sending.needs.as_slice()) {
+        match (&*self.endpoint(), sending.needs.as_slice()) {
             (Endpoint::Ping, []) | (Endpoint::Catalogue(_), [Need::Catalogue]) => {}
             (_, [Need::Repository { name, access }]) => {
                 assert_eq!(*access, Access::Pull, "CR8");
@@ -187,28 +202,74 @@ impl<'a> Watch<'a> {
                 return Some(step);
             }
         };
-        match call.on_head(head, event.peer, event.jitter) {
+        call.sends_secret(event.secret);
+        let mut verdict = call.on_head(head, event.peer, event.jitter);
+        if let Verdict::Excerpt = verdict {
+            assert!(!self.is_head(), "an answer to HEAD has no body");
+            assert!(matches!(head.status.as_u16(), 400 | 401 | 403));
+            verdict = call.on_refusal(head, event.body, event.jitter);
+        }
+        match verdict {
             Verdict::Answer(take) => {
                 self.is_final(head.status, &head.headers, take);
                 None
             }
+            Verdict::Excerpt => panic!("the body was read already"),
             Verdict::Authenticate => {
                 assert!(matches!(head.status.as_u16(), 401 | 403));
-                if event.denies || self.grants == GRANTS_LIMIT {
-                    self.cause = Cause::NextHost;
-                    let step = call.denied();
-                    assert_eq!(step.is_some(), self.has_next_host());
-                    return step;
-                }
-                self.grants += 1;
-                self.cause = Cause::Granted;
-                Some(Step::Send(Box::new(sending)))
+                self.asks_the_authenticator(call, sending, event.denies)
+            }
+            Verdict::Renew => {
+                assert!(event.secret && event.body == EXPIRED, "CR7");
+                assert!(!std::mem::replace(&mut self.renewed, true), "CR7");
+                self.asks_the_authenticator(call, sending, event.denies)
             }
             Verdict::Next(step) => {
-                self.after_head(head.status, &head.headers, &step);
+                let limited = head.status == StatusCode::FORBIDDEN && event.body == LIMITED;
+                let status = match (limited, &step) {
+                    // RT2
+                    (true, Step::Wait(_)) => StatusCode::TOO_MANY_REQUESTS,
+                    _ => head.status,
+                };
+                self.after_head(status, &head.headers, &step);
                 Some(step)
             }
         }
+    }
+
+    fn asks_the_authenticator(
+        &mut self,
+        call: &mut Call,
+        sending: Sending,
+        denies: bool,
+    ) -> Option<Step> {
+        if denies || self.grants == GRANTS_LIMIT {
+            self.cause = Cause::NextHost;
+            let step = call.denied();
+            assert_eq!(step.is_some(), self.has_next_host());
+            return step;
+        }
+        self.grants += 1;
+        self.cause = Cause::Granted;
+        Some(Step::Send(Box::new(sending)))
+    }
+
+    /// What is sent to this host.
+    fn endpoint(&self) -> Cow<'a, Endpoint> {
+        let endpoint = &self.setup.ask.endpoint;
+        match endpoint.with_get() {
+            Some(get) if self.get => Cow::Owned(get),
+            _ => Cow::Borrowed(endpoint),
+        }
+    }
+
+    fn is_head(&self) -> bool {
+        self.endpoint().with_get().is_some()
+    }
+
+    /// Whether this is `GET` in place of the `HEAD` that was sent last (DG2).
+    fn is_get_for_head(&self, step: &Step) -> bool {
+        matches!(step, Step::Send(sending) if self.is_head() && sending.method == Method::GET)
     }
 
     fn after_failure(&mut self, failure: FailureClass, step: &Step) {
@@ -222,6 +283,10 @@ impl<'a> Watch<'a> {
                 assert_ne!(failure, FailureClass::Fatal, "RT2");
                 self.is_backoff(*wait);
                 Cause::Repeat
+            }
+            step if self.is_get_for_head(step) => {
+                assert!(self.left_home && failure != FailureClass::Fatal, "DG2");
+                Cause::Get
             }
             Step::Send(_) => Cause::NextHost,
             Step::Fail(CallError::Failed { attempts }) => {
@@ -237,6 +302,12 @@ impl<'a> Watch<'a> {
         self.cause = match step {
             Step::Send(_) if is_redirect(status) => Cause::Redirect,
             Step::Fail(_) if is_redirect(status) => Cause::Redirect,
+            step if self.is_get_for_head(step) => {
+                assert_ne!(status, StatusCode::TOO_MANY_REQUESTS, "RT3");
+                let absent = matches!(status.as_u16(), 404 | 410);
+                assert!(self.left_home || !absent, "DG2: {status}");
+                Cause::Get
+            }
             Step::Send(_) => {
                 assert!(!status.is_success() && self.has_next_host());
                 Cause::NextHost
@@ -264,15 +335,18 @@ impl<'a> Watch<'a> {
             let least = WAITS_LIMIT.saturating_sub(LONGEST_BACKOFF);
             assert!(self.waited > least, "RT1: {} attempts", self.attempts);
         }
-        let read = match &self.setup.ask.endpoint {
-            Endpoint::Blob(request) => request.read,
-            Endpoint::Manifest(request) => request.read,
-            _ => Read::Get,
-        };
-        let expected = match (read, status.is_success()) {
-            (Read::Head, _) => Take::Nothing,
-            (Read::Get, true) => self.setup.ask.take,
-            (Read::Get, false) => Take::Excerpt,
+        let expected = match (self.is_head(), status.is_success()) {
+            (true, is_success) => {
+                let code = status.as_u16();
+                assert!(!matches!(code, 400 | 403 | 405 | 501), "DG2: {status}");
+                assert!(
+                    is_success || !self.left_home || code == 429,
+                    "DG2: {status}"
+                );
+                Take::Nothing
+            }
+            (false, true) => self.setup.ask.take,
+            (false, false) => Take::Excerpt,
         };
         assert_eq!(take, expected);
     }
@@ -351,5 +425,6 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// How often an authenticator has something new to say in one call, and more.
 const GRANTS_LIMIT: u32 = 9;
 
-/// Two hosts, each asked five times over five redirects; one stale connection; what is granted.
-const SENDS_LIMIT: usize = 2 * 5 * 6 + 6 + 9;
+/// Two hosts, each asked five times over five redirects with HEAD and with GET; one stale
+/// connection; what is granted.
+const SENDS_LIMIT: usize = 2 * 2 * 5 * 6 + 6 + 9;

@@ -62,6 +62,7 @@ fn play(mut exchange: TokenExchange, events: &[E]) -> String {
 
 fn shown(action: &ExchangeAction) -> String {
     match action {
+        ExchangeAction::Collect { limit } if *limit == ERROR_BODY_LIMIT_BYTES => "Text".to_owned(),
         ExchangeAction::Collect { limit } => {
             assert_eq!(*limit, TOKEN_RESPONSE_LIMIT_BYTES);
             "Collect".to_owned()
@@ -200,19 +201,22 @@ fn rt1_what_passes_is_retried_as_often_as_allowed() {
 fn rt3_the_rule_decides_about_other_statuses() {
     check(
         get,
-        &[E::RetryAfter(429, 3), E::Waited, E::Head(404)],
-        "Send, Wait 3000, Send, error: the answer is 404 Not Found",
+        &[E::RetryAfter(429, 3), E::Waited, E::Head(404), E::Body("")],
+        "Send, Wait 3000, Send, Text, error: the answer is 404 Not Found",
     );
     check(
         get,
-        &[E::Head(500)],
-        "Send, error: the answer is 500 Internal Server Error",
+        &[E::Head(500), E::Body("try later")],
+        "Send, Text, error: the answer is 500 Internal Server Error (it says: try later)",
     );
     // Without a rule there is one attempt.
-    for event in [E::Head(503), E::Transient] {
-        let actions = play(get(), &[event]);
-        assert!(actions.starts_with("Send, error: "), "{actions}");
-    }
+    let actions = play(get(), &[E::Transient]);
+    assert_eq!(actions, "Send, error: reset");
+    let actions = play(get(), &[E::Head(503), E::Interrupted]);
+    assert_eq!(
+        actions,
+        "Send, Text, error: the answer is 503 Service Unavailable"
+    );
 }
 
 #[test]
@@ -229,13 +233,16 @@ fn cr7_a_refusal_is_never_retried() {
 
     for status in [401, 403] {
         for make in [get, post, refresh] {
-            let actions = play(make().with_retries(9, always), &[E::Head(status)]);
-            assert_eq!(actions, "Send, CredentialsRefused");
+            for event in [E::Body(TOKEN), E::Interrupted, E::TooLarge] {
+                let make = make().with_retries(9, always);
+                let actions = play(make, &[E::Head(status), event]);
+                assert_eq!(actions, "Send, Text, CredentialsRefused");
+            }
         }
         let anonymous = exchange(None).with_retries(9, always);
         assert_eq!(
-            play(anonymous, &[E::Head(status)]),
-            "Send, CredentialsRequired"
+            play(anonymous, &[E::Head(status), E::Body("")]),
+            "Send, Text, CredentialsRequired"
         );
     }
     let collected = |event| play(post().with_retries(9, always), &[E::Head(400), event]);
@@ -259,8 +266,8 @@ fn rt_no_wait_reaches_and_no_send_passes_the_time_limit() {
     let limit = TOKEN_EXCHANGE_LIMIT.as_secs();
     check(
         get,
-        &[E::RetryAfter(503, limit)],
-        "Send, error: the answer is 503 Service Unavailable",
+        &[E::RetryAfter(503, limit), E::Body("")],
+        "Send, Text, error: the answer is 503 Service Unavailable",
     );
     check(
         get,
@@ -269,8 +276,8 @@ fn rt_no_wait_reaches_and_no_send_passes_the_time_limit() {
     );
     check(
         get,
-        &[E::Pass(29), E::RetryAfter(503, 1)],
-        "Send, error: the answer is 503 Service Unavailable",
+        &[E::Pass(29), E::RetryAfter(503, 1), E::Body("")],
+        "Send, Text, error: the answer is 503 Service Unavailable",
     );
     // A wait that lasted longer than it should, and an answer that came too late.
     check(

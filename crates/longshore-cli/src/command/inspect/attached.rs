@@ -1,20 +1,18 @@
 //! What is attached to a manifest: signatures, attestations, bills of material.
 
-use longshore::model::{Descriptor, Digest, Tag, TagOrDigest};
-use longshore::{COLLECTED_LIMIT_BYTES, ErrorKind, Repository};
-use longshore_copy::ReferrersSource;
+use longshore::Repository;
+use longshore::model::{Digest, Tag, TagOrDigest};
+use longshore_copy::Referrers;
 
-use crate::exit::Failure;
+use super::problems::Problems;
 
 /// Maximum number of referrers in a summary.
 const REFERRERS_LIMIT: usize = 1_000;
 
 /// What is attached to a manifest.
 pub(super) struct Attached {
-    pub(super) source: ReferrersSource,
-    pub(super) referrers: Vec<Descriptor>,
-    /// Whether there are more referrers than were read.
-    pub(super) more: bool,
+    /// `None` when they could not be read.
+    pub(super) referrers: Option<Referrers>,
     pub(super) cosign: Vec<Cosign>,
 }
 
@@ -29,86 +27,53 @@ pub(super) struct Cosign {
 }
 
 impl Attached {
-    pub(super) async fn read(repository: &Repository, subject: &Digest) -> Result<Self, Failure> {
-        let (mut attached, cosign) = tokio::try_join!(
-            Self::refer(repository, subject),
-            cosign(repository, subject)
-        )?;
-        attached.cosign = cosign;
-        Ok(attached)
-    }
-
-    async fn refer(repository: &Repository, subject: &Digest) -> Result<Self, Failure> {
-        let mut attached = Self {
-            source: ReferrersSource::Nothing,
-            referrers: Vec::new(),
-            more: false,
-            cosign: Vec::new(),
+    pub(super) async fn read(repository: &Repository, subject: &Digest) -> (Self, Problems) {
+        let ask = |kind, suffix| look(repository, subject, kind, suffix);
+        let (referrers, signature, attestation, sbom) = tokio::join!(
+            Referrers::first(repository, subject, REFERRERS_LIMIT),
+            ask("signature", "sig"),
+            ask("attestation", "att"),
+            ask("sbom", "sbom"),
+        );
+        let mut problems = Problems::default();
+        let referrers = match referrers {
+            Ok(referrers) => Some(referrers),
+            Err(error) => {
+                problems.note_transfer("the referrers are not shown", error);
+                None
+            }
         };
-        let mut pages = repository.referrers_pages(subject, None);
-        let mut bytes = 0_u64;
-        while let Some(page) = pages.next().await {
-            let page = match page {
-                Ok(page) => page,
-                // After the first page this is a failure, because the remaining referrers are
-                // missing.
-                Err(error)
-                    if error.kind() == ErrorKind::Unsupported
-                        && attached.source == ReferrersSource::Nothing =>
-                {
-                    break;
+        let mut cosign = Vec::new();
+        for (kind, found) in [
+            ("signature", signature),
+            ("attestation", attestation),
+            ("sbom", sbom),
+        ] {
+            match found {
+                Ok(found) => cosign.extend(found),
+                Err(error) => {
+                    problems.note_request(&format!("a cosign {kind} is not shown"), error);
                 }
-                Err(error) => return Err(error.into()),
-            };
-            attached.source = ReferrersSource::of(&page);
-            bytes = bytes.saturating_add(page.manifest.bytes().len() as u64);
-            attached.referrers.extend(page.descriptors);
-            // LI2 (memory is not sized by what a peer sends): few referrers may have many bytes.
-            if attached.referrers.len() > REFERRERS_LIMIT || bytes > COLLECTED_LIMIT_BYTES {
-                attached.referrers.truncate(REFERRERS_LIMIT);
-                attached.more = true;
-                break;
             }
         }
-        Ok(attached)
+        (Self { referrers, cosign }, problems)
     }
 }
 
-/// Requests the three tags concurrently, with HEAD.
-async fn cosign(repository: &Repository, subject: &Digest) -> Result<Vec<Cosign>, Failure> {
-    let ask = |kind, suffix| look(repository, subject, kind, suffix);
-    let (signature, attestation, sbom) = tokio::try_join!(
-        ask("signature", "sig"),
-        ask("attestation", "att"),
-        ask("sbom", "sbom"),
-    )?;
-    Ok([signature, attestation, sbom]
-        .into_iter()
-        .flatten()
-        .collect())
-}
-
+/// Requests one tag, with HEAD.
 async fn look(
     repository: &Repository,
     subject: &Digest,
     kind: &'static str,
     suffix: &str,
-) -> Result<Option<Cosign>, Failure> {
+) -> Result<Option<Cosign>, longshore::Error> {
     let text = format!("{}.{suffix}", subject.as_str().replacen(':', "-", 1));
     // A longer digest is not a valid tag.
     let Ok(tag) = text.parse::<Tag>() else {
         return Ok(None);
     };
-    let head = match repository
-        .manifest_head(&TagOrDigest::from(tag.clone()))
-        .await
-    {
-        Ok(head) => head,
-        // The manifest could be read, so the credentials grant access to the repository. Some
-        // registries answer like this when a tag is absent.
-        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let target = TagOrDigest::from(tag.clone());
+    let head = repository.manifest_head(&target).await?;
     Ok(head.map(|head| Cosign {
         kind,
         tag,

@@ -1,14 +1,16 @@
 //! The content of an image or artifact.
 
 use std::collections::HashSet;
+use std::future::ready;
 
 use longshore::model::{
     Descriptor, Document, ImageConfig, ImageManifest, Index, Manifest, Platform, TagOrDigest,
 };
-use longshore::{ErrorKind, Repository};
+use longshore::{ErrorKind, PulledManifest, Repository};
 use longshore_copy::{check_config_platform, fetch_config};
 use tokio::task::JoinSet;
 
+use super::problems::Problems;
 use crate::config;
 use crate::exit::Failure;
 
@@ -22,10 +24,8 @@ const SIZED_AT_ONCE: usize = 16;
 /// What a manifest refers to.
 pub(super) enum Content {
     Image {
-        /// The config, if the image has one.
+        /// The config, if the image has one that can be shown.
         config: Option<Box<ImageConfig>>,
-        /// Why the config cannot be shown, although its media type is that of an image config.
-        problem: Option<String>,
     },
     Index {
         /// The size of the image behind each entry, in bytes, if it is known.
@@ -34,27 +34,30 @@ pub(super) enum Content {
 }
 
 impl Content {
+    /// Reads what a manifest refers to, and notes what cannot be read of it. Fails if the image is
+    /// not for the wanted platform, or cannot show that it is.
     pub(super) async fn read(
         repository: &Repository,
         document: &Document,
         wanted: Option<&Platform>,
-    ) -> Result<Self, Failure> {
-        match document {
-            Document::Image(image) => Self::of_image(repository, image, wanted).await,
-            Document::Index(index) => Ok(Self::Index {
-                sizes: sizes(repository, index).await?,
-            }),
-            _ => Ok(Self::Image {
-                config: None,
-                problem: None,
-            }),
-        }
+    ) -> Result<(Self, Problems), Failure> {
+        let mut problems = Problems::default();
+        let content = match document {
+            Document::Image(image) => Self::Image {
+                config: config(repository, image, wanted, &mut problems).await?,
+            },
+            Document::Index(index) => Self::Index {
+                sizes: sizes(repository, index, &mut problems).await?,
+            },
+            _ => Self::Image { config: None },
+        };
+        Ok((content, problems))
     }
 
     /// Returns the config of an image.
     pub(super) fn config(&self) -> Option<&ImageConfig> {
         match self {
-            Self::Image { config, .. } => config.as_deref(),
+            Self::Image { config } => config.as_deref(),
             Self::Index { .. } => None,
         }
     }
@@ -63,27 +66,39 @@ impl Content {
     pub(super) fn platform(&self) -> Option<Platform> {
         config::platform(self.config()?)
     }
+}
 
-    async fn of_image(
-        repository: &Repository,
-        image: &ImageManifest,
-        wanted: Option<&Platform>,
-    ) -> Result<Self, Failure> {
-        let mut content = (None, None);
-        if image.config.media_type.is_config() {
-            let bytes = fetch_config(repository, &image.config).await?;
-            match ImageConfig::parse(&bytes) {
-                Ok(config) => content.0 = Some(Box::new(config)),
-                // Everything else about the image can still be shown.
-                Err(error) => content.1 = Some(error.to_string()),
-            }
-        }
-        if let (Some(config), Some(wanted)) = (&content.0, wanted) {
-            check_config_platform(config, wanted)?;
-        }
-        let (config, problem) = content;
-        Ok(Self::Image { config, problem })
+/// Reads the config of an image, if it has one. Everything else about the image can be shown
+/// without it.
+async fn config(
+    repository: &Repository,
+    image: &ImageManifest,
+    wanted: Option<&Platform>,
+    problems: &mut Problems,
+) -> Result<Option<Box<ImageConfig>>, Failure> {
+    const WHAT: &str = "the config is not shown";
+    if !image.config.media_type.is_config() {
+        return Ok(None);
     }
+    let bytes = match fetch_config(repository, &image.config).await {
+        Ok(bytes) => bytes,
+        Err(error) if wanted.is_some() => return Err(error.into()),
+        Err(error) => {
+            problems.note_transfer(WHAT, error);
+            return Ok(None);
+        }
+    };
+    let config = match ImageConfig::parse(&bytes) {
+        Ok(config) => Box::new(config),
+        Err(error) => {
+            problems.note(WHAT, &error);
+            return Ok(None);
+        }
+    };
+    if let Some(wanted) = wanted {
+        check_config_platform(&config, wanted)?;
+    }
+    Ok(Some(config))
 }
 
 /// Returns the size of a copy of an image in bytes: the manifest, and each blob once.
@@ -110,8 +125,19 @@ pub(super) const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 /// The annotation with the digest of the entry that an attestation is about.
 pub(super) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
-/// Requests the manifest of each image of an index, except attestations.
-async fn sizes(repository: &Repository, index: &Index) -> Result<Vec<Option<u64>>, Failure> {
+/// Returns the platform of an entry, unless it is malformed.
+pub(super) fn platform(entry: &Descriptor) -> Option<&Platform> {
+    let platform = entry.platform.as_deref();
+    platform.filter(|platform| **platform != Platform::default())
+}
+
+/// Requests the manifest of each image of an index, except attestations. Of each document only the
+/// size is kept (LI2).
+async fn sizes(
+    repository: &Repository,
+    index: &Index,
+    problems: &mut Problems,
+) -> Result<Vec<Option<u64>>, Failure> {
     let mut sizes = vec![None; index.manifests.len()];
     let entries = index.manifests.iter().enumerate();
     let mut due = entries
@@ -124,20 +150,24 @@ async fn sizes(repository: &Repository, index: &Index) -> Result<Vec<Option<u64>
         {
             let repository = repository.clone();
             let target = TagOrDigest::from(entry.digest.clone());
-            asking.spawn(async move { (at, repository.manifest(&target).await) });
+            asking.spawn(async move {
+                let read = |pulled: PulledManifest| ready(size(&pulled.manifest));
+                (at, repository.manifest_with(&target, read).await)
+            });
         }
         let Some(answer) = asking.join_next().await else {
             return Ok(sizes);
         };
         let (at, answer) = answer.map_err(Failure::task)?;
-        let size = match answer {
-            Ok(pulled) => size(&pulled.manifest),
+        match answer {
+            Ok(size) => {
+                if let Some(slot) = sizes.get_mut(at) {
+                    *slot = size;
+                }
+            }
             // A mirror may hold only some of the platforms.
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(slot) = sizes.get_mut(at) {
-            *slot = size;
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => problems.note_request("the size of an image is not shown", error),
         }
     }
 }

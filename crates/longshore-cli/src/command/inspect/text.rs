@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use longshore::model::{Descriptor, Document, ImageConfig, ImageManifest, Index, MediaType};
+use longshore::model::{
+    Descriptor, Document, ImageConfig, ImageManifest, Index, MediaType, RuntimeConfig,
+};
 use longshore::origin::Escaped;
 use longshore_copy::ReferrersSource;
 
@@ -65,13 +67,6 @@ impl Summary {
             if self.content.config().is_none() {
                 page.peer("Config", Some(image.config.media_type.as_str()));
             }
-        }
-        if let Content::Image {
-            problem: Some(problem),
-            ..
-        } = &self.content
-        {
-            page.peer("Problem", Some(problem));
         }
     }
 }
@@ -155,7 +150,8 @@ impl Page {
     }
 
     fn config(&mut self, config: &ImageConfig) {
-        let runtime = config.config.clone().unwrap_or_default();
+        let empty = RuntimeConfig::default();
+        let runtime = config.config.as_ref().unwrap_or(&empty);
         let mut below = Self::default();
         below.peer("Author", config.author.as_deref());
         below.peer("User", runtime.user.as_deref());
@@ -183,7 +179,9 @@ impl Page {
     fn attached(&mut self, attached: &Attached) {
         self.section("Attached");
         let mut groups: BTreeMap<&MediaType, Vec<&Descriptor>> = BTreeMap::new();
-        for referrer in &attached.referrers {
+        let found = attached.referrers.as_ref();
+        for referrer in found.map_or(&[][..], |it| &it.referrers) {
+            let referrer = &referrer.descriptor;
             let kind = referrer.artifact_type.as_ref();
             let kind = kind.unwrap_or(&referrer.media_type);
             groups.entry(kind).or_default().push(referrer);
@@ -195,19 +193,22 @@ impl Page {
                 self.line(format!("  {} {size}", referrer.digest));
             }
         }
-        if attached.more {
+        if found.is_some_and(|it| it.more) {
             self.line("and more: `longshore referrers` lists them all");
         }
-        for found in &attached.cosign {
-            self.line(format!("cosign {}, tag {}", found.kind, found.tag));
-            if let Some(digest) = &found.digest {
+        for cosign in &attached.cosign {
+            self.line(format!("cosign {}, tag {}", cosign.kind, cosign.tag));
+            if let Some(digest) = &cosign.digest {
                 self.line(format!("  {digest}"));
             }
         }
-        if attached.source == ReferrersSource::Nothing {
-            self.line(NOTHING);
-        } else if attached.referrers.is_empty() && attached.cosign.is_empty() {
-            self.line("nothing");
+        match found {
+            None => self.line("the referrers are not known"),
+            Some(found) if found.source == ReferrersSource::Nothing => self.line(NOTHING),
+            Some(found) if found.referrers.is_empty() && attached.cosign.is_empty() => {
+                self.line("nothing");
+            }
+            Some(_) => {}
         }
     }
 
@@ -231,15 +232,13 @@ impl Page {
 
 /// Returns what an index says about an image, and the size of the image.
 fn row(entry: &Descriptor, size: Option<u64>) -> [String; 3] {
-    let mut name = match &entry.platform {
+    let platform = content::platform(entry);
+    let mut name = match platform {
         // The platform is already escaped, but its length is not limited.
         Some(platform) => Escaped::text(&platform.to_string()).to_string(),
         None => "-".to_owned(),
     };
-    let version = entry
-        .platform
-        .as_ref()
-        .and_then(|it| it.os_version.as_ref());
+    let version = platform.and_then(|it| it.os_version.as_ref());
     if let Some(version) = version {
         name = format!("{name} {}", Escaped::text(version));
     }

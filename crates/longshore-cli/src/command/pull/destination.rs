@@ -1,4 +1,4 @@
-//! The destination of a pull: `DIR[:TAG]`.
+//! The destination of a pull: `DIR[:TAG]`, or as other programs write it.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,25 @@ use longshore::model::Tag;
 use longshore_layout::Layout;
 
 use crate::exit::{Exit, Failure};
+
+/// Forms of other programs that name something other than an image layout.
+const OTHER_FORMS: &[(&str, &str)] = &[
+    (
+        "containers-storage:",
+        "the image storage of Podman and CRI-O",
+    ),
+    ("dir:", "a directory in a format of skopeo"),
+    ("docker-archive:", "an archive for `docker load`"),
+    ("docker-daemon:", "a Docker daemon"),
+    ("docker://", "a registry"),
+    ("oci-archive:", "an archive of an image layout"),
+];
+
+/// How regctl and buildx begin the path of an image layout.
+const LAYOUT_FORMS: [&str; 2] = ["ocidir://", "oci-layout://"];
+
+const HINT: &str = "give an image layout, as DIR[:TAG] or oci:DIR[:TAG]; \
+                    ./ before it makes anything a path";
 
 /// A layout directory, and the name that the image gets in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,9 +34,55 @@ pub(super) struct Destination {
 }
 
 impl Destination {
+    /// Parses a destination. A form that is known and cannot be written to is wrong use of the
+    /// command line.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        if let Some(rest) = text.strip_prefix("oci:") {
+            return Self::parse_skopeo(text, rest);
+        }
+        for form in LAYOUT_FORMS {
+            if let Some(rest) = text.strip_prefix(form) {
+                return Self::parse_plain(rest);
+            }
+        }
+        for (form, what) in OTHER_FORMS {
+            if text.starts_with(form) {
+                return Err(usage(&format!(
+                    "{text} names {what}, which `pull` cannot write"
+                )));
+            }
+        }
+        match text.split_once("://") {
+            Some((scheme, _)) if !scheme.contains(['/', '.']) => Err(usage(&format!(
+                "{text} is a URL, and not the name of an image layout"
+            ))),
+            _ => Self::parse_plain(text),
+        }
+    }
+
+    /// Parses the part after `oci:` as skopeo does: the path ends at the first colon, and the name
+    /// may be a whole reference.
+    fn parse_skopeo(text: &str, rest: &str) -> Result<Self, Failure> {
+        let (path, name) = match rest.split_once(':') {
+            Some((path, name)) => (path, Some(name.to_owned())),
+            None => (rest, None),
+        };
+        if path.is_empty() {
+            return Err(usage(&format!("{text} names no directory")));
+        }
+        if let Some(name) = &name {
+            Layout::check_name(name).map_err(|error| {
+                let what = format!("{text} is not a destination");
+                Failure::caused(Exit::Usage, what, &error).hint(HINT)
+            })?;
+        }
+        let path = PathBuf::from(path);
+        Ok(Self { path, name })
+    }
+
     /// Parses `DIR[:TAG]`. The text after the last colon is a name only if it is a valid tag, so a
     /// path may contain colons.
-    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+    fn parse_plain(text: &str) -> Result<Self, Failure> {
         let (path, name) = match text.rsplit_once(':') {
             Some((path, name)) if !path.is_empty() && name.parse::<Tag>().is_ok() => {
                 (path, Some(name.to_owned()))
@@ -46,6 +111,10 @@ impl Destination {
     }
 }
 
+fn usage(what: &str) -> Failure {
+    Failure::new(Exit::Usage, what).hint(HINT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,12 +134,54 @@ mod tests {
 
     #[test]
     fn a_name_follows_the_last_colon() {
-        check("dir", "dir", None);
-        check("dir:v1", "dir", Some("v1"));
+        check("images", "images", None);
+        check("images:v1", "images", Some("v1"));
         check("./a:b/c", "./a:b/c", None);
         check("a:b:c", "a:b", Some("c"));
-        check("dir:", "dir:", None);
+        check("images:", "images:", None);
         check(":v1", ":v1", None);
+        check("./oci:v1", "./oci", Some("v1"));
+        check("./dir:v1", "./dir", Some("v1"));
+        check("dir", "dir", None);
+    }
+
+    #[test]
+    fn a_layout_is_named_as_other_programs_name_it() {
+        check("oci:img", "img", None);
+        check("oci:img:v1", "img", Some("v1"));
+        check("oci:/a/b:v1", "/a/b", Some("v1"));
+        check(
+            "oci:img:registry.example:5000/app:v1",
+            "img",
+            Some("registry.example:5000/app:v1"),
+        );
+        check("ocidir://img:v1", "img", Some("v1"));
+        check("ocidir:///a/b", "/a/b", None);
+        check("oci-layout://img:v1", "img", Some("v1"));
+    }
+
+    #[test]
+    fn a_form_that_is_no_layout_is_wrong_use_and_says_what_can_be_given() {
+        for (text, word) in [
+            ("docker://registry.example/a:1", "a registry"),
+            ("docker-archive:image.tar", "`docker load`"),
+            ("docker-archive:image.tar:a:1", "`docker load`"),
+            ("oci-archive:image.tar", "an archive of an image layout"),
+            ("dir:somewhere", "skopeo"),
+            ("docker-daemon:a:1", "Docker daemon"),
+            ("containers-storage:a:1", "Podman"),
+            ("https://registry.example/a", "URL"),
+            ("oci:", "no directory"),
+            ("oci::v1", "no directory"),
+            ("oci:img:", "not a destination"),
+            ("oci:img:a b", "not a destination"),
+        ] {
+            let failure = Destination::parse(text).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Usage, "{text}");
+            let shown = failure.to_string();
+            assert!(shown.contains(word), "{shown}");
+            assert!(shown.contains("oci:DIR[:TAG]"), "{shown}");
+        }
     }
 
     #[test]

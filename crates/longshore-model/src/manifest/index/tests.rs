@@ -51,7 +51,7 @@ fn no_match_lists_what_there_is() {
     check(
         &[],
         "linux/amd64",
-        Err("no image for linux/amd64, there is none"),
+        Err("no image for linux/amd64: the index has no entries"),
     );
     let mut versions = index(&["windows/amd64"]);
     versions.manifests[0].platform.as_mut().unwrap().os_version = Some("10.0.1.2".to_owned());
@@ -96,7 +96,7 @@ fn a_long_list_is_cut() {
 #[test]
 fn attestations_are_never_selected() {
     check(&["unknown/unknown", "linux/amd64"], "linux/amd64", Ok(1));
-    let nothing = "no image for unknown/unknown, there is none";
+    let nothing = "no image for unknown/unknown: the only entry of the index names no platform";
     check(&["unknown/unknown"], "unknown/unknown", Err(nothing));
 }
 
@@ -107,7 +107,7 @@ fn the_only_entry_without_platform_is_selected() {
     check(
         &["-", "-"],
         "linux/amd64",
-        Err("no image for linux/amd64, there is none"),
+        Err("no image for linux/amd64: none of the 2 entries of the index names a platform"),
     );
     let other = "no image for linux/amd64, there is linux/arm64";
     check(&["-", "linux/arm64"], "linux/amd64", Err(other));
@@ -121,4 +121,45 @@ fn content_that_is_no_manifest_is_not_selected() {
     assert_eq!(index.select(&wanted), Ok(&index.manifests[1]));
     index.manifests[1].media_type = MediaType::DOCKER_LIST;
     assert_eq!(index.select(&wanted), Ok(&index.manifests[1]));
+}
+
+#[test]
+fn an_entry_with_a_malformed_platform_hides_no_other() {
+    let entry = |platform: &str, size: u64| {
+        let digest = Digest::sha256(b"");
+        format!(
+            r#"{{"mediaType":"{}","digest":"{digest}","size":{size},"platform":{platform}}}"#,
+            MediaType::OCI_MANIFEST
+        )
+    };
+    for malformed in [
+        r#""linux/amd64""#,
+        "[]",
+        "true",
+        "{}",
+        r#"{"os":"linux"}"#,
+        r#"{"os":"linux","architecture":7}"#,
+        r#"{"os":"linux","architecture":"amd64","variant":{"x":[1]}}"#,
+        r#"{"os":"linux","architecture":"amd64","os.features":["a",1]}"#,
+    ] {
+        let index = |good: &str| {
+            let entries = format!("{},{good}", entry(malformed, 1));
+            let text = format!(
+                r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+                entries.trim_end_matches(',')
+            );
+            let manifest = crate::Manifest::parse(text.into(), None).unwrap();
+            manifest.document().as_index().unwrap().clone()
+        };
+        let wanted = Platform::new("linux", "amd64");
+        let both = index(&entry(r#"{"os":"linux","architecture":"amd64"}"#, 2));
+        assert_eq!(both.select(&wanted).unwrap().size, 2, "{malformed}");
+        assert_eq!(both.manifests[0].platform, Some(Box::default()));
+        let error = index("").select(&wanted).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no image for linux/amd64: the only entry of the index names no platform",
+            "{malformed}"
+        );
+    }
 }

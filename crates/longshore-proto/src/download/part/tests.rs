@@ -52,21 +52,21 @@ fn rt6_a_broken_part_asks_for_its_rest() {
         ("content-range", "bytes 10-50009/100000"),
         ("etag", "\"a\""),
     ];
-    assert_eq!(part.on_head(&head(206, &first)), Ok(()));
+    assert_eq!(part.on_head(&head(206, &first)), Ok(Body::Read));
     assert_eq!(part.on_bytes(20_000), Ok(()));
     let ask = asks(part.on_end(JITTER));
     assert_eq!(range(&ask), ByteRange::Span(20_010, 50_009));
     assert_eq!(ask.delay, std::time::Duration::ZERO);
     // A part may be shorter than what was asked for (RFC 9110 §15.3.7): the rest comes next.
     let second = [("content-range", "bytes 20010-40009/100000")];
-    assert_eq!(part.on_head(&head(206, &second)), Ok(()));
+    assert_eq!(part.on_head(&head(206, &second)), Ok(Body::Read));
     assert_eq!(part.on_bytes(20_000), Ok(()));
     assert_eq!(
         range(&asks(part.on_end(JITTER))),
         ByteRange::Span(40_010, 50_009)
     );
     let third = [("content-range", "bytes 40010-50009/*"), ("etag", "\"a\"")];
-    assert_eq!(part.on_head(&head(206, &third)), Ok(()));
+    assert_eq!(part.on_head(&head(206, &third)), Ok(Body::Read));
     assert_eq!(part.on_bytes(10_000), Ok(()));
     assert_eq!(part.on_end(JITTER), Ok(Next::Finished));
 }
@@ -123,7 +123,7 @@ fn rt6_what_is_not_the_part_is_refused() {
     let mut part = download();
     assert_eq!(
         part.on_head(&head(206, &[range, ("etag", "\"a\"")])),
-        Ok(())
+        Ok(Body::Read)
     );
     let _ = part.on_end(JITTER);
     assert_eq!(
@@ -136,7 +136,7 @@ fn rt6_what_is_not_the_part_is_refused() {
 fn li3_reading_stops_at_the_end_of_the_part() {
     let mut part = download();
     let short = [("content-range", "bytes 10-19/100000")];
-    assert_eq!(part.on_head(&head(206, &short)), Ok(()));
+    assert_eq!(part.on_head(&head(206, &short)), Ok(Body::Read));
     assert_eq!(part.on_bytes(10), Ok(()));
     assert_eq!(part.on_bytes(1), Err(DownloadError::NoPart));
 }
@@ -146,7 +146,53 @@ fn a_weak_tag_says_nothing_about_bytes() {
     let mut part = download();
     for etag in ["W/\"a\"", "W/\"b\""] {
         let fields = [("content-range", "bytes 10-50009/100000"), ("etag", etag)];
-        assert_eq!(part.on_head(&head(206, &fields)), Ok(()));
+        assert_eq!(part.on_head(&head(206, &fields)), Ok(Body::Read));
         asks(part.on_end(JITTER));
     }
+}
+
+#[test]
+fn rt6_a_refused_resume_of_a_part_begins_the_part_again_once() {
+    let begin = || {
+        let mut part = download();
+        let first = [
+            ("content-range", "bytes 10-50009/100000"),
+            ("etag", "\"a\""),
+        ];
+        assert_eq!(part.on_head(&head(206, &first)), Ok(Body::Read));
+        assert_eq!(part.on_bytes(20_000), Ok(()));
+        asks(part.on_end(JITTER));
+        part
+    };
+    for (status, fields) in [
+        (400, &[][..]),
+        (403, &[]),
+        (416, &[]),
+        (501, &[]),
+        (206, &[]),
+        (206, &[("content-range", "bytes 10-50009/100000")]),
+        (
+            206,
+            &[
+                ("content-range", "bytes 20010-50009/100000"),
+                ("etag", "\"b\""),
+            ],
+        ),
+    ] {
+        let mut part = begin();
+        let code = StatusCode::from_u16(status).unwrap();
+        assert!(part.takes(code), "{status}");
+        match part.on_head(&head(status, fields)).unwrap() {
+            Body::Ask(ask) => assert_eq!(range(&ask), ByteRange::Span(10, 50_009)),
+            Body::Read => panic!("accepted: {status} {fields:?}"),
+        }
+        assert_eq!(part.takes(code), matches!(status, 206 | 416));
+        let whole = [("content-range", "bytes 10-50009/100000")];
+        assert_eq!(part.on_head(&head(206, &whole)), Ok(Body::Read));
+        assert_eq!(part.on_bytes(50_000), Ok(()));
+        assert_eq!(part.on_end(JITTER), Ok(Next::Finished));
+    }
+    // The first request for a part, and one that may not be answered so.
+    assert!(!download().takes(StatusCode::BAD_REQUEST));
+    assert!(!begin().takes(StatusCode::TOO_MANY_REQUESTS));
 }

@@ -13,7 +13,7 @@ fn page(query: &str, most: usize) -> (Vec<String>, Option<String>) {
     let (head, body) = request.answer("", &tags, most).unwrap().into_parts();
     assert_eq!(head.headers["content-length"], body.len().to_string());
     let next = ListAnswer::read(&head).unwrap().next;
-    (read_tags(&body).unwrap(), next)
+    (read_tags(&body).unwrap().collect(), next)
 }
 
 #[track_caller]

@@ -143,13 +143,12 @@ impl BlobStored {
         (StatusCode::CREATED, headers)
     }
 
-    /// Reads the head of a successful answer. A digest that is not one counts as missing.
+    /// Reads the head of a successful answer. A digest that cannot be verified counts as missing.
     #[must_use]
     pub fn read(head: &response::Parts) -> Self {
-        let digest = field::text(&head.headers, &field::CONTENT_DIGEST);
         Self {
             location: field::text(&head.headers, &LOCATION),
-            digest: digest.and_then(|text| text.parse().ok()),
+            digest: field::digest(&head.headers),
         }
     }
 

@@ -63,7 +63,6 @@ fn what_is_kept_stays_when_the_last_store_is_gone() {
     drop(store);
     let blob = format!("blobs/sha256/{}", content().encoded());
     check_tree(root.path(), &["blobs/", "blobs/sha256/", &blob]);
-    // It is the very file that was written to first.
     assert_eq!(fs::read(root.path().join(&blob)).unwrap(), CONTENT);
 }
 
@@ -101,7 +100,7 @@ fn what_was_not_added_to_for_a_week_goes_at_the_next_write() {
         plant(&root, ".longshore/partial/notes", b"");
         plant(&root, ".longshore/partial/md4-00", b"");
         let dir = Arc::new(Dir::open(root.path()).unwrap());
-        let session = Arc::new(Session::begin(dir, later).unwrap());
+        let session = Arc::new(Session::begin(dir, later, &Interrupt::new()).unwrap());
         let resumed = session.resume(&content(), 7).unwrap();
         assert_eq!(resumed.is_some(), expected);
         let left = fs::read_dir(root.path().join(".longshore/partial")).unwrap();
@@ -242,26 +241,29 @@ fn what_is_kept_is_not_lost_to_another_error() {
     assert_eq!(store.resume(&content(), 7).unwrap().position(), 4);
 }
 
-// What is kept may be a stranger's, as the rest of a layout.
+// What is kept may be a stranger's, as the rest of a layout; and a file system that knows no modes
+// shows every file as executable or writable by all.
 #[test]
-fn dg9_only_a_file_of_our_making_is_gone_on_with() {
+fn dg9_a_partial_blob_of_any_mode_is_resumed_in_a_file_of_our_own() {
     let outside = root();
     let secret = outside.path().join("secret");
     let permit = |at: &Path, mode: u32| {
         fs::write(at, "cont").unwrap();
         fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
     };
-    let make: [&dyn Fn(&Path); 8] = [
-        &|at| symlink(&secret, at).unwrap(),
-        &|at| symlink("nowhere", at).unwrap(),
-        &|at| fs::hard_link(&secret, at).unwrap(),
-        &|at| fifo(at),
-        &|at| permit(at, 0o666),
-        &|at| permit(at, 0o755),
-        &|at| permit(at, 0o4644),
-        &|at| fs::create_dir(at).unwrap(),
+    type Make<'a> = &'a dyn Fn(&Path);
+    let make: [(u64, Make<'_>); 9] = [
+        (0, &|at| symlink(&secret, at).unwrap()),
+        (0, &|at| symlink("nowhere", at).unwrap()),
+        (0, &|at| fifo(at)),
+        (0, &|at| fs::create_dir(at).unwrap()),
+        (4, &|at| fs::hard_link(&secret, at).unwrap()),
+        (4, &|at| permit(at, 0o666)),
+        (4, &|at| permit(at, 0o755)),
+        (4, &|at| permit(at, 0o777)),
+        (4, &|at| permit(at, 0o4644)),
     ];
-    for make in make {
+    for (resumed_at, make) in make {
         fs::write(&secret, "cont").unwrap();
         let root = root();
         let at = root.path().join(kept_name());
@@ -269,8 +271,9 @@ fn dg9_only_a_file_of_our_making_is_gone_on_with() {
         make(&at);
         let store = open(&root);
         let mut writer = store.resume(&content(), 7).unwrap();
-        assert_eq!(writer.position(), 0);
-        writer.write(CONTENT).unwrap();
+        assert_eq!(writer.position(), resumed_at);
+        let rest = usize::try_from(resumed_at).unwrap();
+        writer.write(&CONTENT[rest..]).unwrap();
         writer.commit().unwrap();
         assert_eq!(fs::read_to_string(&secret).unwrap(), "cont");
         let blob = fs::symlink_metadata(store.path(&content()).unwrap()).unwrap();
@@ -278,6 +281,48 @@ fn dg9_only_a_file_of_our_making_is_gone_on_with() {
         assert_eq!((blob.nlink(), blob.mode() & 0o7777 & !0o644), (1, 0));
         assert_eq!(kept(&store), []);
     }
+}
+
+// DG3: locks may not reach the host of a former writer, which still has its file open then.
+#[test]
+fn dg3_a_former_writer_cannot_change_a_blob_that_was_resumed() {
+    let root = root();
+    let store = open(&root);
+    plant(&root, &kept_name(), b"cont");
+    let at = root.path().join(kept_name());
+    let mut former = fs::OpenOptions::new().write(true).open(&at).unwrap();
+    let mut writer = store.resume(&content(), 7).unwrap();
+    assert_eq!(writer.position(), 4);
+    io::Write::write_all(&mut former, b"evil, and more").unwrap();
+    writer.write(b"ent").unwrap();
+    writer.commit().unwrap();
+    io::Write::write_all(&mut former, b"evil").unwrap();
+    assert_eq!(fs::read(store.path(&content()).unwrap()).unwrap(), CONTENT);
+    assert_eq!(kept(&store), []);
+    drop(store);
+    check_tree(
+        root.path(),
+        &[
+            "blobs/",
+            "blobs/sha256/",
+            &format!("blobs/sha256/{}", content().encoded()),
+        ],
+    );
+}
+
+// RT11: hashing a large partial blob again does not delay the end of a command.
+#[test]
+fn rt11_an_interrupt_ends_a_resume_and_keeps_the_partial_blob() {
+    let root = root();
+    let store = open(&root);
+    keep(&store, &content(), b"cont");
+    let interrupt = Interrupt::new();
+    let stopped = store.with_interrupt(interrupt.clone());
+    interrupt.set();
+    let error = stopped.resume(&content(), 7).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Interrupted);
+    assert_eq!(kept(&store), [Partial::new(content(), 4)]);
+    assert_eq!(store.resume(&content(), 7).unwrap().position(), 4);
 }
 
 #[test]

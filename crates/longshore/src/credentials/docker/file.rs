@@ -1,9 +1,11 @@
 //! The shape of the file, read so that no copy of a secret is left behind (OU3).
 //!
 //! A derived `Deserialize` would also accept an array of the field values in place of an object, so
-//! objects are read through [`Object`]. Text with escapes passes through a buffer of the JSON
-//! parser, which is the one place that is not wiped.
+//! objects are read through [`Object`]. An entry of another shape is an error of its own registry
+//! alone, so entries are read through [`Lenient`]. Text with escapes passes through a buffer of the
+//! JSON parser, which is the one place that is not wiped.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,36 +16,39 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use longshore_auth::Credential;
 use longshore_origin::Secret;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-use super::Entry;
+use super::{Entry, Helper};
 
 /// A whole file.
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct File {
-    auths: Option<Object<BTreeMap<String, Object<Auth>>>>,
-    cred_helpers: Option<Object<BTreeMap<String, String>>>,
+    auths: Option<Object<BTreeMap<String, Lenient<Auth>>>>,
+    cred_helpers: Option<Object<BTreeMap<String, Lenient<HelperName>>>>,
     creds_store: Option<String>,
 }
 
 /// One entry of `auths`.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct Auth {
-    auth: Text,
-    identitytoken: Text,
-    password: Text,
-    registrytoken: Text,
-    username: Text,
+    auth: Lenient<Text>,
+    identitytoken: Lenient<Text>,
+    password: Lenient<Text>,
+    registrytoken: Lenient<Text>,
+    username: Lenient<Text>,
 }
+
+/// The name of a helper in `credHelpers`.
+#[derive(Default)]
+pub(super) struct HelperName(String);
 
 /// The settings of a file that are used.
 #[derive(Default)]
 pub(super) struct Settings {
-    pub(super) auths: BTreeMap<String, Auth>,
-    pub(super) helpers: BTreeMap<String, String>,
+    pub(super) auths: BTreeMap<String, Lenient<Auth>>,
+    pub(super) helpers: BTreeMap<String, Helper>,
     pub(super) store: String,
 }
 
@@ -53,32 +58,75 @@ impl Settings {
         let Object(file) = serde_json::from_slice::<Object<File>>(bytes)?;
         let is_old =
             file.auths.is_none() && file.cred_helpers.is_none() && file.creds_store.is_none();
-        let Object(auths) = if is_old {
-            // A current file without any of these settings has another shape, and no entries.
-            serde_json::from_slice(bytes).unwrap_or_default()
+        let auths = if is_old {
+            old_entries(bytes)
         } else {
-            file.auths.unwrap_or_default()
+            file.auths.unwrap_or_default().0
         };
-        let auths = auths.into_iter().map(|(key, Object(auth))| (key, auth));
+        let helpers = file.cred_helpers.unwrap_or_default().0.into_iter();
+        let helpers = helpers.map(|(key, helper)| match helper {
+            Lenient::Value(HelperName(name)) => (key, Helper::Named(name)),
+            Lenient::OtherType => (key, Helper::Malformed),
+        });
         Ok(Self {
-            auths: auths.collect(),
-            helpers: file.cred_helpers.unwrap_or_default().0,
+            auths,
+            helpers: helpers.collect(),
             store: file.creds_store.unwrap_or_default(),
         })
     }
 }
 
+/// The entries at the top of a file. A current file without any of the settings that are used has
+/// another shape, and no entries.
+fn old_entries(bytes: &[u8]) -> BTreeMap<String, Lenient<Auth>> {
+    let entries = serde_json::from_slice::<Object<BTreeMap<String, Lenient<Auth>>>>(bytes);
+    let Object(entries) = entries.unwrap_or_default();
+    let is_entry = |entry: &Lenient<Auth>| match entry {
+        Lenient::Value(auth) => auth.text_fields().is_ok(),
+        Lenient::OtherType => false,
+    };
+    if entries.values().all(is_entry) {
+        entries
+    } else {
+        BTreeMap::new()
+    }
+}
+
 impl Auth {
+    /// Checks that every field is text, or absent.
+    fn text_fields(&self) -> Result<(), &'static str> {
+        for (field, reason) in [
+            (&self.auth, "\"auth\" is not text"),
+            (&self.identitytoken, "\"identitytoken\" is not text"),
+            (&self.password, "\"password\" is not text"),
+            (&self.registrytoken, "\"registrytoken\" is not text"),
+            (&self.username, "\"username\" is not text"),
+        ] {
+            if matches!(field, Lenient::OtherType) {
+                return Err(reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lenient<Auth> {
     /// The credential of the entry; an empty entry has none.
     pub(super) fn entry(self) -> Option<Entry> {
+        let Self::Value(auth) = self else {
+            return Some(Entry::Malformed("it is not an object"));
+        };
+        if let Err(reason) = auth.text_fields() {
+            return Some(Entry::Malformed(reason));
+        }
         let credential = |credential| Some(Entry::Credential(credential));
-        if let Text(Some(token)) = self.registrytoken {
+        if let Some(token) = auth.registrytoken.text() {
             return credential(Credential::Token(token));
         }
-        if let Text(Some(token)) = self.identitytoken {
+        if let Some(token) = auth.identitytoken.text() {
             return credential(Credential::IdentityToken(token));
         }
-        match (self.auth.0, self.username.0, self.password.0) {
+        match (auth.auth.text(), auth.username.text(), auth.password.text()) {
             (Some(auth), ..) => {
                 Some(decode(&auth).map_or_else(Entry::Malformed, Entry::Credential))
             }
@@ -92,7 +140,7 @@ impl Auth {
 }
 
 /// `base64( username ":" password )`; padding is left out by some writers and demanded by none,
-/// and Docker pads some passwords with NUL.
+/// and some writers pad the password with NUL, at either end.
 fn decode(auth: &Secret) -> Result<Credential, &'static str> {
     const BASE64: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
@@ -105,14 +153,14 @@ fn decode(auth: &Secret) -> Result<Credential, &'static str> {
         .map_err(|_| "\"auth\" is not base64")?;
     let decoded = decoded.get(..length).unwrap_or_default();
     let text = std::str::from_utf8(decoded).map_err(|_| "\"auth\" is not UTF-8")?;
-    let pair = text.trim_end_matches('\0').split_once(':');
+    let pair = text.split_once(':');
     let (username, password) = pair.ok_or("\"auth\" holds no colon")?;
     if username.is_empty() {
         return Err("\"auth\" holds no username");
     }
     Ok(Credential::Basic {
         username: username.to_owned(),
-        password: Secret::new(password.to_owned()),
+        password: Secret::new(password.trim_matches('\0').to_owned()),
     })
 }
 
@@ -147,30 +195,123 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 /// Text that is a secret, or is in the place of a secret; `null` and empty text count as absent.
 #[derive(Default)]
-struct Text(Option<Secret>);
+pub(crate) struct Text(Option<Secret>);
 
-impl<'de> Deserialize<'de> for Text {
+impl Lenient<Text> {
+    /// The text, unless it is empty, absent, or of another type.
+    pub(crate) fn text(self) -> Option<Secret> {
+        match self {
+            Self::Value(Text(text)) => text,
+            Self::OtherType => None,
+        }
+    }
+}
+
+/// A value of the expected JSON type, or of another; `null` is the default of the expected type.
+pub(crate) enum Lenient<T> {
+    OtherType,
+    Value(T),
+}
+
+impl<T: Default> Default for Lenient<T> {
+    fn default() -> Self {
+        Self::Value(T::default())
+    }
+}
+
+/// What a [`Lenient`] value is made from: text, an object, or both.
+pub(crate) trait Shape<'de>: Default {
+    fn from_text(_text: &str) -> Option<Self> {
+        None
+    }
+
+    fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+impl Shape<'_> for Text {
+    fn from_text(text: &str) -> Option<Self> {
+        let text = (!text.is_empty()).then(|| Secret::new(text.to_owned()));
+        Some(Self(text))
+    }
+}
+
+impl Shape<'_> for HelperName {
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Shape<'de> for Auth {
+    /// Of a repeated field the last counts, as it does for the programs that write these files.
+    fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
+        let mut auth = Self::default();
+        while let Some(key) = object.next_key::<Cow<'_, str>>()? {
+            let field = match &*key {
+                "auth" => &mut auth.auth,
+                "identitytoken" => &mut auth.identitytoken,
+                "password" => &mut auth.password,
+                "registrytoken" => &mut auth.registrytoken,
+                "username" => &mut auth.username,
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *field = object.next_value()?;
+        }
+        Ok(Some(auth))
+    }
+}
+
+impl<'de, T: Shape<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SomeText;
+        struct AnyValue<T>(PhantomData<T>);
 
-        impl Visitor<'_> for SomeText {
-            type Value = Text;
+        impl<'de, T: Shape<'de>> Visitor<'de> for AnyValue<T> {
+            type Value = Lenient<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
+                f.write_str("a value")
             }
 
-            fn visit_unit<E>(self) -> Result<Text, E> {
-                Ok(Text::default())
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Lenient::default())
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(
-                    (!text.is_empty()).then(|| Secret::new(text.to_owned())),
-                ))
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Lenient::OtherType)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Lenient::OtherType)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Lenient::OtherType)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Lenient::OtherType)
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(T::from_text(text).map_or(Lenient::OtherType, Lenient::Value))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
+                let value = T::from_object(object)?;
+                Ok(value.map_or(Lenient::OtherType, Lenient::Value))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Lenient::OtherType)
             }
         }
 
-        deserializer.deserialize_any(SomeText)
+        deserializer.deserialize_any(AnyValue(PhantomData))
     }
 }

@@ -98,31 +98,115 @@ fn tokens_win_over_passwords() {
 #[test]
 fn a_malformed_entry_is_an_error_of_its_registry_alone() {
     let file = r#"{"auths":{"a.example":{"auth":"%%%"},"b.example":{"auth":"dXNlcg=="},
-        "c.example":{"auth":"OnA="},"d.example":{"auth":"dTpw"}}}"#;
+        "c.example":{"auth":"OnA="},"d.example":{"auth":"dTpw"},"e.example":"hunter2",
+        "f.example":{"auth":["hunter2"]},"g.example":{"password":4242},"h.example":[1],
+        "i.example":{"auth":1,"auth":"dTpw"}},"credHelpers":{"j.example":{"x":1}}}"#;
     let what = |reason| format!("its entry in \"auths\" is malformed: {reason}");
     refuses(file, "a.example", &what("\"auth\" is not base64"));
     refuses(file, "b.example", &what("\"auth\" holds no colon"));
     refuses(file, "c.example", &what("\"auth\" holds no username"));
     check(file, "d.example", basic("u", "p"));
+    refuses(file, "e.example", &what("it is not an object"));
+    refuses(file, "f.example", &what("\"auth\" is not text"));
+    refuses(file, "g.example", &what("\"password\" is not text"));
+    refuses(file, "h.example", &what("it is not an object"));
+    check(file, "i.example", basic("u", "p"));
+    refuses(
+        file,
+        "j.example",
+        "its entry in \"credHelpers\" is malformed: it is not text",
+    );
+}
+
+// CR11: also where `auths` has an entry for the same registry.
+#[test]
+fn cr11_within_a_file_a_helper_comes_before_auths() {
+    let says = |helper: &str| format!("its credentials are in the credential helper \"{helper}\"");
+    let file = r#"{"auths":{"a.example":{"auth":"dTpw"},"a.example/team":{"auth":"dTpw"}},
+        "credsStore":"desktop","credHelpers":{"b.example":"ecr-login"}}"#;
+    refuses(file, "a.example", &says("desktop"));
+    refuses(file, "b.example", &says("ecr-login"));
+    let config = DockerConfig::parse(file.as_bytes()).unwrap();
+    let error = config.credential_in("a.example", "team/app").unwrap_err();
+    assert_eq!(error.to_string(), says("desktop"));
+    let one = r#"{"auths":{"a.example":{"auth":"dTpw"}},"credHelpers":{"b.example":"x"}}"#;
+    check(one, "a.example", basic("u", "p"));
+    refuses(one, "b.example", &says("x"));
+    let odd = r#"{"credsStore":"x\u001b[2J\n"}"#;
+    refuses(odd, "b.example", &says(r"x\u{1b}[2J\u{a}"));
 }
 
 #[test]
-fn a_helper_is_named_and_never_passed_over() {
-    let says = |helper: &str, setting: &str| {
-        format!(
-            "the configuration names the credential helper \"{helper}\" in \"{setting}\", and \
-             helpers are not supported yet"
-        )
-    };
-    let file = r#"{"auths":{"a.example":{"auth":"dTpw"}},"credsStore":"desktop",
-        "credHelpers":{"b.example":"ecr-login"}}"#;
-    refuses(file, "a.example", &says("desktop", "credsStore"));
-    refuses(file, "b.example", &says("ecr-login", "credHelpers"));
-    let one = r#"{"auths":{"a.example":{"auth":"dTpw"}},"credHelpers":{"b.example":"x"}}"#;
-    check(one, "a.example", basic("u", "p"));
-    refuses(one, "b.example", &says("x", "credHelpers"));
-    let odd = r#"{"credsStore":"x\u001b[2J\n"}"#;
-    refuses(odd, "b.example", &says(r"x\u{1b}[2J\u{a}", "credsStore"));
+fn host_names_are_compared_without_regard_to_case() {
+    let file = r#"{"auths":{"LOCALHOST:5000":{"auth":"dTox"},"a.example":{"auth":"dToy"},
+        "HTTPS://B.example/v1/":{"auth":"dToz"},"Index.Docker.IO/v1/":{"auth":"dTo0"},
+        "C.example/Team":{"auth":"dTo1"}},"credHelpers":{"D.example":"x"}}"#;
+    check(file, "localhost:5000", basic("u", "1"));
+    check(file, "LocalHost:5000", basic("u", "1"));
+    check(file, "A.EXAMPLE", basic("u", "2"));
+    check(file, "b.example", basic("u", "3"));
+    check(file, "docker.io", basic("u", "4"));
+    // A path has case.
+    let config = DockerConfig::parse(file.as_bytes()).unwrap();
+    let found = |path| config.credential_in("c.example", path).unwrap();
+    assert_eq!(found("team"), None);
+    assert_eq!(found("Team"), basic("u", "5"));
+    refuses(
+        file,
+        "d.example",
+        "its credentials are in the credential helper \"x\"",
+    );
+}
+
+#[test]
+fn a_url_stands_for_its_host_whatever_its_path() {
+    let file = r#"{"auths":{"https://a.example/v1/users/":{"auth":"dTox"},
+        "http://b.example:5000/x?y=z":{"auth":"dToy"},
+        "https://c.example/x":{"auth":"dToz"},"c.example":{"auth":"dTo0"}}}"#;
+    check(file, "a.example", basic("u", "1"));
+    check(file, "b.example:5000", basic("u", "2"));
+    check(file, "c.example", basic("u", "4"));
+}
+
+#[test]
+fn nul_bytes_at_both_ends_of_a_password_are_no_part_of_it() {
+    // "u:\0\0p\0q\0"
+    let file = r#"{"auths":{"a.example":{"auth":"dToAAHAAcQA="}}}"#;
+    check(file, "a.example", basic("u", "p\0q"));
+}
+
+#[test]
+fn an_empty_file_and_a_byte_order_mark_are_no_faults() {
+    for file in ["", " \n", "\u{feff}", "\u{feff}{}", "\u{feff} \r\n"] {
+        check(file, "a.example", None);
+    }
+    let file = "\u{feff}{\"auths\":{\"a.example\":{\"auth\":\"dTpw\"}}}";
+    check(file, "a.example", basic("u", "p"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    std::fs::write(&path, "").unwrap();
+    let config = DockerConfig::load(&path).unwrap();
+    assert_eq!(config.credential("a.example").unwrap(), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_a_regular_file_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    // Opening the pipe would wait for a writer, and the device has no end.
+    for path in [&fifo, Path::new("/dev/zero"), dir.path()] {
+        let error = DockerConfig::load(path).unwrap_err();
+        let expected = format!("{} is not a regular file", path.display());
+        assert_eq!(error.to_string(), expected);
+    }
+    let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+    std::fs::write(&file, r#"{"auths":{"a.example":{"auth":"dTpw"}}}"#).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let found = DockerConfig::load(&link).unwrap().credential("a.example");
+    assert_eq!(found.unwrap(), basic("u", "p"));
 }
 
 #[test]
@@ -145,26 +229,6 @@ fn li_a_file_that_is_too_large_or_no_configuration_is_an_error() {
     std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).unwrap();
     let error = DockerConfig::load(&path).unwrap_err().to_string();
     assert!(error.ends_with("is larger than 1048576 bytes"), "{error}");
-}
-
-#[test]
-fn the_default_path_is_the_one_docker_uses() {
-    for (docker_config, home, expected) in [
-        (
-            Some("/etc/docker-ci"),
-            Some("/u"),
-            Some("/etc/docker-ci/config.json"),
-        ),
-        (Some("ci"), None, Some("ci/config.json")),
-        (Some(""), Some("/u"), Some("/u/.docker/config.json")),
-        (None, Some("/u"), Some("/u/.docker/config.json")),
-        (None, None, None),
-        // Never the working directory, where another user may have put a file.
-        (None, Some(""), None),
-    ] {
-        let found = default_path(docker_config.map(Into::into), || home.map(Into::into));
-        assert_eq!(found.as_deref(), expected.map(Path::new));
-    }
 }
 
 // LI: the limit also applies to settings that are not used.
@@ -195,15 +259,28 @@ fn cr1_no_secret_is_shown() {
 fn ou3_no_error_quotes_the_file() {
     for file in [
         r#"{"auths":"hunter2"}"#,
-        r#"{"auths":{"a.example":"hunter2"}}"#,
-        r#"{"auths":{"a.example":{"auth":["hunter2"]}}}"#,
-        r#"{"auths":{"a.example":{"password":4242}}}"#,
-        r#"{"credHelpers":{"a.example":{"hunter2":1}}}"#,
+        r#"{"credHelpers":"hunter2"}"#,
+        r#"{"credsStore":4242}"#,
         r#"{"auths":{"a.example":{"hunter2"}}}"#,
         "hunter2",
     ] {
         let error = DockerConfig::parse(file.as_bytes()).unwrap_err();
         for shown in [error.to_string(), format!("{error:?}")] {
+            assert!(
+                !shown.contains("hunter2") && !shown.contains("4242"),
+                "{shown}"
+            );
+        }
+    }
+    for file in [
+        r#"{"auths":{"a.example":"hunter2"}}"#,
+        r#"{"auths":{"a.example":{"auth":["hunter2"]}}}"#,
+        r#"{"auths":{"a.example":{"password":4242}}}"#,
+        r#"{"credHelpers":{"a.example":{"hunter2":1}}}"#,
+    ] {
+        let config = DockerConfig::parse(file.as_bytes()).unwrap();
+        let error = config.credential("a.example").unwrap_err();
+        for shown in [error.to_string(), format!("{error:?} {config:?}")] {
             assert!(
                 !shown.contains("hunter2") && !shown.contains("4242"),
                 "{shown}"
@@ -232,7 +309,7 @@ fn cr2_the_longest_key_of_whole_segments_wins_within_a_registry() {
         ("a.example", "x/team", Some("1")),
         ("b.example", "team/app", Some("4")),
         ("b.example", "other", None),
-        ("c.example", "team", None),
+        ("c.example", "team", Some("5")),
         ("index.docker.io", "library/alpine", Some("6")),
         ("docker.io", "other/alpine", None),
     ] {
@@ -275,10 +352,8 @@ fn a_list_of_fields_is_no_object() {
         "[]",
         r#"[{"a.example":{"auth":"dTpw"}}]"#,
         r#"{"auths":[]}"#,
-        r#"{"auths":{"a.example":["dTpw"]}}"#,
         r#"{"credHelpers":[]}"#,
         "7",
-        "",
     ] {
         assert!(DockerConfig::parse(file.as_bytes()).is_err(), "{file}");
     }

@@ -1,0 +1,157 @@
+//! What can be wrong with a proxy.
+
+use std::error::Error;
+use std::fmt;
+
+use longshore_origin::Escaped;
+use longshore_transport::{Phase, TransportError, TransportErrorKind};
+
+use super::Proxy;
+
+/// A request that failed because of the proxy it was sent through; found as the source of a
+/// [`TransportError`].
+#[derive(Debug)]
+pub struct ProxyError {
+    proxy: Box<str>,
+    setting: Option<&'static str>,
+    fault: ProxyFault,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What a proxy did, or did not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyFault {
+    /// It asks for a user name and password, or does not accept those it was given.
+    Credentials,
+    /// It speaks no protocol of the proxy setting.
+    NotAProxy,
+    /// It answers, but does not let this request pass.
+    Refused {
+        /// The HTTP status or the SOCKS reply in words, escaped.
+        answer: Box<str>,
+        /// Whether a web page came with the answer, as firewalls send it.
+        page: bool,
+    },
+    /// TLS with the proxy itself failed.
+    Tls,
+    /// The proxy says that it cannot reach the server.
+    Target {
+        /// The HTTP status or the SOCKS reply in words, escaped.
+        answer: Box<str>,
+    },
+    /// The name of the proxy could not be resolved.
+    UnknownName,
+    /// No connection to the proxy was made, or it broke off.
+    Unreachable,
+}
+
+impl ProxyError {
+    /// The proxy as a URL without user information: `http://proxy.example:3128`.
+    #[must_use]
+    pub fn proxy(&self) -> &str {
+        &self.proxy
+    }
+
+    /// The environment variable that names the proxy; `None` for a proxy that the program set.
+    #[must_use]
+    pub fn variable(&self) -> Option<&'static str> {
+        self.setting
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn fault(&self) -> &ProxyFault {
+        &self.fault
+    }
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the proxy {}", self.proxy)?;
+        if let Some(variable) = self.setting {
+            write!(f, " (from {variable})")?;
+        }
+        match &self.fault {
+            ProxyFault::Credentials => f.write_str(" wants another user name and password"),
+            ProxyFault::NotAProxy => f.write_str(" does not answer as a proxy does"),
+            ProxyFault::Refused { answer, page: true } => {
+                write!(f, " refused with a web page: {answer}")
+            }
+            ProxyFault::Refused { answer, .. } => write!(f, " refused: {answer}"),
+            ProxyFault::Tls => f.write_str(" cannot be used: TLS with it failed"),
+            ProxyFault::Target { answer } => write!(f, " cannot reach the server: {answer}"),
+            ProxyFault::UnknownName => f.write_str(" has a name that cannot be resolved"),
+            ProxyFault::Unreachable => f.write_str(" cannot be reached"),
+        }
+    }
+}
+
+impl Error for ProxyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.source.as_deref();
+        source.map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+impl Proxy {
+    /// The error of a request that this proxy failed.
+    pub(crate) fn fails(&self, fault: ProxyFault, phase: Phase) -> TransportError {
+        let kind = match &fault {
+            // A proxy that could not do it may do it next time; one that will not, will not.
+            ProxyFault::Target { .. } | ProxyFault::Unreachable => TransportErrorKind::Connect,
+            ProxyFault::UnknownName => TransportErrorKind::Resolve,
+            _ => TransportErrorKind::Proxy,
+        };
+        TransportError::new(kind, phase).with_source(self.error(fault, None))
+    }
+
+    /// An error of the connection to this proxy, with the proxy as the one to blame.
+    pub(crate) fn blamed(&self, error: TransportError) -> TransportError {
+        let is_named = error
+            .source()
+            .is_some_and(|source| source.is::<ProxyError>());
+        if is_named {
+            return error;
+        }
+        let (kind, fault) = match error.kind() {
+            TransportErrorKind::Resolve => (TransportErrorKind::Resolve, ProxyFault::UnknownName),
+            TransportErrorKind::NotTls | TransportErrorKind::Tls => {
+                (TransportErrorKind::Proxy, ProxyFault::Tls)
+            }
+            kind => (kind, ProxyFault::Unreachable),
+        };
+        let phase = error.phase();
+        let source = error.into_source();
+        TransportError::new(kind, phase).with_source(self.error(fault, source))
+    }
+
+    fn error(&self, fault: ProxyFault, source: Option<Box<dyn Error + Send + Sync>>) -> ProxyError {
+        ProxyError {
+            proxy: self.name.clone(),
+            setting: self.variable,
+            fault,
+            source,
+        }
+    }
+
+    /// What an answer with this status means, in place of a tunnel or a response.
+    ///
+    /// `reason` is the peer's own text.
+    pub(crate) fn answered(
+        &self,
+        status: u16,
+        reason: &[u8],
+        page: bool,
+        phase: Phase,
+    ) -> TransportError {
+        let answer = format!("{status} {}", Escaped::new(reason));
+        let answer = answer.trim_end().into();
+        let fault = match status {
+            407 => ProxyFault::Credentials,
+            500.. => ProxyFault::Target { answer },
+            _ => ProxyFault::Refused { answer, page },
+        };
+        self.fails(fault, phase)
+    }
+}

@@ -1,0 +1,63 @@
+//! microsocks: a proxy for SOCKS 5.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use crate::process::{self, Process};
+use crate::program;
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Microsocks {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Microsocks {
+    /// Starts a proxy that demands these credentials, if any; `None` when it is not installed.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, with what it said.
+    #[must_use]
+    pub fn start(credentials: Option<(&str, &str)>) -> Option<Self> {
+        let program = program::find("microsocks", "microsocks")?;
+        // The port may be taken between finding and using it.
+        for _ in 0..ATTEMPTS {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()));
+            let mut command = Command::new(&program);
+            command.args(["-i", "127.0.0.1", "-p", &address.port().to_string()]);
+            if let Some((user, password)) = credentials {
+                command.args(["-u", user, "-P", password]);
+            }
+            let mut process = Process::start(command, process::directory());
+            if process
+                .wait_until(|_| process::listens(address).then_some(()))
+                .is_some()
+            {
+                return Some(Self { process, address });
+            }
+        }
+        panic!("microsocks does not start")
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it connected to: `host:port`, with the name if it resolved it itself.
+    #[must_use]
+    pub fn targets(&self) -> Vec<String> {
+        let said = self.process.said();
+        let targets = said
+            .lines()
+            .filter_map(|line| line.split_once(": connected to "));
+        targets
+            .map(|(_, target)| target.trim_end().to_owned())
+            .collect()
+    }
+}
+
+const ATTEMPTS: usize = 5;

@@ -1,0 +1,30 @@
+//! The network this machine is on.
+
+use std::net::{IpAddr, UdpSocket};
+
+use crate::program::in_ci;
+
+/// An address of this machine that is not a loopback one, or `None` after saying that the test is
+/// skipped: no proxy is ever used for loopback.
+///
+/// # Panics
+///
+/// When there is none and the environment variable `CI` is set: there nothing is skipped.
+#[must_use]
+pub fn address() -> Option<IpAddr> {
+    let found = chosen().filter(|address| !address.is_loopback());
+    if found.is_none() {
+        let message = "this machine has no address beyond loopback";
+        assert!(!in_ci(), "{message}");
+        eprintln!("SKIPPED: {message}");
+    }
+    found
+}
+
+/// The address from which the rest of the world would be spoken to. Nothing is sent.
+fn chosen() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // RFC 5737: documentation, which no network has.
+    socket.connect("198.51.100.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
