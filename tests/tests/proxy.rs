@@ -301,7 +301,7 @@ fn a_socks_proxy_that_does_not_let_one_in_is_told_of() {
         let url = format!("socks5h://{login}{address}");
         let digest = Longshore::new(["digest", "registry.example/a:1"]);
         let ended = digest.env("HTTPS_PROXY", url).run();
-        let named = format!("the proxy socks5h://{address} (from HTTPS_PROXY) wants another user");
+        let named = format!("the proxy socks5h://{address} (from HTTPS_PROXY) wants a user name");
         let said = ended.failed_with_hint(6, &["registry.example", &named, "USER:PASSWORD@"]);
         assert!(!said.contains("wr0ng"), "{said}");
     }

@@ -330,6 +330,10 @@ impl TokenExchange {
             StatusCode::BAD_REQUEST if is_post && self.has_password() => {
                 self.collect(Meaning::Refusal, head)
             }
+            // A refresh token that has expired or was revoked (RFC 6749 §5.2).
+            StatusCode::BAD_REQUEST if is_post => {
+                self.collect(Meaning::Failure(self.refusal()), head)
+            }
             StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
             | StatusCode::SEE_OTHER

@@ -59,7 +59,8 @@ impl ProxySettings {
     /// [`SettingsError::ProxyVariable`]: a proxy is named, but not in a form that can be used.
     /// Going without it would be a surprise.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::from_variables(|name| std::env::var(name).ok())
+        // A value that is not UTF-8 becomes one that no URL and no entry has.
+        Self::from_variables(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
     fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {

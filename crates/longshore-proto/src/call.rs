@@ -539,13 +539,14 @@ impl Call {
 
     /// Whether a `HEAD` was answered, but not what it was sent for (DG2).
     ///
-    /// Where a redirect has led elsewhere, no failure says anything about the registry.
+    /// Behind a redirect no failure says anything about the content: the target may be signed for
+    /// `GET`.
     fn is_unanswered(&self, head: &response::Parts) -> bool {
         let status = head.status;
         if !self.is_head() || status == StatusCode::TOO_MANY_REQUESTS {
             return false;
         }
-        if self.is_away() && !status.is_success() {
+        if (self.redirects > 0 || self.is_away()) && !status.is_success() {
             return true;
         }
         let limit = match self.ask.take {

@@ -130,6 +130,7 @@ impl Site {
             slot: Some(slot),
             host: None,
             last: None,
+            sent: None,
         };
         drive.run(step).await
     }
@@ -147,6 +148,8 @@ struct Drive<'a> {
     host: Option<usize>,
     /// The last failure of the transport.
     last: Option<TransportError>,
+    /// The secret that the last request was authorized with.
+    sent: Option<Authorization>,
 }
 
 /// The result of one step of a call.
@@ -214,6 +217,7 @@ impl Drive<'_> {
         let headers = request.headers();
         self.call
             .sends_secret(headers.contains_key(header::AUTHORIZATION));
+        self.sent = authorization;
         let sent = self.client().sender().send(request, sending.head_timeout);
         let response = match sent.await {
             Ok(response) => response,
@@ -221,7 +225,10 @@ impl Drive<'_> {
         };
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
-        self.client().notices().read(&sending.hop, &head.headers);
+        let mut values = head.headers.values();
+        if !values.any(|value| self.is_secret(value.as_bytes())) {
+            self.client().notices().read(&sending.hop, &head.headers);
+        }
         self.conclude(sending, (head, body, peer)).await
     }
 
@@ -372,7 +379,16 @@ impl Drive<'_> {
             _ => None,
         };
         let bytes = collect(client.clock(), head, body, take).await?;
+        if take == Take::Excerpt && self.is_secret(&bytes) {
+            return Ok((Bytes::new(), None));
+        }
         Ok((bytes, memory))
+    }
+
+    /// Whether a text of the registry repeats the secret that it was sent (OU3: a secret appears in
+    /// no log or error).
+    fn is_secret(&self, text: &[u8]) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.is_in(text))
     }
 
     /// Gets the secret for a request from the authenticator, after the look-ups and token requests

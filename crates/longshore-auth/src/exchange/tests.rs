@@ -224,6 +224,25 @@ fn cr7_a_password_that_is_not_valid_is_not_shown_again() {
     }
 }
 
+// CR7: RFC 6749 §5.2.
+#[test]
+fn cr7_a_refresh_token_that_is_not_valid_is_refused_with_400() {
+    let options = RequestOptions {
+        offline: true,
+        get_only: false,
+    };
+    let account = Some(Credential::IdentityToken(Secret::new("old".into())));
+    let key = key("https://a.example/t", "r", "", account);
+    let mut exchange = TokenExchange::new(key, options).unwrap();
+    assert_eq!(on_head(&mut exchange, 400, &[]).unwrap(), "Collect");
+    let error = on_body(&mut exchange, br#"{"error":"invalid_grant"}"#).unwrap_err();
+    assert!(
+        matches!(&error, AuthError::CredentialsRefused { said: Some(said), .. }
+            if said.to_string() == "invalid_grant"),
+        "{error:?}"
+    );
+}
+
 // CR9
 #[test]
 fn cr9_no_form_is_made_of_what_no_header_could_hold() {

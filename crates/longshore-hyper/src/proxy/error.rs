@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use http::HeaderValue;
 use longshore_origin::Escaped;
 use longshore_transport::{Phase, TransportError, TransportErrorKind};
 
@@ -73,7 +74,9 @@ impl fmt::Display for ProxyError {
             write!(f, " (from {variable})")?;
         }
         match &self.fault {
-            ProxyFault::Credentials => f.write_str(" wants another user name and password"),
+            ProxyFault::Credentials => {
+                f.write_str(" wants a user name and password, or other ones")
+            }
             ProxyFault::NotAProxy => f.write_str(" does not answer as a proxy does"),
             ProxyFault::Refused { answer, page: true } => {
                 write!(f, " refused with a web page: {answer}")
@@ -145,6 +148,13 @@ impl Proxy {
         page: bool,
         phase: Phase,
     ) -> TransportError {
+        // OU3: a proxy may send back what it was sent.
+        let sent = self.authorization.as_ref().map(HeaderValue::as_bytes);
+        let secret = sent.and_then(|sent| sent.splitn(2, |byte| *byte == b' ').nth(1));
+        let is_secret = secret.is_some_and(|secret| {
+            !secret.is_empty() && reason.windows(secret.len()).any(|part| part == secret)
+        });
+        let reason = if is_secret { &[] } else { reason };
         let answer = format!("{status} {}", Escaped::new(reason));
         let answer = answer.trim_end().into();
         let fault = match status {

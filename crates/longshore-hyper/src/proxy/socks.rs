@@ -46,7 +46,7 @@ fn fault(error: &Error) -> ProxyFault {
         | Error::InvalidAuthValues(_)
         | Error::NoAcceptableAuthMethods
         | Error::PasswordAuthFailure(_) => ProxyFault::Credentials,
-        Error::ConnectionNotAllowedByRuleset => ProxyFault::Refused {
+        Error::ConnectionNotAllowedByRuleset | Error::CommandNotSupported => ProxyFault::Refused {
             answer: answer(),
             page: false,
         },

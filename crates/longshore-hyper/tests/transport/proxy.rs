@@ -117,7 +117,7 @@ async fn a_proxy_that_wants_credentials_is_not_asked_again() {
     assert_eq!(fault(&error), &ProxyFault::Credentials);
     let said = format!(
         "the proxy cannot be used (while connecting): \
-         the proxy http://{} wants another user name and password",
+         the proxy http://{} wants a user name and password, or other ones",
         proxy.address
     );
     assert_eq!(chain(&error), said);

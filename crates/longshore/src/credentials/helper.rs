@@ -125,9 +125,12 @@ fn read(ended: &Ended) -> Result<Option<Credential>, HelperReason> {
         return Ok(None);
     }
     if !ended.status.success() {
-        // Helpers write messages to standard output.
+        // Helpers write messages to standard output. One that fails may have written a credential
+        // before (OU3).
         let said = [stdout, ended.stderr.trim_ascii()];
-        let said = said.into_iter().find(|said| !said.is_empty());
+        let may_be_secret = |said: &&[u8]| said.starts_with(b"{") || holds(said, b"Secret");
+        let mut messages = said.into_iter().filter(|said| !may_be_secret(said));
+        let said = messages.find(|said| !said.is_empty());
         return Err(HelperReason::Failed {
             status: ended.status,
             said: Escaped::new(said.unwrap_or_default()).to_string(),
@@ -241,6 +244,10 @@ pub enum HelperReason {
     /// Its answer is longer than [`HELPER_OUTPUT_LIMIT_BYTES`].
     #[error("printed more than {HELPER_OUTPUT_LIMIT_BYTES} bytes")]
     TooLong,
+}
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 fn colon(said: &str) -> String {

@@ -464,7 +464,7 @@ async fn rt6_resumes_without_progress_come_to_an_end() {
         Cause::Download(DownloadError::Resumes { resumes, received }, Some(last)) => {
             assert_eq!(
                 (*resumes, *received, last.kind()),
-                (6, 54, TransportErrorKind::Closed)
+                (5, 54, TransportErrorKind::Closed)
             );
         }
         other => panic!("{other:?}"),

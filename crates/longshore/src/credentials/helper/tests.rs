@@ -99,6 +99,13 @@ async fn cr11_other_messages_are_failures() {
         ("echo 'locked' >&2; exit 3", ": locked"),
         ("echo 'out'; echo 'err' >&2; exit 3", ": out"),
         ("exit 3", ""),
+        // OU3
+        (r#"echo '{"Username":"u","Secret":"hunter2"}'; exit 3"#, ""),
+        (
+            r#"echo '{"Secret":"hunter2"}'; echo 'locked' >&2; exit 3"#,
+            ": locked",
+        ),
+        (r#"echo 'Secret: hunter2' >&2; exit 3"#, ""),
         // OU1
         (r"printf '\033[2J\r\n' >&2; exit 3", r": \u{1b}[2J"),
         (
