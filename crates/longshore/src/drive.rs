@@ -36,7 +36,7 @@ pub(crate) struct Answer {
 
 /// The body of an answer.
 pub(crate) enum Payload {
-    /// Collected, up to the requested amount, with the memory that a document takes (LI2).
+    /// Collected, up to the requested length, with the memory permit of the document (LI2).
     Bytes(
         Bytes,
         #[expect(dead_code, reason = "held, never read")] Option<Permit>,
@@ -73,7 +73,7 @@ impl Answer {
         }
     }
 
-    /// The collected body, if `GET` was sent in place of a `HEAD` that was not answered (DG2).
+    /// The collected body, if a `GET` replaced the `HEAD` (DG2).
     pub(crate) fn in_place_of_head(&mut self) -> Option<Bytes> {
         let is_get = self.ended.endpoint.answer_body() == AnswerBody::Content;
         is_get.then(|| self.take_bytes())
@@ -90,8 +90,8 @@ impl Answer {
         self.web_page
     }
 
-    /// The error of an answer that cannot be used. A web page is called that, whatever makes it
-    /// useless.
+    /// The error of an answer that cannot be used. For a web page this is [`Cause::WebPage`],
+    /// whatever `cause` says.
     pub(crate) fn failed(self, site: &Site, cause: Cause) -> Error {
         let cause = if self.web_page && self.head.status.is_success() {
             Cause::WebPage
@@ -247,7 +247,7 @@ impl Drive<'_> {
                 Verdict::Next(step) => return Ok(Turn::Next(step)),
                 Verdict::Answer(take) => return self.answer(head, body, take).await,
                 Verdict::Excerpt => {
-                    // What arrived of it is enough: it is an error body.
+                    // The part that arrived is enough, because this is the body of an error.
                     let collected = self.collect(&head, body, Take::Excerpt).await;
                     (excerpt, _) = collected.unwrap_or_default();
                     body = Body::from(excerpt.clone());

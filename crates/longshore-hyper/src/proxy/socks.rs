@@ -13,7 +13,7 @@ use crate::wire::Stream;
 
 impl Proxy {
     /// Asks the proxy on the other end of `stream` for a connection to `target`: to this address,
-    /// or to the name if it is the proxy that resolves it.
+    /// or to the name if the proxy resolves names.
     pub(crate) async fn socks(
         &self,
         stream: Stream,

@@ -134,7 +134,7 @@ async fn ou5_each_cause_has_its_text() {
         (
             Net::serving(|_| reply(200, &[], " <!DOCTYPE html><title>Log in</title>")),
             false,
-            "the answer is a web page, not that of a registry".to_owned(),
+            "the answer is a web page, not an answer of a registry".to_owned(),
         ),
         (
             Net::serving(move |_| reply(200, &[("docker-content-digest", &other)], "hello")),

@@ -192,7 +192,7 @@ fn rt6_a_refused_resume_of_a_part_begins_the_part_again_once() {
         assert_eq!(part.on_bytes(50_000), Ok(()));
         assert_eq!(part.on_end(JITTER), Ok(Next::Finished));
     }
-    // The first request for a part, and one that may not be answered so.
+    // The first request for a part, and a status that is not a refusal of the range.
     assert!(!download().takes(StatusCode::BAD_REQUEST));
     assert!(!begin().takes(StatusCode::TOO_MANY_REQUESTS));
 }
