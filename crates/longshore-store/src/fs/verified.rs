@@ -11,6 +11,9 @@
 //! ([`is_settled`]), and a file that this library writes gets a time of modification in the past
 //! ([`SET_BACK`]), which every later write changes. Content that is not yet durable is not recorded
 //! either: the record is written after a flush.
+//!
+//! Some file systems, tmpfs for example, keep the times of a file whose content is written through
+//! a memory mapping. Such a change is found by a verification of the whole layout only.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
