@@ -301,7 +301,8 @@ fn a_refused_login_names_the_socks_proxy() {
         let url = format!("socks5h://{login}{address}");
         let digest = Longshore::new(["digest", "registry.example/a:1"]);
         let ended = digest.env("HTTPS_PROXY", url).run();
-        let named = format!("the proxy socks5h://{address} (from HTTPS_PROXY) requires a valid user name");
+        let named =
+            format!("the proxy socks5h://{address} (from HTTPS_PROXY) requires a valid user name");
         let said = ended.failed_with_hint(6, &["registry.example", &named, "USER:PASSWORD@"]);
         assert!(!said.contains("wr0ng"), "{said}");
     }

@@ -74,10 +74,8 @@ impl fmt::Display for ProxyError {
             write!(f, " (from {variable})")?;
         }
         match &self.fault {
-            ProxyFault::Credentials => {
-                f.write_str(" requires a valid user name and password")
-            }
-            ProxyFault::NotAProxy => f.write_str(" does not answer as a proxy does"),
+            ProxyFault::Credentials => f.write_str(" requires a valid user name and password"),
+            ProxyFault::NotAProxy => f.write_str(" does not answer like a proxy"),
             ProxyFault::Refused { answer, page: true } => {
                 write!(f, " refused with a web page: {answer}")
             }
