@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use longshore_origin::{Hop, Origin, Secret};
-use zeroize::Zeroizing;
 
 use crate::Token;
 use crate::token::check_text;
@@ -135,11 +134,14 @@ impl Authorization {
         let Some((_, secret)) = self.header.to_str().ok().and_then(|it| it.split_once(' ')) else {
             return false;
         };
-        let pair = STANDARD.decode(secret).map(Zeroizing::new);
-        let password = pair.as_ref().ok().and_then(|pair| {
-            let colon = pair.iter().position(|byte| *byte == b':')?;
-            pair.get(colon + 1..)
-        });
+        // `basic` made it of text.
+        let pair = STANDARD
+            .decode(secret)
+            .ok()
+            .and_then(|pair| String::from_utf8(pair).ok());
+        let pair = pair.map(Secret::new);
+        let password = pair.as_ref().and_then(|pair| pair.expose().split_once(':'));
+        let password = password.map(|(_, password)| password.as_bytes());
         let secrets = [Some(secret.as_bytes()), password];
         let mut secrets = secrets.into_iter().flatten().filter(|it| !it.is_empty());
         secrets.any(|secret| text.windows(secret.len()).any(|window| window == secret))

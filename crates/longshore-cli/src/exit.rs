@@ -276,11 +276,12 @@ fn advice(error: &longshore::Error) -> Option<String> {
             None => "try again later".to_owned(),
         },
         (_, Cause::Download(DownloadError::TooLong { .. } | DownloadError::TooShort { .. }, _)) => {
-            "nothing was kept; ask the publisher of the manifest to check the sizes in it"
+            "the content was not saved; ask the publisher of the manifest to check the sizes in it"
                 .to_owned()
         }
         (ErrorKind::Digest, _) => {
-            "the registry, or a proxy in between, changes the content; nothing was kept".to_owned()
+            "the registry, or a proxy in between, changes the content, which was not saved"
+                .to_owned()
         }
         (_, Cause::Call(_, Some(wire)) | Cause::Download(_, Some(wire))) => wire_advice(wire)?,
         (_, Cause::Call(..)) => {
@@ -372,7 +373,10 @@ fn tls_advice(fault: Option<TlsFault>) -> &'static str {
         }
         Some(TlsFault::NotYetValid) => "check the clock of this machine",
         Some(TlsFault::WrongName) => "use a host name that the certificate covers",
-        _ => "if the certificate comes from a private certificate authority, give --ca-file FILE",
+        _ => {
+            "if the certificate comes from a private certificate authority, give --ca-file FILE \
+             with the certificate of that authority, or with that of the server itself"
+        }
     }
 }
 
@@ -429,8 +433,9 @@ impl Failure {
             StoreErrorKind::Denied => {
                 Self::of(Exit::Disk, error).hint("choose a destination that you may write to")
             }
-            StoreErrorKind::Content => Self::of(Exit::Digest, error)
-                .hint("the registry, or a proxy in between, changes the content; nothing was kept"),
+            StoreErrorKind::Content => Self::of(Exit::Digest, error).hint(
+                "the registry, or a proxy in between, changes the content, which was not saved",
+            ),
             StoreErrorKind::Hostile => Self::of(Exit::Destination, error)
                 .hint("the image layout is damaged; pull into another directory"),
             StoreErrorKind::Unsupported => Self::of(Exit::Unsupported, error),

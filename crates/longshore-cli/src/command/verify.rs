@@ -78,7 +78,8 @@ fn outcome(args: &Verify, report: &Report) -> Result<(), Failure> {
         return Err(failure.hint(if report.damaged == report.unreadable {
             READABLE
         } else {
-            "remove the damaged blobs, and pull the images of the layout again"
+            "pull the images of the layout again, which replaces damaged blobs; before that, \
+             remove what is not a regular file"
         }));
     }
     if args.complete && !report.is_complete() {
