@@ -46,8 +46,7 @@ fn run(args: Args) -> Result<(), Failure> {
         .map_err(Failure::runtime)?;
     // A runtime that cannot start its first thread panics, so this one is started before.
     let spawned = thread::Builder::new().spawn(|| ());
-    // It only returns.
-    let _ = spawned.map_err(Failure::runtime)?.join();
+    drop(spawned.map_err(Failure::runtime)?);
     let result = runtime.block_on(dispatch(args.command));
     // Other threads are not joined: a name look-up or a hash may take long.
     runtime.shutdown_background();

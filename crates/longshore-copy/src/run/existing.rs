@@ -41,10 +41,13 @@ impl Unchecked {
 
     /// Returns the number of threads to check with.
     pub(super) fn threads(&self) -> usize {
+        // Counting processors reads files, and most pulls reuse nothing or one blob.
+        let waiting = self.queues().waiting.len();
+        if waiting < 2 {
+            return waiting;
+        }
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        processors
-            .min(THREADS_LIMIT)
-            .min(self.queues().waiting.len())
+        processors.min(THREADS_LIMIT).min(waiting)
     }
 
     /// Takes the blobs that have to be moved, and how many of them have other content.

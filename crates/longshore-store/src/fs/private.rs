@@ -171,7 +171,7 @@ impl Drop for PrivateLock {
 /// Writes the ID of this process to the lock file, for the error message of a waiting process.
 fn write_holder(mut lock: &File) {
     // Best effort: the disk may be full.
-    let _ = writeln!(lock, "{}", std::process::id());
+    let _ = lock.write_all(format!("{}\n", std::process::id()).as_bytes());
 }
 
 /// Finds the process that holds the lock: from the system's list of locks, which covers any
