@@ -26,8 +26,8 @@ pub fn assert_holds(layout: &Path, tree: &Tree) {
 }
 
 /// Demands that the directory is a layout and nothing else: no file beside what OCI defines, but
-/// for what is kept of unfinished blobs and the record of verified ones, and no blob that is not
-/// what its name says. Gives the digests of the blobs.
+/// for partial blobs and the record of verified blobs, and every blob matches its name. Returns the
+/// digests of the blobs.
 ///
 /// # Panics
 ///

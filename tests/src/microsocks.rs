@@ -47,7 +47,7 @@ impl Microsocks {
         self.address
     }
 
-    /// What it connected to: `host:port`, with the name if it resolved it itself.
+    /// The targets that it connected to, as `host:port`; `host` is a name if the proxy resolved it.
     #[must_use]
     pub fn targets(&self) -> Vec<String> {
         let said = self.process.said();

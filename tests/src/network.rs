@@ -1,4 +1,4 @@
-//! The network this machine is on.
+//! Addresses of this machine.
 
 use std::net::{IpAddr, UdpSocket};
 
@@ -21,10 +21,10 @@ pub fn address() -> Option<IpAddr> {
     found
 }
 
-/// The address from which the rest of the world would be spoken to. Nothing is sent.
+/// The address that this machine would use to send to other networks. Nothing is sent.
 fn chosen() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    // RFC 5737: documentation, which no network has.
+    // An address for documentation, which no network uses (RFC 5737).
     socket.connect("198.51.100.1:9").ok()?;
     Some(socket.local_addr().ok()?.ip())
 }

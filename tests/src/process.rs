@@ -133,7 +133,7 @@ pub fn answers(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Whether anybody accepts connections at `address`.
+/// Whether a server accepts connections at `address`.
 #[must_use]
 pub fn listens(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()

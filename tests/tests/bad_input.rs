@@ -157,8 +157,8 @@ fn a_wrong_password() {
         if let Some(tokens) = registry.tokens() {
             assert_eq!(tokens.requests().len(), 1, "{:?}", tokens.requests());
         }
-        // Nobody at all is told apart from somebody who is not known.
-        check(nobody, 4, &[&registry.authority(), "without credentials"]);
+        // Missing credentials are distinguished from wrong credentials.
+        check(nobody, 4, &[&registry.authority(), "requires credentials"]);
     }
 }
 
@@ -324,13 +324,15 @@ fn a_limit_on_the_size_of_files() {
     let registry = serving(&Image::new(11).layers(1, 2 << 20).build());
     let place = tempdir().unwrap();
     let layout = place.path().join("layout");
-    // Ignored, the signal leaves the write to fail.
-    let limited = Longshore::pull(&reference(&registry), &layout)
-        .under("trap '' XFSZ; ulimit -f 100; exec \"$@\"");
-    let ended = limited.run();
-    ended.failed_with_hint(DISK, &["File too large"]);
-    layout::assert_clean(&layout);
-    assert_eq!(layout::entries(&layout), []);
+    // With and without a parent that ignores the signal, the write fails.
+    for trap in ["trap '' XFSZ; ", ""] {
+        let limited = Longshore::pull(&reference(&registry), &layout)
+            .under(&format!("{trap}ulimit -f 100; exec \"$@\""));
+        let ended = limited.run();
+        ended.failed_with_hint(DISK, &["File too large"]);
+        layout::assert_clean(&layout);
+        assert_eq!(layout::entries(&layout), []);
+    }
 }
 
 #[test]
@@ -370,7 +372,7 @@ fn a_command_line_that_makes_no_sense() {
     }
 }
 
-// OU3: whatever does not understand an argument does not repeat the password in it.
+// OU3: an error about an argument does not repeat the password in it.
 #[test]
 fn ou3_user_information_in_an_argument_is_not_shown() {
     let place = tempdir().unwrap();
@@ -408,7 +410,7 @@ fn ou3_user_information_in_an_argument_is_not_shown() {
         assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(!said.contains("s3cr3t"), "{arguments:?}: {said}");
     }
-    // What such a registry is called is up to other rules.
+    // Other tests check how such a registry is reported.
     for command in ["ping", "repos"] {
         for registry in [url, bare, "user:s3cr3t@registry.invalid"] {
             let ended = Longshore::new([command, registry]).args(once).run();
@@ -453,7 +455,7 @@ fn a_docker_configuration_that_is_none() {
     let name = elsewhere.address();
     for text in ["{", r#"{"auths": 7}"#] {
         let pull = |to: &Path| Longshore::pull(&format!("{name}/a:1"), to).docker_config(text);
-        check(pull, 1, &["config.json", "mend the file"]);
+        check(pull, 1, &["config.json", "correct the file"]);
     }
     assert_eq!(elsewhere.connections(), 0);
 }

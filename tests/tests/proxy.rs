@@ -1,6 +1,6 @@
-//! Through tinyproxy and microsocks, as the environment says.
+//! Pulls through tinyproxy and microsocks, as set by the environment variables for proxies.
 //!
-//! The registries listen beyond loopback, which no proxy is used for.
+//! The registries do not listen on loopback, because no proxy is used for loopback.
 
 #![expect(
     clippy::unwrap_used,
@@ -221,7 +221,7 @@ fn exceptions_go_past_the_proxy() {
     let scene = Scene::set(host);
     let port = scene.registry.address().port();
     let pull = scene.pull().env("HTTPS_PROXY", dead);
-    // The registry goes past the proxy, its token server does not.
+    // The registry is in `NO_PROXY`; its token server is not.
     let pull = pull
         .env("NO_PROXY", format!("{host}:{port}"))
         .args(["--retry-attempts", "1"]);
@@ -263,7 +263,7 @@ fn with_login(scheme: &str, proxy: &Microsocks) -> String {
 }
 
 #[test]
-fn both_kinds_of_socks_carry_a_pull() {
+fn a_pull_works_through_socks5_and_socks5h() {
     let proxy = Microsocks::start(Some((PROXY_USER, PROXY_PASSWORD)));
     let (Some(host), Some(proxy)) = (network::address(), proxy) else {
         return;
@@ -292,7 +292,7 @@ fn both_kinds_of_socks_carry_a_pull() {
 }
 
 #[test]
-fn a_socks_proxy_that_does_not_let_one_in_is_told_of() {
+fn a_refused_login_names_the_socks_proxy() {
     let Some(proxy) = Microsocks::start(Some((PROXY_USER, PROXY_PASSWORD))) else {
         return;
     };
@@ -301,7 +301,8 @@ fn a_socks_proxy_that_does_not_let_one_in_is_told_of() {
         let url = format!("socks5h://{login}{address}");
         let digest = Longshore::new(["digest", "registry.example/a:1"]);
         let ended = digest.env("HTTPS_PROXY", url).run();
-        let named = format!("the proxy socks5h://{address} (from HTTPS_PROXY) wants another user");
+        let named =
+            format!("the proxy socks5h://{address} (from HTTPS_PROXY) requires a valid user name");
         let said = ended.failed_with_hint(6, &["registry.example", &named, "USER:PASSWORD@"]);
         assert!(!said.contains("wr0ng"), "{said}");
     }
@@ -332,7 +333,7 @@ fn names_are_the_business_of_the_proxy() {
 }
 
 #[test]
-fn a_proxy_that_cannot_be_used_is_told_of_and_not_the_registry() {
+fn the_error_names_the_proxy_that_cannot_be_used() {
     let page = ScriptedResponse::status(http::StatusCode::FORBIDDEN)
         .header(CONTENT_TYPE, HeaderValue::from_static("text/html"))
         .body("<html>blocked</html>");
@@ -350,7 +351,7 @@ fn a_proxy_that_cannot_be_used_is_told_of_and_not_the_registry() {
         (stranger.url(), "TLS with it failed", "HTTPS_PROXY"),
         (
             format!("http://{}", ssh.address()),
-            "does not answer as a proxy",
+            "does not answer like a proxy",
             "HTTPS_PROXY",
         ),
         (
@@ -385,7 +386,7 @@ fn a_proxy_that_cannot_be_used_is_told_of_and_not_the_registry() {
     }
 }
 
-// Neither the proxy nor the token server is the registry whose certificate may be anybody's.
+// `--insecure-skip-verify` applies to the registry, not to the proxy or the token server.
 #[test]
 fn only_the_registry_itself_is_not_verified() {
     let authority = Authority::new();

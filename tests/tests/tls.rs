@@ -1,4 +1,4 @@
-//! Over TLS, or what should be: certificates of every kind, and peers that do not answer in TLS.
+//! TLS: good and bad certificates, and peers that do not answer with TLS.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,8 +17,8 @@ use longshore_testkit::registry::Registry;
 use longshore_tests::longshore::{Ended, Longshore};
 use tempfile::tempdir;
 
-/// Asks a registry with this certificate for a digest, and trusts this PEM text; how that ends, and
-/// the right digest.
+/// Runs `digest` on a registry with this certificate, with this PEM text as `--ca-file`. Returns
+/// the result and the right digest.
 fn digest(identity: Identity, trusted: &str) -> (Ended, String) {
     let tree = image::single(1);
     let registry = Registry::builder()
@@ -35,7 +35,7 @@ fn digest(identity: Identity, trusted: &str) -> (Ended, String) {
 }
 
 #[test]
-fn the_very_certificate_that_is_trusted_is_trusted_whatever_it_is_for() {
+fn a_server_certificate_in_the_ca_file_is_trusted_without_its_issuer() {
     let (ours, stranger) = (Authority::new(), Authority::new());
     for identity in [
         Identity::self_signed_authority(&["localhost"]),
@@ -50,13 +50,13 @@ fn the_very_certificate_that_is_trusted_is_trusted_whatever_it_is_for() {
 }
 
 #[test]
-fn a_certificate_that_is_trusted_itself_still_has_dates_and_names() {
+fn dates_and_names_of_a_certificate_in_the_ca_file_are_checked() {
     let authority = Authority::new();
     for (identity, words, hint) in [
         (
             Identity::self_signed_authority(&["registry.example"]),
             "not valid for name",
-            "use a name that the certificate has",
+            "use a host name that the certificate covers",
         ),
         (
             authority.expired(&["localhost"]),
@@ -76,14 +76,14 @@ fn a_certificate_that_is_trusted_itself_still_has_dates_and_names() {
 }
 
 #[test]
-fn advice_fits_what_is_wrong_with_a_certificate() {
+fn the_hint_names_what_is_wrong_with_a_certificate() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     for (identity, hint) in [
         (authority.expired(&["localhost"]), "must be renewed"),
         (authority.not_yet_valid(&["localhost"]), "check the clock"),
         (
             authority.server(&["registry.example"]),
-            "use a name that the certificate has",
+            "use a host name that the certificate covers",
         ),
         (stranger.server(&["localhost"]), "give --ca-file FILE"),
         (
@@ -106,7 +106,7 @@ fn advice_fits_what_is_wrong_with_a_certificate() {
     }
 }
 
-/// What a peer does with the first message of a TLS handshake.
+/// How a peer reacts to the first message of a TLS handshake.
 #[derive(Clone, Copy, Debug)]
 enum Hello {
     Ends,

@@ -217,14 +217,13 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Learns that the registry refuses the token of the last request as expired, in an answer
+    /// Records that the registry refused the token of the last request as expired, in an answer
     /// other than a 401: some registries say so in the body of a 400 or 403 (CR7).
     ///
-    /// The token is thrown away as after a 401 with the error `invalid_token`, and the call may
-    /// send the request again: with another token if its registry asked for one before, or else
-    /// without any, to get a challenge. It does so at most as often as after a 401. A renewable
-    /// credential that was sent itself is looked up once more
-    /// ([`AuthCall::provide_renewable`]).
+    /// The token is discarded as after a 401 with the error `invalid_token`, and the call may send
+    /// the request again: with another token if the registry asked for one before, or else without
+    /// a token, to get a challenge. Both cases share one budget of renewals. A renewable credential
+    /// that was sent directly is looked up once more ([`AuthCall::provide_renewable`]).
     ///
     /// # Errors
     ///
@@ -283,11 +282,12 @@ impl Authenticator {
     ///
     /// A token is kept for this call, and in the [`TokenTable`] if there is one. A failure is final
     /// for this call and for all that were waiting for the same token; later calls try again. There
-    /// are four exceptions. If renewable credentials were refused, they are looked up once more. If
-    /// a POST was refused, the call continues with a GET; if a realm gave no answer, with the realm
-    /// that issued tokens before. All three only if a token request is left (CR7). And if an
-    /// expired token was to be renewed before any challenge, the request is sent as it would be
-    /// without a token table, unless the credentials were refused.
+    /// are four exceptions. The first three apply only if a token request is left (CR7): if
+    /// renewable credentials were refused, they are looked up once more; if a POST was refused, the
+    /// call continues with a GET; if a realm gave no answer, the call continues with the realm that
+    /// issued tokens before. The fourth: if an expired token was being renewed before any
+    /// challenge, the request is sent as without a token table, unless the credentials were
+    /// refused.
     ///
     /// # Errors
     ///

@@ -127,6 +127,25 @@ impl Authorization {
         let same = *hop.origin() == self.origin && hop.is_home() == self.at_home;
         same.then_some(&self.header)
     }
+
+    /// Returns whether a text repeats the secret: the token, or a password in the clear or in
+    /// base64. Such a text must not be shown (OU3).
+    pub fn is_in(&self, text: &[u8]) -> bool {
+        let Some((_, secret)) = self.header.to_str().ok().and_then(|it| it.split_once(' ')) else {
+            return false;
+        };
+        // `basic` made it of text.
+        let pair = STANDARD
+            .decode(secret)
+            .ok()
+            .and_then(|pair| String::from_utf8(pair).ok());
+        let pair = pair.map(Secret::new);
+        let password = pair.as_ref().and_then(|pair| pair.expose().split_once(':'));
+        let password = password.map(|(_, password)| password.as_bytes());
+        let secrets = [Some(secret.as_bytes()), password];
+        let mut secrets = secrets.into_iter().flatten().filter(|it| !it.is_empty());
+        secrets.any(|secret| text.windows(secret.len()).any(|window| window == secret))
+    }
 }
 
 impl fmt::Debug for Authorization {
@@ -186,6 +205,26 @@ mod tests {
         assert_eq!(token("a.b-c=="), Ok(()));
         assert_eq!(bearer("a b"), Err(CredentialError::Token));
         assert_eq!(bearer("a.b").unwrap(), "Bearer a.b");
+    }
+
+    // OU3
+    #[test]
+    fn ou3_a_text_that_repeats_the_secret_is_recognised() {
+        let home = Hop::first("https://r.example".parse().unwrap(), "/v2/").unwrap();
+        let basic = basic("me", &Secret::new("hunter2".into())).unwrap();
+        let basic = Authorization::new(&home, basic);
+        let bearer = Authorization::new(&home, bearer("a.b.c").unwrap());
+        for (text, in_basic, in_bearer) in [
+            ("Basic bWU6aHVudGVyMg==", true, false),
+            ("denied for me:hunter2", true, false),
+            ("hunter2", true, false),
+            ("Bearer a.b.c", false, true),
+            ("denied for me", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(basic.is_in(text.as_bytes()), in_basic, "{text}");
+            assert_eq!(bearer.is_in(text.as_bytes()), in_bearer, "{text}");
+        }
     }
 
     // CR1, RD1

@@ -29,13 +29,13 @@ pub enum AuthError {
     },
     /// Credentials are required, and there are none: anonymous access was refused.
     #[error(
-        "{registry} gives no access without credentials, and there are none for it{}",
+        "{registry} requires credentials, and there are none for it{}",
         saying(.said)
     )]
     CredentialsRequired {
         /// The registry.
         registry: Origin,
-        /// What the token endpoint says about it, if it was the one that refused access.
+        /// The message of the token endpoint, if the token endpoint refused access.
         said: Option<TokenServerText>,
     },
     /// Credentials were sent and not accepted. Registries give the same answer for something that
@@ -46,7 +46,7 @@ pub enum AuthError {
         registry: Origin,
         /// Who refused them: the registry, or its token endpoint.
         by: Origin,
-        /// What the token endpoint says about it.
+        /// The message of the token endpoint.
         said: Option<TokenServerText>,
     },
     /// There are credentials, but not of the kind the challenge asks for.
@@ -161,7 +161,7 @@ impl AuthError {
 }
 
 impl AuthError {
-    /// Adds what the token endpoint says, where there is a place for it.
+    /// Adds the message of the token endpoint to the variants that have a field for it.
     pub(crate) fn with_text(mut self, text: Option<TokenServerText>) -> Self {
         if let Self::CredentialsRequired { said, .. }
         | Self::CredentialsRefused { said, .. }

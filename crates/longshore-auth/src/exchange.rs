@@ -107,7 +107,7 @@ enum State {
 
 /// What the status says about the body that follows.
 enum Meaning {
-    /// The exchange has failed with this error; the body may say why.
+    /// The exchange has failed with this error; the body may contain the reason.
     Failure(AuthError),
     /// 400 to a password in a POST: either the password is refused, or the POST.
     Refusal,
@@ -330,6 +330,10 @@ impl TokenExchange {
             StatusCode::BAD_REQUEST if is_post && self.has_password() => {
                 self.collect(Meaning::Refusal, head)
             }
+            // A refresh token that has expired or was revoked (RFC 6749 §5.2).
+            StatusCode::BAD_REQUEST if is_post => {
+                self.collect(Meaning::Failure(self.refusal()), head)
+            }
             StatusCode::MOVED_PERMANENTLY
             | StatusCode::FOUND
             | StatusCode::SEE_OTHER
@@ -418,7 +422,7 @@ impl TokenExchange {
         }
     }
 
-    /// What the body of a refusal says, unless it repeats a secret of the request (OU3).
+    /// The text in the body of a refusal, unless it repeats a secret of the request (OU3).
     fn text(&self, body: &[u8]) -> Option<TokenServerText> {
         let header = self.secret.authorization.as_ref();
         let header = header.and_then(|value| value.to_str().ok()?.split_once(' '));
@@ -547,7 +551,7 @@ pub enum ExchangeError {
     Status {
         /// The status.
         status: StatusCode,
-        /// What the endpoint says about it.
+        /// The message of the endpoint.
         said: Option<TokenServerText>,
     },
     /// More redirects than [`TOKEN_REDIRECTS_LIMIT`], or a redirect of a POST, whose form is sent
@@ -578,7 +582,7 @@ pub const TOKEN_REDIRECTS_LIMIT: u8 = 2;
 /// in all").
 pub const TOKEN_EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest body of a refusal that is read, in bytes (LI).
+/// Maximum length of the body of a refusal that is read, in bytes (LI).
 const ERROR_BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 const OUT_OF_TIME: &str = "no token within 30 seconds";

@@ -58,8 +58,8 @@ impl Realm {
     ///
     /// It is an absolute URL, or a reference that begins with a slash or a dot. Such a reference is
     /// resolved against the URL of the request (RFC 3986 §5.2), so that a path leads to the same
-    /// origin. Any other text is refused: in other schemes a realm is a name for people
-    /// (RFC 9110 §11.5), and a name is not the last segment of a path.
+    /// origin. Any other text is refused: in other schemes a realm is a human-readable name (RFC
+    /// 9110 §11.5), which must not be resolved as a relative path.
     ///
     /// # Errors
     ///

@@ -160,16 +160,16 @@ fn re1_a_realm_that_is_a_path_is_on_the_registry_itself() {
     let answer = "https://r.example.com/v2/ Bearer t1";
     let answers = [challenge, TOKEN_1, "200"];
     with_password().ends(&answers, Ok(200), &[ASKED, &token, answer]);
-    // RE4: another host is another host, however it is written.
+    // RE4: a network-path reference names another host, so it is refused.
     let elsewhere = r#"401 Bearer realm="//evil.example.net/token",service="r""#;
     let error = "https://r.example.com names https://evil.example.net as its token endpoint, \
                  which is not known to belong to it, so no credentials are sent there";
     with_password().ends(&[elsewhere, TOKEN_1, "200"], Err(error), &[ASKED]);
 }
 
-// RE1, CR5: the path of a foreign challenge is on the foreign origin.
+// RE1, CR5: a path in the challenge of another origin is resolved against that origin.
 #[test]
-fn re1_a_path_in_the_challenge_of_another_origin_is_there() {
+fn re1_a_path_in_the_challenge_of_another_origin_is_resolved_there() {
     let mut world = with_password();
     let moved = "307 https://cdn.example.net/blob";
     let answers = [moved, r#"401 Bearer realm="/token""#, TOKEN_1, "200"];
@@ -284,7 +284,7 @@ fn cr1_a_token_of_a_foreign_origin_is_not_handed_on() {
 
 #[test]
 fn no_credentials_and_refused_credentials_are_told_apart() {
-    let none = "https://r.example.com gives no access without credentials, and there are none \
+    let none = "https://r.example.com requires credentials, and there are none \
                 for it";
     anonymous().ends(&[BASIC], Err(none), &[ASKED]);
     anonymous().run(&[BEARER, TOKEN_1, BEARER], Err(none));

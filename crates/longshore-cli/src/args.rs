@@ -59,8 +59,8 @@ pub(crate) enum Command {
     /// For the sizes in the table, the manifests of up to 64 platforms are read; Docker Hub counts
     /// each as a pull.
     ///
-    /// What could not be looked at is noted on standard error. This is a failure only if the
-    /// registry could not answer, refused your credentials, or sent the wrong content.
+    /// A note on standard error names each part that could not be read. The command fails only if
+    /// the registry could not answer, refused your credentials, or sent the wrong content.
     #[command(
         after_long_help = help::end(help::INSPECT),
         mut_arg("reference", |arg| arg.help("What to look at: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -84,8 +84,8 @@ pub(crate) enum Command {
     /// necessary, and the name that the image gets in it. Without TAG, the name is the tag of REF.
     /// Content is visible there only when it is complete and verified.
     ///
-    /// The forms oci:DIR[:TAG], ocidir://DIR[:TAG] and oci-layout://DIR[:TAG] are understood too,
-    /// and so is docker:// before REF.
+    /// DEST may also be oci:DIR[:TAG], ocidir://DIR[:TAG] or oci-layout://DIR[:TAG], and REF may
+    /// begin with docker://.
     #[command(
         after_long_help = help::end(help::PULL),
         mut_arg("reference", |arg| arg.help("What to pull: [REGISTRY/]NAME[:TAG][@DIGEST]")),
@@ -114,9 +114,9 @@ pub(crate) enum Command {
     Tags(Tags),
     /// Verify an OCI image layout on disk: hash everything it refers to
     ///
-    /// Prints a line for each blob that is absent, damaged, or not referred to. If there is damage,
-    /// the exit code is 5. An absent or unreferenced blob is not damage: a layout may hold a part
-    /// of the images that its indexes list.
+    /// Prints a line for each blob that is absent, damaged or unreferenced. If a blob is damaged,
+    /// the exit code is 5. An absent or unreferenced blob is not damage: a layout may hold only
+    /// some of the images that its indexes list.
     #[command(visible_alias = "validate", after_long_help = help::end(help::VERIFY))]
     Verify(Verify),
 }
@@ -139,7 +139,7 @@ pub(crate) struct BlobGet {
     /// The blob: [REGISTRY/]NAME@DIGEST
     #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
-    /// Write to this file; a regular file is replaced only when the blob is complete and verified
+    /// Write to this file; a regular file is replaced only after the whole blob was verified
     #[arg(long, short, value_name = "PATH", required_if_eq("output", "json"))]
     pub(crate) file: Option<PathBuf>,
     /// Fail if the blob is larger: bytes, or a number with KiB, MiB, GiB or TiB [default: 32GiB
@@ -201,7 +201,7 @@ pub(crate) struct Verify {
     /// The directory of the image layout, as `pull` writes it
     #[arg(value_name = "DIR")]
     pub(crate) layout: PathBuf,
-    /// Fail also if a blob is absent: without it, a layout may hold a part of its images
+    /// Also fail if a blob is absent; by default a layout may hold only some of its images
     #[arg(long)]
     pub(crate) complete: bool,
     /// Print the result as text or as one JSON object
@@ -274,7 +274,7 @@ pub(crate) struct Pull {
     /// Which writes survive a power cut; killing the program never damages the layout
     #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
     pub(crate) durability: Durability,
-    /// Do not hash the blobs that DEST has already; only their sizes are compared
+    /// Compare only the sizes of existing blobs in DEST; do not hash them
     #[arg(long)]
     pub(crate) trust_existing: bool,
 }
@@ -319,7 +319,7 @@ pub(crate) struct Connection {
     /// Trust the certificate authorities in this PEM file too
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Accept any certificate from the registry itself: anybody on the way can pose as it
+    /// Accept any certificate from the registry: anyone on the network path can impersonate it
     #[arg(long, help_heading = "Connection")]
     pub(crate) insecure_skip_verify: bool,
     /// Send a request up to N times before giving up; 1 disables retries
@@ -353,7 +353,7 @@ pub(crate) enum Output {
     Json,
 }
 
-/// Removes `docker://`, with which skopeo begins everything in a registry.
+/// Removes `docker://`, the prefix of references in skopeo.
 fn without_docker(text: &str) -> Result<String, Infallible> {
     Ok(text.strip_prefix("docker://").unwrap_or(text).to_owned())
 }

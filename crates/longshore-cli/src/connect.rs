@@ -58,7 +58,7 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
     let mut transport = HyperTransport::builder().tls(tls.clone()).proxy(proxy);
     let mut settings = HostSettings::default();
     if options.insecure_skip_verify {
-        // For the registry's own origin: not for a proxy, a token server or where it redirects to.
+        // Only for the registry's own origin, not for a proxy, a token server or a redirect target.
         settings.tls = TlsIdentity::named("not verified");
         transport = transport.tls_for(settings.tls.clone(), tls.insecure_skip_verify());
     }
@@ -84,8 +84,8 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
     Ok(builder.build()?)
 }
 
-/// Prints a warning: one that a registry has for its users (distribution-spec v1.1.1 "Warnings"),
-/// or one about the registry or its credentials.
+/// Prints a warning: one that the registry sent (distribution-spec v1.1.1 "Warnings"), or one about
+/// the registry or its credentials.
 fn warn(notice: &Notice) {
     use Notice::{IgnoredHeader, NoCredentials, Warning};
     if let IgnoredHeader { .. } | NoCredentials { .. } | Warning { .. } = notice {

@@ -40,7 +40,7 @@ Exit codes:
    12  no image for the platform
    13  the disk is full, read-only, or cannot be written
    14  the token server is not one this registry's credentials may go to
-   15  the reader of the output left before all content was verified
+   15  the reader closed the output before all content was verified
   130  interrupted (143 terminated)";
 
 /// The class of a failure, which is the exit code.
@@ -140,16 +140,16 @@ impl Failure {
         Self::caused(Exit::Disk, what.to_owned(), &error)
     }
 
-    /// DG11: content that nobody read to its verified end is no success.
+    /// DG11: a command fails if the reader closes the output before all content was verified.
     pub(crate) fn reader_left() -> Self {
-        let what = "the reader of the output left before all content was verified";
+        let what = "the reader closed the output before all content was verified";
         Self::new(Exit::ReaderLeft, what)
             .hint("let the reader read to the end, or write to a file first")
     }
 
     pub(crate) fn empty_password() -> Self {
         let what = "the password on standard input is empty";
-        Self::new(Exit::Usage, what).hint("write the password and a line end to standard input")
+        Self::new(Exit::Usage, what).hint("write the password and a newline to standard input")
     }
 
     pub(crate) fn reference(text: &str, error: &ReferenceError) -> Self {
@@ -254,11 +254,11 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "check the user name and the password; the repository may also not exist".to_owned()
         }
         (_, Cause::Credentials(_)) => {
-            "give --username and --password-stdin, or mend the entry of this registry".to_owned()
+            "give --username and --password-stdin, or correct the entry of this registry".to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
         (_, Cause::WebPage) => {
-            format!("a captive portal or a proxy may be in the way, or {registry} is no registry")
+            format!("a captive portal or proxy may be in the way, or {registry} is not a registry")
         }
         (ErrorKind::Denied, _) if error.had_credentials() => {
             "these credentials do not grant access; log in as a user who has access".to_owned()
@@ -276,11 +276,12 @@ fn advice(error: &longshore::Error) -> Option<String> {
             None => "try again later".to_owned(),
         },
         (_, Cause::Download(DownloadError::TooLong { .. } | DownloadError::TooShort { .. }, _)) => {
-            "nothing was kept; ask whoever published the manifest to check the sizes in it"
+            "the content was not saved; ask the publisher of the manifest to check the sizes in it"
                 .to_owned()
         }
         (ErrorKind::Digest, _) => {
-            "the registry, or a proxy in between, changes the content; nothing was kept".to_owned()
+            "the registry, or a proxy in between, changes the content, which was not saved"
+                .to_owned()
         }
         (_, Cause::Call(_, Some(wire)) | Cause::Download(_, Some(wire))) => wire_advice(wire)?,
         (_, Cause::Call(..)) => {
@@ -294,7 +295,7 @@ fn advice(error: &longshore::Error) -> Option<String> {
 fn beneath<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut source = error.source();
     while let Some(error) = source {
-        // A shared error is a type of its own, whose source is the one of the error that it shares.
+        // An `Arc` of an error is itself an error, and its `source` skips the error inside it.
         let error = match error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
             Some(shared) => &**shared,
             None => error,
@@ -310,18 +311,18 @@ fn beneath<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&
 /// What the user can do about a proxy.
 fn proxy_advice(proxy: &ProxyError, registry: &str) -> String {
     let variable = proxy.variable().unwrap_or("the proxy setting");
-    let past = format!("if {registry} can be reached without it, name it in NO_PROXY");
+    let past = format!("if {registry} can be reached without the proxy, add it to NO_PROXY");
     match proxy.fault() {
         ProxyFault::Credentials => {
             format!(
-                "write user name and password into {variable}: scheme://USER:PASSWORD@HOST:PORT"
+                "put the user name and password into {variable}: scheme://USER:PASSWORD@HOST:PORT"
             )
         }
         ProxyFault::NotAProxy => {
             format!("check {variable}: the scheme and the port may be wrong; {past}")
         }
         ProxyFault::Refused { .. } => {
-            format!("ask whoever runs the proxy to let {registry} pass; {past}")
+            format!("ask the administrator of the proxy to allow {registry}; {past}")
         }
         ProxyFault::Target { .. } => {
             format!("check the spelling of the registry; {past}")
@@ -363,18 +364,19 @@ fn tls_advice(fault: Option<TlsFault>) -> &'static str {
             "the server wants a client certificate, and this program has no option to give one"
         }
         Some(TlsFault::Expired) => {
-            "the certificate must be renewed by whoever runs the server; check the clock of this \
-             machine too"
+            "the certificate must be renewed by the operator of the server; also check the clock \
+             of this machine"
         }
         Some(TlsFault::NothingInCommon) => {
             "this program speaks TLS 1.2 and 1.3 with current ciphers, and the server must offer \
              one of them"
         }
         Some(TlsFault::NotYetValid) => "check the clock of this machine",
-        Some(TlsFault::WrongName) => {
-            "use a name that the certificate has; it is not made for the one that was asked for"
+        Some(TlsFault::WrongName) => "use a host name that the certificate covers",
+        _ => {
+            "if the certificate comes from a private certificate authority, give --ca-file FILE \
+             with the certificate of that authority, or with that of the server itself"
         }
-        _ => "if the certificate comes from a private certificate authority, give --ca-file FILE",
     }
 }
 
@@ -431,8 +433,9 @@ impl Failure {
             StoreErrorKind::Denied => {
                 Self::of(Exit::Disk, error).hint("choose a destination that you may write to")
             }
-            StoreErrorKind::Content => Self::of(Exit::Digest, error)
-                .hint("the registry, or a proxy in between, changes the content; nothing was kept"),
+            StoreErrorKind::Content => Self::of(Exit::Digest, error).hint(
+                "the registry, or a proxy in between, changes the content, which was not saved",
+            ),
             StoreErrorKind::Hostile => Self::of(Exit::Destination, error)
                 .hint("the image layout is damaged; pull into another directory"),
             StoreErrorKind::Unsupported => Self::of(Exit::Unsupported, error),
@@ -445,7 +448,7 @@ impl From<NoSuchPlatform> for Failure {
     fn from(error: NoSuchPlatform) -> Self {
         let failure = Self::of(Exit::Platform, &error);
         if error.available.is_empty() {
-            return failure.hint("`pull --all-platforms` takes an index as it is");
+            return failure.hint("use `pull --all-platforms` to pull the whole index");
         }
         failure
             .hint("choose one of these with --platform; `pull --all-platforms` takes all of them")
@@ -473,7 +476,7 @@ impl From<longshore::auth::CredentialError> for Failure {
 impl From<longshore::DockerConfigError> for Failure {
     fn from(error: longshore::DockerConfigError) -> Self {
         Self::of(Exit::Other, &error)
-            .hint("mend the file or the variable, or point DOCKER_CONFIG elsewhere")
+            .hint("correct the file or the variable, or set DOCKER_CONFIG to another directory")
     }
 }
 

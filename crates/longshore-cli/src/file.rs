@@ -1,4 +1,4 @@
-//! A file that a command writes because an option names it.
+//! The output file that an option such as `--file` names.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -6,27 +6,28 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// Names of temporary files are between these. The random part comes from `tempfile`.
+/// Prefix and suffix of the names of temporary files. `tempfile` makes the random part between
+/// them.
 const TEMPORARY_PREFIX: &str = ".longshore-";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Random characters in the name of a temporary file.
+/// Number of random characters in the name of a temporary file.
 const TEMPORARY_RANDOM: usize = 12;
 
 /// Maximum number of symbolic links that are followed to a file, as in Linux.
 const LINKS_LIMIT: usize = 40;
 
-/// Maximum number of temporary files that are made before the directory is given up: the next run
-/// of another process may remove one that is not locked yet.
+/// Maximum number of attempts to create a temporary file: another process may remove a file that is
+/// not locked yet.
 const TEMPORARY_ATTEMPTS: usize = 16;
 
 /// A file that is being written.
 #[derive(Debug)]
 pub(crate) enum OutputFile {
-    /// A regular file, or one that does not exist yet: written beside its place, which it takes
-    /// in [`commit`](Self::commit).
+    /// A regular file, or one that does not exist yet. The bytes go to a temporary file in the same
+    /// directory, which [`commit`](Self::commit) renames to `path`.
     Replaced { file: NamedTempFile, path: PathBuf },
-    /// A device or a FIFO, which gets the bytes as they come.
+    /// A device or a FIFO, which gets the bytes as they arrive.
     Stream(File),
 }
 
@@ -36,7 +37,7 @@ impl OutputFile {
         match fs::metadata(path) {
             Ok(found) if found.is_file() => Self::replacing(&resolved(path)?, Some(&found)),
             Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-            Ok(found) if is_socket(&found) => Err(io::Error::other("it is a socket")),
+            Ok(found) if is_socket(&found) => Err(io::Error::other("cannot write to a socket")),
             Ok(_) => Ok(Self::Stream(File::options().write(true).open(path)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Self::replacing(&resolved(path)?, None)
@@ -45,20 +46,21 @@ impl OutputFile {
         }
     }
 
-    /// Makes a temporary file beside `path`, with the permissions of the file there, or else those
-    /// that the umask allows. Removes the files that killed processes have left in the directory.
+    /// Creates a temporary file in the directory of `path`, with the permissions of the existing
+    /// file, or else those that the umask allows. Removes the temporary files of killed processes
+    /// in that directory.
     fn replacing(path: &Path, old: Option<&Metadata>) -> io::Result<Self> {
         let dir = directory(path);
         remove_stale(dir);
         let file = temporary(dir)?;
         if let Some(old) = old {
-            file.as_file().set_permissions(old.permissions())?;
+            file.as_file().set_permissions(copied(old))?;
         }
         let path = path.to_owned();
         Ok(Self::Replaced { file, path })
     }
 
-    /// Puts what was written in its place.
+    /// Renames a temporary file to its final path.
     pub(crate) fn commit(self) -> io::Result<()> {
         match self {
             Self::Replaced { file, path } => {
@@ -87,6 +89,19 @@ impl Write for OutputFile {
     }
 }
 
+/// Who may read, write and execute a file. The other bits would give the rights of the file's new
+/// owner to whoever executes it.
+#[cfg(unix)]
+fn copied(old: &Metadata) -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::Permissions::from_mode(old.permissions().mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn copied(old: &Metadata) -> fs::Permissions {
+    old.permissions()
+}
+
 fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -94,7 +109,7 @@ fn directory(path: &Path) -> &Path {
     }
 }
 
-/// Follows symbolic links from `path` to a path that is no link; nothing need be there.
+/// Follows symbolic links from `path` to a path that is not a link, and which need not exist.
 fn resolved(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_LIMIT {
@@ -118,7 +133,7 @@ fn is_socket(_: &Metadata) -> bool {
     false
 }
 
-/// Makes a locked temporary file. The lock says that its writer lives.
+/// Creates a locked temporary file. The lock shows that its writer is alive.
 fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder
@@ -137,12 +152,12 @@ fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
         }
     }
     Err(io::Error::other(
-        "other processes remove the temporary file",
+        "another process keeps removing the temporary file",
     ))
 }
 
-/// Locks a new temporary file; returns whether it is still there. A file system without locks is no
-/// worse for it: nothing is removed there either.
+/// Locks a new temporary file; returns whether it still exists. A failure to lock is ignored: on a
+/// file system without locks, no other process removes the file either.
 #[cfg(unix)]
 fn claim(file: &NamedTempFile) -> bool {
     match try_lock(file.as_file()) {
@@ -162,7 +177,7 @@ fn try_lock(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
 }
 
-/// Removes temporary files whose writers have died. What cannot be removed is left.
+/// Removes temporary files whose writers have died. Errors are ignored.
 #[cfg(unix)]
 fn remove_stale(dir: &Path) {
     use std::os::unix::ffi::OsStrExt as _;
@@ -178,14 +193,14 @@ fn remove_stale(dir: &Path) {
         if is_temporary {
             let path = entry.path();
             if let Ok(_locked) = lock_abandoned(&path) {
-                // Best effort: it is in nobody's way.
+                // Best effort: a stale file does no harm.
                 let _ = fs::remove_file(path);
             }
         }
     }
 }
 
-/// Opens a regular file and locks it, unless a process that lives has done so.
+/// Opens a regular file and locks it, unless another process holds the lock.
 #[cfg(unix)]
 fn lock_abandoned(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, open};
@@ -198,7 +213,7 @@ fn lock_abandoned(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Elsewhere nobody can tell whether the writer lives.
+/// Other systems do not show whether the writer is alive.
 #[cfg(not(unix))]
 fn remove_stale(_: &Path) {}
 
@@ -230,7 +245,8 @@ mod tests {
     fn a_file_is_replaced_and_keeps_its_permissions() {
         let place = tempdir().unwrap();
         let path = place.path().join("file");
-        for mode in [0o600, 0o755] {
+        // A replaced file never runs with the rights of its owner.
+        for mode in [0o600, 0o755, 0o4755] {
             fs::write(&path, "old").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let unfinished = OutputFile::open(&path).unwrap();
@@ -240,13 +256,13 @@ mod tests {
             write(&path);
             assert_eq!(fs::read(&path).unwrap(), b"new");
             let found = fs::metadata(&path).unwrap().permissions().mode();
-            assert_eq!(found & 0o7777, mode);
+            assert_eq!(found & 0o7777, mode & 0o777);
         }
         assert_eq!(names(place.path()), ["file"]);
     }
 
     #[test]
-    fn links_are_followed_also_to_nothing() {
+    fn links_are_followed_even_if_the_target_does_not_exist() {
         let place = tempdir().unwrap();
         let other = tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
@@ -269,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_written_or_refused_and_stays() {
+    fn a_special_file_is_written_or_refused_but_not_replaced() {
         use std::os::unix::fs::FileTypeExt as _;
         let null = Path::new("/dev/null");
         write(null);
@@ -280,12 +296,12 @@ mod tests {
         let socket = place.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         let error = OutputFile::open(&socket).unwrap_err();
-        assert_eq!(error.to_string(), "it is a socket");
+        assert_eq!(error.to_string(), "cannot write to a socket");
         assert_eq!(names(place.path()), ["socket"]);
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+    fn only_the_temporary_files_of_killed_processes_are_removed() {
         let place = tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
         let living = OutputFile::open(&at("a")).unwrap();

@@ -18,6 +18,7 @@ mod stop;
 mod stream;
 
 use std::process::ExitCode;
+use std::thread;
 
 use crate::args::{Args, BlobCommand, Command, ManifestCommand};
 use crate::exit::Failure;
@@ -43,8 +44,11 @@ fn run(args: Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::runtime)?;
+    // A runtime that cannot start its first thread panics, so this one is started before.
+    let spawned = thread::Builder::new().spawn(|| ());
+    drop(spawned.map_err(Failure::runtime)?);
     let result = runtime.block_on(dispatch(args.command));
-    // Not joined: a name look-up or a hash on another thread may take long.
+    // Other threads are not joined: a name look-up or a hash may take long.
     runtime.shutdown_background();
     result
 }

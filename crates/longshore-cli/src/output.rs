@@ -102,8 +102,8 @@ pub(crate) fn stdout() -> impl Write {
     Waiting(io::stdout().lock())
 }
 
-/// Waits until there is room where the writer would fail because its file is non-blocking: another
-/// process that shares the pipe or the terminal may have made it so.
+/// A writer that waits for room when a non-blocking file is full. Another process that shares the
+/// pipe or the terminal may have made it non-blocking.
 struct Waiting<W>(W);
 
 impl<W: Write + Wait> Waiting<W> {
@@ -127,7 +127,7 @@ impl<W: Write + Wait> Write for Waiting<W> {
     }
 }
 
-/// A file that can be waited for.
+/// A file whose readiness can be awaited.
 trait Wait {
     /// Waits until writing would not block.
     fn wait(&self) -> io::Result<()>;
@@ -172,7 +172,7 @@ pub(crate) fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    // What another process did to the pipe must not cost a byte.
+    // No byte may be lost if another process makes the pipe non-blocking.
     #[cfg(unix)]
     #[test]
     fn a_writer_waits_for_room_in_a_non_blocking_pipe() {

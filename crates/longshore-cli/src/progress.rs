@@ -20,7 +20,7 @@ static SHOWN: Mutex<Shown> = Mutex::new(Shown::Nothing);
 enum Shown {
     Nothing,
     Bar(ProgressBar),
-    /// The process ends: nothing may be drawn any more.
+    /// The process is ending: nothing may be drawn any more.
     Over,
 }
 
@@ -110,8 +110,8 @@ pub(crate) fn bar(title: String) -> ProgressBar {
     bar
 }
 
-/// Removes the bar from the terminal for good, also if another thread still updates it or is
-/// about to make one.
+/// Removes the bar from the terminal permanently, even if another thread still updates it or is
+/// about to create one.
 pub(crate) fn end() {
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Shown::Bar(bar) = std::mem::replace(&mut *shown, Shown::Over) {

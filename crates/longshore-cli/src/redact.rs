@@ -1,5 +1,5 @@
 //! User information in arguments, `user:password@host`, which no message may repeat (OU3: a secret
-//! appears in no error). Parsers, ours and others', quote what they do not understand.
+//! appears in no error). Parsers, here and in dependencies, quote text that they cannot parse.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -19,7 +19,7 @@ fn redacted(text: &str, arguments: impl Iterator<Item = OsString>) -> Cow<'_, st
     for argument in arguments {
         if let Some(info) = user_information(&argument.to_string_lossy()) {
             shown = without(shown, info);
-            // As `Debug` quotes it.
+            // The form that `Debug` prints.
             shown = without(shown, &info.escape_debug().to_string());
         }
     }
@@ -33,7 +33,7 @@ fn without<'a>(text: Cow<'a, str>, info: &str) -> Cow<'a, str> {
             // A parser may have split the argument at the colon.
             (format!("{password}@"), format!("{REDACTED}@")),
         ],
-        // Alone, it may be a common word.
+        // A user name without a password may be a common word.
         None => vec![(format!("{info}@"), format!("{REDACTED}@"))],
     };
     replacements
@@ -56,7 +56,7 @@ fn user_information(argument: &str) -> Option<&str> {
         _ => argument,
     };
     let (scheme, info, after) = split_user_information(value)?;
-    // Without a scheme, `name@tag` is a slip of somebody who means a reference.
+    // Without a scheme, `name@tag` is probably a mistyped reference.
     let is_authority = !scheme.is_empty() || info.contains(':') || after.contains(['.', ':', '/']);
     (is_authority && !info.is_empty()).then_some(info)
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn user_information_stands_before_the_last_at_sign() {
+    fn user_information_ends_at_the_last_at_sign() {
         for (argument, expected) in [
             ("https://user:pass@host/x", Some("user:pass")),
             ("https://token@host", Some("token")),

@@ -1,10 +1,10 @@
 //! Ctrl-C and `kill`: one mechanism for every command.
 //!
-//! A thread waits for the signals of the process. The first one cancels the command; a command that
-//! has not ended after a short time is ended by that thread, and so it is on the second signal.
-//! This also works while the thread that drives the command is blocked: by a lock of another
-//! process, by a disk, or by a pipe that nobody reads. The state on disk is valid at every moment,
-//! so nothing is lost when the process ends.
+//! A thread waits for the signals of the process. The first signal cancels the command. If the
+//! command has not ended after a short time, or when a second signal arrives, that thread ends the
+//! process. This also works while the thread that drives the command is blocked: by a lock of
+//! another process, by a disk, or by a pipe that nobody reads. The state on disk is valid at every
+//! moment, so the process can end at any time.
 //!
 //! The signals count even if they were ignored when the program started. SIGHUP is left alone, so
 //! `nohup` works.
@@ -23,22 +23,23 @@ use tokio::time::timeout;
 use crate::exit::{Exit, Failure};
 use crate::progress;
 
-/// How long a command may take to end after it was stopped: long enough to remove its temporary
-/// files. RT11 (every command ends within 2 s of a signal) leaves the rest for a busy machine.
+/// How long a command may take to end after the first signal: long enough to remove its temporary
+/// files. The rest of the 2 s that RT11 allows is a margin for a busy machine.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long the process waits for its last message to be printed. Nobody may be reading it.
+/// How long the process waits until its last message is printed. It is limited because nobody may
+/// be reading the pipe.
 const REPORT_LIMIT: Duration = Duration::from_millis(100);
 
-/// The exit code that a signal asked for.
+/// The exit code for the signal that arrived.
 static REQUESTED: LazyLock<watch::Sender<Option<Exit>>> =
     LazyLock::new(|| watch::Sender::new(None));
 
 /// Whether a thread has begun to end the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Takes over the signals, and starts the thread that waits for them. `failure` makes the message
-/// for a command that does not end by itself.
+/// Installs the signal handlers, and starts the thread that waits for signals. `failure` builds the
+/// error of a command that does not end by itself.
 pub(crate) fn watch(failure: fn(Exit) -> Failure) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -60,8 +61,7 @@ pub(crate) fn watch(failure: fn(Exit) -> Failure) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Announces the first signal. Returns its exit code at the second signal, or when the time for
-/// the command to end by itself is over.
+/// Announces the first signal, and returns its exit code at the second signal or after [`GRACE`].
 async fn overdue(
     requested: &watch::Sender<Option<Exit>>,
     mut signal: impl AsyncFnMut() -> Exit,
@@ -87,8 +87,8 @@ fn report_briefly(failure: Failure) {
     }
 }
 
-/// Claims the end of the process for the calling thread. Does not return if the thread that waits
-/// for signals is ending the process already.
+/// Reserves the right to end the process for the calling thread. Does not return if the signal
+/// thread is already ending the process.
 pub(crate) fn begin_end() {
     if ENDING.swap(true, Ordering::AcqRel) {
         loop {
@@ -166,15 +166,20 @@ pub(crate) async fn requested() -> Exit {
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// With a listener, a write beyond the limit of the file size fails, and does not end the
+    /// process (setrlimit(2), `RLIMIT_FSIZE`).
+    _file_size: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn listen() -> io::Result<Self> {
+        use rustix::process::Signal;
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _file_size: signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
         })
     }
 

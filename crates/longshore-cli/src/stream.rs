@@ -1,4 +1,4 @@
-//! Results that are written while they are made, so that they take little memory (LI2).
+//! Results that are written piece by piece, so that they take little memory (LI2).
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::exit::Failure;
 use crate::output;
 
-/// Number of bytes that are collected before they are written.
+/// Size of the output buffer in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Standard output, behind a buffer that must be flushed at the end.
@@ -21,7 +21,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Adds text, which a terminal may interpret.
+    /// Adds text as it is, without escaping.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
         self.write_all(text.as_bytes()).map_err(Failure::stdout)
     }
@@ -33,12 +33,12 @@ impl Stream {
             .map_err(|error| Failure::stdout(error.into()))
     }
 
-    /// Writes what was collected.
+    /// Writes the buffered bytes.
     pub(crate) fn flush_all(&mut self) -> Result<(), Failure> {
         self.flush().map_err(Failure::stdout)
     }
 
-    /// Returns whether nobody reads any more.
+    /// Returns whether the reader has closed the pipe.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ou1_json_holds_nothing_a_terminal_obeys() {
+    fn ou1_json_contains_no_terminal_control_characters() {
         let value = serde_json::json!({ "a\u{9b}": "\u{7f}\u{202e}\u{2028}\u{1b}[2Jä" });
         let mut shown = Vec::new();
         serde_json::to_writer(EscapingWriter(&mut shown), &value).unwrap();

@@ -50,8 +50,8 @@ impl Default for Cancellation {
     }
 }
 
-/// Runs work that blocks on a thread that may. When the future is dropped, the interrupt that the
-/// work was given is set; the thread ends soon then, and nobody waits for it.
+/// Runs blocking work on a thread of the blocking pool. Dropping the future sets the interrupt of
+/// the work; the thread then ends soon, and nothing waits for it.
 pub(crate) async fn blocking<T, E>(
     work: impl FnOnce(&Interrupt) -> Result<T, E> + Send + 'static,
 ) -> Result<T, TransferError>
@@ -91,7 +91,7 @@ impl StopSender {
         }
     }
 
-    /// Returns the interrupt that ends what workers do between two polls.
+    /// Returns the interrupt that ends blocking calls of the workers, between two polls.
     pub(crate) fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }

@@ -85,8 +85,8 @@ pub(crate) enum OpenDestination {
 }
 
 impl Destination {
-    /// Creates or opens the layout. Another process may have it locked, so that is waited for on a
-    /// thread that may block.
+    /// Creates or opens the layout. Waits for its lock on a thread of the blocking pool, because
+    /// another process may hold the lock.
     pub(crate) async fn open(self) -> Result<OpenDestination, TransferError> {
         let entry = match self {
             Self::Layout(entry) => entry,
@@ -99,7 +99,7 @@ impl Destination {
                 durability,
             } = entry;
             let layout = Layout::create_or_open_interruptible(&path, durability, interrupt)?;
-            // What is done with it later has interrupts of its own.
+            // Later calls on the layout have their own interrupts.
             let layout = layout.with_interrupt(&Interrupt::new());
             Ok::<_, TransferError>(OpenDestination::Layout { layout, name })
         })
@@ -127,7 +127,7 @@ impl OpenDestination {
                 Some(name) => layout.tag(&name, image)?,
                 None => layout.add(image)?,
             }
-            // Without the record, the next pull hashes what it reuses.
+            // Best effort: without the record, the next pull hashes the blobs that it reuses.
             let _ = layout.store().record_verified();
             Ok::<_, TransferError>(())
         })

@@ -59,8 +59,8 @@ pub enum Event<'a> {
         /// The blob.
         blob: &'a PlannedBlob,
     },
-    /// The destination has a file for the blob whose content is another or cannot be read. The blob
-    /// is moved after the others, and replaces the file; its bytes come on top of those planned.
+    /// The destination has a file for the blob, but its content is wrong or cannot be read. The
+    /// blob is moved after the others, and replaces the file; its bytes are added to those planned.
     Damaged {
         /// The blob.
         blob: &'a PlannedBlob,

@@ -183,8 +183,8 @@ struct Listed {
     is_index: bool,
 }
 
-/// What is kept of a manifest that is in the store. The document itself may be large, so it does
-/// not outlive the task that read it (LI2: memory is not sized by what a peer sends).
+/// The data kept about a manifest that is in the store. The document itself may be large, so it is
+/// dropped by the task that read it (LI2: memory is not sized by what a peer sends).
 struct Taken {
     /// The bytes that were written; `None` when the store had them.
     written: Option<u64>,
@@ -340,8 +340,9 @@ fn is_as_listed(manifest: &Manifest, step: &WalkStep<Listed>) -> bool {
     manifest.document().as_index().is_some() == step.item.is_index
 }
 
-/// Writes a manifest to the store unless it holds exactly these bytes; returns whether it does. The
-/// first write waits for the lock of the store, so it happens on a thread that may block.
+/// Writes a manifest to the store unless the store already holds exactly these bytes; returns
+/// whether it does. Runs on a thread of the blocking pool, because the first write waits for the
+/// lock of the store.
 async fn write(store: &Arc<dyn Store>, manifest: &Manifest) -> Result<bool, TransferError> {
     let (store, digest) = (Arc::clone(store), manifest.digest().clone());
     let bytes = manifest.bytes().clone();

@@ -97,15 +97,15 @@ impl Report {
 ///
 /// In order: the manifest is fetched and the platform chosen; only then is a layout created or
 /// opened; manifests and blobs are written to it, each verified before it is visible; the entry in
-/// its index comes last. Content that the destination has already is hashed, unless an earlier pull
-/// recorded that it was verified and its file has not changed; it is not moved if it is right, and
-/// replaced if it is not (DG10: what a pull names was verified).
+/// its index comes last. Existing content of the destination is hashed, unless an earlier pull
+/// recorded that it was verified and its file has not changed. If it is right, it is not moved; if
+/// it is wrong, it is replaced (DG10: all content that a pull refers to was verified).
 ///
 /// Must be called on a tokio runtime with its blocking pool. A [cancelled](RunOptions) pull ends
-/// after the threads that move blobs have ended; one that waits for the lock of the layout, or
-/// makes its files durable, ends by itself a moment later. A pull that is dropped stops its threads
-/// at once; at every moment the layout is valid, without the entry or with it, and the next pull
-/// moves only what is missing.
+/// after the threads that move blobs have ended; a thread that waits for the lock of the layout, or
+/// makes its files durable, ends a moment later. Dropping a pull tells its threads to stop. The
+/// layout is valid at every moment, with or without the new entry, and the next pull moves only
+/// what is missing.
 ///
 /// # Errors
 ///

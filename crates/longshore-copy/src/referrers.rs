@@ -94,9 +94,9 @@ impl Referrers {
         Ok(reader.tree())
     }
 
-    /// Reads the first direct referrers of `subject`: at most `limit`, and at most
-    /// [`REFERRERS_LIMIT`], that take at most [`COLLECTED_LIMIT_BYTES`] of memory together. Says
-    /// whether there are [`more`](Self::more).
+    /// Reads the first direct referrers of `subject`: at most `limit` and at most
+    /// [`REFERRERS_LIMIT`], which together take at most [`COLLECTED_LIMIT_BYTES`] of memory. Sets
+    /// [`more`](Self::more) if there are others.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl Reader {
         subject: &WalkStep<Place>,
         descriptor: Descriptor,
     ) -> Result<(), TransferError> {
-        // LI2: of a page the descriptors are kept, so what these take is counted.
+        // LI2: only the descriptors of a page are kept, so their memory is counted.
         let bytes = descriptor.memory_bytes() as u64;
         self.walk.count_bytes(bytes).map_err(refused)?;
         let place = Some(self.found.len());

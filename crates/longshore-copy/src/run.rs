@@ -69,7 +69,7 @@ pub struct Tally {
     pub moved: u64,
     /// How many manifests and blobs the destination had already.
     pub present: u64,
-    /// How many of the blobs that were moved replaced a file whose content was another.
+    /// How many of the moved blobs replaced a file with wrong content.
     pub replaced: u64,
     /// How many bytes were moved: those that an earlier run had kept are not among them.
     pub bytes: u64,

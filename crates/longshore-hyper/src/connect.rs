@@ -112,7 +112,8 @@ impl Connector {
                 buffered(stream)
             }
         };
-        // The proxy itself may have sent plain text: no reason to fall back to plain http (RT12).
+        // The proxy itself may have sent plain text, so the client must not fall back to plain http
+        // (RT12).
         self.secure(stream, origin, None, None)
             .await
             .map_err(|error| match error.kind() {
@@ -144,7 +145,7 @@ impl Connector {
         origin: &Origin,
         remote: bool,
     ) -> Result<Stream, TransportError> {
-        // Before the name is resolved: of a proxy that does not run, the user should hear first.
+        // Connect before the name is resolved: an unreachable proxy should be reported first.
         let mut stream = self.reach(proxy).await?;
         if remote && origin.address().is_none() {
             return self.ask(proxy, proxy.socks(stream, origin, None)).await;
@@ -163,7 +164,7 @@ impl Connector {
         }
     }
 
-    /// What a proxy answers, within the time that it has for it.
+    /// The answer of a proxy, within [`TUNNEL_TIMEOUT`].
     async fn ask<T>(
         &self,
         proxy: &Proxy,
@@ -299,8 +300,8 @@ impl Shared {
 
 /// The result of a blocking look-up, unless it takes too long.
 ///
-/// It has a thread of its own: a runtime waits for its blocking tasks when it is dropped, and a
-/// name server that does not answer would keep the program from ending for half a minute.
+/// The look-up has its own thread: a runtime waits for its blocking tasks when it is dropped, so a
+/// name server that does not answer would delay the end of the program by half a minute.
 async fn abandonable<T: Send + 'static>(
     limit: Duration,
     look_up: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -314,7 +315,7 @@ async fn abandonable<T: Send + 'static>(
             .name("longshore-resolve".to_owned())
             .spawn(move || {
                 let _permit = permit;
-                // Nobody may be waiting any more.
+                // The receiver may have been dropped.
                 let _ = done.send(look_up());
             })?;
         result.await.map_err(stopped)?
@@ -426,11 +427,11 @@ struct UnknownIdentity {
     name: Box<str>,
 }
 
-/// How long a peer on this machine may be silent after the first message of a TLS handshake, before
-/// it counts as one that does not speak TLS (RT12).
+/// How long to wait for a peer on this machine to answer the first message of a TLS handshake. A
+/// peer that stays silent for longer does not speak TLS (RT12).
 const HELLO_LIMIT: Duration = Duration::from_secs(2);
 
-/// The look-ups of names that are under way in this process, also those nobody waits for any more.
+/// Permits for the name look-ups of this process, including abandoned ones.
 static LOOK_UPS: Semaphore = Semaphore::const_new(64);
 
 /// How long an address may stay silent before the next one is tried beside it.

@@ -51,7 +51,7 @@ pub(crate) fn sending(error: legacy::Error) -> TransportError {
         .with_source(Beneath(error))
 }
 
-/// The error of a connection that was closed because its peer sends too much.
+/// The error of a connection that was closed because its peer sent too many frames.
 #[cfg(feature = "http2")]
 fn flooded(facts: &Facts, phase: Phase) -> Option<TransportError> {
     let flood = facts.trouble().flood()?;
@@ -173,7 +173,7 @@ fn of_tls(error: &rustls::Error) -> TransportErrorKind {
     }
 }
 
-/// Looks down the chain for the reason why TLS failed.
+/// Searches the chain of sources for the reason why TLS failed.
 pub(crate) fn tls_fault(error: &(dyn Error + 'static)) -> Option<TlsFault> {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return of_handshake(error);
@@ -207,7 +207,7 @@ fn of_handshake(error: &rustls::Error) -> Option<TlsFault> {
             Alert::HandshakeFailure | Alert::InsufficientSecurity | Alert::ProtocolVersion => {
                 TlsFault::NothingInCommon
             }
-            // Of no other certificate a server can complain.
+            // These alerts can only concern the client certificate.
             Alert::AccessDenied
             | Alert::BadCertificate
             | Alert::CertificateExpired

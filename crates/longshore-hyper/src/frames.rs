@@ -1,4 +1,4 @@
-//! Bounds what the peer of an HTTP/2 connection may send besides content.
+//! Limits the frames without content that the peer of an HTTP/2 connection may send.
 //!
 //! hyper skips interim responses without a limit and h2 ignores unknown frames, so a server could
 //! keep a client busy for as long as it likes (LI). A stream that counts frames closes the
@@ -15,10 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::failure;
 
-/// Why a connection was closed on the peer.
+/// Why this side closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Flood {
-    #[error("more than {INTERIM_LIMIT} interim responses came")]
+    #[error("the peer sent more than {INTERIM_LIMIT} interim responses")]
     Interim,
     #[error("the peer sends more HTTP/2 frames without content than a response needs")]
     Frames,
@@ -60,7 +60,7 @@ pub(crate) struct Counted<S> {
 }
 
 impl<S> Counted<S> {
-    /// Counts the frames on a client's stream, and writes down why it fails.
+    /// Counts the frames on a client's stream, and records in `trouble` why it fails.
     pub(crate) fn new(stream: S, trouble: Arc<Trouble>) -> Self {
         Self {
             stream,
@@ -171,9 +171,9 @@ impl Frame {
 #[derive(Debug, Default)]
 struct Frames {
     header: [u8; HEADER_BYTES],
-    /// How much of the header has come.
+    /// How much of the header has arrived.
     filled: usize,
-    /// How many bytes come before the next header.
+    /// How many bytes are left before the next header.
     skip: usize,
 }
 
@@ -222,11 +222,11 @@ struct Account {
     open: HashMap<u32, Answer>,
     requests: u64,
     content_bytes: u64,
-    /// Received frames that brought nothing.
+    /// Number of received frames without content.
     idle: u64,
 }
 
-/// What came of one response.
+/// The parts of one response that have arrived.
 #[derive(Debug, Default)]
 struct Answer {
     heads: usize,
@@ -251,7 +251,7 @@ impl Account {
         match (frame.kind, answer) {
             (HEADERS, Some(answer)) => {
                 answer.heads += 1;
-                // The final head is one more.
+                // The final head is counted too.
                 if answer.heads > INTERIM_LIMIT + 1 && !answer.has_body {
                     return Err(Flood::Interim);
                 }
@@ -261,7 +261,8 @@ impl Account {
                 self.content_bytes += frame.content_bytes();
             }
             (DATA, Some(_)) if frame.flags & END_STREAM != 0 => {}
-            // What was under way when we gave the request up: it earns what it costs.
+            // Data that was in flight when this side cancelled the request. It counts as content
+            // too, so that large frames do not use up the budget.
             (DATA, None) => {
                 self.idle += 1;
                 self.content_bytes += u64::from(frame.length);
@@ -294,11 +295,13 @@ const RST_STREAM: u8 = 3;
 const END_STREAM: u8 = 0x1;
 const PADDED: u8 = 0x8;
 
-/// Frames without content that a connection may bring at any rate.
+/// Number of frames without content that every connection may receive.
 const IDLE_FRAMES: u64 = 1000;
-/// And for each request: settings, pings, window updates, continuations of a head.
+/// Additional frames without content for each request: settings, pings, window updates,
+/// continuations of a head.
 const IDLE_FRAMES_PER_REQUEST: u64 = 16;
-/// And for each so many bytes of content, sent or received: window updates and pings.
+/// One additional frame without content for each of this many bytes of content, sent or received:
+/// window updates and pings.
 const CONTENT_BYTES_PER_IDLE_FRAME: u64 = 512;
 
 #[cfg(test)]
@@ -380,7 +383,7 @@ mod tests {
 
     // LI
     #[test]
-    fn li_content_earns_the_frames_that_come_with_it() {
+    fn li_content_raises_the_limit_of_frames_without_content() {
         let mut account = Account::default();
         account.sent(frame(HEADERS, 0, 1, 20));
         for _ in 0..100_000 {
@@ -402,7 +405,7 @@ mod tests {
 
     // LI
     #[test]
-    fn li_a_body_that_nobody_wants_any_more_is_borne_but_not_in_small_pieces() {
+    fn li_the_body_of_a_cancelled_request_is_accepted_only_in_large_frames() {
         let mut account = Account::default();
         account.sent(frame(HEADERS, END_STREAM, 1, 20));
         account.sent(frame(RST_STREAM, 0, 1, 4));

@@ -1,4 +1,4 @@
-//! Whether the peer of a connection has said anything yet.
+//! Records whether the peer of a connection has sent anything yet.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 pub(crate) struct Heard(Arc<AtomicBool>);
 
 impl Heard {
-    /// Passes a stream on and notes when the first byte of it is read.
+    /// Wraps a stream, and records when its first byte is read.
     pub(crate) fn listen<S>(&self, stream: S) -> Listening<S> {
         Listening {
             stream,
@@ -27,7 +27,7 @@ impl Heard {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The output of `work`, unless nothing is heard within `limit`.
+    /// The output of `work`, unless no byte arrives within `limit`.
     pub(crate) async fn within<T>(
         &self,
         limit: Duration,
@@ -42,7 +42,7 @@ impl Heard {
     }
 }
 
-/// A stream that notes when the first byte of it is read.
+/// A stream that records when its first byte is read.
 pub(crate) struct Listening<S> {
     stream: S,
     heard: Heard,

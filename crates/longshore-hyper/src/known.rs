@@ -1,4 +1,4 @@
-//! Servers that show a certificate which the user trusts itself.
+//! Servers whose own certificate is in the user's list of trusted certificates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-/// Believes a certificate that the user trusts itself, and judges all others by their chain.
+/// Accepts the certificates in the user's list, and verifies the chain of all others.
 ///
-/// Path validation (RFC 5280 §6) never accepts the certificate of an authority as a server's, and
-/// never accepts a server's certificate without its issuer. But where the two are byte for byte
-/// the same, there is nothing to validate but dates and names.
+/// Path validation (RFC 5280 §6) does not accept a CA certificate for a server, nor a server
+/// certificate without its issuer. But if the server's certificate is itself in the list, byte for
+/// byte, only its dates and names remain to be checked.
 #[derive(Debug)]
 pub(crate) struct KnownOrChained {
     known: Vec<CertificateDer<'static>>,
@@ -81,7 +81,7 @@ impl ServerCertVerifier for KnownOrChained {
     }
 }
 
-/// RFC 5280 §4.1.2.5: both ends of the period are part of it.
+/// Checks the validity period, which includes both of its ends (RFC 5280 §4.1.2.5).
 fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let parsed = Certificate::from_der(certificate);
     let parsed = parsed.map_err(|_| Error::from(CertificateError::BadEncoding))?;

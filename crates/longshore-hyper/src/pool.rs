@@ -65,7 +65,7 @@ impl Pools {
             }
         }
         let client = match fresh {
-            // A pool of its own has no connection that served before (RT5).
+            // A new pool has no connection that has already served a request (RT5).
             Some(ConnectionWish::New) => self.open(key),
             _ => self.client(key),
         };
@@ -196,7 +196,7 @@ impl http_body::Body for WireBody {
 
 /// Counts the interim responses to one request: hyper skips any number of them.
 ///
-/// HTTP/1.1 only; hyper does not report those of HTTP/2, where the connection counts them itself.
+/// HTTP/1.1 only: hyper does not report the interim responses of HTTP/2, so `frames` counts them.
 #[derive(Default)]
 struct Interim {
     count: AtomicUsize,
@@ -242,7 +242,7 @@ async fn first(
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("more than {INTERIM_LIMIT} interim responses came")]
+#[error("the peer sent more than {INTERIM_LIMIT} interim responses")]
 struct TooManyInterim;
 
 /// How far one read from a plain connection may grow, in bytes: hyper begins small and doubles

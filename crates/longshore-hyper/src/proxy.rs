@@ -26,9 +26,9 @@ mod socks;
 ///
 /// Behind a proxy the transport does not learn the address of the server: an address policy is
 /// then checked on literal addresses only, except behind a `socks5` proxy, where the transport
-/// resolves the name and checks the addresses. A response says nothing of its peer's class. The
-/// proxy's own address is under no policy. Its credentials, the user information of its URL, go to
-/// the proxy alone (CR10).
+/// resolves the name and checks the addresses. A response then has no address class. The policy
+/// does not apply to the address of the proxy itself. Its credentials, the user information of its
+/// URL, go to the proxy alone (CR10).
 #[derive(Clone, Debug)]
 pub struct ProxySettings(Arc<Rules>);
 
@@ -49,17 +49,18 @@ impl ProxySettings {
     /// The proxies that the environment names: `HTTPS_PROXY` and `HTTP_PROXY` by the scheme of the
     /// request, or else `ALL_PROXY`, with the exceptions of `NO_PROXY`.
     ///
-    /// Of each variable the form in upper case is read first and then the one in lower case; an
-    /// empty one counts as absent. White space and quotation marks around a value are ignored. See
+    /// For each variable, the name in upper case is tried before the name in lower case; an empty
+    /// value counts as absent. White space and quotation marks around a value are ignored. See
     /// [`url`](Self::url) for the forms of the values. Where `REQUEST_METHOD` is set, as in a CGI
-    /// program, there is no proxy: there `HTTP_PROXY` is a request's header.
+    /// program, there is no proxy: there, `HTTP_PROXY` holds the `Proxy` header of a request.
     ///
     /// # Errors
     ///
     /// [`SettingsError::ProxyVariable`]: a proxy is named, but not in a form that can be used.
     /// Going without it would be a surprise.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::from_variables(|name| std::env::var(name).ok())
+        // A value that is not UTF-8 becomes one that no URL and no entry has.
+        Self::from_variables(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
     fn from_variables(read: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
@@ -94,10 +95,10 @@ impl ProxySettings {
     /// default, `https`, `socks5`, where this transport resolves names, and `socks5h`, where the
     /// proxy does; user and password are percent-encoded.
     ///
-    /// `except` has the form of `NO_PROXY`: entries with commas or spaces between. An entry is a
-    /// name (with all below it), a name with `.` or `*.` in front (only what is below it), an
-    /// address, each perhaps with `:port`, a range of addresses such as `10.0.0.0/8`, or `*` for
-    /// every host.
+    /// `except` has the form of `NO_PROXY`: entries separated by commas or spaces. An entry is a
+    /// name (with its subdomains), a name after `.` or `*.` (its subdomains only) or an address,
+    /// each with an optional `:port`; a range of addresses such as `10.0.0.0/8`; or `*` for every
+    /// host.
     ///
     /// # Errors
     ///
@@ -129,7 +130,8 @@ impl ProxySettings {
     }
 }
 
-/// A value without the white space and quotation marks that env files and shells leave around it.
+/// A value without the white space and quotation marks that env files and shells may leave around
+/// it.
 fn trimmed(value: &str) -> &str {
     let value = value.trim();
     let unquoted = ['"', '\''].into_iter().find_map(|quote| {
@@ -242,13 +244,13 @@ impl Proxy {
     }
 }
 
-/// Plain http, where the proxy reads the requests and answers them itself when it cannot pass them
-/// on.
+/// Methods for plain http, where the proxy reads the requests, and answers them itself if it cannot
+/// forward them.
 impl Proxy {
-    /// The error of a response that is the proxy's own, as far as that can be told.
+    /// The error of a response that the proxy itself sent, if it can be recognised.
     ///
-    /// It can by the fields `Proxy-Authenticate` (RFC 9110 §11.7.1), `Proxy-Status` with an error
-    /// (RFC 9209 §2.1.1), `X-Squid-Error`, and a `Server` that is a well-known proxy.
+    /// It is recognised by the status 407 (RFC 9110 §15.5.8), by `Proxy-Status` with an error (RFC
+    /// 9209 §2.1.1), by `X-Squid-Error`, or by a `Server` that is a well-known proxy.
     pub(crate) fn objection(&self, head: &response::Parts) -> Option<TransportError> {
         let (status, headers) = (head.status, &head.headers);
         if !status.is_client_error() && !status.is_server_error() {

@@ -61,9 +61,8 @@ impl TlsSettings {
 
     /// Believes the roots in a PEM text **in addition to** the platform's.
     ///
-    /// A server that shows one of these very certificates is believed as well, whether or not the
-    /// certificate is one of an authority: certificates made with `openssl req -x509` are. Its
-    /// dates and names must still be right.
+    /// A server that presents one of these certificates as its own is trusted too, even if that is
+    /// a CA certificate, as `openssl req -x509` makes it. Its dates and names must still be right.
     ///
     /// # Errors
     ///

@@ -77,8 +77,8 @@ impl Layout {
         Self::create_or_open_interruptible(path, durability, &Interrupt::new())
     }
 
-    /// As [`Layout::create_or_open_with`]; its waits, and those of every later call on this
-    /// layout, end early when `interrupt` is set.
+    /// Like [`Layout::create_or_open_with`], but interruptible: this call and every later call on
+    /// this layout end early when `interrupt` is set.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use longshore_model::{
 };
 use longshore_store::StoreError;
 
-/// What [`Layout::verify`](crate::Layout::verify) found, in numbers.
+/// The result of [`Layout::verify`](crate::Layout::verify), as counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -39,7 +39,7 @@ impl Report {
     }
 }
 
-/// What a verification tells while it runs.
+/// An event during a verification.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum VerifyEvent {

@@ -41,8 +41,8 @@ pub struct Descriptor {
     pub data: Option<String>,
     /// What kind of artifact the content is, where it is a manifest.
     pub artifact_type: Option<MediaType>,
-    /// What the content runs on, in an index. A malformed platform is read as
-    /// [`Platform::default`], which nothing runs on, so that the other entries can be used.
+    /// The platform of the content, in an index. A malformed platform is read as
+    /// [`Platform::default`], which matches no request, so that the other entries can be used.
     pub platform: Option<Box<Platform>>,
 }
 

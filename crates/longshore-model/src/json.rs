@@ -1,9 +1,9 @@
 //! Reading JSON from a peer: one pass, no key twice, bounded depth and count.
 //!
 //! `serde_json` tokenises. It also bounds the depth, since no value is skipped: unknown fields are
-//! visited like all others, one call per level, and nothing of them is kept (LI2). What it would
-//! let pass is refused here: a key given twice, at any depth, even inside an unknown field (DG5),
-//! and more descriptors than one document may have. Every object is read by the one loop of
+//! visited like all others, one call per level, and nothing of them is kept (LI2). Two faults that
+//! it would accept are refused here: a key given twice, at any depth, even inside an unknown field
+//! (DG5), and more descriptors than one document may have. Every object is read by the one loop of
 //! [`ObjectSeed`].
 
 use std::cell::Cell;

@@ -12,9 +12,9 @@ use crate::platform::Platform;
 /// Returns an upper bound of the memory that reading a document of `length` bytes takes, in bytes:
 /// the document, its view, and what the reader needs besides (LI2).
 ///
-/// It holds for manifests, indexes and image configurations. Strings, lists and maps count with
-/// what they occupy, not with the bytes that they have in the document: a list of one-letter
-/// strings takes twenty times its text.
+/// It holds for manifests, indexes and image configurations. Strings, lists and maps count with the
+/// memory that they occupy, not with their length in the document: a list of one-letter strings
+/// takes twenty times the memory of its text.
 #[must_use]
 pub const fn document_memory_bytes(length: usize) -> usize {
     let values = min(length / SHORTEST_VALUE_BYTES, VALUES_LIMIT);
@@ -33,11 +33,11 @@ const SHORTEST_DESCRIPTOR_BYTES: usize = 44;
 /// A field of an object is at least `"os":"a",`, and its value is at least one allocation.
 const ROUNDING_FACTOR: usize = 4;
 
-/// The most that a counted value takes: an annotation, or a step of a history in a list that has
-/// just grown.
+/// Maximum memory of a counted value: an annotation, or a step of a history in a list that has just
+/// grown.
 const VALUE_BYTES: usize = max(map_bytes(1), max(4, 2 * size_of::<History>())) + ALLOCATION_BYTES;
 
-/// The most that a descriptor takes without what is counted as values: itself in a list that has
+/// Maximum memory of a descriptor without its counted values: the descriptor in a list that has
 /// just grown, a map, and a platform.
 const DESCRIPTOR_BYTES: usize = 2 * size_of::<Descriptor>()
     + map_bytes(1)
@@ -45,21 +45,22 @@ const DESCRIPTOR_BYTES: usize = 2 * size_of::<Descriptor>()
     + 8 * ALLOCATION_BYTES
     + NODE_BYTES;
 
-/// The least that an allocation takes with what the allocator keeps of it.
+/// Minimum memory of an allocation, including the overhead of the allocator.
 const ALLOCATION_BYTES: usize = 32;
 
-/// A node of a map from strings to strings: eleven entries, twelve children, and its place.
+/// Size of a node of a map from strings to strings: eleven entries, twelve children, and the links
+/// of the node.
 const NODE_BYTES: usize = 11 * 2 * size_of::<String>() + 12 * size_of::<usize>() + 16;
 
-/// The fewest entries of a node, apart from the root of a map.
+/// Minimum number of entries of a node other than the root of a map.
 const NODE_ENTRIES: usize = 5;
 
-/// Returns what the nodes of a map take, and the allocations of two short strings an entry.
+/// Returns the memory of the nodes of a map, and of two short strings for each entry.
 const fn map_bytes(entries: usize) -> usize {
     entries * (NODE_BYTES / NODE_ENTRIES + 2 * ALLOCATION_BYTES)
 }
 
-/// Returns what a text takes.
+/// Returns the memory of a text.
 fn text(text: &str) -> usize {
     if text.is_empty() {
         0
@@ -130,7 +131,7 @@ mod tests {
 
     const ENTRY: &str = r#""mediaType":"a/b","digest":"a:b","size":0"#;
 
-    /// Adds up what the view of a document takes.
+    /// Adds up the memory of the view of a document.
     fn view(document: &Document) -> usize {
         let annotations = match document {
             Document::Image(image) => map(&image.annotations),

@@ -102,8 +102,7 @@ const SHOWN: [&str; 9] = [
     "artifactType",
 ];
 
-/// Hides what may be user information in text that was to be a URL, a registry or a reference
-/// (OU3).
+/// Hides possible user information in text that should be a URL, a registry or a reference (OU3).
 ///
 /// Everything before the last `@` is replaced by `REDACTED`, except a scheme in front and an `@`
 /// with a digest behind it. The text need not be well formed: this is for errors that quote it.

@@ -25,10 +25,9 @@
 //! itself, which is the last host. A call that begins at a [`Place`] goes to the host of that
 //! place. A write and a call that begins at a place try no other host.
 //!
-//! `HEAD` is not supported everywhere, and what answers it may not be the registry: a store to
-//! which it is redirected with a URL that is signed for `GET`, for example. Where the answer does
-//! not say what the request was sent for, the same host is asked with `GET` (DG2). A 404 of the
-//! registry itself is an answer.
+//! Some registries do not support `HEAD`, or redirect it to a store whose URLs are signed for
+//! `GET`. If the answer to `HEAD` does not contain the requested fact, the same host gets a `GET`
+//! (DG2). A 404 of the registry itself is an answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,7 +218,7 @@ pub struct Sending {
     pub head_timeout: Duration,
     /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
-    /// Whether only a new connection will do (RT5).
+    /// Whether the request requires a new connection (RT5).
     pub fresh: bool,
 }
 
@@ -240,8 +239,8 @@ pub enum Verdict {
     /// Not final.
     Next(Step),
     /// The registry says that the token expired (CR7). Tell the authenticator; if it has something
-    /// new, send the same again. If none of its tokens was sent, ask [`Call::on_refusal`] once
-    /// more; if it can do no more, ask [`Call::denied`].
+    /// new, send the same again. If the request carried none of its tokens, ask
+    /// [`Call::on_refusal`] once more; if the authenticator has nothing new, ask [`Call::denied`].
     Renew,
 }
 
@@ -304,7 +303,7 @@ pub enum CallError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Ended {
-    /// What was asked; a `GET` if that was sent in place of a `HEAD`.
+    /// The endpoint that was requested; a `GET` if it replaced a `HEAD`.
     pub endpoint: Endpoint,
     /// Where the answer came from.
     pub place: Option<Place>,
@@ -330,12 +329,12 @@ pub struct Call {
     waited: Duration,
     /// The one extra attempt after a stale connection (RT5) was used.
     spent: bool,
-    /// What is sent to this host in place of a `HEAD` that it does not answer (DG2).
+    /// The `GET` that replaces a `HEAD` without a usable answer at this host (DG2).
     get: Option<Endpoint>,
     /// Whether the request that was sent last carried a secret.
     authorized: bool,
-    /// Whether a token was already given up because the registry called it expired, or refused it
-    /// for `HEAD` (CR7).
+    /// Whether a token was already discarded because the registry reported it as expired, or
+    /// refused it for `HEAD` (CR7).
     renewed: bool,
 }
 
@@ -384,7 +383,7 @@ impl Call {
     pub fn on_head(&mut self, head: &response::Parts, peer: Peer, jitter: Jitter) -> Verdict {
         self.peer = peer;
         let status = head.status;
-        // RT8: HEAD is worth another token, if it is the token that the registry does not accept.
+        // RT8: renew the token for HEAD if the registry blames the token.
         let blamed = names_error(head, b"invalid_token") || names_error(head, INSUFFICIENT_SCOPE);
         if self.is_head() && self.authorized && blamed && !self.renewed {
             self.renewed = true;
@@ -523,7 +522,7 @@ impl Call {
         from.is_some_and(|place| !place.hop().is_home())
     }
 
-    /// What is sent to this host.
+    /// The endpoint that is requested from this host.
     fn endpoint(&self) -> &Endpoint {
         self.get.as_ref().unwrap_or(&self.ask.endpoint)
     }
@@ -537,15 +536,16 @@ impl Call {
         self.hop.as_ref().is_some_and(|hop| !hop.is_home())
     }
 
-    /// Whether a `HEAD` was answered, but not what it was sent for (DG2).
+    /// Whether the answer to a `HEAD` does not contain the requested fact (DG2).
     ///
-    /// Where a redirect has led elsewhere, no failure says anything about the registry.
+    /// Behind a redirect no failure says anything about the content: the target may be signed for
+    /// `GET`.
     fn is_unanswered(&self, head: &response::Parts) -> bool {
         let status = head.status;
         if !self.is_head() || status == StatusCode::TOO_MANY_REQUESTS {
             return false;
         }
-        if self.is_away() && !status.is_success() {
+        if (self.redirects > 0 || self.is_away()) && !status.is_success() {
             return true;
         }
         let limit = match self.ask.take {
@@ -562,7 +562,7 @@ impl Call {
         }
     }
 
-    /// Asks this host with `GET` in place of `HEAD`.
+    /// Sends `GET` instead of `HEAD` to this host.
     fn send_get(&mut self) -> Option<Step> {
         self.get = Some(self.endpoint().with_get()?);
         self.attempts = 1;
@@ -673,7 +673,8 @@ impl Call {
                 Patience::WholeBlob => self.policy.whole_blob_head,
             },
             bulk: self.ask.bulk,
-            // Also the redirects of the extra attempt, any of which may have been the stale one.
+            // This includes the redirects of the extra attempt: the stale connection may have been
+            // to any of these hosts.
             fresh: self.spent,
         }))
     }

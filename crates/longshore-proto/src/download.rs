@@ -12,8 +12,8 @@
 //!                                                 └──► broken, or ended early ──► ask (bytes=N-)
 //! ```
 //!
-//! RT6: a request for a range may be refused where the same request without `Range` is not, and not
-//! only with 416. So any refusal but 401 and 429, and 501, leads to one request for the whole.
+//! RT6: a registry may refuse a request only because of its `Range`, and not only with 416. So any
+//! 4xx except 401 and 429, and a 501, is followed by one request for the whole blob.
 
 use http::{StatusCode, response};
 use longshore_model::{Digest, RepositoryName};
@@ -30,7 +30,7 @@ pub use crate::resume::{PROGRESS_BYTES, RESUMES, STALLED_RESUMES};
 
 mod part;
 
-/// The largest blob that is read without a descriptor that says its size, in bytes (LI): 32 GiB.
+/// Default limit of a blob of unknown size, in bytes (LI): 32 GiB.
 pub const BLOB_LIMIT_BYTES: u64 = 32 * 1024 * 1024 * 1024;
 
 /// A body of at least this size counts as large, in bytes.
@@ -150,7 +150,7 @@ impl From<TooManyResumes> for DownloadError {
     }
 }
 
-/// Says which of two sizes is wrong, as far as that is known.
+/// Explains which of the two sizes is wrong, if that is known.
 const fn blame(confirmed: bool) -> &'static str {
     if confirmed {
         " under the same digest: the size in the descriptor is wrong"
@@ -231,8 +231,8 @@ impl Download {
         self.size
     }
 
-    /// Whether an answer with this status is one for [`on_head`](Self::on_head): 200, 206 or 416,
-    /// or a refusal that may be about the range alone. Any other refusal is final.
+    /// Whether an answer with this status must be passed to [`on_head`](Self::on_head): 200, 206 or
+    /// 416, or a refusal that may concern only the range. Any other refusal is final.
     #[must_use]
     pub fn takes(&self, status: StatusCode) -> bool {
         is_answer(status) || self.ranged && may_refuse_range(status)
@@ -417,12 +417,12 @@ fn is_strong(etag: &str) -> bool {
     etag.starts_with('"')
 }
 
-/// Whether the specification knows this answer to a request for a blob or a part of it.
+/// Whether the specification defines this status for a request for a blob or a part of it.
 fn is_answer(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 206 | 416)
 }
 
-/// Whether a refusal of a request with `Range` may be about the range alone (RT6).
+/// Whether a refusal of a request with `Range` may concern only the range (RT6).
 fn may_refuse_range(status: StatusCode) -> bool {
     match status.as_u16() {
         401 | 429 => false,

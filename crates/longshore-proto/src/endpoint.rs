@@ -161,9 +161,9 @@ impl Endpoint {
         self.request().with_get()
     }
 
-    /// Whether this answer to a `HEAD` says what the request is sent for: for a blob its length,
-    /// for a manifest its digest, unless the request names it. A length that the content cannot
-    /// have says nothing, and neither does a digest that cannot be verified (DG2).
+    /// Whether this answer to a `HEAD` contains the requested fact: for a blob its length, for a
+    /// manifest its digest, unless the request is by digest. An impossible length and a digest that
+    /// cannot be verified are ignored (DG2).
     #[must_use]
     pub fn is_answered_by(&self, head: &response::Parts) -> bool {
         self.request().is_answered_by(head)

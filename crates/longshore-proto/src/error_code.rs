@@ -6,9 +6,10 @@
 //! { "errors": [ { "code": "<IDENTIFIER>", "message": "<text>", "detail": <anything> }, … ] }
 //! ```
 //!
-//! Names and codes are read in any capitals, an entry may lack its code, and an entry that cannot
-//! be read does not hide the others. Bodies of other forms are read as far as they are known:
-//! `{"message": …}`, `{"error": …}` with or without a description, the title of a web page, text.
+//! Member names and codes are case-insensitive, an entry may lack its code, and a malformed entry
+//! does not hide the others. Other known forms of bodies are accepted too: `{"message": …}`,
+//! `{"error": …}` with or without a description, a web page, of which the title is read, and plain
+//! text.
 
 use std::fmt;
 
@@ -96,7 +97,7 @@ impl ErrorCode {
     }
 }
 
-/// Reads a code in any capitals.
+/// Reads a code, without regard to case.
 impl From<&str> for ErrorCode {
     fn from(text: &str) -> Self {
         Self::KNOWN
@@ -117,7 +118,7 @@ impl fmt::Display for ErrorCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorEntry {
-    /// The code; an empty [`ErrorCode::Other`] where there is none.
+    /// The code; an empty [`ErrorCode::Other`] if the entry has no code.
     pub code: ErrorCode,
     /// The message, where there is one; peer text, to be shown escaped.
     pub message: Option<String>,
@@ -208,7 +209,7 @@ impl ErrorBody {
     }
 
     /// Whether the body says that a token expired or is not valid, in the words of known
-    /// registries. Such an answer has another status than 401, or no challenge (CR7).
+    /// registries. Such an answer has a status other than 401, or no challenge (CR7).
     #[must_use]
     pub fn says_token_expired(&self) -> bool {
         self.texts().any(|text| {
@@ -327,7 +328,7 @@ fn message(object: &Map<String, Value>) -> Option<&str> {
     member(object, &NAMES)?.as_str()
 }
 
-/// The first member with one of these names, in any capitals.
+/// The first member with one of these names, without regard to case.
 fn member<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
     names.iter().find_map(|name| {
         let mut members = object.iter();
@@ -336,7 +337,7 @@ fn member<'a>(object: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Valu
     })
 }
 
-/// The beginning of a body that is no error document.
+/// The beginning of a body that is not an error document.
 fn excerpt(body: &[u8]) -> String {
     if is_web_page(body) {
         let text = visible_text(&String::from_utf8_lossy(body));
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_entry_does_not_hide_the_others() {
+    fn a_malformed_entry_does_not_hide_the_others() {
         check(
             r#"{"errors":[{"message":"why"},{"code":"denied"},7,{},{"code":"X","message":8}]}"#,
             "\"why\"; DENIED; X",
@@ -441,7 +442,7 @@ mod tests {
 
     // CR7, RT2
     #[test]
-    fn a_body_says_in_many_words_that_a_token_expired_or_a_rate_is_limited() {
+    fn an_expired_token_and_a_rate_limit_are_recognised_in_known_wordings() {
         for (body, expired, limited) in [
             (
                 r#"{"errors":[{"code":"DENIED","message":"Your token has expired."}]}"#,

@@ -57,7 +57,7 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     values.next().is_none().then(|| value.to_owned())
 }
 
-/// `Content-Type`, if it is a media type; any other value says nothing about the content.
+/// `Content-Type`, if it is a media type; any other value is ignored.
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     text(headers, &CONTENT_TYPE).filter(|text| text.parse::<MediaType>().is_ok())
 }
@@ -70,7 +70,7 @@ pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
 }
 
 /// `Content-Length`, if it is a number below 2^63 (LI3); equal repetitions count as one (RFC 9110
-/// §8.6). Anything else says nothing about the length.
+/// §8.6). Any other value is ignored.
 pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
     one(headers, &CONTENT_LENGTH, |value| number(value.as_bytes()))
 }
@@ -102,7 +102,8 @@ pub(crate) fn one_digest(headers: &HeaderMap, name: &HeaderName) -> Option<Diges
     one(headers, name, |value| value.to_str().ok()?.parse().ok())
 }
 
-/// What all non-empty lines of a field say; `None` if they disagree, or one cannot be read.
+/// The value that all non-empty lines of a field agree on; `None` if they disagree, or if one is
+/// malformed.
 fn one<T: PartialEq>(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -116,10 +117,10 @@ fn one<T: PartialEq>(
         .then_some(first)
 }
 
-/// The value of a `Docker-Content-Digest` that is ignored, because it is malformed, contradicts
-/// itself, or is of an algorithm that cannot be verified (DG2: a client ignores it with a warning).
+/// The value of a `Docker-Content-Digest` that is ignored because it is malformed, differs between
+/// lines, or uses an unsupported algorithm (DG2: a client ignores it with a warning).
 ///
-/// Peer text, to be shown escaped.
+/// This is text of the peer: escape it before it is shown.
 #[must_use]
 pub fn ignored_digest(headers: &HeaderMap) -> Option<&[u8]> {
     let mut lines = headers.get_all(CONTENT_DIGEST).iter();
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_type_that_cannot_be_read_says_nothing() {
+    fn a_malformed_content_type_is_ignored() {
         for (lines, expected) in [
             (&["text/plain"][..], Some("text/plain")),
             (&["a/b; c=d"], Some("a/b; c=d")),
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn li3_a_length_that_is_no_number_says_nothing() {
+    fn li3_a_malformed_length_is_ignored() {
         for (lines, expected) in [
             (&["7"][..], Some(7)),
             (&["7", "7"], Some(7)),

@@ -2,9 +2,10 @@
 //!
 //! The crate has two layers. [`endpoint`] holds every request and answer of the specification as a
 //! value that is written and read in both directions, so that a client and a server share one
-//! reading of the wire. [`call`], [`download`], [`upload`], [`listing`] and [`referrers`] are machines:
-//! they are given what arrived and return what to do next, and know neither sockets nor secrets nor the
-//! time. Any answer may also carry messages for users: [`warning`] and [`RateLimit`].
+//! reading of the wire. [`call`], [`download`], [`upload`], [`listing`] and [`referrers`] are
+//! machines: they are given what arrived and return what to do next, and know neither sockets nor
+//! secrets nor the time. Any answer may also carry messages for users: [`warning`] and
+//! [`RateLimit`].
 //!
 //! A server reads a request with [`route`], lets the request make its answer
 //! ([`BlobRequest::answer`](endpoint::BlobRequest::answer) and those of the other requests that

@@ -50,12 +50,12 @@ pub struct Listing {
     limit: u64,
     pages: u32,
     entries: u64,
-    /// How many pages without a new entry came last.
+    /// Number of pages in a row, up to the last one, without a new entry.
     stale_pages: u32,
-    /// Queries of the pages that were asked for, as hashes. Two queries of one hash are taken for
-    /// one, which would end the list.
+    /// Hashes of the queries of the requested pages. Two queries with the same hash count as one,
+    /// which would end the list with an error.
     asked: HashSet<u64>,
-    /// The entries that came. It is made when there is a second page.
+    /// The entries that were read. It is filled only if there is a second page.
     came: EntryFilter,
 }
 
@@ -79,9 +79,9 @@ pub enum ListingError {
     #[error("the list has more than {PAGES_LIMIT} pages")]
     Pages,
     /// More than [`STALE_PAGES_LIMIT`] pages in a row have no new entry.
-    #[error("more than {STALE_PAGES_LIMIT} pages in a row, up to page {page}, have nothing new")]
+    #[error("more than {STALE_PAGES_LIMIT} pages in a row, up to page {page}, have no new entry")]
     Stale {
-        /// The last of these pages, from 1.
+        /// The number of the last of these pages, from 1.
         page: u32,
     },
 }

@@ -180,8 +180,8 @@ impl Absent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadManifest {
-    /// Not at all: send `GET` at once. Any host is asked with `GET` after a `HEAD` that it does not
-    /// answer, so this only saves a request.
+    /// `HEAD` is not supported: send `GET` at once. Every host gets a `GET` after a `HEAD` without
+    /// a usable answer, so this only saves a request.
     Get,
     /// As the specification says.
     #[default]

@@ -15,8 +15,8 @@
 //!            └─ the entries are its children ───────────► the end, no referrers
 //! ```
 //!
-//! Registries without the API answer it with all that a web server may answer: a login page, `{}`,
-//! 400, 403, 405. All of it means that there is no such API.
+//! Registries without the API answer in various ways: with a login page, `{}`, 400, 403 or 405. All
+//! of these mean that the registry does not have the API.
 //!
 //! `Subject` is for registries that resolve the fallback tag to an index of the subject's own
 //! children (quirks of GitLab).
@@ -206,8 +206,8 @@ impl ReferrersListing {
 
     /// The registry refused the request; returns `None` when the refusal is final.
     ///
-    /// `with_credentials` says whether the client has credentials for the registry: then 401 and
-    /// 403 are about them.
+    /// `with_credentials` says whether the client has credentials for the registry. If it has, a
+    /// 403, or a 401 with a challenge, refuses these credentials, and the API may exist.
     pub fn on_refused(
         &mut self,
         refusal: &Refusal,
@@ -217,8 +217,7 @@ impl ReferrersListing {
         let is_final = match refusal.kind() {
             RefusalKind::RateLimited | RefusalKind::Unavailable => true,
             // Old versions of Harbor answer 401 without a challenge where the API is missing. If
-            // that is about credentials after all, the registry says so again when the tag is
-            // asked for.
+            // the registry did mean the credentials, it refuses the request for the tag too.
             RefusalKind::Denied | RefusalKind::Unauthorized => {
                 !is_api || with_credentials && !refusal.is_silent()
             }
@@ -227,11 +226,11 @@ impl ReferrersListing {
         if is_final { None } else { self.on_unusable() }
     }
 
-    /// What came is not an answer to the request, a redirect to a forbidden place for example;
+    /// The response is not an answer to the request, a redirect to a forbidden place for example;
     /// returns `None` when that is final.
     pub fn on_unusable(&mut self) -> Option<ReferrersTurn> {
         match std::mem::replace(&mut self.source, Source::Nowhere) {
-            // On a later page it does not mean that the API is missing.
+            // On a later page, this does not mean that the API is missing.
             Source::Api(listing) if !listing.has_begun() => {
                 self.source = Source::tag(&self.subject);
                 let next = match self.source {
@@ -355,8 +354,8 @@ fn read_page(
     }
 }
 
-/// Whether the answer is something else than an index. An index that breaks a limit, is coded, or
-/// does not match its digest is none of that.
+/// Whether the answer is not an index at all. An index that exceeds a limit, has a content coding,
+/// or does not match its digest is still an index.
 fn is_no_index(error: &ReferrersError) -> bool {
     match error {
         ReferrersError::NotAnIndex => true,

@@ -51,22 +51,24 @@ impl ResumeBudget {
         position: u64,
         jitter: Jitter,
     ) -> Result<Duration, TooManyResumes> {
-        let progress = position.saturating_sub(self.began);
-        self.stalled = if progress < PROGRESS_BYTES {
-            self.stalled + 1
-        } else {
-            0
-        };
-        self.resumes += 1;
-        if self.stalled > STALLED_RESUMES || self.resumes > RESUMES {
+        let has_progress = position.saturating_sub(self.began) >= PROGRESS_BYTES;
+        if has_progress {
+            self.stalled = 0;
+        } else if self.resumes > 0 {
+            // The first request is no resume.
+            self.stalled += 1;
+        }
+        if self.stalled >= STALLED_RESUMES || self.resumes >= RESUMES {
             return Err(TooManyResumes {
                 resumes: self.resumes,
                 position,
             });
         }
-        Ok(match self.stalled {
-            0 => Duration::ZERO,
-            stalled => backoff(stalled, jitter),
+        self.resumes += 1;
+        Ok(if has_progress {
+            Duration::ZERO
+        } else {
+            backoff(self.stalled + 1, jitter)
         })
     }
 }

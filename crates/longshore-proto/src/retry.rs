@@ -86,9 +86,9 @@ pub(crate) fn allows_retry_after(status: StatusCode) -> bool {
 pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(1_000_000_000);
 
 /// How long a 429 or 503 asks to wait (RT3): seconds, an HTTP date, or a Unix time, which some
-/// registries send. A point in time is read against the answer's own `Date`, so that the
-/// client's clock does not matter; [`date_on_receipt`] adds a `Date` that is missing. Garbage is
-/// `None`.
+/// registries send. A date is compared with the `Date` of the same answer, so that the client's
+/// clock does not matter; [`date_on_receipt`] adds a missing `Date`. Returns `None` for a malformed
+/// value.
 #[must_use]
 pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if !allows_retry_after(status) {
@@ -105,7 +105,7 @@ pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> 
 }
 
 /// Adds the time of receipt as `Date` to an answer that has a `Retry-After` and no valid `Date`
-/// (RFC 9110 §6.6.1), so that [`retry_after`] can tell a near point in time from a far one (RT3).
+/// (RFC 9110 §6.6.1), so that [`retry_after`] can compute how far away a date is (RT3).
 ///
 /// `received` is the time since 1970, by the clock of the client.
 pub fn date_on_receipt(headers: &mut HeaderMap, received: Duration) {
@@ -127,7 +127,7 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Duration> {
     time.duration_since(UNIX_EPOCH).ok()
 }
 
-/// The last second of the year 9999, the last one that an HTTP date can be.
+/// The last second of the year 9999, the latest time that an HTTP date can express.
 const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
             ("1800000000", None, Some(1_800_000_000 - 784_111_777)),
             ("7", None, Some(7)),
             ("soon", None, None),
-            // The server's own clock counts, where it tells.
+            // The `Date` of the server has precedence.
             (far, Some("Sat, 06 Nov 2094 08:49:07 GMT"), Some(30)),
         ] {
             let mut headers = HeaderMap::new();
@@ -208,7 +208,7 @@ mod tests {
             let wait = retry_after(StatusCode::TOO_MANY_REQUESTS, &headers);
             assert_eq!(wait, expected.map(Duration::from_secs), "{value} {date:?}");
         }
-        // Nothing is added where nothing is needed, and no time is too large.
+        // A `Date` is added only if it is needed, and a time of any size is accepted.
         let mut headers = HeaderMap::new();
         date_on_receipt(&mut headers, received);
         assert!(headers.is_empty());

@@ -356,7 +356,10 @@ impl Upload {
             }
             (State::Chunk { .. }, 416) if self.received < self.counted => self.distrust(jitter),
             (State::Chunk { .. } | State::Finish, 416) => self.resume(State::Status, wait, jitter),
-            (State::Confirm, 200) => Ok(UploadNext::Finished(UploadOutcome::Sent)),
+            (State::Confirm, 200) => {
+                self.session = None;
+                Ok(UploadNext::Finished(UploadOutcome::Sent))
+            }
             (State::Confirm, _) => self.resume(State::Status, None, jitter),
             (State::Status, 200 | 202 | 204) => self.on_status(head, ended, jitter),
             (State::Status, _) | (State::Whole | State::Chunk { .. } | State::Finish, 404) => {

@@ -1,5 +1,5 @@
-//! Web pages that arrive where a registry's answer is expected: of a captive portal, of a proxy, or
-//! of a web server that is no registry.
+//! Web pages in place of a registry's answer, sent by a captive portal, a proxy, or a web server
+//! that is not a registry.
 
 /// Whether the body of an answer is a web page: it begins like HTML, after a byte order mark, white
 /// space and comments.
@@ -20,11 +20,11 @@ pub fn is_web_page(body: &[u8]) -> bool {
     })
 }
 
-/// How HTML begins. A document type or tag of XML that is not HTML begins with none of them.
+/// Beginnings of HTML documents. XML documents that are not HTML begin with none of them.
 const BEGINNINGS: [&[u8]; 5] = [b"<!doctype html", b"<html", b"<head", b"<body", b"<title"];
 
-/// What a reader of a web page would see first: its title, or else the text without tags, with
-/// white space collapsed.
+/// The visible text of a web page: its title, or else the text without tags, with white space
+/// collapsed.
 pub(crate) fn visible_text(page: &str) -> String {
     let title = between(page, "<title", "</title").and_then(|title| title.split_once('>'));
     let text = match title.map(|(_, text)| text) {
@@ -40,7 +40,7 @@ fn without_tags(page: &str) -> String {
     while let Some((before, tag)) = rest.split_once('<') {
         text.push_str(before);
         text.push(' ');
-        // Style sheets and scripts are no text.
+        // Style sheets and scripts are not visible text.
         let hidden = ["style", "script"].iter().find_map(|name| {
             let start = tag.get(..name.len())?;
             start
@@ -59,14 +59,14 @@ fn without_tags(page: &str) -> String {
     text
 }
 
-/// The text between the first of one and the next of the other, whatever their capitals.
+/// The text between the first `begin` and the next `end`, without regard to case.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
     let from = find(text.as_bytes(), begin.as_bytes())? + begin.len();
     let rest = text.get(from..)?;
     rest.get(..find(rest.as_bytes(), end.as_bytes())?)
 }
 
-/// The position of an ASCII text, whatever its capitals.
+/// The position of an ASCII text, without regard to case.
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     let mut windows = text.windows(wanted.len());
     windows.position(|window| window.eq_ignore_ascii_case(wanted))

@@ -41,7 +41,7 @@ pub enum Entry {
     Other,
 }
 
-/// What changes when the content of a file changes: as far as the file system tells.
+/// The metadata of a file that changes with its content, as far as the file system records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) inode: u64,
@@ -197,7 +197,7 @@ impl Dir {
         }
     }
 
-    /// Makes the file `name`, where nothing may stand yet, for writing and reading.
+    /// Creates the file `name` for writing and reading; fails if the name exists.
     ///
     /// # Errors
     ///
@@ -208,8 +208,8 @@ impl Dir {
             .map_err(|error| self.failed(Action::Create, name, error))
     }
 
-    /// Reads the private document `name` as [`Dir::read`]; `None` also for one that another user
-    /// owns or may read or write.
+    /// Reads the private document `name` like [`Dir::read`]; `None` also if another user owns it,
+    /// or can read or write it.
     pub(crate) fn read_private(&self, name: &str, limit: u64) -> Option<Vec<u8>> {
         let (file, _) = self.file(name).ok()??;
         if !sys::is_private(&file) {
@@ -218,8 +218,8 @@ impl Dir {
         self.read(name, limit).ok()?
     }
 
-    /// Makes an empty file share the content of another, without a copy of it; returns whether the
-    /// file system can.
+    /// Makes an empty file share the content of another file without copying it (reflink); returns
+    /// whether the file system supports that.
     pub(crate) fn share_content(from: &File, to: &File) -> bool {
         sys::share_content(from, to)
     }

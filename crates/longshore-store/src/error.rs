@@ -64,7 +64,7 @@ pub enum StoreError {
         path: PathBuf,
         /// How long it was waited for.
         waited: Duration,
-        /// The process that has it, if it left its number in the file.
+        /// The process that holds the lock, if it is known.
         holder: Option<LockHolder>,
     },
     /// Something else, a link for example, stands where a directory must be (DG9).
@@ -121,9 +121,9 @@ impl StoreError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockHolder {
-    /// Its number, as it gave it: in a container it may be another one than outside.
+    /// Its process ID, as it wrote it: the ID inside a container may differ from the one outside.
     pub process: u32,
-    /// The name of its program, where the system tells it.
+    /// The name of its program, if the system provides it.
     pub program: Option<String>,
 }
 

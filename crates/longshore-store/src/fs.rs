@@ -39,10 +39,9 @@ use crate::writer::{Sink, Writer, content_matches};
 ///
 /// Reading makes nothing: a store on a read-only file system can be read. The first write
 /// makes the private directory and clears up what dead processes left in it; the last writer
-/// removes it, unless unfinished blobs are kept there for [`Store::resume`], or
-/// [`FsStore::record_verified`] has left its record. Unfinished blobs go when the blob is
-/// committed, with [`Store::clear_partials`], or at the first write after
-/// [`PARTIAL_AGE_LIMIT`].
+/// removes it, unless it holds unfinished blobs for [`Store::resume`] or the record of
+/// [`FsStore::record_verified`]. An unfinished blob is removed when the blob is committed, by
+/// [`Store::clear_partials`], or at the first write after [`PARTIAL_AGE_LIMIT`].
 #[derive(Clone, Debug)]
 pub struct FsStore {
     shared: Arc<Shared>,
@@ -115,9 +114,8 @@ impl FsStore {
     }
 
     /// Records which blobs were verified, so that [`Store::reuse_verified`] need not hash them
-    /// while their files are unchanged (DG10). Of use after a [`Store::flush`]; with
-    /// [`Durability::None`], and on systems that do not tell when a file was changed, nothing is
-    /// recorded.
+    /// while their files are unchanged (DG10). Call it after a [`Store::flush`]. Nothing is
+    /// recorded with [`Durability::None`], or on systems that do not show when a file was changed.
     ///
     /// # Errors
     ///
@@ -156,9 +154,9 @@ impl FsStore {
         self.shared.session(&self.interrupt)
     }
 
-    /// Prepares what the blob `digest` needs beside a file.
+    /// Prepares everything that the blob `digest` needs except its file.
     ///
-    /// All that can fail comes before a file is taken that would be lost then.
+    /// Steps that can fail come first, because a failure after a file is taken would lose the file.
     fn place(&self, digest: &Digest) -> Result<BlobLocation, StoreError> {
         let Shared {
             blobs, durability, ..
@@ -239,7 +237,7 @@ impl Store for FsStore {
         let file = match self.shared.blobs.open(digest) {
             Ok(Some((file, found))) if found == size => file,
             Ok(_) => return Ok(Existing::Absent),
-            // What cannot be read is of no use, and is replaced when the blob is written.
+            // A file that cannot be read cannot be reused; writing the blob replaces it.
             Err(StoreError::Io { .. }) => return Ok(Existing::Damaged),
             Err(error) => return Err(error),
         };

@@ -7,9 +7,9 @@ use crate::error::StoreError;
 
 /// Ends blocking calls of a store early, from another thread. Clones share one state.
 ///
-/// Waiting for a lock, hashing, and making many files durable look at it several times a second
-/// and end with [`StoreError::Interrupted`]; what is on disk stays valid, and nothing that was
-/// kept is lost. A call of the operating system that has begun is not ended.
+/// Calls that wait for a lock, hash, or make many files durable check it several times a second and
+/// end with [`StoreError::Interrupted`]. The files on disk stay valid, and no partial blob is lost.
+/// A system call that has begun is not interrupted.
 ///
 /// ```
 /// use longshore_store::Interrupt;
@@ -30,7 +30,7 @@ impl Interrupt {
         Self::default()
     }
 
-    /// Ends the calls that look at this interrupt, also those that begin later.
+    /// Ends the calls that check this interrupt, including later calls.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

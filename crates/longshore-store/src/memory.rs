@@ -120,7 +120,7 @@ impl Store for MemoryStore {
         Ok(self.bytes(digest)?.map(|bytes| bytes.len() as u64))
     }
 
-    /// What is in memory was verified when it was written, and nobody else writes there.
+    /// Blobs in memory were verified when they were written, and nothing else can change them.
     fn reuse_verified(&self, digest: &Digest, size: u64) -> Result<Existing, StoreError> {
         match self.reuse(digest, size)? {
             true => Ok(Existing::Verified),
@@ -150,7 +150,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    /// Nothing here waits for anybody else, so there is nothing to end early.
+    /// No call here blocks, so there is nothing to interrupt.
     fn interruptible(&self, _interrupt: &Interrupt) -> Arc<dyn Store> {
         Arc::new(self.clone())
     }

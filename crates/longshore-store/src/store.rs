@@ -36,7 +36,7 @@ impl Partial {
     }
 }
 
-/// What a store has of a blob that somebody needs.
+/// Whether a store has a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
@@ -45,7 +45,7 @@ impl Partial {
 pub enum Existing {
     /// No blob of that size.
     Absent,
-    /// A blob of that size whose bytes are others, or cannot be read. Writing it replaces it.
+    /// A blob of that size whose bytes are wrong or cannot be read. Writing the blob replaces it.
     Damaged,
     /// The blob, verified.
     Verified,

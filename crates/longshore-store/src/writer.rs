@@ -98,8 +98,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// As [`Writer::new`], and what `kept` returns; [`StoreError::Interrupted`] when `interrupt` is
-    /// set; what was kept stays.
+    /// As [`Writer::new`], and the errors of reading `kept`; [`StoreError::Interrupted`] when
+    /// `interrupt` is set. The partial blob is kept.
     pub fn resume<S: Sink + Read + 'static>(
         digest: &Digest,
         size: u64,
@@ -217,16 +217,16 @@ fn verifier(digest: &Digest, size: Option<u64>) -> Result<Verifier, StoreError> 
     })
 }
 
-/// How hashing what was kept ended.
+/// The result of hashing a partial blob.
 enum Rehashed {
-    /// At its end.
+    /// It was hashed to its end.
     Whole(Box<Verifier>),
     /// It is too long or cannot be read.
     Useless,
     Interrupted,
 }
 
-/// Hashes what was kept, to its end.
+/// Hashes a partial blob to its end.
 fn rehash(mut verifier: Verifier, kept: &mut impl Read, interrupt: &Interrupt) -> Rehashed {
     let mut buffer = vec![0; REHASH_BUFFER_BYTES];
     loop {
@@ -265,5 +265,5 @@ pub(crate) fn content_matches(
     }
 }
 
-/// How much of a blob is in memory while it is hashed again (LI2).
+/// Size of the buffer for hashing an existing blob, in bytes (LI2).
 const REHASH_BUFFER_BYTES: usize = 128 * 1024;

@@ -61,7 +61,7 @@ impl Authority {
         self.sign(names, params)
     }
 
-    /// A certificate for these names whose time has not come.
+    /// A certificate for these names that is not valid yet.
     ///
     /// # Panics
     ///
@@ -121,8 +121,8 @@ impl Identity {
         Self::signed_by_itself(names, IsCa::NoCa)
     }
 
-    /// The certificate of an authority that nobody vouches for, with its key: what
-    /// `openssl req -x509` makes for a server.
+    /// A self-signed CA certificate for these names with its key, as `openssl req -x509` makes it
+    /// for a server.
     ///
     /// # Panics
     ///

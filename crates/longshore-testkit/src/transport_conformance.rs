@@ -132,7 +132,8 @@ cases! {
     case(None) request::requests_are_not_repeated;
     /// Status, header fields and body arrive as the peer sent them.
     case(None) response::responses_arrive_unchanged;
-    /// A transfer coding overrides a length, lengths that agree are one, and others are an error.
+    /// A transfer coding overrides a length, equal lengths count as one, and different lengths are
+    /// an error.
     case(None) response::lengths_are_settled;
     /// A body with a `Content-Encoding` is not decoded.
     case(None) response::bodies_are_not_decoded;
@@ -176,7 +177,7 @@ cases! {
     case(Some(Capability::ErrorPhase)) phase::errors_say_how_far_the_exchange_was;
     /// RT5: responses and errors say whether their connection had served before.
     case(Some(Capability::ErrorPhase)) phase::rt5_reused_connections_are_reported;
-    /// RT5: a request that wishes for a new connection does not use an idle one.
+    /// RT5: a request that requires a new connection does not use an idle one.
     case(Some(Capability::ErrorPhase)) phase::rt5_a_new_connection_is_made_where_one_is_wished_for;
     /// Each identity uses its own TLS setting, and a name that is not configured is refused.
     case(Some(Capability::TlsIdentity)) tls::identities_choose_their_settings;

@@ -22,8 +22,8 @@ pub trait Clock: Send + Sync + 'static {
 
     /// The time since 1970 (Unix time), by the clock of the system.
     ///
-    /// It is only used to tell how far in the future a point in time is that a server names without
-    /// saying what time it is there.
+    /// It is only used to compute how far in the future a `Retry-After` date is when the server
+    /// sends no `Date`.
     fn unix_time(&self) -> Duration {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.unwrap_or_default()

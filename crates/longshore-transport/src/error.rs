@@ -152,7 +152,7 @@ pub enum TransportErrorKind {
     Other,
     /// The peer broke HTTP framing.
     Protocol,
-    /// The proxy does not let the request pass, wants other credentials, or is none.
+    /// The proxy refused the request, does not accept the credentials, or is not a proxy.
     Proxy,
     /// The host name could not be resolved.
     Resolve,
@@ -195,7 +195,7 @@ impl TransportErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsFault {
-    /// The server wants a client certificate, or another one than it was shown.
+    /// The server requires a client certificate, or did not accept the one it got.
     ClientCertificate,
     /// The certificate is no longer valid.
     Expired,
@@ -203,13 +203,13 @@ pub enum TlsFault {
     NothingInCommon,
     /// The certificate is not valid yet.
     NotYetValid,
-    /// The peer ended the connection or was silent, and sent no byte in answer to the first
-    /// message of the handshake.
+    /// The peer sent no byte in answer to the first message of the handshake: it closed the
+    /// connection or stayed silent.
     ///
     /// The error is of the kind `Closed` or `Timeout`. Only for a peer that the transport is
     /// directly connected to.
     Unanswered,
-    /// Nobody who is trusted has signed the certificate.
+    /// No trusted authority has signed the certificate.
     UnknownIssuer,
     /// The certificate is for another host.
     WrongName,

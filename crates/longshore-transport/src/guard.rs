@@ -83,7 +83,7 @@ fn missing(capability: Capability, uri: &Uri) -> TransportError {
 }
 
 /// Removes facts from a response if the transport does not declare the capability to report them,
-/// and makes one of what its header says about its length.
+/// and normalises the length fields of its header.
 pub(crate) fn believe(mut response: Response<Body>, declared: Capabilities) -> Response<Body> {
     settle_length(response.headers_mut());
     let trusts_phase = declared.has(Capability::ErrorPhase);

@@ -26,7 +26,7 @@ pub fn check_head(headers: &HeaderMap) -> Result<(), TransportError> {
     Ok(())
 }
 
-/// Makes one statement of what a response says about its length.
+/// Normalises the length fields of a response.
 ///
 /// A transfer coding overrides a length, and lengths that agree count as one (RFC 9112 §6.3, RFC
 /// 9110 §8.6). Lengths that do not agree are left as they are.

@@ -32,11 +32,10 @@ use crate::{Body, Capabilities, Declared, TransportError};
 ///
 /// ## The response
 ///
-/// 6. A response with any final status is returned as a response, never as an error; only what a
-///    proxy says in place of the peer may be an error. Header fields arrive as the peer sent them;
-///    no content coding is removed. The body is streamed: the
-///    response is given as soon as its head has arrived, and a body of any length takes a bounded
-///    amount of memory.
+/// 6. A response with any final status is returned as a response, never as an error; only a
+///    response that a proxy sends in place of the peer may be an error. Header fields arrive as the
+///    peer sent them; no content coding is removed. The body is streamed: the response is given as
+///    soon as its head has arrived, and a body of any length takes a bounded amount of memory.
 /// 7. Interim (1xx) responses are skipped. A transport that can count them refuses more than
 ///    [`INTERIM_LIMIT`](crate::INTERIM_LIMIT); otherwise the client's time limit ends the flood.
 /// 8. A head over [`HEADER_LIMIT`](crate::HEADER_LIMIT) or

@@ -79,13 +79,13 @@ pub enum WireWish {
     Small,
 }
 
-/// Whether a request may use a connection that has served others.
+/// Whether a request may use a connection that has already served another request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectionWish {
-    /// Any connection will do.
+    /// The request may use any connection.
     #[default]
     Any,
-    /// Only a new one: the attempt after an idle connection turned out to be closed (RT5).
+    /// The request requires a new connection, because an idle one turned out to be closed (RT5).
     New,
 }

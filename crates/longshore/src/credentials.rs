@@ -26,8 +26,8 @@ pub trait CredentialSource: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`CredentialError`] when there is a credential that cannot be read. In that case no
-    /// anonymous request is sent, unless the error [is one](CredentialError::is_unavailable) of a
-    /// source that does not work at all.
+    /// anonymous request is sent, unless the error says that the whole source is
+    /// [unavailable](CredentialError::is_unavailable).
     fn lookup(
         &self,
         registry: &str,
@@ -48,8 +48,8 @@ pub trait CredentialSource: Send + Sync + 'static {
         self.lookup(registry)
     }
 
-    /// Whether a credential of this registry may have been replaced since it was looked up. It is
-    /// then looked up once more after it was refused (CR7). False by default.
+    /// Whether the source may replace a credential of this registry at any time. If it may, a
+    /// refused credential is looked up once more (CR7). False by default.
     fn is_renewable(&self, registry: &str) -> bool {
         let _ = registry;
         false
@@ -78,12 +78,12 @@ impl CredentialError {
         }
     }
 
-    /// Makes the error of a source that does not work at all, so that nobody knows whether it has a
-    /// credential for this registry.
+    /// Makes the error of a source that does not work at all, so that it is not known whether it
+    /// has a credential for this registry.
     ///
-    /// Content that everybody may read is then read all the same, without credentials. The client
-    /// reports this once ([`Notice::NoCredentials`](crate::Notice::NoCredentials)), and an error
-    /// that a credential might have avoided has this error as its source.
+    /// Public content is still read, without credentials. The client reports this once
+    /// ([`Notice::NoCredentials`](crate::Notice::NoCredentials)), and an error that a credential
+    /// might have avoided has this error as its source.
     pub fn unavailable(
         registry: &str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -36,7 +36,7 @@ pub(crate) struct Answer {
 
 /// The body of an answer.
 pub(crate) enum Payload {
-    /// Collected, up to the requested amount, with the memory that a document takes (LI2).
+    /// Collected, up to the requested length, with the memory permit of the document (LI2).
     Bytes(
         Bytes,
         #[expect(dead_code, reason = "held, never read")] Option<Permit>,
@@ -78,7 +78,7 @@ impl Answer {
         }
     }
 
-    /// The collected body, if `GET` was sent in place of a `HEAD` that was not answered (DG2).
+    /// The collected body, if a `GET` replaced the `HEAD` (DG2).
     pub(crate) fn in_place_of_head(&mut self) -> Option<Bytes> {
         let is_get = self.ended.endpoint.answer_body() == AnswerBody::Content;
         is_get.then(|| self.take_bytes())
@@ -95,8 +95,8 @@ impl Answer {
         self.web_page
     }
 
-    /// The error of an answer that cannot be used. A web page is called that, whatever makes it
-    /// useless.
+    /// The error of an answer that cannot be used. For a web page this is [`Cause::WebPage`],
+    /// whatever `cause` says.
     pub(crate) fn failed(self, site: &Site, cause: Cause) -> Error {
         let cause = if self.web_page && self.head.status.is_success() {
             Cause::WebPage
@@ -135,6 +135,7 @@ impl Site {
             slot: Some(slot),
             host: None,
             last: None,
+            sent: None,
         };
         drive.run(step).await
     }
@@ -152,6 +153,8 @@ struct Drive<'a> {
     host: Option<usize>,
     /// The last failure of the transport.
     last: Option<TransportError>,
+    /// The secret that the last request was authorized with.
+    sent: Option<Authorization>,
 }
 
 /// The result of one step of a call.
@@ -219,6 +222,7 @@ impl Drive<'_> {
         let headers = request.headers();
         self.call
             .sends_secret(headers.contains_key(header::AUTHORIZATION));
+        self.sent = authorization;
         let sent = self.client().sender().send(request, sending.head_timeout);
         let response = match sent.await {
             Ok(response) => response,
@@ -226,7 +230,10 @@ impl Drive<'_> {
         };
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
-        self.client().notices().read(&sending.hop, &head.headers);
+        let mut values = head.headers.values();
+        if !values.any(|value| self.is_secret(value.as_bytes())) {
+            self.client().notices().read(&sending.hop, &head.headers);
+        }
         self.conclude(sending, (head, body, peer)).await
     }
 
@@ -245,7 +252,7 @@ impl Drive<'_> {
                 Verdict::Next(step) => return Ok(Turn::Next(step)),
                 Verdict::Answer(take) => return self.answer(head, body, take).await,
                 Verdict::Excerpt => {
-                    // What arrived of it is enough: it is an error body.
+                    // The part that arrived is enough, because this is the body of an error.
                     let collected = self.collect(&head, body, Take::Excerpt).await;
                     (excerpt, _) = collected.unwrap_or_default();
                     body = Body::from(excerpt.clone());
@@ -377,7 +384,16 @@ impl Drive<'_> {
             _ => None,
         };
         let bytes = collect(client.clock(), head, body, take).await?;
+        if take == Take::Excerpt && self.is_secret(&bytes) {
+            return Ok((Bytes::new(), None));
+        }
         Ok((bytes, memory))
+    }
+
+    /// Whether a text of the registry repeats the secret that it was sent (OU3: a secret appears in
+    /// no log or error).
+    fn is_secret(&self, text: &[u8]) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.is_in(text))
     }
 
     /// Gets the secret for a request from the authenticator, after the look-ups and token requests

@@ -43,7 +43,7 @@ struct Inner {
 /// The credentials that the client had found when an operation failed.
 #[derive(Clone, Debug)]
 pub(crate) enum FoundCredentials {
-    /// There were none, or none were asked for; with the failure of their source, if it failed.
+    /// None were found or looked up; holds the error of the source, if it failed.
     None(Option<Arc<CredentialError>>),
     Some,
 }
@@ -125,16 +125,16 @@ pub enum ErrorKind {
     Unsupported,
 }
 
-/// What a failure says about the thing that was asked for.
+/// What an error says about the requested object.
 ///
-/// It is coarser than [`ErrorKind`], for look-ups that a program can do without: whether there is
-/// nothing to find, or something could not be looked at, and why. See [`Error::class`].
+/// It is coarser than [`ErrorKind`], and meant for optional requests: it says whether the object is
+/// absent, or could not be read, and why. See [`Error::class`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// The thing does not exist.
+    /// The object does not exist.
     Absent,
-    /// Something else: content that does not match its digest, a limit, settings on this side.
+    /// Another error: content that does not match its digest, a limit, or a setting of the client.
     Other,
     /// The registry does not grant access to it.
     Refused {
@@ -143,8 +143,8 @@ pub enum ErrorClass {
     },
     /// The registry or its token endpoint cannot be reached, or cannot answer now.
     Unavailable,
-    /// The registry does not offer it: it says so, or answers with something else than the
-    /// protocol defines.
+    /// The registry does not support the request: it says so, or its answer does not follow the
+    /// protocol.
     Unsupported,
 }
 
@@ -187,14 +187,14 @@ impl Error {
     }
 
     /// Whether the client had found credentials for this registry when the operation failed. A
-    /// token for anonymous users is no credential.
+    /// token for anonymous users is not a credential.
     #[must_use]
     pub fn had_credentials(&self) -> bool {
         matches!(self.0.credentials, FoundCredentials::Some)
     }
 
-    /// Why the source of credentials did not work, where a credential might have avoided this
-    /// error (CR11).
+    /// The error of the source of credentials, if a credential might have prevented this error
+    /// (CR11).
     #[must_use]
     pub fn missing_credentials(&self) -> Option<&CredentialError> {
         let FoundCredentials::None(Some(failure)) = &self.0.credentials else {
@@ -249,7 +249,7 @@ impl Error {
         }
     }
 
-    /// What the failure says about the thing that was asked for.
+    /// What the error says about the requested object.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         let with_credentials = self.had_credentials();
@@ -321,10 +321,10 @@ impl Error {
     }
 }
 
-/// What kind of failure it is that no answer came, by the last failure of the transport.
+/// The kind of error when no answer arrived, from the last error of the transport.
 fn wire_kind(wire: Option<TransportErrorKind>) -> ErrorKind {
     match wire {
-        // Asking again would change nothing about these.
+        // A retry cannot help with these.
         Some(TransportErrorKind::AddressRefused | TransportErrorKind::HeaderLimit) => {
             ErrorKind::Protocol
         }
@@ -406,7 +406,7 @@ impl fmt::Display for Cause {
             Self::Unverifiable(_) => f.write_str("it cannot be verified"),
             Self::Upload(_) => f.write_str("the upload failed"),
             Self::Violation(_) => f.write_str("the answer violates the protocol"),
-            Self::WebPage => f.write_str("the answer is a web page, not that of a registry"),
+            Self::WebPage => f.write_str("the answer is a web page, not an answer of a registry"),
         }
     }
 }

@@ -154,10 +154,9 @@ impl Hosts {
     /// Tries TLS on a loopback name without configuration, and pins the name to plain http if the
     /// peer does not speak TLS (RT12). The request has no header, so it sends nothing secret.
     ///
-    /// A peer does not speak TLS if it answers the first message of the handshake with plain text,
-    /// or not with a single byte: it ends or resets the connection, or is silent. A certificate
-    /// error is an answer in TLS, so it pins nothing to http. A peer that cannot be reached pins
-    /// nothing at all.
+    /// A peer does not speak TLS if it answers the first message of the handshake with plain text
+    /// or with nothing, that is, closes or resets the connection, or stays silent. A certificate
+    /// error shows that the peer speaks TLS. If the peer cannot be reached, nothing is pinned.
     async fn probe(&self, https: &Origin, tls: &TlsIdentity, sender: &Sender) -> Scheme {
         let pinned = |hosts: &Self| {
             let pinned = hosts.pinned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,7 +183,7 @@ impl Hosts {
     }
 }
 
-/// Whether a peer on loopback is one that does not speak TLS.
+/// Whether this error shows that a peer on loopback does not speak TLS.
 fn speaks_no_tls(error: &TransportError) -> bool {
     error.kind() == TransportErrorKind::NotTls || error.tls() == Some(TlsFault::Unanswered)
 }

@@ -28,9 +28,9 @@ pub(crate) struct Limit {
     origins: Mutex<HashMap<Origin, Arc<Semaphore>>>,
     /// Memory for bodies that are handed on as they arrive.
     streams: MemoryPool,
-    /// Memory for bodies that are collected, and for what they are parsed into. This pool is
-    /// separate, because a stream keeps its memory until its reader has finished, and the reader
-    /// may request a document before that.
+    /// Memory for collected bodies and for their parsed form. This pool is separate, because a
+    /// stream keeps its memory until its reader has finished, and the reader may request a document
+    /// before that.
     documents: MemoryPool,
 }
 
@@ -92,10 +92,10 @@ impl Limit {
         Permit(semaphore.acquire_owned().await.ok())
     }
 
-    /// Waits for memory to collect a document of this length in bytes and to parse it. One that
-    /// would take more than all of the memory waits until it is alone.
+    /// Waits for memory to collect a document of this length in bytes and to parse it. A document
+    /// that needs more than the whole budget waits until no other document is held.
     ///
-    /// A holder waits for the rest of the document and for nothing else, so every wait ends.
+    /// The holder of a permit only waits for the rest of its document, so every wait ends.
     pub(crate) async fn document(&self, length: u64) -> Permit {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let kib = document_memory_bytes(length).div_ceil(1024);

@@ -22,16 +22,16 @@ use crate::site::Site;
 
 mod referrers;
 
-/// Maximum total size in bytes of the pages of a list that is collected as a whole, with what
-/// referrers take in memory; a larger list is an error (LI). A million tags of thirty characters
-/// fit.
+/// Maximum total size of the pages of a list that is collected as a whole, in bytes; for referrers,
+/// their size in memory if that is larger. A larger list is an error (LI). A million tags of thirty
+/// characters fit.
 pub const COLLECTED_LIMIT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The entries of a list, fetched page by page as they are read.
 ///
 /// Ends with an error when a page links to a page that was read before, when more than 20 pages in
-/// a row have nothing new, or when the list exceeds a limit (RD5, LI). The entries before the error
-/// are valid. One page is held at a time.
+/// a row have no new entry, or when the list exceeds a limit (RD5, LI). The entries before the
+/// error are valid. One page is held at a time.
 pub struct List<T> {
     site: Arc<Site>,
     /// The rest of the page.
@@ -52,7 +52,7 @@ trait PageSource<T>: Send {
     fn limit(&mut self, entries: u64);
 }
 
-/// The entries of a page, which are read one by one (LI2).
+/// The entries of a page, decoded one at a time (LI2).
 type Items<T> = Box<dyn Iterator<Item = T> + Send>;
 
 type PageFuture<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
@@ -67,7 +67,7 @@ enum State<T> {
 /// One page, and how the list continues.
 struct Page<T> {
     items: Items<T>,
-    /// The size of the page in bytes, in memory if that is more.
+    /// The size of the page in bytes, or its size in memory if that is larger.
     bytes: u64,
     next: State<T>,
 }

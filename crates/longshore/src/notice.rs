@@ -36,9 +36,8 @@ pub enum Notice {
         /// The numbers.
         limit: RateLimit,
     },
-    /// A header field is ignored, because its value is malformed or cannot be used. What it would
-    /// have said is found out in another way (DG2: content is verified all the same). A client
-    /// reports each field of an origin once.
+    /// A header field is ignored, because its value is malformed or cannot be used. Content is
+    /// verified without it (DG2). A client reports each field of an origin once.
     IgnoredHeader {
         /// Who sends it: the registry or a mirror of it.
         origin: Origin,
@@ -91,7 +90,7 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 #[derive(Default)]
 pub(crate) struct Notices {
     pub(crate) listener: Option<Listener>,
-    /// Hashes of what was reported and is not reported again.
+    /// Hashes of the warnings that were already reported.
     told: Mutex<HashSet<u64>>,
 }
 

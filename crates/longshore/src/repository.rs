@@ -68,7 +68,7 @@ pub struct ManifestHead {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobHead {
-    /// Its size in bytes, as claimed; `None` if the registry does not say a size that can be.
+    /// Its size in bytes, as claimed; `None` if the registry does not give a valid size.
     pub size: Option<u64>,
 }
 
@@ -135,10 +135,11 @@ impl Repository {
 
     /// As [`manifest`](Self::manifest), but passes the manifest to `read` and returns its result.
     ///
-    /// An upper bound of what the document takes counts against
+    /// An upper bound of the memory of the document counts against
     /// [`MEMORY_LIMIT_BYTES`](crate::MEMORY_LIMIT_BYTES) until `read` has returned, and other
-    /// requests for documents wait meanwhile if there is not enough (LI2). What `read` returns does
-    /// not count. Use this to read many manifests concurrently and keep a part of each.
+    /// requests for documents wait meanwhile if there is not enough (LI2). The value that `read`
+    /// returns does not count. Use this to read many manifests concurrently and keep a part of
+    /// each.
     ///
     /// # Errors
     ///
@@ -165,9 +166,8 @@ impl Repository {
 
     /// What the registry says about a manifest; `None` when it is not there.
     ///
-    /// Asks with `HEAD`. Where the answer is not enough, because the registry refuses `HEAD`, or
-    /// does not say the digest of a tag in a form that can be verified, the manifest itself is read
-    /// and hashed (DG2).
+    /// Sends `HEAD`. If the registry refuses `HEAD`, or does not give a digest that can be
+    /// verified, the manifest itself is read and hashed (DG2).
     ///
     /// # Errors
     ///
@@ -206,8 +206,7 @@ impl Repository {
 
     /// What the registry says about a blob; `None` when it is not there.
     ///
-    /// Asks with `HEAD`, and with `GET` where the answer is not enough: its head says the size, and
-    /// the body is not read (DG2).
+    /// Sends `HEAD`, and if the answer has no valid size, `GET`, whose body is not read (DG2).
     ///
     /// # Errors
     ///

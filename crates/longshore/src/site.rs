@@ -31,7 +31,7 @@ pub(crate) struct Site {
     repository: Option<RepositoryName>,
     /// The last answer of the source of credentials.
     found: Mutex<Option<Found>>,
-    /// Held while the source is asked.
+    /// Held while the source is queried.
     looking: tokio::sync::Mutex<()>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Site {
 struct Found {
     credential: Option<Credential>,
     renewable: bool,
-    /// Why it is not known whether there is a credential.
+    /// The error of the source, if it did not work.
     failure: Option<Arc<CredentialError>>,
 }
 
@@ -96,8 +96,8 @@ impl Site {
     /// Gives a call the credential of the registry, from the source unless it was asked before. The
     /// source is asked again for a credential that was refused (CR7).
     ///
-    /// A source that does not work is reported once, and there is then no credential (CR11).
-    /// Other errors are not remembered.
+    /// If the source does not work, that is reported once, and the call has no credential (CR11).
+    /// Other errors are not cached.
     pub(crate) async fn look_up(&self, call: &mut AuthCall) -> Result<(), CredentialError> {
         let _one_at_a_time = self.looking.lock().await;
         let refused = call.refused_credential(&self.origin);

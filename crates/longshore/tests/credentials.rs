@@ -61,7 +61,7 @@ async fn cr2_credentials_for_a_part_of_a_registry_stay_in_it() {
     transport.finish();
 }
 
-// CR2: the names of hosts have no case, wherever they are written.
+// CR2: host names are compared without regard to case.
 #[tokio::test]
 async fn a_registry_is_found_in_whatever_case_it_is_written() {
     let digest = Digest::sha256(b"content");
@@ -217,7 +217,7 @@ fn asked() -> Exchange {
     Exchange::new("GET", &uri, 401).header("www-authenticate", challenge)
 }
 
-/// A token for anybody.
+/// A token for anonymous users.
 fn token() -> Exchange {
     let uri = "https://r.example/token?scope=repository%3Aapp%3Apull";
     let request = Exchange::new("GET", uri, 200).lacks("authorization");
@@ -240,7 +240,7 @@ async fn cr11_a_source_that_does_not_work_does_not_stop_an_anonymous_read() {
 }
 
 #[tokio::test]
-async fn cr11_an_error_for_want_of_credentials_says_why_there_are_none() {
+async fn cr11_an_error_about_missing_credentials_has_the_failed_source_as_cause() {
     for (answers, kind) in [
         (vec![blob(401)], ErrorKind::Auth),
         (vec![asked(), token(), blob(403)], ErrorKind::Denied),

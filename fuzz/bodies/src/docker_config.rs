@@ -131,7 +131,7 @@ fn lies_in(repository: &str, path: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Docker Hub has several names, and no name has case.
+/// Docker Hub has several names, and names are compared without regard to case.
 fn same_registry(one: &str, other: &str) -> bool {
     let hub = ["docker.io", "index.docker.io", "registry-1.docker.io"];
     let is_hub = |name: &str| hub.iter().any(|known| known.eq_ignore_ascii_case(name));

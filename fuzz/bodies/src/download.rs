@@ -64,6 +64,7 @@ struct Watch {
     /// Where in the blob the next byte of the body belongs.
     position: u64,
     asks: u32,
+    resumes: u32,
     /// Resumes in a row that brought next to nothing.
     stalled: u32,
 }
@@ -81,6 +82,7 @@ impl Watch {
             range: None,
             position: 0,
             asks: 0,
+            resumes: 0,
             stalled: 0,
         }
     }
@@ -149,7 +151,11 @@ impl Watch {
         {
             self.takes(download, number(piece).0.min(SIZE_LIMIT))?;
         }
-        let progress = self.delivered - began;
+        if self.delivered - began >= PROGRESS_BYTES {
+            self.stalled = 0;
+        } else if self.resumes > 0 {
+            self.stalled += 1;
+        }
         let next = if broken {
             download.on_interrupted(Jitter::new(u32::MAX))
         } else {
@@ -157,9 +163,8 @@ impl Watch {
         };
         match next? {
             Next::Ask(ask) => {
-                let stalls = progress < PROGRESS_BYTES;
-                self.stalled = if stalls { self.stalled + 1 } else { 0 };
-                assert!(self.stalled <= STALLED_LIMIT, "RT6: {}", self.stalled);
+                self.resumes += 1;
+                assert!(self.stalled < STALLED_LIMIT, "RT6: {}", self.stalled);
                 Ok(Some(ask))
             }
             Next::Finished => {
@@ -220,7 +225,7 @@ impl Watch {
             }
             DownloadError::Resumes { resumes, received } => {
                 assert_eq!(*received, self.delivered);
-                let enough = self.stalled == STALLED_LIMIT || *resumes > RESUMES_LIMIT;
+                let enough = self.stalled == STALLED_LIMIT || *resumes == RESUMES_LIMIT;
                 assert!(enough, "RT6: given up after {resumes}, {self:?}");
             }
             _ => {}

@@ -22,6 +22,7 @@ mod retry_after;
 mod route;
 mod shown;
 mod token_response;
+mod upload;
 
 pub use authenticator::authenticator;
 pub use call::call;
@@ -38,3 +39,4 @@ pub use reference::reference;
 pub use retry_after::retry_after;
 pub use route::route;
 pub use token_response::token_response;
+pub use upload::upload;

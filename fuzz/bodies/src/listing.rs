@@ -25,7 +25,7 @@ use crate::shown::is_plain;
 /// # Panics
 ///
 /// When a page is asked for that is of another list, on another host or was asked for before, when
-/// a list goes on for too long without anything new, or ends early without a reason.
+/// a list continues for too long without a new entry, or ends early without a reason.
 pub fn listing(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let setup = lines.next().unwrap_or_default();
@@ -53,7 +53,7 @@ pub fn listing(data: &[u8]) {
                 stale = if fresh { 0 } else { stale + 1 };
                 assert!(
                     stale <= STALE_PAGES_LIMIT,
-                    "RD5: on from pages with nothing new"
+                    "RD5: continued after too many pages without a new entry"
                 );
                 assert_eq!(query(&listing.ask().endpoint), next, "RD5");
                 assert!(asked.insert(next), "RD5: asked for before");

@@ -15,7 +15,7 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 15] = [
+const TARGETS: [(&str, Body); 16] = [
     ("authenticator", bodies::authenticator),
     ("call", bodies::call),
     ("challenge", bodies::challenge),
@@ -31,6 +31,7 @@ const TARGETS: [(&str, Body); 15] = [
     ("retry_after", bodies::retry_after),
     ("route", bodies::route),
     ("token_response", bodies::token_response),
+    ("upload", bodies::upload),
 ];
 
 #[test]

@@ -1,5 +1,5 @@
-//! Registries that do not answer `HEAD` as they should, headers that mean nothing, ranges that are
-//! refused, web pages, and names that are no registries.
+//! Registries without a usable answer to `HEAD`, malformed headers, refused ranges, web pages, and
+//! arguments that are not registries.
 
 use http::Method;
 use http::header::CONTENT_LENGTH;
@@ -8,7 +8,7 @@ use super::*;
 
 const REFERENCE: i32 = 10;
 
-/// Runs what asks with `HEAD`, and demands the right answers.
+/// Runs the commands that send `HEAD`, and asserts that they print the right answers.
 #[track_caller]
 fn heads(scene: &Scene, how: impl Fn(Longshore) -> Longshore) {
     let (name, layer) = (scene.name(), scene.layer());
@@ -24,7 +24,7 @@ fn heads(scene: &Scene, how: impl Fn(Longshore) -> Longshore) {
 }
 
 #[test]
-fn dg2_a_head_that_is_refused_is_asked_again_with_get() {
+fn dg2_get_follows_a_refused_head() {
     let scene = Scene::set(one_layer(3000));
     for code in [400, 403, 405, 501] {
         scene.registry.behave();
@@ -36,7 +36,7 @@ fn dg2_a_head_that_is_refused_is_asked_again_with_get() {
 }
 
 #[test]
-fn dg2_a_head_that_a_store_refuses_is_asked_again_with_get() {
+fn dg2_get_follows_a_head_that_a_store_refused() {
     let scene = Scene::set(one_layer(3000));
     let contents: Vec<_> = scene.tree.documents();
     let contents = contents.into_iter().chain(scene.tree.all_blobs());
@@ -63,7 +63,7 @@ fn dg2_a_head_that_a_store_refuses_is_asked_again_with_get() {
 }
 
 #[test]
-fn dg2_a_head_that_is_refused_with_a_good_token_is_asked_again_with_get() {
+fn dg2_get_follows_a_head_refused_with_a_valid_token() {
     let tokens = TokenServer::builder().user(USER, PASSWORD).start().unwrap();
     let realm = format!("http://{}", tokens.address());
     let scene = Scene::behind(Registry::builder().bearer(&tokens), one_layer(3000));
@@ -82,7 +82,7 @@ fn dg2_a_head_that_is_refused_with_a_good_token_is_asked_again_with_get() {
 }
 
 #[test]
-fn dg2_a_head_that_says_nothing_useful_is_asked_again_with_get() {
+fn dg2_get_follows_a_head_without_a_usable_answer() {
     let scene = Scene::set(one_layer(3000));
     for what in [
         Misbehaviour::NoLength,
@@ -99,7 +99,7 @@ fn dg2_a_head_that_says_nothing_useful_is_asked_again_with_get() {
 }
 
 #[test]
-fn dg2_a_digest_header_that_is_no_digest_is_ignored_with_a_warning() {
+fn dg2_a_malformed_digest_header_is_ignored_with_a_warning() {
     let scene = Scene::set(one_layer(3000));
     let name = http::HeaderName::from_static("docker-content-digest");
     let hex = scene.tree.digest().encoded().to_owned();
@@ -141,7 +141,7 @@ fn rt6_a_range_that_is_refused_costs_one_restart() {
 }
 
 #[test]
-fn a_web_page_in_place_of_an_answer_is_called_that() {
+fn the_error_says_that_the_answer_is_a_web_page() {
     let scene = Scene::set(one_layer(3000));
     let page = ScriptedResponse::status(StatusCode::OK)
         .header(CONTENT_TYPE, HeaderValue::from_static("text/html"))
@@ -162,7 +162,7 @@ fn a_web_page_in_place_of_an_answer_is_called_that() {
 }
 
 #[test]
-fn a_403_to_somebody_without_credentials_does_not_speak_of_them() {
+fn the_error_for_a_403_without_credentials_does_not_blame_credentials() {
     let scene = Scene::set(one_layer(3000));
     let refused = Misbehaviour::Status(StatusCode::FORBIDDEN);
     scene.registry.misbehave(Rule::on(Part::Manifest, refused));
@@ -183,7 +183,7 @@ fn a_403_to_somebody_without_credentials_does_not_speak_of_them() {
 
 // CR12
 #[test]
-fn a_text_that_is_no_registry_is_a_malformed_reference() {
+fn an_argument_that_is_not_a_registry_is_a_malformed_reference() {
     for command in ["ping", "repos"] {
         for text in [
             "r.example/",

@@ -7,7 +7,7 @@ use longshore_tests::longshore::Longshore;
 use tempfile::tempdir;
 
 #[test]
-fn a_destination_is_an_image_layout_as_other_programs_name_it() {
+fn the_layout_forms_of_other_programs_are_accepted() {
     let tree = image::single(80);
     let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
     let reference = format!("docker://{}/a:1", registry.authority());
@@ -37,7 +37,7 @@ fn a_destination_is_an_image_layout_as_other_programs_name_it() {
 }
 
 #[test]
-fn a_destination_that_is_no_layout_is_refused_before_anything_is_made() {
+fn a_destination_that_is_not_a_layout_is_refused_and_nothing_is_created() {
     let registry = Registry::builder().start().unwrap();
     let reference = format!("{}/a:1", registry.authority());
     for form in [
@@ -83,7 +83,7 @@ fn the_prefix_of_a_registry_is_understood_wherever_a_reference_is() {
         assert_eq!(found.succeeded(), expected.succeeded(), "{command:?}");
         assert_eq!(found.stderr, expected.stderr, "{command:?}");
     }
-    // A tag is as wrong as without the prefix.
+    // A tag is refused with and without the prefix.
     let ended = Longshore::new(["tags", &format!("docker://{name}/a:1")]).run();
     ended.failed_with_hint(10, &["names one image"]);
 }

@@ -1,4 +1,4 @@
-//! What a layout has already is verified before a pull names it. And a layout that is locked.
+//! Existing blobs are verified before a pull refers to them; pulls to a locked layout.
 
 use longshore_copy::layout::Layout;
 use longshore_model::Digest;
@@ -38,7 +38,7 @@ impl Pulled {
         Longshore::pull(&reference, self.layout())
     }
 
-    /// Overwrites the last layer with as many bytes.
+    /// Overwrites the last layer with other bytes of the same length.
     fn overwrite(&self) -> &Digest {
         let digest = &self.tree.blobs().last().unwrap().descriptor.digest;
         let path = layout::blob(&self.layout(), digest);
@@ -51,7 +51,7 @@ impl Pulled {
 
 // DG10: what a pull names was verified.
 #[test]
-fn dg10_a_layer_overwritten_with_as_many_bytes_is_fetched_again() {
+fn dg10_a_layer_overwritten_with_the_same_length_is_fetched_again() {
     let pulled = Pulled::set(31);
     let digest = pulled.overwrite();
     let ended = pulled.pull().args(["--output", "json"]).run();
@@ -65,7 +65,7 @@ fn dg10_a_layer_overwritten_with_as_many_bytes_is_fetched_again() {
     assert_eq!(pulled.registry.requests_to(Part::Blob).len(), 1);
     assert_pulled(&pulled.layout(), "1", &pulled.tree);
 
-    // Where it cannot be fetched, nothing names it.
+    // If the layer cannot be fetched, no entry is written.
     let pulled = Pulled::set(32);
     let digest = pulled.overwrite().clone();
     let gone = Misbehaviour::Status(http::StatusCode::NOT_FOUND);
@@ -77,7 +77,7 @@ fn dg10_a_layer_overwritten_with_as_many_bytes_is_fetched_again() {
 }
 
 #[test]
-fn a_user_may_trust_what_is_there() {
+fn trust_existing_reuses_a_layer_without_hashing_it() {
     let pulled = Pulled::set(33);
     pulled.overwrite();
     let ended = pulled.pull().args(["--trust-existing"]).run();

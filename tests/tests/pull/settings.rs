@@ -40,7 +40,7 @@ fn docker_configuration_holds_the_credentials() {
         ];
         for config in others {
             let ended = pull().docker_config(&config).run();
-            ended.failed_with_hint(4, &[&name, "without credentials", "--username"]);
+            ended.failed_with_hint(4, &[&name, "requires credentials", "--username"]);
         }
         let ended = pull().docker_config(&auths(&name)).run();
         assert_eq!(ended.succeeded(), tree.digest().as_str());
@@ -114,7 +114,7 @@ fn cr11_a_helper_that_is_absent_or_fails_does_not_stop_a_public_pull() {
 }
 
 #[test]
-fn cr11_a_helper_gives_the_credential_and_an_error_names_one_that_does_not() {
+fn cr11_a_helper_provides_the_credential_and_an_error_names_a_missing_one() {
     let tree = image::single(19);
     let registry = Registry::builder().image("a", "1", &tree);
     let registry = registry.basic(USER, PASSWORD);
@@ -152,7 +152,7 @@ fn cr11_a_helper_gives_the_credential_and_an_error_names_one_that_does_not() {
 }
 
 #[test]
-fn an_empty_configuration_or_one_with_a_byte_order_mark_is_none() {
+fn an_empty_configuration_and_a_byte_order_mark_are_accepted() {
     let tree = image::single(20);
     let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
     let reference = format!("{}/a:1", registry.authority());
@@ -186,17 +186,17 @@ fn the_first_configuration_that_has_an_entry_is_used() {
     let ended = ended.env("DOCKER_AUTH_CONFIG", &right).run();
     assert_eq!(ended.succeeded(), tree.digest().as_str());
     let ended = digest().env("DOCKER_AUTH_CONFIG", "hunter2").run();
-    ended.failed_with_hint(1, &["DOCKER_AUTH_CONFIG", "mend"]);
+    ended.failed_with_hint(1, &["DOCKER_AUTH_CONFIG", "correct the file"]);
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_403_without_credentials_is_not_said_to_be_about_them() {
+fn the_hint_for_a_403_without_credentials_does_not_blame_credentials() {
     let tree = image::single(22);
     let registry = Registry::builder().image("a", "1", &tree).start().unwrap();
     registry.misbehave(Rule::always(Misbehaviour::Status(StatusCode::FORBIDDEN)));
     let digest = || Longshore::new(["digest", &format!("{}/a:1", registry.authority())]);
-    // Nobody has asked for the password, so it was not sent.
+    // The registry sent no challenge, so the password was not sent.
     for digest in [digest(), digest().login(USER, PASSWORD)] {
         let ended = digest.run();
         let said = ended.failed_with_hint(4, &["denied", "no credentials were sent"]);

@@ -130,7 +130,7 @@ fn inspect_reads_the_tag_that_stands_in_for_the_api() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_does_not_hide_the_image() {
+fn a_part_that_cannot_be_read_does_not_hide_the_image() {
     let registry = serving(&image::single(101));
     let reference = reference(&registry);
     for (status, code) in [
@@ -170,7 +170,7 @@ fn what_cannot_be_looked_at_does_not_hide_the_image() {
 }
 
 #[test]
-fn an_odd_answer_of_the_referrers_api_means_that_there_is_none() {
+fn the_fallback_tag_is_read_if_the_referrers_api_sends_no_index() {
     let tree = image::single(106);
     let registry = serving(&tree);
     let signature = image::attached(107, &tree);

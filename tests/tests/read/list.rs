@@ -131,7 +131,7 @@ fn answer_with(registry: &Registry, page: &str) {
 }
 
 #[test]
-fn ou2_a_malformed_name_is_shown_apart_and_hides_no_other() {
+fn ou2_malformed_names_are_listed_separately_and_hide_no_others() {
     let registry = serving(&image::single(53));
     let name = format!("{}/a", registry.authority());
     answer_with(
@@ -167,7 +167,7 @@ fn ou2_a_malformed_name_is_shown_apart_and_hides_no_other() {
 }
 
 #[test]
-fn what_came_of_a_list_before_an_error_is_printed() {
+fn names_before_an_error_of_a_list_are_printed() {
     let registry = serving(&image::single(57));
     let name = format!("{}/a", registry.authority());
     registry.misbehave(Rule::on(
@@ -191,7 +191,7 @@ fn what_came_of_a_list_before_an_error_is_printed() {
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(told["names"], json!(["1"]));
     assert_eq!(told["complete"], false);
-    // Nothing came.
+    // No page arrived.
     registry.behave();
     let gone = Misbehaviour::Status(StatusCode::NOT_FOUND);
     registry.misbehave(Rule::on(Part::List, gone));

@@ -1,4 +1,4 @@
-//! Where content goes: pipes whose reader leaves, and files of every kind.
+//! Output of content: to pipes whose reader closes early, and to files of every kind.
 
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use longshore_testkit::BlobContent;
 
 use super::*;
 
-/// The exit code for a reader that left early.
+/// The exit code for a reader that closed the pipe early.
 const READER_LEFT: i32 = 15;
 
 /// Runs a command whose standard output goes to a shell pipeline; returns its exit code.
@@ -31,7 +31,7 @@ fn blob(digest: &Digest, content: impl Into<BlobContent>) -> (Registry, String) 
 
 // DG11: wrong content is exit code 5, whatever the reader does.
 #[test]
-fn dg11_a_reader_that_leaves_does_not_make_wrong_content_good() {
+fn dg11_wrong_content_is_reported_even_if_the_reader_closes_early() {
     let tree = Image::new(70).layers(1, 1_000_000).build();
     let registry = serving(&tree);
     let digest = &tree.blobs()[1].descriptor.digest;
@@ -46,9 +46,9 @@ fn dg11_a_reader_that_leaves_does_not_make_wrong_content_good() {
     }
 }
 
-// DG11: what is verified before it is printed has to be printed as well.
+// DG11: content that is verified before it is printed must also be printed in full.
 #[test]
-fn dg11_a_document_that_nobody_reads_is_no_success() {
+fn dg11_a_document_that_nobody_reads_is_a_failure() {
     let tree = image::single(71);
     let registry = serving(&tree);
     let name = reference(&registry);
@@ -106,7 +106,7 @@ fn a_blob_is_bounded_by_the_size_that_the_user_allows() {
 }
 
 #[test]
-fn a_device_a_fifo_and_a_link_are_written_and_stay() {
+fn a_device_a_fifo_and_a_link_are_written_and_not_replaced() {
     let tree = image::single(73);
     let registry = serving(&tree);
     let layer = &tree.blobs()[1];
@@ -180,7 +180,7 @@ fn a_file_that_a_killed_run_left_is_removed_by_the_next() {
 
 // DG11: a FIFO is a pipe too.
 #[test]
-fn dg11_the_reader_of_a_fifo_that_leaves_early_is_noticed() {
+fn dg11_a_fifo_whose_reader_closes_early_is_a_failure() {
     let tree = Image::new(75).layers(1, 1_000_000).build();
     let registry = serving(&tree);
     let name = format!(
@@ -216,7 +216,7 @@ fn dg11_the_reader_of_a_fifo_that_leaves_early_is_noticed() {
     }
 }
 
-// RT11: what a stopped command leaves.
+// RT11: a stopped command leaves no partial output file.
 #[test]
 fn rt11_a_file_that_is_not_complete_is_removed_when_the_command_is_stopped() {
     let tree = Image::new(76).layers(1, 1_000_000).build();

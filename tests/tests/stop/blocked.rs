@@ -1,4 +1,4 @@
-//! A command ends soon after a signal, whatever it waits for (RT11).
+//! Every command ends soon after a signal, whatever it waits for (RT11).
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -22,10 +22,11 @@ use tempfile::{TempDir, tempdir};
 /// much longer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How large a sparse file is that takes minutes to hash.
+/// Size of a sparse file that takes minutes to hash.
 const LARGE_BYTES: u64 = 256 << 30;
 
-/// Sends the signals and demands that the command ends soon, as one that was stopped.
+/// Sends the signals, and asserts that the command ends soon with the exit code of a stopped
+/// command.
 #[track_caller]
 fn ends_soon(running: Running, signals: &[&str], code: i32) -> Ended {
     let sent = Instant::now();
@@ -106,7 +107,7 @@ fn rt11_a_pull_that_waits_for_a_lock_can_be_stopped() {
     }
 }
 
-// RT11: what is kept of a large blob is hashed again before the download goes on.
+// RT11: a large partial blob is hashed again before its download is resumed.
 #[test]
 fn rt11_a_pull_that_hashes_a_partial_blob_can_be_stopped() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
@@ -130,7 +131,7 @@ fn rt11_a_pull_that_hashes_a_partial_blob_can_be_stopped() {
         let kept = to.join(".longshore/partial");
         let [name] = layout::names(&kept).try_into().unwrap();
         make_sparse(&kept.join(&name));
-        // The next run takes the partial blob over, and hashes it.
+        // The next run resumes the partial blob, and hashes it first.
         let mut running = Longshore::pull(&reference, &to).start();
         running.wait_until(|| {
             let unfinished = layout::unfinished(&to);
@@ -250,7 +251,7 @@ fn rt11_a_command_that_nobody_reads_can_be_stopped() {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let get = Longshore::new(["blob", "get", &reference]).stdout(OwnedFd::from(writer).into());
         let running = get.start();
-        // It has begun to print, and finds no room for all of it.
+        // The command has begun to print, and the pipe is full.
         reader.read_exact(&mut [0]).unwrap();
         let ended = ends_soon(running, signals, code);
         assert_eq!(ended.stderr, "error: stopped\n");

@@ -154,9 +154,9 @@ impl AuthCall {
         self.provide_to(registry, credential, false);
     }
 
-    /// As [`provide`](Self::provide), for a credential that its source may have replaced since:
-    /// if it is refused, the call asks for it once more ([`Prepare::Lookup`]), as the answers of
-    /// credential helpers do not say when they expire (CR7).
+    /// Like [`provide`](Self::provide), for a credential that its source may replace at any time:
+    /// if the credential is refused, the call asks for it once more ([`Prepare::Lookup`]). Answers
+    /// of credential helpers, for example, do not say when they expire (CR7).
     ///
     /// [`Prepare::Lookup`]: crate::Prepare::Lookup
     pub fn provide_renewable(&mut self, registry: &Origin, credential: Option<Credential>) {
@@ -165,8 +165,8 @@ impl AuthCall {
 
     /// Returns the credential that a registry refused, if it is looked up once more.
     ///
-    /// A source that remembers its answers must not answer with this one. If there is no other, the
-    /// call fails without sending it again (CR7).
+    /// A source that caches its answers must not return this credential. If the source has no
+    /// other, the call fails without sending the credential again (CR7).
     pub fn refused_credential(&self, registry: &Origin) -> Option<&Credential> {
         let mut visits = std::iter::once(&self.here).chain(&self.others);
         let visit = visits.find(|visit| visit.is_at(registry))?;
@@ -246,8 +246,7 @@ impl Visit {
         self.credential.clone()
     }
 
-    /// Takes note that the credential was refused. Returns whether it is looked up once more
-    /// (CR7).
+    /// Records that the credential was refused. Returns whether it is looked up once more (CR7).
     pub(super) fn renew_credential(&mut self) -> bool {
         if !std::mem::take(&mut self.renewable) {
             return false;
@@ -257,7 +256,7 @@ impl Visit {
         true
     }
 
-    /// Whether the source has no other credential than the one that was refused.
+    /// Whether the refused credential is the only one that the source has.
     pub(super) fn is_refused(&self, credential: &Credential) -> bool {
         self.refused_credential.as_ref() == Some(credential)
     }

@@ -175,7 +175,7 @@ impl Authenticator {
     }
 }
 
-/// The error for credentials that were refused and would be sent once more.
+/// The error when a new lookup returns the credentials that were already refused.
 fn refused_again(hop: &Hop) -> AuthError {
     AuthError::CredentialsRefused {
         registry: hop.home().clone(),

@@ -50,8 +50,8 @@ impl Authenticator {
         }
     }
 
-    /// Throws a refused token away, in the table only if it has not been replaced. Returns whether
-    /// another may be tried (CR7).
+    /// Discards a refused token; in the table, only if it has not been replaced. Returns whether
+    /// another token may be tried (CR7).
     pub(super) fn discard_token(
         &self,
         visit: &mut Visit,

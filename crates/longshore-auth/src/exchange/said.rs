@@ -1,4 +1,4 @@
-//! What a token server says about a refusal, in the forms that are in use.
+//! The message of a token server about a refusal, in the forms that servers use.
 //!
 //! ```text
 //! { "error": "invalid_grant", "error_description": "…" }             RFC 6749 §5.2
@@ -15,15 +15,15 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::token::Member;
 
-/// The text of a token server about a refusal.
+/// The message of a token server about a refusal.
 ///
 /// `Display` is one line of at most 512 characters, in which control characters are escaped (OU1).
-/// The text never has a secret of the request in it (OU3).
+/// It never contains a secret of the request (OU3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenServerText(Box<str>);
 
 impl TokenServerText {
-    /// Reads the text in a body; `None` if there is none, or one that must not be shown.
+    /// Reads the message in a body; `None` if there is no message, or if it must not be shown.
     pub(super) fn read(body: &[u8], secrets: &[&str]) -> Option<Self> {
         let body = body.trim_ascii();
         let text = if check_json_object(body).is_ok() {
@@ -56,7 +56,7 @@ impl fmt::Debug for TokenServerText {
     }
 }
 
-/// Writes the text behind an error message, if there is one.
+/// Formats the message as a suffix of an error message; empty if there is no message.
 pub(crate) fn saying(said: &Option<TokenServerText>) -> String {
     said.as_ref()
         .map_or_else(String::new, |said| format!(" (it says: {said})"))
@@ -96,7 +96,7 @@ fn join<const N: usize>(members: [Member; N]) -> String {
     texts.join(": ")
 }
 
-/// The lines of a list of errors; a value of another type has none.
+/// The lines of a list of errors; empty for a value of another type.
 #[derive(Default)]
 struct Entries(Vec<String>);
 
@@ -230,9 +230,9 @@ mod tests {
         assert_eq!(read.0.len(), 1024);
     }
 
-    // OU3: some servers repeat what they were sent.
+    // OU3: some servers echo the request.
     #[test]
-    fn ou3_a_text_with_a_secret_in_it_is_not_shown() {
+    fn ou3_a_message_with_a_secret_in_it_is_not_shown() {
         assert_eq!(said(r#"{"error":"hunter2 is not the password"}"#), "");
         assert_eq!(said("wrong: hunter2"), "");
     }

@@ -170,6 +170,10 @@ fn cr7_a_refused_post_is_told_from_other_failures() {
             (basic_account(), RequestOptions::default(), false),
             (None, RequestOptions::default(), false),
         ] {
+            // This says that the refresh token is not valid.
+            if status == 400 && matches!(account, Some(Credential::IdentityToken(_))) {
+                continue;
+            }
             let key = key("https://a.example/t", "r", "", account);
             let mut exchange = TokenExchange::new(key, options).unwrap();
             let error = match on_head(&mut exchange, status, &[]) {
@@ -222,6 +226,25 @@ fn cr7_a_password_that_is_not_valid_is_not_shown_again() {
             }
         }
     }
+}
+
+// CR7: RFC 6749 §5.2.
+#[test]
+fn cr7_a_refresh_token_that_is_not_valid_is_refused_with_400() {
+    let options = RequestOptions {
+        offline: true,
+        get_only: false,
+    };
+    let account = Some(Credential::IdentityToken(Secret::new("old".into())));
+    let key = key("https://a.example/t", "r", "", account);
+    let mut exchange = TokenExchange::new(key, options).unwrap();
+    assert_eq!(on_head(&mut exchange, 400, &[]).unwrap(), "Collect");
+    let error = on_body(&mut exchange, br#"{"error":"invalid_grant"}"#).unwrap_err();
+    assert!(
+        matches!(&error, AuthError::CredentialsRefused { said: Some(said), .. }
+            if said.to_string() == "invalid_grant"),
+        "{error:?}"
+    );
 }
 
 // CR9
@@ -332,8 +355,7 @@ fn cr7_a_refusal_of_the_token_endpoint_says_who_refused_what() {
                     .unwrap_err()
                     .to_string()
             };
-            let required =
-                "https://r.example gives no access without credentials, and there are none for it";
+            let required = "https://r.example requires credentials, and there are none for it";
             assert_eq!(refused(exchange(None)), format!("{required}{said}"));
             let wrong = "https://a.example does not accept the credentials for https://r.example";
             assert_eq!(refused(exchange(basic_account())), format!("{wrong}{said}"));

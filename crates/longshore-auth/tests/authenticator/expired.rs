@@ -81,7 +81,7 @@ fn an_anonymous_token_that_expired_is_renewed_too() {
     let mut world = anonymous();
     let answers = [BEARER, TOKEN_1, "400 expired", TOKEN_2, "200"];
     world.ends(&answers, Ok(200), &[ASKED, &token, OLD, &token, NEW]);
-    let error = "https://r.example.com gives no access without credentials, and there are none \
+    let error = "https://r.example.com requires credentials, and there are none \
                  for it";
     let answers = [
         BEARER,
@@ -95,7 +95,7 @@ fn an_anonymous_token_that_expired_is_renewed_too() {
 }
 
 #[test]
-fn where_no_issued_token_was_sent_nothing_is_renewed() {
+fn a_request_without_an_issued_token_renews_nothing() {
     let worlds = [
         (with_password(), &["403 expired", "200"][..]),
         (with_password(), &[BASIC, "403 expired", "200"]),
@@ -110,7 +110,7 @@ fn where_no_issued_token_was_sent_nothing_is_renewed() {
         world.run(answers, Err(error));
         assert_eq!(world.token_requests(), 0);
     }
-    // The call can go on: the driver may have another use for the answer.
+    // The call can continue: the driver may use the answer in another way.
     let mut world = with_password();
     let mut call = AuthCall::new();
     let error = world.auth.expired(&mut call, &home()).unwrap_err();

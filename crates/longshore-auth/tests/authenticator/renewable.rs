@@ -74,7 +74,7 @@ fn a_password_that_did_not_change_is_not_sent_again() {
 #[test]
 fn without_another_credential_the_call_is_anonymous() {
     let mut world = renewing(None);
-    let error = "https://r.example.com gives no access without credentials, and there are none \
+    let error = "https://r.example.com requires credentials, and there are none \
                  for it";
     world.ends(
         &[BASIC, BASIC, "200"],

@@ -35,7 +35,7 @@ pub(crate) struct World<S = VecDeque<String>> {
     pub(crate) now: Duration,
     /// What every lookup finds.
     pub(crate) credential: Option<Credential>,
-    /// What a lookup finds after that was refused, if it is renewable.
+    /// What a lookup returns after the credential was refused, if it is renewable.
     pub(crate) renewed: Option<Option<Credential>>,
     pub(crate) lookups: Vec<Origin>,
     pub(crate) server: S,

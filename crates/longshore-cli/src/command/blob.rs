@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::file::OutputFile;
 use crate::output;
 
-/// How much of a blob is read after the reader of the output left, in bytes and in time.
+/// How much of a blob is still read after the reader closed the output, in bytes and in time.
 const REST_LIMIT_BYTES: u64 = 64 << 20;
 const REST_LIMIT: Duration = Duration::from_secs(5);
 
@@ -73,7 +73,7 @@ async fn open(text: &str, connection: &Connection) -> Result<(Repository, Digest
     Ok((client.repository(&reference).await?, digest))
 }
 
-/// Where the bytes of a blob go.
+/// The destination of the bytes of a blob.
 struct Sink<'a, W> {
     writer: W,
     /// Makes the failure of a write.
@@ -138,8 +138,8 @@ fn unreadable(error: longshore::Error) -> Failure {
     }
 }
 
-/// Reads on for a moment after the reader of the output left, to tell whether the content is
-/// wrong: the reader may have acted on it.
+/// Continues to read for a moment after the reader closed the output, to find out whether the
+/// content is wrong: the reader may have used what it got.
 async fn after_reader_left(mut reader: BlobReader, count: u64) -> Failure {
     let rest = reader.size().map(|size| size.saturating_sub(count));
     if rest.is_some_and(|rest| rest > REST_LIMIT_BYTES) {

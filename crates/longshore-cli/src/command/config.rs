@@ -32,7 +32,7 @@ pub(crate) async fn run(args: Target) -> Result<(), Failure> {
         Output::Json => {
             let config = parse(descriptor, &bytes)?;
             let platform = config::platform(&config).map(|it| it.to_string());
-            // Text of any length is not needed twice (LI2).
+            // The parsed config is freed before the document is printed: both can be large (LI2).
             drop(config);
             output::json(&Shown {
                 reference: &reference,

@@ -31,8 +31,8 @@ struct Summary {
     problems: Problems,
 }
 
-/// Reads the manifest, then concurrently its content and what is attached to it. What cannot be
-/// looked at does not hide the rest.
+/// Reads the manifest, then concurrently its content and its referrers and signatures. A part that
+/// cannot be read does not hide the rest.
 pub(crate) async fn run(args: Target) -> Result<(), Failure> {
     let (reference, repository) = connect::repository(&args.reference, &args.connection).await?;
     let first = repository.manifest(&reference.target()).await?.manifest;

@@ -80,7 +80,8 @@ const MALFORMED_LIMIT: u64 = 1000;
 
 /// A list of names that is printed as it arrives.
 ///
-/// A name that breaks the grammar could be misread by a script, so it is shown apart (OU2).
+/// A script could misread a name that breaks the grammar, so such names are printed separately
+/// (OU2).
 struct Names<'a> {
     stream: Stream,
     output: Output,
@@ -91,7 +92,7 @@ struct Names<'a> {
     entry: fn(&str) -> Entry,
     /// How many names were printed.
     count: usize,
-    /// Malformed names, escaped. They come after the names in JSON.
+    /// Malformed names, escaped. In JSON they follow the names.
     malformed: Vec<String>,
     malformed_count: u64,
 }
@@ -130,7 +131,8 @@ impl<'a> Names<'a> {
         self.stream.text("\"names\":[")
     }
 
-    /// Prints a list up to the limit of the page. What came before an error is printed too.
+    /// Prints a list up to the requested number of names. Names that arrived before an error are
+    /// printed too.
     async fn print(mut self, mut list: List<String>, page: &Page) -> Result<(), Failure> {
         let limit = page.limit.map_or(usize::MAX, usize::from);
         let ended = self.read(&mut list, limit).await;
@@ -165,7 +167,8 @@ impl<'a> Names<'a> {
         Ok(false)
     }
 
-    /// Waits for the next name. What was read before is shown meanwhile.
+    /// Waits for the next name. Flushes the names that were read before, if the next one is not
+    /// there yet.
     async fn next(&mut self, list: &mut List<String>) -> Result<Option<String>, Failure> {
         let mut next = pin!(list.next());
         poll_fn(|cx| {

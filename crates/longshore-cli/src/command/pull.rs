@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Pull) -> Result<(), Failure> {
     let pulled = stop::cancelling(&cancellation, drawing).await;
     for digest in progress.damaged() {
         output::note(&format!(
-            "{digest} in {} was not what its digest says; it is fetched again",
+            "{digest} in {} did not match its digest; fetching it again",
             destination.path.display()
         ));
     }

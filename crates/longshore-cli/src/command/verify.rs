@@ -78,7 +78,8 @@ fn outcome(args: &Verify, report: &Report) -> Result<(), Failure> {
         return Err(failure.hint(if report.damaged == report.unreadable {
             READABLE
         } else {
-            "remove the blobs that are damaged, and pull the images in it again"
+            "pull the images of the layout again, which replaces damaged blobs; before that, \
+             remove what is not a regular file"
         }));
     }
     if args.complete && !report.is_complete() {
@@ -86,18 +87,17 @@ fn outcome(args: &Verify, report: &Report) -> Result<(), Failure> {
             "{layout} is not complete: it lacks {} of the blobs that it refers to",
             report.absent
         );
-        return Err(Failure::new(Exit::Digest, &what).hint(
-            "pull the images again, with --all-platforms if their indexes are to be complete",
-        ));
+        return Err(Failure::new(Exit::Digest, &what)
+            .hint("pull the images again; --all-platforms pulls every image of an index"));
     }
     Ok(())
 }
 
-/// Prints findings as they come, from any thread.
+/// Prints each finding at once, from any thread.
 struct Printer<'a> {
     args: &'a Verify,
     bar: ProgressBar,
-    /// Ends the verification when nothing can be printed.
+    /// Ends the verification when printing has failed.
     interrupt: &'a Interrupt,
     state: Mutex<State>,
 }
@@ -140,7 +140,7 @@ impl Printer<'_> {
     }
 }
 
-/// Returns what stands before an entry of the list of findings in JSON.
+/// Returns the separator before an entry in the JSON list of findings.
 fn separator(args: &Verify, printed: u64) -> String {
     if printed > 0 {
         return ",".to_owned();
@@ -185,7 +185,7 @@ fn print_end(args: &Verify, printed: u64, report: &Report) -> Result<(), Failure
             let mut text =
                 format!("{blobs} blobs, {manifests} of them manifests, {size}, verified");
             if *absent > 0 {
-                // Writing to a string cannot fail.
+                // Writing to a `String` cannot fail.
                 let _ = write!(text, "; {absent} absent");
             }
             output::note(&text);

@@ -1,4 +1,4 @@
-//! Checking the blobs that the destination has already.
+//! Checks the existing blobs of the destination.
 //!
 //! They are hashed on threads of their own, while missing blobs arrive over the network.
 
@@ -14,17 +14,17 @@ use crate::error::TransferError;
 use crate::observer::Event;
 use crate::plan::PlannedBlob;
 
-/// Maximum number of threads that hash: one for each processor up to this, as more find the disk
-/// busy.
+/// Maximum number of threads that hash. There is one for each processor up to this number; more
+/// threads would only wait for the disk.
 const THREADS_LIMIT: usize = 8;
 
-/// The blobs still to be checked, and those that are of no use.
+/// The blobs still to be checked, and those that cannot be reused.
 pub(super) struct Unchecked(Mutex<Queues>);
 
 struct Queues {
     waiting: VecDeque<PlannedBlob>,
     useless: Vec<PlannedBlob>,
-    /// How many of the useless ones have other content, and are not just gone.
+    /// How many of the useless ones have wrong content, rather than being absent.
     damaged: u64,
 }
 
@@ -41,10 +41,13 @@ impl Unchecked {
 
     /// Returns the number of threads to check with.
     pub(super) fn threads(&self) -> usize {
+        // Counting processors reads files, and most pulls reuse nothing or one blob.
+        let waiting = self.queues().waiting.len();
+        if waiting < 2 {
+            return waiting;
+        }
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        processors
-            .min(THREADS_LIMIT)
-            .min(self.queues().waiting.len())
+        processors.min(THREADS_LIMIT).min(waiting)
     }
 
     /// Takes the blobs that have to be moved, and how many of them have other content.

@@ -48,11 +48,11 @@ const SMALL_PER_THREAD: usize = 16;
 /// Maximum number of threads for large blobs, however many jobs are allowed.
 const LARGE_LIMIT: usize = 512;
 
-/// The blobs that seemed to be present and were moved all the same.
+/// Blobs that seemed to be present, but could not be reused and were moved.
 #[derive(Clone, Copy)]
 pub(super) struct MovedAgain {
     pub(super) blobs: u64,
-    /// How many of them had other content.
+    /// How many of them had wrong content.
     pub(super) damaged: u64,
     pub(super) bytes: u64,
 }
@@ -69,7 +69,7 @@ pub(super) struct TransferPool {
 }
 
 impl TransferPool {
-    /// Makes the workers, which end when `stop` says so.
+    /// Makes the workers, which end when `stop` signals it.
     pub(super) fn new(context: Context, stop: StopSender, jobs: NonZeroUsize) -> Self {
         let jobs = jobs.get();
         Self {
@@ -83,8 +83,8 @@ impl TransferPool {
         }
     }
 
-    /// Moves the missing blobs and checks the present ones meanwhile; then moves those of the
-    /// present ones that are of no use, and returns what these were. When it returns, every thread
+    /// Moves the missing blobs and concurrently checks the present ones; then moves the present
+    /// blobs that cannot be reused, and returns how many there were. When it returns, every thread
     /// has ended.
     pub(super) async fn transfer(
         mut self,

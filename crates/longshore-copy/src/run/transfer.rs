@@ -116,9 +116,9 @@ impl Transfer {
     }
 }
 
-/// Returns whether a transfer that got no byte beyond what an earlier run had kept may be tried
-/// again from there. If the registry refused it, what is kept goes, so that the next run does not
-/// ask for the same again (RT6: a refused range restarts the download).
+/// Returns whether the partial blob of an earlier run is kept after a transfer that received no
+/// further byte. If the registry refused the range, the partial blob is removed, so that the next
+/// run does not request the same range (RT6: a refused range restarts the download).
 fn may_resume(kind: longshore::ErrorKind) -> bool {
     use longshore::ErrorKind;
     matches!(

@@ -146,14 +146,14 @@ async fn dg3_a_blob_that_is_damaged_twice_is_reported_and_never_visible() {
     }
 }
 
-/// Overwrites a file with as many bytes.
+/// Overwrites a file with other bytes of the same length.
 fn overwrite(path: &std::path::Path) {
     let mut bytes = std::fs::read(path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(path, bytes).unwrap();
 }
 
-// DG10: what a pull names was verified, so what it reuses is.
+// DG10: all content that a pull refers to was verified, including reused content.
 #[tokio::test]
 async fn dg10_a_reused_blob_with_other_content_is_replaced() {
     for size in [1000, 3_000_000] {
@@ -182,7 +182,7 @@ async fn dg10_a_reused_blob_with_other_content_is_replaced() {
 
 // DG10: if it cannot be replaced, nothing refers to it.
 #[tokio::test]
-async fn dg10_a_reused_blob_with_other_content_is_not_named() {
+async fn dg10_no_entry_is_written_if_a_wrong_blob_cannot_be_replaced() {
     let scene = Scene::set(Image::new(11).layers(2, 5000).build()).await;
     let options = PullOptions::default();
     scene.pull_into_layout(&options).await.unwrap();
@@ -199,7 +199,7 @@ async fn dg10_a_reused_blob_with_other_content_is_not_named() {
 }
 
 #[tokio::test]
-async fn existing_blobs_are_reused_unread_where_the_caller_trusts_them() {
+async fn trusted_existing_blobs_are_reused_without_being_hashed() {
     let scene = Scene::set(Image::new(12).layers(2, 5000).build()).await;
     let options = PullOptions::default().with_trust_existing(true);
     scene.pull_into_layout(&options).await.unwrap();

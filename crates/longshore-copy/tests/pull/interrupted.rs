@@ -269,7 +269,7 @@ async fn partial(seed: u64) -> Scene {
     scene
 }
 
-// RT6: a refused range restarts the download, also if the restart is that of the next run.
+// RT6: a refused range restarts the download, even if the next run makes the restart.
 #[tokio::test]
 async fn rt6_a_partial_blob_whose_resume_was_refused_is_not_resumed_again() {
     use http::StatusCode;
@@ -302,7 +302,7 @@ async fn rt11_a_pull_that_waits_for_the_lock_of_a_layout_is_cancelled() {
     let held = holder.store().lock().unwrap();
     let options = PullOptions::default();
     let cancelling = async {
-        // On the same thread: a pull that blocked it would not let this run.
+        // This runs on the same thread as the pull: if the pull blocked, the test would hang.
         while scene.registry.requests().is_empty() {
             tokio::task::yield_now().await;
         }

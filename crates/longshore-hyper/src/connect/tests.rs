@@ -118,7 +118,7 @@ async fn cr4_the_names_of_this_machine_are_not_asked_for() {
 
 // RE3: where this machine resolves the name, it checks the addresses.
 #[tokio::test]
-async fn re3_a_name_behind_a_socks5_proxy_is_under_the_policy() {
+async fn re3_the_address_policy_applies_to_names_behind_a_socks5_proxy() {
     let look_up = |host: &str, port| {
         let addresses: &[[u8; 4]] = match host {
             "mixed.example" => &[[10, 0, 0, 1], [1, 1, 1, 1]],
@@ -145,7 +145,7 @@ async fn re3_a_name_behind_a_socks5_proxy_is_under_the_policy() {
 
     let uri = Uri::from_static("http://mixed.example:5000/");
     let connecting = tokio::spawn(async move { connector.connect(&uri).await.map(drop) });
-    // The connection of the refused request comes first, and asks for nothing.
+    // The first connection belongs to the refused request, and carries no request to the proxy.
     let (mut refused, _) = listener.accept().await.unwrap();
     assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
     let (mut stream, _) = listener.accept().await.unwrap();
@@ -180,5 +180,5 @@ fn a_name_server_that_is_silent_does_not_keep_a_program_from_ending() {
     drop(runtime);
 }
 
-/// Longer than any look-up of these tests takes.
+/// A limit that no look-up in these tests reaches.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -1,8 +1,9 @@
-//! What can be wrong with a proxy.
+//! Errors of proxies.
 
 use std::error::Error;
 use std::fmt;
 
+use http::HeaderValue;
 use longshore_origin::Escaped;
 use longshore_transport::{Phase, TransportError, TransportErrorKind};
 
@@ -18,19 +19,19 @@ pub struct ProxyError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a proxy did, or did not do.
+/// How a proxy failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyFault {
     /// It asks for a user name and password, or does not accept those it was given.
     Credentials,
-    /// It speaks no protocol of the proxy setting.
+    /// It does not speak the protocol that the proxy setting names.
     NotAProxy,
     /// It answers, but does not let this request pass.
     Refused {
         /// The HTTP status or the SOCKS reply in words, escaped.
         answer: Box<str>,
-        /// Whether a web page came with the answer, as firewalls send it.
+        /// Whether the answer has a web page as its body, as firewalls send it.
         page: bool,
     },
     /// TLS with the proxy itself failed.
@@ -42,7 +43,7 @@ pub enum ProxyFault {
     },
     /// The name of the proxy could not be resolved.
     UnknownName,
-    /// No connection to the proxy was made, or it broke off.
+    /// The connection to the proxy could not be made, or broke off.
     Unreachable,
 }
 
@@ -53,7 +54,7 @@ impl ProxyError {
         &self.proxy
     }
 
-    /// The environment variable that names the proxy; `None` for a proxy that the program set.
+    /// The environment variable that names the proxy; `None` if the program set it.
     #[must_use]
     pub fn variable(&self) -> Option<&'static str> {
         self.setting
@@ -73,8 +74,8 @@ impl fmt::Display for ProxyError {
             write!(f, " (from {variable})")?;
         }
         match &self.fault {
-            ProxyFault::Credentials => f.write_str(" wants another user name and password"),
-            ProxyFault::NotAProxy => f.write_str(" does not answer as a proxy does"),
+            ProxyFault::Credentials => f.write_str(" requires a valid user name and password"),
+            ProxyFault::NotAProxy => f.write_str(" does not answer like a proxy"),
             ProxyFault::Refused { answer, page: true } => {
                 write!(f, " refused with a web page: {answer}")
             }
@@ -95,10 +96,10 @@ impl Error for ProxyError {
 }
 
 impl Proxy {
-    /// The error of a request that this proxy failed.
+    /// The error of a request that failed at this proxy.
     pub(crate) fn fails(&self, fault: ProxyFault, phase: Phase) -> TransportError {
         let kind = match &fault {
-            // A proxy that could not do it may do it next time; one that will not, will not.
+            // A proxy that could not connect may succeed later; a refusal is final.
             ProxyFault::Target { .. } | ProxyFault::Unreachable => TransportErrorKind::Connect,
             ProxyFault::UnknownName => TransportErrorKind::Resolve,
             _ => TransportErrorKind::Proxy,
@@ -106,7 +107,7 @@ impl Proxy {
         TransportError::new(kind, phase).with_source(self.error(fault, None))
     }
 
-    /// An error of the connection to this proxy, with the proxy as the one to blame.
+    /// Converts an error of the connection to this proxy to one that names the proxy.
     pub(crate) fn blamed(&self, error: TransportError) -> TransportError {
         let is_named = error
             .source()
@@ -135,7 +136,7 @@ impl Proxy {
         }
     }
 
-    /// What an answer with this status means, in place of a tunnel or a response.
+    /// The error of an answer with this status, where a tunnel or a response was expected.
     ///
     /// `reason` is the peer's own text.
     pub(crate) fn answered(
@@ -145,6 +146,13 @@ impl Proxy {
         page: bool,
         phase: Phase,
     ) -> TransportError {
+        // OU3: a proxy may send back what it was sent.
+        let sent = self.authorization.as_ref().map(HeaderValue::as_bytes);
+        let secret = sent.and_then(|sent| sent.splitn(2, |byte| *byte == b' ').nth(1));
+        let is_secret = secret.is_some_and(|secret| {
+            !secret.is_empty() && reason.windows(secret.len()).any(|part| part == secret)
+        });
+        let reason = if is_secret { &[] } else { reason };
         let answer = format!("{status} {}", Escaped::new(reason));
         let answer = answer.trim_end().into();
         let fault = match status {

@@ -1,4 +1,4 @@
-//! The hosts that no proxy is used for, as `NO_PROXY` names them.
+//! The hosts for which no proxy is used, in the forms of `NO_PROXY`.
 
 use std::net::IpAddr;
 
@@ -28,11 +28,10 @@ enum Hosts {
 }
 
 impl Exceptions {
-    /// Reads a list with commas or spaces between the entries. An entry that cannot be read
-    /// excepts nothing.
+    /// Reads a list of entries separated by commas or spaces. A malformed entry is ignored.
     ///
-    /// The forms are those of Go's `golang.org/x/net/http/httpproxy`: `*`, a name with or without
-    /// `.` or `*.` in front, an address, each perhaps with a port, and a range such as
+    /// The forms are those of Go's `golang.org/x/net/http/httpproxy`: `*`; a name, with or without
+    /// `.` or `*.` in front, or an address, each with an optional port; and a range such as
     /// `10.0.0.0/8`.
     pub(super) fn read(list: &str) -> Self {
         let entries = list.split(|c: char| c == ',' || c.is_whitespace());

@@ -13,7 +13,7 @@ use crate::wire::Stream;
 
 impl Proxy {
     /// Asks the proxy on the other end of `stream` for a connection to `target`: to this address,
-    /// or to the name if it is the proxy that resolves it.
+    /// or to the name if the proxy resolves names.
     pub(crate) async fn socks(
         &self,
         stream: Stream,
@@ -46,7 +46,7 @@ fn fault(error: &Error) -> ProxyFault {
         | Error::InvalidAuthValues(_)
         | Error::NoAcceptableAuthMethods
         | Error::PasswordAuthFailure(_) => ProxyFault::Credentials,
-        Error::ConnectionNotAllowedByRuleset => ProxyFault::Refused {
+        Error::ConnectionNotAllowedByRuleset | Error::CommandNotSupported => ProxyFault::Refused {
             answer: answer(),
             page: false,
         },

@@ -64,7 +64,7 @@ fn check(settings: &ProxySettings, uri: &str, expected: Option<&str>) {
 }
 
 #[test]
-fn exceptions_go_direct() {
+fn excepted_hosts_are_contacted_directly() {
     let proxy = ProxySettings::url("http://p:1", "example.org,10.0.0.0/8").unwrap();
     check(&proxy, "https://registry.example", Some("http://p:1"));
     check(&proxy, "https://sub.example.org", None);
@@ -176,7 +176,7 @@ fn the_variables_are_read_as_go_and_curl_read_them() {
 }
 
 #[test]
-fn a_variable_that_names_no_proxy_is_named() {
+fn the_error_names_the_variable_that_is_not_a_proxy_url() {
     for (variable, value) in [
         ("HTTPS_PROXY", "http://user:hunter2@"),
         ("http_proxy", "socks4://hunter2"),

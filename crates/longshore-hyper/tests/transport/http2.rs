@@ -96,7 +96,7 @@ async fn li_sixteen_interim_responses_are_read_and_no_more() {
     }
 }
 
-/// A server that sends this frame without end, after as much of a response as `begun` says.
+/// A server that sends the bytes in `begun`, and then this frame repeatedly without end.
 async fn flood(authority: &Authority, begun: &'static [u8], frame: &'static [u8]) -> Server {
     let acceptor = authority.acceptor(&["127.0.0.1"], Clients::Any, &[b"h2"]);
     Server::start(move |stream| {
@@ -158,7 +158,7 @@ async fn li_a_flood_of_frames_closes_the_connection() {
             Phase::Body,
             ours,
         ),
-        // Of empty frames of a body h2 bears fewer.
+        // h2 has a lower limit for empty frames of a body.
         (
             head,
             &[0, 0, 0, 0, 0, 0, 0, 0, 1],

@@ -299,7 +299,7 @@ async fn li_sixteen_interim_responses_are_read_and_no_more() {
     .await;
 }
 
-// LI: neither a flood that is refused nor one whose request was dropped goes on.
+// LI: a flood ends when it is refused and when its request is dropped.
 #[tokio::test]
 async fn li_a_flood_of_interim_responses_ends_with_its_request() {
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(8);

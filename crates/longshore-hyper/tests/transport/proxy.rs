@@ -117,7 +117,7 @@ async fn a_proxy_that_wants_credentials_is_not_asked_again() {
     assert_eq!(fault(&error), &ProxyFault::Credentials);
     let said = format!(
         "the proxy cannot be used (while connecting): \
-         the proxy http://{} wants another user name and password",
+         the proxy http://{} requires a valid user name and password",
         proxy.address
     );
     assert_eq!(chain(&error), said);
@@ -259,7 +259,7 @@ async fn a_proxys_own_error_is_not_taken_for_the_registrys() {
 
 // CR4, CR10
 #[tokio::test]
-async fn cr10_the_setting_of_one_registry_is_not_the_proxys() {
+async fn cr10_the_tls_setting_of_a_registry_does_not_apply_to_its_proxy() {
     let proxy = Authority::new().serve(&["127.0.0.1"], Clients::Any).await;
     let settings = ProxySettings::url(&format!("https://{}", proxy.address), "").unwrap();
     let unverified = TlsIdentity::named("registry");
@@ -304,7 +304,7 @@ async fn re3_behind_a_proxy_a_literal_of_a_narrower_class_is_refused() {
     assert_eq!(proxy.connections(), 0);
 }
 
-// RT12: nor do secrets for this machine, which may travel in the clear (CR4), leave it.
+// RT12: secrets for this machine, which may be sent in plain text (CR4), do not leave it.
 #[tokio::test]
 async fn rt12_a_request_for_this_machine_goes_to_it_and_not_to_a_proxy() {
     let server = Server::answering(OK).await;
@@ -323,7 +323,7 @@ async fn rt12_a_request_for_this_machine_goes_to_it_and_not_to_a_proxy() {
 // RT12: plain text behind a proxy may be the proxy's own, so it is no reason to fall back to plain
 // http.
 #[tokio::test]
-async fn rt12_a_peer_behind_a_proxy_is_never_said_not_to_speak_tls() {
+async fn rt12_plain_text_behind_a_proxy_is_not_reported_as_not_tls() {
     let plain = Server::closing_after_some(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     let (proxy, _) = tunnelling("HTTP/1.1 200 OK\r\n\r\n").await;
     let transport = through(&proxy).build().unwrap();
@@ -367,7 +367,7 @@ async fn a_proxy_may_itself_speak_tls() {
     assert_eq!(text(response).await.unwrap(), SMALL);
 }
 
-/// A name that only the proxies of these tests know: it is this machine.
+/// A name of this machine that only the proxies of these tests can resolve.
 const NAME: &str = "registry.test";
 
 /// The URL of a server under that name.

@@ -1,4 +1,4 @@
-//! SOCKS 5 (RFC 1928, RFC 1929): what is asked of the proxy, and what it may answer.
+//! SOCKS 5 (RFC 1928, RFC 1929): the requests to the proxy, and its possible answers.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,8 @@ const fn reply(code: u8) -> [u8; 10] {
     [5, code, 0, 1, 0, 0, 0, 0, 0, 0]
 }
 
-/// A proxy that gives each request these replies and is then the server itself; and what came.
+/// Starts a proxy that answers each request with these replies and then acts as the server. Returns
+/// the proxy and the bytes that it received.
 async fn proxy(replies: &[&[u8]]) -> (Server, Arc<Mutex<Vec<Vec<u8>>>>) {
     let replies: Vec<Vec<u8>> = replies.iter().map(|reply| reply.to_vec()).collect();
     let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
@@ -67,7 +68,7 @@ async fn cr10_a_name_and_a_login_are_for_the_proxy_alone() {
 }
 
 #[tokio::test]
-async fn an_address_is_sent_as_one() {
+async fn an_ip_address_is_sent_as_an_address_and_not_as_a_name() {
     for (scheme, host, expected) in [
         (
             "socks5",

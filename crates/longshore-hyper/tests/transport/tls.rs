@@ -108,9 +108,9 @@ async fn a_peer_that_answers_in_plain_text_does_not_speak_tls() {
     }
 }
 
-// RT12: what a peer does that drops the first message of the handshake, and what is like it.
+// RT12: peers that drop the first message of the handshake, and similar peers.
 #[tokio::test]
-async fn rt12_a_peer_that_answers_with_nothing_is_told_from_one_that_stops_later() {
+async fn rt12_no_answer_to_the_first_message_differs_from_a_later_failure() {
     // The beginning of a record.
     let begun = &[22, 3, 3, 0, 80][..];
     for (answer, resets, expected) in [
@@ -254,7 +254,7 @@ async fn many_small_requests_share_one_http2_connection() {
 
 // RT5
 #[tokio::test]
-async fn rt5_a_wish_for_a_new_connection_passes_over_an_open_one() {
+async fn rt5_a_request_for_a_new_connection_does_not_use_an_idle_one() {
     let authority = Authority::new();
     let server = authority.serve(&["127.0.0.1"], Clients::Any).await;
     let transport = direct().tls(authority.believed()).build().unwrap();

@@ -1,8 +1,8 @@
 //! Creating a layout, atomically.
 //!
 //! The file `oci-layout` is written last and removed first: without it the directory is not a
-//! layout, and with it the layout is complete. A layout that lacks a file all the same, because an
-//! earlier program or a failing disk left it so, is completed as long as it holds no blobs.
+//! layout, and with it the layout is complete. If an earlier program or a disk failure left a
+//! layout without one of its files, the layout is completed, unless it holds blobs.
 
 use std::fs;
 use std::io;
@@ -118,7 +118,7 @@ fn is_marked(layout: &Layout) -> Result<bool, LayoutError> {
     Ok(layout.store.root().entry(LAYOUT_FILE)?.is_some())
 }
 
-/// Returns whether both files of a layout are there.
+/// Returns whether both files of a layout exist.
 fn is_complete(layout: &Layout) -> Result<bool, LayoutError> {
     Ok(is_marked(layout)? && layout.store.root().entry(INDEX_FILE)?.is_some())
 }
@@ -145,7 +145,7 @@ fn check_empty(layout: &Layout) -> Result<(), LayoutError> {
         if ours || is_complete(layout)? {
             continue;
         }
-        // A layout that has lost its index: to give it an empty one would hide the loss.
+        // The layout has lost its index. An empty index would hide the loss.
         if is_marked(layout)? {
             return layout.index().map(|_| ());
         }

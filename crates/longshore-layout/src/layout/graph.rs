@@ -100,7 +100,7 @@ impl Expected {
         }
     }
 
-    /// Returns what a blob in a list of manifests has to be.
+    /// Returns the kind of content that a descriptor in a list of manifests must have.
     pub(super) fn listed(descriptor: &Descriptor) -> Self {
         let known = [
             MediaType::OCI_MANIFEST,

@@ -632,7 +632,7 @@ fn a_layout_that_lacks_a_file_is_completed_by_the_next_run() {
 }
 
 #[test]
-fn a_layout_that_lost_the_index_of_its_blobs_is_not_given_an_empty_one() {
+fn a_layout_with_blobs_but_no_index_gets_no_empty_index() {
     let parent = parent();
     let layout = Layout::create_or_open(parent.path()).unwrap();
     layout.tag("v1", image(&layout, "a")).unwrap();
@@ -646,7 +646,7 @@ fn a_layout_that_lost_the_index_of_its_blobs_is_not_given_an_empty_one() {
             "{error}"
         );
     }
-    // Nor is a marker that is not understood replaced.
+    // A marker of an unknown version is not replaced either.
     let parent = parent_with_marker(r#"{"imageLayoutVersion":"2.0.0"}"#);
     let error = Layout::create_or_open(parent.path()).unwrap_err();
     assert!(matches!(error, LayoutError::Version { .. }), "{error}");

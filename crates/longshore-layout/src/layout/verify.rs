@@ -1,13 +1,13 @@
-//! Verifying every byte of a layout, in bounded memory.
+//! Verification of every byte of a layout, in bounded memory.
 //!
 //! The calling thread walks the documents, breadth first, and looks at the size of everything they
-//! refer to. Other threads hash the blobs meanwhile; where they do not keep up, the calling thread
-//! hashes too. Last, the directory is searched for blobs that nothing refers to. Findings are
-//! reported as they are made. Only sizes on disk decide what is read: a descriptor with a wrong
-//! size costs nothing.
+//! refer to. Other threads hash the blobs at the same time; if they do not keep up, the calling
+//! thread hashes too. At the end, the directory is searched for unreferenced blobs. Findings are
+//! reported immediately. A blob whose size on disk differs from its descriptor is reported without
+//! being read.
 //!
-//! What is remembered of each descriptor is a number ([`Seen`]); of the documents, only those of
-//! indexes that are still to be followed.
+//! For each descriptor, only a 64-bit hash is kept in memory ([`Seen`]); of the documents, only the
+//! entries of indexes that are still to be followed.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -33,8 +33,9 @@ impl Layout {
     ///
     /// A finding does not end the verification. `observe` is called often and from any thread: with
     /// each finding when it is made, in no particular order, and with the progress after each
-    /// manifest and each 256 KiB of other blobs. Memory does not grow with the findings, and by
-    /// about 20 bytes for each of at most 1,800,000 descriptors that differ.
+    /// manifest and each 256 KiB of other blobs. Memory does not grow with the number of findings.
+    /// It grows by about 20 bytes for each distinct descriptor, of which at most 1,800,000 are
+    /// followed.
     ///
     /// If other processes write during the verification, their new content may or may not be
     /// included; content that they delete may be reported as absent.
@@ -84,7 +85,7 @@ struct Node {
     /// The number of documents above it.
     depth: usize,
     expected: Expected,
-    /// Its descriptor says where else it may be.
+    /// Whether its descriptor names other places for the content.
     elsewhere: bool,
     /// The manifest that refers to it, `None` for `index.json`.
     referrer: Option<Digest>,
@@ -144,7 +145,7 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
         }
     }
 
-    /// Visits everything that the entries of `index.json` lead to.
+    /// Visits everything that is reachable from the entries of `index.json`.
     fn follow(&mut self, entries: Vec<Node>) {
         self.visit_all(entries);
         while !self.check.is_interrupted() {
@@ -172,7 +173,7 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
                 drop(manifest);
                 self.visit_all(children);
             }
-            // It was an index a moment ago.
+            // Another process has replaced the index.
             Ok(None) => {}
             Err(problem) => self.check.find_at(index, problem),
         }
@@ -241,7 +242,7 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
         }
     }
 
-    /// Remembers the subject of a manifest. One that is not in the layout need not be there.
+    /// Remembers the subject of a manifest if the layout has it. A subject may be absent.
     fn defer_subject(&mut self, node: &Node, manifest: &Manifest) {
         let Some(subject) = manifest.document().subject() else {
             return;
@@ -256,7 +257,7 @@ impl<'a, O: Fn(VerifyEvent) + Sync> Walk<'a, O> {
         }
     }
 
-    /// Leaves a blob to the other threads, or hashes it here when they have enough to do.
+    /// Passes a blob to the other threads, or hashes it here if their queue is full.
     fn hash(&mut self, node: &Node) {
         if node.kind() == Kind::Manifest && !self.seen.insert(node, Kind::Blob) {
             return;
@@ -322,7 +323,7 @@ impl<O: Fn(VerifyEvent) + Sync> Check<'_, O> {
         }
     }
 
-    /// Hashes blobs until no more come.
+    /// Hashes blobs until the queue is closed.
     fn hash_all(&self, blobs: &Mutex<Receiver<Node>>) {
         let mut buffer = vec![0; BUFFER_BYTES];
         let next = || {
@@ -411,17 +412,17 @@ impl From<Unread> for Problem {
     }
 }
 
-/// As what a blob was met.
+/// The role in which a blob was referred to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Blob,
     Manifest,
     Subject,
-    /// As anything, whatever its size.
+    /// Any role, with any size.
     Digest,
 }
 
-/// The blobs that were met: one keyed hash of 64 bits for each digest, size and kind.
+/// The blobs that were visited: one keyed 64-bit hash for each digest, size and kind.
 ///
 /// A layout cannot choose digests that collide, since the key is random. Two of a million collide
 /// by chance once in 30 million runs.
@@ -429,8 +430,8 @@ struct Seen {
     hashes: HashSet<u64>,
     key: RandomState,
     limit: usize,
-    /// There were more than the limit; the rest is not followed (LI2: memory is not sized by what
-    /// a peer sends).
+    /// Whether the limit was reached; further descriptors are not followed (LI2: memory is not
+    /// sized by what a peer sends).
     is_endless: bool,
 }
 
@@ -550,11 +551,11 @@ fn threads() -> usize {
 
 const THREADS_LIMIT: usize = 2;
 
-/// Maximum number of descriptors that are remembered: just below the number at which the table of
-/// their hashes would grow from 18 MiB to 36 MiB.
+/// Maximum number of descriptors that are remembered, just below the number at which the hash table
+/// would grow from 18 MiB to 36 MiB.
 const DESCRIPTORS_LIMIT: usize = 1_800_000;
 
-/// Number of blobs that wait to be hashed, while the documents are read on.
+/// Maximum number of blobs in the queue for hashing.
 const WAITING_BLOBS: usize = 4096;
 
 /// How many bytes of a blob each thread has in memory while it hashes (LI2: blobs are streamed).

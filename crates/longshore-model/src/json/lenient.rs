@@ -1,5 +1,4 @@
-//! Values that may have another form than the specification says, without any harm to the rest of
-//! their document.
+//! Values that may be malformed without making the rest of their document unusable.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::seed::{ObjectSeed, UnknownSeed};
 use super::{Fields, Reading};
 
-/// What a field of a lenient object holds when it has the right form.
+/// The type of a field of a lenient object.
 pub(super) trait Form<'de>: Sized {
     type Value;
 
@@ -94,7 +93,7 @@ impl<'de, T, F: Fields<'de, Built = Option<T>>> Form<'de> for ObjectForm<F> {
     }
 }
 
-/// Reads a value of one form; a value of any other is visited as an unknown one.
+/// Reads a value of the expected form; a value of any other form is skipped like an unknown field.
 pub(super) struct OrNothing<'r, S> {
     reading: &'r Reading,
     form: S,

@@ -203,7 +203,7 @@ impl fmt::Display for Precise<'_> {
     }
 }
 
-/// Prints what there is instead, or why there is nothing to choose from.
+/// Prints the available platforms, or why no entry can be chosen.
 struct Available<'a>(&'a NoSuchPlatform);
 
 impl fmt::Display for Available<'_> {

@@ -76,8 +76,8 @@ fn reads_as_registry(first: &str) -> bool {
     first == "localhost" || first.bytes().any(marked)
 }
 
-/// The names under which Docker Hub is one and the same registry, in any case. Docker itself takes
-/// the last for another registry with the same content.
+/// The names of Docker Hub, in any case. Docker itself treats the last one as another registry with
+/// the same content.
 pub(crate) fn is_docker_hub(registry: &str) -> bool {
     let names = ["docker.io", "index.docker.io", "registry-1.docker.io"];
     names.iter().any(|name| registry.eq_ignore_ascii_case(name))

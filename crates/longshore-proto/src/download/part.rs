@@ -74,7 +74,7 @@ impl PartDownload {
         Ask::new(Endpoint::Blob(request), Take::Stream)
     }
 
-    /// Whether an answer with this status is one for [`on_head`](Self::on_head), as for
+    /// Whether an answer with this status must be passed to [`on_head`](Self::on_head), as for
     /// [`Download::takes`](super::Download::takes).
     #[must_use]
     pub fn takes(&self, status: StatusCode) -> bool {
@@ -83,7 +83,7 @@ impl PartDownload {
 
     /// The head of the answer to [`ask`](Self::ask), if the download [`takes`](Self::takes) it.
     ///
-    /// [`Body::Ask`] begins again at the first byte of the part: drop the bytes that were received.
+    /// After [`Body::Ask`], the part restarts at its first byte: drop the bytes that were received.
     ///
     /// # Errors
     ///
@@ -119,12 +119,12 @@ impl PartDownload {
         Ok(Body::Read)
     }
 
-    /// RT6: whether this is a resume that was refused for the first time.
+    /// Whether this is the first refusal of a resume (RT6).
     const fn may_restart(&self) -> bool {
         self.at > self.first && !self.restarted
     }
 
-    /// A resume that was not honoured: begins the part again, once.
+    /// Restarts the part after a resume that was not honoured, once.
     fn restart(&mut self, error: DownloadError) -> Result<Body, DownloadError> {
         if !self.may_restart() {
             return Err(error);

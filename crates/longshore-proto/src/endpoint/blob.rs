@@ -162,7 +162,7 @@ impl Request for BlobRequest {
         if head.status == StatusCode::NOT_MODIFIED {
             return self.if_none_match.is_some();
         }
-        // The length of a coded body is not that of the blob.
+        // With a content coding, `Content-Length` is not the size of the blob.
         if head.status != StatusCode::OK || Violation::coding(head, SECTION).is_some() {
             return false;
         }

@@ -134,7 +134,7 @@ impl Request for ManifestRequest {
             return self.if_none_match.is_some();
         }
         let headers = &head.headers;
-        // No manifest is empty. Without a length the digest alone is an answer.
+        // A manifest is never empty, so a length of 0 is not usable. A missing length is allowed.
         let length = field::length(headers);
         let is_possible = length.map_or_else(
             || !headers.contains_key(header::CONTENT_LENGTH),

@@ -74,15 +74,15 @@ pub fn read_repositories(page: &Bytes) -> Result<NamesPage, PageError> {
     NamesPage::new(page, read(page)?.repositories)
 }
 
-/// The names on a page, decoded one by one: all at once they would take up to twenty times the
-/// memory of the page (LI2).
+/// The names on a page, decoded one at a time: together they could take twenty times the memory of
+/// the page (LI2).
 ///
 /// `null` and empty entries are skipped, because some registries send them. An entry that is not a
-/// string is named by its JSON and the words `(not a string)`, which no grammar of names allows, so
-/// that it does not hide the other names (OU2).
+/// string is returned as its JSON followed by `(not a string)`, which no grammar of names allows,
+/// so that it does not hide the other names (OU2).
 #[derive(Clone, Debug)]
 pub struct NamesPage {
-    /// The list from the next entry on.
+    /// The rest of the list, from the next entry.
     rest: Bytes,
 }
 
@@ -109,7 +109,7 @@ impl NamesPage {
         let blanks = self.rest.iter().take_while(|it| is_between(it)).count();
         let _ = self.rest.split_to(blanks);
         let mut values = serde_json::Deserializer::from_slice(&self.rest).into_iter::<&RawValue>();
-        // The page was read as a whole before, so only the end of the list is not a value.
+        // The whole page was parsed before, so an error here can only be the end of the list.
         let Some(Ok(_)) = values.next() else {
             self.rest.clear();
             return None;
@@ -196,7 +196,7 @@ mod tests {
 
     // OU2
     #[test]
-    fn ou2_an_entry_that_is_no_string_hides_no_other() {
+    fn ou2_an_entry_that_is_not_a_string_does_not_hide_the_others() {
         let page = r#"{"tags" : [ "a\n" ,7,{"b":[1]},[null] , true,"\ud800", "c" ] }"#;
         let expected = [
             "a\n",
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(tags(page).unwrap(), expected);
         let long = format!("{{\"tags\":[[{}0]]}}", "0,".repeat(1000));
         let [name] = &tags(&long).unwrap()[..] else {
-            panic!("another number of entries");
+            panic!("wrong number of entries");
         };
         assert_eq!(name.len(), NOT_A_STRING_CHARS + " (not a string)".len());
     }

@@ -50,7 +50,7 @@ pub(super) trait Request: fmt::Display {
         None
     }
 
-    /// Whether this answer to a `HEAD` says what the request is sent for (DG2).
+    /// Whether this answer to a `HEAD` contains the requested fact (DG2).
     fn is_answered_by(&self, _head: &response::Parts) -> bool {
         true
     }

@@ -1,13 +1,13 @@
-//! Which entries of a list came before, in memory of a fixed size (LI2).
+//! A filter for repeated entries of a list, in memory of a fixed size (LI2).
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 
-/// A Bloom filter of entries, 2 MiB large once it holds one.
+/// A Bloom filter of entries. It takes 2 MiB from the first entry.
 ///
-/// With a million entries it takes one in four hundred new ones for an old one. That matters only
-/// where more than [`STALE_PAGES_LIMIT`](super::STALE_PAGES_LIMIT) pages in a row have nothing
-/// else. After a million entries it starts again, and takes old ones for new ones.
+/// With a million entries, one in four hundred new entries counts as repeated. That matters only if
+/// more than [`STALE_PAGES_LIMIT`](super::STALE_PAGES_LIMIT) pages in a row have no other entry.
+/// After a million entries the filter is cleared, so that repeated entries count as new.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EntryFilter {
     bits: Vec<u64>,
@@ -24,7 +24,7 @@ const BITS_PER_ENTRY: u64 = 4;
 const ENTRIES: u64 = 1_000_000;
 
 impl EntryFilter {
-    /// Remembers an entry, and says whether it is new.
+    /// Adds an entry; returns whether it is new.
     pub(super) fn insert(&mut self, entry: &str) -> bool {
         if self.bits.is_empty() || self.entries == ENTRIES {
             self.bits.clear();
@@ -32,13 +32,13 @@ impl EntryFilter {
             self.entries = 0;
         }
         let hash = hash(entry);
-        // Two halves of one hash make as many positions as are needed.
+        // All positions are computed from the two halves of one hash (double hashing).
         let (first, step) = (hash >> 32, hash | 1);
         let mut is_new = false;
         for number in 0..BITS_PER_ENTRY {
             let bit = first.wrapping_add(step.wrapping_mul(number)) % BITS;
             let mask = 1 << (bit % 64);
-            // There are as many words as `bit` can name.
+            // `bit` is below `BITS`, so the word exists.
             if let Some(word) = self.bits.get_mut((bit / 64) as usize) {
                 is_new |= *word & mask == 0;
                 *word |= mask;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn li2_a_million_entries_are_told_from_those_that_came() {
+    fn li2_new_entries_are_recognised_among_a_million() {
         let mut filter = EntryFilter::default();
         let mut mistaken = 0;
         for number in 0..ENTRIES {

@@ -162,7 +162,7 @@ fn the_tag_is_read_where_the_api_is_missing() {
 }
 
 #[test]
-fn a_refusal_of_the_api_means_that_there_is_none() {
+fn the_tag_is_read_after_the_api_is_refused() {
     let challenge = [("www-authenticate", "Basic realm=\"x\"")];
     for (status, with_credentials, is_final) in [
         (400, true, false),
@@ -204,7 +204,7 @@ fn a_refusal_of_the_tag_means_that_there_are_no_referrers() {
 }
 
 #[test]
-fn an_answer_that_is_no_index_means_that_there_is_no_api() {
+fn the_tag_is_read_after_an_answer_that_is_not_an_index() {
     let html = [("content-type", "text/html; charset=utf-8")];
     let image = r#"{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"a:b","size":0},
         "layers":[]}"#;
@@ -224,12 +224,12 @@ fn an_answer_that_is_no_index_means_that_there_is_no_api() {
         asks(&listing, &tag_path());
         brings_nothing(&listing.on_answer(&head, body.into()).unwrap());
     }
-    // Of a list that has begun, every page is needed.
+    // After the first page, a missing page is an error.
     let mut begun = listing();
     let more = head(200, &[("link", "</x?last=b>; rel=\"next\"")]);
     begun.on_answer(&more, index(&["a"], None)).unwrap();
     assert!(begun.on_answer(&head(200, &[]), "{}".into()).is_err());
-    // LI: it is an index, and there may be something in it.
+    // LI: this is an index, only too large, so it may contain referrers.
     let many = vec![r#"{"mediaType":"a/b","digest":"a:b","size":0}"#; 10_001].join(",");
     let many = format!(r#"{{"schemaVersion":2,"manifests":[{many}]}}"#);
     let error = listing().on_answer(&head(200, &[]), many.clone().into());

@@ -63,12 +63,12 @@ pub(super) fn is_linked(_file: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The standard library tells no stamp that changes with every change of a file.
+/// The standard library has no metadata here that changes with every change of a file.
 pub(super) fn stamp(_file: &File) -> Option<Stamp> {
     None
 }
 
-/// Nothing here tells whose a file is.
+/// The owner of a file is not known here.
 pub(super) fn is_private(_file: &File) -> bool {
     false
 }

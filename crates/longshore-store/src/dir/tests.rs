@@ -77,7 +77,7 @@ macro_rules! tests_of {
             }
 
             #[test]
-            fn a_new_file_is_read_and_written_on() {
+            fn a_new_file_can_be_read_and_written() {
                 let temp = tempfile::tempdir().unwrap();
                 let root = sys::open_root(temp.path()).unwrap();
                 let mut old = sys::create(&root, "old", FileMode::Shared).unwrap();
@@ -95,7 +95,7 @@ macro_rules! tests_of {
                 let stamps = [sys::stamp(&old), sys::stamp(&new)];
                 assert_eq!(stamps[0].is_some(), stamps[1].is_some());
                 assert!(stamps[0].is_none() || stamps[0] != stamps[1]);
-                assert!(!sys::is_private(&new), "it is for everybody");
+                assert!(!sys::is_private(&new), "other users can read it");
             }
 
             #[cfg(unix)]

@@ -52,12 +52,12 @@ pub(super) struct Batch {
 pub(super) enum Origin {
     /// This store wrote it; the stamp is that of its file, where files have one.
     Written(Option<Stamp>),
-    /// It was there before, so other images may refer to it.
+    /// It existed before, so other images may refer to it.
     Reused,
 }
 
 impl Batch {
-    /// Adds a blob. One that this store wrote stays one when it is reused as well.
+    /// Adds a blob. A blob that this store wrote keeps that origin when it is also reused.
     pub(super) fn add(&self, digest: Digest, origin: Origin) {
         let mut waiting = locked(&self.waiting);
         match origin {
@@ -100,7 +100,7 @@ impl Batch {
     }
 }
 
-/// Makes the names of a batch durable: one digest of each algorithm leads to its directory.
+/// Makes the names of a batch durable, with one sync for the directory of each algorithm.
 fn sync_dirs(blobs: &Blobs, batch: &[(Digest, Origin)]) -> Result<(), StoreError> {
     let mut seen = BTreeSet::new();
     for (digest, _) in batch {
@@ -157,8 +157,9 @@ fn sync_file(
         // Deleted since: there is nothing to make durable.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
-            // A second attempt would report success whatever became of the bytes. What others
-            // wrote, before or meanwhile, is theirs: their images may refer to it.
+            // A second fsync would report success even if the bytes were lost, so the file is
+            // removed. Files that other processes wrote are kept, because their images may refer to
+            // them.
             if let Origin::Written(written) = origin
                 && is_same_file(&dir, name, written)
             {
@@ -170,7 +171,8 @@ fn sync_file(
     }
 }
 
-/// Returns whether the file `name` is the one that was written, as far as files can be told apart.
+/// Returns whether the file `name` is the one that was written, as far as the system can
+/// distinguish files.
 fn is_same_file(dir: &Dir, name: &str, written: Option<Stamp>) -> bool {
     let Ok(Some((file, _))) = dir.file(name) else {
         return false;

@@ -16,8 +16,9 @@
 //!
 //! A session whose lock is free has lost its process; when the next one begins, blobs to be
 //! kept are moved to `partial` and its other files removed. `.longshore` is removed with the
-//! last session unless something is kept or remembered; except where nobody could tell that the
-//! lock they hold was removed. While the lock is held, its file holds the number of the process.
+//! last session unless it holds partial blobs or the record, except on systems where a process
+//! cannot detect that the lock file it holds was removed. While the lock is held, the lock file
+//! contains the process ID.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -167,14 +168,14 @@ impl Drop for PrivateLock {
     }
 }
 
-/// Leaves the number of this process in the lock file, for the message of whoever waits.
+/// Writes the ID of this process to the lock file, for the error message of a waiting process.
 fn write_holder(mut lock: &File) {
     // Best effort: the disk may be full.
-    let _ = writeln!(lock, "{}", std::process::id());
+    let _ = lock.write_all(format!("{}\n", std::process::id()).as_bytes());
 }
 
-/// Finds out which process holds the lock: from the system where it tells, so that the holder may
-/// be any program, and from the file otherwise.
+/// Finds the process that holds the lock: from the system's list of locks, which covers any
+/// program, or else from the lock file.
 fn find_holder(lock: File) -> Option<LockHolder> {
     let process = listed_holder(&lock).or_else(|| written_holder(lock))?;
     Some(LockHolder {
@@ -183,7 +184,8 @@ fn find_holder(lock: File) -> Option<LockHolder> {
     })
 }
 
-/// Reads the number that [`write_holder`] left; behind it may be the rest of a longer one.
+/// Reads the process ID that [`write_holder`] wrote. The first line counts: the rest may be left
+/// over from a longer ID.
 fn written_holder(lock: File) -> Option<u32> {
     let mut text = String::new();
     lock.take(HOLDER_LIMIT_BYTES)
@@ -192,7 +194,7 @@ fn written_holder(lock: File) -> Option<u32> {
     text.lines().next()?.parse().ok()
 }
 
-/// Looks for the lock in the list of all locks; only Linux has one.
+/// Searches the system's list of all locks, which only Linux has.
 //
 // lock = n: FLOCK ADVISORY WRITE process major:minor:inode start end
 fn listed_holder(lock: &File) -> Option<u32> {
@@ -212,7 +214,7 @@ fn listed_holder(lock: &File) -> Option<u32> {
     })
 }
 
-/// Returns the name of the program that a process runs; only Linux tells.
+/// Returns the name of the program that a process runs; `None` on systems other than Linux.
 fn program(process: u32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
     let name = name.trim_end();
@@ -220,7 +222,7 @@ fn program(process: u32) -> Option<String> {
     plain(name).then(|| name.to_owned())
 }
 
-/// Maximum size of the text in a lock file, in bytes: a number.
+/// Maximum number of bytes that are read from a lock file; a process ID fits.
 const HOLDER_LIMIT_BYTES: u64 = 16;
 
 /// How much of the list of all locks is read, in bytes.

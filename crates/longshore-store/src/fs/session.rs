@@ -82,7 +82,7 @@ impl Session {
         self.create(self.lasting_name(digest), FileMode::Shared)
     }
 
-    /// Replaces the document `name` in the private directory, all at once.
+    /// Replaces the document `name` in the private directory, atomically.
     pub(crate) fn replace_private(
         self: &Arc<Self>,
         name: &str,
@@ -94,10 +94,10 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on with what is kept of `digest`, if there is something of at most `size` bytes.
+    /// Resumes the partial blob of `digest`, if there is one of at most `size` bytes.
     ///
-    /// Whoever wrote it may still have it open, where the locks of this machine do not reach, so
-    /// it is copied to a file that only this session ever opened. Where the file system cannot
+    /// On a network file system, a process on another machine may still have the file open, so the
+    /// content is copied to a file that only this session has opened. If the file system cannot
     /// share the content, it is copied while it is read.
     pub(crate) fn resume(
         self: &Arc<Self>,
@@ -111,7 +111,7 @@ impl Session {
         if !partials.take(digest, size, &self.dir, &name)? {
             return Ok(None);
         }
-        // Whatever its mode is: it is only read, and no file system knows all modes.
+        // The file mode is not checked: the file is only read, and some file systems have no modes.
         let Ok(Some((file, _))) = self.dir.file(&name) else {
             self.dir.remove(&name)?;
             return Ok(None);
@@ -141,7 +141,8 @@ impl Session {
         Ok(made)
     }
 
-    /// Makes a file. Only its owner can reach it here; `access` is for its final name.
+    /// Creates a file. In this directory only its owner can reach it; `access` applies at its final
+    /// name.
     fn create(self: &Arc<Self>, name: String, access: FileMode) -> Result<Temp, StoreError> {
         let file = self.dir.create(&name, access)?;
         Ok(Temp {
@@ -204,12 +205,12 @@ impl Temp {
             .map_err(|error| self.session.dir.failed(Action::Sync, &self.name, error))
     }
 
-    /// Sets the time of modification, which the next write changes; returns whether that is done.
+    /// Sets the time of modification, which the next write changes; returns whether it succeeded.
     pub(crate) fn set_modified(&self, time: SystemTime) -> bool {
         self.file.set_modified(time).is_ok()
     }
 
-    /// Gives the file its final name, replacing what has it; returns the stamp that it has then.
+    /// Renames the file to its final name, replacing an existing file; returns its new stamp.
     pub(crate) fn publish(mut self, to: &Dir, name: &str) -> Result<Option<Stamp>, StoreError> {
         self.session.dir.rename(&self.name, to, name)?;
         self.moved = true;
@@ -235,7 +236,7 @@ impl Temp {
     /// Keeps the content as part of `digest`.
     pub(crate) fn keep(mut self, digest: &Digest) -> Result<(), StoreError> {
         let partials = self.session.make_partials()?;
-        // What is not copied to its end is kept as it was.
+        // If the copy is not complete, the original partial blob is kept.
         let (name, copy) = match self.source.take() {
             Some(source) => (source.name, Some(&self.name)),
             None => (self.name.clone(), None),
@@ -258,7 +259,7 @@ impl Read for Temp {
         self.file
             .write_all(buffer.get(..count).unwrap_or_default())?;
         if count == 0 && !buffer.is_empty() {
-            // Best effort: what stays goes with the session.
+            // Best effort: remaining files are removed with the session.
             let _ = self.session.dir.remove(&source.name);
             self.source = None;
         }

@@ -388,8 +388,9 @@ fn a_lock_held_for_too_long_is_an_error() {
     assert!(text.starts_with(&process), "{text}");
     assert!(text.contains(&lock.display().to_string()), "{text}");
     drop(held);
-    assert_eq!(fs::read(&lock).unwrap(), b"", "nobody holds it");
-    // Another program holds it, which leaves no number; that of a killed process is still there.
+    assert_eq!(fs::read(&lock).unwrap(), b"", "no process holds it");
+    // Another program holds the lock and writes no ID; the ID of a killed process is still in the
+    // file.
     fs::write(&lock, "4000000000\n").unwrap();
     let held = fs::OpenOptions::new().write(true).open(&lock).unwrap();
     Dir::try_lock(&held).unwrap();
@@ -592,7 +593,7 @@ fn what_could_not_be_made_durable_is_tried_again() {
     flush().unwrap();
 }
 
-// CA1: what an image refers to is never removed because of another image's failure.
+// CA1: the failure of one image never removes a blob that another image refers to.
 #[test]
 fn a_failed_fsync_removes_only_what_this_store_wrote() {
     let root = root();
@@ -622,7 +623,7 @@ fn a_failed_fsync_removes_only_what_this_store_wrote() {
     assert_eq!(store.size(&replaced).unwrap(), Some(8));
     assert_eq!(store.size(&ours).unwrap(), None);
     assert_eq!(store.size(&both).unwrap(), None);
-    // What is left is made durable by the next attempt.
+    // The next attempt makes the remaining blobs durable.
     let synced = AtomicUsize::new(0);
     let counts = |dir: &Dir, name: &str| {
         dir.sync_file(name)?;

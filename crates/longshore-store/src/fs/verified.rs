@@ -2,15 +2,18 @@
 //! unchanged (DG10: what a pull names was verified, now or by an earlier run that recorded its
 //! file).
 //!
-//! The record is a text in the private directory, of at most [`RECORDS_LIMIT`] lines, with the
-//! digest of itself at its end. It is a help and never needed: one that is damaged, foreign or
-//! readable by others is ignored, and the blobs are hashed again.
+//! The record is a text file in the private directory, with at most [`RECORDS_LIMIT`] blobs and a
+//! checksum as its last line. It only saves time: a record that is damaged, or that another user
+//! owns or can read, is ignored, and the blobs are hashed again.
 //!
-//! A stamp tells of a later change only if the clock of the file system has moved on since the
-//! times in it. So a file that was changed a moment before it was hashed is not recorded
+//! A later change shows in a stamp only if the clock of the file system has advanced since the
+//! times in the stamp. So a file that changed just before it was hashed is not recorded
 //! ([`is_settled`]), and a file that this library writes gets a time of modification in the past
-//! ([`SET_BACK`]), which no later write leaves as it is. Content that a power cut may take is not
-//! recorded either: the record is written after a flush.
+//! ([`SET_BACK`]), which every later write changes. Content that is not yet durable is not recorded
+//! either: the record is written after a flush.
+//!
+//! Some file systems, tmpfs for example, keep the times of a file whose content is written through
+//! a memory mapping. Such a change is found by a verification of the whole layout only.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
@@ -25,8 +28,8 @@ use crate::lock::locked;
 /// The name of the record in the private directory.
 pub(super) const VERIFIED: &str = "verified";
 
-/// How far back the time of modification of a new blob is set: more than the coarsest clock of a
-/// file system, which is that of FAT with 2 s.
+/// How far the time of modification of a new blob is set back: more than the coarsest clock
+/// resolution of a file system, the 2 s of FAT.
 pub(super) const SET_BACK: Duration = Duration::from_secs(10);
 
 /// How old the times of a file must be before it is recorded.
@@ -43,12 +46,12 @@ const HEADER: &str = "longshore verified 1";
 
 type Records = BTreeMap<Digest, Stamp>;
 
-/// What is known to be verified in one store.
+/// The blobs that are known to be verified in one store.
 #[derive(Debug, Default)]
 pub(super) struct Verified {
-    /// By earlier runs, once it was read.
+    /// Verified by earlier runs; set after the record was read.
     remembered: OnceLock<Records>,
-    /// By this store, or looked up by it.
+    /// Verified by this store, or found in the record by it.
     current: Mutex<Records>,
 }
 
@@ -73,7 +76,7 @@ impl Verified {
         known
     }
 
-    /// Returns the new text of the record, `None` when the old one says the same.
+    /// Returns the new text of the record; `None` if it would not change.
     pub(super) fn text(&self, root: &Dir) -> Option<String> {
         let remembered = self.remembered(root);
         let current = locked(&self.current);
@@ -101,8 +104,8 @@ pub(super) fn is_settled(stamp: &Stamp, now: SystemTime) -> bool {
     let Ok(seconds) = u64::try_from(seconds) else {
         return false;
     };
-    // The next full second, as the nanoseconds are left out. A time in the future is another
-    // clock's, so it says nothing.
+    // Round up to the next full second, because nanoseconds are ignored. A time in the future comes
+    // from another clock and proves nothing.
     let latest = UNIX_EPOCH.checked_add(Duration::from_secs(seconds.saturating_add(1)));
     latest
         .and_then(|latest| now.duration_since(latest).ok())
@@ -135,7 +138,7 @@ fn to_text<'a>(records: impl Iterator<Item = (&'a Digest, &'a Stamp)>) -> String
     text
 }
 
-/// Reads a record; `None` for one that is not whole.
+/// Reads a record; `None` if it is malformed or incomplete.
 fn parse(text: &str) -> Option<Records> {
     let (body, seal) = text.strip_suffix('\n')?.rsplit_once('\n')?;
     // The seal covers the line break before it.
@@ -191,7 +194,7 @@ mod tests {
             (900, 997, false),
             (999, 900, false),
             (900, 1_000, false),
-            // Another clock, or somebody who set it.
+            // Another clock, or a time that a program has set.
             (2_000, 900, false),
             (-5, -5, false),
             (i64::MAX, 0, false),
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn dg10_a_record_that_is_not_whole_is_ignored() {
+    fn dg10_a_damaged_record_is_ignored() {
         let digest = Digest::sha256(b"content");
         let records = Records::from([(digest, stamp(1, 2))]);
         let text = to_text(records.iter());

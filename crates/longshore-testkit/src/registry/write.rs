@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::StatusCode;
-use longshore_model::{Algorithm, Descriptor, Digest, Manifest, TagOrDigest};
-use longshore_proto::Refusal;
+use longshore_model::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, TagOrDigest};
+use longshore_origin::{Origin, Scheme};
 use longshore_proto::endpoint::{
-    BlobStored, ChunkRange, Deletable, DeleteRequest, ManifestPut, ManifestStored, UploadAnswer,
-    UploadRequest, UploadSession, UploadStep,
+    BlobRequest, BlobStored, ChunkRange, Deletable, DeleteRequest, Endpoint, ManifestPut,
+    ManifestRequest, ManifestStored, Read, UploadAnswer, UploadRequest, UploadSession, UploadStep,
 };
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
+use longshore_proto::{Host, Refusal};
 
 use super::{State, not_found};
 use crate::content::BlobContent;
@@ -75,7 +76,7 @@ impl State {
         wanted: &UploadRequest,
         request: &RecordedRequest,
     ) -> Result<ScriptedResponse, Refusal> {
-        let name = wanted.name.as_str();
+        let name = &wanted.name;
         let mut sessions = unpoisoned(&self.sessions);
         match &wanted.step {
             UploadStep::Mount { digest, from } => {
@@ -84,17 +85,19 @@ impl State {
                     .and_then(|from| self.contents.blob(from.as_str(), digest));
                 match found {
                     Some(content) => Ok(self.stored(name, digest, content)),
-                    None => Ok(opened(name, &sessions.open(name))),
+                    None => Ok(opened(name, &sessions.open(name.as_str()))),
                 }
             }
             UploadStep::Start {
                 digest: Some(digest),
                 ..
             } => self.store(name, digest, request.body.clone()),
-            UploadStep::Start { digest: None, .. } => Ok(opened(name, &sessions.open(name))),
+            UploadStep::Start { digest: None, .. } => {
+                Ok(opened(name, &sessions.open(name.as_str())))
+            }
             UploadStep::Chunk { session, range } => {
                 let id = id(session.as_ref());
-                let open = sessions.get(name, id)?;
+                let open = sessions.get(name.as_str(), id)?;
                 match open.take(*range, &request.body) {
                     Ok(()) => Ok(progress(name, id, open, StatusCode::ACCEPTED)),
                     Err(_) => Ok(progress(name, id, open, StatusCode::RANGE_NOT_SATISFIABLE)),
@@ -106,7 +109,7 @@ impl State {
                 range,
             } => {
                 let id = id(session.as_ref());
-                let open = sessions.get(name, id)?;
+                let open = sessions.get(name.as_str(), id)?;
                 if open.take(*range, &request.body).is_err() {
                     return Ok(progress(name, id, open, StatusCode::RANGE_NOT_SATISFIABLE));
                 }
@@ -116,12 +119,12 @@ impl State {
             }
             UploadStep::Status { session } => {
                 let id = id(session.as_ref());
-                let open = sessions.get(name, id)?;
+                let open = sessions.get(name.as_str(), id)?;
                 Ok(progress(name, id, open, StatusCode::NO_CONTENT))
             }
             UploadStep::Cancel { session } => {
                 let id = id(session.as_ref());
-                sessions.get(name, id)?;
+                sessions.get(name.as_str(), id)?;
                 sessions.open.remove(id);
                 Ok(ScriptedResponse::status(StatusCode::NO_CONTENT))
             }
@@ -130,17 +133,27 @@ impl State {
     }
 
     /// Stores a blob that arrived, if it is what its digest says.
-    fn store(&self, name: &str, digest: &Digest, body: Bytes) -> Result<ScriptedResponse, Refusal> {
+    fn store(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        body: Bytes,
+    ) -> Result<ScriptedResponse, Refusal> {
         if Digest::of(&digest.algorithm(), &body).ok().as_ref() != Some(digest) {
             return Err(invalid(ErrorCode::DigestInvalid, "the digest is another"));
         }
         Ok(self.stored(name, digest, body.into()))
     }
 
-    fn stored(&self, name: &str, digest: &Digest, content: BlobContent) -> ScriptedResponse {
-        self.contents.set_blob(name, digest, content);
-        let location = format!("/v2/{name}/blobs/{digest}");
-        created(BlobStored::new(&location, digest.clone()).write())
+    fn stored(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        content: BlobContent,
+    ) -> ScriptedResponse {
+        self.contents.set_blob(name.as_str(), digest, content);
+        let blob = BlobRequest::new(Read::Get, name.clone(), digest.clone());
+        created(BlobStored::new(&path(&Endpoint::Blob(blob)), digest.clone()).write())
     }
 
     pub(super) fn put_manifest(
@@ -183,7 +196,8 @@ impl State {
             TagOrDigest::Tag(tag) => self.contents.add_document(name, tag.as_str(), stored),
             TagOrDigest::Digest(_) => self.contents.add_untagged(name, stored),
         }
-        let location = format!("/v2/{name}/manifests/{digest}");
+        let manifest = ManifestRequest::new(Read::Get, wanted.name.clone(), digest.clone().into());
+        let location = path(&Endpoint::Manifest(manifest));
         Ok(created(
             ManifestStored::new(&location, digest, subject).write(),
         ))
@@ -216,15 +230,29 @@ fn id(session: Option<&UploadSession>) -> &str {
     session.map_or("", UploadSession::as_str)
 }
 
-fn location(name: &str, id: &str) -> String {
-    format!("/v2/{name}/blobs/uploads/{id}")
+/// The path of an endpoint; the origin does not matter.
+fn path(endpoint: &Endpoint) -> String {
+    let origin = Origin::from_authority(Scheme::Http, "localhost");
+    let head = origin.map(|origin| endpoint.write(&Host::new(origin)));
+    head.map_or_else(|_| String::new(), |head| head.path_and_query)
 }
 
-fn opened(name: &str, id: &str) -> ScriptedResponse {
+fn location(name: &RepositoryName, id: &str) -> String {
+    let session = UploadSession::parse(id);
+    let request = UploadRequest::new(name.clone(), UploadStep::Status { session });
+    path(&Endpoint::Upload(request))
+}
+
+fn opened(name: &RepositoryName, id: &str) -> ScriptedResponse {
     created(UploadAnswer::new(&location(name, id), 0).write(StatusCode::ACCEPTED))
 }
 
-fn progress(name: &str, id: &str, session: &Session, status: StatusCode) -> ScriptedResponse {
+fn progress(
+    name: &RepositoryName,
+    id: &str,
+    session: &Session,
+    status: StatusCode,
+) -> ScriptedResponse {
     let received = session.received.len() as u64;
     created(UploadAnswer::new(&location(name, id), received).write(status))
 }

@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Keys are registry names, or `<registry>/<path>` for the repositories below that path; older
-//! clients wrote URLs, which stand for their whole host. The key of Docker Hub is
+//! clients wrote URLs, which apply to the whole host. The key of Docker Hub is
 //! `https://index.docker.io/v1/`. Host names are compared without regard to case. Before Docker 1.7
-//! the file was `.dockercfg`, with the entries at its top. Within a file a credential helper comes
-//! before `auths`, and `credHelpers` before `credsStore`.
+//! the file was `.dockercfg`, with the entries at the top level. Within a file, a credential helper
+//! has precedence over `auths`, and `credHelpers` over `credsStore`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -160,7 +160,7 @@ impl DockerConfig {
                 continue;
             };
             if let Some(entry) = auth.entry() {
-                // The plain name wins over a URL of the same registry.
+                // The plain name has precedence over a URL of the same registry.
                 let is_plain = key.eq_ignore_ascii_case(&registry);
                 let paths = auths.entry(registry).or_default();
                 if is_plain || !paths.contains_key(path) {
@@ -171,7 +171,7 @@ impl DockerConfig {
         let mut helpers = BTreeMap::new();
         for (key, helper) in settings.helpers {
             if let Some((registry, "")) = scope_of(&key) {
-                // The plain name wins here, too.
+                // The plain name has precedence here, too.
                 if key.eq_ignore_ascii_case(&registry) || !helpers.contains_key(&registry) {
                     helpers.insert(registry, helper);
                 }
@@ -241,8 +241,8 @@ impl Entry {
 }
 
 /// The registry and path that a key names (CR2). A key is the name of a registry, the URL that
-/// older clients wrote for it, or `<registry>/<path>` for a part of a registry. A URL stands for
-/// its whole host: its path is that of the API.
+/// older clients wrote for it, or `<registry>/<path>` for a part of a registry. A URL applies to
+/// its whole host: its path is the path of the API.
 fn scope_of(key: &str) -> Option<(String, &str)> {
     let rest = ["https://", "http://"].iter().find_map(|scheme| {
         let (start, rest) = key.split_at_checked(scheme.len())?;

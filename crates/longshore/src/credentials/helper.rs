@@ -38,7 +38,8 @@ pub const HELPER_OUTPUT_LIMIT_BYTES: usize = 256 * 1024;
 /// How helpers are run.
 #[derive(Clone, Debug)]
 pub(super) struct Helpers {
-    /// Where they are searched; `None` is the `PATH` of this process.
+    /// The directories that are searched, in the format of `PATH`; `None` is the `PATH` of this
+    /// process.
     pub(super) path: Option<OsString>,
     pub(super) limit: Duration,
 }
@@ -87,7 +88,7 @@ impl Helpers {
     }
 }
 
-/// The name under which programs that use helpers store the credential of a registry.
+/// The name of a registry in credential helpers.
 fn server_name(registry: &str) -> Cow<'_, str> {
     match canonical(registry) {
         name if name == "docker.io" => Cow::Borrowed("https://index.docker.io/v1/"),
@@ -125,9 +126,12 @@ fn read(ended: &Ended) -> Result<Option<Credential>, HelperReason> {
         return Ok(None);
     }
     if !ended.status.success() {
-        // Helpers write messages to standard output.
+        // Helpers write messages to standard output. One that fails may have written a credential
+        // before (OU3).
         let said = [stdout, ended.stderr.trim_ascii()];
-        let said = said.into_iter().find(|said| !said.is_empty());
+        let may_be_secret = |said: &&[u8]| said.starts_with(b"{") || holds(said, b"Secret");
+        let mut messages = said.into_iter().filter(|said| !may_be_secret(said));
+        let said = messages.find(|said| !said.is_empty());
         return Err(HelperReason::Failed {
             status: ended.status,
             said: Escaped::new(said.unwrap_or_default()).to_string(),
@@ -223,7 +227,7 @@ pub enum HelperReason {
     /// It cannot be run, or its output cannot be read.
     #[error("cannot be run: {0}")]
     Io(io::Error),
-    /// Its name in the configuration has other characters than letters, digits, `.`, `_` and `-`.
+    /// Its name in the configuration has characters other than letters, digits, `.`, `_` and `-`.
     #[error("has a malformed name")]
     Name,
     /// No directory in `PATH` has a program of this name.
@@ -243,6 +247,10 @@ pub enum HelperReason {
     TooLong,
 }
 
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
 fn colon(said: &str) -> String {
     if said.is_empty() {
         String::new()
@@ -251,13 +259,14 @@ fn colon(said: &str) -> String {
     }
 }
 
-/// What the program of a helper begins with.
+/// Prefix of the program name of a helper.
 const PREFIX: &str = "docker-credential-";
 
 /// The user name of an identity token.
 const IDENTITY_USER: &str = "<token>";
 
-/// The messages of a helper that has no credential for the registry, or none with a user name.
+/// The messages that mean that a helper has no credential for the registry, or none with a user
+/// name.
 const NOT_FOUND: [&str; 3] = [
     "credentials not found in native keychain",
     "no credentials username",

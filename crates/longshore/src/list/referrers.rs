@@ -16,10 +16,10 @@ impl Repository {
     /// The manifests that refer to this one, of one artifact type or of all (distribution-spec
     /// v1.1.1 "Listing Referrers").
     ///
-    /// When the registry does not have the referrers API, the tag that stands in for it is read
-    /// instead. Without that tag there are no referrers. It does not have the API when its quirks
-    /// say so, or when the first answer is anything but an index, a server failure, a rate limit,
-    /// or a refusal of the client's credentials.
+    /// If the registry does not have the referrers API, the fallback tag is read instead. If that
+    /// tag does not exist, there are no referrers. The registry does not have the API if its quirks
+    /// say so, or if the first answer is anything but an index, a server failure, a rate limit, or
+    /// a refusal of the client's credentials.
     #[must_use]
     pub fn referrers(
         &self,
@@ -61,7 +61,7 @@ impl Repository {
     }
 }
 
-/// What a page takes in memory, with its entries (LI2).
+/// The size of a page in memory, with its entries (LI2).
 fn memory_bytes(page: &ReferrersPage) -> u64 {
     let entries = page.descriptors().map(Descriptor::memory_bytes);
     (page.manifest.bytes().len() + entries.sum::<usize>()) as u64

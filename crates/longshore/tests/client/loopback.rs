@@ -68,7 +68,7 @@ async fn a_peer_that_does_not_speak_tls_is_spoken_to_in_the_clear_from_then_on()
 
 // RT12: port forwards and some servers drop the first message of a TLS handshake.
 #[tokio::test]
-async fn rt12_a_peer_that_does_not_answer_in_tls_is_spoken_to_in_the_clear() {
+async fn rt12_plain_http_is_used_if_a_peer_does_not_answer_with_tls() {
     for (kind, fault, expected) in [
         (
             TransportErrorKind::Closed,
@@ -80,7 +80,7 @@ async fn rt12_a_peer_that_does_not_answer_in_tls_is_spoken_to_in_the_clear() {
             Some(TlsFault::Unanswered),
             "http",
         ),
-        // Not before the handshake, or in the middle of it.
+        // A failure before the handshake, or in the middle of it, has no such effect.
         (TransportErrorKind::Closed, None, "https"),
         (TransportErrorKind::Timeout, None, "https"),
         (

@@ -238,7 +238,7 @@ async fn dg5_a_type_that_contradicts_the_document_is_refused() {
     for (content_type, expected) in [
         ("application/vnd.oci.image.manifest.v1+json", Ok(())),
         ("application/json; charset=utf-8", Ok(())),
-        // What says nothing is ignored.
+        // A malformed value is ignored.
         (
             "application/vnd.oci.image.manifest.v1+json; charset",
             Ok(()),
@@ -339,7 +339,7 @@ fn answering_head(status: u16, fields: &'static [(&'static str, &'static str)]) 
 }
 
 #[tokio::test]
-async fn dg2_what_head_does_not_say_is_found_out_with_get() {
+async fn dg2_get_follows_a_head_without_a_usable_answer() {
     let blob = Digest::sha256(b"content");
     for (status, fields) in [
         (400, &[][..]),
@@ -377,7 +377,7 @@ async fn dg2_what_head_does_not_say_is_found_out_with_get() {
 
 // The body of a blob is not read for its size.
 #[tokio::test]
-async fn a_size_that_get_does_not_say_either_is_unknown() {
+async fn the_size_is_unknown_if_get_does_not_give_it_either() {
     for fields in [&[][..], &[("content-length", "0")]] {
         let net = Net::serving(move |_| reply(200, fields, "content"));
         let app = app(builder(&net).build().unwrap()).await;

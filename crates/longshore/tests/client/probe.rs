@@ -15,7 +15,7 @@ use crate::support::{AUTH, HOME, MANIFEST, Net, Seen, app, basic, blob_uri, buil
 const CONTENT: &[u8] = b"content";
 const STORE: &str = "https://store.example.org";
 
-/// The manifest or the blob, as `GET` has it.
+/// Answers `GET` with the manifest or the blob.
 fn content(seen: &Seen) -> Response<Body> {
     if seen.uri.contains("manifest") {
         reply(200, &[], MANIFEST)
@@ -59,7 +59,7 @@ async fn dg2_a_store_whose_urls_are_signed_for_get_is_asked_with_get() {
 }
 
 #[tokio::test]
-async fn dg2_a_head_that_is_refused_with_a_good_token_costs_no_other_token() {
+async fn dg2_a_head_refused_with_a_valid_token_requests_no_other_token() {
     let net = Net::serving(|seen| {
         if seen.uri.starts_with(AUTH) {
             return reply(200, &[], r#"{"token":"t"}"#);
@@ -87,7 +87,7 @@ async fn dg2_what_does_not_exist_is_absent_after_one_request() {
 }
 
 #[tokio::test]
-async fn a_refused_head_has_the_words_of_the_refused_get() {
+async fn the_error_after_a_refused_head_has_the_message_of_the_refused_get() {
     let net = Net::serving(|seen| match seen.method.as_str() {
         "HEAD" => reply(403, &[], ""),
         _ => reply(
@@ -107,8 +107,7 @@ async fn a_refused_head_has_the_words_of_the_refused_get() {
     );
 }
 
-/// A registry whose tokens are called expired by a refusal with this status and body, each but the
-/// last one.
+/// A registry that refuses every token but the last one as expired, with this status and body.
 fn expiring(status: u16, body: &'static str, last: u32) -> Net {
     let issued = Arc::new(AtomicU32::new(0));
     Net::serving(move |seen| {

@@ -24,9 +24,10 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(
-        script: impl Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
-    ) -> Self {
+    fn new<F>(script: F) -> Self
+    where
+        F: Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
+    {
         Self {
             seen: Arc::default(),
             script: Arc::new(script),

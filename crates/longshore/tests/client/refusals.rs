@@ -1,11 +1,13 @@
 //! What a caller is told when it did not work: a kind to decide by, and one safe line.
 
+use std::sync::{Arc, Mutex};
+
 use longshore::transport::{Phase, TransportError, TransportErrorKind, from_fn};
 use longshore::{
     Cause, Credential, CredentialError, CredentialSource, Error, ErrorKind, HostSettings,
 };
 
-use crate::support::{Net, app, builder, chain, reference, reply};
+use crate::support::{Net, app, basic, builder, chain, reference, reply};
 
 async fn refused(net: &Net) -> Error {
     let app = app(builder(net).build().unwrap()).await;
@@ -132,7 +134,7 @@ async fn ou5_each_cause_has_its_text() {
         (
             Net::serving(|_| reply(200, &[], " <!DOCTYPE html><title>Log in</title>")),
             false,
-            "the answer is a web page, not that of a registry".to_owned(),
+            "the answer is a web page, not an answer of a registry".to_owned(),
         ),
         (
             Net::serving(move |_| reply(200, &[("docker-content-digest", &other)], "hello")),
@@ -226,6 +228,35 @@ async fn ou1_what_a_registry_says_cannot_write_to_the_terminal() {
             let bad = |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c);
             assert!(!text.contains(bad), "{index}: {text:?}");
         }
+    }
+}
+
+// OU3: a secret appears in no error and in no notice, whoever repeats it.
+#[tokio::test]
+async fn ou3_what_a_registry_sends_back_of_a_secret_is_not_shown() {
+    for (echo, shown) in [
+        ("you sent Basic YWhhYjp3aGl0ZS13aGFsZQ==", false),
+        ("ahab:white-whale has no access", false),
+        ("ahab has no access", true),
+    ] {
+        let net = Net::serving(move |seen| match seen.header("authorization") {
+            Some(_) => reply(403, &[("docker-content-digest", echo)], echo),
+            None => reply(401, &[("www-authenticate", "Basic realm=\"r\"")], ""),
+        });
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&notices);
+        let client = builder(&net)
+            .credentials(basic())
+            .on_notice(move |notice| told.lock().unwrap().push(notice.to_string()));
+        let app = app(client.build().unwrap()).await;
+        let error = app.manifest(&"v1".parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        let texts = [chain(&error), format!("{error:?}")];
+        assert!(
+            texts.iter().all(|text| text.contains("no access") == shown),
+            "{texts:?}"
+        );
+        assert_eq!(notices.lock().unwrap().len(), usize::from(shown));
     }
 }
 

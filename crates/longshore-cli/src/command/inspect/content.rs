@@ -34,8 +34,8 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Reads what a manifest refers to, and notes what cannot be read of it. Fails if the image is
-    /// not for the wanted platform, or cannot show that it is.
+    /// Reads what a manifest refers to, and records a problem for each part that cannot be read.
+    /// Fails if the image is not for the wanted platform, or if its platform is unknown.
     pub(super) async fn read(
         repository: &Repository,
         document: &Document,

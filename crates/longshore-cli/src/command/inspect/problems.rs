@@ -1,4 +1,4 @@
-//! What could not be looked at.
+//! Parts of an image that could not be read.
 
 use longshore::ErrorClass;
 use longshore::ErrorKind;
@@ -6,25 +6,25 @@ use longshore_copy::TransferError;
 
 use crate::exit::Failure;
 
-/// What could not be looked at, in the order in which it is shown.
+/// Parts that could not be read, in the order in which they are shown.
 ///
-/// An image is inspected as far as it can be. A registry that does not offer something, or does not
-/// let everybody look, is no failure. Failures are: a registry that cannot answer now, that refuses
-/// the credentials it was given, and content that does not match its digest.
+/// `inspect` shows as much of an image as it can read. A feature that the registry does not
+/// support, or content that needs credentials, is not a failure. The command fails if the registry
+/// cannot answer now, if it refuses the credentials, or if content does not match its digest.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     texts: Vec<String>,
-    /// The first failure, and the place of its text.
+    /// The first failure, and the index of its line.
     failure: Option<(usize, Failure)>,
 }
 
 impl Problems {
-    /// Notes that something could not be looked at.
+    /// Records a part that could not be read.
     pub(super) fn note(&mut self, what: &str, reason: &dyn std::error::Error) {
         self.texts.push(format!("{what}: {}", chain(reason)));
     }
 
-    /// Notes that something could not be requested.
+    /// Records a request that failed.
     pub(super) fn note_request(&mut self, what: &str, error: longshore::Error) {
         self.note(what, &error);
         let is_failure = match error.class() {
@@ -38,7 +38,7 @@ impl Problems {
         }
     }
 
-    /// As [`note_request`](Self::note_request), of several requests.
+    /// Like [`note_request`](Self::note_request), for an operation of several requests.
     pub(super) fn note_transfer(&mut self, what: &str, error: TransferError) {
         match error {
             TransferError::Registry(error) => self.note_request(what, error),
@@ -53,12 +53,12 @@ impl Problems {
         self.failure = self.failure.take().or(failure);
     }
 
-    /// Returns one line for each thing, not escaped.
+    /// Returns one line for each problem, not escaped.
     pub(super) fn texts(&self) -> &[String] {
         &self.texts
     }
 
-    /// Returns the lines without that of the first failure, which is reported apart.
+    /// Returns the lines except that of the first failure, which is reported separately.
     pub(super) fn notes(&self) -> impl Iterator<Item = &str> {
         let failure = self.failure.as_ref().map(|(place, _)| *place);
         let notes = self.texts.iter().enumerate();

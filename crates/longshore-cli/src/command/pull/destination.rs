@@ -1,4 +1,4 @@
-//! The destination of a pull: `DIR[:TAG]`, or as other programs write it.
+//! The destination of a pull: `DIR[:TAG]`, or a form that other programs use.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use longshore_layout::Layout;
 
 use crate::exit::{Exit, Failure};
 
-/// Forms of other programs that name something other than an image layout.
+/// Prefixes that other programs use for destinations that are not image layouts.
 const OTHER_FORMS: &[(&str, &str)] = &[
     (
         "containers-storage:",
@@ -20,11 +20,11 @@ const OTHER_FORMS: &[(&str, &str)] = &[
     ("oci-archive:", "an archive of an image layout"),
 ];
 
-/// How regctl and buildx begin the path of an image layout.
+/// Prefixes of image layouts in regctl and buildx.
 const LAYOUT_FORMS: [&str; 2] = ["ocidir://", "oci-layout://"];
 
 const HINT: &str = "give an image layout, as DIR[:TAG] or oci:DIR[:TAG]; \
-                    ./ before it makes anything a path";
+                    write ./ before a path that begins like another form";
 
 /// A layout directory, and the name that the image gets in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +34,7 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Parses a destination. A form that is known and cannot be written to is wrong use of the
-    /// command line.
+    /// Parses a destination. A known form that `pull` cannot write is a usage error.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         if let Some(rest) = text.strip_prefix("oci:") {
             return Self::parse_skopeo(text, rest);
@@ -68,7 +67,7 @@ impl Destination {
             None => (rest, None),
         };
         if path.is_empty() {
-            return Err(usage(&format!("{text} names no directory")));
+            return Err(usage(&format!("{text} contains no directory")));
         }
         if let Some(name) = &name {
             Layout::check_name(name).map_err(|error| {
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_is_named_as_other_programs_name_it() {
+    fn the_layout_forms_of_other_programs_are_accepted() {
         check("oci:img", "img", None);
         check("oci:img:v1", "img", Some("v1"));
         check("oci:/a/b:v1", "/a/b", Some("v1"));
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_is_no_layout_is_wrong_use_and_says_what_can_be_given() {
+    fn a_form_that_is_not_a_layout_is_a_usage_error_with_a_hint() {
         for (text, word) in [
             ("docker://registry.example/a:1", "a registry"),
             ("docker-archive:image.tar", "`docker load`"),

@@ -422,9 +422,9 @@ fn dg9_a_link_to_other_blobs_is_not_followed() {
     assert_eq!(found(&report), ["- - unreadable".to_owned(), expected]);
 }
 
-// LI2: memory is not sized by what a layout says; each finding is told once, when it is made.
+// LI2: memory is not sized by the content of a layout; each finding is reported once, immediately.
 #[test]
-fn li2_findings_are_told_as_they_are_made_and_each_blob_once() {
+fn li2_findings_are_reported_at_once_and_each_blob_only_once() {
     let parent = parent();
     let layout = Layout::create_or_open(parent.path()).unwrap();
     let absent = |n: u32| Descriptor::of(MediaType::OCI_LAYER, &n.to_le_bytes());

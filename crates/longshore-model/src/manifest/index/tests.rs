@@ -124,7 +124,7 @@ fn content_that_is_no_manifest_is_not_selected() {
 }
 
 #[test]
-fn an_entry_with_a_malformed_platform_hides_no_other() {
+fn an_entry_with_a_malformed_platform_does_not_hide_the_others() {
     let entry = |platform: &str, size: u64| {
         let digest = Digest::sha256(b"");
         format!(

@@ -1,4 +1,4 @@
-//! `HEAD` where it is not enough (DG2).
+//! Requests where the answer to `HEAD` is not usable (DG2).
 
 use super::*;
 use crate::endpoint::BlobRequest;
@@ -24,7 +24,7 @@ fn ask(ask: Ask) -> Call {
     call
 }
 
-/// Demands that this answer leads to the same request with `GET`.
+/// Asserts that after this answer the same request is sent with `GET`.
 #[track_caller]
 fn asks_with_get(call: &mut Call, head: &response::Parts) {
     let sending = sent(next(call.on_head(head, public(), JITTER)));
@@ -35,7 +35,7 @@ fn asks_with_get(call: &mut Call, head: &response::Parts) {
 }
 
 #[test]
-fn dg2_a_head_that_is_refused_is_asked_again_with_get() {
+fn dg2_get_follows_a_refused_head() {
     for status in [400, 401, 403, 405, 406, 501, 505, 204, 206, 304] {
         for ask_for in [blob(), manifest("v1")] {
             let take = ask_for.take;
@@ -48,7 +48,7 @@ fn dg2_a_head_that_is_refused_is_asked_again_with_get() {
 }
 
 #[test]
-fn dg2_absence_and_failures_of_the_registry_are_answers() {
+fn dg2_no_get_follows_absence_or_a_failure_of_the_registry() {
     for status in [404, 410, 429] {
         let mut call = ask(blob());
         let refused = head(status, &[("retry-after", "900")]);
@@ -67,7 +67,7 @@ fn dg2_absence_and_failures_of_the_registry_are_answers() {
 }
 
 #[test]
-fn dg2_a_head_that_a_store_fails_is_asked_again_with_get() {
+fn dg2_get_follows_a_head_that_a_store_refused() {
     let moved = head(
         307,
         &[("location", "https://store.example/blob?signature=for-get")],
@@ -99,17 +99,19 @@ fn dg2_a_head_that_a_store_fails_is_asked_again_with_get() {
     again(&mut call, &moved);
     let step = call.on_error(FailureClass::Transient, JITTER);
     assert_eq!(sent(step).method, Method::GET);
-    // A 404 after a redirect within the registry is one of the registry.
+    // A redirect within the registry may lead to a store behind it.
     let mut call = ask(blob());
+    again(&mut call, &head(307, &[("location", "/elsewhere")]));
+    asks_with_get(&mut call, &head(404, &[]));
     again(&mut call, &head(307, &[("location", "/elsewhere")]));
     answers(
         &call.on_head(&head(404, &[]), public(), JITTER),
-        Take::Nothing,
+        Take::Excerpt,
     );
 }
 
 #[test]
-fn dg2_a_head_that_is_refused_with_a_token_keeps_the_token_for_get() {
+fn dg2_get_reuses_the_token_of_a_refused_head() {
     let challenge = ("www-authenticate", "Bearer realm=\"https://r.example/t\"");
     for status in [401, 403] {
         let mut call = ask(blob());
@@ -117,7 +119,7 @@ fn dg2_a_head_that_is_refused_with_a_token_keeps_the_token_for_get() {
         assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
         call.sends_secret(true);
         asks_with_get(&mut call, &head(status, &[challenge]));
-        // Only GET decides whether the token is any good.
+        // Only the answer to GET shows whether the token is accepted.
         call.sends_secret(true);
         let verdict = call.on_head(&head(401, &[challenge]), public(), JITTER);
         assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
@@ -125,7 +127,7 @@ fn dg2_a_head_that_is_refused_with_a_token_keeps_the_token_for_get() {
 }
 
 #[test]
-fn rt8_head_is_sent_with_another_token_where_the_token_is_to_blame() {
+fn rt8_head_is_repeated_with_a_new_token_if_the_token_was_refused() {
     for (status, error) in [(401, "invalid_token"), (403, "insufficient_scope")] {
         let challenge = format!("Bearer realm=\"https://r.example/t\",error=\"{error}\"");
         let refused = head(status, &[("www-authenticate", &challenge)]);
@@ -133,7 +135,7 @@ fn rt8_head_is_sent_with_another_token_where_the_token_is_to_blame() {
         call.sends_secret(true);
         let verdict = call.on_head(&refused, public(), JITTER);
         assert!(matches!(verdict, Verdict::Authenticate), "{verdict:?}");
-        // The second token is not to blame.
+        // A second refusal does not blame the token again.
         asks_with_get(&mut call, &refused);
     }
 }
@@ -150,7 +152,7 @@ fn check(ask_for: Ask, fields: &[(&str, &str)], enough: bool) {
 }
 
 #[test]
-fn dg2_a_head_of_a_blob_must_say_a_length_that_can_be() {
+fn dg2_the_answer_to_head_of_a_blob_must_have_a_valid_length() {
     for (length, enough) in [
         ("5", true),
         ("0", false),
@@ -173,7 +175,7 @@ fn dg2_a_head_of_a_blob_must_say_a_length_that_can_be() {
 }
 
 #[test]
-fn dg2_a_head_of_a_tag_must_say_a_digest_that_can_be_verified() {
+fn dg2_the_answer_to_head_of_a_tag_must_have_a_verifiable_digest() {
     let digest = |value| ("docker-content-digest", value);
     let length = |value| ("content-length", value);
     check(manifest("v1"), &[digest(DIGEST), length("7")], true);

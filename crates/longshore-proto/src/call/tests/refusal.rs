@@ -75,7 +75,7 @@ fn rt2_a_403_that_says_it_is_a_rate_limit_is_repeated() {
     }
     reads_the_body(&call.on_head(&refused, public(), JITTER));
     answers(&call.on_refusal(&refused, LIMITED, JITTER), Take::Excerpt);
-    // A 400 is none, whatever it says.
+    // A 400 is never a rate limit, whatever its body says.
     let mut call = with_token();
     reads_the_body(&call.on_head(&head(400, &[]), public(), JITTER));
     answers(

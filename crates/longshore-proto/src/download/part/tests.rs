@@ -83,7 +83,7 @@ fn rt6_five_resumes_without_progress_are_the_last() {
     assert_eq!(
         part.on_end(JITTER),
         Err(DownloadError::Resumes {
-            resumes: 6,
+            resumes: 5,
             received: 10
         })
     );
@@ -192,7 +192,7 @@ fn rt6_a_refused_resume_of_a_part_begins_the_part_again_once() {
         assert_eq!(part.on_bytes(50_000), Ok(()));
         assert_eq!(part.on_end(JITTER), Ok(Next::Finished));
     }
-    // The first request for a part, and one that may not be answered so.
+    // The first request for a part, and a status that is not a refusal of the range.
     assert!(!download().takes(StatusCode::BAD_REQUEST));
     assert!(!begin().takes(StatusCode::TOO_MANY_REQUESTS));
 }

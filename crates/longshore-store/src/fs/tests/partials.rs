@@ -241,8 +241,8 @@ fn what_is_kept_is_not_lost_to_another_error() {
     assert_eq!(store.resume(&content(), 7).unwrap().position(), 4);
 }
 
-// What is kept may be a stranger's, as the rest of a layout; and a file system that knows no modes
-// shows every file as executable or writable by all.
+// A partial blob, like the rest of a layout, may come from another user; and a file system without
+// modes shows every file as executable or writable by all.
 #[test]
 fn dg9_a_partial_blob_of_any_mode_is_resumed_in_a_file_of_our_own() {
     let outside = root();
@@ -283,7 +283,7 @@ fn dg9_a_partial_blob_of_any_mode_is_resumed_in_a_file_of_our_own() {
     }
 }
 
-// DG3: locks may not reach the host of a former writer, which still has its file open then.
+// DG3: a former writer on another host may not see the lock, and may still have its file open.
 #[test]
 fn dg3_a_former_writer_cannot_change_a_blob_that_was_resumed() {
     let root = root();

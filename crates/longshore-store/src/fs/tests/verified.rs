@@ -1,4 +1,4 @@
-//! What is reused was verified: hashed, or remembered from an earlier run.
+//! Reused blobs were verified: hashed now, or recorded by an earlier run.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::time::SystemTime;
@@ -61,7 +61,7 @@ fn dg10_a_blob_that_was_written_is_not_hashed_again_by_the_next_run() {
     assert_eq!(mode & 0o7777, 0o600);
     assert!(is_remembered(&root));
     assert_eq!(existing(&root), Existing::Verified);
-    // Nothing new is known, so the record stays as it is.
+    // There is nothing new to record, so the record is not rewritten.
     let before = fs::metadata(record(&root)).unwrap().ino();
     let store = open(&root);
     assert_eq!(
@@ -74,10 +74,10 @@ fn dg10_a_blob_that_was_written_is_not_hashed_again_by_the_next_run() {
 }
 
 #[test]
-fn dg10_a_blob_overwritten_with_as_many_bytes_is_found() {
+fn dg10_a_blob_overwritten_with_the_same_length_is_detected() {
     let changes: [&dyn Fn(&Path); 3] = [
         &|at| fs::write(at, "CONTENT").unwrap(),
-        // As copying with all times kept does.
+        // A copy that preserves all times has this effect.
         &|at| {
             let modified = fs::metadata(at).unwrap().modified().unwrap();
             fs::write(at, "CONTENT").unwrap();
@@ -112,7 +112,7 @@ fn dg10_a_blob_overwritten_with_as_many_bytes_is_found() {
 fn dg10_a_blob_of_another_program_is_remembered_once_it_was_hashed() {
     let root = root();
     open(&root).put(&content(), CONTENT).unwrap();
-    assert!(!is_remembered(&root), "nobody recorded it");
+    assert!(!is_remembered(&root), "it was not recorded");
     let day = Duration::from_secs(24 * 60 * 60);
     let file = fs::OpenOptions::new()
         .write(true)
@@ -127,7 +127,7 @@ fn dg10_a_blob_of_another_program_is_remembered_once_it_was_hashed() {
     store.flush().unwrap();
     store.record_verified().unwrap();
     drop(store);
-    // Its file was changed a moment ago: the next change may leave the same times.
+    // Its file has just changed, so the next change might leave the same times.
     assert!(!is_remembered(&root));
     assert!(!record(&root).exists());
 }
@@ -157,7 +157,7 @@ fn dg10_a_record_that_others_could_write_is_ignored() {
 }
 
 #[test]
-fn dg10_what_a_power_cut_may_take_is_not_recorded() {
+fn dg10_content_that_is_not_durable_is_not_recorded() {
     let root = root();
     let store = FsStore::open(root.path(), Durability::None).unwrap();
     store.put(&content(), CONTENT).unwrap();

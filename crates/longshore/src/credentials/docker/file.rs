@@ -1,9 +1,9 @@
 //! The shape of the file, read so that no copy of a secret is left behind (OU3).
 //!
 //! A derived `Deserialize` would also accept an array of the field values in place of an object, so
-//! objects are read through [`Object`]. An entry of another shape is an error of its own registry
-//! alone, so entries are read through [`Lenient`]. Text with escapes passes through a buffer of the
-//! JSON parser, which is the one place that is not wiped.
+//! objects are read through [`Object`]. A malformed entry is an error for its own registry only, so
+//! entries are read through [`Lenient`]. The JSON parser copies text with escapes to its own
+//! buffer, the only place that is not wiped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -76,8 +76,8 @@ impl Settings {
     }
 }
 
-/// The entries at the top of a file. A current file without any of the settings that are used has
-/// another shape, and no entries.
+/// The entries at the top level of an old file. In a current file, the values at the top level have
+/// another shape and are not entries.
 fn old_entries(bytes: &[u8]) -> BTreeMap<String, Lenient<Auth>> {
     let entries = serde_json::from_slice::<Object<BTreeMap<String, Lenient<Auth>>>>(bytes);
     let Object(entries) = entries.unwrap_or_default();
@@ -140,7 +140,7 @@ impl Lenient<Auth> {
 }
 
 /// `base64( username ":" password )`; padding is left out by some writers and demanded by none,
-/// and some writers pad the password with NUL, at either end.
+/// and some programs pad the password with NUL, at either end.
 fn decode(auth: &Secret) -> Result<Credential, &'static str> {
     const BASE64: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
@@ -207,7 +207,8 @@ impl Lenient<Text> {
     }
 }
 
-/// A value of the expected JSON type, or of another; `null` is the default of the expected type.
+/// A value of the expected JSON type, or of another type; `null` is read as the default of the
+/// expected type.
 pub(crate) enum Lenient<T> {
     OtherType,
     Value(T),
@@ -219,7 +220,7 @@ impl<T: Default> Default for Lenient<T> {
     }
 }
 
-/// What a [`Lenient`] value is made from: text, an object, or both.
+/// A type that [`Lenient`] can read: from text, from an object, or from both.
 pub(crate) trait Shape<'de>: Default {
     fn from_text(_text: &str) -> Option<Self> {
         None
@@ -245,7 +246,7 @@ impl Shape<'_> for HelperName {
 }
 
 impl<'de> Shape<'de> for Auth {
-    /// Of a repeated field the last counts, as it does for the programs that write these files.
+    /// The last of repeated fields counts, as in the programs that write these files.
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         let mut auth = Self::default();
         while let Some(key) = object.next_key::<Cow<'_, str>>()? {

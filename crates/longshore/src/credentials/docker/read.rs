@@ -1,4 +1,4 @@
-//! Reading a file of credentials whole, and nothing but a file.
+//! Reads a credentials file as a whole, and only if it is a regular file.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};

@@ -1,4 +1,4 @@
-//! Several Docker configurations in order, and the helpers that they name.
+//! Docker configurations in order of precedence, and the credential helpers that they name.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::credentials::{CredentialError, CredentialSource};
 ///
 /// If a configuration names a credential helper for the registry, the helper is run (CR11), with
 /// the action `get` and the name of the registry on its standard input. Its answer is final, except
-/// that after "not found" the next configuration is looked at. A helper that is not installed or
-/// fails is an error after which requests are sent without credentials
-/// ([`CredentialError::is_unavailable`]); no other configuration is looked at then.
+/// that after "not found" the next configuration is tried. A helper that is not installed or fails
+/// is an error after which requests are sent without credentials
+/// ([`CredentialError::is_unavailable`]); no other configuration is tried then.
 ///
-/// A helper is run on threads of its own, so any executor can wait for it. Dropping the future of
+/// A helper runs on its own threads, so the look-up works with any executor. Dropping the future of
 /// the look-up kills the helper (RT9).
 ///
 /// ```no_run
@@ -70,7 +70,8 @@ impl DockerCredentials {
         if let Some(text) = variable(TEXT_VARIABLE) {
             configs.push(from_text(text)?);
         }
-        // Never in the working directory, where another user may have put a file.
+        // Without a home directory, the path would be in the working directory, where another user
+        // may have put a file.
         let home = home.filter(|home| !home.as_os_str().is_empty());
         let paths = [
             variable(FILE_VARIABLE).map(PathBuf::from),
@@ -147,7 +148,7 @@ impl CredentialSource for DockerCredentials {
         self.find(registry, repository).await
     }
 
-    /// Whether a helper is the first to have a say about the registry.
+    /// Whether the first configuration with an entry for the registry names a helper.
     fn is_renewable(&self, registry: &str) -> bool {
         let mut found = self
             .configs

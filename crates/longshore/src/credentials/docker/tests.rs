@@ -146,7 +146,7 @@ fn host_names_are_compared_without_regard_to_case() {
     check(file, "A.EXAMPLE", basic("u", "2"));
     check(file, "b.example", basic("u", "3"));
     check(file, "docker.io", basic("u", "4"));
-    // A path has case.
+    // Paths are case-sensitive.
     let config = DockerConfig::parse(file.as_bytes()).unwrap();
     let found = |path| config.credential_in("c.example", path).unwrap();
     assert_eq!(found("team"), None);
@@ -159,7 +159,7 @@ fn host_names_are_compared_without_regard_to_case() {
 }
 
 #[test]
-fn a_url_stands_for_its_host_whatever_its_path() {
+fn a_url_applies_to_its_host_whatever_its_path() {
     let file = r#"{"auths":{"https://a.example/v1/users/":{"auth":"dTox"},
         "http://b.example:5000/x?y=z":{"auth":"dToy"},
         "https://c.example/x":{"auth":"dToz"},"c.example":{"auth":"dTo0"}}}"#;
@@ -169,14 +169,14 @@ fn a_url_stands_for_its_host_whatever_its_path() {
 }
 
 #[test]
-fn nul_bytes_at_both_ends_of_a_password_are_no_part_of_it() {
+fn nul_bytes_around_a_password_are_removed() {
     // "u:\0\0p\0q\0"
     let file = r#"{"auths":{"a.example":{"auth":"dToAAHAAcQA="}}}"#;
     check(file, "a.example", basic("u", "p\0q"));
 }
 
 #[test]
-fn an_empty_file_and_a_byte_order_mark_are_no_faults() {
+fn an_empty_file_and_a_byte_order_mark_are_accepted() {
     for file in ["", " \n", "\u{feff}", "\u{feff}{}", "\u{feff} \r\n"] {
         check(file, "a.example", None);
     }

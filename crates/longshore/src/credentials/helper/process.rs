@@ -1,8 +1,8 @@
-//! Running a helper without blocking the caller, within a time and an amount of output.
+//! Runs a helper without blocking the caller, with limits on its time and output.
 //!
-//! A thread starts the program and waits for it. Two more read its output, so that it never waits
-//! for us. Everything that happens reaches the first thread as an [`Event`]. If the caller drops
-//! the future, the program is killed at once, and the thread only clears up after it.
+//! One thread starts the program and waits for it. Two more threads read its output, so that the
+//! program never blocks on a full pipe. They report to the first thread with an [`Event`]. If the
+//! caller drops the future, the program is killed at once, and the first thread only reaps it.
 
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(super) struct Run {
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
     pub(super) stdout: Zeroizing<Vec<u8>>,
-    /// The beginning of it.
+    /// The beginning of standard error.
     pub(super) stderr: Vec<u8>,
 }
 
@@ -41,7 +41,7 @@ enum Event {
     Stdout(io::Result<Option<Zeroizing<Vec<u8>>>>),
 }
 
-/// The program, once it was started.
+/// The program; `None` before it was started.
 #[derive(Clone, Default)]
 struct Program(Arc<Mutex<Option<Child>>>);
 
@@ -52,7 +52,7 @@ impl Program {
 
     fn kill(&self) {
         if let Some(child) = &mut *self.child() {
-            // Fails only if it has ended.
+            // This fails only if the program has ended.
             let _ = child.kill();
         }
     }
@@ -79,7 +79,7 @@ struct Interest {
 impl Drop for Interest {
     fn drop(&mut self) {
         self.program.kill();
-        // Without a receiver the program has ended.
+        // The receiver is gone if the program has ended.
         let _ = self.events.send(Event::Abandoned);
     }
 }
@@ -95,7 +95,7 @@ pub(super) async fn run(run: Run) -> Result<Ended, HelperReason> {
     };
     let thread = thread::Builder::new().name("credential-helper".to_owned());
     let spawned = thread.spawn(move || {
-        // Without a receiver nobody wants the answer.
+        // The receiver is gone if the caller dropped the future.
         let _ = answer.send(wait(&run, &program, events, &happened));
     });
     spawned.map_err(HelperReason::Io)?;
@@ -134,8 +134,8 @@ fn wait(
 /// Sends the name of the registry, and starts to read the output.
 fn talk(child: &mut Child, server: &str, events: Sender<Event>) -> Result<(), HelperReason> {
     if let Some(mut stdin) = child.stdin.take() {
-        // The name fits into the buffer of a pipe, so this does not wait. A helper that does not
-        // read it is judged by its answer.
+        // The name fits into the buffer of a pipe, so this does not wait. An error is ignored: a
+        // helper need not read the name, and its answer decides.
         let _ = stdin.write_all(server.as_bytes());
     }
     if let Some(stdout) = child.stdout.take() {
@@ -165,10 +165,10 @@ fn read_all(stdout: impl Read) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     Ok((output.len() <= HELPER_OUTPUT_LIMIT_BYTES).then_some(output))
 }
 
-/// Reads to the end, so that the helper does not wait for us, and keeps the beginning.
+/// Reads to the end, so that the helper does not block, and keeps the beginning.
 fn read_beginning(mut stderr: impl Read) -> Vec<u8> {
     let mut beginning = Vec::new();
-    // Messages are of no use beyond an error.
+    // Errors are ignored: standard error only serves the error message.
     let _ = stderr
         .by_ref()
         .take(STDERR_LIMIT_BYTES)
@@ -226,7 +226,7 @@ impl Waiting<'_> {
             Ok(Event::Stderr(beginning)) => *stderr = Some(beginning),
             Ok(Event::Abandoned) => return Err(timeout()),
             Err(RecvTimeoutError::Timeout) => {}
-            // Both outputs were read, and nobody is interested any more.
+            // All senders are gone: both outputs were read, and the caller dropped the future.
             Err(RecvTimeoutError::Disconnected) => return Err(timeout()),
         }
         Ok(())

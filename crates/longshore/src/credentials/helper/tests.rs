@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// Longer than any step of a test takes.
+/// A limit that no step of these tests reaches.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory with the program of a helper.
@@ -43,7 +43,7 @@ fn basic(username: &str, password: &str) -> Option<Credential> {
     })
 }
 
-/// Whether a process runs, of which only the helper's parent knew.
+/// Whether the process with this ID is running.
 fn is_alive(pid: &str) -> bool {
     let signal = std::process::Command::new("kill")
         .args(["-0", pid])
@@ -99,6 +99,13 @@ async fn cr11_other_messages_are_failures() {
         ("echo 'locked' >&2; exit 3", ": locked"),
         ("echo 'out'; echo 'err' >&2; exit 3", ": out"),
         ("exit 3", ""),
+        // OU3
+        (r#"echo '{"Username":"u","Secret":"hunter2"}'; exit 3"#, ""),
+        (
+            r#"echo '{"Secret":"hunter2"}'; echo 'locked' >&2; exit 3"#,
+            ": locked",
+        ),
+        (r#"echo 'Secret: hunter2' >&2; exit 3"#, ""),
         // OU1
         (r"printf '\033[2J\r\n' >&2; exit 3", r": \u{1b}[2J"),
         (
@@ -153,7 +160,7 @@ async fn cr11_an_answer_above_256_kib_is_refused() {
         ask(&answer(room + 1)).await.unwrap_err(),
         "the credential helper docker-credential-test printed more than 262144 bytes"
     );
-    // One without an end is stopped.
+    // Endless output is cut off too.
     assert!(ask("cat /dev/zero").await.is_err());
 }
 
@@ -199,7 +206,7 @@ async fn rt9_a_helper_is_killed_when_the_lookup_is_dropped() {
 
 #[tokio::test]
 async fn cr11_only_the_absolute_directories_of_path_are_searched() {
-    // The working directory has the helper, and so have its elements.
+    // The helper is in the working directory, and in every directory of this `PATH`.
     let directory = program("test", r#"echo '{"Username":"u","Secret":"p"}'"#);
     let here = env::current_dir().unwrap();
     let up = "../".repeat(here.components().count());
@@ -248,7 +255,7 @@ async fn cr11_a_name_is_never_a_path_or_a_command() {
     }
     let error = helpers.get("x", "r.example\nother").await.unwrap_err();
     assert!(matches!(error.reason, HelperReason::ServerName));
-    // What cannot be executed is no helper, and neither is a directory.
+    // A file that is not executable is not a helper, and neither is a directory.
     let plain = directory.path().join("docker-credential-plain");
     fs::write(&plain, "#!/bin/sh\n").unwrap();
     fs::create_dir(directory.path().join("docker-credential-dir")).unwrap();

@@ -77,7 +77,7 @@ async fn the_first_configuration_with_an_entry_is_used() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_skipped() {
+async fn missing_files_and_variables_are_skipped() {
     let empty = ["DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG"];
     let empty = empty.map(|name| (name, String::new()));
     let absent = [
@@ -94,7 +94,7 @@ async fn what_is_not_there_is_skipped() {
 }
 
 #[test]
-fn a_variable_that_is_no_configuration_is_an_error_without_its_value() {
+fn the_error_for_a_malformed_variable_does_not_contain_its_value() {
     let read = |value: String| {
         let variables = &[("DOCKER_AUTH_CONFIG", value)];
         let environment = Environment {
@@ -124,7 +124,7 @@ mod helpers {
 
     use super::*;
 
-    /// Helpers that know the registry `a`, know none, and fail.
+    /// Three helpers: one has a credential for the registry `a`, one has none, and one fails.
     fn programs() -> TempDir {
         let directory = tempfile::tempdir().unwrap();
         for (name, script) in [
@@ -159,7 +159,8 @@ mod helpers {
         .helper_path(programs.path());
         for (registry, expected) in [
             ("a", basic("helper")),
-            // Not found: the next configuration, but not another store of this one.
+            // After "not found" the next configuration is used, but not another store of the same
+            // one.
             ("b", basic("second")),
             ("c", basic("p")),
         ] {
@@ -194,7 +195,7 @@ mod helpers {
             let source = std::error::Error::source(&error).unwrap();
             assert_eq!(source.to_string(), reason);
         }
-        // A malformed entry is no reason to go on without it.
+        // A malformed entry is an error and is not skipped.
         let malformed = config(r#"{"auths":{"a":{"auth":"%"}}}"#);
         let credentials = DockerCredentials::new([malformed, config(&auths("2", &["a"]))]);
         assert!(!credentials.lookup("a").await.unwrap_err().is_unavailable());
