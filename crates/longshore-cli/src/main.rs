@@ -48,8 +48,9 @@ fn run(args: Args) -> Result<(), Failure> {
     let spawned = thread::Builder::new().spawn(|| ());
     drop(spawned.map_err(Failure::runtime)?);
     let result = runtime.block_on(dispatch(args.command));
-    // Other threads are not joined: a name look-up or a hash may take long.
-    runtime.shutdown_background();
+    // Blocking work that was abandoned removes its temporary files. It may also take long, as a
+    // hash does, so it is not waited for without a limit.
+    runtime.shutdown_timeout(stop::GRACE);
     result
 }
 

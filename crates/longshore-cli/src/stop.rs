@@ -25,7 +25,7 @@ use crate::progress;
 
 /// How long a command may take to end after the first signal: long enough to remove its temporary
 /// files. The rest of the 2 s that RT11 allows is a margin for a busy machine.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// How long the process waits until its last message is printed. It is limited because nobody may
 /// be reading the pipe.
