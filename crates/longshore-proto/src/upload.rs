@@ -383,7 +383,7 @@ impl Upload {
         match self.state {
             State::Chunk { .. } => self.resume(State::Status, None, jitter),
             State::Whole | State::Finish => self.resume(State::Confirm, None, jitter),
-            // These were tried as often as the retry policy allows.
+            // The call has used up its attempts.
             State::Confirm | State::Exists | State::Mount | State::Start | State::Status => {
                 Err(UploadError::Failed)
             }

@@ -20,8 +20,8 @@ const PIECES_AHEAD: usize = 2;
 
 /// Content that can be pushed: bytes, a file, or a stream.
 ///
-/// A push may break off and continue, so it opens the content as often as it must send it, each
-/// time at the position where the registry needs it. Content that can be read only once says so
+/// A push that breaks off continues: it opens the content again, at the position of the first byte
+/// that the registry does not have. Content that can be read only once says so
 /// with [`is_seekable`](Self::is_seekable), and a push of it that breaks off fails.
 pub trait Content: Send + Sync {
     /// The size in bytes; `None` when only the end of the stream tells it.
