@@ -252,3 +252,49 @@ impl fmt::Debug for StreamContent {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read as _;
+
+    use super::*;
+
+    /// Reads all of a content; returns the bytes, and the text of an error.
+    async fn read(content: &dyn Content) -> (Vec<u8>, Option<String>) {
+        let mut frames = content.open(0).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(piece) = poll_fn(|cx| frames.as_mut().poll_next(cx)).await {
+            match piece {
+                Ok(piece) => bytes.extend_from_slice(&piece),
+                Err(error) => return (bytes, Some(error.to_string())),
+            }
+        }
+        (bytes, None)
+    }
+
+    struct Broken;
+
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the cable is cut"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blocking_reader_is_read_once_to_its_end_or_its_error() {
+        let bytes: Vec<u8> = (0..2_000_000_u32).map(|number| number as u8).collect();
+        let reader = io::Cursor::new(bytes.clone());
+        let content = StreamContent::from_reader(reader, None).unwrap();
+        assert_eq!(content.size(), None);
+        assert_eq!(read(&content).await, (bytes, None));
+        assert!(content.open(0).await.is_err());
+        let reader = io::Cursor::new(b"abc").chain(Broken);
+        let content = StreamContent::from_reader(reader, Some(4)).unwrap();
+        let (read, error) = read(&content).await;
+        assert_eq!(
+            (&*read, error.as_deref()),
+            (&b"abc"[..], Some("the cable is cut"))
+        );
+    }
+}
