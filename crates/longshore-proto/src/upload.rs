@@ -69,6 +69,9 @@ const BULK_BYTES: u64 = MIB;
 
 const MIB: u64 = 1024 * 1024;
 
+/// The position behind the last byte of content of unknown size. No content reaches it (LI3).
+const TO_THE_END: u64 = u64::MAX;
+
 /// What is uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -455,7 +458,8 @@ impl Upload {
         let left = self.content.size.map(|size| size.saturating_sub(received));
         match (&self.content.digest, left, self.chunk) {
             (None, Some(0), _) => Ok(UploadNext::Digest),
-            (None, None, _) if received > 0 => Ok(UploadNext::Digest),
+            // Everything was sent, and the driver knows now how much that is.
+            (_, None, _) if received == TO_THE_END => Ok(UploadNext::Digest),
             (Some(digest), Some(left), None) if received == 0 => {
                 let digest = digest.clone();
                 Ok(UploadNext::Ask(self.whole(place, digest, left)))
@@ -626,8 +630,8 @@ impl Upload {
     /// The body of the request in flight was read, perhaps to its end.
     fn consume(&mut self) {
         let length = match self.state {
-            State::Chunk { length } => length.unwrap_or(1),
-            State::Whole => self.content.size.unwrap_or(1),
+            State::Chunk { length } => length.unwrap_or(TO_THE_END),
+            State::Whole => self.content.size.unwrap_or(TO_THE_END),
             _ => return,
         };
         self.sent = self.sent.max(self.received.saturating_add(length));

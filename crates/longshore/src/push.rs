@@ -30,6 +30,12 @@ mod body;
 pub struct PushOptions {
     /// The digest of the content; `None` computes it, with sha256, while the content is sent.
     pub digest: Option<Digest>,
+    /// The caller has verified that the content has the [`digest`](Self::digest): it is sent
+    /// without being hashed, and only its size is checked. Without a digest this has no effect.
+    ///
+    /// A registry that verifies what it stores still refuses content that is not what its digest
+    /// says.
+    pub verified: bool,
     /// Ask first whether the registry has the blob. One more request, which saves a transfer where
     /// the answer is yes.
     pub check: bool,
@@ -67,7 +73,8 @@ pub struct PushedManifest {
 impl Repository {
     /// Pushes a blob (distribution-spec v1.1.1 "Pushing blobs").
     ///
-    /// The content is hashed while it is sent, and the last bytes are sent only if it has the
+    /// The content is hashed while it is sent, unless it was
+    /// [verified](PushOptions::verified) before, and the last bytes are sent only if it has the
     /// digest and size that it should have. An upload that breaks off continues where the registry
     /// has it, if the content is [seekable](Content::is_seekable).
     ///
@@ -83,7 +90,8 @@ impl Repository {
         options: PushOptions,
     ) -> Result<PushedBlob, Error> {
         let operation = |digest: &Option<Digest>| self.push_operation(digest.clone());
-        let bodies = UploadBodies::new(content, options.digest.clone()).map_err(|error| {
+        let bodies = UploadBodies::new(content, options.digest.clone(), options.verified);
+        let bodies = bodies.map_err(|error| {
             let cause = Cause::Unverifiable(error);
             self.site().error(operation(&options.digest), cause)
         })?;
@@ -266,9 +274,8 @@ impl Push<'_> {
     }
 
     fn on_digest(&mut self) -> Result<UploadNext, Error> {
-        let Some((digest, size)) = self.bodies.finish() else {
-            return Err(self.failed(UploadError::Failed));
-        };
+        let finished = self.bodies.finish();
+        let (digest, size) = finished.map_err(|error| self.error(Cause::RequestBody(error)))?;
         self.digest = Some(digest.clone());
         let next = self.upload.on_digest(digest, size);
         next.map_err(|error| self.failed(error))

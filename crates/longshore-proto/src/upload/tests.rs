@@ -115,6 +115,39 @@ fn a_blob_is_a_post_and_a_put() {
 }
 
 #[test]
+fn a_stream_of_a_known_digest_is_named_after_its_end() {
+    let mut content = UploadContent::stream();
+    content.digest = Some(digest());
+    let name = "app".parse().unwrap();
+    let options = UploadOptions::default();
+    let mut upload = Upload::new(name, content, options, UploadQuirks::default());
+    let start = upload.start();
+    let chunk = then(&mut upload, &start, 202, SESSION);
+    assert_eq!(sent(&chunk), "PATCH /s/1?state=a%2Fb 0+end");
+    let next = answer(&mut upload, &chunk, 202, &[]);
+    assert_eq!(next, Ok(UploadNext::Digest));
+    let Ok(UploadNext::Ask(finish)) = upload.on_digest(digest(), 10) else {
+        panic!();
+    };
+    assert_eq!(sent(&finish), "PUT /s/1?state=a%2Fb&digest=D");
+}
+
+#[test]
+fn a_stream_of_unknown_size_that_breaks_off_names_the_position_that_is_needed() {
+    let content = UploadContent::stream();
+    let name = "app".parse().unwrap();
+    let options = UploadOptions::default();
+    let mut upload = Upload::new(name, content, options, UploadQuirks::default());
+    let start = upload.start();
+    then(&mut upload, &start, 202, SESSION);
+    let Ok(UploadNext::Ask(status)) = upload.on_failed(Jitter::default()) else {
+        panic!();
+    };
+    let failed = answer(&mut upload, &status, 204, &[("range", "0-4095")]);
+    assert_eq!(failed, Err(UploadError::NotSeekable { received: 4096 }));
+}
+
+#[test]
 fn chunks_follow_the_range_and_the_location_of_each_answer() {
     let mut upload = chunked(10, 4);
     let start = upload.start();

@@ -17,7 +17,8 @@ use crate::content::{Content, ContentFrames};
 /// The content of one upload.
 ///
 /// Every byte is hashed once, in order, while it passes, however often it is sent. A body that
-/// begins behind the hashed bytes reads from there and drops what is not wanted.
+/// begins behind the hashed bytes reads from there and drops what is not wanted. Content that was
+/// verified before is not hashed.
 pub(super) struct UploadBodies<'a> {
     content: &'a dyn Content,
     hashed: Arc<Mutex<Hashed>>,
@@ -25,7 +26,9 @@ pub(super) struct UploadBodies<'a> {
 
 /// What has been hashed so far.
 struct Hashed {
+    /// `None` when the digest is known: the content was verified before, or was hashed to its end.
     hasher: Option<Hasher>,
+    /// The end of what was hashed, or of what was read without a hasher.
     position: u64,
     expected: Option<Digest>,
     size: Option<u64>,
@@ -34,15 +37,19 @@ struct Hashed {
 }
 
 impl<'a> UploadBodies<'a> {
+    /// `verified` says that the content was found to have the digest before.
     pub(super) fn new(
         content: &'a dyn Content,
         expected: Option<Digest>,
+        verified: bool,
     ) -> Result<Self, UnsupportedAlgorithm> {
         let algorithm = expected
             .as_ref()
             .map_or(Algorithm::Sha256, Digest::algorithm);
+        // DG1: verified or not, the algorithm is one that can be verified.
+        let hasher = Hasher::new(&algorithm)?;
         let hashed = Hashed {
-            hasher: Some(Hasher::new(&algorithm)?),
+            hasher: (!verified || expected.is_none()).then_some(hasher),
             position: 0,
             expected,
             size: content.size(),
@@ -60,15 +67,21 @@ impl<'a> UploadBodies<'a> {
     }
 
     /// The digest and the size of everything that passed.
-    pub(super) fn finish(&self) -> Option<(Digest, u64)> {
+    ///
+    /// # Errors
+    ///
+    /// The digest is not the expected one.
+    pub(super) fn finish(&self) -> io::Result<(Digest, u64)> {
         let mut hashed = lock(&self.hashed);
+        hashed.check()?;
         let size = hashed.position;
-        let hasher = hashed.hasher.take()?;
-        Some((hasher.finish(), size))
+        let digest = hashed.expected.clone();
+        let digest = digest.ok_or_else(|| changed("it was never read".to_owned()))?;
+        Ok((digest, size))
     }
 
     async fn open_body(&self, name: BodyName) -> io::Result<Body> {
-        let position = lock(&self.hashed).position.min(name.offset);
+        let position = lock(&self.hashed).first_needed(name.offset);
         let frames = self.content.open(position).await?;
         Ok(Body::wrap_with(
             Part {
@@ -140,19 +153,26 @@ impl Part {
 }
 
 impl Hashed {
+    /// The position to read from, to send what begins at `offset`.
+    fn first_needed(&self, offset: u64) -> u64 {
+        match self.hasher {
+            Some(_) => self.position.min(offset),
+            None => offset,
+        }
+    }
+
     /// Hashes those bytes of a piece at this position that were not hashed before.
     fn pass(&mut self, begin: u64, piece: &[u8]) -> io::Result<()> {
-        let known = self.position.saturating_sub(begin);
-        let fresh = usize::try_from(known)
-            .ok()
-            .and_then(|known| piece.get(known..));
-        let Some(fresh) = fresh.filter(|fresh| !fresh.is_empty()) else {
+        let end = begin.saturating_add(piece.len() as u64);
+        if end <= self.position {
             return Ok(());
-        };
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(fresh);
         }
-        self.position = self.position.saturating_add(fresh.len() as u64);
+        if let Some(hasher) = &mut self.hasher {
+            let known = usize::try_from(self.position.saturating_sub(begin));
+            let fresh = known.ok().and_then(|known| piece.get(known..));
+            hasher.update(fresh.unwrap_or_default());
+        }
+        self.position = end;
         match self.size {
             Some(size) if self.position > size => {
                 Err(changed(format!("it has more than {size} bytes")))
@@ -175,17 +195,19 @@ impl Hashed {
     /// Compares the digest of the whole content before its last bytes are sent, so that a registry
     /// never has all of a content that is not the wanted one.
     fn check(&mut self) -> io::Result<()> {
-        let Some(expected) = &self.expected else {
-            return Ok(());
-        };
         let Some(hasher) = self.hasher.take() else {
             return Ok(());
         };
         let found = hasher.finish();
-        if found == *expected {
-            return Ok(());
+        match &self.expected {
+            Some(expected) if *expected != found => {
+                Err(changed(format!("its digest is {found}, not {expected}")))
+            }
+            _ => {
+                self.expected = Some(found);
+                Ok(())
+            }
         }
-        Err(changed(format!("its digest is {found}, not {expected}")))
     }
 }
 

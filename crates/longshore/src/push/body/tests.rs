@@ -59,7 +59,7 @@ fn pieces(content: &'static str) -> Pieces {
 async fn each_part_is_what_its_name_says() {
     let content = pieces("abcdefghij");
     let digest = Digest::sha256(b"abcdefghij");
-    let bodies = UploadBodies::new(&content, Some(digest)).unwrap();
+    let bodies = UploadBodies::new(&content, Some(digest), false).unwrap();
     for (offset, length, expected) in [
         (0, Some(4), "abcd"),
         (4, Some(4), "efgh"),
@@ -77,7 +77,7 @@ async fn each_part_is_what_its_name_says() {
 async fn a_part_behind_what_was_hashed_is_hashed_from_the_beginning() {
     let content = pieces("abcdefghij");
     let digest = Digest::sha256(b"another one");
-    let bodies = UploadBodies::new(&content, Some(digest)).unwrap();
+    let bodies = UploadBodies::new(&content, Some(digest), false).unwrap();
     assert_eq!(read(&bodies, 5, Some(2)).await.as_deref(), Ok("fg"));
     let found = read(&bodies, 7, Some(3)).await.unwrap_err();
     assert!(found.contains("its digest is sha256:72399361"), "{found}");
@@ -86,7 +86,7 @@ async fn a_part_behind_what_was_hashed_is_hashed_from_the_beginning() {
 #[tokio::test]
 async fn the_last_bytes_of_other_content_are_not_sent() {
     let content = pieces("abcdefghij");
-    let bodies = UploadBodies::new(&content, Some(Digest::sha256(b"other"))).unwrap();
+    let bodies = UploadBodies::new(&content, Some(Digest::sha256(b"other")), false).unwrap();
     let name = BodyName {
         offset: 0,
         length: Some(10),
@@ -108,7 +108,7 @@ async fn content_of_another_size_is_an_error() {
     ] {
         let mut content = pieces("abcdefghij");
         content.size = Some(size);
-        let bodies = UploadBodies::new(&content, None).unwrap();
+        let bodies = UploadBodies::new(&content, None, false).unwrap();
         let found = read(&bodies, 0, Some(size)).await;
         assert_eq!(found, Err(expected.to_owned()));
     }
@@ -118,10 +118,47 @@ async fn content_of_another_size_is_an_error() {
 async fn an_unknown_digest_is_computed_on_the_way() {
     let mut content = pieces("abcdefghij");
     content.size = None;
-    let bodies = UploadBodies::new(&content, None).unwrap();
+    let bodies = UploadBodies::new(&content, None, false).unwrap();
     assert_eq!(read(&bodies, 0, None).await.as_deref(), Ok("abcdefghij"));
     let digest = Digest::sha256(b"abcdefghij");
-    assert_eq!(bodies.finish(), Some((digest, 10)));
+    assert_eq!(bodies.finish().unwrap(), (digest, 10));
+}
+
+#[tokio::test]
+async fn a_known_digest_is_compared_where_the_size_is_not_known() {
+    let mut content = pieces("abcdefghij");
+    content.size = None;
+    let other = Digest::sha256(b"other");
+    let bodies = UploadBodies::new(&content, Some(other), false).unwrap();
+    assert_eq!(read(&bodies, 0, None).await.as_deref(), Ok("abcdefghij"));
+    let failed = bodies.finish().unwrap_err().to_string();
+    assert!(failed.contains("its digest is sha256:72399361"), "{failed}");
+}
+
+#[tokio::test]
+async fn verified_content_is_not_hashed_and_is_read_where_it_is_needed() {
+    let mut content = pieces("abcdefghij");
+    let other = Digest::sha256(b"other");
+    let bodies = UploadBodies::new(&content, Some(other.clone()), true).unwrap();
+    assert_eq!(lock(&bodies.hashed).first_needed(7), 7);
+    assert_eq!(read(&bodies, 7, Some(3)).await.as_deref(), Ok("hij"));
+    assert_eq!(
+        read(&bodies, 0, Some(10)).await.as_deref(),
+        Ok("abcdefghij")
+    );
+    assert_eq!(bodies.finish().unwrap(), (other, 10));
+
+    content.size = Some(9);
+    let bodies = UploadBodies::new(&content, Some(Digest::sha256(b"other")), true).unwrap();
+    let found = read(&bodies, 7, Some(2)).await;
+    assert_eq!(found, Err("it has more than 9 bytes".to_owned()));
+
+    // Without a digest there is nothing that the caller could have verified.
+    let content = pieces("abcdefghij");
+    let bodies = UploadBodies::new(&content, None, true).unwrap();
+    read(&bodies, 0, Some(10)).await.unwrap();
+    let digest = Digest::sha256(b"abcdefghij");
+    assert_eq!(bodies.finish().unwrap(), (digest, 10));
 }
 
 #[tokio::test]
