@@ -1,5 +1,7 @@
 //! The bodies of an upload: the parts of the content that the registry needs, hashed once.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +24,31 @@ use crate::content::{Content, ContentFrames};
 pub(super) struct UploadBodies<'a> {
     content: &'a dyn Content,
     hashed: Arc<Mutex<Hashed>>,
+    observer: Option<Arc<dyn PushObserver>>,
+}
+
+/// Observes the upload of one blob.
+///
+/// The methods are called while the content is sent, so they should return soon.
+pub trait PushObserver: Send + Sync {
+    /// So many bytes of the content were given to the transport, which may still buffer them.
+    fn sent(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// The upload continues at this position of the content, in bytes, and not where it was: it
+    /// broke off, or an earlier push sent what comes before. At 0 it starts again.
+    ///
+    /// All bytes from this position on will be sent, perhaps for another time.
+    fn resumed(&self, position: u64) {
+        let _ = position;
+    }
+}
+
+impl fmt::Debug for dyn PushObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushObserver")
+    }
 }
 
 /// What has been hashed so far.
@@ -32,6 +59,8 @@ struct Hashed {
     position: u64,
     expected: Option<Digest>,
     size: Option<u64>,
+    /// The end of what was given to the transport last.
+    sent: u64,
     /// Why the content could not be read, or is not what it was said to be.
     failure: Option<io::Error>,
 }
@@ -53,12 +82,18 @@ impl<'a> UploadBodies<'a> {
             position: 0,
             expected,
             size: content.size(),
+            sent: 0,
             failure: None,
         };
         Ok(Self {
             content,
             hashed: Arc::new(Mutex::new(hashed)),
+            observer: None,
         })
+    }
+
+    pub(super) fn with_observer(self, observer: Option<Arc<dyn PushObserver>>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Why the content could not be read, if it could not.
@@ -81,18 +116,27 @@ impl<'a> UploadBodies<'a> {
     }
 
     async fn open_body(&self, name: BodyName) -> io::Result<Body> {
-        let position = lock(&self.hashed).first_needed(name.offset);
-        let frames = self.content.open(position).await?;
-        Ok(Body::wrap_with(
-            Part {
-                frames,
-                hashed: Arc::clone(&self.hashed),
-                position,
-                first: name.offset,
-                end: name.length.map(|length| name.offset.saturating_add(length)),
-            },
-            |error| TransportError::new(TransportErrorKind::Closed, Phase::Head).with_source(error),
-        ))
+        let (position, is_elsewhere) = {
+            let mut hashed = lock(&self.hashed);
+            let sent = std::mem::replace(&mut hashed.sent, name.offset);
+            (hashed.first_needed(name.offset), sent != name.offset)
+        };
+        if is_elsewhere && let Some(observer) = &self.observer {
+            observer.resumed(name.offset);
+        }
+        let mut part = Part {
+            frames: self.content.open(position).await?,
+            hashed: Arc::clone(&self.hashed),
+            observer: self.observer.clone(),
+            position,
+            first: name.offset,
+            end: name.length.map(|length| name.offset.saturating_add(length)),
+            next: None,
+        };
+        part.catch_up().await?;
+        Ok(Body::wrap_with(part, |error| {
+            TransportError::new(TransportErrorKind::Closed, Phase::Head).with_source(error)
+        }))
     }
 }
 
@@ -106,15 +150,27 @@ impl OpenBody for UploadBodies<'_> {
 struct Part {
     frames: ContentFrames,
     hashed: Arc<Mutex<Hashed>>,
-    /// The position of the next piece.
+    observer: Option<Arc<dyn PushObserver>>,
+    /// The position of the next piece to read.
     position: u64,
-    /// The position of the next byte to send.
+    /// The position of the next byte to send that was not read yet.
     first: u64,
     /// The position behind the last byte to send; `None` sends everything.
     end: Option<u64>,
+    /// A piece that was read and not yet sent.
+    next: Option<Bytes>,
 }
 
 impl Part {
+    /// Reads and hashes what comes before the first byte to send, so that the registry does not
+    /// wait for that within the request.
+    async fn catch_up(&mut self) -> io::Result<()> {
+        if self.position < self.first {
+            self.next = poll_fn(|cx| self.poll_piece(cx)).await.transpose()?;
+        }
+        Ok(())
+    }
+
     /// Hashes a piece that arrived, and returns what of it is to be sent.
     fn pass(&mut self, mut piece: Bytes) -> io::Result<Bytes> {
         let begin = self.position;
@@ -133,6 +189,9 @@ impl Part {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(piece) = self.next.take() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
         loop {
             if self.end.is_some_and(|end| self.first >= end) {
                 return Poll::Ready(None);
@@ -224,7 +283,14 @@ impl http_body::Body for Part {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match ready!(self.poll_piece(cx)) {
-            Some(Ok(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Some(Ok(piece)) => {
+                let bytes = piece.len() as u64;
+                lock(&self.hashed).sent += bytes;
+                if let Some(observer) = &self.observer {
+                    observer.sent(bytes);
+                }
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             None => Poll::Ready(None),
             Some(Err(error)) => {
                 // The transport wraps the error, so the upload keeps one to report.
@@ -236,12 +302,13 @@ impl http_body::Body for Part {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.end.is_some_and(|end| self.first >= end)
+        self.next.is_none() && self.end.is_some_and(|end| self.first >= end)
     }
 
     fn size_hint(&self) -> SizeHint {
+        let next = self.next.as_ref().map_or(0, |piece| piece.len() as u64);
         match self.end {
-            Some(end) => SizeHint::with_exact(end.saturating_sub(self.first)),
+            Some(end) => SizeHint::with_exact(end.saturating_sub(self.first).saturating_add(next)),
             None => SizeHint::default(),
         }
     }

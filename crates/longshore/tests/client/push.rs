@@ -11,20 +11,20 @@ use longshore::{Error, UploadOutcome};
 
 use crate::support::{HOME, MANIFEST, app, closed, reply};
 
-const BLOB: &[u8] = b"the content of a blob";
+pub(crate) const BLOB: &[u8] = b"the content of a blob";
 
 /// What a registry does with the request of this number and line.
 type Script = dyn Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync;
 
 /// A registry that reads each request whole, notes it in one line, and answers by a script.
 #[derive(Clone)]
-struct Peer {
+pub(crate) struct Peer {
     seen: Arc<Mutex<Vec<String>>>,
     script: Arc<Script>,
 }
 
 impl Peer {
-    fn new<F>(script: F) -> Self
+    pub(crate) fn new<F>(script: F) -> Self
     where
         F: Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
     {
@@ -34,7 +34,7 @@ impl Peer {
         }
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -62,7 +62,7 @@ impl Peer {
         (self.script)(number, &line)
     }
 
-    async fn repository(&self) -> Repository {
+    pub(crate) async fn repository(&self) -> Repository {
         let peer = self.clone();
         let transport = from_fn(move |request| peer.clone().serve(request));
         let transport = transport.declaring(Capabilities::all());
@@ -76,7 +76,7 @@ impl Peer {
 }
 
 /// Opens sessions, and takes everything.
-fn accepting(line: &str) -> Response<Body> {
+pub(crate) fn accepting(line: &str) -> Response<Body> {
     match line.split(' ').next().unwrap() {
         "POST" => reply(202, &[("location", "/s?a=1")], ""),
         "PATCH" => reply(202, &[], ""),

@@ -1,5 +1,3 @@
-use std::future::poll_fn;
-
 use super::*;
 
 async fn read(
@@ -78,6 +76,14 @@ async fn a_part_behind_what_was_hashed_is_hashed_from_the_beginning() {
     let content = pieces("abcdefghij");
     let digest = Digest::sha256(b"another one");
     let bodies = UploadBodies::new(&content, Some(digest), false).unwrap();
+    let name = BodyName {
+        offset: 5,
+        length: Some(2),
+    };
+    let body = bodies.open_body(name).await.unwrap();
+    // Before the request is sent, not within it.
+    assert!(lock(&bodies.hashed).position > 5);
+    assert_eq!(http_body::Body::size_hint(&body).exact(), Some(2));
     assert_eq!(read(&bodies, 5, Some(2)).await.as_deref(), Ok("fg"));
     let found = read(&bodies, 7, Some(3)).await.unwrap_err();
     assert!(found.contains("its digest is sha256:72399361"), "{found}");
@@ -159,6 +165,38 @@ async fn verified_content_is_not_hashed_and_is_read_where_it_is_needed() {
     read(&bodies, 0, Some(10)).await.unwrap();
     let digest = Digest::sha256(b"abcdefghij");
     assert_eq!(bodies.finish().unwrap(), (digest, 10));
+}
+
+#[derive(Default)]
+struct Events(Mutex<Vec<(&'static str, u64)>>);
+
+impl PushObserver for Events {
+    fn sent(&self, bytes: u64) {
+        self.0.lock().unwrap().push(("sent", bytes));
+    }
+
+    fn resumed(&self, position: u64) {
+        self.0.lock().unwrap().push(("resumed", position));
+    }
+}
+
+#[tokio::test]
+async fn an_observer_hears_what_is_sent_and_where_it_is_sent_again() {
+    let content = pieces("abcdefghij");
+    let bodies = UploadBodies::new(&content, None, false).unwrap();
+    let events = Arc::new(Events::default());
+    let bodies = bodies.with_observer(Some(events.clone()));
+    for (offset, length, expected) in [
+        // What is read only to be hashed does not count.
+        (4, 3, &[("resumed", 4), ("sent", 2), ("sent", 1)][..]),
+        (7, 3, &[("sent", 3)]),
+        (9, 1, &[("resumed", 9), ("sent", 1)]),
+        (0, 3, &[("resumed", 0), ("sent", 3)]),
+    ] {
+        read(&bodies, offset, Some(length)).await.unwrap();
+        assert_eq!(*events.0.lock().unwrap(), expected, "{offset}");
+        events.0.lock().unwrap().clear();
+    }
 }
 
 #[tokio::test]
