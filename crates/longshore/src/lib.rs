@@ -82,7 +82,9 @@ pub use crate::limit::{MEMORY_LIMIT_BYTES, REQUESTS_PER_ORIGIN};
 pub use crate::list::{COLLECTED_LIMIT_BYTES, List};
 pub use crate::notice::Notice;
 pub use crate::operation::Operation;
-pub use crate::push::{PushOptions, PushedBlob, PushedManifest};
+pub use crate::push::{
+    PushObserver, PushOptions, PushedBlob, PushedManifest, SessionKeeper, UploadSession,
+};
 pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};
 pub use crate::seek::{BlobSeeker, SEEK_BLOCK_BYTES, SEEK_BLOCKS_KEPT};
 pub use crate::tokens::{TOKENS_KEPT, TokenCache};

@@ -20,4 +20,5 @@ mod push;
 mod refusals;
 mod renewal;
 mod retry;
+mod session;
 mod support;
