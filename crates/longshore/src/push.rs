@@ -4,7 +4,6 @@ use http::StatusCode;
 use longshore_auth::AuthCall;
 use longshore_model::{Digest, RepositoryName};
 use longshore_proto::call::CallError;
-use longshore_proto::endpoint::Repeatable;
 use longshore_proto::upload::{
     Upload, UploadContent, UploadError, UploadNext, UploadOptions, UploadOutcome,
 };
@@ -86,7 +85,7 @@ impl Repository {
         };
         let outcome = push.run().await;
         if outcome.is_err() {
-            push.cancel().await;
+            self.cancel_upload(&push.upload).await;
         }
         let outcome = outcome?;
         let mount_refused = push.upload.mount_refused();
@@ -172,17 +171,6 @@ impl Push<'_> {
         self.digest = Some(digest.clone());
         let next = self.upload.on_digest(digest, size);
         next.map_err(|error| self.failed(error))
-    }
-
-    /// Ends the session that is open, if there is one. Its failure does not matter: the registry
-    /// removes old sessions in time.
-    async fn cancel(&self) {
-        if let Some(mut ask) = self.upload.cancel() {
-            ask.repeatable = Repeatable::Never;
-            if let Err(error) = self.repository.site().drive(ask).await {
-                tracing::debug!(%error, "the upload session was not cancelled");
-            }
-        }
     }
 
     fn failed(&self, error: UploadError) -> Error {

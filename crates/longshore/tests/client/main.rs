@@ -21,3 +21,4 @@ mod refusals;
 mod renewal;
 mod retry;
 mod support;
+mod write;
