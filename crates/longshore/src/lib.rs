@@ -80,11 +80,11 @@ pub use crate::hosts::{HostError, HostSettings};
 pub use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
 pub use crate::limit::{MEMORY_LIMIT_BYTES, REQUESTS_PER_ORIGIN};
 pub use crate::list::{COLLECTED_LIMIT_BYTES, List};
+pub use crate::manifests::PushedManifest;
+pub use crate::mount::MountOutcome;
 pub use crate::notice::Notice;
 pub use crate::operation::Operation;
-pub use crate::push::{
-    PushObserver, PushOptions, PushedBlob, PushedManifest, SessionKeeper, UploadSession,
-};
+pub use crate::push::{PushObserver, PushOptions, PushedBlob, SessionKeeper, UploadSession};
 pub use crate::repository::{BlobHead, ManifestHead, PulledManifest, Repository};
 pub use crate::seek::{BlobSeeker, SEEK_BLOCK_BYTES, SEEK_BLOCKS_KEPT};
 pub use crate::tokens::{TOKENS_KEPT, TokenCache};
@@ -104,6 +104,8 @@ mod hosts;
 mod idle;
 mod limit;
 mod list;
+mod manifests;
+mod mount;
 mod notice;
 mod operation;
 mod push;

@@ -22,3 +22,4 @@ mod renewal;
 mod retry;
 mod session;
 mod support;
+mod write;
