@@ -72,6 +72,7 @@ pub use longshore_store::{Durability, MemoryStore};
 pub use crate::cancellation::Cancellation;
 pub use crate::config::{check_config_platform, fetch_config};
 pub use crate::destination::{Destination, LayoutEntry};
+pub use crate::end_name::{END_NAME_LIMIT_BYTES, EndName, EndNameError, LayoutName};
 pub use crate::error::{TransferError, TransferErrorKind};
 pub use crate::observer::{ByteCounter, Event, Observer};
 pub use crate::plan::{
@@ -88,6 +89,7 @@ pub use crate::run::{RunOptions, Tally};
 mod cancellation;
 mod config;
 mod destination;
+mod end_name;
 mod error;
 mod observer;
 mod plan;
