@@ -74,6 +74,9 @@ pub use crate::config::{check_config_platform, fetch_config};
 pub use crate::destination::{Destination, LayoutEntry};
 pub use crate::end_name::{END_NAME_LIMIT_BYTES, EndName, EndNameError, LayoutName};
 pub use crate::error::{TransferError, TransferErrorKind};
+pub use crate::journal::{
+    JOURNAL_ENTRY_LIMIT_BYTES, JOURNAL_LIFETIME, Journal, JournalEntry, JournalError, UploadKey,
+};
 pub use crate::observer::{ByteCounter, Event, Observer};
 pub use crate::plan::{
     DESCRIPTORS_LIMIT, MANIFESTS_LIMIT_BYTES, Plan, PlannedBlob, stored_manifest,
@@ -91,6 +94,7 @@ mod config;
 mod destination;
 mod end_name;
 mod error;
+mod journal;
 mod observer;
 mod plan;
 mod platform;
