@@ -72,6 +72,7 @@ pub use longshore_store::{Durability, MemoryStore};
 pub use crate::cancellation::Cancellation;
 pub use crate::config::{check_config_platform, fetch_config};
 pub use crate::destination::{Destination, LayoutEntry};
+pub use crate::digest_tag::{DigestTag, DigestTagKind};
 pub use crate::end_name::{END_NAME_LIMIT_BYTES, EndName, EndNameError, LayoutName};
 pub use crate::error::{TransferError, TransferErrorKind};
 pub use crate::journal::{
@@ -82,6 +83,7 @@ pub use crate::plan::{
     DESCRIPTORS_LIMIT, MANIFESTS_LIMIT_BYTES, Plan, PlannedBlob, stored_manifest,
 };
 pub use crate::platform::{Platforms, host_platform, select_platform};
+pub use crate::preflight::{Concern, PORTABLE_MANIFEST_BYTES, preflight};
 pub use crate::pull::{PullOptions, Report, pull};
 pub use crate::referrers::{
     REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT, Referrer, Referrers, ReferrersSource,
@@ -92,12 +94,14 @@ pub use crate::run::{RunOptions, Tally};
 mod cancellation;
 mod config;
 mod destination;
+mod digest_tag;
 mod end_name;
 mod error;
 mod journal;
 mod observer;
 mod plan;
 mod platform;
+mod preflight;
 mod pull;
 mod referrers;
 mod resolve;
