@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use longshore::{BlobFrames, Content, ContentFrames, OpeningContent, Repository};
+use longshore::{BlobFrames, Content, ContentFrames, OpeningContent, PushObserver, Repository};
 use longshore_model::Digest;
 
 use crate::observer::{ByteCounter, Event, Observer};
@@ -160,6 +160,14 @@ impl Counted {
         lock(&self.progress).resumed_at.is_some()
     }
 
+    /// Returns what tells the run that an upload of this content is resumed.
+    pub(crate) fn observer(&self) -> Arc<dyn PushObserver> {
+        Arc::new(Resumes {
+            counts: Arc::clone(&self.counts),
+            blob: self.blob.clone(),
+        })
+    }
+
     fn start(&self, position: u64) {
         let mut progress = lock(&self.progress);
         if progress.resumed_at.is_some() {
@@ -198,6 +206,18 @@ impl Content for Counted {
             });
             Ok(frames)
         })
+    }
+}
+
+struct Resumes {
+    counts: Arc<Counts>,
+    blob: PlannedBlob,
+}
+
+impl PushObserver for Resumes {
+    fn resumed(&self, position: u64) {
+        let blob = &self.blob;
+        self.counts.tell(Event::Resumed { blob, position });
     }
 }
 

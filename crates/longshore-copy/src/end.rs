@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longshore::{Content, Repository};
+use longshore::{Content, PushObserver, Repository};
 use longshore_model::{Descriptor, Digest, Manifest, RepositoryName, Tag, TagOrDigest};
 use longshore_store::{Interrupt, Store};
 
@@ -199,6 +199,8 @@ pub struct BlobPut<'a> {
     pub verified: bool,
     /// A repository of the same registry that has the blob.
     pub mount: Option<&'a RepositoryName>,
+    /// Is told when an upload is resumed or starts again.
+    pub observer: &'a Arc<dyn PushObserver>,
     /// Ends blocking work early.
     pub interrupt: &'a Interrupt,
 }

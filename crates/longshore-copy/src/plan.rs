@@ -14,6 +14,7 @@ use self::planner::Planner;
 use crate::copy::CopyOptions;
 use crate::end::{End, RawManifest, read_manifest};
 use crate::error::TransferError;
+use crate::preflight::Concern;
 use crate::run::{DestinationReport, RunOptions, Tally, run};
 
 mod actions;
@@ -111,6 +112,7 @@ pub struct Plan {
     blobs: Arc<[PlannedBlob]>,
     /// How many foreign layers are left out (RD6).
     foreign: u64,
+    concerns: Vec<Concern>,
     destinations: Vec<PlannedDestination>,
 }
 
@@ -193,6 +195,7 @@ impl Plan {
             unlisted: Vec::new(),
             blobs: Arc::default(),
             foreign: 0,
+            concerns: Vec::new(),
             destinations: destinations.collect(),
         }
     }
@@ -238,6 +241,12 @@ impl Plan {
     #[must_use]
     pub fn foreign_layers(&self) -> u64 {
         self.foreign
+    }
+
+    /// Returns what some registries are known to refuse in these manifests: the first few findings.
+    #[must_use]
+    pub fn concerns(&self) -> &[Concern] {
+        &self.concerns
     }
 
     /// Returns what each destination has and lacks, in the order in which they were given.

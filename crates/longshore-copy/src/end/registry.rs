@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use longshore::proto::referrers::fallback_tag;
 use longshore::proto::upload::UploadOutcome;
-use longshore::{Content, ErrorKind, PushOptions, PushedManifest, Repository};
+use longshore::{
+    Content, ErrorKind, PushOptions, PushedManifest, Repository, SessionKeeper, UploadSession,
+};
 use longshore_model::{Descriptor, Digest, Document, Index, Manifest, Tag, TagOrDigest};
 use longshore_store::Store;
 use tokio::sync::Mutex;
@@ -16,6 +19,7 @@ use super::{
 };
 use crate::content::RegistryContent;
 use crate::error::TransferError;
+use crate::journal::{Journal, JournalEntry, UploadKey};
 use crate::plan::PlannedBlob;
 use crate::referrers::Referrers;
 
@@ -35,6 +39,7 @@ pub struct RegistryEnd {
     repository: Repository,
     target: TagOrDigest,
     chunk: Option<u64>,
+    journal: Option<Arc<Journal>>,
     /// Held while the list of referrers under a tag is changed.
     listing: Mutex<()>,
 }
@@ -47,6 +52,7 @@ impl RegistryEnd {
             repository,
             target,
             chunk: None,
+            journal: None,
             listing: Mutex::new(()),
         }
     }
@@ -56,6 +62,14 @@ impl RegistryEnd {
     #[must_use]
     pub const fn with_chunk(mut self, bytes: u64) -> Self {
         self.chunk = Some(bytes);
+        self
+    }
+
+    /// The same, keeping the sessions of unfinished uploads in this journal, so that a later run
+    /// continues them.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
         self
     }
 
@@ -278,6 +292,17 @@ impl End for RegistryEnd {
             options.digest = Some(put.blob.digest.clone());
             options.mount = put.mount.cloned();
             options.chunk = self.chunk;
+            options.verified = put.verified;
+            options.observer = Some(Arc::clone(put.observer));
+            if let Some(journal) = self
+                .journal
+                .clone()
+                .filter(|_| put.blob.size >= LARGE_BYTES)
+            {
+                let record = Record::new(journal, &self.repository, put.blob);
+                options.session = record.session();
+                options.keeper = Some(Arc::new(record));
+            }
             let pushed = self.repository.put_blob(put.content, options).await;
             let pushed = pushed.map_err(TransferError::of_push)?;
             Ok(match pushed.outcome {
@@ -323,6 +348,56 @@ impl End for RegistryEnd {
             }
         })
     }
+}
+
+/// The record of one upload in the journal.
+struct Record {
+    journal: Arc<Journal>,
+    key: UploadKey,
+    size: u64,
+}
+
+impl Record {
+    fn new(journal: Arc<Journal>, repository: &Repository, blob: &PlannedBlob) -> Self {
+        let key = UploadKey {
+            origin: repository.origin().clone(),
+            repository: repository.name().clone(),
+            digest: blob.digest.clone(),
+        };
+        let size = blob.size;
+        Self { journal, key, size }
+    }
+
+    /// The session that an earlier run has left.
+    fn session(&self) -> Option<UploadSession> {
+        let entry = self.journal.get(&self.key, unix_time())?;
+        if entry.size != self.size {
+            return None;
+        }
+        UploadSession::from_secret_text(entry.location.expose())
+    }
+}
+
+// The journal saves work, and nothing depends on it.
+impl SessionKeeper for Record {
+    fn keep(&self, session: &UploadSession) {
+        let entry = JournalEntry {
+            size: self.size,
+            location: session.to_secret_text(),
+            saved_at: unix_time(),
+        };
+        let _ = self.journal.put(&self.key, &entry);
+    }
+
+    fn forget(&self) {
+        let _ = self.journal.remove(&self.key);
+    }
+}
+
+/// Returns the time since 1970.
+fn unix_time() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default()
 }
 
 /// Returns whether the registry says that it has a blob. A registry that refuses the question is

@@ -12,17 +12,21 @@ use tokio::task::JoinSet;
 use super::actions::{self, Claim};
 use super::{Plan, PlannedBlob, PlannedDestination, PlannedManifest, stored_manifest};
 use crate::copy::CopyOptions;
-use crate::digest_tag::DigestTag;
+use crate::digest_tag::{DigestTag, DigestTagKind};
 use crate::end::stored::put_document;
 use crate::end::{End, RawManifest, TakeManifest};
 use crate::error::TransferError;
 use crate::platform::Chosen;
+use crate::preflight::{Concern, preflight};
 
 /// Number of manifests that are requested concurrently.
 const CONCURRENT_MANIFESTS: usize = 16;
 
 /// How many bytes of manifests are kept until they are written. Others are read again (LI2).
 const KEPT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Maximum number of concerns that are kept.
+const CONCERNS_LIMIT: usize = 20;
 
 /// The parent of a manifest, and what it says about it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,7 @@ struct Taken {
     claims: Vec<bool>,
     children: Vec<WalkStep<Listed>>,
     foreign: u64,
+    concerns: Vec<Concern>,
 }
 
 /// What the tasks that read manifests share.
@@ -73,6 +78,7 @@ pub(super) struct Planner {
     unlisted: Vec<usize>,
     blobs: Vec<PlannedBlob>,
     foreign: u64,
+    concerns: Vec<Concern>,
 }
 
 impl Planner {
@@ -107,6 +113,7 @@ impl Planner {
             unlisted: Vec::new(),
             blobs: Vec::new(),
             foreign: 0,
+            concerns: Vec::new(),
         }
     }
 
@@ -138,7 +145,12 @@ impl Planner {
             taken.children.clear();
         }
         if let Some(wanted) = &self.wanted {
+            let listed = taken.children.len();
             taken.children.retain(|it| wanted.contains(&it.digest));
+            let absent = listed - taken.children.len();
+            if absent > 0 {
+                taken.concerns.push(Concern::Sparse { absent });
+            }
         }
         self.follow_children(place, taken)
     }
@@ -190,8 +202,10 @@ impl Planner {
     async fn follow_digest_tags(&mut self) -> Result<(), TransferError> {
         let source = Arc::clone(&self.reading.source);
         let is_wanted = |tag: &Tag| {
-            DigestTag::parse(tag)
-                .is_some_and(|it| it.suffix().is_some() && self.places.contains_key(it.digest()))
+            // The list of referrers is read and written as what it stands for.
+            DigestTag::recognize(tag).is_some_and(|it| {
+                it.kind != DigestTagKind::Referrers && self.places.contains_key(&it.subject)
+            })
         };
         for tag in source.tags(&is_wanted).await? {
             let target = TagOrDigest::from(tag.clone());
@@ -242,6 +256,11 @@ impl Planner {
     /// Counts a manifest that was read, and reaches what it refers to.
     fn follow_children(&mut self, place: usize, taken: Taken) -> Result<(), TransferError> {
         self.foreign += taken.foreign;
+        for concern in taken.concerns {
+            if self.concerns.len() < CONCERNS_LIMIT && !self.concerns.contains(&concern) {
+                self.concerns.push(concern);
+            }
+        }
         for (claims, has) in self.claims.iter_mut().zip(taken.claims) {
             if let Some(claim) = claims.get_mut(place) {
                 *claim = has;
@@ -367,6 +386,7 @@ impl Planner {
             unlisted: self.unlisted,
             blobs,
             foreign: self.foreign,
+            concerns: self.concerns,
             destinations,
         })
     }
@@ -395,6 +415,7 @@ impl Reading {
                 claims,
                 children: Vec::new(),
                 foreign: 0,
+                concerns: Vec::new(),
             });
         }
         if let Some(keeper) = &self.keeper {
@@ -452,6 +473,7 @@ impl Reading {
             claims,
             children,
             foreign,
+            concerns: preflight(manifest),
         })
     }
 }

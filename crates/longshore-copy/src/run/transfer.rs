@@ -172,6 +172,7 @@ impl Context {
             content,
             verified: self.trusts_source,
             mount: mount.as_ref(),
+            observer: &content.observer(),
             interrupt: &self.interrupt,
         };
         match target.end.put_blob(put).await {
@@ -200,16 +201,18 @@ impl Context {
             };
             Some(verifier.map_err(unsupported)?)
         };
+        let observer = content.observer();
         let (tee, contents) = Tee::new(blob.size, job.to.len(), verifier);
         let mut putting = JoinSet::new();
         for ((number, mount), content) in job.to.iter().cloned().zip(contents) {
-            let (context, blob) = (Arc::clone(self), blob.clone());
+            let (context, blob, observer) = (Arc::clone(self), blob.clone(), Arc::clone(&observer));
             putting.spawn(async move {
                 let put = BlobPut {
                     blob: &blob,
                     content: &content,
                     verified: true,
                     mount: mount.as_ref(),
+                    observer: &observer,
                     interrupt: &context.interrupt,
                 };
                 let result = context.target(number).end.put_blob(put).await;
