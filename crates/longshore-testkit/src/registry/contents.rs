@@ -150,13 +150,17 @@ impl Contents {
         held.is_some_and(|held| held.tags.remove(tag).is_some())
     }
 
-    pub(super) fn tagged(&self, repository: &str, tag: &str) -> Option<DescribedContent> {
+    /// The manifest that a tag names.
+    #[must_use]
+    pub fn tagged(&self, repository: &str, tag: &str) -> Option<DescribedContent> {
         let all = unpoisoned(&self.0);
         let held = all.get(repository)?;
         held.manifests.get(held.tags.get(tag)?).cloned()
     }
 
-    pub(super) fn manifest(&self, repository: &str, digest: &Digest) -> Option<DescribedContent> {
+    /// A manifest of a repository.
+    #[must_use]
+    pub fn manifest(&self, repository: &str, digest: &Digest) -> Option<DescribedContent> {
         unpoisoned(&self.0)
             .get(repository)?
             .manifests
@@ -181,7 +185,9 @@ impl Contents {
         unpoisoned(&self.0).keys().cloned().collect()
     }
 
-    pub(super) fn blob(&self, repository: &str, digest: &Digest) -> Option<BlobContent> {
+    /// A blob of a repository, as it is served.
+    #[must_use]
+    pub fn blob(&self, repository: &str, digest: &Digest) -> Option<BlobContent> {
         unpoisoned(&self.0)
             .get(repository)?
             .blobs

@@ -552,8 +552,10 @@ fn bearer(tokens: &TokenServer, scope: &str) -> String {
 #[test]
 fn a_token_is_used_up() {
     let tokens = TokenServer::builder().start().unwrap();
-    let mut quirks = Quirks::default();
-    quirks.token_uses = Some(2);
+    let quirks = Quirks {
+        token_uses: Some(2),
+        ..Quirks::default()
+    };
     let registry = Registry::builder()
         .writable()
         .quirks(quirks)
@@ -611,8 +613,10 @@ fn a_scope_with_a_refused_action_is_refused_as_a_whole() {
 #[test]
 fn credentials_are_checked_before_the_body_is_read() {
     let tokens = TokenServer::builder().start().unwrap();
-    let mut quirks = Quirks::default();
-    quirks.early_refusal = true;
+    let quirks = Quirks {
+        early_refusal: true,
+        ..Quirks::default()
+    };
     let registry = Registry::builder()
         .writable()
         .quirks(quirks)
