@@ -2,11 +2,7 @@
 //!
 //! The registry is the testkit's, over real connections on loopback. Time is the test's: waits
 //! end at once, and are as short as they may be.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "in a test, panicking is how to fail"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test, panicking is how to fail")]
 
 mod broken;
 mod commit;
