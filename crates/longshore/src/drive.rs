@@ -5,12 +5,12 @@
 //! this loop, the operation that asks.
 
 use bytes::Bytes;
-use http::{Request, header, response};
+use http::{Request, StatusCode, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::Peer;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::{Access, AnswerBody, Need};
-use longshore_proto::{Refusal, is_web_page};
+use longshore_proto::{Refusal, RefusalKind, is_web_page};
 use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
@@ -67,6 +67,12 @@ impl Answer {
             Payload::Stream(..) => &[],
         };
         Refusal::read(&self.head, body, self.absent)
+    }
+
+    /// Whether this is a 403 that says it is a rate limit (RT2).
+    pub(crate) fn is_disguised_rate_limit(&self) -> bool {
+        self.head.status == StatusCode::FORBIDDEN
+            && self.refusal().kind() == RefusalKind::RateLimited
     }
 
     /// The answer if it is a success, or else the error of the refusal.
