@@ -5,11 +5,11 @@
 //! this loop, the operation that asks.
 
 use bytes::Bytes;
-use http::{Request, header, response};
+use http::{Method, Request, StatusCode, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::Peer;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
-use longshore_proto::endpoint::{Access, AnswerBody, Need};
+use longshore_proto::endpoint::{Access, AnswerBody, Endpoint, Need};
 use longshore_proto::{Refusal, is_web_page};
 use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
 
@@ -136,6 +136,7 @@ impl Site {
             host: None,
             last: None,
             sent: None,
+            pinged: false,
         };
         drive.run(step).await
     }
@@ -155,6 +156,8 @@ struct Drive<'a> {
     last: Option<TransportError>,
     /// The secret that the last request was authorized with.
     sent: Option<Authorization>,
+    /// The registry was asked for its challenge before a body is sent.
+    pinged: bool,
 }
 
 /// The result of one step of a call.
@@ -209,6 +212,9 @@ impl Drive<'_> {
     /// Sends one request and passes the result to the call.
     async fn attempt(&mut self, sending: Box<Sending>) -> Result<Turn, Cause> {
         self.meet_host();
+        if has_body(&sending) {
+            self.auth.token_first();
+        }
         let authorization = match self.authorize(&sending).await {
             Ok(authorization) => authorization,
             Err(cause) => return self.call.denied().map(Turn::Next).ok_or(cause),
@@ -230,6 +236,10 @@ impl Drive<'_> {
         };
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
+        let writes = !matches!(sending.method, Method::GET | Method::HEAD);
+        if self.sent.is_none() && writes && head.status.is_success() {
+            self.site.set_open();
+        }
         let mut values = head.headers.values();
         if !values.any(|value| self.is_secret(value.as_bytes())) {
             self.client().notices().read(&sending.hop, &head.headers);
@@ -407,6 +417,10 @@ impl Drive<'_> {
                     .auth()
                     .prepare(self.auth, &sending.hop, &scopes, client.auth_now());
             match prepared.map_err(|error| Cause::Auth(error, None))? {
+                Prepare::Anonymous if self.needs_challenge(sending) => {
+                    self.pinged = true;
+                    self.ping().await?;
+                }
                 Prepare::Anonymous => return Ok(None),
                 Prepare::Attach(authorization) => return Ok(Some(authorization)),
                 Prepare::Lookup(origin) => {
@@ -421,6 +435,42 @@ impl Drive<'_> {
                 Prepare::Fetch(key) => self.fetch_token(key).await?,
             }
         }
+    }
+
+    /// Whether to ask for the registry's challenge before this request is sent. Without a secret its
+    /// body may be refused, and is then sent a second time.
+    fn needs_challenge(&self, sending: &Sending) -> bool {
+        let is_home = sending.hop.is_home() && sending.hop.home() == self.site.origin();
+        let mut unknown = has_body(sending) && is_home && !self.pinged && !self.site.is_open();
+        unknown &= !self.client().auth().is_challenged_by(self.site.origin());
+        unknown
+    }
+
+    /// Asks the registry for its challenge with a request that needs no access (end-1). Whatever
+    /// else it answers changes nothing: the request that follows will tell.
+    async fn ping(&mut self) -> Result<(), Cause> {
+        let (site, client) = (self.site, self.site.client());
+        let home: Vec<_> = site.hosts().last().cloned().into_iter().collect();
+        let ask = Ask::new(Endpoint::Ping, Take::Excerpt);
+        let (_, Step::Send(ping)) = Call::start(ask, home.into(), *client.policy()) else {
+            return Ok(());
+        };
+        let request = self.request(&ping, None, Body::empty());
+        let Ok(response) = client.sender().send(request, ping.head_timeout).await else {
+            return Ok(());
+        };
+        let peer = response.extensions().get().copied().unwrap_or_default();
+        let (head, body) = response.into_parts();
+        // Read to its end, so that the connection can be used again.
+        let _ = self.collect(&head, body, Take::Excerpt).await;
+        if head.status.is_success() {
+            site.set_open();
+        }
+        if head.status != StatusCode::UNAUTHORIZED {
+            return Ok(());
+        }
+        let learned = client.auth().refused(self.auth, &ping.hop, &head, peer);
+        learned.map_err(|error| Cause::Auth(error, None))
     }
 
     /// Fetches the token of this key, unless another call has just done so.
@@ -447,6 +497,10 @@ impl Drive<'_> {
         let finished = client.auth().finish(self.auth, key, issued, now);
         finished.map_err(failed)
     }
+}
+
+fn has_body(sending: &Sending) -> bool {
+    sending.body.is_some_and(|body| body.length != Some(0))
 }
 
 /// The scope of a token that covers all of these needs.

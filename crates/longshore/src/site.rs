@@ -34,6 +34,8 @@ pub(crate) struct Site {
     found: Mutex<Option<Found>>,
     /// Held while the source is queried.
     looking: tokio::sync::Mutex<()>,
+    /// The registry has accepted a write without a secret, or answered a ping without a challenge.
+    open: AtomicBool,
     /// The registry has shown that it ignores the tags of a manifest that is pushed by digest.
     one_tag: AtomicBool,
 }
@@ -57,6 +59,7 @@ impl Site {
             repository: None,
             found: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
+            open: AtomicBool::new(false),
             one_tag: AtomicBool::new(false),
         }
     }
@@ -83,6 +86,16 @@ impl Site {
     pub(crate) fn quirks(&self) -> Quirks {
         let registry = self.home.hosts.last();
         registry.map_or_else(Quirks::default, |host| host.quirks().clone())
+    }
+
+    /// Whether a request with a body may be sent without a secret, and without a look at the
+    /// registry's challenge before.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_open(&self) {
+        self.open.store(true, Ordering::Relaxed);
     }
 
     /// Whether the registry is known to set only one tag with a request.
