@@ -5,7 +5,7 @@
 //! this loop, the operation that asks.
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header, response};
+use http::{Request, StatusCode, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::Peer;
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
@@ -125,6 +125,7 @@ impl Site {
         let client = self.client();
         let demand = SlotDemand::of(&ask);
         let slot = client.limit().slot(self.origin(), demand).await;
+        let writes = !ask.endpoint.is_read();
         let (call, step) = Call::start(ask, self.hosts(), *client.policy());
         let drive = Drive {
             site: self,
@@ -137,6 +138,7 @@ impl Site {
             last: None,
             sent: None,
             pinged: false,
+            writes,
         };
         drive.run(step).await
     }
@@ -158,6 +160,8 @@ struct Drive<'a> {
     sent: Option<Authorization>,
     /// The registry was asked for its challenge before a body is sent.
     pinged: bool,
+    /// Whether this call changes something in the registry.
+    writes: bool,
 }
 
 /// The result of one step of a call.
@@ -236,8 +240,7 @@ impl Drive<'_> {
         };
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
-        let writes = !matches!(sending.method, Method::GET | Method::HEAD);
-        if self.sent.is_none() && writes && head.status.is_success() {
+        if self.sent.is_none() && self.writes && head.status.is_success() {
             self.site.set_open();
         }
         let mut values = head.headers.values();
@@ -292,7 +295,7 @@ impl Drive<'_> {
         let asked = self.call.asked();
         if self.host.replace(asked) != Some(asked) {
             *self.auth = AuthCall::new();
-            self.site.provide_known(self.auth);
+            self.site.provide_known(self.auth, self.writes);
         }
     }
 
@@ -426,7 +429,7 @@ impl Drive<'_> {
                 Prepare::Lookup(origin) => {
                     // The credential is the registry's; a mirror of it has none (CR1).
                     if origin == *self.site.origin() {
-                        let found = self.site.look_up(self.auth).await;
+                        let found = self.site.look_up(self.auth, self.writes).await;
                         found.map_err(Cause::Credentials)?;
                     } else {
                         self.auth.provide(&origin, None);

@@ -46,7 +46,7 @@ struct Found {
     credential: Option<Credential>,
     renewable: bool,
     /// The error of the source, if it did not work.
-    failure: Option<Arc<CredentialError>>,
+    failure: Option<CredentialError>,
 }
 
 impl Site {
@@ -111,10 +111,12 @@ impl Site {
         &self.home.settings.tls
     }
 
-    /// Gives a call the credential of the registry, if the source was asked before.
-    pub(crate) fn provide_known(&self, call: &mut AuthCall) {
+    /// Gives a call the credential of the registry, if the source was asked before. A call that
+    /// writes does not get the absence of a credential from a source that did not work: it has to
+    /// [look the credential up](Self::look_up).
+    pub(crate) fn provide_known(&self, call: &mut AuthCall, writes: bool) {
         let found = self.found().clone();
-        if let Some(found) = found {
+        if let Some(found) = found.filter(|found| !writes || found.failure.is_none()) {
             self.provide(call, found);
         }
     }
@@ -122,9 +124,13 @@ impl Site {
     /// Gives a call the credential of the registry, from the source unless it was asked before. The
     /// source is asked again for a credential that was refused (CR7).
     ///
-    /// If the source does not work, that is reported once, and the call has no credential (CR11).
-    /// Other errors are not cached.
-    pub(crate) async fn look_up(&self, call: &mut AuthCall) -> Result<(), CredentialError> {
+    /// If the source does not work, that is reported once, and a call that reads has no credential;
+    /// one that writes fails (CR11). Other errors are not cached.
+    pub(crate) async fn look_up(
+        &self,
+        call: &mut AuthCall,
+        writes: bool,
+    ) -> Result<(), CredentialError> {
         let _one_at_a_time = self.looking.lock().await;
         let refused = call.refused_credential(&self.origin);
         let known = self.found().clone();
@@ -134,6 +140,14 @@ impl Site {
             None => self.ask_source().await?,
         };
         *self.found() = Some(found.clone());
+        match &found.failure {
+            Some(failure) if writes => return Err(failure.clone()),
+            Some(failure) => {
+                let notices = self.client.notices();
+                notices.no_credentials(&self.registry, failure);
+            }
+            None => {}
+        }
         self.provide(call, found);
         Ok(())
     }
@@ -143,10 +157,7 @@ impl Site {
         let repository = self.repository.as_ref().map(RepositoryName::as_str);
         let (credential, failure) = match source.lookup(&self.registry, repository).await {
             Ok(credential) => (credential, None),
-            Err(error) if error.is_unavailable() => {
-                self.client.notices().no_credentials(&self.registry, &error);
-                (None, Some(Arc::new(error)))
-            }
+            Err(error) if error.is_unavailable() => (None, Some(error)),
             Err(error) => return Err(error),
         };
         Ok(Found {
