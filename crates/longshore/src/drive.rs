@@ -7,10 +7,10 @@
 use bytes::Bytes;
 use http::{Request, StatusCode, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
-use longshore_origin::Peer;
+use longshore_origin::{Hop, Peer};
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::{Access, AnswerBody, Endpoint, Need};
-use longshore_proto::{Refusal, is_web_page};
+use longshore_proto::{Refusal, RefusalKind, is_web_page};
 use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
@@ -124,7 +124,10 @@ impl Site {
     ) -> Result<Answer, Error> {
         let client = self.client();
         let demand = SlotDemand::of(&ask);
-        let slot = client.limit().slot(self.origin(), demand).await;
+        let slot = client
+            .limit()
+            .slot(self.origin(), demand, &**client.clock());
+        let slot = slot.await;
         let writes = !ask.endpoint.is_read();
         let (call, step) = Call::start(ask, self.hosts(), *client.policy());
         let drive = Drive {
@@ -178,9 +181,11 @@ impl Drive<'_> {
                 Step::Wait(wait) => {
                     // Frees the slot, so that other requests can use it during the wait.
                     self.slot = None;
-                    self.client().clock().sleep(wait).await;
-                    let slot = self.client().limit();
-                    self.slot = Some(slot.slot(self.site.origin(), self.demand).await);
+                    let client = self.site.client();
+                    client.clock().sleep(wait).await;
+                    let origin = self.site.origin();
+                    let slot = client.limit().slot(origin, self.demand, &**client.clock());
+                    self.slot = Some(slot.await);
                     Ok(Turn::Next(self.call.waited()))
                 }
                 Step::Fail(error) => Err(Cause::Call(error, self.last.take())),
@@ -260,6 +265,9 @@ impl Drive<'_> {
         let jitter = client.jitter();
         let (mut body, mut excerpt) = (body, Bytes::new());
         let mut verdict = self.call.on_head(&head, peer, jitter);
+        if !matches!(verdict, Verdict::Excerpt) {
+            self.keep_pace(&sending.hop, &head, &[]);
+        }
         loop {
             let learned = match verdict {
                 Verdict::Next(step) => return Ok(Turn::Next(step)),
@@ -269,6 +277,7 @@ impl Drive<'_> {
                     let collected = self.collect(&head, body, Take::Excerpt).await;
                     (excerpt, _) = collected.unwrap_or_default();
                     body = Body::from(excerpt.clone());
+                    self.keep_pace(&sending.hop, &head, &excerpt);
                     verdict = self.call.on_refusal(&head, &excerpt, jitter);
                     continue;
                 }
@@ -285,6 +294,27 @@ impl Drive<'_> {
                 }
                 Err(error) => self.denied(error, &head, body).await,
             };
+        }
+    }
+
+    /// Adapts the number of requests in flight to the registry to this answer. Only the registry
+    /// itself counts, not a mirror or a store that it redirects to.
+    fn keep_pace(&self, hop: &Hop, head: &response::Parts, excerpt: &[u8]) {
+        let is_home = hop.is_home() && hop.home() == self.site.origin();
+        let Some(slot) = self.slot.as_ref().filter(|_| is_home) else {
+            return;
+        };
+        if head.status.is_success() {
+            return slot.on_good();
+        }
+        let refusal = Refusal::read(head, excerpt, false);
+        let client = self.client();
+        let longest = client.policy().retry.retry_after;
+        if refusal.kind() == RefusalKind::RateLimited || head.status.as_u16() == 503 {
+            let wait = refusal.retry_after.filter(|wait| *wait <= longest);
+            slot.on_pushback(client.clock().now(), wait);
+        } else if !head.status.is_server_error() {
+            slot.on_good();
         }
     }
 
