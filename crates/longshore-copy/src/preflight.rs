@@ -70,7 +70,8 @@ impl fmt::Display for Concern {
         match self {
             Self::EmptyBlob { digest } => write!(
                 f,
-                "the blob {digest} has 0 bytes, which Amazon ECR and Google Artifact Registry refuse"
+                "the blob {digest} has 0 bytes, and Amazon ECR and Google Artifact Registry refuse \
+                 empty blobs"
             ),
             Self::ForeignLayer { digest } => write!(
                 f,
