@@ -15,6 +15,9 @@ use longshore_testkit::image::{self, Tree};
 use longshore_tests::registry::{Builder, DockerRegistry, PASSWORD, USER};
 use tempfile::tempdir;
 
+#[path = "push/engines.rs"]
+mod engines;
+
 /// A client of this registry that has logged in.
 fn client(registry: &DockerRegistry) -> Client {
     let mut tls = TlsSettings::default();
