@@ -158,6 +158,49 @@ impl DockerRegistry {
         }
     }
 
+    /// Kills the registry and starts it again at the same address, with the same content.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, with what it said.
+    pub fn restart(&mut self) {
+        self.restart_with(|_| {});
+    }
+
+    /// Starts the registry again as one that takes nothing (`storage.maintenance.readonly`).
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, with what it said.
+    pub fn restart_read_only(&mut self) {
+        self.restart_with(|config| {
+            let storage = "storage:\n";
+            let read_only = "storage:\n  maintenance: {readonly: {enabled: true}}\n";
+            *config = config.replace(storage, read_only);
+        });
+    }
+
+    fn restart_with(&mut self, change: impl FnOnce(&mut String)) {
+        let Some(program) = program::find("docker-registry", "docker-registry") else {
+            panic!("docker-registry was there, and is not any more")
+        };
+        let file = self.process.directory().join(CONFIG);
+        let mut config = process::read(&file);
+        let any = SocketAddr::new(self.address.ip(), 0);
+        config = config.replace(
+            &format!("addr: {any}\n"),
+            &format!("addr: {}\n", self.address),
+        );
+        change(&mut config);
+        process::write(&file, config);
+        self.process.restart(serve(&program, &file));
+        let address = self.address;
+        let ready = self
+            .process
+            .wait_until(|_| process::answers(address).then_some(()));
+        assert!(ready.is_some(), "docker-registry ended:\n{}", self.log());
+    }
+
     /// Everything the registry said, for failures.
     #[must_use]
     pub fn log(&self) -> String {
@@ -214,9 +257,7 @@ impl Builder {
         let tls = self.tls.then(|| Tls::write(directory.path(), self.host));
         let tokens = (self.demand == Demand::Bearer).then(|| token_server(tls.as_ref(), self.host));
         let config = self.write(&directory, tokens.as_ref());
-        let mut command = Command::new(program);
-        command.arg("serve").arg(config);
-        let mut process = Process::start(command, directory);
+        let mut process = Process::start(serve(&program, &config), directory);
         let ready = process.wait_until(|process| {
             listening(&process::read(&process.stderr()))
                 .filter(|address| process::answers(*address))
@@ -279,10 +320,16 @@ impl Builder {
             }
             (Demand::Bearer | Demand::Nothing, _) => {}
         }
-        let file = at("config.yml");
+        let file = at(CONFIG);
         process::write(&file, config);
         file
     }
+}
+
+fn serve(program: &Path, config: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg("serve").arg(config);
+    command
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -385,6 +432,7 @@ pub const PASSWORD: &str = "correct horse";
 /// [`PASSWORD`] by bcrypt at its lowest cost: it is no secret.
 const PASSWORD_BCRYPT: &str = "$2y$05$Y2WAPpNuA1/UzLoVuzKWoOqpu68DITFK6XilRurflejIWDbcVmcN6";
 
+const CONFIG: &str = "config.yml";
 const CERTIFICATE: &str = "server.pem";
 const KEY: &str = "server.key";
 

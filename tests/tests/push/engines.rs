@@ -11,7 +11,7 @@ use longshore_tests::podman::Podman;
 use super::*;
 
 const LAYERS: u64 = 3;
-const FILE_BYTES: u64 = 100_000;
+const FILE_BYTES: usize = 100_000;
 
 /// An image for this machine with compressed layers, in an index beside one for another machine.
 struct Scene {
@@ -25,7 +25,7 @@ impl Scene {
     async fn set() -> Option<Self> {
         let registry = DockerRegistry::builder().start()?;
         let mut image = Image::new(11)
-            .layers(LAYERS, FILE_BYTES)
+            .layers(LAYERS, FILE_BYTES as u64)
             .platform(host_platform().parse().unwrap());
         let plain = image.build();
         image = image.gzip();
@@ -61,7 +61,7 @@ impl Scene {
         for (number, layer) in layers.iter().enumerate() {
             let archive = layer.content.bytes();
             // The one file of an archive comes after its header, which is one block.
-            let expected = &archive[512..512 + FILE_BYTES as usize];
+            let expected = archive.get(512..512 + FILE_BYTES).unwrap();
             let found = fs::read(files.join(format!("file-{number}"))).unwrap();
             assert!(found == expected, "file-{number} is not what it was");
         }
