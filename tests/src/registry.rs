@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use longshore_testkit::Listen;
 use longshore_testkit::certificate::{Authority, Identity};
 use longshore_testkit::image::Tree;
 use longshore_testkit::token::TokenServer;
+use longshore_testkit::{Listen, RecordedRequest};
 use tempfile::TempDir;
 
+use crate::http;
 use crate::longshore::Longshore;
 use crate::process::{self, PROBE, Process};
 use crate::program;
@@ -155,6 +157,31 @@ impl DockerRegistry {
                 "the registry at {address} has ended:\n{}",
                 self.process.said()
             ),
+        }
+    }
+
+    /// Every request that it has answered by now, but those of the harness.
+    ///
+    /// It has to speak plain HTTP. A request of the harness marks the end: the log is written
+    /// behind the answers.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    #[track_caller]
+    pub fn settled_requests(&mut self) -> Vec<Logged> {
+        static MARKS: AtomicUsize = AtomicUsize::new(0);
+        let mark = format!("/v2/?mark={} ", MARKS.fetch_add(1, Ordering::Relaxed));
+        let _ = http::get(self.address, mark.trim_end());
+        let requests = self.process.wait_until(|process| {
+            let text = process::read(&process.stdout());
+            let end = text.find(&mark)?;
+            let before = text.get(..end)?.lines();
+            Some(before.filter_map(Logged::parse).collect())
+        });
+        match requests {
+            Some(requests) => requests,
+            None => panic!("docker-registry ended:\n{}", self.log()),
         }
     }
 
@@ -420,6 +447,17 @@ impl Logged {
             agent: agent.to_owned(),
         };
         (agent != PROBE).then_some(logged)
+    }
+
+    /// The same of a request that a server of the testkit recorded; status 0 where there was no
+    /// answer.
+    pub(crate) fn of(request: &RecordedRequest) -> Self {
+        Self {
+            method: request.method.to_string(),
+            target: request.uri.to_string(),
+            status: request.status.map_or(0, |status| status.as_u16()),
+            agent: request.header("user-agent").unwrap_or_default().to_owned(),
+        }
     }
 }
 
