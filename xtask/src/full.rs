@@ -269,12 +269,14 @@ mod tests {
             "digest",
             "docker_config",
             "download",
+            "end_name",
             "link",
             "listing",
             "manifest",
             "reference",
             "retry_after",
             "token_response",
+            "upload",
         ] {
             assert!(targets.iter().any(|known| known == target), "{target}");
         }

@@ -12,13 +12,18 @@
 //! `metadata_read`, so any text without comma or colon is taken. Everything of another form
 //! (`aws`, `*`) is *opaque*: kept, compared whole, never taken apart.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Permissions on named resources, as an operation needs them or a server asks for them.
 ///
 /// The text form is canonical: resources in order without repeats, each with its actions in order
 /// without repeats; opaque items last. Two sets that permit the same are equal.
+///
+/// A token request names the resource that was permitted first before the others, because some
+/// token endpoints issue a token for the first resource only.
 ///
 /// ```
 /// use longshore_auth::ScopeSet;
@@ -32,12 +37,42 @@ use std::fmt;
 pub struct ScopeSet {
     resources: BTreeMap<Resource, BTreeSet<Box<str>>>,
     opaque: BTreeSet<Box<str>>,
+    main: Main,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Resource {
     kind: Box<str>,
     name: Box<str>,
+}
+
+/// The resource that was permitted first. It decides the order in a token request and nothing else,
+/// so sets that differ only in this are equal.
+#[derive(Clone, Debug, Default)]
+struct Main(Option<Resource>);
+
+impl PartialEq for Main {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Main {}
+
+impl PartialOrd for Main {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Main {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl Hash for Main {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl ScopeSet {
@@ -82,7 +117,7 @@ impl ScopeSet {
         set
     }
 
-    /// Returns the permissions of both sets together.
+    /// Returns the permissions of both sets together. The main resource is that of `self`.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let mut set = self.clone();
@@ -116,7 +151,7 @@ impl ScopeSet {
     pub(crate) fn to_request(&self, challenged: &str, trusted: bool) -> String {
         let asked = Self::parse(challenged);
         if !self.covers_resources_of(&asked) || (!asked.opaque.is_empty() && !trusted) {
-            return self.to_string();
+            return self.main_first();
         }
         if !asked.opaque.is_empty() {
             return challenged.to_owned();
@@ -125,8 +160,21 @@ impl ScopeSet {
         rest.resources
             .retain(|r, _| !asked.resources.contains_key(r));
         let items: Vec<_> = items(challenged).map(str::to_owned).collect();
-        let rest = (!rest.is_empty()).then(|| rest.to_string());
+        let rest = (!rest.is_empty()).then(|| rest.main_first());
         items.into_iter().chain(rest).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The text with the main resource at the beginning.
+    fn main_first(&self) -> String {
+        let Some(main) = &self.main.0 else {
+            return self.to_string();
+        };
+        let (mut first, mut others) = (Self::default(), self.clone());
+        let main = others.resources.remove_entry(main);
+        first.resources.extend(main);
+        let sets = [first, others].map(|set| set.to_string());
+        let texts: Vec<_> = sets.into_iter().filter(|text| !text.is_empty()).collect();
+        texts.join(" ")
     }
 
     fn covers_resources_of(&self, other: &Self) -> bool {
@@ -142,6 +190,7 @@ impl ScopeSet {
             kind: kind.into(),
             name: name.into(),
         };
+        self.main.0.get_or_insert_with(|| resource.clone());
         let known = self.resources.entry(resource).or_default();
         known.extend(actions.map(Box::from));
     }
@@ -290,6 +339,21 @@ mod tests {
             "repository:app:push,pull",
             "repository:app:push,pull repository:source:pull",
         );
+    }
+
+    #[test]
+    fn the_resource_that_was_permitted_first_is_first_in_a_request() {
+        let mount = ScopeSet::push("to").union(&ScopeSet::pull("from"));
+        let text = "repository:to:pull,push repository:from:pull";
+        assert_eq!(mount.to_request("", false), text);
+        // This challenge asks for more, so it is ignored.
+        assert_eq!(mount.to_request("repository:other:pull", false), text);
+        let wanted = mount.to_request("repository:to:push,pull", false);
+        assert_eq!(wanted, "repository:to:push,pull repository:from:pull");
+        // The order makes no other set.
+        let sorted = ScopeSet::parse("repository:from:pull repository:to:pull,push");
+        assert_eq!(mount, sorted);
+        assert_eq!(mount.to_string(), sorted.to_string());
     }
 
     // CR8

@@ -397,7 +397,20 @@ impl From<TransferError> for Failure {
             }
             TransferError::SizeConflict { .. }
             | TransferError::ManifestSize { .. }
-            | TransferError::ManifestType { .. } => Self::of(Exit::Digest, &error),
+            | TransferError::ManifestType { .. }
+            | TransferError::Damaged { .. }
+            | TransferError::NotStored { .. }
+            | TransferError::StoredSize { .. } => Self::of(Exit::Digest, &error),
+            TransferError::NoManifest { .. } => Self::of(Exit::NotFound, &error),
+            TransferError::WhichImage { .. } => {
+                Self::of(Exit::Usage, &error).hint("name one, as oci:DIR:TAG")
+            }
+            TransferError::SeveralPlatforms { .. } => Self::of(Exit::Usage, &error).hint(
+                "give --sparse to keep the index and its digest, or --new-index to make a smaller \
+                 index with another digest",
+            ),
+            TransferError::Source(_) => Self::of(Exit::Disk, &error),
+            TransferError::ConfigTooLarge { .. } => Self::of(Exit::Protocol, &error),
             _ => Self::of(Exit::Other, &error),
         }
     }

@@ -1,7 +1,10 @@
-//! What can go wrong with a pull.
+//! What can go wrong with a copy.
+
+use std::io;
+use std::path::PathBuf;
 
 use longshore_layout::{LayoutError, LayoutErrorKind};
-use longshore_model::{Digest, NoSuchPlatform, Platform, WalkError};
+use longshore_model::{Digest, ManifestError, NoSuchPlatform, Platform, WalkError};
 use longshore_store::{StoreError, StoreErrorKind};
 
 /// Why content could not be moved.
@@ -65,6 +68,72 @@ pub enum TransferError {
     /// The layout of the destination.
     #[error(transparent)]
     Layout(LayoutError),
+    /// The content of a source cannot be read.
+    #[error("the content to copy cannot be read")]
+    Source(#[source] io::Error),
+    /// The content of a source is not what its digest and size say.
+    #[error("the content of {digest} in {end} does not match its digest or size")]
+    Damaged {
+        /// The name of the end.
+        end: String,
+        /// The digest that the content should have.
+        digest: Digest,
+    },
+    /// A config is larger than its limit (LI1).
+    #[error("the config has more than {limit} bytes")]
+    ConfigTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A source on this machine does not have a manifest, or has another file in its place.
+    #[error("manifest {digest} is not there, or is not a manifest")]
+    NoManifest {
+        /// The manifest.
+        digest: Digest,
+    },
+    /// It is not clear which image of a layout is meant.
+    #[error("{} has {images} images, and none is named", .path.display())]
+    WhichImage {
+        /// The directory of the layout.
+        path: PathBuf,
+        /// How many different images its index lists.
+        images: usize,
+    },
+    /// Several platforms were asked for, and not how the index is to be made.
+    #[error("several platforms cannot be copied: {reason}")]
+    SeveralPlatforms {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A document that was made here cannot be written.
+    #[error("the new index cannot be written")]
+    Unwritable(#[source] ManifestError),
+    /// A registry has stored another number of bytes than it was sent.
+    #[error("{end} has stored {found} of the {expected} bytes of {digest}")]
+    StoredSize {
+        /// The name of the end.
+        end: String,
+        /// The blob.
+        digest: Digest,
+        /// How many bytes it has.
+        expected: u64,
+        /// How many bytes the registry has, as it says.
+        found: u64,
+    },
+    /// A registry does not have a blob that it accepted.
+    #[error("{end} accepted {digest}, and does not have it")]
+    NotStored {
+        /// The name of the end.
+        end: String,
+        /// The blob.
+        digest: Digest,
+    },
+    /// Every destination failed.
+    #[error("no destination is left")]
+    NoDestination,
+    /// An end was used in a way that it does not support: it has no image or no store.
+    #[error("this end has no image")]
+    Closed,
     /// A worker ended without a result: it panicked, or the runtime was shut down.
     #[error("a worker ended before its work was done")]
     Worker,
@@ -79,12 +148,51 @@ impl TransferError {
             Self::NoSuchPlatform(_) | Self::OtherPlatform { .. } => TransferErrorKind::Platform,
             Self::Registry(error) => TransferErrorKind::Registry(error.kind()),
             Self::Graph(_) | Self::Referrers(_) => TransferErrorKind::Limit,
-            Self::SizeConflict { .. } | Self::ManifestSize { .. } | Self::ManifestType { .. } => {
-                TransferErrorKind::Content
-            }
+            Self::Damaged { .. }
+            | Self::ManifestSize { .. }
+            | Self::ManifestType { .. }
+            | Self::NoManifest { .. }
+            | Self::NotStored { .. }
+            | Self::SizeConflict { .. }
+            | Self::StoredSize { .. } => TransferErrorKind::Content,
+            Self::ConfigTooLarge { .. } => TransferErrorKind::Limit,
+            Self::Closed
+            | Self::NoDestination
+            | Self::SeveralPlatforms { .. }
+            | Self::WhichImage { .. } => TransferErrorKind::Choice,
+            Self::Source(_) => TransferErrorKind::Source,
+            Self::Unwritable(_) => TransferErrorKind::Limit,
             Self::Store(error) => TransferErrorKind::Store(error.kind()),
             Self::Layout(error) => TransferErrorKind::Layout(error.kind()),
             Self::Worker => TransferErrorKind::Worker,
+        }
+    }
+}
+
+impl TransferError {
+    /// The error of a source that could not read its content: the error of a registry stays one.
+    pub(crate) fn of_content(error: io::Error) -> Self {
+        match error.downcast::<longshore::Error>() {
+            Ok(error) => Self::Registry(error),
+            Err(error) => Self::Source(error),
+        }
+    }
+
+    /// The error of a push. If the content could not be read, that is the error of the source.
+    pub(crate) fn of_push(error: longshore::Error) -> Self {
+        match error.into_body_error() {
+            Ok(error) if error.kind() != io::ErrorKind::InvalidData => Self::of_content(error),
+            Ok(error) => Self::Source(error),
+            Err(error) => Self::Registry(error),
+        }
+    }
+
+    /// Returns whether content did not match its digest or size, so that reading it again may help.
+    pub(crate) fn is_mismatch(&self) -> bool {
+        match self {
+            Self::Store(error) => error.kind() == StoreErrorKind::Content,
+            Self::Source(error) => error.kind() == io::ErrorKind::InvalidData,
+            _ => false,
         }
     }
 }
@@ -123,6 +231,8 @@ const PLATFORM_LIMIT_CHARACTERS: usize = 64;
 pub enum TransferErrorKind {
     /// The caller cancelled it.
     Cancelled,
+    /// It is not clear what to copy.
+    Choice,
     /// The content contradicts its own descriptors.
     Content,
     /// The layout of the destination.
@@ -133,6 +243,8 @@ pub enum TransferErrorKind {
     Platform,
     /// The registry.
     Registry(longshore::ErrorKind),
+    /// The source cannot be read.
+    Source,
     /// The store of the destination; [`StoreErrorKind::Content`] is content that does not match
     /// its digest.
     Store(StoreErrorKind),

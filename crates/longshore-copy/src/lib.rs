@@ -71,28 +71,46 @@ pub use longshore_store::{Durability, MemoryStore};
 
 pub use crate::cancellation::Cancellation;
 pub use crate::config::{check_config_platform, fetch_config};
-pub use crate::destination::{Destination, LayoutEntry};
+pub use crate::copy::{CopyOptions, CopyReport, copy};
+pub use crate::digest_tag::{DigestTag, DigestTagKind};
+pub use crate::end::{
+    BlobOutcome, BlobPut, End, EndFuture, LayoutEnd, LayoutEntry, MemoryEnd, PublishedName,
+    RawManifest, RegistryEnd, TakeManifest,
+};
+pub use crate::end_name::{END_NAME_LIMIT_BYTES, EndName, EndNameError, LayoutName};
 pub use crate::error::{TransferError, TransferErrorKind};
+pub use crate::journal::{
+    JOURNAL_ENTRY_LIMIT_BYTES, JOURNAL_LIFETIME, Journal, JournalEntry, JournalError, UploadKey,
+};
 pub use crate::observer::{ByteCounter, Event, Observer};
 pub use crate::plan::{
-    DESCRIPTORS_LIMIT, MANIFESTS_LIMIT_BYTES, Plan, PlannedBlob, stored_manifest,
+    BlobAction, DESCRIPTORS_LIMIT, MANIFESTS_LIMIT_BYTES, Plan, PlannedBlob, PlannedDestination,
+    PlannedManifest, stored_manifest,
 };
-pub use crate::platform::{Platforms, host_platform, select_platform};
-pub use crate::pull::{PullOptions, Report, pull};
+pub use crate::platform::{Platforms, Subset, host_platform, select_platform};
+pub use crate::preflight::{Concern, PORTABLE_MANIFEST_BYTES, preflight};
+pub use crate::pull::{Destination, PullOptions, Report, pull};
 pub use crate::referrers::{
     REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT, Referrer, Referrers, ReferrersSource,
 };
 pub use crate::resolve::resolve;
-pub use crate::run::{RunOptions, Tally};
+pub use crate::run::{DestinationReport, RunOptions, Tally};
 
 mod cancellation;
 mod config;
-mod destination;
+mod content;
+mod copy;
+mod digest_tag;
+mod end;
+mod end_name;
 mod error;
+mod journal;
 mod observer;
 mod plan;
 mod platform;
+mod preflight;
 mod pull;
 mod referrers;
 mod resolve;
 mod run;
+mod tee;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::TransferError;
 use crate::plan::PlannedBlob;
 
 /// Takes the events of a run, for example to draw a progress bar.
@@ -44,7 +45,7 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The first event: what the run will move.
+    /// The first event but for [`Skipped`](Self::Skipped): what the run will move.
     Planned {
         /// How many blobs are missing.
         blobs: u64,
@@ -72,6 +73,26 @@ pub enum Event<'a> {
         /// How many bytes an earlier run kept; the transfer resumes after them. They are counted as
         /// if they had arrived.
         resumed_at: u64,
+    },
+    /// The upload of a blob broke off, or an earlier run began it; it continues at this position.
+    Resumed {
+        /// The blob.
+        blob: &'a PlannedBlob,
+        /// The first byte that is sent, counted from the beginning of the blob; 0 sends all of it
+        /// again.
+        position: u64,
+    },
+    /// A registry took the blob from another of its repositories; it is not moved.
+    Mounted {
+        /// The blob.
+        blob: &'a PlannedBlob,
+    },
+    /// A destination failed and is given up; the others are finished.
+    Dropped {
+        /// The name of the end.
+        destination: &'a str,
+        /// Why.
+        error: &'a TransferError,
     },
     /// The content did not match its digest or size and was discarded. It is fetched once more, or
     /// the run fails if this was the second attempt.

@@ -1,31 +1,32 @@
-//! What a pull has to move: every manifest below the chosen one, and their blobs.
+//! What a copy has to do: a value that can be looked at before it runs.
 
 use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use longshore::Repository;
 use longshore_model::{
-    ContentKind, Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, Reached, TagOrDigest,
-    Walk, WalkLimits, WalkStep,
+    Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, MediaType, Platform, RepositoryName,
+    Tag, TagOrDigest, WalkLimits,
 };
 use longshore_store::{Store, StoreError};
-use tokio::task::JoinSet;
 
-use crate::cancellation::blocking;
+use self::planner::Planner;
+use crate::copy::CopyOptions;
+use crate::end::{End, RawManifest, read_manifest};
 use crate::error::TransferError;
-use crate::run::{RunOptions, Tally, run};
+use crate::preflight::Concern;
+use crate::run::{DestinationReport, RunOptions, Tally, run};
+
+mod actions;
+mod planner;
 
 /// Maximum number of manifests and blobs that one plan follows. It bounds what a hostile nest of
-/// indexes can make a pull remember (LI2: memory is not sized by what a peer sends).
+/// indexes can make a copy remember (LI2: memory is not sized by what a peer sends).
 pub const DESCRIPTORS_LIMIT: usize = 200_000;
 
 /// Maximum size of the manifests of one plan together, in bytes. They are written to the
 /// destination before anything refers to them.
 pub const MANIFESTS_LIMIT_BYTES: u64 = 1024 * 1024 * 1024;
-
-/// Number of manifests that are requested concurrently.
-const CONCURRENT_MANIFESTS: usize = 16;
 
 const LIMITS: WalkLimits =
     WalkLimits::new(INDEX_DEPTH_LIMIT, DESCRIPTORS_LIMIT, MANIFESTS_LIMIT_BYTES);
@@ -40,269 +41,354 @@ pub struct PlannedBlob {
     pub size: u64,
 }
 
-/// What to move from a repository to a store so that the store holds an image: a value that can be
-/// looked at before it [runs](Self::run).
-///
-/// The manifests are part of making a plan: they are fetched, verified and written to the store,
-/// where nothing refers to them. The blobs are moved by running it, each once.
-pub struct Plan {
-    repository: Repository,
-    store: Arc<dyn Store>,
-    manifests: Manifests,
-    missing: Vec<PlannedBlob>,
-    present: Vec<PlannedBlob>,
+/// A manifest of a plan.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlannedManifest {
+    /// The digest.
+    pub digest: Digest,
+    /// The size in bytes.
+    pub size: u64,
+    /// The media type; that of an image manifest where every destination has it already and it was
+    /// not read.
+    pub media_type: MediaType,
+    /// The manifest itself, if it was kept; otherwise it is read again when it is written.
+    kept: Option<RawManifest>,
+    /// How many levels of manifests are below it.
+    height: usize,
+    /// The places of the manifests that it lists.
+    children: Vec<usize>,
 }
 
-/// The manifests of a plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Manifests {
-    /// How many were written to the store, and their bytes.
-    written: u64,
-    bytes: u64,
-    /// How many the store had already.
-    present: u64,
+/// How a blob gets to a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BlobAction {
+    /// The destination has it already.
+    Existing,
+    /// The registry is asked to take it from another of its repositories.
+    Mount {
+        /// That repository.
+        from: RepositoryName,
+        /// Whether that repository is a destination of the same copy, which gets the blob first.
+        after: bool,
+    },
+    /// It is moved.
+    Move,
+}
+
+/// What a destination of a plan has and lacks.
+pub struct PlannedDestination {
+    end: Arc<dyn End>,
+    /// Whether the end has the image under its name already.
+    is_named: bool,
+    /// For each manifest of the plan whether the end has it.
+    has_manifest: Vec<bool>,
+    /// How many manifests were written while the plan was made, and their bytes; `None` if the end
+    /// gets its manifests when the plan runs.
+    written: Option<(u64, u64)>,
+    blobs: Arc<[PlannedBlob]>,
+    /// What to do for each blob.
+    actions: Vec<BlobAction>,
+}
+
+/// What to do so that destinations hold an image that a source has: a value that can be looked at
+/// before it [runs](Self::run).
+///
+/// A destination with a [store](End::store) gets the manifests while the plan is made, where
+/// nothing refers to them, unless it is a [dry run](CopyOptions::dry_run). Everything else is
+/// written when the plan runs.
+pub struct Plan {
+    source: Arc<dyn End>,
+    digest: Digest,
+    manifest: Option<Manifest>,
+    platform: Option<Platform>,
+    new_index: bool,
+    manifests: Vec<PlannedManifest>,
+    /// Further names, each with the place of its manifest.
+    names: Vec<(Tag, usize)>,
+    /// The places of the manifests that no other one lists, but for the image itself.
+    unlisted: Vec<usize>,
+    blobs: Arc<[PlannedBlob]>,
+    /// How many foreign layers are left out (RD6).
+    foreign: u64,
+    concerns: Vec<Concern>,
+    destinations: Vec<PlannedDestination>,
 }
 
 impl Plan {
-    /// Fetches all manifests below `top` into `store` and collects their blobs.
+    /// Finds out what has to be done to copy the image of `source` to all `destinations`.
     ///
-    /// Manifests that the store has are read from there and hashed again; their registry is not
-    /// asked. One manifest at a time is in memory for each request. Must be called on a tokio
-    /// runtime.
+    /// The manifest is read and the platform chosen first; only then is a destination made ready,
+    /// which may create a layout. All manifests below it are read, each once. Manifests that the
+    /// first destination with a store has are read from there and hashed again. Must be called on
+    /// a tokio runtime.
     ///
     /// # Errors
     ///
     /// [`TransferError::Graph`] beyond [`INDEX_DEPTH_LIMIT`], [`DESCRIPTORS_LIMIT`] or
     /// [`MANIFESTS_LIMIT_BYTES`]; [`TransferError::SizeConflict`],
     /// [`TransferError::ManifestSize`], [`TransferError::ManifestType`] for an image that
-    /// contradicts itself; [`TransferError::Registry`], [`TransferError::Store`].
+    /// contradicts itself; [`TransferError::SeveralPlatforms`]; what the ends report.
     pub async fn make(
-        repository: &Repository,
-        store: Arc<dyn Store>,
-        top: &Manifest,
+        source: Arc<dyn End>,
+        destinations: Vec<Arc<dyn End>>,
+        options: &CopyOptions,
     ) -> Result<Self, TransferError> {
-        Self::make_within(LIMITS, repository, store, top).await
+        Self::make_within(LIMITS, source, destinations, options).await
     }
 
     async fn make_within(
         limits: WalkLimits,
-        repository: &Repository,
-        store: Arc<dyn Store>,
-        top: &Manifest,
+        source: Arc<dyn End>,
+        destinations: Vec<Arc<dyn End>>,
+        options: &CopyOptions,
     ) -> Result<Self, TransferError> {
-        let mut planner = Planner {
-            walk: Walk::new(limits),
-            plan: Self {
-                repository: repository.clone(),
-                store,
-                manifests: Manifests::default(),
-                missing: Vec::new(),
-                present: Vec::new(),
-            },
-        };
-        planner.take_top(top).await?;
+        if options.skip_existing
+            && options.platforms.keep_the_index()
+            && let Some(digest) = source.digest().await?
+            && !named(&destinations, &digest).await?.contains(&false)
+        {
+            return Ok(Self::finished(source, digest, destinations));
+        }
+        let target = source.target().await?;
+        let first = read_manifest(&*source, &target).await?;
+        let chosen = options.platforms.choose(&*source, first).await?;
+        let digest = chosen.manifest.digest();
+        let named = named(&destinations, digest).await?;
+        if options.skip_existing && !named.contains(&false) {
+            let digest = digest.clone();
+            return Ok(Self::finished(source, digest, destinations));
+        }
+        if !options.dry_run {
+            for end in &destinations {
+                end.prepare().await?;
+            }
+        }
+        let mut planner = Planner::new(limits, source, destinations, named, options);
+        planner.take_top(&chosen).await?;
         planner.follow().await?;
-        Ok(planner.plan)
+        if options.referrers {
+            planner.follow_referrers().await?;
+        }
+        planner.plan(chosen).await
     }
 
-    /// Returns the blobs that the store lacks: running the plan moves these.
+    /// A plan with nothing to do.
+    fn finished(source: Arc<dyn End>, digest: Digest, ends: Vec<Arc<dyn End>>) -> Self {
+        let destinations = ends.into_iter().map(|end| PlannedDestination {
+            end,
+            is_named: true,
+            has_manifest: Vec::new(),
+            written: None,
+            blobs: Arc::default(),
+            actions: Vec::new(),
+        });
+        Self {
+            source,
+            digest,
+            manifest: None,
+            platform: None,
+            new_index: false,
+            manifests: Vec::new(),
+            names: Vec::new(),
+            unlisted: Vec::new(),
+            blobs: Arc::default(),
+            foreign: 0,
+            concerns: Vec::new(),
+            destinations: destinations.collect(),
+        }
+    }
+
+    /// Returns the digest of the image at the destinations.
     #[must_use]
-    pub fn missing(&self) -> &[PlannedBlob] {
-        &self.missing
+    pub fn digest(&self) -> &Digest {
+        &self.digest
     }
 
-    /// Returns the blobs that the store has already, with the right size; running the plan hashes
-    /// them.
+    /// Returns the manifest of the image; `None` if it was not read, because every destination has
+    /// the image (see [`CopyOptions::skip_existing`]).
     #[must_use]
-    pub fn present(&self) -> &[PlannedBlob] {
-        &self.present
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
     }
 
-    /// Returns how many bytes the missing blobs have.
+    /// Returns the platform that was chosen or checked, if any.
     #[must_use]
-    pub fn missing_bytes(&self) -> u64 {
-        let sizes = self.missing.iter().map(|blob| blob.size);
-        sizes.fold(0, u64::saturating_add)
+    pub fn platform(&self) -> Option<&Platform> {
+        self.platform.as_ref()
     }
 
-    /// Returns how many manifests the image has, and how many of them the store lacked before the
-    /// plan was made.
+    /// Returns whether the image at the destinations is a new index with a digest of its own.
     #[must_use]
-    pub fn manifests(&self) -> (u64, u64) {
-        let Manifests {
-            written, present, ..
-        } = self.manifests;
-        (written + present, written)
+    pub fn is_new_index(&self) -> bool {
+        self.new_index
     }
 
-    /// Moves the missing blobs into the store and returns what the plan and its run moved.
+    /// Returns the manifests of the image and of its referrers.
+    #[must_use]
+    pub fn manifests(&self) -> &[PlannedManifest] {
+        &self.manifests
+    }
+
+    /// Returns the blobs of these manifests, each once.
+    #[must_use]
+    pub fn blobs(&self) -> &[PlannedBlob] {
+        &self.blobs
+    }
+
+    /// Returns how many foreign layers are left out, because they may not be distributed (RD6).
+    #[must_use]
+    pub fn foreign_layers(&self) -> u64 {
+        self.foreign
+    }
+
+    /// Returns what some registries are known to refuse in these manifests: the first few findings.
+    #[must_use]
+    pub fn concerns(&self) -> &[Concern] {
+        &self.concerns
+    }
+
+    /// Returns what each destination has and lacks, in the order in which they were given.
+    #[must_use]
+    pub fn destinations(&self) -> &[PlannedDestination] {
+        &self.destinations
+    }
+
+    /// Does what is planned, and returns what was done at each destination.
     ///
     /// Must be called on a tokio runtime with a blocking pool. Dropping the future stops all
     /// transfers: nothing is visible that is not verified, and partial large blobs are kept for
     /// the next run (RT9: every operation may be dropped).
     ///
+    /// With several destinations, one that fails is given up and has its error in the result; the
+    /// others are finished.
+    ///
     /// # Errors
     ///
-    /// The first transfer that fails ends the others. [`TransferError::Registry`];
+    /// The source failed, or every destination: then the error is that of the first one.
     /// [`TransferError::Store`], with content that does not match its digest twice;
     /// [`TransferError::Cancelled`].
-    pub async fn run(self, options: &RunOptions) -> Result<Tally, TransferError> {
-        let Manifests {
-            written,
+    pub async fn run(self, options: &RunOptions) -> Result<Vec<DestinationReport>, TransferError> {
+        run(self, options).await
+    }
+}
+
+/// Returns for each end whether it stands for the image with this digest already.
+async fn named(ends: &[Arc<dyn End>], digest: &Digest) -> Result<Vec<bool>, TransferError> {
+    let mut named = Vec::with_capacity(ends.len());
+    for end in ends {
+        named.push(end.digest().await?.as_ref() == Some(digest));
+    }
+    Ok(named)
+}
+
+impl PlannedDestination {
+    /// Returns the end.
+    #[must_use]
+    pub fn end(&self) -> &Arc<dyn End> {
+        &self.end
+    }
+
+    /// Returns whether the end has the image under its name already, so that it gets no other name.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.is_named
+    }
+
+    /// Returns each blob with what is done for it.
+    pub fn actions(&self) -> impl Iterator<Item = (&PlannedBlob, &BlobAction)> {
+        self.blobs.iter().zip(&self.actions)
+    }
+
+    /// Returns the blobs that are moved to this end.
+    pub fn missing(&self) -> impl Iterator<Item = &PlannedBlob> {
+        self.with(|action| *action == BlobAction::Move)
+    }
+
+    /// Returns the blobs that the end has already, by their size. In a store they are hashed when
+    /// the plan runs.
+    pub fn existing(&self) -> impl Iterator<Item = &PlannedBlob> {
+        self.with(|action| *action == BlobAction::Existing)
+    }
+
+    /// Returns the blobs that the registry is asked to take from another repository.
+    pub fn mounted(&self) -> impl Iterator<Item = &PlannedBlob> {
+        self.with(|action| matches!(action, BlobAction::Mount { .. }))
+    }
+
+    /// Returns how many bytes the blobs that are moved have.
+    #[must_use]
+    pub fn missing_bytes(&self) -> u64 {
+        bytes_of(self.missing())
+    }
+
+    /// Returns how many manifests the end lacks, or lacked before the plan was made.
+    #[must_use]
+    pub fn missing_manifests(&self) -> u64 {
+        let missing = self.has_manifest.iter().filter(|has| !**has).count();
+        missing as u64 + self.written.unwrap_or_default().0
+    }
+
+    fn with(&self, wanted: impl Fn(&BlobAction) -> bool) -> impl Iterator<Item = &PlannedBlob> {
+        let wanted = self.actions().filter(move |(_, action)| wanted(action));
+        wanted.map(|(blob, _)| blob)
+    }
+
+    /// Counts what the end has before the plan runs.
+    pub(crate) fn tally(&self) -> Tally {
+        let (written, bytes) = self.written.unwrap_or_default();
+        let has = self.has_manifest.iter().filter(|has| **has).count() as u64;
+        Tally {
+            moved: written,
+            present: has.saturating_sub(written),
             bytes,
-            present,
-        } = self.manifests;
-        let mut tally = run(
-            self.repository,
-            self.store,
-            self.present,
-            self.missing,
-            options,
-        )
-        .await?;
-        tally.moved += written;
-        tally.present += present;
-        tally.bytes = tally.bytes.saturating_add(bytes);
-        Ok(tally)
+            ..Tally::default()
+        }
+    }
+
+    /// Returns whether the end has the manifest at this place, so that it is not written. What a
+    /// store has is not trusted, unless it was written or hashed while the plan was made.
+    pub(crate) fn is_written(&self, place: usize) -> bool {
+        self.has_manifest.get(place) == Some(&true)
+            && (self.written.is_some() || self.end.store().is_none())
+    }
+
+    /// Returns what is done for the blob at this place.
+    pub(crate) fn action(&self, place: usize) -> &BlobAction {
+        self.actions.get(place).unwrap_or(&BlobAction::Move)
+    }
+
+    /// Returns whether the end got its manifests while the plan was made.
+    pub(crate) fn is_keeper(&self) -> bool {
+        self.written.is_some()
+    }
+}
+
+impl fmt::Debug for PlannedDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlannedDestination")
+            .field("end", &self.end.name())
+            .field("missing", &self.missing().count())
+            .field("existing", &self.existing().count())
+            .field("mounted", &self.mounted().count())
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plan")
-            .field("manifests", &self.manifests)
-            .field("missing", &self.missing.len())
-            .field("present", &self.present.len())
+            .field("digest", &self.digest)
+            .field("manifests", &self.manifests.len())
+            .field("destinations", &self.destinations)
             .finish_non_exhaustive()
     }
 }
 
-/// What an index says about a manifest in it.
-#[derive(Clone, Copy, Debug)]
-struct Listed {
-    is_index: bool,
-}
-
-/// The data kept about a manifest that is in the store. The document itself may be large, so it is
-/// dropped by the task that read it (LI2: memory is not sized by what a peer sends).
-struct Taken {
-    /// The bytes that were written; `None` when the store had them.
-    written: Option<u64>,
-    children: Vec<WalkStep<Listed>>,
-}
-
-impl Taken {
-    /// Writes a manifest to the store, unless it is there.
-    async fn new(
-        store: &Arc<dyn Store>,
-        step: &WalkStep<Listed>,
-        manifest: &Manifest,
-    ) -> Result<Self, TransferError> {
-        let is_present = write(store, manifest).await?;
-        let written = (!is_present).then_some(manifest.bytes().len() as u64);
-        let document = manifest.document();
-        let kind = ContentKind::of_children(document);
-        let children = document.children().map(|child| {
-            let is_index = child.media_type.is_index();
-            step.child(child, kind, Listed { is_index })
-        });
-        Ok(Self {
-            written,
-            children: children.collect(),
-        })
-    }
-}
-
-/// A plan in the making.
-struct Planner {
-    walk: Walk<Listed>,
-    plan: Plan,
-}
-
-impl Planner {
-    /// Follows every manifest that was reached.
-    async fn follow(&mut self) -> Result<(), TransferError> {
-        let mut fetching = JoinSet::new();
-        loop {
-            while fetching.len() < CONCURRENT_MANIFESTS
-                && let Some(step) = self.walk.next()
-            {
-                if step.kind == ContentKind::Blob {
-                    self.note(step)?;
-                    continue;
-                }
-                self.walk.check_depth(&step).map_err(TransferError::Graph)?;
-                let store = &self.plan.store;
-                if let Some(manifest) = listed_in(&**store, &step)? {
-                    let taken = Taken::new(store, &step, &manifest).await?;
-                    self.follow_children(taken)?;
-                    continue;
-                }
-                let (repository, store) = (self.plan.repository.clone(), Arc::clone(store));
-                fetching.spawn(async move { fetch(&repository, &store, &step).await });
-            }
-            match fetching.join_next().await {
-                Some(Ok(taken)) => self.follow_children(taken?)?,
-                Some(Err(_)) => return Err(TransferError::Worker),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    async fn take_top(&mut self, top: &Manifest) -> Result<(), TransferError> {
-        let is_index = top.document().as_index().is_some();
-        let step = WalkStep::start_at(top, Listed { is_index });
-        self.walk
-            .reach(step.clone())
-            .map_err(TransferError::Graph)?;
-        // The step is taken here, because the caller already has the manifest.
-        let _ = self.walk.next();
-        let taken = Taken::new(&self.plan.store, &step, top).await?;
-        self.follow_children(taken)
-    }
-
-    /// Counts a manifest that is in the store, and reaches what it refers to.
-    fn follow_children(&mut self, taken: Taken) -> Result<(), TransferError> {
-        let manifests = &mut self.plan.manifests;
-        match taken.written {
-            Some(bytes) => {
-                manifests.written += 1;
-                manifests.bytes += bytes;
-            }
-            None => manifests.present += 1,
-        }
-        taken.children.into_iter().try_for_each(|it| self.reach(it))
-    }
-
-    fn reach(&mut self, child: WalkStep<Listed>) -> Result<(), TransferError> {
-        let (kind, size, digest) = (child.kind, child.size, child.digest.clone());
-        match self.walk.reach(child).map_err(TransferError::Graph)? {
-            Reached::Again => Ok(()),
-            // Counted before the manifests are fetched, so that the limit applies in time.
-            Reached::First if kind == ContentKind::Manifest => {
-                self.walk.count_bytes(size).map_err(TransferError::Graph)
-            }
-            Reached::First => Ok(()),
-            Reached::OtherSize { first } => Err(TransferError::SizeConflict {
-                digest,
-                first,
-                second: size,
-            }),
-        }
-    }
-
-    /// Notes a blob.
-    fn note(&mut self, step: WalkStep<Listed>) -> Result<(), TransferError> {
-        let is_present = self.plan.store.reuse(&step.digest, step.size)?;
-        let WalkStep { digest, size, .. } = step;
-        let blobs = if is_present {
-            &mut self.plan.present
-        } else {
-            &mut self.plan.missing
-        };
-        blobs.push(PlannedBlob { digest, size });
-        Ok(())
-    }
+/// Returns how many bytes these blobs have together.
+pub(crate) fn bytes_of<'a>(blobs: impl Iterator<Item = &'a PlannedBlob>) -> u64 {
+    blobs.fold(0, |sum, blob| sum.saturating_add(blob.size))
 }
 
 /// Reads a manifest from a store, hashed again; `None` when the store has no manifest with this
@@ -327,73 +413,56 @@ pub fn stored_manifest(
     Ok(Manifest::parse_verified(bytes.into(), None, digest).ok())
 }
 
-/// Reads the manifest of a step from the store, if it is there and of the type that its index says.
-fn listed_in(
-    store: &dyn Store,
-    step: &WalkStep<Listed>,
-) -> Result<Option<Manifest>, TransferError> {
-    let stored = stored_manifest(store, &step.digest, step.size)?;
-    Ok(stored.filter(|manifest| is_as_listed(manifest, step)))
+/// The parts of a plan that its run takes.
+pub(crate) struct Parts {
+    pub(crate) source: Arc<dyn End>,
+    /// The image itself comes first.
+    pub(crate) manifests: Vec<PlannedManifest>,
+    pub(crate) names: Vec<(Tag, usize)>,
+    pub(crate) unlisted: Vec<usize>,
+    pub(crate) blobs: Arc<[PlannedBlob]>,
+    pub(crate) destinations: Vec<PlannedDestination>,
 }
 
-fn is_as_listed(manifest: &Manifest, step: &WalkStep<Listed>) -> bool {
-    manifest.document().as_index().is_some() == step.item.is_index
-}
-
-/// Writes a manifest to the store unless the store already holds exactly these bytes; returns
-/// whether it does. Runs on a thread of the blocking pool, because the first write waits for the
-/// lock of the store.
-async fn write(store: &Arc<dyn Store>, manifest: &Manifest) -> Result<bool, TransferError> {
-    let (store, digest) = (Arc::clone(store), manifest.digest().clone());
-    let bytes = manifest.bytes().clone();
-    blocking(move |interrupt| {
-        let store = store.interruptible(interrupt);
-        let is_present = holds(&*store, &digest, &bytes)?;
-        if !is_present {
-            store.put(&digest, &bytes)?;
-        }
-        Ok::<_, StoreError>(is_present)
-    })
-    .await
-}
-
-/// Returns whether the store holds exactly these bytes as the blob `digest`.
-fn holds(store: &dyn Store, digest: &Digest, bytes: &[u8]) -> Result<bool, StoreError> {
-    if !store.reuse(digest, bytes.len() as u64)? {
-        return Ok(false);
+impl Plan {
+    /// Takes the manifest out of the plan, which does not need it.
+    pub(crate) fn take_manifest(&mut self) -> Option<Manifest> {
+        self.manifest.take()
     }
-    let mut found = Vec::new();
-    let reader = store.open(digest)?;
-    let read = reader.take(bytes.len() as u64 + 1).read_to_end(&mut found);
-    Ok(read.is_ok() && found == *bytes)
+
+    pub(crate) fn into_parts(self) -> Parts {
+        Parts {
+            source: self.source,
+            manifests: self.manifests,
+            names: self.names,
+            unlisted: self.unlisted,
+            blobs: self.blobs,
+            destinations: self.destinations,
+        }
+    }
 }
 
-/// Fetches the manifest of a step, whose size and type must be those of its descriptor, into the
-/// store.
-async fn fetch(
-    repository: &Repository,
-    store: &Arc<dyn Store>,
-    step: &WalkStep<Listed>,
-) -> Result<Taken, TransferError> {
-    let target = TagOrDigest::from(step.digest.clone());
-    let take = async |manifest: Manifest| {
-        let actual = manifest.bytes().len() as u64;
-        if actual != step.size {
-            return Err(TransferError::ManifestSize {
-                digest: step.digest.clone(),
-                expected: step.size,
-                actual,
-            });
+impl PlannedManifest {
+    /// Reads the manifest to write it: what was kept, or from `end` again.
+    pub(crate) async fn read(&self, end: &dyn End) -> Result<RawManifest, TransferError> {
+        if let Some(kept) = &self.kept {
+            return Ok(kept.clone());
         }
-        if !is_as_listed(&manifest, step) {
-            return Err(TransferError::ManifestType {
-                digest: step.digest.clone(),
-            });
-        }
-        Taken::new(store, step, &manifest).await
-    };
-    let taken = repository.manifest_with(&target, |pulled| take(pulled.manifest));
-    taken.await?
+        let target = TagOrDigest::from(self.digest.clone());
+        let mut read = None;
+        let slot = &mut read;
+        let take: crate::end::TakeManifest<'_> = Box::new(move |manifest| {
+            *slot = Some(RawManifest::of(&manifest));
+            Box::pin(std::future::ready(Ok(())))
+        });
+        end.manifest(&target, take).await?;
+        read.ok_or(TransferError::Closed)
+    }
+
+    /// How many levels of manifests are below it.
+    pub(crate) fn height(&self) -> usize {
+        self.height
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
-//! Choosing the image of one platform.
+//! Choosing the images of an index.
+
+use std::collections::HashSet;
 
 use longshore::Repository;
 use longshore_model::{
-    ContentKind, Document, INDEX_DEPTH_LIMIT, Manifest, Platform, TagOrDigest, Walk, WalkLimits,
-    WalkStep,
+    ContentKind, Digest, Document, INDEX_DEPTH_LIMIT, Manifest, Platform, TagOrDigest, Walk,
+    WalkLimits, WalkStep,
 };
 
 use crate::config::check_image_platform;
+use crate::end::{End, RegistryEnd, read_manifest};
 use crate::error::TransferError;
 
-/// Which images of an index are pulled.
+/// Which images of an index are copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Platforms {
@@ -21,34 +24,123 @@ pub enum Platforms {
     Host,
     /// The image for this platform. The config of an image that is in no index must name it.
     One(Platform),
+    /// The images for these platforms, and an index.
+    Several(Vec<Platform>, Subset),
+}
+
+/// The index that goes with some of its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subset {
+    /// The index as it is, with the same digest. It lists images that the destination does not
+    /// have, which some registries refuse.
+    Sparse,
+    /// A smaller index, which has another digest.
+    NewIndex,
+    /// Nobody chose; the copy fails and names the choices.
+    Undecided,
+}
+
+/// What is copied.
+pub(crate) struct Chosen {
+    pub(crate) manifest: Manifest,
+    /// The platform it was chosen for, if any.
+    pub(crate) platform: Option<Platform>,
+    /// Which of its children are copied, if not all.
+    pub(crate) children: Option<HashSet<Digest>>,
+    /// Whether the manifest was made here.
+    pub(crate) new_index: bool,
+}
+
+impl Chosen {
+    fn whole(manifest: Manifest, platform: Option<Platform>) -> Self {
+        Self {
+            manifest,
+            platform,
+            children: None,
+            new_index: false,
+        }
+    }
 }
 
 impl Platforms {
-    /// Chooses a manifest; returns it with the platform it was chosen for, if any.
+    /// Returns whether the image at the destination has the digest that it has at the source,
+    /// whatever it is.
+    pub(crate) fn keep_the_index(&self) -> bool {
+        matches!(self, Self::All | Self::Several(_, Subset::Sparse))
+    }
+
+    /// Chooses a manifest.
     pub(crate) async fn choose(
         &self,
-        repository: &Repository,
+        source: &dyn End,
         first: Manifest,
-    ) -> Result<(Manifest, Option<Platform>), TransferError> {
+    ) -> Result<Chosen, TransferError> {
         let wanted = match self {
-            Self::All => return Ok((first, None)),
+            Self::All => return Ok(Chosen::whole(first, None)),
             Self::Host => None,
             Self::One(platform) => Some(platform.clone()),
+            Self::Several(platforms, subset) => return several(platforms, *subset, first),
         };
         match (first.document(), wanted) {
             (Document::Index(_), wanted) => {
                 let wanted = wanted.unwrap_or_else(host_platform);
-                let chosen = select_platform(repository, first, &wanted).await?;
-                Ok((chosen, Some(wanted)))
+                let chosen = select(source, first, &wanted).await?;
+                Ok(Chosen::whole(chosen, Some(wanted)))
             }
             (Document::Image(image), Some(wanted)) => {
-                check_image_platform(repository, image, &wanted).await?;
-                Ok((first, Some(wanted)))
+                check_image_platform(source, image, &wanted).await?;
+                Ok(Chosen::whole(first, Some(wanted)))
             }
-            _ => Ok((first, None)),
+            _ => Ok(Chosen::whole(first, None)),
         }
     }
 }
+
+/// Chooses several images of an index.
+fn several(
+    platforms: &[Platform],
+    subset: Subset,
+    first: Manifest,
+) -> Result<Chosen, TransferError> {
+    let Document::Index(index) = first.document() else {
+        return Err(TransferError::SeveralPlatforms {
+            reason: "the image is not an index",
+        });
+    };
+    let mut children = HashSet::new();
+    for platform in platforms {
+        children.insert(index.select(platform)?.digest.clone());
+    }
+    // Attestations have no platform, and say to which image they belong.
+    for entry in &index.manifests {
+        let subject = entry.annotations.get(ATTESTED);
+        if subject.is_some_and(|digest| children.iter().any(|it| it.as_str() == digest)) {
+            children.insert(entry.digest.clone());
+        }
+    }
+    match subset {
+        Subset::Undecided => Err(TransferError::SeveralPlatforms {
+            reason: "an index with only some of its images is sparse or has a new digest",
+        }),
+        Subset::Sparse => Ok(Chosen {
+            children: Some(children),
+            ..Chosen::whole(first, None)
+        }),
+        Subset::NewIndex => {
+            let mut index = index.clone();
+            index.manifests.retain(|it| children.contains(&it.digest));
+            let manifest = Manifest::from_document(&Document::Index(index));
+            Ok(Chosen {
+                new_index: true,
+                ..Chosen::whole(manifest.map_err(TransferError::Unwritable)?, None)
+            })
+        }
+    }
+}
+
+/// The annotation by which BuildKit says to which image an attestation belongs.
+const ATTESTED: &str = "vnd.docker.reference.digest";
 
 /// Follows an index, and indexes in it, to the manifest of one platform. An image manifest is
 /// returned as it is.
@@ -59,6 +151,16 @@ impl Platforms {
 /// [`INDEX_DEPTH_LIMIT`] deep; [`TransferError::Registry`].
 pub async fn select_platform(
     repository: &Repository,
+    manifest: Manifest,
+    wanted: &Platform,
+) -> Result<Manifest, TransferError> {
+    let target = TagOrDigest::from(manifest.digest().clone());
+    let end = RegistryEnd::new(repository.clone(), target);
+    select(&end, manifest, wanted).await
+}
+
+async fn select(
+    source: &dyn End,
     mut manifest: Manifest,
     wanted: &Platform,
 ) -> Result<Manifest, TransferError> {
@@ -70,7 +172,7 @@ pub async fn select_platform(
         let target = TagOrDigest::from(step.digest.clone());
         // The index is not needed any more, and may be large (LI2).
         drop(manifest);
-        manifest = repository.manifest(&target).await?.manifest;
+        manifest = read_manifest(source, &target).await?;
     }
     Ok(manifest)
 }

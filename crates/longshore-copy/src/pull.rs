@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use longshore::Repository;
 use longshore_model::{Descriptor, Manifest, Platform, TagOrDigest};
+use longshore_store::MemoryStore;
 
 use crate::cancellation::Cancellation;
-use crate::destination::Destination;
+use crate::copy::CopyOptions;
+use crate::end::{End, LayoutEnd, LayoutEntry, MemoryEnd, RegistryEnd};
 use crate::error::TransferError;
 use crate::observer::Observer;
 use crate::plan::Plan;
 use crate::platform::Platforms;
-use crate::run::{RunOptions, Tally};
+use crate::run::{RunOptions, Tally, unless_cancelled};
 
 /// What to pull, and how.
 #[derive(Clone, Debug, Default)]
@@ -116,32 +118,62 @@ pub async fn pull(
     destination: impl Into<Destination>,
     options: &PullOptions,
 ) -> Result<Report, TransferError> {
-    let destination = destination.into();
-    let run = &options.run;
-    let planning = async {
-        let first = repository.manifest(target).await?.manifest;
-        let (manifest, platform) = options.platforms.choose(repository, first).await?;
-        let opened = destination.open().await?;
-        let plan = Plan::make(repository, opened.store(), &manifest).await?;
-        Ok((manifest, platform, opened, plan))
+    let source: Arc<dyn End> = Arc::new(RegistryEnd::new(repository.clone(), target.clone()));
+    let destination = destination.into().into_end();
+    let copy = CopyOptions {
+        platforms: options.platforms.clone(),
+        run: options.run.clone(),
+        ..CopyOptions::default()
     };
-    let (manifest, platform, opened, plan) = unless_cancelled(run, planning).await?;
-    let tally = plan.run(run).await?;
-    unless_cancelled(run, opened.publish(manifest.descriptor())).await?;
+    let planning = Plan::make(source, vec![destination], &copy);
+    let mut plan = unless_cancelled(&options.run, planning).await?;
+    // A plan that is not to skip existing images has read the manifest.
+    let manifest = plan.take_manifest().ok_or(TransferError::Closed)?;
+    let platform = plan.platform().cloned();
+    let mut reports = plan.run(&options.run).await?;
+    let report = reports.pop().ok_or(TransferError::Closed)?;
     Ok(Report {
         manifest,
         platform,
-        tally,
+        tally: report.tally,
     })
 }
 
-async fn unless_cancelled<T>(
-    options: &RunOptions,
-    work: impl Future<Output = Result<T, TransferError>>,
-) -> Result<T, TransferError> {
-    tokio::select! {
-        biased;
-        () = options.cancellation.cancelled() => Err(TransferError::Cancelled),
-        result = work => result,
+/// Where a pull writes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Destination {
+    /// An entry of an OCI image layout on disk.
+    Layout(LayoutEntry),
+    /// Memory. The sizes of blobs are chosen by the registry, so give the store a limit
+    /// ([`MemoryStore::with_limit_bytes`]) unless the registry is trusted.
+    Memory(MemoryStore),
+}
+
+impl From<LayoutEntry> for Destination {
+    fn from(entry: LayoutEntry) -> Self {
+        Self::Layout(entry)
+    }
+}
+
+impl From<MemoryStore> for Destination {
+    fn from(store: MemoryStore) -> Self {
+        Self::Memory(store)
+    }
+}
+
+/// Writes to this store, which the caller keeps.
+impl From<&MemoryStore> for Destination {
+    fn from(store: &MemoryStore) -> Self {
+        Self::Memory(store.clone())
+    }
+}
+
+impl Destination {
+    fn into_end(self) -> Arc<dyn End> {
+        match self {
+            Self::Layout(entry) => Arc::new(LayoutEnd::new(entry)),
+            Self::Memory(store) => Arc::new(MemoryEnd::new(store)),
+        }
     }
 }

@@ -4,18 +4,19 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use longshore::Repository;
-use longshore_store::Store;
-
 use self::pool::TransferPool;
-use self::transfer::Context;
+use self::target::Target;
+use self::transfer::{Context, Job};
 use crate::cancellation::{Cancellation, StopSender};
+use crate::content::Counts;
 use crate::error::TransferError;
-use crate::observer::{ByteCounter, Event, Observer};
-use crate::plan::PlannedBlob;
+use crate::observer::{Event, Observer};
+use crate::plan::{BlobAction, Parts, Plan, bytes_of};
 
 mod existing;
+mod manifests;
 mod pool;
+mod target;
 mod transfer;
 
 /// How a plan runs.
@@ -30,7 +31,11 @@ pub struct RunOptions {
     pub observer: Option<Arc<dyn Observer>>,
     /// Ends the run early.
     pub cancellation: Cancellation,
-    /// Reuses blobs that the store has with the right size without hashing them. By default they
+    /// Compares the size that a registry has stored of each blob with what was sent to it, to find
+    /// registries that store less than they acknowledge.
+    pub verify_after: bool,
+    /// Trusts the blobs that a store on this machine has. As a source, they are sent without being
+    /// hashed. As a destination, it reuses blobs that the store has with the right size without hashing them. By default they
     /// are hashed, unless the store knows that they were verified and have not changed (DG10: what
     /// a pull names was verified).
     pub trust_existing: bool,
@@ -43,6 +48,7 @@ impl Default for RunOptions {
             observer: None,
             cancellation: Cancellation::new(),
             trust_existing: false,
+            verify_after: false,
         }
     }
 }
@@ -54,6 +60,7 @@ impl fmt::Debug for RunOptions {
             .field("observer", &self.observer.is_some())
             .field("cancellation", &self.cancellation)
             .field("trust_existing", &self.trust_existing)
+            .field("verify_after", &self.verify_after)
             .finish()
     }
 }
@@ -61,7 +68,7 @@ impl fmt::Debug for RunOptions {
 /// The default number of large blobs that move concurrently.
 const JOBS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
-/// What was moved.
+/// What was moved to one destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
@@ -69,58 +76,108 @@ pub struct Tally {
     pub moved: u64,
     /// How many manifests and blobs the destination had already.
     pub present: u64,
+    /// How many blobs the registry took from another of its repositories.
+    pub mounted: u64,
     /// How many of the moved blobs replaced a file with wrong content.
     pub replaced: u64,
     /// How many bytes were moved: those that an earlier run had kept are not among them.
     pub bytes: u64,
 }
 
-/// Checks the blobs that are present, and moves those that are missing or damaged.
-pub(crate) async fn run(
-    repository: Repository,
-    store: Arc<dyn Store>,
-    present: Vec<PlannedBlob>,
-    missing: Vec<PlannedBlob>,
-    options: &RunOptions,
-) -> Result<Tally, TransferError> {
-    let (blobs, bytes) = (missing.len() as u64, bytes_of(&missing));
-    let stop = StopSender::new();
-    let context = Context {
-        repository,
-        store: store.interruptible(stop.interrupt()),
-        observer: options.observer.clone(),
-        counter: ByteCounter::default(),
-        resumed: ByteCounter::default(),
-    };
-    context.tell(Event::Planned {
-        blobs,
-        bytes,
-        counter: &context.counter,
-    });
-    let (trusted, unchecked) = if options.trust_existing {
-        (present, Vec::new())
-    } else {
-        (Vec::new(), present)
-    };
-    for blob in &trusted {
-        context.tell(Event::Skipped { blob });
-    }
-    let present = (trusted.len() + unchecked.len()) as u64;
-    let resumed = context.resumed.clone();
-    let pool = TransferPool::new(context, stop, options.jobs);
-    let again = pool
-        .transfer(missing, unchecked, &options.cancellation)
-        .await?;
-    let bytes = bytes.saturating_add(again.bytes);
-    Ok(Tally {
-        moved: blobs + again.blobs,
-        present: present - again.blobs,
-        replaced: again.damaged,
-        bytes: bytes.saturating_sub(resumed.bytes()),
-    })
+/// What was done at one destination.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct DestinationReport {
+    /// The name of the end.
+    pub name: String,
+    /// What was moved to it.
+    pub tally: Tally,
+    /// Why it was given up before it had the image. The other destinations were finished.
+    pub error: Option<TransferError>,
 }
 
-fn bytes_of(blobs: &[PlannedBlob]) -> u64 {
-    let sizes = blobs.iter().map(|blob| blob.size);
-    sizes.fold(0, u64::saturating_add)
+/// Does what is planned.
+pub(crate) async fn run(
+    plan: Plan,
+    options: &RunOptions,
+) -> Result<Vec<DestinationReport>, TransferError> {
+    let parts = plan.into_parts();
+    let stop = StopSender::new();
+    let targets: Vec<Target> = parts.destinations.iter().map(Target::new).collect();
+    let context = Arc::new(Context {
+        source: Arc::clone(&parts.source),
+        targets,
+        counts: Arc::new(Counts {
+            observer: options.observer.clone(),
+            ..Counts::default()
+        }),
+        interrupt: stop.interrupt().clone(),
+        trusts_source: options.trust_existing && parts.source.store().is_some(),
+        verify_after: options.verify_after,
+    });
+    let result = run_parts(&context, stop, parts, options).await;
+    context.reports(result)
+}
+
+async fn run_parts(
+    context: &Arc<Context>,
+    stop: StopSender,
+    parts: Parts,
+    options: &RunOptions,
+) -> Result<(), TransferError> {
+    let (jobs, later, existing) = jobs(context, &parts, options.trust_existing);
+    context.counts.tell(Event::Planned {
+        blobs: jobs.iter().filter(|job| job.moves).count() as u64,
+        bytes: bytes_of(jobs.iter().filter(|job| job.moves).map(|job| &job.blob)),
+        counter: &context.counts.bytes,
+    });
+    let pool = TransferPool::new(Arc::clone(context), stop, options.jobs);
+    pool.transfer(jobs, later, existing, &options.cancellation)
+        .await?;
+    unless_cancelled(options, manifests::write(context, &parts)).await
+}
+
+/// Sorts the blobs of a plan: those to move or mount, those to mount when these are done, and those
+/// whose content is to be checked, with the place of their destination.
+fn jobs(
+    context: &Context,
+    parts: &Parts,
+    trust_existing: bool,
+) -> (Vec<Job>, Vec<Job>, Vec<existing::Check>) {
+    let (mut jobs, mut later, mut existing) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, blob) in parts.blobs.iter().enumerate() {
+        let (mut now, mut after) = (Job::new(blob), Job::new(blob));
+        for (number, destination) in parts.destinations.iter().enumerate() {
+            match destination.action(place) {
+                BlobAction::Existing => {
+                    let target = context.target(number);
+                    if trust_existing || destination.end().store().is_none() {
+                        context.counts.tell(Event::Skipped { blob });
+                        target.count_existing();
+                    } else {
+                        let blob = blob.clone();
+                        existing.push(existing::Check { number, blob });
+                    }
+                }
+                BlobAction::Move => now.send(number),
+                BlobAction::Mount { from, after: false } => now.mount(number, from),
+                BlobAction::Mount { from, .. } => after.mount(number, from),
+            }
+        }
+        jobs.extend(now.unless_empty());
+        later.extend(after.unless_empty());
+    }
+    (jobs, later, existing)
+}
+
+/// Does work unless the run is cancelled.
+pub(crate) async fn unless_cancelled<T>(
+    options: &RunOptions,
+    work: impl Future<Output = Result<T, TransferError>>,
+) -> Result<T, TransferError> {
+    tokio::select! {
+        biased;
+        () = options.cancellation.cancelled() => Err(TransferError::Cancelled),
+        result = work => result,
+    }
 }

@@ -102,6 +102,23 @@ impl Hop {
         Ok(next)
     }
 
+    /// Returns to a URL that a hop from this one led to in an earlier run, and that a record kept
+    /// together with that hop's [`floor`](Self::floor).
+    ///
+    /// The rules of [`follow`](Self::follow) apply again, whatever the record says: without a floor
+    /// a URL of another origin is still foreign, and with one no URL is home (RD1).
+    ///
+    /// # Errors
+    ///
+    /// As [`follow`](Self::follow).
+    pub fn revisit(&self, url: &[u8], floor: Option<AddressClass>) -> Result<Self, HopError> {
+        let hop = self.follow(url, Peer::new(floor, false))?;
+        let floor = hop.floor.or(floor);
+        let hop = Self { floor, ..hop };
+        hop.check_known_addresses()?;
+        Ok(hop)
+    }
+
     /// Returns a hop to the same origin with another path and query, with the same trust.
     ///
     /// # Errors
@@ -129,6 +146,12 @@ impl Hop {
     /// Only then may the registry's secrets go with the request (CR1, RD1).
     pub fn is_home(&self) -> bool {
         self.floor.is_none()
+    }
+
+    /// The narrowest class of address that this hop may be connected to; `None` at home, which may
+    /// have any.
+    pub fn floor(&self) -> Option<AddressClass> {
+        self.floor
     }
 
     /// Path and query as they go onto the wire.

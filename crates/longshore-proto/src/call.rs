@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header, response};
 use longshore_model::RepositoryName;
-use longshore_origin::{Hop, HopError, Origin, Peer};
+use longshore_origin::{AddressClass, Hop, HopError, Origin, Peer};
 
 use crate::endpoint::{Access, AnswerBody, Endpoint, Need, Patience, Repeatable, RequestHead};
 use crate::error_code::ErrorBody;
@@ -135,6 +135,26 @@ impl Place {
         Ok(Self {
             hop: Box::new(self.hop.follow(location, peer)?),
             host: self.host,
+        })
+    }
+
+    /// Returns to the URL of a place of an earlier run, which had this
+    /// [`floor`](Hop::floor). `host` is the registry itself, and `position` its position in the
+    /// list that calls are started with.
+    ///
+    /// # Errors
+    ///
+    /// [`HopError`] when the URL is not usable, or must not be followed from the registry (RD2).
+    pub fn revisit(
+        host: &Host,
+        position: usize,
+        url: &str,
+        floor: Option<AddressClass>,
+    ) -> Result<Self, HopError> {
+        let first = Hop::first(host.origin().clone(), "/")?.allowing(host.allowed().clone());
+        Ok(Self {
+            hop: Box::new(first.revisit(url.as_bytes(), floor)?),
+            host: position,
         })
     }
 

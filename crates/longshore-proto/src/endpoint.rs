@@ -20,7 +20,9 @@ use longshore_model::RepositoryName;
 pub use self::blob::{BlobAnswer, BlobRequest, Extent};
 pub use self::catalog::CatalogueRequest;
 pub use self::delete::{Deletable, DeleteRequest};
-pub use self::manifest::{ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored};
+pub use self::manifest::{
+    ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored, TAGS_PER_PUT,
+};
 pub use self::names::{
     NamesPage, PageError, read_repositories, read_tags, write_repositories, write_tags,
 };

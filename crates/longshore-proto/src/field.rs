@@ -18,6 +18,9 @@ pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 /// Subject").
 pub(crate) const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 
+/// A tag that a registry set in addition (distribution-spec, after v1.1.1, "Pushing Manifests").
+pub(crate) const TAG: HeaderName = HeaderName::from_static("oci-tag");
+
 /// Adds a field if there is a value and it fits into a header.
 pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&impl Display>) {
     if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value.to_string()).ok()) {

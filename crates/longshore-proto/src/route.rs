@@ -91,8 +91,8 @@ impl RouteError {
 
 /// Reads the endpoint of a request.
 ///
-/// `target` is the path and query as they stand in the request. Lists and uploads have a query; the
-/// query of any other request is ignored.
+/// `target` is the path and query as they stand in the request. Lists, uploads and the `PUT` of a
+/// manifest by digest have a query; the query of any other request is ignored.
 ///
 /// # Errors
 ///
@@ -225,8 +225,7 @@ impl Resource {
                 Endpoint::Delete(DeleteRequest::new(name, Deletable::Manifest(target)))
             }
             (Self::Manifest(name, target), &Method::PUT) => {
-                let request = ManifestPut::read(name, target, headers);
-                Endpoint::ManifestPut(request.ok_or(RouteError::MediaType)?)
+                Endpoint::ManifestPut(ManifestPut::read(name, target, query, headers)?)
             }
             (Self::Manifest(name, target), _) => {
                 Endpoint::Manifest(ManifestRequest::read(read, name, target, headers))

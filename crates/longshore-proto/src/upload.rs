@@ -28,7 +28,12 @@
 //!           └─ any other answer ─► Status
 //!   Status ─┬─ a range ─► Chunk, or Finish
 //!           └─ any other answer ─► Start
+//!   Saved ──┬─ a range ─► Chunk, or Finish
+//!           └─ any other answer ─► Exists
 //! ```
+//!
+//! An upload begins at `Exists`, `Mount` or `Start`, and with a session of an earlier run at
+//! `Saved`.
 //!
 //! A 404 for a request of a session means that the session is gone: the upload starts again.
 //! *No clear answer* is a failure of the transport, or a status that another attempt may change
@@ -69,6 +74,9 @@ const BULK_BYTES: u64 = MIB;
 
 const MIB: u64 = 1024 * 1024;
 
+/// The position behind the last byte of content of unknown size. No content reaches it (LI3).
+const TO_THE_END: u64 = u64::MAX;
+
 /// What is uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -90,6 +98,13 @@ impl UploadContent {
             size: Some(size),
             seekable: true,
         }
+    }
+
+    /// Whether an upload of this content can be continued in another run: its digest and size are
+    /// known, and it can be read again.
+    #[must_use]
+    pub const fn is_resumable(&self) -> bool {
+        self.digest.is_some() && self.size.is_some() && self.seekable
     }
 
     /// Content of unknown digest and size that can be read once.
@@ -226,6 +241,7 @@ enum State {
     Exists,
     Finish,
     Mount,
+    Saved,
     Start,
     Status,
     Whole,
@@ -275,13 +291,17 @@ impl Upload {
     }
 
     /// Continues a session of an earlier run: the first request asks how much the registry has.
+    /// `min_chunk` is the shortest part that the session accepts, in bytes.
+    ///
+    /// When the session is gone, or has what cannot come from this content, the registry is asked
+    /// whether it has the blob, because the earlier run may have ended before it learned that.
+    /// Content that is not [resumable](UploadContent::is_resumable) is uploaded in a new session.
     #[must_use]
-    pub fn resumed(mut self, place: Place) -> Self {
-        self.session = Some(Session {
-            place,
-            min_chunk: 0,
-        });
-        self.sent = self.content.size.unwrap_or_default();
+    pub fn resumed(mut self, place: Place, min_chunk: u64) -> Self {
+        if self.content.is_resumable() {
+            self.session = Some(Session { place, min_chunk });
+            self.sent = self.content.size.unwrap_or_default();
+        }
         self
     }
 
@@ -289,7 +309,9 @@ impl Upload {
     #[must_use]
     pub fn start(&mut self) -> Ask {
         if self.session.is_some() {
-            return self.status();
+            let ask = self.status();
+            self.state = State::Saved;
+            return ask;
         }
         match &self.content.digest {
             Some(digest) if self.options.check => {
@@ -300,11 +322,23 @@ impl Upload {
         }
     }
 
+    /// What is uploaded.
+    #[must_use]
+    pub const fn content(&self) -> &UploadContent {
+        &self.content
+    }
+
     /// The place of the open session, for a record that outlives this run. The place may hold a
     /// signed query, which is a secret of the registry.
     #[must_use]
     pub fn session(&self) -> Option<&Place> {
         self.session.as_ref().map(|session| &session.place)
+    }
+
+    /// The shortest part that the open session accepts, except for the last part, in bytes.
+    #[must_use]
+    pub fn min_chunk(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.min_chunk)
     }
 
     /// How many bytes the registry has in the open session.
@@ -365,7 +399,8 @@ impl Upload {
                 Ok(UploadNext::Finished(UploadOutcome::Sent))
             }
             (State::Confirm, _) => self.resume(State::Status, None, jitter),
-            (State::Status, 200 | 202 | 204) => self.on_status(head, ended, jitter),
+            (State::Status | State::Saved, 200 | 202 | 204) => self.on_status(head, ended, jitter),
+            (State::Saved, _) => Ok(UploadNext::Ask(self.abandon())),
             (State::Status, _) | (State::Whole | State::Chunk { .. } | State::Finish, 404) => {
                 self.restart(jitter)
             }
@@ -393,10 +428,17 @@ impl Upload {
                 self.lost = true;
                 self.resume(State::Confirm, None, jitter)
             }
-            // The call has used up its attempts.
-            State::Confirm | State::Exists | State::Mount | State::Start | State::Status => {
-                Err(UploadError::Failed)
+            // The registry itself may answer where another origin does not.
+            State::Saved if self.session().is_some_and(|place| !place.hop().is_home()) => {
+                Ok(UploadNext::Ask(self.abandon()))
             }
+            // The call has used up its attempts.
+            State::Confirm
+            | State::Exists
+            | State::Mount
+            | State::Saved
+            | State::Start
+            | State::Status => Err(UploadError::Failed),
         }
     }
 
@@ -465,7 +507,8 @@ impl Upload {
         let left = self.content.size.map(|size| size.saturating_sub(received));
         match (&self.content.digest, left, self.chunk) {
             (None, Some(0), _) => Ok(UploadNext::Digest),
-            (None, None, _) if received > 0 => Ok(UploadNext::Digest),
+            // Everything was sent, and the driver knows now how much that is.
+            (_, None, _) if received == TO_THE_END => Ok(UploadNext::Digest),
             (Some(digest), Some(left), None) if received == 0 => {
                 let digest = digest.clone();
                 Ok(UploadNext::Ask(self.whole(place, digest, left)))
@@ -576,12 +619,17 @@ impl Upload {
         jitter: Jitter,
     ) -> Result<UploadNext, UploadError> {
         let answer = UploadAnswer::read(head);
+        let is_saved = self.state == State::Saved;
         let sent = self.sent;
         let received = match (answer.received, self.quirks.range) {
             (Some(received), RangeTrust::Blob) => received.bytes(sent),
+            _ if is_saved => return Ok(UploadNext::Ask(self.abandon())),
             _ => return self.restart(jitter),
         };
         self.moved(ended, &answer)?;
+        if received > sent && is_saved {
+            return Ok(UploadNext::Ask(self.abandon()));
+        }
         if received > sent {
             return Err(UploadError::Range { received, sent });
         }
@@ -624,7 +672,7 @@ impl Upload {
 
     /// The body was too large: smaller chunks, in a new session.
     fn shrink(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
-        let floor = self.session.as_ref().map_or(0, |session| session.min_chunk);
+        let floor = self.min_chunk();
         let now = self.chunk.or(self.content.size).unwrap_or(u64::MAX);
         let smaller = SMALLER.into_iter().find(|bytes| *bytes < now);
         match smaller {
@@ -639,8 +687,8 @@ impl Upload {
     /// The body of the request in flight was read, perhaps to its end.
     fn consume(&mut self) {
         let length = match self.state {
-            State::Chunk { length } => length.unwrap_or(1),
-            State::Whole => self.content.size.unwrap_or(1),
+            State::Chunk { length } => length.unwrap_or(TO_THE_END),
+            State::Whole => self.content.size.unwrap_or(TO_THE_END),
             _ => return,
         };
         self.sent = self.sent.max(self.received.saturating_add(length));
@@ -663,6 +711,17 @@ impl Upload {
         };
         ask.delay = wait.unwrap_or(delay);
         Ok(UploadNext::Ask(ask))
+    }
+
+    /// Gives up the session of an earlier run. That run may have ended after the registry stored
+    /// the blob, so the registry is asked for it first (DG7).
+    fn abandon(&mut self) -> Ask {
+        self.session = None;
+        self.sent = 0;
+        match self.content.digest.clone() {
+            Some(digest) => self.exists(State::Exists, digest),
+            None => self.begin(),
+        }
     }
 
     /// Opens a new session for the whole content.

@@ -29,10 +29,13 @@ fn digest() -> impl Strategy<Value = Digest> {
     any::<[u8; 8]>().prop_map(|content| Digest::sha256(&content))
 }
 
+fn tag() -> impl Strategy<Value = Tag> {
+    "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}".prop_map(|text| text.parse().unwrap())
+}
+
 fn target() -> impl Strategy<Value = TagOrDigest> {
     prop_oneof![
-        "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}"
-            .prop_map(|text| TagOrDigest::from(text.parse::<Tag>().unwrap())),
+        tag().prop_map(TagOrDigest::from),
         digest().prop_map(TagOrDigest::from),
     ]
 }

@@ -208,9 +208,17 @@ impl Dir {
             .map_err(|error| self.failed(Action::Create, name, error))
     }
 
+    /// Returns whether only the user of this process can read or write the directory; `false` where
+    /// the system does not say who owns a file.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        sys::is_private_dir(&self.handle)
+    }
+
     /// Reads the private document `name` like [`Dir::read`]; `None` also if another user owns it,
     /// or can read or write it.
-    pub(crate) fn read_private(&self, name: &str, limit: u64) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn read_private(&self, name: &str, limit: u64) -> Option<Vec<u8>> {
         let (file, _) = self.file(name).ok()??;
         if !sys::is_private(&file) {
             return None;

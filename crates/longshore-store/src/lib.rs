@@ -65,5 +65,5 @@ pub use fs::{
 };
 pub use interrupt::Interrupt;
 pub use memory::MemoryStore;
-pub use store::{Digests, Existing, Partial, Partials, Reader, Store};
+pub use store::{Digests, Existing, Opened, Partial, Partials, Reader, Store};
 pub use writer::{Sink, Writer};

@@ -210,6 +210,16 @@ pub struct Reader {
     size: u64,
 }
 
+/// What the bytes of a blob are read from.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a blob is in a file or in memory")]
+pub enum Opened {
+    /// A regular file.
+    File(File),
+    /// Memory, from the first byte of the blob.
+    Bytes(Bytes),
+}
+
 #[derive(Debug)]
 enum ReaderSource {
     File(File),
@@ -232,6 +242,16 @@ impl Reader {
         Self {
             size: bytes.len() as u64,
             source: ReaderSource::Memory(Cursor::new(bytes)),
+        }
+    }
+
+    /// Returns what the bytes are read from, for a caller that reads in another way. A file is at
+    /// the position where this reader is.
+    #[must_use]
+    pub fn into_opened(self) -> Opened {
+        match self.source {
+            ReaderSource::File(file) => Opened::File(file),
+            ReaderSource::Memory(bytes) => Opened::Bytes(bytes.into_inner()),
         }
     }
 

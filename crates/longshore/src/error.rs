@@ -225,6 +225,20 @@ impl Error {
         &self.0.cause
     }
 
+    /// Returns the error of content that could not be read to be sent
+    /// ([`ErrorKind::Body`]).
+    ///
+    /// # Errors
+    ///
+    /// This error, if it is another one.
+    pub fn into_body_error(self) -> Result<io::Error, Self> {
+        let inner = self.0;
+        match inner.cause {
+            Cause::RequestBody(error) => Ok(error),
+            cause => Err(Self(Box::new(Inner { cause, ..*inner }))),
+        }
+    }
+
     /// How often the request was sent.
     #[must_use]
     pub fn attempts(&self) -> u32 {

@@ -1,35 +1,43 @@
-//! Writing to a repository: blobs, manifests and tags.
+//! Writing blobs to a repository.
 
-use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+
 use http::StatusCode;
 use longshore_auth::AuthCall;
-use longshore_model::{Algorithm, Digest, MediaType, RepositoryName, Tag, TagOrDigest};
-use longshore_proto::call::{Ask, BodyName, CallError, Take};
-use longshore_proto::endpoint::{
-    Deletable, DeleteRequest, Endpoint, ManifestPut, ManifestStored, Repeatable,
-};
+use longshore_model::{Digest, RepositoryName};
+use longshore_proto::call::CallError;
 use longshore_proto::upload::{
     Upload, UploadContent, UploadError, UploadNext, UploadOptions, UploadOutcome,
 };
-use longshore_transport::Body;
 
-use crate::body::{OpenBody, OpeningBody};
 use crate::content::Content;
 use crate::drive::Answer;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, ErrorKind};
 use crate::operation::Operation;
 use crate::repository::Repository;
 
+pub use self::body::PushObserver;
+pub use self::session::{SessionKeeper, UploadSession};
+
 use self::body::UploadBodies;
+use self::session::Record;
 
 mod body;
+mod session;
 
 /// How a blob is pushed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PushOptions {
     /// The digest of the content; `None` computes it, with sha256, while the content is sent.
     pub digest: Option<Digest>,
+    /// The caller has verified that the content has the [`digest`](Self::digest): it is sent
+    /// without being hashed, and only its size is checked. Without a digest this has no effect.
+    ///
+    /// A registry that verifies what it stores still refuses content that is not what its digest
+    /// says.
+    pub verified: bool,
     /// Ask first whether the registry has the blob. One more request, which saves a transfer where
     /// the answer is yes.
     pub check: bool,
@@ -38,6 +46,15 @@ pub struct PushOptions {
     /// The size of a chunk in bytes; `None` leaves it to the size of the blob and to what is known
     /// of the registry.
     pub chunk: Option<u64>,
+    /// A session of an earlier push of the same content, which is continued if the registry still
+    /// has it. This needs a [`digest`](Self::digest), and content that has a size and is
+    /// [seekable](Content::is_seekable).
+    pub session: Option<UploadSession>,
+    /// Is given the session of this push, under the same conditions, so that a later run can
+    /// continue it.
+    pub keeper: Option<Arc<dyn SessionKeeper>>,
+    /// Is told which bytes are sent, and when the upload is resumed.
+    pub observer: Option<Arc<dyn PushObserver>>,
 }
 
 /// A blob that a registry has now.
@@ -52,26 +69,17 @@ pub struct PushedBlob {
     pub mount_refused: Option<StatusCode>,
 }
 
-/// A manifest that a registry has now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PushedManifest {
-    /// The digest of the bytes.
-    pub digest: Digest,
-    /// `OCI-Subject`: the manifest that this one refers to, as the registry understood it. `None`
-    /// for a registry without a referrers API (distribution-spec v1.1.1 "Pushing Manifests with
-    /// Subject").
-    pub subject: Option<Digest>,
-}
-
 impl Repository {
     /// Pushes a blob (distribution-spec v1.1.1 "Pushing blobs").
     ///
-    /// The content is hashed while it is sent, and the last bytes are sent only if it has the
+    /// The content is hashed while it is sent, unless it was
+    /// [verified](PushOptions::verified) before, and the last bytes are sent only if it has the
     /// digest and size that it should have. An upload that breaks off continues where the registry
     /// has it, if the content is [seekable](Content::is_seekable).
     ///
-    /// Dropping the future leaves a session without a blob, which the registry removes in time.
+    /// Dropping the future leaves a session without a blob, which the registry removes in time, or
+    /// which a later push continues, if a [keeper](PushOptions::keeper) has it. A push that fails
+    /// cancels its session, unless a keeper has it and another attempt may succeed.
     ///
     /// # Errors
     ///
@@ -83,27 +91,21 @@ impl Repository {
         options: PushOptions,
     ) -> Result<PushedBlob, Error> {
         let operation = |digest: &Option<Digest>| self.push_operation(digest.clone());
-        let bodies = UploadBodies::new(content, options.digest.clone()).map_err(|error| {
+        let bodies = UploadBodies::new(content, options.digest.clone(), options.verified);
+        let bodies = bodies.map_err(|error| {
             let cause = Cause::Unverifiable(error);
             self.site().error(operation(&options.digest), cause)
         })?;
-        let mut what = UploadContent::stream();
-        what.digest.clone_from(&options.digest);
-        what.size = content.size();
-        what.seekable = content.is_seekable();
-        let mut how = UploadOptions::default();
-        (how.check, how.mount, how.chunk) = (options.check, options.mount, options.chunk);
-        let quirks = self.site().quirks().upload;
-        let upload = Upload::new(self.name().clone(), what, how, quirks);
         let mut push = Push {
             repository: self,
-            bodies,
-            upload,
+            bodies: bodies.with_observer(options.observer.clone()),
+            upload: self.upload(content, &options),
+            record: Record::new(options.keeper, options.session.is_some()),
             digest: options.digest,
         };
         let outcome = push.run().await;
-        if outcome.is_err() {
-            push.cancel().await;
+        if let Err(error) = &outcome {
+            push.give_up(error).await;
         }
         let outcome = outcome?;
         let mount_refused = push.upload.mount_refused();
@@ -120,87 +122,28 @@ impl Repository {
         }
     }
 
-    /// Pushes a manifest or index, by tag or by digest (distribution-spec v1.1.1 "Pushing
-    /// manifests").
-    ///
-    /// The bytes are sent as they are. The registry must have the content that the manifest names.
-    ///
-    /// # Errors
-    ///
-    /// The registry refuses or cannot be reached, or says that it stored another digest (DG7).
-    pub async fn put_manifest(
-        &self,
-        target: &TagOrDigest,
-        media_type: &MediaType,
-        bytes: Bytes,
-    ) -> Result<PushedManifest, Error> {
-        let algorithm = target.digest().map_or(Algorithm::Sha256, Digest::algorithm);
-        let request = ManifestPut::new(self.name().clone(), target.clone(), media_type.clone());
-        let endpoint = Endpoint::ManifestPut(request);
-        let failed = |cause| {
-            let operation = Operation::Request(endpoint.clone());
-            self.site().error(operation, cause)
+    /// The upload of this content, in the session of an earlier run if there is one.
+    fn upload(&self, content: &dyn Content, options: &PushOptions) -> Upload {
+        let site = self.site();
+        let mut what = UploadContent::stream();
+        what.digest.clone_from(&options.digest);
+        what.size = content.size();
+        what.seekable = content.is_seekable();
+        let mut how = UploadOptions::default();
+        how.check = options.check;
+        how.mount.clone_from(&options.mount);
+        how.chunk = options.chunk;
+        let upload = Upload::new(self.name().clone(), what, how, site.quirks().upload);
+        let hosts = site.hosts();
+        let saved = match (&options.session, hosts.split_last()) {
+            // The registry itself is the last host.
+            (Some(session), Some((registry, mirrors))) => session.place(registry, mirrors.len()),
+            _ => None,
         };
-        let digest =
-            Digest::of(&algorithm, &bytes).map_err(|error| failed(Cause::Unverifiable(error)))?;
-        let mut ask = Ask::new(endpoint.clone(), Take::Nothing);
-        ask.body = Some(BodyName {
-            offset: 0,
-            length: Some(bytes.len() as u64),
-        });
-        let mut auth = AuthCall::new();
-        let answer = self
-            .site()
-            .drive_with(ask, &Known(bytes), &mut auth)
-            .await?;
-        let answer = answer.successful(self.site())?;
-        let stored = match ManifestStored::read(&answer.head) {
-            Ok(stored) => stored,
-            Err(violation) => return Err(answer.failed(self.site(), violation.into())),
-        };
-        if let Err(violation) = stored.check(&digest) {
-            return Err(answer.failed(self.site(), violation.into()));
+        match saved {
+            Some((place, min_chunk)) => upload.resumed(place, min_chunk),
+            None => upload,
         }
-        let subject = stored.subject;
-        Ok(PushedManifest { digest, subject })
-    }
-
-    /// Deletes a manifest, together with every tag that names it (distribution-spec v1.1.1
-    /// "Deleting manifests"). `false` when it was not there.
-    ///
-    /// # Errors
-    ///
-    /// The registry refuses or cannot be reached;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it does not delete.
-    pub async fn delete_manifest(&self, digest: &Digest) -> Result<bool, Error> {
-        let target = TagOrDigest::Digest(digest.clone());
-        self.delete(Deletable::Manifest(target)).await
-    }
-
-    /// Deletes a tag, and not the manifest that it names (distribution-spec v1.1.1 "Deleting
-    /// tags"). `false` when it was not there.
-    ///
-    /// # Errors
-    ///
-    /// As [`delete_manifest`](Self::delete_manifest). Many registries do not delete tags.
-    pub async fn delete_tag(&self, tag: &Tag) -> Result<bool, Error> {
-        let target = TagOrDigest::Tag(tag.clone());
-        self.delete(Deletable::Manifest(target)).await
-    }
-
-    /// Deletes a blob (distribution-spec v1.1.1 "Deleting Blobs"). `false` when it was not there.
-    ///
-    /// # Errors
-    ///
-    /// As [`delete_manifest`](Self::delete_manifest).
-    pub async fn delete_blob(&self, digest: &Digest) -> Result<bool, Error> {
-        self.delete(Deletable::Blob(digest.clone())).await
-    }
-
-    async fn delete(&self, content: Deletable) -> Result<bool, Error> {
-        let request = DeleteRequest::new(self.name().clone(), content);
-        let ask = Ask::new(Endpoint::Delete(request), Take::Nothing);
-        self.unless_absent(ask).await.map(|answer| answer.is_some())
     }
 
     fn push_operation(&self, digest: Option<Digest>) -> Operation {
@@ -216,6 +159,7 @@ struct Push<'a> {
     repository: &'a Repository,
     bodies: UploadBodies<'a>,
     upload: Upload,
+    record: Record,
     digest: Option<Digest>,
 }
 
@@ -230,7 +174,9 @@ impl Push<'_> {
             if let Some(failure) = self.bodies.failure() {
                 return Err(self.error(Cause::RequestBody(failure)));
             }
-            ask = match self.on_sent(sent)? {
+            let next = self.on_sent(sent)?;
+            self.record.update(&self.upload);
+            ask = match next {
                 UploadNext::Ask(ask) => ask,
                 UploadNext::Finished(outcome) => return Ok(outcome),
                 UploadNext::Digest => match self.on_digest()? {
@@ -266,23 +212,20 @@ impl Push<'_> {
     }
 
     fn on_digest(&mut self) -> Result<UploadNext, Error> {
-        let Some((digest, size)) = self.bodies.finish() else {
-            return Err(self.failed(UploadError::Failed));
-        };
+        let finished = self.bodies.finish();
+        let (digest, size) = finished.map_err(|error| self.error(Cause::RequestBody(error)))?;
         self.digest = Some(digest.clone());
         let next = self.upload.on_digest(digest, size);
         next.map_err(|error| self.failed(error))
     }
 
-    /// Ends the session that is open, if there is one. Its failure does not matter: the registry
-    /// removes old sessions in time.
-    async fn cancel(&self) {
-        if let Some(mut ask) = self.upload.cancel() {
-            ask.repeatable = Repeatable::Never;
-            if let Err(error) = self.repository.site().drive(ask).await {
-                tracing::debug!(%error, "the upload session was not cancelled");
-            }
+    /// Ends the session, unless a later run may continue it.
+    async fn give_up(&mut self, error: &Error) {
+        if self.record.has(&self.upload) && may_succeed_later(error) {
+            return;
         }
+        self.repository.cancel_upload(&self.upload).await;
+        self.record.forget();
     }
 
     fn failed(&self, error: UploadError) -> Error {
@@ -295,11 +238,15 @@ impl Push<'_> {
     }
 }
 
-/// A body that is in memory.
-struct Known(Bytes);
-
-impl OpenBody for Known {
-    fn open(&self, _: BodyName) -> OpeningBody<'_> {
-        Box::pin(std::future::ready(Ok(Body::from(self.0.clone()))))
+/// Whether the cause of this error lies neither in the session nor in the content, so that the same
+/// push in the same session may succeed another time.
+fn may_succeed_later(error: &Error) -> bool {
+    match (error.kind(), error.cause()) {
+        // It broke off again and again, although the registry answers.
+        (_, Cause::Upload(_)) => false,
+        // The content is another than it was said to be.
+        (_, Cause::RequestBody(error)) => error.kind() != io::ErrorKind::InvalidData,
+        (ErrorKind::Auth | ErrorKind::RateLimited | ErrorKind::Unavailable, _) => true,
+        _ => false,
     }
 }

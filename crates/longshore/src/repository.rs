@@ -204,6 +204,17 @@ impl Repository {
         }))
     }
 
+    /// Whether the registry has a blob in this repository, as it says.
+    ///
+    /// As [`blob_head`](Self::blob_head), for callers that do not need the size.
+    ///
+    /// # Errors
+    ///
+    /// As [`manifest_head`](Self::manifest_head).
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        self.blob_head(digest).await.map(|head| head.is_some())
+    }
+
     /// What the registry says about a blob; `None` when it is not there.
     ///
     /// Sends `HEAD`, and if the answer has no valid size, `GET`, whose body is not read (DG2).

@@ -1,6 +1,7 @@
 //! One registry as a client uses it: where it is, which settings apply, and the credential for it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_auth::{AuthCall, Credential};
@@ -33,6 +34,8 @@ pub(crate) struct Site {
     found: Mutex<Option<Found>>,
     /// Held while the source is queried.
     looking: tokio::sync::Mutex<()>,
+    /// The registry has shown that it ignores the tags of a manifest that is pushed by digest.
+    one_tag: AtomicBool,
 }
 
 /// An answer of the source of credentials.
@@ -54,6 +57,7 @@ impl Site {
             repository: None,
             found: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
+            one_tag: AtomicBool::new(false),
         }
     }
 
@@ -79,6 +83,15 @@ impl Site {
     pub(crate) fn quirks(&self) -> Quirks {
         let registry = self.home.hosts.last();
         registry.map_or_else(Quirks::default, |host| host.quirks().clone())
+    }
+
+    /// Whether the registry is known to set only one tag with a request.
+    pub(crate) fn sets_one_tag(&self) -> bool {
+        self.one_tag.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_one_tag(&self) {
+        self.one_tag.store(true, Ordering::Relaxed);
     }
 
     pub(crate) const fn tls(&self) -> &TlsIdentity {

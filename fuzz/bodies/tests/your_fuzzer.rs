@@ -15,7 +15,7 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 16] = [
+const TARGETS: [(&str, Body); 17] = [
     ("authenticator", bodies::authenticator),
     ("call", bodies::call),
     ("challenge", bodies::challenge),
@@ -24,6 +24,7 @@ const TARGETS: [(&str, Body); 16] = [
     ("digest", bodies::digest),
     ("docker_config", bodies::docker_config),
     ("download", bodies::download),
+    ("end_name", bodies::end_name),
     ("link", bodies::link),
     ("listing", bodies::listing),
     ("manifest", bodies::manifest),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use longshore::model::Reference;
-use longshore_copy::{Cancellation, LayoutEntry, Platforms, PullOptions, Report, RunOptions};
+use longshore_copy::layout::Layout;
+use longshore_copy::{
+    Cancellation, LayoutEntry, LayoutName, Platforms, PullOptions, Report, RunOptions,
+};
 use serde_json::json;
 
-use self::destination::Destination;
 use crate::args::{Output, Pull};
 use crate::connect;
 use crate::exit::Failure;
@@ -19,8 +21,8 @@ mod destination;
 /// Pulls an image. The destination is checked before anything is requested.
 pub(crate) async fn run(args: Pull) -> Result<(), Failure> {
     let reference = connect::reference(&args.target.reference)?;
-    let destination = Destination::parse(&args.destination)?;
-    destination.check()?;
+    let destination = destination::parse(&args.destination)?;
+    Layout::check_destination(&destination.path)?;
     let client = connect::client(&args.target.connection, reference.registry())?;
     let repository = stop::unless_stopped(client.repository(&reference)).await?;
     let name = destination
@@ -76,7 +78,7 @@ fn options(
 fn report(
     args: &Pull,
     reference: &Reference,
-    destination: &Destination,
+    destination: &LayoutName,
     name: Option<&str>,
     pulled: &Report,
 ) -> Result<(), Failure> {

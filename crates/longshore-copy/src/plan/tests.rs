@@ -5,6 +5,7 @@ use longshore_testkit::image::{self, Tree};
 use longshore_testkit::registry::{Part, Registry};
 
 use super::*;
+use crate::end::{MemoryEnd, RegistryEnd};
 
 /// Plans a pull of `tree` within `limits`; gives the number of requests for manifests.
 async fn plan(limits: WalkLimits, tree: &Tree) -> (Result<Plan, TransferError>, usize) {
@@ -12,10 +13,16 @@ async fn plan(limits: WalkLimits, tree: &Tree) -> (Result<Plan, TransferError>, 
     let reference: Reference = format!("{}/a:1", registry.authority()).parse().unwrap();
     let client = Client::builder().build().unwrap();
     let repository = client.repository(&reference).await.unwrap();
-    let top = repository.manifest(&reference.target()).await.unwrap();
-    let store = Arc::new(MemoryStore::new());
-    let plan = Plan::make_within(limits, &repository, store, &top.manifest).await;
+    let source = Arc::new(RegistryEnd::new(repository, reference.target()));
+    let memory = Arc::new(MemoryEnd::new(MemoryStore::new()));
+    let plan = Plan::make_within(limits, source, vec![memory], &CopyOptions::default()).await;
     (plan, registry.requests_to(Part::Manifest).len())
+}
+
+/// Returns how many manifests there are, and how many the destination lacked.
+fn counts(plan: &Plan) -> (usize, u64) {
+    let missing = plan.destinations()[0].missing_manifests();
+    (plan.manifests().len(), missing)
 }
 
 #[track_caller]
@@ -32,7 +39,7 @@ async fn li2_the_parts_of_an_image_have_a_limit() {
     let tree = image::single(1);
     let limits = |entries| WalkLimits::new(8, entries, u64::MAX);
     let (fits, _) = plan(limits(5), &tree).await;
-    assert_eq!(fits.unwrap().missing().len(), 4);
+    assert_eq!(fits.unwrap().destinations()[0].missing().count(), 4);
     let (refused, _) = plan(limits(4), &tree).await;
     check_refused(refused, WalkError::TooMany { limit: 4 });
 }
@@ -47,9 +54,11 @@ async fn li2_manifests_that_exceed_the_memory_are_read_one_by_one() {
     let client = Client::builder().memory(2048).build().unwrap();
     let repository = client.repository(&reference).await.unwrap();
     let top = repository.manifest(&reference.target()).await.unwrap();
-    let store = Arc::new(MemoryStore::new());
-    let plan = Plan::make(&repository, store, &top.manifest).await.unwrap();
-    assert_eq!(plan.manifests(), (6, 6));
+    let source = Arc::new(RegistryEnd::new(repository, reference.target()));
+    let memory = Arc::new(MemoryEnd::new(MemoryStore::new()));
+    let options = CopyOptions::default();
+    let plan = Plan::make(source, vec![memory], &options).await;
+    assert_eq!(counts(&plan.unwrap()), (6, 6));
     assert_eq!(top.digest(), tree.digest());
 }
 
@@ -61,7 +70,7 @@ async fn li2_the_manifests_of_an_image_have_a_limit_together() {
     let sizes: u64 = children.map(|child| child.descriptor().size).sum();
     let limits = |bytes| WalkLimits::new(8, 100, bytes);
     let (fits, requests) = plan(limits(sizes), &tree).await;
-    assert_eq!((fits.unwrap().manifests(), requests), ((6, 6), 6));
+    assert_eq!((counts(&fits.unwrap()), requests), ((6, 6), 6));
     let (refused, requests) = plan(limits(sizes - 1), &tree).await;
     check_refused(refused, WalkError::TooLarge { limit: sizes - 1 });
     assert_eq!(requests, 1);

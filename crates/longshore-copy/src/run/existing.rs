@@ -1,4 +1,4 @@
-//! Checks the existing blobs of the destination.
+//! Checks the existing blobs of destinations on this machine.
 //!
 //! They are hashed on threads of their own, while missing blobs arrive over the network.
 
@@ -9,7 +9,7 @@ use std::thread;
 
 use longshore_store::Existing;
 
-use super::transfer::Context;
+use super::transfer::{Context, Job};
 use crate::error::TransferError;
 use crate::observer::Event;
 use crate::plan::PlannedBlob;
@@ -18,24 +18,27 @@ use crate::plan::PlannedBlob;
 /// threads would only wait for the disk.
 const THREADS_LIMIT: usize = 8;
 
+/// A blob to check, and the place of the destination that has it.
+pub(super) struct Check {
+    pub(super) number: usize,
+    pub(super) blob: PlannedBlob,
+}
+
 /// The blobs still to be checked, and those that cannot be reused.
 pub(super) struct Unchecked(Mutex<Queues>);
 
 struct Queues {
-    waiting: VecDeque<PlannedBlob>,
-    useless: Vec<PlannedBlob>,
-    /// How many of the useless ones have wrong content, rather than being absent.
-    damaged: u64,
+    waiting: VecDeque<Check>,
+    useless: Vec<Job>,
 }
 
 impl Unchecked {
     /// Puts the largest first, so that all threads end at about the same time.
-    pub(super) fn new(mut present: Vec<PlannedBlob>) -> Self {
-        present.sort_by_key(|blob| std::cmp::Reverse(blob.size));
+    pub(super) fn new(mut present: Vec<Check>) -> Self {
+        present.sort_by_key(|check| std::cmp::Reverse(check.blob.size));
         Self(Mutex::new(Queues {
             waiting: present.into(),
             useless: Vec::new(),
-            damaged: 0,
         }))
     }
 
@@ -50,13 +53,12 @@ impl Unchecked {
         processors.min(THREADS_LIMIT).min(waiting)
     }
 
-    /// Takes the blobs that have to be moved, and how many of them have other content.
-    pub(super) fn take_useless(&self) -> (Vec<PlannedBlob>, u64) {
-        let mut queues = self.queues();
-        (std::mem::take(&mut queues.useless), queues.damaged)
+    /// Takes the blobs that have to be moved.
+    pub(super) fn take_useless(&self) -> Vec<Job> {
+        std::mem::take(&mut self.queues().useless)
     }
 
-    fn next(&self) -> Option<PlannedBlob> {
+    fn next(&self) -> Option<Check> {
         self.queues().waiting.pop_front()
     }
 
@@ -67,19 +69,28 @@ impl Unchecked {
 
 /// Checks blobs until none is waiting. Blocks.
 pub(super) fn check(context: &Context, unchecked: &Unchecked) -> Result<(), TransferError> {
-    while let Some(blob) = unchecked.next() {
-        let existing = context.store.reuse_verified(&blob.digest, blob.size)?;
-        match existing {
+    while let Some(Check { number, blob }) = unchecked.next() {
+        let target = context.target(number);
+        if target.has_failed() {
+            continue;
+        }
+        let store = target.end.opened_store()?;
+        let store = store.interruptible(&context.interrupt);
+        match store.reuse_verified(&blob.digest, blob.size)? {
             Existing::Verified => {
-                context.tell(Event::Skipped { blob: &blob });
+                target.count_existing();
+                context.counts.tell(Event::Skipped { blob: &blob });
                 continue;
             }
-            Existing::Damaged => context.tell(Event::Damaged { blob: &blob }),
+            Existing::Damaged => {
+                target.count_damaged();
+                context.counts.tell(Event::Damaged { blob: &blob });
+            }
             Existing::Absent => {}
         }
-        let mut queues = unchecked.queues();
-        queues.damaged += u64::from(existing == Existing::Damaged);
-        queues.useless.push(blob);
+        let mut job = Job::new(&blob);
+        job.send(number);
+        unchecked.queues().useless.push(job);
     }
     Ok(())
 }

@@ -14,15 +14,14 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
-use super::bytes_of;
-use super::existing::{self, Unchecked};
-use super::transfer::{Context, Transfer};
+use super::existing::{self, Check, Unchecked};
+use super::transfer::{Context, Job, Transfer};
 use crate::cancellation::{Cancellation, StopSender};
+use crate::end::stored::RESUMED_BYTES;
 use crate::error::TransferError;
-use crate::plan::PlannedBlob;
 
-/// Minimum size of a blob that gets a thread of its own, in bytes. Only such a blob is resumed.
-pub(super) const LARGE_BYTES: u64 = 1024 * 1024;
+/// Minimum size of a blob that gets a thread of its own, in bytes.
+const LARGE_BYTES: u64 = RESUMED_BYTES;
 
 /// Number of small blobs that may move for each large one, up to [`SMALL_LIMIT`].
 const SMALL_PER_LARGE: usize = 8;
@@ -48,15 +47,6 @@ const SMALL_PER_THREAD: usize = 16;
 /// Maximum number of threads for large blobs, however many jobs are allowed.
 const LARGE_LIMIT: usize = 512;
 
-/// Blobs that seemed to be present, but could not be reused and were moved.
-#[derive(Clone, Copy)]
-pub(super) struct MovedAgain {
-    pub(super) blobs: u64,
-    /// How many of them had wrong content.
-    pub(super) damaged: u64,
-    pub(super) bytes: u64,
-}
-
 /// The workers of one run. Dropping it stops them.
 pub(super) struct TransferPool {
     context: Arc<Context>,
@@ -70,10 +60,10 @@ pub(super) struct TransferPool {
 
 impl TransferPool {
     /// Makes the workers, which end when `stop` signals it.
-    pub(super) fn new(context: Context, stop: StopSender, jobs: NonZeroUsize) -> Self {
+    pub(super) fn new(context: Arc<Context>, stop: StopSender, jobs: NonZeroUsize) -> Self {
         let jobs = jobs.get();
         Self {
-            context: Arc::new(context),
+            context,
             stop,
             workers: JoinSet::new(),
             large: Arc::new(Semaphore::new(jobs.min(LARGE_LIMIT))),
@@ -83,19 +73,19 @@ impl TransferPool {
         }
     }
 
-    /// Moves the missing blobs and concurrently checks the present ones; then moves the present
-    /// blobs that cannot be reused, and returns how many there were. When it returns, every thread
-    /// has ended.
+    /// Moves blobs and concurrently checks existing ones; then moves those that cannot be reused,
+    /// and last those that are `later`. When it returns, every thread has ended.
     pub(super) async fn transfer(
         mut self,
-        missing: Vec<PlannedBlob>,
-        present: Vec<PlannedBlob>,
+        jobs: Vec<Job>,
+        later: Vec<Job>,
+        existing: Vec<Check>,
         cancellation: &Cancellation,
-    ) -> Result<MovedAgain, TransferError> {
+    ) -> Result<(), TransferError> {
         let result = tokio::select! {
             biased;
             () = cancellation.cancelled() => Err(TransferError::Cancelled),
-            result = self.check_and_transfer(missing, present) => result,
+            result = self.check_and_transfer(jobs, later, existing) => result,
         };
         self.stop.stop();
         while self.workers.join_next().await.is_some() {}
@@ -104,31 +94,28 @@ impl TransferPool {
 
     async fn check_and_transfer(
         &mut self,
-        missing: Vec<PlannedBlob>,
-        present: Vec<PlannedBlob>,
-    ) -> Result<MovedAgain, TransferError> {
-        let unchecked = Arc::new(Unchecked::new(present));
+        jobs: Vec<Job>,
+        later: Vec<Job>,
+        existing: Vec<Check>,
+    ) -> Result<(), TransferError> {
+        let unchecked = Arc::new(Unchecked::new(existing));
         for _ in 0..unchecked.threads() {
             let (context, unchecked) = (Arc::clone(&self.context), Arc::clone(&unchecked));
             self.workers
                 .spawn_blocking(move || existing::check(&context, &unchecked));
         }
-        self.transfer_all(missing).await?;
-        let (useless, damaged) = unchecked.take_useless();
-        let again = MovedAgain {
-            blobs: useless.len() as u64,
-            damaged,
-            bytes: bytes_of(&useless),
-        };
-        self.transfer_all(useless).await?;
-        Ok(again)
+        self.transfer_all(jobs).await?;
+        self.transfer_all(unchecked.take_useless()).await?;
+        self.transfer_all(later).await
     }
 
-    async fn transfer_all(&mut self, blobs: Vec<PlannedBlob>) -> Result<(), TransferError> {
-        let (large, small): (VecDeque<_>, VecDeque<_>) =
-            blobs.into_iter().partition(|blob| blob.size >= LARGE_BYTES);
+    async fn transfer_all(&mut self, jobs: Vec<Job>) -> Result<(), TransferError> {
+        // A job that only mounts is a request, whatever the size of its blob is.
+        let (large, small): (VecDeque<_>, VecDeque<_>) = jobs
+            .into_iter()
+            .partition(|job| job.moves && job.blob.size >= LARGE_BYTES);
         self.start_small(small);
-        for blob in large {
+        for job in large {
             // The semaphore is never closed. A transfer that fails ends all others.
             let permit = loop {
                 tokio::select! {
@@ -139,7 +126,7 @@ impl TransferPool {
             let (handle, transfer) = (Handle::current(), self.one());
             self.workers.spawn_blocking(move || {
                 let _permit = permit;
-                handle.block_on(transfer.run(&blob))
+                handle.block_on(transfer.run(job))
             });
         }
         while let Some(ended) = self.workers.join_next().await {
@@ -149,9 +136,9 @@ impl TransferPool {
     }
 
     /// Starts the threads for small blobs.
-    fn start_small(&mut self, blobs: VecDeque<PlannedBlob>) {
-        let threads = blobs.len().div_ceil(SMALL_PER_THREAD).min(SMALL_THREADS);
-        let waiting = Arc::new(Mutex::new(blobs));
+    fn start_small(&mut self, jobs: VecDeque<Job>) {
+        let threads = jobs.len().div_ceil(SMALL_PER_THREAD).min(SMALL_THREADS);
+        let waiting = Arc::new(Mutex::new(jobs));
         for _ in 0..threads {
             let (at_start, limit) = (
                 SMALL_AT_START.div_ceil(threads),
@@ -173,7 +160,7 @@ impl TransferPool {
 /// Moves small blobs until none is waiting: `concurrent` at the start, and up to `limit` where
 /// answers are slow.
 async fn transfer_small(
-    waiting: &Mutex<VecDeque<PlannedBlob>>,
+    waiting: &Mutex<VecDeque<Job>>,
     transfer: &Transfer,
     mut concurrent: usize,
     limit: usize,
@@ -185,11 +172,11 @@ async fn transfer_small(
     let mut running = JoinSet::new();
     loop {
         while running.len() < concurrent.min(limit)
-            && let Some(blob) = next()
+            && let Some(job) = next()
         {
             let (transfer, started) = (transfer.clone(), Instant::now());
             running.spawn_local(async move {
-                transfer.run(&blob).await?;
+                transfer.run(job).await?;
                 Ok(started.elapsed())
             });
         }

@@ -1,32 +1,107 @@
-//! Moving one blob: registry → verifier → store.
+//! Moving one blob from the source to the destinations that lack it.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use longshore::Repository;
-use longshore_store::{Store, StoreError, StoreErrorKind, Writer};
+use longshore_model::{RepositoryName, Verifier};
+use longshore_store::{Interrupt, StoreError};
+use tokio::task::JoinSet;
 
-use super::pool::LARGE_BYTES;
+use super::DestinationReport;
+use super::target::Target;
 use crate::cancellation::StopSignal;
+use crate::content::{Counted, Counts};
+use crate::end::{BlobOutcome, BlobPut, End};
 use crate::error::TransferError;
-use crate::observer::{ByteCounter, Event, Observer};
+use crate::observer::Event;
 use crate::plan::PlannedBlob;
+use crate::tee::Tee;
 
 /// What all transfers of a run share.
 pub(super) struct Context {
-    pub(super) repository: Repository,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) observer: Option<Arc<dyn Observer>>,
-    /// The bytes that are in the destination, or on their way to it.
-    pub(super) counter: ByteCounter,
-    /// Those of them that an earlier run had kept.
-    pub(super) resumed: ByteCounter,
+    pub(super) source: Arc<dyn End>,
+    pub(super) targets: Vec<Target>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) interrupt: Interrupt,
+    /// Whether content of the source is sent without being hashed.
+    pub(super) trusts_source: bool,
+    pub(super) verify_after: bool,
 }
 
 impl Context {
-    pub(super) fn tell(&self, event: Event<'_>) {
-        if let Some(observer) = &self.observer {
-            observer.observe(event);
+    /// Returns a destination by its place in the plan.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "every number comes from counting the destinations of the same plan"
+    )]
+    pub(super) fn target(&self, number: usize) -> &Target {
+        &self.targets[number]
+    }
+
+    /// Gives a destination up. That ends the run with the error if it is the last one.
+    pub(super) fn fail(&self, number: usize, error: TransferError) -> Result<(), TransferError> {
+        if matches!(error, TransferError::Cancelled) || self.targets.len() == 1 {
+            return Err(error);
         }
+        let target = self.target(number);
+        self.counts.tell(Event::Dropped {
+            destination: &target.end.name(),
+            error: &error,
+        });
+        target.fail(error);
+        if self.targets.iter().all(Target::has_failed) {
+            return Err(TransferError::NoDestination);
+        }
+        Ok(())
+    }
+
+    /// Returns what was done, or the error of a run in which no destination is left.
+    pub(super) fn reports(
+        &self,
+        result: Result<(), TransferError>,
+    ) -> Result<Vec<DestinationReport>, TransferError> {
+        let reports = self.targets.iter().map(Target::report);
+        match result {
+            Ok(()) => Ok(reports.collect()),
+            Err(TransferError::NoDestination) => {
+                let first = reports.filter_map(|report| report.error).next();
+                Err(first.unwrap_or(TransferError::NoDestination))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A blob and the destinations that lack it.
+#[derive(Clone)]
+pub(super) struct Job {
+    pub(super) blob: PlannedBlob,
+    /// Whether its content is to be read, and not only mounted.
+    pub(super) moves: bool,
+    /// Each destination, and the repository to mount the blob from.
+    to: Vec<(usize, Option<RepositoryName>)>,
+}
+
+impl Job {
+    pub(super) fn new(blob: &PlannedBlob) -> Self {
+        Self {
+            blob: blob.clone(),
+            moves: false,
+            to: Vec::new(),
+        }
+    }
+
+    pub(super) fn send(&mut self, number: usize) {
+        self.moves = true;
+        self.to.push((number, None));
+    }
+
+    pub(super) fn mount(&mut self, number: usize, from: &RepositoryName) {
+        self.to.push((number, Some(from.clone())));
+    }
+
+    pub(super) fn unless_empty(self) -> Option<Self> {
+        (!self.to.is_empty()).then_some(self)
     }
 }
 
@@ -44,95 +119,163 @@ impl Transfer {
 
     /// Moves a blob, and once more if the content was wrong (RT2: one full re-fetch is allowed
     /// after a digest error).
-    pub(super) async fn run(mut self, blob: &PlannedBlob) -> Result<(), TransferError> {
-        match self.attempt(blob).await {
-            Err(error) if is_mismatch(&error) => self.attempt(blob).await,
+    pub(super) async fn run(mut self, mut job: Job) -> Result<(), TransferError> {
+        match self.attempt(&mut job).await {
+            Err(error) if error.is_mismatch() => self.attempt(&mut job).await,
             result => result,
         }
     }
 
-    /// Resumes a large blob from the bytes that an earlier run kept; the store hashes these again.
-    async fn attempt(&mut self, blob: &PlannedBlob) -> Result<(), TransferError> {
-        let PlannedBlob { digest, size } = blob;
-        let store = &self.context.store;
-        let writer = if *size >= LARGE_BYTES {
-            store.resume(digest, *size)?
-        } else {
-            store.begin(digest, Some(*size))?
-        };
-        let resumed_at = writer.position();
+    /// Reads the content and gives it to every destination that still lacks it.
+    async fn attempt(&mut self, job: &mut Job) -> Result<(), TransferError> {
         let context = Arc::clone(&self.context);
-        context.counter.add(resumed_at);
-        context.resumed.add(resumed_at);
-        context.tell(Event::Started { blob, resumed_at });
-        let mut bytes = resumed_at;
-        let result = self.stream(blob, writer, &mut bytes).await;
-        match &result {
-            Ok(()) => context.tell(Event::Finished { blob }),
-            Err(error) if is_mismatch(error) => {
-                context.counter.subtract(bytes);
-                context.resumed.subtract(resumed_at);
-                context.tell(Event::TakenBack { blob, bytes });
+        job.to
+            .retain(|(number, _)| !context.target(*number).has_failed());
+        let content = context.source.content(&job.blob)?;
+        let content = Counted::new(content, job.blob.clone(), Arc::clone(&context.counts));
+        let moving = async {
+            match job.to.as_slice() {
+                [] => Ok(()),
+                [(number, mount)] => context.put(*number, mount, &job.blob, &content).await,
+                _ => context.put_to_several(job, &content).await,
             }
-            Err(_) => {}
+        };
+        let moved = self.stop.unless_stopped(moving).await;
+        let result = moved.unwrap_or(Err(TransferError::Cancelled));
+        match &result {
+            Ok(()) if content.was_opened() => {
+                context.counts.tell(Event::Finished { blob: &job.blob });
+            }
+            Err(error) if error.is_mismatch() => {
+                let bytes = content.take_back();
+                let blob = &job.blob;
+                context.counts.tell(Event::TakenBack { blob, bytes });
+            }
+            _ => {}
         }
         result
     }
+}
 
-    /// Writes what the registry sends, and counts it in `bytes` and for the run.
-    async fn stream(
-        &mut self,
+impl Context {
+    /// Gives the content to one destination.
+    async fn put(
+        &self,
+        number: usize,
+        mount: &Option<RepositoryName>,
         blob: &PlannedBlob,
-        mut writer: Writer,
-        bytes: &mut u64,
+        content: &Counted,
     ) -> Result<(), TransferError> {
-        let Context {
-            repository,
-            counter,
-            ..
-        } = &*self.context;
-        let resumed_at = *bytes;
-        let mut frames = repository.blob_frames_from(&blob.digest, Some(blob.size), *bytes);
-        loop {
-            let Some(frame) = self.stop.unless_stopped(frames.next()).await else {
-                return Err(TransferError::Cancelled);
-            };
-            let Some(frame) = frame else {
-                return Ok(writer.commit()?);
-            };
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(error) => {
-                    if *bytes == resumed_at && !may_resume(error.kind()) {
-                        writer.discard();
-                    }
-                    return Err(error.into());
-                }
-            };
-            counter.add(frame.len() as u64);
-            *bytes += frame.len() as u64;
-            writer.write(&frame)?;
+        let target = self.target(number);
+        let put = BlobPut {
+            blob,
+            content,
+            verified: self.trusts_source,
+            mount: mount.as_ref(),
+            observer: &content.observer(),
+            interrupt: &self.interrupt,
+        };
+        match target.end.put_blob(put).await {
+            Ok(outcome) => self.on_put(number, blob, outcome, content.moved()).await,
+            Err(error) if content.has_failed() || error.is_mismatch() => Err(error),
+            Err(error) => self.fail(number, error),
         }
+    }
+
+    /// Gives the content to several destinations: it is read once, and hashed once for all that do
+    /// not hash it.
+    async fn put_to_several(
+        self: &Arc<Self>,
+        job: &Job,
+        content: &Counted,
+    ) -> Result<(), TransferError> {
+        let blob = &job.blob;
+        let hashes = |(number, _): &(usize, _)| self.target(*number).end.store().is_some();
+        let verifier = if self.trusts_source || job.to.iter().all(hashes) {
+            None
+        } else {
+            let verifier = Verifier::new(&blob.digest, Some(blob.size));
+            let unsupported = |source| StoreError::Unsupported {
+                digest: blob.digest.clone(),
+                source,
+            };
+            Some(verifier.map_err(unsupported)?)
+        };
+        let observer = content.observer();
+        let (tee, contents) = Tee::new(blob.size, job.to.len(), verifier);
+        let mut putting = JoinSet::new();
+        for ((number, mount), content) in job.to.iter().cloned().zip(contents) {
+            let (context, blob, observer) = (Arc::clone(self), blob.clone(), Arc::clone(&observer));
+            putting.spawn(async move {
+                let put = BlobPut {
+                    blob: &blob,
+                    content: &content,
+                    verified: true,
+                    mount: mount.as_ref(),
+                    observer: &observer,
+                    interrupt: &context.interrupt,
+                };
+                let result = context.target(number).end.put_blob(put).await;
+                (number, result)
+            });
+        }
+        let mut reading = pin!(tee.run(content));
+        let mut read = None;
+        loop {
+            tokio::select! {
+                result = &mut reading, if read.is_none() => read = Some(result),
+                Some(ended) = putting.join_next() => {
+                    let (number, result) = ended.map_err(|_| TransferError::Worker)?;
+                    match result {
+                        Ok(outcome) => self.on_put(number, blob, outcome, content.moved()).await?,
+                        // The source is to blame: see below.
+                        Err(_) if matches!(read, Some(Err(_))) => {}
+                        Err(error) => self.fail(number, error)?,
+                    }
+                }
+                else => break,
+            }
+        }
+        match read {
+            Some(Err(error)) => Err(TransferError::of_content(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a blob that a destination has now.
+    async fn on_put(
+        &self,
+        number: usize,
+        blob: &PlannedBlob,
+        outcome: BlobOutcome,
+        bytes: u64,
+    ) -> Result<(), TransferError> {
+        let target = self.target(number);
+        if self.verify_after
+            && outcome == BlobOutcome::Moved
+            && let Err(error) = check_stored(&*target.end, blob).await
+        {
+            return self.fail(number, error);
+        }
+        target.count(outcome, bytes);
+        match outcome {
+            BlobOutcome::Existing => self.counts.tell(Event::Skipped { blob }),
+            BlobOutcome::Mounted => self.counts.tell(Event::Mounted { blob }),
+            BlobOutcome::Moved => {}
+        }
+        Ok(())
     }
 }
 
-/// Returns whether the partial blob of an earlier run is kept after a transfer that received no
-/// further byte. If the registry refused the range, the partial blob is removed, so that the next
-/// run does not request the same range (RT6: a refused range restarts the download).
-fn may_resume(kind: longshore::ErrorKind) -> bool {
-    use longshore::ErrorKind;
-    matches!(
-        kind,
-        ErrorKind::Auth
-            | ErrorKind::Configuration
-            | ErrorKind::RateLimited
-            | ErrorKind::RealmRefused
-            | ErrorKind::Unavailable
-    )
-}
-
-/// Returns whether the content did not match its digest or size, as the store found.
-fn is_mismatch(error: &TransferError) -> bool {
-    let kind = |error: &StoreError| error.kind() == StoreErrorKind::Content;
-    matches!(error, TransferError::Store(error) if kind(error))
+/// Checks that an end has stored as many bytes as the blob has.
+async fn check_stored(end: &dyn End, blob: &PlannedBlob) -> Result<(), TransferError> {
+    match end.stored_size(blob).await? {
+        Some(found) if found != blob.size => Err(TransferError::StoredSize {
+            end: end.name(),
+            digest: blob.digest.clone(),
+            expected: blob.size,
+            found,
+        }),
+        _ => Ok(()),
+    }
 }

@@ -10,7 +10,9 @@ use http::{Request, Response};
 use http_body::Frame;
 use longshore::Client;
 use longshore::transport::{Body, Transport, TransportError};
-use longshore_copy::{ByteCounter, Event, Observer, Plan, RunOptions};
+use longshore_copy::{
+    ByteCounter, CopyOptions, Event, MemoryEnd, Observer, Plan, RegistryEnd, RunOptions,
+};
 use longshore_hyper::{HyperTransport, TokioClock};
 use longshore_store::MemoryStore;
 use longshore_testkit::image::Image;
@@ -125,30 +127,36 @@ async fn a_plan_says_what_is_missing_before_it_runs() {
     let scene = Scene::set(Image::new(3).layers(3, 4000).build()).await;
     let store = MemoryStore::new();
     let target = scene.target();
-    let top = scene.repository.manifest(&target).await.unwrap().manifest;
     let [config, first, ..] = scene.tree.blobs() else {
         panic!("an image has a config and layers");
     };
     let stored =
         longshore_store::Store::put(&store, &first.descriptor.digest, &first.content.bytes());
     stored.unwrap();
-    let plan = Plan::make(&scene.repository, Arc::new(store.clone()), &top)
-        .await
-        .unwrap();
-    assert_eq!(plan.manifests(), (1, 1));
-    let digests: Vec<_> = plan.missing().iter().map(|blob| &blob.digest).collect();
+    let source = RegistryEnd::new(scene.repository.clone(), target);
+    let memory = MemoryEnd::new(store.clone());
+    let (source, memory) = (Arc::new(source), Arc::new(memory));
+    let options = CopyOptions::default();
+    let plan = Plan::make(source, vec![memory], &options).await.unwrap();
+    assert_eq!(plan.manifests().len(), 1);
+    let [destination] = plan.destinations() else {
+        panic!("there is one destination");
+    };
+    assert_eq!(destination.missing_manifests(), 1);
+    let digests: Vec<_> = destination.missing().map(|blob| &blob.digest).collect();
     let layers = &scene.tree.blobs()[2..];
     let mut expected = vec![&config.descriptor.digest];
     expected.extend(layers.iter().map(|layer| &layer.descriptor.digest));
     assert_eq!(digests, expected);
-    let present: Vec<_> = plan.present().iter().map(|blob| &blob.digest).collect();
+    let present: Vec<_> = destination.existing().map(|blob| &blob.digest).collect();
     assert_eq!(present, [&first.descriptor.digest]);
-    let missing = plan.missing_bytes();
+    let missing = destination.missing_bytes();
     let all = scene.tree.total_bytes();
     let manifest = scene.tree.descriptor().size;
     assert_eq!(missing, all - manifest - first.descriptor.size);
     assert_eq!(scene.registry.requests().len(), 1);
-    let tally = plan.run(&RunOptions::default()).await.unwrap();
+    let reports = plan.run(&RunOptions::default()).await.unwrap();
+    let tally = reports[0].tally;
     assert_eq!((tally.moved, tally.present), (4, 1));
     assert_eq!(tally.bytes, missing + manifest);
 }

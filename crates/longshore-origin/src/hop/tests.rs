@@ -22,6 +22,28 @@ fn rd1_leaving_home_is_for_ever() {
     assert!(!on.is_home());
 }
 
+// RD1, RD2, RD4 (a record of an earlier run makes no place more trusted)
+#[test]
+fn rd1_a_url_of_an_earlier_run_is_home_only_at_home_and_without_a_floor() {
+    let home = hop("https://registry.example/v2/");
+    for (url, floor, expected) in [
+        ("https://registry.example/u?x=1", None, Some(None)),
+        ("https://registry.example/u", PRIVATE, Some(PRIVATE)),
+        ("https://store.example/u", None, Some(PUBLIC)),
+        ("https://store.example/u", PRIVATE, Some(PRIVATE)),
+        ("https://10.0.0.1/u", PRIVATE, Some(PRIVATE)),
+        ("https://10.0.0.1/u", None, None),
+        ("https://127.0.0.1/u", PRIVATE, None),
+        ("http://store.example/u", PRIVATE, None),
+    ] {
+        let found = home.revisit(url.as_bytes(), floor);
+        let found = found.ok();
+        let found = found.map(|hop| (hop.floor(), hop.is_home()));
+        let expected = expected.map(|floor| (floor, floor.is_none()));
+        assert_eq!(found, expected, "{url} {floor:?}");
+    }
+}
+
 // RD1
 #[test]
 fn rd1_another_port_or_scheme_or_host_is_not_home() {

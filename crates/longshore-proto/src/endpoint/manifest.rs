@@ -5,10 +5,12 @@ use std::fmt;
 use std::ops::Range;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, response};
-use longshore_model::{Descriptor, Digest, MediaType, RepositoryName, TagOrDigest};
+use longshore_model::{Descriptor, Digest, MediaType, RepositoryName, Tag, TagOrDigest};
 
+use super::query;
 use super::request::{Access, AnswerBody, Need, Request, RequestHead, Verb};
 use super::{Endpoint, NotModified, Read};
+use crate::route::RouteError;
 use crate::violation::Violation;
 use crate::{Host, entity_tag, field};
 
@@ -167,7 +169,16 @@ pub struct ManifestPut {
     pub target: TagOrDigest,
     /// The type of the document, which its `mediaType` must repeat.
     pub media_type: MediaType,
+    /// Tags to set as well, where `target` is a digest. See [`with_tags`](Self::with_tags).
+    pub tags: Vec<Tag>,
 }
+
+/// Maximum number of tags to set with one request. Registries that set tags with a manifest should
+/// accept at least this many (distribution-spec, after v1.1.1, "Pushing Manifests").
+pub const TAGS_PER_PUT: usize = 10;
+
+/// The parameter that names a tag.
+const TAG: &str = "tag";
 
 impl ManifestPut {
     /// Stores a document of this type.
@@ -177,24 +188,49 @@ impl ManifestPut {
             name,
             target,
             media_type,
+            tags: Vec::new(),
         }
     }
 
-    /// Reads the headers of a request whose path named this manifest; `None` unless they name
-    /// exactly one media type.
+    /// Sets these tags as well, at most [`TAGS_PER_PUT`]: `?tag=` once for each (distribution-spec,
+    /// after v1.1.1, "Pushing Manifests"). A registry says in [`ManifestStored::tags`] which tags
+    /// it has set; one that does not know the parameter ignores it.
+    ///
+    /// The target must be a digest. A request by tag sets that tag only.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        self.tags = tags.into_iter().collect();
+        self
+    }
+
+    /// Reads the query and the headers of a request whose path named this manifest. The headers
+    /// must name exactly one media type.
     pub(crate) fn read(
         name: RepositoryName,
         target: TagOrDigest,
+        parameters: &str,
         headers: &HeaderMap,
-    ) -> Option<Self> {
-        let media_type = field::text(headers, &header::CONTENT_TYPE)?.parse().ok()?;
-        Some(Self::new(name, target, media_type))
+    ) -> Result<Self, RouteError> {
+        let media_type = field::text(headers, &header::CONTENT_TYPE);
+        let media_type = media_type.and_then(|text| text.parse().ok());
+        let request = Self::new(name, target, media_type.ok_or(RouteError::MediaType)?);
+        if request.target.digest().is_none() {
+            return Ok(request);
+        }
+        let malformed = |_| RouteError::Reference;
+        let tags = query::all(parameters, TAG).map_err(malformed)?;
+        let tags = tags.iter().map(|tag| tag.parse());
+        let tags: Result<Vec<Tag>, _> = tags.collect();
+        Ok(request.with_tags(tags.map_err(|_| RouteError::Reference)?))
     }
 }
 
 impl Request for ManifestPut {
     fn write(&self, host: &Host) -> RequestHead {
         let mut head = RequestHead::new(Method::PUT, path(host, &self.name, &self.target));
+        for tag in &self.tags {
+            query::push_to_path(&mut head.path_and_query, TAG, tag.as_str());
+        }
         let media_type = self.media_type.as_str();
         field::put(&mut head.headers, header::CONTENT_TYPE, Some(&media_type));
         head
@@ -297,6 +333,9 @@ pub struct ManifestStored {
     /// `OCI-Subject`: the manifest that the stored one refers to, as the registry understood it;
     /// `None` also if it is malformed.
     pub subject: Option<Digest>,
+    /// `OCI-Tag`: the tags of [`ManifestPut::tags`] that the registry has set; malformed entries
+    /// are ignored.
+    pub tags: Vec<Tag>,
 }
 
 impl ManifestStored {
@@ -307,7 +346,15 @@ impl ManifestStored {
             location: Some(location.to_owned()),
             digest: Some(digest),
             subject,
+            tags: Vec::new(),
         }
+    }
+
+    /// Says that these tags of the request were set, as a server must that supports them.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        self.tags = tags.into_iter().collect();
+        self
     }
 
     /// Writes the head of the answer.
@@ -317,6 +364,12 @@ impl ManifestStored {
         field::put(&mut headers, header::LOCATION, self.location.as_ref());
         field::put(&mut headers, field::CONTENT_DIGEST, self.digest.as_ref());
         field::put(&mut headers, field::SUBJECT, self.subject.as_ref());
+        for tag in &self.tags {
+            // A tag is visible ASCII, so it always makes a header value.
+            if let Ok(value) = HeaderValue::from_str(tag.as_str()) {
+                headers.append(field::TAG, value);
+            }
+        }
         (StatusCode::CREATED, headers)
     }
 
@@ -332,6 +385,7 @@ impl ManifestStored {
             location: field::text(&head.headers, &header::LOCATION),
             digest: field::digest(&head.headers),
             subject: field::one_digest(&head.headers, &field::SUBJECT),
+            tags: read_tags(&head.headers),
         })
     }
 
@@ -365,6 +419,13 @@ impl ManifestStored {
             )),
         }
     }
+}
+
+/// The tags of the `OCI-Tag` fields: one or more on each line.
+fn read_tags(headers: &HeaderMap) -> Vec<Tag> {
+    let lines = field::list(headers, &field::TAG).unwrap_or_default();
+    let entries = lines.split(',').map(str::trim);
+    entries.filter_map(|entry| entry.parse().ok()).collect()
 }
 
 #[cfg(test)]

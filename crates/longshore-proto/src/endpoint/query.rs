@@ -1,6 +1,7 @@
 //! The query of a request's URL: `name=value` pairs, percent-encoded (RFC 3986 §3.4).
 
 use std::fmt::Write as _;
+use std::string::FromUtf8Error;
 
 /// Appends a pair to a query or to a path and query that already has its question mark.
 pub(super) fn push(query: &mut String, name: &str, value: &str) {
@@ -46,6 +47,16 @@ pub(super) fn first_bytes(query: &str, name: &str) -> Option<Vec<u8>> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(found, _)| *found == name)?;
     Some(decode(value.as_bytes()))
+}
+
+/// The values of all parameters of this name in their order, decoded. A value whose decoded bytes
+/// are not UTF-8 is an error.
+pub(super) fn all(query: &str, name: &str) -> Result<Vec<String>, FromUtf8Error> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.filter(|(found, _)| *found == name);
+    named
+        .map(|(_, value)| String::from_utf8(decode(value.as_bytes())))
+        .collect()
 }
 
 /// The query without the parameters of these names. Bytes that may stand in a query stay as they
@@ -122,6 +133,13 @@ mod tests {
         ] {
             assert_eq!(without(before, &["n", "last"]), after, "{before}");
         }
+    }
+
+    #[test]
+    fn repeated_parameters_keep_their_order() {
+        let tags = all("tag=b&x=1&tag=%61&tag", "tag");
+        assert_eq!(tags.unwrap(), ["b", "a"]);
+        assert!(all("tag=%ff", "tag").is_err());
     }
 
     #[test]

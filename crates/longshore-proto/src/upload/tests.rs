@@ -1,5 +1,5 @@
 use http::Response;
-use longshore_origin::{Hop, Origin, Peer};
+use longshore_origin::Origin;
 
 use super::*;
 use crate::Host;
@@ -112,6 +112,39 @@ fn a_blob_is_a_post_and_a_put() {
     let done = answer(&mut upload, &put, 201, &[]);
     assert_eq!(done, Ok(UploadNext::Finished(UploadOutcome::Sent)));
     assert_eq!(upload.session(), None);
+}
+
+#[test]
+fn a_stream_of_a_known_digest_is_named_after_its_end() {
+    let mut content = UploadContent::stream();
+    content.digest = Some(digest());
+    let name = "app".parse().unwrap();
+    let options = UploadOptions::default();
+    let mut upload = Upload::new(name, content, options, UploadQuirks::default());
+    let start = upload.start();
+    let chunk = then(&mut upload, &start, 202, SESSION);
+    assert_eq!(sent(&chunk), "PATCH /s/1?state=a%2Fb 0+end");
+    let next = answer(&mut upload, &chunk, 202, &[]);
+    assert_eq!(next, Ok(UploadNext::Digest));
+    let Ok(UploadNext::Ask(finish)) = upload.on_digest(digest(), 10) else {
+        panic!();
+    };
+    assert_eq!(sent(&finish), "PUT /s/1?state=a%2Fb&digest=D");
+}
+
+#[test]
+fn a_stream_of_unknown_size_that_breaks_off_names_the_position_that_is_needed() {
+    let content = UploadContent::stream();
+    let name = "app".parse().unwrap();
+    let options = UploadOptions::default();
+    let mut upload = Upload::new(name, content, options, UploadQuirks::default());
+    let start = upload.start();
+    then(&mut upload, &start, 202, SESSION);
+    let Ok(UploadNext::Ask(status)) = upload.on_failed(Jitter::default()) else {
+        panic!();
+    };
+    let failed = answer(&mut upload, &status, 204, &[("range", "0-4095")]);
+    assert_eq!(failed, Err(UploadError::NotSeekable { received: 4096 }));
 }
 
 #[test]
@@ -461,22 +494,87 @@ fn a_stream_that_broke_off_cannot_start_again() {
     assert_eq!(refused, Err(error));
 }
 
+/// A session of an earlier run.
+fn earlier(location: &str) -> Place {
+    let host = Host::new("https://registry.example".parse().unwrap());
+    Place::revisit(&host, 0, location, None).unwrap()
+}
+
 #[test]
 fn an_earlier_session_is_continued_where_it_is() {
-    let origin: Origin = "https://registry.example".parse().unwrap();
-    let hop = Hop::first(origin, "/v2/").unwrap();
-    let mut first = upload(10);
-    let start = first.start();
-    let place = ended(&start).place.unwrap();
-    assert_eq!(place.hop().origin(), hop.origin());
-    let place = place.follow(b"/s/9", Peer::default()).unwrap();
-    let mut upload = chunked(10, 100).resumed(place);
+    let place = earlier("https://registry.example/s/9");
+    assert!(place.hop().is_home());
+    let mut upload = chunked(10, 1).resumed(place, 2);
     let status = upload.start();
     assert_eq!(sent(&status), "GET /s/9");
-    let rest = then(&mut upload, &status, 204, &[("range", "0-6")]);
-    assert_eq!(sent(&rest), "PATCH /s/9 7-9 7+3");
-    let finish = then(&mut upload, &rest, 202, &[("range", "0-9")]);
+    let part = then(&mut upload, &status, 204, &[("range", "0-6")]);
+    assert_eq!(sent(&part), "PATCH /s/9 7-8 7+2");
+    let last = then(&mut upload, &part, 202, &[("range", "0-8")]);
+    assert_eq!(sent(&last), "PATCH /s/9 9-9 9+1");
+    let finish = then(&mut upload, &last, 202, &[("range", "0-9")]);
     assert_eq!(sent(&finish), "PUT /s/9?digest=D");
+}
+
+// DG7 (the earlier run may have ended after the registry stored the blob)
+#[test]
+fn dg7_an_earlier_session_that_is_gone_is_followed_by_a_question_for_the_blob() {
+    let too_much: &[_] = &[("range", "0-10")];
+    for (status, headers) in [(404, &[][..]), (400, &[]), (204, &[]), (204, too_much)] {
+        let mut upload = upload(10).resumed(earlier("https://registry.example/s/9"), 0);
+        let saved = upload.start();
+        let exists = then(&mut upload, &saved, status, headers);
+        assert_eq!(sent(&exists), "HEAD /v2/app/blobs/D", "{status}");
+        assert_eq!(upload.session(), None);
+        let mut finished = upload.clone();
+        let found = answer(&mut finished, &exists, 200, &[]);
+        assert_eq!(found, Ok(UploadNext::Finished(UploadOutcome::Existing)));
+        let start = then(&mut upload, &exists, 404, &[]);
+        assert_eq!(sent(&start), "POST /v2/app/blobs/uploads/");
+        let whole = then(&mut upload, &start, 202, SESSION);
+        assert_eq!(sent(&whole), "PUT /s/1?state=a%2Fb&digest=D 0+10");
+    }
+}
+
+#[test]
+fn an_earlier_session_elsewhere_that_does_not_answer_is_given_up() {
+    for (location, expected) in [
+        ("https://registry.example/s/9", None),
+        ("https://store.example/s/9", Some("HEAD /v2/app/blobs/D")),
+    ] {
+        let mut upload = upload(10).resumed(earlier(location), 0);
+        let _ = upload.start();
+        let next = match upload.on_failed(Jitter::default()) {
+            Ok(UploadNext::Ask(ask)) => Some(sent(&ask)),
+            other => {
+                assert_eq!(other, Err(UploadError::Failed));
+                None
+            }
+        };
+        assert_eq!(next.as_deref(), expected);
+    }
+}
+
+#[test]
+fn content_that_is_read_once_does_not_continue_an_earlier_session() {
+    let known = UploadContent::known(digest(), 10);
+    let mut unnamed = known.clone();
+    unnamed.digest = None;
+    let mut unmeasured = known.clone();
+    unmeasured.size = None;
+    let mut once = known.clone();
+    once.seekable = false;
+    for (content, expected) in [
+        (known, "GET /s/9"),
+        (unnamed, "POST /v2/app/blobs/uploads/"),
+        (unmeasured, "POST /v2/app/blobs/uploads/"),
+        (once, "POST /v2/app/blobs/uploads/"),
+    ] {
+        let name = "app".parse().unwrap();
+        let options = UploadOptions::default();
+        let upload = Upload::new(name, content, options, UploadQuirks::default());
+        let mut upload = upload.resumed(earlier("https://registry.example/s/9"), 0);
+        assert_eq!(sent(&upload.start()), expected);
+    }
 }
 
 #[test]

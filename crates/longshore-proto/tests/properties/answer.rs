@@ -14,7 +14,7 @@ use longshore_proto::{RateLimit, Refusal, warning};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{digest, head, name, range, read};
+use super::{digest, head, name, range, read, tag};
 
 fn error_body() -> impl Strategy<Value = ErrorBody> {
     // Longer texts and more entries than a reader keeps.
@@ -178,6 +178,7 @@ proptest! {
         length in proptest::option::of(0..=i64::MAX as u64),
         digest in proptest::option::of(digest()),
         subject in proptest::option::of(digest()),
+        tags in vec(tag(), 0..4),
         (first, last) in (0..1000_u64, 0..1000_u64),
         total in proptest::option::of(1000..i64::MAX as u64),
     ) {
@@ -188,7 +189,7 @@ proptest! {
         let (status, headers) = manifest.write();
         prop_assert_eq!(ManifestAnswer::read(&head(status, headers)).unwrap(), manifest);
         let mut stored = ManifestStored::default();
-        (stored.location, stored.subject) = (text, subject);
+        (stored.location, stored.subject, stored.tags) = (text, subject, tags);
         stored.digest.clone_from(&digest);
         let (status, headers) = stored.write();
         prop_assert_eq!(ManifestStored::read(&head(status, headers)).unwrap(), stored);

@@ -11,7 +11,7 @@ use longshore_proto::route;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{digest, host, media_type, name, range, read, target};
+use super::{digest, host, media_type, name, range, read, tag, target};
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
     let page = "(n=[0-9]{1,4}(&last=[a-z0-9%]{0,9})?)?";
@@ -63,9 +63,15 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
                 request.if_none_match = known.map(String::into);
                 Endpoint::Blob(request)
             }),
-        (name(), target(), media_type()).prop_map(|(name, target, media_type)| {
-            Endpoint::ManifestPut(ManifestPut::new(name, target, media_type))
-        }),
+        (name(), target(), media_type(), vec(tag(), 0..4)).prop_map(
+            |(name, target, media_type, tags)| {
+                // A request by tag names no other tags.
+                let tags = tags.into_iter().filter(|_| target.digest().is_some());
+                let tags: Vec<_> = tags.collect();
+                let request = ManifestPut::new(name, target, media_type);
+                Endpoint::ManifestPut(request.with_tags(tags))
+            }
+        ),
         (name(), deletable())
             .prop_map(|(name, content)| Endpoint::Delete(DeleteRequest::new(name, content))),
         (name(), upload_step())

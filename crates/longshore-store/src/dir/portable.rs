@@ -73,6 +73,12 @@ pub(super) fn is_private(_file: &File) -> bool {
     false
 }
 
+/// The owner of a directory is not known here.
+#[cfg(not(unix))]
+pub(super) fn is_private_dir(_handle: &Handle) -> bool {
+    false
+}
+
 pub(super) fn share_content(_from: &File, _to: &File) -> bool {
     false
 }

@@ -87,6 +87,10 @@ pub(super) fn is_private(file: &File) -> bool {
     })
 }
 
+pub(super) fn is_private_dir(handle: &Handle) -> bool {
+    is_private(handle)
+}
+
 #[cfg(target_os = "linux")]
 pub(super) fn share_content(from: &File, to: &File) -> bool {
     rustix::fs::ioctl_ficlone(to, from).is_ok()

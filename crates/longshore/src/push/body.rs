@@ -1,5 +1,7 @@
 //! The bodies of an upload: the parts of the content that the registry needs, hashed once.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,41 +19,81 @@ use crate::content::{Content, ContentFrames};
 /// The content of one upload.
 ///
 /// Every byte is hashed once, in order, while it passes, however often it is sent. A body that
-/// begins behind the hashed bytes reads from there and drops what is not wanted.
+/// begins behind the hashed bytes reads from there and drops what is not wanted. Content that was
+/// verified before is not hashed.
 pub(super) struct UploadBodies<'a> {
     content: &'a dyn Content,
     hashed: Arc<Mutex<Hashed>>,
+    observer: Option<Arc<dyn PushObserver>>,
+}
+
+/// Observes the upload of one blob.
+///
+/// The methods are called while the content is sent, so they should return soon.
+pub trait PushObserver: Send + Sync {
+    /// So many bytes of the content were given to the transport, which may still buffer them.
+    fn sent(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// The upload continues at this position of the content, in bytes, and not where it was: it
+    /// broke off, or an earlier push sent what comes before. At 0 it starts again.
+    ///
+    /// All bytes from this position on will be sent, perhaps for another time.
+    fn resumed(&self, position: u64) {
+        let _ = position;
+    }
+}
+
+impl fmt::Debug for dyn PushObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushObserver")
+    }
 }
 
 /// What has been hashed so far.
 struct Hashed {
+    /// `None` when the digest is known: the content was verified before, or was hashed to its end.
     hasher: Option<Hasher>,
+    /// The end of what was hashed, or of what was read without a hasher.
     position: u64,
     expected: Option<Digest>,
     size: Option<u64>,
+    /// The end of what was given to the transport last.
+    sent: u64,
     /// Why the content could not be read, or is not what it was said to be.
     failure: Option<io::Error>,
 }
 
 impl<'a> UploadBodies<'a> {
+    /// `verified` says that the content was found to have the digest before.
     pub(super) fn new(
         content: &'a dyn Content,
         expected: Option<Digest>,
+        verified: bool,
     ) -> Result<Self, UnsupportedAlgorithm> {
         let algorithm = expected
             .as_ref()
             .map_or(Algorithm::Sha256, Digest::algorithm);
+        // DG1: verified or not, the algorithm is one that can be verified.
+        let hasher = Hasher::new(&algorithm)?;
         let hashed = Hashed {
-            hasher: Some(Hasher::new(&algorithm)?),
+            hasher: (!verified || expected.is_none()).then_some(hasher),
             position: 0,
             expected,
             size: content.size(),
+            sent: 0,
             failure: None,
         };
         Ok(Self {
             content,
             hashed: Arc::new(Mutex::new(hashed)),
+            observer: None,
         })
+    }
+
+    pub(super) fn with_observer(self, observer: Option<Arc<dyn PushObserver>>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Why the content could not be read, if it could not.
@@ -60,26 +102,41 @@ impl<'a> UploadBodies<'a> {
     }
 
     /// The digest and the size of everything that passed.
-    pub(super) fn finish(&self) -> Option<(Digest, u64)> {
+    ///
+    /// # Errors
+    ///
+    /// The digest is not the expected one.
+    pub(super) fn finish(&self) -> io::Result<(Digest, u64)> {
         let mut hashed = lock(&self.hashed);
+        hashed.check()?;
         let size = hashed.position;
-        let hasher = hashed.hasher.take()?;
-        Some((hasher.finish(), size))
+        let digest = hashed.expected.clone();
+        let digest = digest.ok_or_else(|| changed("it was never read".to_owned()))?;
+        Ok((digest, size))
     }
 
     async fn open_body(&self, name: BodyName) -> io::Result<Body> {
-        let position = lock(&self.hashed).position.min(name.offset);
-        let frames = self.content.open(position).await?;
-        Ok(Body::wrap_with(
-            Part {
-                frames,
-                hashed: Arc::clone(&self.hashed),
-                position,
-                first: name.offset,
-                end: name.length.map(|length| name.offset.saturating_add(length)),
-            },
-            |error| TransportError::new(TransportErrorKind::Closed, Phase::Head).with_source(error),
-        ))
+        let (position, is_elsewhere) = {
+            let mut hashed = lock(&self.hashed);
+            let sent = std::mem::replace(&mut hashed.sent, name.offset);
+            (hashed.first_needed(name.offset), sent != name.offset)
+        };
+        if is_elsewhere && let Some(observer) = &self.observer {
+            observer.resumed(name.offset);
+        }
+        let mut part = Part {
+            frames: self.content.open(position).await?,
+            hashed: Arc::clone(&self.hashed),
+            observer: self.observer.clone(),
+            position,
+            first: name.offset,
+            end: name.length.map(|length| name.offset.saturating_add(length)),
+            next: None,
+        };
+        part.catch_up().await?;
+        Ok(Body::wrap_with(part, |error| {
+            TransportError::new(TransportErrorKind::Closed, Phase::Head).with_source(error)
+        }))
     }
 }
 
@@ -93,15 +150,27 @@ impl OpenBody for UploadBodies<'_> {
 struct Part {
     frames: ContentFrames,
     hashed: Arc<Mutex<Hashed>>,
-    /// The position of the next piece.
+    observer: Option<Arc<dyn PushObserver>>,
+    /// The position of the next piece to read.
     position: u64,
-    /// The position of the next byte to send.
+    /// The position of the next byte to send that was not read yet.
     first: u64,
     /// The position behind the last byte to send; `None` sends everything.
     end: Option<u64>,
+    /// A piece that was read and not yet sent.
+    next: Option<Bytes>,
 }
 
 impl Part {
+    /// Reads and hashes what comes before the first byte to send, so that the registry does not
+    /// wait for that within the request.
+    async fn catch_up(&mut self) -> io::Result<()> {
+        if self.position < self.first {
+            self.next = poll_fn(|cx| self.poll_piece(cx)).await.transpose()?;
+        }
+        Ok(())
+    }
+
     /// Hashes a piece that arrived, and returns what of it is to be sent.
     fn pass(&mut self, mut piece: Bytes) -> io::Result<Bytes> {
         let begin = self.position;
@@ -120,6 +189,9 @@ impl Part {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if let Some(piece) = self.next.take() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
         loop {
             if self.end.is_some_and(|end| self.first >= end) {
                 return Poll::Ready(None);
@@ -140,19 +212,26 @@ impl Part {
 }
 
 impl Hashed {
+    /// The position to read from, to send what begins at `offset`.
+    fn first_needed(&self, offset: u64) -> u64 {
+        match self.hasher {
+            Some(_) => self.position.min(offset),
+            None => offset,
+        }
+    }
+
     /// Hashes those bytes of a piece at this position that were not hashed before.
     fn pass(&mut self, begin: u64, piece: &[u8]) -> io::Result<()> {
-        let known = self.position.saturating_sub(begin);
-        let fresh = usize::try_from(known)
-            .ok()
-            .and_then(|known| piece.get(known..));
-        let Some(fresh) = fresh.filter(|fresh| !fresh.is_empty()) else {
+        let end = begin.saturating_add(piece.len() as u64);
+        if end <= self.position {
             return Ok(());
-        };
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(fresh);
         }
-        self.position = self.position.saturating_add(fresh.len() as u64);
+        if let Some(hasher) = &mut self.hasher {
+            let known = usize::try_from(self.position.saturating_sub(begin));
+            let fresh = known.ok().and_then(|known| piece.get(known..));
+            hasher.update(fresh.unwrap_or_default());
+        }
+        self.position = end;
         match self.size {
             Some(size) if self.position > size => {
                 Err(changed(format!("it has more than {size} bytes")))
@@ -175,17 +254,19 @@ impl Hashed {
     /// Compares the digest of the whole content before its last bytes are sent, so that a registry
     /// never has all of a content that is not the wanted one.
     fn check(&mut self) -> io::Result<()> {
-        let Some(expected) = &self.expected else {
-            return Ok(());
-        };
         let Some(hasher) = self.hasher.take() else {
             return Ok(());
         };
         let found = hasher.finish();
-        if found == *expected {
-            return Ok(());
+        match &self.expected {
+            Some(expected) if *expected != found => {
+                Err(changed(format!("its digest is {found}, not {expected}")))
+            }
+            _ => {
+                self.expected = Some(found);
+                Ok(())
+            }
         }
-        Err(changed(format!("its digest is {found}, not {expected}")))
     }
 }
 
@@ -202,7 +283,14 @@ impl http_body::Body for Part {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match ready!(self.poll_piece(cx)) {
-            Some(Ok(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Some(Ok(piece)) => {
+                let bytes = piece.len() as u64;
+                lock(&self.hashed).sent += bytes;
+                if let Some(observer) = &self.observer {
+                    observer.sent(bytes);
+                }
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             None => Poll::Ready(None),
             Some(Err(error)) => {
                 // The transport wraps the error, so the upload keeps one to report.
@@ -214,12 +302,13 @@ impl http_body::Body for Part {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.end.is_some_and(|end| self.first >= end)
+        self.next.is_none() && self.end.is_some_and(|end| self.first >= end)
     }
 
     fn size_hint(&self) -> SizeHint {
+        let next = self.next.as_ref().map_or(0, |piece| piece.len() as u64);
         match self.end {
-            Some(end) => SizeHint::with_exact(end.saturating_sub(self.first)),
+            Some(end) => SizeHint::with_exact(end.saturating_sub(self.first).saturating_add(next)),
             None => SizeHint::default(),
         }
     }

@@ -20,4 +20,6 @@ mod push;
 mod refusals;
 mod renewal;
 mod retry;
+mod session;
 mod support;
+mod write;

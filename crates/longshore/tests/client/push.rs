@@ -11,20 +11,20 @@ use longshore::{Error, UploadOutcome};
 
 use crate::support::{HOME, MANIFEST, app, closed, reply};
 
-const BLOB: &[u8] = b"the content of a blob";
+pub(crate) const BLOB: &[u8] = b"the content of a blob";
 
 /// What a registry does with the request of this number and line.
 type Script = dyn Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync;
 
 /// A registry that reads each request whole, notes it in one line, and answers by a script.
 #[derive(Clone)]
-struct Peer {
+pub(crate) struct Peer {
     seen: Arc<Mutex<Vec<String>>>,
     script: Arc<Script>,
 }
 
 impl Peer {
-    fn new<F>(script: F) -> Self
+    pub(crate) fn new<F>(script: F) -> Self
     where
         F: Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync + 'static,
     {
@@ -34,7 +34,7 @@ impl Peer {
         }
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -62,7 +62,7 @@ impl Peer {
         (self.script)(number, &line)
     }
 
-    async fn repository(&self) -> Repository {
+    pub(crate) async fn repository(&self) -> Repository {
         let peer = self.clone();
         let transport = from_fn(move |request| peer.clone().serve(request));
         let transport = transport.declaring(Capabilities::all());
@@ -76,7 +76,7 @@ impl Peer {
 }
 
 /// Opens sessions, and takes everything.
-fn accepting(line: &str) -> Response<Body> {
+pub(crate) fn accepting(line: &str) -> Response<Body> {
     match line.split(' ').next().unwrap() {
         "POST" => reply(202, &[("location", "/s?a=1")], ""),
         "PATCH" => reply(202, &[], ""),
@@ -174,6 +174,29 @@ async fn content_that_is_not_its_digest_is_not_sent_and_the_session_is_cancelled
 }
 
 #[tokio::test]
+async fn verified_content_is_sent_without_being_hashed_and_with_its_size_checked() {
+    let peer = Peer::new(|_, line| Ok(accepting(line)));
+    let mut options = options();
+    options.verified = true;
+    let repository = peer.repository().await;
+    let content = Bytes::from_static(b"other content");
+    let pushed = repository.put_blob(&content, options.clone()).await;
+    assert_eq!(pushed.unwrap().digest, Digest::sha256(BLOB));
+    assert_eq!(
+        peer.lines(),
+        [
+            "POST /v2/app/blobs/uploads/",
+            "PUT /s?a=1&digest=D other content"
+        ]
+    );
+    let content = StreamContent::new(Frames(vec!["more than", "it says"]), Some(13));
+    let failed = repository.put_blob(&content, options).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Body);
+    let text = format!("{failed:?}");
+    assert!(text.contains("it has more than 13 bytes"), "{text}");
+}
+
+#[tokio::test]
 async fn a_refusal_is_shown_and_the_session_is_cancelled() {
     let body = r#"{"errors":[{"code":"DENIED","message":"quota exceeded"}]}"#;
     let peer = Peer::new(move |number, line| match number {
@@ -188,15 +211,34 @@ async fn a_refusal_is_shown_and_the_session_is_cancelled() {
 
 #[tokio::test]
 async fn a_stream_is_sent_once_and_named_by_its_digest() {
+    for known in [None, Some(Digest::sha256(BLOB))] {
+        let peer = Peer::new(|_, line| Ok(accepting(line)));
+        let repository = peer.repository().await;
+        let content = StreamContent::new(Frames(vec![" a blob", " content of", "the"]), None);
+        let mut options = PushOptions::default();
+        options.digest = known;
+        let pushed = repository.put_blob(&content, options).await;
+        assert_eq!(pushed.unwrap().digest, Digest::sha256(BLOB));
+        assert_eq!(
+            peer.lines(),
+            [
+                "POST /v2/app/blobs/uploads/",
+                "PATCH /s?a=1 the content of a blob",
+                "PUT /s?a=1&digest=D",
+            ]
+        );
+    }
+}
+
+// DG3 (content of unknown size is named only if it has the digest)
+#[tokio::test]
+async fn dg3_a_stream_that_is_not_its_digest_is_not_named() {
     let peer = Peer::new(|_, line| Ok(accepting(line)));
     let repository = peer.repository().await;
-    let content = StreamContent::new(Frames(vec!["a blob", " content of", "the"]), None);
-    let pushed = repository.put_blob(&content, PushOptions::default()).await;
-    assert_eq!(
-        pushed.unwrap().digest,
-        Digest::sha256(b"the content ofa blob")
-    );
-    assert_eq!(peer.lines()[1], "PATCH /s?a=1 the content ofa blob");
+    let content = StreamContent::new(Frames(vec!["other content"]), None);
+    let failed = repository.put_blob(&content, options()).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Body);
+    assert_eq!(peer.lines().last().unwrap(), "DELETE /s?a=1");
 }
 
 /// Pieces of a stream, the last first.

@@ -45,3 +45,38 @@ fn a_manifest_that_the_client_has_is_not_sent_again() {
         }
     }
 }
+
+#[test]
+fn several_tags_are_parameters_of_a_request_by_digest() {
+    let digest = manifest().digest;
+    let put = |target: TagOrDigest| {
+        ManifestPut::new("app".parse().unwrap(), target, MediaType::OCI_INDEX)
+            .with_tags(["v1".parse().unwrap(), "1.2_3".parse().unwrap()])
+    };
+    let host = Host::new("https://r.example".parse().unwrap());
+    let head = put(digest.clone().into()).write(&host);
+    let path = format!("/v2/app/manifests/{digest}?tag=v1&tag=1.2_3");
+    assert_eq!(head.path_and_query, path);
+    let read = |target: TagOrDigest, query| {
+        let request = ManifestPut::read("app".parse().unwrap(), target, query, &head.headers);
+        request.map(|request| request.tags.iter().map(Tag::to_string).collect::<Vec<_>>())
+    };
+    let by_digest = |query| read(digest.clone().into(), query);
+    assert_eq!(by_digest("tag=v1&x=y&tag=v2").unwrap(), ["v1", "v2"]);
+    assert_eq!(by_digest("tag=").unwrap_err(), RouteError::Reference);
+    assert_eq!(by_digest("tag=a%2Fb").unwrap_err(), RouteError::Reference);
+    // The parameter belongs to requests by digest.
+    assert_eq!(read("v1".parse().unwrap(), "tag=/").unwrap(), [""; 0]);
+}
+
+#[test]
+fn the_tags_that_were_set_are_read_from_every_line() {
+    let mut response = Response::builder().status(201);
+    for line in ["v1, v2", "", "v3", "not a tag,v4"] {
+        response = response.header("OCI-Tag", line);
+    }
+    let head = response.body(()).unwrap().into_parts().0;
+    let stored = ManifestStored::read(&head).unwrap();
+    let tags: Vec<_> = stored.tags.iter().map(Tag::as_str).collect();
+    assert_eq!(tags, ["v1", "v2", "v3", "v4"]);
+}

@@ -1,5 +1,3 @@
-use std::future::poll_fn;
-
 use super::*;
 
 async fn read(
@@ -59,7 +57,7 @@ fn pieces(content: &'static str) -> Pieces {
 async fn each_part_is_what_its_name_says() {
     let content = pieces("abcdefghij");
     let digest = Digest::sha256(b"abcdefghij");
-    let bodies = UploadBodies::new(&content, Some(digest)).unwrap();
+    let bodies = UploadBodies::new(&content, Some(digest), false).unwrap();
     for (offset, length, expected) in [
         (0, Some(4), "abcd"),
         (4, Some(4), "efgh"),
@@ -77,7 +75,15 @@ async fn each_part_is_what_its_name_says() {
 async fn a_part_behind_what_was_hashed_is_hashed_from_the_beginning() {
     let content = pieces("abcdefghij");
     let digest = Digest::sha256(b"another one");
-    let bodies = UploadBodies::new(&content, Some(digest)).unwrap();
+    let bodies = UploadBodies::new(&content, Some(digest), false).unwrap();
+    let name = BodyName {
+        offset: 5,
+        length: Some(2),
+    };
+    let body = bodies.open_body(name).await.unwrap();
+    // Before the request is sent, not within it.
+    assert!(lock(&bodies.hashed).position > 5);
+    assert_eq!(http_body::Body::size_hint(&body).exact(), Some(2));
     assert_eq!(read(&bodies, 5, Some(2)).await.as_deref(), Ok("fg"));
     let found = read(&bodies, 7, Some(3)).await.unwrap_err();
     assert!(found.contains("its digest is sha256:72399361"), "{found}");
@@ -86,7 +92,7 @@ async fn a_part_behind_what_was_hashed_is_hashed_from_the_beginning() {
 #[tokio::test]
 async fn the_last_bytes_of_other_content_are_not_sent() {
     let content = pieces("abcdefghij");
-    let bodies = UploadBodies::new(&content, Some(Digest::sha256(b"other"))).unwrap();
+    let bodies = UploadBodies::new(&content, Some(Digest::sha256(b"other")), false).unwrap();
     let name = BodyName {
         offset: 0,
         length: Some(10),
@@ -108,7 +114,7 @@ async fn content_of_another_size_is_an_error() {
     ] {
         let mut content = pieces("abcdefghij");
         content.size = Some(size);
-        let bodies = UploadBodies::new(&content, None).unwrap();
+        let bodies = UploadBodies::new(&content, None, false).unwrap();
         let found = read(&bodies, 0, Some(size)).await;
         assert_eq!(found, Err(expected.to_owned()));
     }
@@ -118,10 +124,79 @@ async fn content_of_another_size_is_an_error() {
 async fn an_unknown_digest_is_computed_on_the_way() {
     let mut content = pieces("abcdefghij");
     content.size = None;
-    let bodies = UploadBodies::new(&content, None).unwrap();
+    let bodies = UploadBodies::new(&content, None, false).unwrap();
     assert_eq!(read(&bodies, 0, None).await.as_deref(), Ok("abcdefghij"));
     let digest = Digest::sha256(b"abcdefghij");
-    assert_eq!(bodies.finish(), Some((digest, 10)));
+    assert_eq!(bodies.finish().unwrap(), (digest, 10));
+}
+
+#[tokio::test]
+async fn a_known_digest_is_compared_where_the_size_is_not_known() {
+    let mut content = pieces("abcdefghij");
+    content.size = None;
+    let other = Digest::sha256(b"other");
+    let bodies = UploadBodies::new(&content, Some(other), false).unwrap();
+    assert_eq!(read(&bodies, 0, None).await.as_deref(), Ok("abcdefghij"));
+    let failed = bodies.finish().unwrap_err().to_string();
+    assert!(failed.contains("its digest is sha256:72399361"), "{failed}");
+}
+
+#[tokio::test]
+async fn verified_content_is_not_hashed_and_is_read_where_it_is_needed() {
+    let mut content = pieces("abcdefghij");
+    let other = Digest::sha256(b"other");
+    let bodies = UploadBodies::new(&content, Some(other.clone()), true).unwrap();
+    assert_eq!(lock(&bodies.hashed).first_needed(7), 7);
+    assert_eq!(read(&bodies, 7, Some(3)).await.as_deref(), Ok("hij"));
+    assert_eq!(
+        read(&bodies, 0, Some(10)).await.as_deref(),
+        Ok("abcdefghij")
+    );
+    assert_eq!(bodies.finish().unwrap(), (other, 10));
+
+    content.size = Some(9);
+    let bodies = UploadBodies::new(&content, Some(Digest::sha256(b"other")), true).unwrap();
+    let found = read(&bodies, 7, Some(2)).await;
+    assert_eq!(found, Err("it has more than 9 bytes".to_owned()));
+
+    // Without a digest there is nothing that the caller could have verified.
+    let content = pieces("abcdefghij");
+    let bodies = UploadBodies::new(&content, None, true).unwrap();
+    read(&bodies, 0, Some(10)).await.unwrap();
+    let digest = Digest::sha256(b"abcdefghij");
+    assert_eq!(bodies.finish().unwrap(), (digest, 10));
+}
+
+#[derive(Default)]
+struct Events(Mutex<Vec<(&'static str, u64)>>);
+
+impl PushObserver for Events {
+    fn sent(&self, bytes: u64) {
+        self.0.lock().unwrap().push(("sent", bytes));
+    }
+
+    fn resumed(&self, position: u64) {
+        self.0.lock().unwrap().push(("resumed", position));
+    }
+}
+
+#[tokio::test]
+async fn an_observer_hears_what_is_sent_and_where_it_is_sent_again() {
+    let content = pieces("abcdefghij");
+    let bodies = UploadBodies::new(&content, None, false).unwrap();
+    let events = Arc::new(Events::default());
+    let bodies = bodies.with_observer(Some(events.clone()));
+    for (offset, length, expected) in [
+        // What is read only to be hashed does not count.
+        (4, 3, &[("resumed", 4), ("sent", 2), ("sent", 1)][..]),
+        (7, 3, &[("sent", 3)]),
+        (9, 1, &[("resumed", 9), ("sent", 1)]),
+        (0, 3, &[("resumed", 0), ("sent", 3)]),
+    ] {
+        read(&bodies, offset, Some(length)).await.unwrap();
+        assert_eq!(*events.0.lock().unwrap(), expected, "{offset}");
+        events.0.lock().unwrap().clear();
+    }
 }
 
 #[tokio::test]

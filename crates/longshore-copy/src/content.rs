@@ -1,0 +1,251 @@
+//! Content that a copy moves.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use longshore::{BlobFrames, Content, ContentFrames, OpeningContent, PushObserver, Repository};
+use longshore_model::Digest;
+
+use crate::observer::{ByteCounter, Event, Observer};
+use crate::plan::PlannedBlob;
+
+/// A blob of a registry. Each time it is opened, it is requested from that position on; the bytes
+/// are not verified.
+pub(crate) struct RegistryContent {
+    repository: Repository,
+    digest: Digest,
+    size: u64,
+}
+
+impl RegistryContent {
+    pub(crate) fn new(repository: Repository, blob: &PlannedBlob) -> Self {
+        Self {
+            repository,
+            digest: blob.digest.clone(),
+            size: blob.size,
+        }
+    }
+}
+
+impl Content for RegistryContent {
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    fn open(&self, position: u64) -> OpeningContent<'_> {
+        let frames = self
+            .repository
+            .blob_frames_from(&self.digest, Some(self.size), position);
+        let frames: ContentFrames = Box::pin(RegistryFrames::Idle(Box::new(frames)));
+        Box::pin(std::future::ready(Ok(frames)))
+    }
+}
+
+/// The frames of a blob as a stream.
+enum RegistryFrames {
+    Idle(Box<BlobFrames>),
+    Reading(Pin<Box<dyn Future<Output = NextFrame> + Send>>),
+    Done,
+}
+
+type NextFrame = (Option<Result<Bytes, longshore::Error>>, Box<BlobFrames>);
+
+impl Stream for RegistryFrames {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match std::mem::replace(&mut *self, Self::Done) {
+                Self::Idle(mut frames) => {
+                    *self = Self::Reading(Box::pin(async move {
+                        let frame = frames.next().await;
+                        (frame, frames)
+                    }));
+                }
+                Self::Reading(mut reading) => match reading.as_mut().poll(cx) {
+                    Poll::Pending => {
+                        *self = Self::Reading(reading);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready((Some(Ok(frame)), frames)) => {
+                        *self = Self::Idle(frames);
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    Poll::Ready((Some(Err(error)), _)) => {
+                        return Poll::Ready(Some(Err(io::Error::other(error))));
+                    }
+                    Poll::Ready((None, _)) => return Poll::Ready(None),
+                },
+                Self::Done => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// Content whose bytes are counted for a run, each once however often they are read.
+pub(crate) struct Counted {
+    content: Box<dyn Content>,
+    blob: PlannedBlob,
+    counts: Arc<Counts>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What all transfers of a run count together.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// The bytes that are in the destination, or on their way to it.
+    pub(crate) bytes: ByteCounter,
+    /// Those of them that an earlier run had kept.
+    pub(crate) resumed: ByteCounter,
+}
+
+impl Counts {
+    pub(crate) fn tell(&self, event: Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.observe(event);
+        }
+    }
+}
+
+/// How far one blob has come.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// Where the first reader began; `None` until there is one.
+    resumed_at: Option<u64>,
+    /// Up to where bytes were counted.
+    position: u64,
+    /// Whether the source failed at last.
+    failed: bool,
+}
+
+impl Counted {
+    pub(crate) fn new(content: Box<dyn Content>, blob: PlannedBlob, counts: Arc<Counts>) -> Self {
+        Self {
+            content,
+            blob,
+            counts,
+            progress: Arc::default(),
+        }
+    }
+
+    /// Takes back what was counted; returns how many bytes that were.
+    pub(crate) fn take_back(&self) -> u64 {
+        let progress = std::mem::take(&mut *lock(&self.progress));
+        self.counts.bytes.subtract(progress.position);
+        self.counts
+            .resumed
+            .subtract(progress.resumed_at.unwrap_or_default());
+        progress.position
+    }
+
+    /// Returns how many bytes were read, without those before the place where reading began.
+    pub(crate) fn moved(&self) -> u64 {
+        let progress = *lock(&self.progress);
+        let resumed_at = progress.resumed_at.unwrap_or_default();
+        progress.position.saturating_sub(resumed_at)
+    }
+
+    /// Returns whether the source failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        lock(&self.progress).failed
+    }
+
+    /// Returns whether the content was read.
+    pub(crate) fn was_opened(&self) -> bool {
+        lock(&self.progress).resumed_at.is_some()
+    }
+
+    /// Returns what tells the run that an upload of this content is resumed.
+    pub(crate) fn observer(&self) -> Arc<dyn PushObserver> {
+        Arc::new(Resumes {
+            counts: Arc::clone(&self.counts),
+            blob: self.blob.clone(),
+        })
+    }
+
+    fn start(&self, position: u64) {
+        let mut progress = lock(&self.progress);
+        if progress.resumed_at.is_some() {
+            return;
+        }
+        progress.resumed_at = Some(position);
+        progress.position = position;
+        drop(progress);
+        self.counts.bytes.add(position);
+        self.counts.resumed.add(position);
+        self.counts.tell(Event::Started {
+            blob: &self.blob,
+            resumed_at: position,
+        });
+    }
+}
+
+impl Content for Counted {
+    fn size(&self) -> Option<u64> {
+        self.content.size()
+    }
+
+    fn is_seekable(&self) -> bool {
+        self.content.is_seekable()
+    }
+
+    fn open(&self, position: u64) -> OpeningContent<'_> {
+        Box::pin(async move {
+            let frames = self.content.open(position).await?;
+            self.start(position);
+            let frames: ContentFrames = Box::pin(CountedFrames {
+                frames,
+                position,
+                counts: Arc::clone(&self.counts),
+                progress: Arc::clone(&self.progress),
+            });
+            Ok(frames)
+        })
+    }
+}
+
+struct Resumes {
+    counts: Arc<Counts>,
+    blob: PlannedBlob,
+}
+
+impl PushObserver for Resumes {
+    fn resumed(&self, position: u64) {
+        let blob = &self.blob;
+        self.counts.tell(Event::Resumed { blob, position });
+    }
+}
+
+struct CountedFrames {
+    frames: ContentFrames,
+    position: u64,
+    counts: Arc<Counts>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Stream for CountedFrames {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let frame = ready!(this.frames.as_mut().poll_next(cx));
+        let mut progress = lock(&this.progress);
+        progress.failed = matches!(frame, Some(Err(_)));
+        if let Some(Ok(frame)) = &frame {
+            this.position = this.position.saturating_add(frame.len() as u64);
+            let fresh = this.position.saturating_sub(progress.position);
+            progress.position = progress.position.max(this.position);
+            this.counts.bytes.add(fresh);
+        }
+        Poll::Ready(frame)
+    }
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,282 @@
+//! The ends of a copy: where content is read from and written to.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longshore::{Content, PushObserver, Repository};
+use longshore_model::{Descriptor, Digest, Manifest, RepositoryName, Tag, TagOrDigest};
+use longshore_store::{Interrupt, Store};
+
+use crate::error::TransferError;
+use crate::plan::PlannedBlob;
+
+pub use self::layout::{LayoutEnd, LayoutEntry};
+pub use self::memory::MemoryEnd;
+pub use self::registry::RegistryEnd;
+
+mod layout;
+mod memory;
+mod registry;
+pub(crate) mod stored;
+
+/// A place that images are copied from or to: a repository of a registry, an image layout, memory.
+///
+/// One value stands for one image there: it may say which one, by a tag, a name or a digest. What
+/// an end needs to be a source are the methods up to [`content`](Self::content); to be a
+/// destination, the others. An end that keeps its blobs in a [`Store`] only has to hand that out.
+///
+/// Content is verified by whoever receives it: a store hashes what it writes, and a push hashes
+/// what it sends, so an end need not hash what it gives.
+pub trait End: Send + Sync {
+    /// Returns how a user would write this end, for messages.
+    fn name(&self) -> String;
+
+    /// Returns the store on this machine that has or gets the blobs, if there is one and it is
+    /// open. A destination that has a store gets the manifests while the copy is planned, where
+    /// nothing refers to them yet.
+    fn store(&self) -> Option<Arc<dyn Store>>;
+
+    /// Returns the repository, if the end is one. Blobs are mounted between repositories of one
+    /// registry.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
+
+    /// Returns which image this end stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Layout`] for a layout in which it is not clear which image is meant.
+    fn target(&self) -> EndFuture<'_, TagOrDigest>;
+
+    /// Reads a manifest, verified against its digest, and passes it to `take`. The memory of the
+    /// manifest may count against a limit until `take` has finished (LI2).
+    ///
+    /// # Errors
+    ///
+    /// What the end reports, and any error of `take`.
+    fn manifest<'a>(&'a self, target: &'a TagOrDigest, take: TakeManifest<'a>)
+    -> EndFuture<'a, ()>;
+
+    /// Returns the digest of the image that this end stands for now; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn digest(&self) -> EndFuture<'_, Option<Digest>>;
+
+    /// Lists the manifests that refer to `subject`.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports; [`TransferError::Referrers`] beyond a limit.
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> EndFuture<'a, Vec<Descriptor>>;
+
+    /// Lists the tags for which `wanted` is true.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn tags<'a>(&'a self, wanted: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>>;
+
+    /// Opens a blob to send it elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Store`] when the blob is not there.
+    fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
+        stored::content(self.opened_store()?.as_ref(), blob)
+    }
+
+    /// Makes the end ready to be written to, for example by creating a directory.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn prepare(&self) -> EndFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Returns whether the end has this manifest already. An end without a [`store`](Self::store)
+    /// that has an image manifest also has the blobs of the image.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn has_manifest<'a>(&'a self, digest: &'a Digest) -> EndFuture<'a, bool> {
+        let has = match self.store() {
+            Some(store) => store.contains(digest).map_err(TransferError::from),
+            None => Ok(false),
+        };
+        Box::pin(std::future::ready(has))
+    }
+
+    /// Returns for each blob whether the end has it. With `all`, every blob is looked for;
+    /// otherwise an end that is asked over the network may say *no* without asking, where a
+    /// transfer costs as little as the question.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn has_blobs<'a>(
+        &'a self,
+        blobs: &'a [&'a PlannedBlob],
+        _all: bool,
+    ) -> EndFuture<'a, Vec<bool>> {
+        Box::pin(std::future::ready(stored::has_blobs(self.store(), blobs)))
+    }
+
+    /// Writes a blob; returns how the end got it.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports, or the content.
+    fn put_blob<'a>(&'a self, put: BlobPut<'a>) -> EndFuture<'a, BlobOutcome> {
+        Box::pin(async move { stored::put_blob(self.opened_store()?.as_ref(), put).await })
+    }
+
+    /// Returns how many bytes the end has stored of a blob, as it says; `None` when it does not
+    /// say.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::NotStored`] when the blob is not there; what the end reports.
+    fn stored_size<'a>(&'a self, blob: &'a PlannedBlob) -> EndFuture<'a, Option<u64>> {
+        let size = self
+            .opened_store()
+            .and_then(|it| Ok(it.size(&blob.digest)?));
+        Box::pin(std::future::ready(size))
+    }
+
+    /// Writes a manifest by its digest, after everything that it lists.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn put_manifest<'a>(&'a self, manifest: &'a RawManifest) -> EndFuture<'a, ()> {
+        Box::pin(async move { stored::put_manifest(self.opened_store()?, manifest).await })
+    }
+
+    /// Makes a manifest visible, after everything below it was written.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn publish<'a>(
+        &'a self,
+        manifest: &'a RawManifest,
+        name: PublishedName<'a>,
+    ) -> EndFuture<'a, ()>;
+
+    /// Returns the store of an end that is open.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Closed`] when the end has no store, or was not opened.
+    fn opened_store(&self) -> Result<Arc<dyn Store>, TransferError> {
+        self.store().ok_or(TransferError::Closed)
+    }
+}
+
+/// What a method of an [`End`] returns.
+pub type EndFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, TransferError>> + Send + 'a>>;
+
+/// Takes a manifest that an [`End`] has read.
+pub type TakeManifest<'a> = Box<dyn FnOnce(Manifest) -> EndFuture<'a, ()> + Send + 'a>;
+
+/// A blob to be written to an [`End`].
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct BlobPut<'a> {
+    /// Its digest and size.
+    pub blob: &'a PlannedBlob,
+    /// Its content. An end that has a part of it already opens it behind that part.
+    pub content: &'a dyn Content,
+    /// Whether the content was verified or is verified by its stream, so that a receiver that only
+    /// passes it on need not hash it again.
+    pub verified: bool,
+    /// A repository of the same registry that has the blob.
+    pub mount: Option<&'a RepositoryName>,
+    /// Is told when an upload is resumed or starts again.
+    pub observer: &'a Arc<dyn PushObserver>,
+    /// Ends blocking work early.
+    pub interrupt: &'a Interrupt,
+}
+
+impl fmt::Debug for BlobPut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobPut")
+            .field("blob", &self.blob)
+            .field("verified", &self.verified)
+            .field("mount", &self.mount)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The name under which a manifest becomes visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishedName<'a> {
+    /// The one that the end stands for.
+    Own,
+    /// A tag next to it.
+    Tag(&'a Tag),
+    /// None: it is found by its digest, as a manifest that refers to another one.
+    Unnamed,
+}
+
+/// How an [`End`] got a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BlobOutcome {
+    /// It had the blob already.
+    Existing,
+    /// It took the blob from another repository of its registry.
+    Mounted,
+    /// The content was moved.
+    Moved,
+}
+
+/// The bytes of a manifest, with what is needed to write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RawManifest {
+    /// Its descriptor.
+    pub descriptor: Descriptor,
+    /// Its bytes, as they are stored.
+    pub bytes: Bytes,
+    /// The manifest that it refers to, and the descriptor under which a list of referrers names
+    /// it.
+    pub referrer: Option<(Digest, Descriptor)>,
+}
+
+impl RawManifest {
+    /// Takes what is needed from a manifest.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let subject = manifest.document().subject();
+        Self {
+            descriptor: manifest.descriptor(),
+            bytes: manifest.bytes().clone(),
+            referrer: subject.map(|it| (it.digest.clone(), manifest.as_referrer())),
+        }
+    }
+}
+
+/// Reads a manifest and keeps it.
+pub(crate) async fn read_manifest(
+    end: &dyn End,
+    target: &TagOrDigest,
+) -> Result<Manifest, TransferError> {
+    let mut read = None;
+    let slot = &mut read;
+    let take: TakeManifest<'_> = Box::new(move |manifest| {
+        *slot = Some(manifest);
+        Box::pin(std::future::ready(Ok(())))
+    });
+    end.manifest(target, take).await?;
+    // An end that succeeds has passed the manifest on.
+    read.ok_or(TransferError::Closed)
+}

@@ -1,0 +1,413 @@
+//! A repository of a registry as an end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use longshore::proto::referrers::fallback_tag;
+use longshore::proto::upload::UploadOutcome;
+use longshore::{
+    Content, ErrorKind, PushOptions, PushedManifest, Repository, SessionKeeper, UploadSession,
+};
+use longshore_model::{Descriptor, Digest, Document, Index, Manifest, Tag, TagOrDigest};
+use longshore_store::Store;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use super::{
+    BlobOutcome, BlobPut, End, EndFuture, PublishedName, RawManifest, TakeManifest, read_manifest,
+};
+use crate::content::RegistryContent;
+use crate::error::TransferError;
+use crate::journal::{Journal, JournalEntry, UploadKey};
+use crate::plan::PlannedBlob;
+use crate::referrers::Referrers;
+
+/// Minimum size of a blob that is always looked for before it is sent, in bytes. Sending a smaller
+/// one takes one request more than the question.
+const LARGE_BYTES: u64 = 1024 * 1024;
+
+/// How many small blobs are looked for. If the registry has none of them, it is taken to have none
+/// of the other small ones.
+const SMALL_PROBES: usize = 8;
+
+/// Maximum number of concurrent questions.
+const CONCURRENT_QUESTIONS: usize = 32;
+
+/// An image in a repository of a registry.
+pub struct RegistryEnd {
+    repository: Repository,
+    target: TagOrDigest,
+    chunk: Option<u64>,
+    journal: Option<Arc<Journal>>,
+    /// Held while the list of referrers under a tag is changed.
+    listing: Mutex<()>,
+}
+
+impl RegistryEnd {
+    /// The image of this repository that has this tag or digest.
+    #[must_use]
+    pub fn new(repository: Repository, target: TagOrDigest) -> Self {
+        Self {
+            repository,
+            target,
+            chunk: None,
+            journal: None,
+            listing: Mutex::new(()),
+        }
+    }
+
+    /// The same, sending blobs in chunks of this size in bytes. By default that is left to the size
+    /// of the blob and to what is known of the registry.
+    #[must_use]
+    pub const fn with_chunk(mut self, bytes: u64) -> Self {
+        self.chunk = Some(bytes);
+        self
+    }
+
+    /// The same, keeping the sessions of unfinished uploads in this journal, so that a later run
+    /// continues them.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Asks for each of these blobs whether the registry has it.
+    async fn ask(&self, blobs: &[&PlannedBlob], answers: &mut [bool]) -> Result<(), TransferError> {
+        let mut asking = JoinSet::new();
+        let mut places = 0..answers.len();
+        loop {
+            while asking.len() < CONCURRENT_QUESTIONS
+                && let Some(place) = places.next()
+            {
+                let Some(blob) = blobs.get(place) else { break };
+                let (repository, digest) = (self.repository.clone(), blob.digest.clone());
+                asking.spawn(async move { (place, is_there(&repository, &digest).await) });
+            }
+            match asking.join_next().await {
+                Some(Ok((place, answer))) => {
+                    if let Some(slot) = answers.get_mut(place) {
+                        *slot = answer?;
+                    }
+                }
+                Some(Err(_)) => return Err(TransferError::Worker),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Asks for the blobs at these places.
+    async fn ask_some(
+        &self,
+        blobs: &[&PlannedBlob],
+        places: &[usize],
+        answers: &mut [bool],
+    ) -> Result<(), TransferError> {
+        let some: Vec<_> = places
+            .iter()
+            .filter_map(|&it| blobs.get(it).copied())
+            .collect();
+        let mut found = vec![false; some.len()];
+        self.ask(&some, &mut found).await?;
+        for (&place, found) in places.iter().zip(found) {
+            if let Some(slot) = answers.get_mut(place) {
+                *slot = found;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put(&self, target: &TagOrDigest, manifest: &RawManifest) -> Result<(), TransferError> {
+        let RawManifest {
+            descriptor, bytes, ..
+        } = manifest;
+        let pushed = self
+            .repository
+            .put_manifest(target, &descriptor.media_type, bytes.clone())
+            .await?;
+        match (&manifest.referrer, pushed) {
+            (Some((subject, referrer)), PushedManifest { subject: None, .. }) => {
+                self.list_referrer(subject, referrer).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a referrer to the list under the tag of its subject, for a registry without a referrers
+    /// API (distribution-spec v1.1.1 "Referrers Tag Schema").
+    async fn list_referrer(
+        &self,
+        subject: &Digest,
+        referrer: &Descriptor,
+    ) -> Result<(), TransferError> {
+        let Some(tag) = fallback_tag(subject) else {
+            return Ok(());
+        };
+        let target = TagOrDigest::from(tag);
+        let _one_at_a_time = self.listing.lock().await;
+        let mut manifests = match read_manifest(self, &target).await {
+            // A registry may take the tag for the digest of the subject.
+            Ok(list) if list.digest() == subject => Vec::new(),
+            Ok(list) => match list.into_document() {
+                Document::Index(index) => index.manifests,
+                _ => Vec::new(),
+            },
+            Err(TransferError::Registry(error)) if error.kind() == ErrorKind::NotFound => {
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        if manifests.iter().any(|it| it.digest == referrer.digest) {
+            return Ok(());
+        }
+        manifests.push(referrer.clone());
+        let list = Manifest::from_document(&Document::Index(Index::new(manifests)));
+        let list = list.map_err(TransferError::Unwritable)?;
+        let (media_type, bytes) = (list.media_type(), list.bytes().clone());
+        self.repository
+            .put_manifest(&target, media_type, bytes)
+            .await?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RegistryEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryEnd")
+            .field("origin", self.repository.origin())
+            .field("name", self.repository.name())
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+impl End for RegistryEnd {
+    fn name(&self) -> String {
+        let (registry, name) = (self.repository.origin(), self.repository.name());
+        match &self.target {
+            TagOrDigest::Tag(tag) => format!("{registry}/{name}:{tag}"),
+            TagOrDigest::Digest(digest) => format!("{registry}/{name}@{digest}"),
+        }
+    }
+
+    fn store(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
+
+    fn repository(&self) -> Option<&Repository> {
+        Some(&self.repository)
+    }
+
+    fn target(&self) -> EndFuture<'_, TagOrDigest> {
+        Box::pin(std::future::ready(Ok(self.target.clone())))
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        target: &'a TagOrDigest,
+        take: TakeManifest<'a>,
+    ) -> EndFuture<'a, ()> {
+        Box::pin(async move {
+            let taken = self
+                .repository
+                .manifest_with(target, |pulled| take(pulled.manifest));
+            taken.await?
+        })
+    }
+
+    fn digest(&self) -> EndFuture<'_, Option<Digest>> {
+        Box::pin(async move {
+            let head = self.repository.manifest_head(&self.target).await?;
+            Ok(head.and_then(|head| head.digest))
+        })
+    }
+
+    fn referrers<'a>(&'a self, subject: &'a Digest) -> EndFuture<'a, Vec<Descriptor>> {
+        Box::pin(async move {
+            let referrers = Referrers::read(&self.repository, subject, None, 1).await?;
+            let referrers = referrers.referrers.into_iter();
+            Ok(referrers.map(|referrer| referrer.descriptor).collect())
+        })
+    }
+
+    fn tags<'a>(&'a self, wanted: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>> {
+        Box::pin(async move {
+            let mut list = self.repository.tags(None, None);
+            let mut tags = Vec::new();
+            while let Some(tag) = list.next().await {
+                // Malformed tags cannot be copied.
+                if let Ok(tag) = tag?.parse::<Tag>()
+                    && wanted(&tag)
+                {
+                    tags.push(tag);
+                }
+            }
+            Ok(tags)
+        })
+    }
+
+    fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
+        Ok(Box::new(RegistryContent::new(
+            self.repository.clone(),
+            blob,
+        )))
+    }
+
+    fn has_manifest<'a>(&'a self, digest: &'a Digest) -> EndFuture<'a, bool> {
+        Box::pin(async move {
+            let target = TagOrDigest::from(digest.clone());
+            Ok(self.repository.manifest_head(&target).await?.is_some())
+        })
+    }
+
+    fn has_blobs<'a>(
+        &'a self,
+        blobs: &'a [&'a PlannedBlob],
+        all: bool,
+    ) -> EndFuture<'a, Vec<bool>> {
+        Box::pin(async move {
+            let mut answers = vec![false; blobs.len()];
+            if all {
+                self.ask(blobs, &mut answers).await?;
+                return Ok(answers);
+            }
+            let (large, small): (Vec<usize>, Vec<usize>) = (0..blobs.len())
+                .partition(|&it| blobs.get(it).is_some_and(|it| it.size >= LARGE_BYTES));
+            let probes = small.len().min(SMALL_PROBES);
+            let (probed, rest) = small.split_at(probes);
+            let first: Vec<_> = large.iter().chain(probed).copied().collect();
+            self.ask_some(blobs, &first, &mut answers).await?;
+            let has_small = probed.iter().any(|&it| answers.get(it) == Some(&true));
+            if has_small {
+                self.ask_some(blobs, rest, &mut answers).await?;
+            }
+            Ok(answers)
+        })
+    }
+
+    fn put_blob<'a>(&'a self, put: BlobPut<'a>) -> EndFuture<'a, BlobOutcome> {
+        Box::pin(async move {
+            let mut options = PushOptions::default();
+            options.digest = Some(put.blob.digest.clone());
+            options.mount = put.mount.cloned();
+            options.chunk = self.chunk;
+            options.verified = put.verified;
+            options.observer = Some(Arc::clone(put.observer));
+            if let Some(journal) = self
+                .journal
+                .clone()
+                .filter(|_| put.blob.size >= LARGE_BYTES)
+            {
+                let record = Record::new(journal, &self.repository, put.blob);
+                options.session = record.session();
+                options.keeper = Some(Arc::new(record));
+            }
+            let pushed = self.repository.put_blob(put.content, options).await;
+            let pushed = pushed.map_err(TransferError::of_push)?;
+            Ok(match pushed.outcome {
+                UploadOutcome::Existing => BlobOutcome::Existing,
+                UploadOutcome::Mounted => BlobOutcome::Mounted,
+                _ => BlobOutcome::Moved,
+            })
+        })
+    }
+
+    fn stored_size<'a>(&'a self, blob: &'a PlannedBlob) -> EndFuture<'a, Option<u64>> {
+        Box::pin(async move {
+            match self.repository.blob_head(&blob.digest).await? {
+                Some(head) => Ok(head.size),
+                None => Err(TransferError::NotStored {
+                    end: self.name(),
+                    digest: blob.digest.clone(),
+                }),
+            }
+        })
+    }
+
+    fn put_manifest<'a>(&'a self, manifest: &'a RawManifest) -> EndFuture<'a, ()> {
+        Box::pin(async move {
+            let target = TagOrDigest::from(manifest.descriptor.digest.clone());
+            self.put(&target, manifest).await
+        })
+    }
+
+    fn publish<'a>(
+        &'a self,
+        manifest: &'a RawManifest,
+        name: PublishedName<'a>,
+    ) -> EndFuture<'a, ()> {
+        Box::pin(async move {
+            match name {
+                PublishedName::Own => self.put(&self.target, manifest).await,
+                PublishedName::Tag(tag) => {
+                    self.put(&TagOrDigest::from(tag.clone()), manifest).await
+                }
+                // It was written by its digest.
+                PublishedName::Unnamed => Ok(()),
+            }
+        })
+    }
+}
+
+/// The record of one upload in the journal.
+struct Record {
+    journal: Arc<Journal>,
+    key: UploadKey,
+    size: u64,
+}
+
+impl Record {
+    fn new(journal: Arc<Journal>, repository: &Repository, blob: &PlannedBlob) -> Self {
+        let key = UploadKey {
+            origin: repository.origin().clone(),
+            repository: repository.name().clone(),
+            digest: blob.digest.clone(),
+        };
+        let size = blob.size;
+        Self { journal, key, size }
+    }
+
+    /// The session that an earlier run has left.
+    fn session(&self) -> Option<UploadSession> {
+        let entry = self.journal.get(&self.key, unix_time())?;
+        if entry.size != self.size {
+            return None;
+        }
+        UploadSession::from_secret_text(entry.location.expose())
+    }
+}
+
+// The journal saves work, and nothing depends on it.
+impl SessionKeeper for Record {
+    fn keep(&self, session: &UploadSession) {
+        let entry = JournalEntry {
+            size: self.size,
+            location: session.to_secret_text(),
+            saved_at: unix_time(),
+        };
+        let _ = self.journal.put(&self.key, &entry);
+    }
+
+    fn forget(&self) {
+        let _ = self.journal.remove(&self.key);
+    }
+}
+
+/// Returns the time since 1970.
+fn unix_time() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
+/// Returns whether the registry says that it has a blob. A registry that refuses the question is
+/// taken not to have it: the upload will tell.
+async fn is_there(repository: &Repository, digest: &Digest) -> Result<bool, TransferError> {
+    match repository.blob_head(digest).await {
+        Ok(head) => Ok(head.is_some()),
+        Err(error) => match error.kind() {
+            ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Unsupported => Ok(false),
+            _ => Err(error.into()),
+        },
+    }
+}

@@ -1,0 +1,60 @@
+//! How each blob gets to a destination.
+
+use longshore::Repository;
+
+use super::{BlobAction, PlannedBlob, PlannedDestination};
+use crate::end::End;
+use crate::error::TransferError;
+
+/// A destination, and what decides how blobs get there.
+pub(super) struct Claim<'a> {
+    pub(super) source: &'a dyn End,
+    /// The destinations that come before.
+    pub(super) earlier: &'a [PlannedDestination],
+    pub(super) end: &'a dyn End,
+    pub(super) blobs: &'a [PlannedBlob],
+    /// Whether every blob is looked for, because the plan is to be exact.
+    pub(super) all: bool,
+}
+
+/// Decides for each blob.
+pub(super) async fn find(claim: Claim<'_>) -> Result<Vec<BlobAction>, TransferError> {
+    let Claim {
+        source, end, blobs, ..
+    } = claim;
+    if blobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sibling = |repository: &Repository| match end.repository() {
+        Some(own) if own.origin() == repository.origin() => Some(own.name() == repository.name()),
+        _ => None,
+    };
+    if let Some(from) = source.repository()
+        && let Some(is_same) = sibling(from)
+    {
+        let action = if is_same {
+            BlobAction::Existing
+        } else {
+            let (from, after) = (from.name().clone(), false);
+            BlobAction::Mount { from, after }
+        };
+        return Ok(vec![action; blobs.len()]);
+    }
+    let earlier = claim.earlier.iter().find_map(|it| {
+        let repository = it.end.repository()?;
+        sibling(repository)
+            .is_some()
+            .then(|| repository.name().clone())
+    });
+    if let Some(from) = earlier {
+        let after = true;
+        return Ok(vec![BlobAction::Mount { from, after }; blobs.len()]);
+    }
+    let asked: Vec<&PlannedBlob> = blobs.iter().collect();
+    let has = end.has_blobs(&asked, claim.all).await?;
+    let action = |has| match has {
+        true => BlobAction::Existing,
+        false => BlobAction::Move,
+    };
+    Ok(has.into_iter().map(action).collect())
+}

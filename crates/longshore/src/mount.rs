@@ -1,0 +1,104 @@
+//! Mounting blobs of other repositories.
+
+use http::StatusCode;
+use longshore_auth::AuthError;
+use longshore_model::{Digest, RepositoryName};
+use longshore_proto::endpoint::Repeatable;
+use longshore_proto::upload::{Upload, UploadContent, UploadError, UploadNext, UploadOptions};
+use longshore_proto::{Mounts, RefusalKind};
+
+use crate::error::{Cause, Error};
+use crate::repository::Repository;
+
+/// What came of asking a registry to mount a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MountOutcome {
+    /// The repository has the blob now.
+    Mounted,
+    /// The registry did not mount it, so it has to be pushed.
+    NotMounted {
+        /// The status of the answer: 202 when the registry opened an upload session instead, or
+        /// the status of a refusal. `None` without an answer: the registry is known not to mount, or
+        /// its token endpoint issues no token for both repositories.
+        status: Option<StatusCode>,
+    },
+}
+
+impl Repository {
+    /// Makes a blob of another repository of the same registry available in this one, without
+    /// sending it (distribution-spec v1.1.1 "Mounting a blob from another repository").
+    ///
+    /// One token is requested for both repositories. When the registry opens an upload session
+    /// instead, the session is cancelled. [`put_blob`](Self::put_blob) with
+    /// [`PushOptions::mount`](crate::PushOptions::mount) uses the session and needs no second
+    /// request, so use that where the content is at hand.
+    ///
+    /// # Errors
+    ///
+    /// The registry cannot be reached, or says that it mounted another blob (DG7). A refusal is no
+    /// error, but [`MountOutcome::NotMounted`]: pushing the blob may still be allowed.
+    pub async fn mount_blob(
+        &self,
+        digest: &Digest,
+        from: &RepositoryName,
+    ) -> Result<MountOutcome, Error> {
+        let site = self.site();
+        let quirks = site.quirks().upload;
+        if quirks.mounts == Mounts::Never {
+            return Ok(MountOutcome::NotMounted { status: None });
+        }
+        let mut what = UploadContent::stream();
+        what.digest = Some(digest.clone());
+        let mut how = UploadOptions::default();
+        how.mount = Some(from.clone());
+        let mut upload = Upload::new(self.name().clone(), what, how, quirks);
+        let answer = match site.drive(upload.start()).await {
+            Ok(answer) => answer,
+            Err(error) => return without_token(error),
+        };
+        let status = answer.head.status;
+        let kind = answer.refusal().kind();
+        let is_unavailable = matches!(kind, RefusalKind::RateLimited | RefusalKind::Unavailable);
+        let jitter = site.client().jitter();
+        match upload.on_answer(&answer.head, answer.ended(), jitter) {
+            Ok(UploadNext::Finished(_)) => Ok(MountOutcome::Mounted),
+            // A session, or a refusal. What the upload would send next does not matter.
+            Ok(_) if !is_unavailable => {
+                self.cancel_upload(&upload).await;
+                let status = Some(status);
+                Ok(MountOutcome::NotMounted { status })
+            }
+            Ok(_) | Err(UploadError::Refused) => Err(answer.refused(site)),
+            Err(error) => Err(answer.failed(site, Cause::Upload(error))),
+        }
+    }
+
+    /// Ends the session of an upload, if one is open. Its failure does not matter: the registry
+    /// removes old sessions in time.
+    pub(crate) async fn cancel_upload(&self, upload: &Upload) {
+        if let Some(mut ask) = upload.cancel() {
+            ask.repeatable = Repeatable::Never;
+            if let Err(error) = self.site().drive(ask).await {
+                tracing::debug!(%error, "the upload session was not cancelled");
+            }
+        }
+    }
+}
+
+/// The outcome when no token for both repositories is issued or accepted. A token for the target
+/// alone may still be.
+fn without_token(error: Error) -> Result<MountOutcome, Error> {
+    match error.cause() {
+        Cause::Auth(
+            AuthError::CredentialsRefused { .. }
+            | AuthError::CredentialsRequired { .. }
+            | AuthError::TokenRefused { .. },
+            refusal,
+        ) => {
+            let status = refusal.as_ref().map(|refusal| refusal.status);
+            Ok(MountOutcome::NotMounted { status })
+        }
+        _ => Err(error),
+    }
+}

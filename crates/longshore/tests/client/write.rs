@@ -1,0 +1,301 @@
+//! Writing manifests and tags, mounting blobs, and deleting.
+
+use bytes::Bytes;
+use http::Response;
+use longshore::model::{Digest, MediaType, Tag, TagOrDigest};
+use longshore::transport::Body;
+use longshore::{Error, ErrorKind, MountOutcome, PushedManifest, Repository};
+
+use crate::auth::unauthorized;
+use crate::support::{AUTH, HOME, MANIFEST, Net, Seen, app, basic, builder, reply};
+
+const BLOB: &[u8] = b"the content of a blob";
+
+fn tags(names: &[&str]) -> Vec<Tag> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+/// The requests to the registry: method and path, with the digest of [`MANIFEST`] as `D`.
+fn lines(net: &Net) -> Vec<String> {
+    let digest = Digest::sha256(MANIFEST.as_bytes());
+    let line = |seen: &Seen| {
+        let path = seen.uri.replace(HOME, "");
+        format!("{} {}", seen.method, path.replace(digest.as_str(), "D"))
+    };
+    net.seen().iter().map(line).collect()
+}
+
+async fn repository(net: &Net) -> Repository {
+    app(builder(net).attempts(1).build().unwrap()).await
+}
+
+async fn put(net: &Net, names: &[&str]) -> Result<PushedManifest, Error> {
+    let bytes = Bytes::from_static(MANIFEST.as_bytes());
+    let repository = repository(net).await;
+    let media_type = MediaType::OCI_MANIFEST;
+    let names = tags(names);
+    let pushed = repository.put_manifest_with_tags(None, &media_type, bytes, &names);
+    pushed.await
+}
+
+/// Stores every manifest. Of the tags in a query it sets those that are not `other`.
+fn sets_tags(seen: &Seen) -> Response<Body> {
+    assert_eq!(seen.body, MANIFEST.as_bytes());
+    let query = seen.uri.split_once('?').map_or("", |(_, query)| query);
+    let named = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("tag="));
+    let set: Vec<_> = named.filter(|tag| *tag != "other").collect();
+    let set = set.join(", ");
+    let fields: &[(&str, &str)] = &[("oci-tag", &set)];
+    reply(201, if set.is_empty() { &[] } else { fields }, "")
+}
+
+#[tokio::test]
+async fn several_tags_are_set_with_one_request_for_ten_of_them() {
+    let names: Vec<_> = (1..=12).map(|number| format!("v{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let net = Net::serving(sets_tags);
+    let pushed = put(&net, &names).await.unwrap();
+    assert_eq!(pushed.digest, Digest::sha256(MANIFEST.as_bytes()));
+    let query = |names: &[&str]| format!("tag={}", names.join("&tag="));
+    assert_eq!(
+        lines(&net),
+        [
+            format!("PUT /v2/app/manifests/D?{}", query(&names[..10])),
+            format!("PUT /v2/app/manifests/D?{}", query(&names[10..])),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_tag_that_the_registry_did_not_set_gets_a_request_of_its_own() {
+    let net = Net::serving(sets_tags);
+    put(&net, &["v1", "other", "v2"]).await.unwrap();
+    assert_eq!(
+        lines(&net),
+        [
+            "PUT /v2/app/manifests/D?tag=v1&tag=other&tag=v2",
+            "PUT /v2/app/manifests/other",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_registry_that_sets_no_tags_with_a_digest_gets_one_request_for_each() {
+    // One ignores the parameter, the others refuse the request.
+    for status in [201, 400, 403, 404, 405, 414] {
+        let net = Net::serving(move |seen| {
+            let status = if seen.uri.contains('?') { status } else { 201 };
+            reply(status, &[("oci-subject", "sha256:x")], "")
+        });
+        let pushed = put(&net, &["v1", "v2"]).await.unwrap();
+        assert_eq!(pushed.subject, None);
+        assert_eq!(
+            lines(&net),
+            [
+                "PUT /v2/app/manifests/D?tag=v1&tag=v2",
+                "PUT /v2/app/manifests/v1",
+                "PUT /v2/app/manifests/v2",
+            ],
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_ignored_the_tags_once_is_not_asked_again() {
+    let names: Vec<_> = (1..=12).map(|number| format!("v{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let net = Net::serving(|_| reply(201, &[], ""));
+    put(&net, &names).await.unwrap();
+    let all = lines(&net);
+    assert_eq!(all.len(), 1 + names.len());
+    assert_eq!(all[12], "PUT /v2/app/manifests/v12");
+}
+
+#[tokio::test]
+async fn one_tag_or_none_is_one_request() {
+    for (names, expected) in [
+        (&["v1"][..], "PUT /v2/app/manifests/v1"),
+        (&[], "PUT /v2/app/manifests/D"),
+    ] {
+        let net = Net::serving(sets_tags);
+        put(&net, names).await.unwrap();
+        assert_eq!(lines(&net), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn the_error_of_several_tags_names_the_one_that_was_refused() {
+    let net = Net::serving(|seen| {
+        let refused = seen.uri.contains('?') || seen.uri.ends_with("/v2");
+        reply(if refused { 400 } else { 201 }, &[], "")
+    });
+    let error = put(&net, &["v1", "v2", "v3"]).await.unwrap_err();
+    let text = "cannot push manifest v2 of app to r.example.com: the registry refuses (status 400)";
+    assert_eq!(error.to_string(), text);
+    assert_eq!(lines(&net).len(), 3);
+    // A registry that cannot answer is not asked for each tag.
+    let net = Net::serving(|_| reply(503, &[], ""));
+    let error = put(&net, &["v1", "v2"]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(lines(&net).len(), 1);
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_the_digest_are_not_sent() {
+    let net = Net::serving(sets_tags);
+    let repository = repository(&net).await;
+    let digest = Digest::sha256(BLOB);
+    let bytes = Bytes::from_static(MANIFEST.as_bytes());
+    let media_type = MediaType::OCI_MANIFEST;
+    let target = TagOrDigest::Digest(digest.clone());
+    let names = tags(&["v1"]);
+    let by_digest = repository.put_manifest(&target, &media_type, bytes.clone());
+    let with_tag =
+        repository.put_manifest_with_tags(Some(&digest), &media_type, bytes.clone(), &names);
+    for error in [by_digest.await.unwrap_err(), with_tag.await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Digest);
+    }
+    assert_eq!(lines(&net), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_existing_manifest_is_read_once_and_tagged() {
+    let net = Net::serving(|seen| match seen.method.as_str() {
+        "GET" => reply(
+            200,
+            &[("content-type", MediaType::OCI_MANIFEST.as_str())],
+            MANIFEST,
+        ),
+        _ => sets_tags(seen),
+    });
+    let repository = repository(&net).await;
+    let source = "v1".parse().unwrap();
+    let tagged = repository.tag(&source, &tags(&["v2", "v1", "v3"])).await;
+    let digest = Digest::sha256(MANIFEST.as_bytes());
+    assert_eq!(tagged.unwrap().digest, digest);
+    let put = net.seen().pop().unwrap();
+    let media_type = MediaType::OCI_MANIFEST;
+    assert_eq!(put.header("content-type"), Some(media_type.as_str()));
+    assert_eq!(
+        lines(&net),
+        [
+            "GET /v2/app/manifests/v1",
+            "PUT /v2/app/manifests/D?tag=v2&tag=v3"
+        ]
+    );
+    // The manifest has this tag already.
+    let tagged = repository.tag(&source, &tags(&["v1"])).await;
+    assert_eq!(tagged.unwrap().digest, digest);
+    assert_eq!(lines(&net).len(), 3);
+}
+
+#[tokio::test]
+async fn the_subject_that_the_registry_recorded_is_returned() {
+    let subject = Digest::sha256(BLOB);
+    let answered = subject.clone();
+    let net = Net::serving(move |_| reply(201, &[("oci-subject", answered.as_str())], ""));
+    for names in [&["v1"][..], &["v1", "v2"]] {
+        let pushed = put(&net, names).await.unwrap();
+        assert_eq!(pushed.subject.as_ref(), Some(&subject));
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_the_registry_has_is_told_from_one_that_it_has_not() {
+    let length = BLOB.len().to_string();
+    let digest = Digest::sha256(BLOB);
+    let known = digest.clone();
+    let net = Net::serving(move |seen| match seen.uri.ends_with(known.as_str()) {
+        true => reply(200, &[("content-length", &length)], ""),
+        false => reply(404, &[], ""),
+    });
+    let repository = repository(&net).await;
+    assert!(repository.has_blob(&digest).await.unwrap());
+    let other = Digest::sha256(b"other");
+    assert!(!repository.has_blob(&other).await.unwrap());
+    let expected = [digest, other].map(|digest| format!("HEAD /v2/app/blobs/{digest}"));
+    assert_eq!(lines(&net), expected);
+}
+
+async fn mount(repository: &Repository) -> Result<MountOutcome, Error> {
+    let from = "a/base".parse().unwrap();
+    repository.mount_blob(&Digest::sha256(BLOB), &from).await
+}
+
+fn not_mounted(status: u16) -> MountOutcome {
+    let status = Some(status.try_into().unwrap());
+    MountOutcome::NotMounted { status }
+}
+
+#[tokio::test]
+async fn a_blob_is_mounted_or_the_session_that_was_opened_is_cancelled() {
+    let digest = Digest::sha256(BLOB).to_string().replace(':', "%3A");
+    let post = format!("POST /v2/app/blobs/uploads/?mount={digest}&from=a%2Fbase");
+    let delete = "DELETE /session?state=a%2F";
+    for (status, expected, requests) in [
+        (201, MountOutcome::Mounted, &[post.as_str()][..]),
+        (202, not_mounted(202), &[&post, delete]),
+        (400, not_mounted(400), &[&post]),
+        (403, not_mounted(403), &[&post]),
+        (404, not_mounted(404), &[&post]),
+        (405, not_mounted(405), &[&post]),
+    ] {
+        let net = Net::serving(move |seen| {
+            let status = if seen.method == "POST" { status } else { 204 };
+            reply(status, &[("location", "/session?state=a%2F")], "")
+        });
+        let outcome = mount(&repository(&net).await).await.unwrap();
+        assert_eq!(outcome, expected);
+        assert_eq!(lines(&net), requests);
+    }
+}
+
+// DG7 (an upload succeeds only if the digest in the response is the expected one)
+#[tokio::test]
+async fn dg7_another_blob_that_was_mounted_is_an_error() {
+    let other = Digest::sha256(b"other");
+    let net = Net::serving(move |_| reply(201, &[("docker-content-digest", other.as_str())], ""));
+    let error = mount(&repository(&net).await).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    let net = Net::serving(|_| reply(503, &[], ""));
+    let error = mount(&repository(&net).await).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+// CR8 (a scope is what the operation needs, plus pull on a mount source)
+#[tokio::test]
+async fn cr8_a_mount_asks_for_one_token_with_the_target_first() {
+    const CHALLENGE: &str = r#"Bearer realm="https://auth.example.com/token",service="r""#;
+    for (accepted, expected) in [(true, MountOutcome::Mounted), (false, not_mounted(401))] {
+        let net = Net::serving(move |seen| {
+            if seen.uri.starts_with(AUTH) {
+                return reply(200, &[], r#"{"token":"t"}"#);
+            }
+            match seen.header("authorization") {
+                Some(_) if accepted => reply(201, &[], ""),
+                _ => unauthorized(CHALLENGE),
+            }
+        });
+        let client = builder(&net).credentials(basic()).build().unwrap();
+        assert_eq!(mount(&app(client).await).await.unwrap(), expected);
+        let tokens: Vec<_> = net.seen().into_iter().map(|seen| seen.uri).collect();
+        let tokens: Vec<_> = tokens.iter().filter(|uri| uri.starts_with(AUTH)).collect();
+        let scopes = "scope=repository%3Aapp%3Apull%2Cpush&scope=repository%3Aa%2Fbase%3Apull";
+        assert_eq!(tokens, [&format!("{AUTH}/token?service=r&{scopes}")]);
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_deleted_costs_no_manifest() {
+    for status in [400, 405] {
+        let body = r#"{"errors":[{"code":"UNSUPPORTED"}]}"#;
+        let net = Net::serving(move |_| reply(status, &[], body));
+        let repository = repository(&net).await;
+        let error = repository.delete_tag(&"v1".parse().unwrap()).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(lines(&net), ["DELETE /v2/app/manifests/v1"]);
+    }
+}
