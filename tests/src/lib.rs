@@ -23,12 +23,16 @@
 )]
 
 mod binary;
+pub mod containerd;
 pub mod disk;
+pub mod http;
 pub mod layout;
 pub mod longshore;
 pub mod microsocks;
 pub mod network;
 pub mod nginx;
+pub mod peer;
+pub mod podman;
 pub mod process;
 pub mod program;
 pub mod registry;

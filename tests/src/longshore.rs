@@ -49,6 +49,12 @@ impl Longshore {
         Self::new([OsStr::new("pull"), reference.as_ref(), destination.as_ref()])
     }
 
+    /// `longshore copy SOURCE DESTINATION`.
+    #[must_use]
+    pub fn copy(source: &str, destination: &str) -> Self {
+        Self::new(["copy", source, destination])
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
@@ -185,6 +191,12 @@ impl Running {
         // It may have ended by itself.
         let _ = self.child.kill();
         self.end()
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Waits until `seen` gives a value, of what the program does to the world.

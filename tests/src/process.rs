@@ -25,24 +25,30 @@ impl Process {
     /// When the program cannot be started.
     #[must_use]
     pub fn start(mut command: Command, directory: TempDir) -> Self {
+        let child = spawn(&mut command, directory.path());
         let what = command.get_program().to_string_lossy().into_owned();
-        let output = |name| File::create(directory.path().join(name));
-        let (Ok(stdout), Ok(stderr)) = (output(STDOUT), output(STDERR)) else {
-            panic!("cannot write to {}", directory.path().display())
-        };
-        match command
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-        {
-            Ok(child) => Self {
-                child,
-                directory,
-                what,
-            },
-            Err(error) => panic!("cannot start {what}: {error}"),
+        Self {
+            child,
+            directory,
+            what,
         }
+    }
+
+    /// Kills the process and starts another in the same directory. Its output follows that of the
+    /// first.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be started.
+    pub fn restart(&mut self, mut command: Command) {
+        self.kill();
+        self.child = spawn(&mut command, self.directory.path());
+    }
+
+    fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Where the process keeps its files.
@@ -96,9 +102,26 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
+    }
+}
+
+/// Starts `command` with its output at the end of files of `directory`.
+fn spawn(command: &mut Command, directory: &Path) -> Child {
+    let output = |name| {
+        let mut options = File::options();
+        options.create(true).append(true).open(directory.join(name))
+    };
+    let (Ok(stdout), Ok(stderr)) = (output(STDOUT), output(STDERR)) else {
+        panic!("cannot write to {}", directory.display())
+    };
+    let command = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    match command.spawn() {
+        Ok(child) => child,
+        Err(error) => panic!(
+            "cannot start {}: {error}",
+            command.get_program().to_string_lossy()
+        ),
     }
 }
 

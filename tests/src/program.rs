@@ -1,6 +1,8 @@
 //! Programs of other people, which may not be installed.
 
 use std::env;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 /// The path of a program, or `None` after saying that the test is skipped.
@@ -12,11 +14,36 @@ use std::path::PathBuf;
 pub fn find(name: &str, package: &str) -> Option<PathBuf> {
     let found = search(name);
     if found.is_none() {
-        let message = format!("{name} is not installed (apt-get install {package})");
-        assert!(!in_ci(), "{message}");
-        eprintln!("SKIPPED: {message}");
+        skip(&format!(
+            "{name} is not installed (apt-get install {package})"
+        ));
     }
     found
+}
+
+/// The path of a program that works only for root, or `None` after saying that the test is
+/// skipped.
+///
+/// # Panics
+///
+/// When it is not installed, or somebody else runs the test, and the environment variable `CI` is
+/// set: there nothing is skipped.
+#[must_use]
+pub fn find_for_root(name: &str, package: &str) -> Option<PathBuf> {
+    let found = find(name, package)?;
+    // The owner of this directory is the effective user of the process.
+    if fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0) {
+        return Some(found);
+    }
+    skip(&format!("only root runs {name}"));
+    None
+}
+
+/// Says that a test is skipped, and why; in CI fails it.
+#[track_caller]
+pub(crate) fn skip(message: &str) {
+    assert!(!in_ci(), "{message}");
+    eprintln!("SKIPPED: {message}");
 }
 
 fn search(name: &str) -> Option<PathBuf> {
@@ -30,7 +57,7 @@ fn search(name: &str) -> Option<PathBuf> {
 }
 
 /// As `cargo xtask test` reads it: set, and not to a word for no.
-pub(crate) fn in_ci() -> bool {
+fn in_ci() -> bool {
     let value = env::var("CI").unwrap_or_default();
     !matches!(value.as_str(), "" | "0" | "false")
 }

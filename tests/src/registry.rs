@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use longshore_testkit::Listen;
 use longshore_testkit::certificate::{Authority, Identity};
 use longshore_testkit::image::Tree;
 use longshore_testkit::token::TokenServer;
+use longshore_testkit::{Listen, RecordedRequest};
 use tempfile::TempDir;
 
+use crate::http;
 use crate::longshore::Longshore;
 use crate::process::{self, PROBE, Process};
 use crate::program;
@@ -158,6 +160,74 @@ impl DockerRegistry {
         }
     }
 
+    /// Every request that it has answered by now, but those of the harness.
+    ///
+    /// It has to speak plain HTTP. A request of the harness marks the end: the log is written
+    /// behind the answers.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    #[track_caller]
+    pub fn settled_requests(&mut self) -> Vec<Logged> {
+        static MARKS: AtomicUsize = AtomicUsize::new(0);
+        let mark = format!("/v2/?mark={} ", MARKS.fetch_add(1, Ordering::Relaxed));
+        let _ = http::get(self.address, mark.trim_end());
+        let requests = self.process.wait_until(|process| {
+            let text = process::read(&process.stdout());
+            let end = text.find(&mark)?;
+            let before = text.get(..end)?.lines();
+            Some(before.filter_map(Logged::parse).collect())
+        });
+        match requests {
+            Some(requests) => requests,
+            None => panic!("docker-registry ended:\n{}", self.log()),
+        }
+    }
+
+    /// Kills the registry and starts it again at the same address, with the same content.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, with what it said.
+    pub fn restart(&mut self) {
+        self.restart_with(|_| {});
+    }
+
+    /// Starts the registry again as one that takes nothing (`storage.maintenance.readonly`).
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, with what it said.
+    pub fn restart_read_only(&mut self) {
+        self.restart_with(|config| {
+            let storage = "storage:\n";
+            let read_only = "storage:\n  maintenance: {readonly: {enabled: true}}\n";
+            *config = config.replace(storage, read_only);
+        });
+    }
+
+    fn restart_with(&mut self, change: impl FnOnce(&mut String)) {
+        let Some(program) = program::find("docker-registry", "docker-registry") else {
+            panic!("docker-registry was there, and is not any more")
+        };
+        let file = self.process.directory().join(CONFIG);
+        let mut config = process::read(&file);
+        let any = SocketAddr::new(self.address.ip(), 0);
+        config = config.replace(
+            &format!("addr: {any}\n"),
+            &format!("addr: {}\n", self.address),
+        );
+        change(&mut config);
+        process::write(&file, config);
+        self.process.restart(serve(&program, &file));
+        let address = self.address;
+        let ready = self
+            .process
+            .wait_until(|_| process::answers(address).then_some(()));
+        assert!(ready.is_some(), "docker-registry ended:\n{}", self.log());
+    }
+
     /// Everything the registry said, for failures.
     #[must_use]
     pub fn log(&self) -> String {
@@ -214,9 +284,7 @@ impl Builder {
         let tls = self.tls.then(|| Tls::write(directory.path(), self.host));
         let tokens = (self.demand == Demand::Bearer).then(|| token_server(tls.as_ref(), self.host));
         let config = self.write(&directory, tokens.as_ref());
-        let mut command = Command::new(program);
-        command.arg("serve").arg(config);
-        let mut process = Process::start(command, directory);
+        let mut process = Process::start(serve(&program, &config), directory);
         let ready = process.wait_until(|process| {
             listening(&process::read(&process.stderr()))
                 .filter(|address| process::answers(*address))
@@ -279,10 +347,16 @@ impl Builder {
             }
             (Demand::Bearer | Demand::Nothing, _) => {}
         }
-        let file = at("config.yml");
+        let file = at(CONFIG);
         process::write(&file, config);
         file
     }
+}
+
+fn serve(program: &Path, config: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg("serve").arg(config);
+    command
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -374,6 +448,17 @@ impl Logged {
         };
         (agent != PROBE).then_some(logged)
     }
+
+    /// The same of a request that a server of the testkit recorded; status 0 where there was no
+    /// answer.
+    pub(crate) fn of(request: &RecordedRequest) -> Self {
+        Self {
+            method: request.method.to_string(),
+            target: request.uri.to_string(),
+            status: request.status.map_or(0, |status| status.as_u16()),
+            agent: request.header("user-agent").unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// The one user these registries know.
@@ -385,6 +470,7 @@ pub const PASSWORD: &str = "correct horse";
 /// [`PASSWORD`] by bcrypt at its lowest cost: it is no secret.
 const PASSWORD_BCRYPT: &str = "$2y$05$Y2WAPpNuA1/UzLoVuzKWoOqpu68DITFK6XilRurflejIWDbcVmcN6";
 
+const CONFIG: &str = "config.yml";
 const CERTIFICATE: &str = "server.pem";
 const KEY: &str = "server.key";
 

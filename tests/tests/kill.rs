@@ -1,8 +1,8 @@
-//! `kill -9` at random moments of a pull: the layout is valid each time, and the next pull moves
-//! only what is missing.
+//! `kill -9` at random moments of a pull, a push or a copy: what is visible is valid each time, and
+//! the next run moves only what is missing.
 //!
 //! The moments are drawn from a seed, which is printed when a test fails; `LONGSHORE_SEED` sets
-//! it. No moment depends on speed where that would decide the outcome: what is held back by the
+//! it. `LONGSHORE_KILLS` sets how often each command is killed. No moment depends on speed where that would decide the outcome: what is held back by the
 //! registry cannot end, and what ends before it is killed has to be complete.
 
 #![expect(
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,14 +29,20 @@ use longshore_tests::longshore::{Ended, Longshore};
 use longshore_tests::skopeo::Skopeo;
 use tempfile::{TempDir, tempdir};
 
-/// How often a pull is killed in all.
-const KILLS: u32 = 100;
+#[path = "kill/writes.rs"]
+mod writes;
+
+/// How often each command is killed, where nothing else is said.
+const KILLS: u32 = 10;
 
 /// Threads that kill: one for each core of a small machine.
 const WORKERS: u32 = 2;
 
 /// A pull is killed at most so often before it may end.
 const IN_A_ROW: u64 = 3;
+
+/// The length of the file in a large layer.
+const LARGE_BYTES: u64 = 1_500_000;
 
 /// From this size on what came of a blob is kept for the next pull.
 const RESUMED_BYTES: u64 = 1024 * 1024;
@@ -47,19 +53,27 @@ const AFTER: Duration = Duration::from_micros(4000);
 
 // CA1, CA2, RT6, RT9
 #[test]
-fn rt9_kill_9_at_a_hundred_random_moments_of_a_pull() {
-    let seed = match std::env::var("LONGSHORE_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => RandomState::new().hash_one(()),
-    };
+fn rt9_kill_9_at_random_moments_of_a_pull() {
+    let seed = seed();
     let _told = Told(seed);
     let took = time_of_a_pull();
     thread::scope(|scope| {
         for worker in 0..WORKERS {
             let random = Random(seed.wrapping_add(worker.into()));
-            scope.spawn(move || kill_often(random, KILLS / WORKERS, took));
+            scope.spawn(move || kill_often(random, kills() / WORKERS, took));
         }
     });
+}
+
+fn seed() -> u64 {
+    match std::env::var("LONGSHORE_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => RandomState::new().hash_one(()),
+    }
+}
+
+fn kills() -> u32 {
+    std::env::var("LONGSHORE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
 }
 
 /// Kills pulls so many times, and lets each end after a few.
@@ -139,12 +153,7 @@ struct Scene {
 
 impl Scene {
     fn set(seed: u64) -> Self {
-        let large = Image::new(seed).layers(2, 1_500_000).build();
-        let small = Image::new(seed ^ 1)
-            .platform("linux/arm64".parse().unwrap())
-            .layers(10, 700)
-            .build();
-        let tree = image::index_of(vec![large, small]);
+        let tree = tree(seed);
         Self {
             registry: Registry::builder().image("a", "1", &tree).start().unwrap(),
             tree,
@@ -229,22 +238,8 @@ impl Scene {
         self.registry.requests().watch(|_| {});
     }
 
-    /// Demands a layout whose every blob is whole, and that names the image only if it has all of
-    /// it. Before it is one, there is nothing in the way of making it.
     fn assert_valid(&self) {
-        let layout = self.layout();
-        if !layout.join("oci-layout").exists() {
-            assert_eq!(layout::assert_whole(&layout), BTreeSet::new());
-            return;
-        }
-        layout::assert_whole(&layout);
-        let entries = layout::entries(&layout);
-        if !entries.is_empty() {
-            assert_eq!(entries.len(), 1);
-            layout::assert_holds(&layout, &self.tree);
-        }
-        let verified = Longshore::new(["verify".as_ref(), layout.as_os_str()]).run();
-        let _ = verified.succeeded();
+        assert_valid(&self.layout(), &self.tree);
     }
 
     /// Returns the number of a new connection. A registry that is slow may read requests of the
@@ -303,6 +298,34 @@ impl Scene {
             assert_eq!(again, None, "{manifest:?}");
         }
     }
+}
+
+/// An index over an image with large blobs and one with small blobs.
+fn tree(seed: u64) -> Tree {
+    let large = Image::new(seed).layers(2, LARGE_BYTES).build();
+    let small = Image::new(seed ^ 1)
+        .platform("linux/arm64".parse().unwrap())
+        .layers(10, 700)
+        .build();
+    image::index_of(vec![large, small])
+}
+
+/// Demands a layout whose every blob is whole, and that names the image only if it has all of it.
+/// Before it is one, there is nothing in the way of making it.
+#[track_caller]
+fn assert_valid(layout: &Path, tree: &Tree) {
+    if !layout.join("oci-layout").exists() {
+        assert_eq!(layout::assert_whole(layout), BTreeSet::new());
+        return;
+    }
+    layout::assert_whole(layout);
+    let entries = layout::entries(layout);
+    if !entries.is_empty() {
+        assert_eq!(entries.len(), 1);
+        layout::assert_holds(layout, tree);
+    }
+    let verified = Longshore::new(["verify".as_ref(), layout.as_os_str()]).run();
+    let _ = verified.succeeded();
 }
 
 /// What is killed too late has done its work.

@@ -5,27 +5,41 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-use longshore::hyper::{HyperTransport, TlsSettings};
+use longshore::hyper::{HyperTransport, ProxySettings, TlsSettings};
 use longshore::model::{Digest, TagOrDigest};
 use longshore::origin::Secret;
 use longshore::{
     Client, Credential, HostSettings, OneCredential, PushOptions, Repository, UploadOutcome,
 };
 use longshore_testkit::image::{self, Tree};
-use longshore_tests::registry::{Builder, DockerRegistry, PASSWORD, USER};
+use longshore_tests::registry::{Builder, DockerRegistry, Logged, PASSWORD, USER};
 use tempfile::tempdir;
+
+#[path = "push/docker.rs"]
+mod docker;
+#[path = "push/engines.rs"]
+mod engines;
+#[path = "push/proxies.rs"]
+mod proxies;
 
 /// A client of this registry that has logged in.
 fn client(registry: &DockerRegistry) -> Client {
+    client_through(registry, ProxySettings::none())
+}
+
+/// A client of this registry that has logged in, and goes through a proxy.
+fn client_through(registry: &DockerRegistry, proxy: ProxySettings) -> Client {
     let mut tls = TlsSettings::default();
     if let Some(file) = registry.ca_file() {
         tls = tls.ca_file(file).unwrap();
     }
-    let transport = HyperTransport::builder().tls(tls).build().unwrap();
+    let transport = HyperTransport::builder().tls(tls).proxy(proxy);
+    let transport = transport.build().unwrap();
     let password = Secret::new(PASSWORD.to_owned());
     let credential = Credential::basic(USER, password).unwrap();
     let authority = registry.authority();
     let mut settings = HostSettings::default();
+    settings.plain_http = registry.ca_file().is_none();
     if let Some(tokens) = registry.tokens() {
         settings
             .allow_realm

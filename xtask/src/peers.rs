@@ -15,6 +15,10 @@ struct Peer {
 
 const PEERS: &[Peer] = &[
     Peer {
+        binary: "containerd",
+        package: "containerd",
+    },
+    Peer {
         binary: "docker-registry",
         package: "docker-registry",
     },
@@ -29,6 +33,10 @@ const PEERS: &[Peer] = &[
     Peer {
         binary: "nginx",
         package: "nginx-light",
+    },
+    Peer {
+        binary: "podman",
+        package: "podman",
     },
     Peer {
         binary: "skopeo",

@@ -62,6 +62,9 @@ pub struct Ask {
     pub delay: Duration,
     /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
+    /// Whether the request requires a new connection, because a request like it was lost on one that
+    /// had served before. A lost request that may be repeated gets one without this (RT5).
+    pub fresh: bool,
     /// The repository to request read access for, when the endpoint itself names no repository.
     pub behalf: Option<RepositoryName>,
 }
@@ -78,6 +81,7 @@ impl Ask {
             from: None,
             delay: Duration::ZERO,
             bulk: false,
+            fresh: false,
             behalf: None,
         }
     }
@@ -695,7 +699,7 @@ impl Call {
             bulk: self.ask.bulk,
             // This includes the redirects of the extra attempt: the stale connection may have been
             // to any of these hosts.
-            fresh: self.spent,
+            fresh: self.spent || self.ask.fresh,
         }))
     }
 

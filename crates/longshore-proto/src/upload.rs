@@ -220,6 +220,9 @@ pub struct Upload {
     mount_refused: Option<StatusCode>,
     /// How many bytes were sent in chunks that the registry accepted.
     counted: u64,
+    /// Whether a request with content had no answer. Some proxies close a connection after each
+    /// answer and do not say so: on such a connection the next request is lost again.
+    lost: bool,
     budget: ResumeBudget,
 }
 
@@ -282,6 +285,7 @@ impl Upload {
             chunk,
             mount_refused: None,
             counted: 0,
+            lost: false,
             budget: ResumeBudget::new(0),
         }
     }
@@ -408,7 +412,7 @@ impl Upload {
         }
     }
 
-    /// The request had no answer.
+    /// The request had no answer, or one that does not say whether the registry has the body.
     ///
     /// # Errors
     ///
@@ -416,8 +420,14 @@ impl Upload {
     pub fn on_failed(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         self.consume();
         match self.state {
-            State::Chunk { .. } => self.resume(State::Status, None, jitter),
-            State::Whole | State::Finish => self.resume(State::Confirm, None, jitter),
+            State::Chunk { .. } => {
+                self.lost = true;
+                self.resume(State::Status, None, jitter)
+            }
+            State::Whole | State::Finish => {
+                self.lost = true;
+                self.resume(State::Confirm, None, jitter)
+            }
             // The registry itself may answer where another origin does not.
             State::Saved if self.session().is_some_and(|place| !place.hop().is_home()) => {
                 Ok(UploadNext::Ask(self.abandon()))
@@ -551,7 +561,9 @@ impl Upload {
             digest,
             range: None,
         };
-        self.ask_at(place, step)
+        let mut ask = self.ask_at(place, step);
+        ask.fresh = self.lost;
+        ask
     }
 
     fn with_body(&self, mut ask: Ask, length: Option<u64>) -> Ask {
@@ -560,6 +572,7 @@ impl Upload {
             length,
         });
         ask.bulk = length.is_none_or(|length| length >= BULK_BYTES);
+        ask.fresh = self.lost;
         ask
     }
 

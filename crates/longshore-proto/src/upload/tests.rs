@@ -303,6 +303,27 @@ fn rt4_a_chunk_without_an_answer_is_continued_where_the_session_is() {
     assert_eq!(sent(&rest), "PATCH /s/1?state=a%2Fb 6-9 6+4");
 }
 
+// A request with content is not repeated by its call (RT4, RT5), so the machine sees to it that
+// the next one is not lost in the same way.
+#[test]
+fn rt5_after_a_request_was_lost_the_next_ones_get_new_connections() {
+    let mut upload = chunked(8, 4);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    assert!(!start.fresh && !first.fresh);
+    let Ok(UploadNext::Ask(status)) = upload.on_failed(Jitter::default()) else {
+        panic!("{upload:?}");
+    };
+    let rest = then(&mut upload, &status, 204, &[("range", "0-3")]);
+    assert_eq!(sent(&rest), "PATCH /s/1?state=a%2Fb 4-7 4+4");
+    let finish = then(&mut upload, &rest, 202, &[("range", "0-7")]);
+    // The question about the session is repeated by its call.
+    assert_eq!(
+        [status.fresh, rest.fresh, finish.fresh],
+        [false, true, true]
+    );
+}
+
 #[test]
 fn a_session_that_is_gone_starts_again() {
     for status in [404, 400] {

@@ -1,0 +1,129 @@
+//! containerd and its client `ctr`: what Kubernetes pulls with.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::process::{self, Process};
+use crate::{layout, program};
+
+/// A running containerd with its storage; both are gone when it is dropped.
+#[derive(Debug)]
+pub struct Containerd {
+    process: Process,
+    client: PathBuf,
+}
+
+impl Containerd {
+    /// Starts it without the service for Kubernetes; `None` when it is not installed, or root does
+    /// not run the tests.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, with what it said.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let program = program::find_for_root("containerd", "containerd")?;
+        let client = program::find_for_root("ctr", "containerd")?;
+        let directory = process::directory();
+        let config = directory.path().join("config.toml");
+        process::write(&config, settings(directory.path()));
+        let mut command = Command::new(program);
+        command.arg("--config").arg(config);
+        command.env("TMPDIR", directory.path());
+        let mut process = Process::start(command, directory);
+        let ready = process.wait_until(|process| UnixStream::connect(socket(process)).ok());
+        assert!(ready.is_some(), "containerd ended:\n{}", process.said());
+        Some(Self { process, client })
+    }
+
+    /// Pulls `host/name:tag` or `host/name@digest` over plain HTTP, for the platform of this
+    /// machine, and unpacks it. No image with the same layers may be there.
+    ///
+    /// # Panics
+    ///
+    /// When that fails, with what `ctr` said.
+    #[must_use]
+    #[track_caller]
+    pub fn pull(&self, reference: &str) -> ContainerdImage {
+        let flags = ["--plain-http", "--snapshotter", SNAPSHOTTER];
+        self.ctr(&[&["images", "pull"], &flags[..], &[reference]].concat());
+        let filter = format!("name=={reference}");
+        let listed = self.ctr(&["images", "list", &filter]);
+        // The reference, the media type, the digest.
+        let line = listed.lines().find_map(|it| it.strip_prefix(reference));
+        let digest = line.and_then(|line| line.split_whitespace().nth(1));
+        ContainerdImage {
+            digest: digest.unwrap_or_default().to_owned(),
+            files: self.last_snapshot(),
+        }
+    }
+
+    /// The files of the topmost layer, which are those of all layers: the native snapshotter
+    /// copies the layers below.
+    #[track_caller]
+    fn last_snapshot(&self) -> PathBuf {
+        let plugin = format!("root/io.containerd.snapshotter.v1.{SNAPSHOTTER}/snapshots");
+        let snapshots = self.process.directory().join(plugin);
+        let numbers = layout::names(&snapshots);
+        let last = numbers.iter().filter_map(|it| it.parse::<u64>().ok()).max();
+        match last {
+            Some(last) => snapshots.join(last.to_string()),
+            None => panic!("nothing was unpacked:\n{}", self.process.said()),
+        }
+    }
+
+    /// Runs `ctr`, demands success and gives the standard output.
+    #[track_caller]
+    fn ctr(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.client);
+        command.env_clear().env("HOME", self.process.directory());
+        command.arg("--address").arg(socket(&self.process));
+        match command.args(arguments).output() {
+            Ok(Output { status, stdout, .. }) if status.success() => {
+                String::from_utf8_lossy(&stdout).into_owned()
+            }
+            Ok(output) => panic!(
+                "ctr fails: {arguments:?}\n{}\n{}",
+                String::from_utf8_lossy(&output.stderr),
+                self.process.said()
+            ),
+            Err(error) => panic!("cannot run ctr: {error}"),
+        }
+    }
+}
+
+/// An image in containerd's storage.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ContainerdImage {
+    /// The digest of what the reference names.
+    pub digest: String,
+    /// Where its files are.
+    pub files: PathBuf,
+}
+
+/// Everything below `directory`, and no plugin that is not needed.
+fn settings(directory: &Path) -> String {
+    let at = |name: &str| directory.join(name).display().to_string();
+    format!(
+        "version = 2\nroot = {:?}\nstate = {:?}\n\
+         disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+         [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n\
+         [plugins.\"io.containerd.internal.v1.opt\"]\npath = {:?}\n",
+        at("root"),
+        at("state"),
+        at(SOCKET),
+        at("ttrpc.sock"),
+        at("opt"),
+    )
+}
+
+fn socket(process: &Process) -> PathBuf {
+    process.directory().join(SOCKET)
+}
+
+const SOCKET: &str = "containerd.sock";
+
+/// It needs nothing of the kernel.
+const SNAPSHOTTER: &str = "native";

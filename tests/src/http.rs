@@ -1,0 +1,76 @@
+//! One request in the clear and its answer, without any code that is on trial.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::process::{PATIENCE, PROBE};
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The body, to the end of the connection.
+    pub body: Vec<u8>,
+}
+
+/// Asks for this path, as the harness: the registries of the harness do not count the request.
+///
+/// # Panics
+///
+/// When nobody answers in HTTP.
+#[must_use]
+#[track_caller]
+pub fn get(address: SocketAddr, path: &str) -> Reply {
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: {PROBE}\r\n\
+             accept: {TYPES}\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    match ask() {
+        Ok(answer) => match read(&answer) {
+            Some(reply) => reply,
+            None => panic!("{address} does not answer in HTTP to GET {path}"),
+        },
+        Err(error) => panic!("{address} does not answer to GET {path}: {error}"),
+    }
+}
+
+fn read(answer: &[u8]) -> Option<Reply> {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let (head, body) = answer.split_at(end);
+    let head = std::str::from_utf8(head).ok()?;
+    Some(Reply {
+        status: head.split(' ').nth(1)?.parse().ok()?,
+        body: body.get(4..)?.to_owned(),
+    })
+}
+
+/// Every type of manifest: a registry may answer with 404 to who does not take its type.
+const TYPES: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.docker.distribution.manifest.v2+json, */*";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_a_status_and_a_body() {
+        let reply = read(b"HTTP/1.1 200 OK\r\na: b\r\n\r\nbody\r\n\r\n").unwrap();
+        assert_eq!(
+            (reply.status, reply.body.as_slice()),
+            (200, &b"body\r\n\r\n"[..])
+        );
+        assert!(read(b"SSH-2.0-OpenSSH_9.6\r\n\r\n").is_none());
+    }
+}

@@ -1,0 +1,60 @@
+//! `--dry-run` and `--skip-existing`.
+
+use super::*;
+
+#[test]
+fn a_dry_run_says_what_would_move_and_writes_nothing() {
+    let (Some(mut source), Some(mut destination)) = (Watched::docker(), Watched::docker()) else {
+        return;
+    };
+    let tree = image::twenty_platforms(91);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let _ = source.asked();
+    let (from, to) = (source.image("some/app:1"), destination.image("some/app:1"));
+    let place = tempdir().unwrap();
+    let layout = place.path().join("layout");
+    for output in ["text", "json"] {
+        let args = ["--dry-run", "--output", output];
+        let ended = Longshore::new(["copy", &from, &to, &at(&layout)])
+            .args(args)
+            .run();
+        let said = ended.succeeded();
+        let bytes: u64 = tree.all_blobs().iter().map(|it| it.descriptor.size).sum();
+        assert!(said.contains(tree.digest().as_str()), "{said}");
+        if output == "json" {
+            let _ = ended.json();
+            assert!(said.contains(&bytes.to_string()), "{said}");
+        }
+        only_reads(&source.asked());
+        only_reads(&destination.asked());
+        assert_eq!(layout::names(place.path()), [""; 0]);
+    }
+    names(&Longshore::copy(&from, &to).run(), &tree);
+}
+
+#[test]
+fn an_image_that_is_there_is_skipped_by_its_tag_alone() {
+    let (Some(mut source), Some(mut destination)) = (Watched::docker(), Watched::docker()) else {
+        return;
+    };
+    let tree = image::twenty_platforms(92);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let (from, to) = (source.image("some/app:1"), destination.image("some/app:1"));
+    let copy = || Longshore::copy(&from, &to).args(["--skip-existing"]).run();
+    let _ = copy().succeeded();
+    destination.peer.assert_holds("some/app", "1", &tree);
+    let _ = (source.asked(), destination.asked());
+    let _ = copy().succeeded();
+    let (read, written) = (source.asked(), destination.asked());
+    assert_eq!(
+        (read.len(), written.len()),
+        (1, 1),
+        "{read:#?}\n{written:#?}"
+    );
+    only_reads(&written);
+    // Another image under the tag is no reason to skip.
+    let other = image::single(93);
+    assert!(source.peer.give(&other, "some/app", "1"));
+    names(&copy(), &other);
+    destination.peer.assert_holds("some/app", "1", &other);
+}

@@ -1,0 +1,104 @@
+//! Several destinations in one run.
+
+use longshore_testkit::Gate;
+use longshore_testkit::registry::{Misbehaviour, Part, Rule};
+
+use super::*;
+
+/// Copies to these destinations.
+fn copy_to(source: &str, destinations: &[&str]) -> Longshore {
+    Longshore::new(["copy", source]).args(destinations)
+}
+
+/// Demands that every blob was read once.
+#[track_caller]
+fn read_once(source: &mut Watched, tree: &Tree) {
+    let read = source.asked();
+    for blob in tree.all_blobs() {
+        let digest = blob.descriptor.digest.encoded();
+        let times = read.iter().filter(|it| it.target.contains(digest)).count();
+        assert_eq!(times, 1, "{digest}: {read:#?}");
+    }
+}
+
+#[test]
+fn a_copy_to_two_registries_and_a_layout_reads_the_source_once() {
+    let (Some(mut source), Some(docker)) = (Watched::docker(), Watched::docker()) else {
+        return;
+    };
+    let kit = Watched::kit();
+    let tree = image::twenty_platforms(61);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let _ = source.asked();
+    let place = tempdir().unwrap();
+    let layout = place.path().join("layout");
+    let (first, second) = (docker.image("a:1"), kit.image("b:2"));
+    let ended = copy_to(
+        &source.image("some/app:1"),
+        &[&first, &second, &at(&layout)],
+    )
+    .run();
+    names(&ended, &tree);
+    docker.peer.assert_holds("a", "1", &tree);
+    kit.peer.assert_holds("b", "2", &tree);
+    layout::assert_holds(&layout, &tree);
+    layout::assert_clean(&layout);
+    read_once(&mut source, &tree);
+}
+
+#[test]
+fn a_destination_that_refuses_is_dropped_and_the_other_gets_all() {
+    let (Some(mut source), Some(good)) = (Watched::docker(), Watched::docker()) else {
+        return;
+    };
+    let Some(mut refusing) = DockerRegistry::builder().start() else {
+        return;
+    };
+    refusing.restart_read_only();
+    let tree = image::twenty_platforms(62);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let _ = source.asked();
+    let bad = format!("docker://{}/some/app:1", refusing.authority());
+    let ended = copy_to(
+        &source.image("some/app:1"),
+        &[&bad, &good.image("some/app:1")],
+    )
+    .run();
+    assert_eq!(ended.status.code(), Some(UNSUPPORTED), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&refusing.authority()),
+        "{}",
+        ended.stderr
+    );
+    good.peer.assert_holds("some/app", "1", &tree);
+    read_once(&mut source, &tree);
+    let written = |it: &&Logged| it.status < 300 && it.method != "GET" && it.method != "HEAD";
+    let requests = refusing.settled_requests();
+    assert_eq!(requests.iter().find(written), None);
+}
+
+// RT10: 30 seconds without progress.
+#[test]
+fn rt10_a_destination_that_stalls_is_dropped_and_the_other_gets_all() {
+    let Some(good) = Watched::docker() else {
+        return;
+    };
+    let (mut source, stalled) = (Watched::kit(), Watched::kit());
+    let tree = image::single(63);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let gate = Gate::new();
+    let held = Rule::on(Part::Upload, Misbehaviour::Hold(gate.clone()));
+    stalled.registry().misbehave(held);
+    let (bad, good_end) = (stalled.image("some/app:1"), good.image("some/app:1"));
+    let ended = copy_to(&source.image("some/app:1"), &[&bad, &good_end]).run();
+    gate.open();
+    assert_eq!(ended.status.code(), Some(UNAVAILABLE), "{}", ended.stderr);
+    let name = stalled.peer.address().to_string();
+    assert!(ended.stderr.contains(&name), "{}", ended.stderr);
+    good.peer.assert_holds("some/app", "1", &tree);
+    assert_eq!(stalled.peer.manifest("some/app", "1"), None);
+    read_once(&mut source, &tree);
+}
+
+const UNAVAILABLE: i32 = 6;
+const UNSUPPORTED: i32 = 9;
