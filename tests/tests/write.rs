@@ -14,6 +14,7 @@ use longshore_model::{Digest, MediaType};
 use longshore_testkit::ScriptedResponse;
 use longshore_testkit::image::{self, Image, Tree};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
+use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};
 use longshore_tests::registry::DockerRegistry;
 use serde_json::{Value, json};

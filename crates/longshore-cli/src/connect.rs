@@ -63,8 +63,8 @@ pub(crate) async fn repository(
     Ok((reference, repository))
 }
 
-/// Builds the client for the registries that a command is about. The options of the connection apply
-/// to each of them.
+/// Builds the client for the registries that a command is about. The options of the connection
+/// apply to each of them.
 ///
 /// CR1: a secret belongs to one origin. So a user name on the command line is refused if there is
 /// more than one registry, and other credentials are looked up for each.

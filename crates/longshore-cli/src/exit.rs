@@ -451,10 +451,9 @@ impl From<NoSuchPlatform> for Failure {
     fn from(error: NoSuchPlatform) -> Self {
         let failure = Self::of(Exit::Platform, &error);
         if error.available.is_empty() {
-            return failure.hint("use `pull --all-platforms` to pull the whole index");
+            return failure.hint("pull or copy the whole index with --all-platforms");
         }
-        failure
-            .hint("choose one of these with --platform; `pull --all-platforms` takes all of them")
+        failure.hint("choose one of these with --platform, or pull or copy with --all-platforms")
     }
 }
 
