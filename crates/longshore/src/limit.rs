@@ -8,7 +8,8 @@ use longshore_origin::Origin;
 use longshore_proto::call::{Ask, Take};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests in flight per registry origin, bodies included.
+/// Requests in flight per registry origin, bodies included. As many others may send content at the
+/// same time, because that content may come from the same origin.
 pub const REQUESTS_PER_ORIGIN: usize = 32;
 
 /// The memory that all transfers of one client, and the documents that it reads, may use together,
@@ -25,7 +26,10 @@ const SMALL_KIB: u32 = 1024;
 #[derive(Debug)]
 pub(crate) struct Limit {
     each: usize,
-    origins: Mutex<HashMap<Origin, Arc<Semaphore>>>,
+    origins: Mutex<HashMap<(Origin, Flow), Arc<Semaphore>>>,
+    /// Memory for the bodies of requests. What they send may be what another request reads, so this
+    /// pool and their turns are separate from those of what is read.
+    contents: MemoryPool,
     /// Memory for bodies that are handed on as they arrive.
     streams: MemoryPool,
     /// Memory for collected bodies and for their parsed form. This pool is separate, because a
@@ -39,6 +43,18 @@ pub(crate) struct Limit {
 pub(crate) struct SlotDemand {
     /// The memory for a stream; `None` for a body that is collected.
     stream_kib: Option<u32>,
+    /// The memory for the body of the request; `None` when there is none.
+    content_kib: Option<u32>,
+}
+
+/// What requests wait for turns together.
+///
+/// A request that sends content keeps its turn until the source has produced all of it. The source
+/// may be a request for which there has to be a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Flow {
+    Content,
+    Other,
 }
 
 impl SlotDemand {
@@ -46,6 +62,14 @@ impl SlotDemand {
         let size = if ask.bulk { LARGE_KIB } else { SMALL_KIB };
         Self {
             stream_kib: (ask.take == Take::Stream).then_some(size),
+            content_kib: ask.body.map(|body| content_kib(body.length)),
+        }
+    }
+
+    const fn flow(self) -> Flow {
+        match self.content_kib {
+            Some(_) => Flow::Content,
+            None => Flow::Other,
         }
     }
 }
@@ -61,11 +85,13 @@ pub(crate) struct RequestSlot {
 impl Limit {
     pub(crate) fn new(each: usize, memory: usize) -> Self {
         let kib = u32::try_from(memory / 1024).unwrap_or(u32::MAX);
-        let documents = kib / 2;
+        let documents = kib / 4;
+        let contents = kib / 4;
         Self {
             each: each.clamp(1, Semaphore::MAX_PERMITS),
             origins: Mutex::default(),
-            streams: MemoryPool::new(kib - documents),
+            contents: MemoryPool::new(contents),
+            streams: MemoryPool::new(kib - documents - contents),
             documents: MemoryPool::new(documents),
         }
     }
@@ -73,20 +99,21 @@ impl Limit {
     /// Waits for everything that a request needs. Memory comes first, so that a request that waits
     /// for memory does not keep others from their turn at the origin.
     pub(crate) async fn slot(&self, origin: &Origin, demand: SlotDemand) -> RequestSlot {
-        let memory = match demand.stream_kib {
-            Some(kib) => Some(self.streams.take(kib).await),
-            None => None,
+        let memory = match (demand.content_kib, demand.stream_kib) {
+            (Some(kib), _) => Some(self.contents.take(kib).await),
+            (None, Some(kib)) => Some(self.streams.take(kib).await),
+            (None, None) => None,
         };
-        let turn = self.turn(origin).await;
+        let turn = self.turn(origin, demand.flow()).await;
         RequestSlot { turn, memory }
     }
 
     /// Waits for a request's turn at its origin.
-    async fn turn(&self, origin: &Origin) -> Permit {
+    async fn turn(&self, origin: &Origin, flow: Flow) -> Permit {
         let semaphore = {
             let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = || Arc::new(Semaphore::new(self.each));
-            Arc::clone(origins.entry(origin.clone()).or_insert_with(fresh))
+            Arc::clone(origins.entry((origin.clone(), flow)).or_insert_with(fresh))
         };
         // The semaphores are never closed, so there always is a permit in the end.
         Permit(semaphore.acquire_owned().await.ok())
@@ -103,6 +130,13 @@ impl Limit {
             .take(u32::try_from(kib).unwrap_or(u32::MAX))
             .await
     }
+}
+
+/// The memory for the body of a request with this length in bytes, in KiB: its pieces that are read
+/// ahead, and those that the transport buffers.
+fn content_kib(length: Option<u64>) -> u32 {
+    let kib = length.map_or(u64::MAX, |length| length.div_ceil(1024).max(1));
+    u32::try_from(kib).map_or(LARGE_KIB, |kib| kib.min(LARGE_KIB))
 }
 
 /// Memory, in KiB.
@@ -157,20 +191,20 @@ mod tests {
     fn li2_a_permit_makes_room_when_it_is_dropped() {
         let limit = Limit::new(2, MEMORY_LIMIT_BYTES);
         let origin: Origin = "https://a.example".parse().unwrap();
-        let first = try_now(limit.turn(&origin)).unwrap();
-        let _second = try_now(limit.turn(&origin)).unwrap();
-        assert!(try_now(limit.turn(&origin)).is_none());
+        let first = try_now(limit.turn(&origin, Flow::Other)).unwrap();
+        let _second = try_now(limit.turn(&origin, Flow::Other)).unwrap();
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_none());
         drop(first);
-        assert!(try_now(limit.turn(&origin)).is_some());
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_some());
     }
 
     #[test]
     fn origins_do_not_share_and_none_is_shut_out() {
         let limit = Limit::new(0, 0);
         let origin = |text: &str| text.parse::<Origin>().unwrap();
-        let _a = try_now(limit.turn(&origin("https://a.example"))).unwrap();
-        assert!(try_now(limit.turn(&origin("https://a.example"))).is_none());
-        assert!(try_now(limit.turn(&origin("http://a.example"))).is_some());
+        let _a = try_now(limit.turn(&origin("https://a.example"), Flow::Other)).unwrap();
+        assert!(try_now(limit.turn(&origin("https://a.example"), Flow::Other)).is_none());
+        assert!(try_now(limit.turn(&origin("http://a.example"), Flow::Other)).is_some());
     }
 
     // RT9: a dropped wait takes nothing.
@@ -178,14 +212,14 @@ mod tests {
     fn rt9_a_dropped_wait_takes_no_room() {
         let limit = Limit::new(1, MEMORY_LIMIT_BYTES);
         let origin: Origin = "https://a.example".parse().unwrap();
-        let held = try_now(limit.turn(&origin)).unwrap();
-        assert!(try_now(limit.turn(&origin)).is_none());
+        let held = try_now(limit.turn(&origin, Flow::Other)).unwrap();
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_none());
         drop(held);
-        assert!(try_now(limit.turn(&origin)).is_some());
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_some());
     }
 
-    // LI2: 8 MiB are two large streams, or four small ones, and 4 MiB of documents: their bytes
-    // and what these are parsed into.
+    // LI2: 8 MiB are two large streams, or four small ones, 2 MiB of documents (their bytes and
+    // what these are parsed into), and one large body of a request, or several small ones.
     #[test]
     fn li2_all_transfers_share_the_memory() {
         let limit = Limit::new(32, 8 * 1024 * 1024);
@@ -197,11 +231,19 @@ mod tests {
         assert!(try_now(limit.streams.take(SMALL_KIB)).is_none());
 
         // This one alone takes more than half of the memory when it is parsed.
-        let first = try_now(limit.document(20_000)).unwrap();
-        assert!(try_now(limit.document(20_000)).is_none());
+        let first = try_now(limit.document(10_000)).unwrap();
+        assert!(try_now(limit.document(10_000)).is_none());
         let _small = try_now(limit.document(1)).unwrap();
         drop(first);
-        assert!(try_now(limit.document(20_000)).is_some());
+        assert!(try_now(limit.document(10_000)).is_some());
+
+        let _large = try_now(limit.contents.take(content_kib(None))).unwrap();
+        assert!(try_now(limit.contents.take(content_kib(Some(1)))).is_none());
+        assert_eq!(
+            [0, 1, 65_537].map(|bytes| content_kib(Some(bytes))),
+            [1, 1, 65]
+        );
+        assert_eq!(content_kib(Some(u64::MAX)), LARGE_KIB);
     }
 
     // LI2: one that is larger than all there is waits until it is alone.
