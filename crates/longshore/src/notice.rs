@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use http::HeaderMap;
 use longshore_origin::{Escaped, Hop, Origin};
@@ -35,6 +36,14 @@ pub enum Notice {
         origin: Origin,
         /// The numbers.
         limit: RateLimit,
+    },
+    /// The registry allows no more requests until its rate limit is reset, and the client waits for
+    /// that ([`ClientBuilder::wait_for_quota`](crate::ClientBuilder::wait_for_quota)).
+    WaitingForQuota {
+        /// The registry or a mirror of it.
+        origin: Origin,
+        /// How long the client waits.
+        wait: Duration,
     },
     /// A header field is ignored, because its value is malformed or cannot be used. Content is
     /// verified without it (DG2). A client reports each field of an origin once.
@@ -67,6 +76,12 @@ impl fmt::Display for Notice {
                 )
             }
             Self::RateLimit { origin, limit } => write!(f, "{origin}: {limit}"),
+            Self::WaitingForQuota { origin, wait } => write!(
+                f,
+                "{origin} allows no more requests for now: waiting {} s until its rate limit is \
+                 reset",
+                wait.as_secs()
+            ),
             Self::IgnoredHeader {
                 origin,
                 header,
@@ -139,6 +154,14 @@ impl Notices {
         let reason = error.source().map_or_else(String::new, ToString::to_string);
         let registry = registry.to_owned();
         self.warn(&Notice::NoCredentials { registry, reason });
+    }
+
+    /// Reports that a request waits for the end of a rate limit's window.
+    pub(crate) fn waiting_for_quota(&self, origin: &Origin, wait: Duration) {
+        let origin = origin.clone();
+        let notice = Notice::WaitingForQuota { origin, wait };
+        tracing::warn!(target: "longshore::notice", "{notice}");
+        self.tell(&notice);
     }
 
     /// Reports a warning, unless it was reported before.

@@ -145,6 +145,7 @@ impl Push<'_> {
         let site = self.repository.site();
         let jitter = site.client().jitter();
         match sent {
+            Ok(answer) if answer.asks_too_long(site) => Err(answer.refused(site)),
             Ok(answer) => match self.upload.on_answer(&answer.head, answer.ended(), jitter) {
                 Ok(next) => Ok(next),
                 Err(UploadError::Refused) => Err(answer.refused(site)),

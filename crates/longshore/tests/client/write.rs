@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use longshore::model::{Digest, MediaType, Tag, TagOrDigest};
 use longshore::origin::Secret;
-use longshore::transport::{Body, Capabilities, Clock, TestClock, Transport, from_fn};
+use longshore::transport::{Body, Clock, TestClock};
 use longshore::{
     Credential, CredentialError, CredentialSource, Error, ErrorKind, MountOutcome, PushOptions,
     PushedManifest, Repository, UploadOutcome,
 };
 
 use crate::auth::unauthorized;
-use crate::support::{AUTH, HOME, MANIFEST, Net, Seen, app, basic, builder, reply, timed};
+use crate::support::{
+    AUTH, HOME, MANIFEST, Net, Seen, app, basic, builder, collecting, reply, timed,
+};
 
 const BLOB: &[u8] = b"the content of a blob";
 
@@ -432,24 +434,6 @@ async fn a_registry_without_tokens_is_asked_once_for_its_challenge() {
         put_v1(&repository).await.unwrap();
         assert_eq!(bodies(&net), expected);
     }
-}
-
-/// Passes requests on with their bodies in memory, where [`Net`] can see them.
-fn collecting(net: &Net) -> impl Transport {
-    let net = net.clone();
-    let transport = from_fn(move |request: Request<Body>| {
-        let net = net.clone();
-        async move {
-            let (head, mut body) = request.into_parts();
-            let mut content = Vec::new();
-            while let Some(frame) = body.frame().await {
-                content.extend_from_slice(&frame?.into_data().unwrap());
-            }
-            net.send(Request::from_parts(head, Body::from(content)))
-                .await
-        }
-    });
-    transport.declaring(Capabilities::all())
 }
 
 // CR7 (a refused token is renewed once), RT7
