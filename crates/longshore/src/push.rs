@@ -74,7 +74,8 @@ impl Repository {
         what.size = content.size();
         what.seekable = content.is_seekable();
         let mut how = UploadOptions::default();
-        (how.check, how.mount, how.chunk) = (options.check, options.mount, options.chunk);
+        (how.check, how.chunk) = (options.check, options.chunk);
+        how.mount.clone_from(&options.mount);
         let quirks = self.site().quirks().upload;
         let upload = Upload::new(self.name().clone(), what, how, quirks);
         let mut push = Push {
@@ -89,6 +90,9 @@ impl Repository {
         }
         let outcome = outcome?;
         let mount_refused = push.upload.mount_refused();
+        if let (Some(from), Some(status)) = (&options.mount, mount_refused) {
+            self.tell_mount_refused(from, Some(status));
+        }
         match push.digest {
             Some(digest) => Ok(PushedBlob {
                 digest,
