@@ -157,8 +157,8 @@ impl Bench<'_> {
             Kind::Sink => own(None),
             Kind::DockerRegistry => {
                 let program = self.programs.path("docker-registry")?;
-                let own = self.directory.join("written");
-                let storage = if is_read { &trees.storage } else { &own };
+                let written = self.directory.join("written");
+                let storage = if is_read { &trees.storage } else { &written };
                 Server::docker_registry(program, directory, storage)
             }
             Kind::Nginx => Server::nginx(self.programs.path("nginx")?, directory, trees, None),
