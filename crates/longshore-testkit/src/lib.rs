@@ -68,23 +68,31 @@
 //!
 //! | about | switches |
 //! |---|---|
-//! | length of bodies and chunks | `body_max_bytes` (413), `chunk_max_bytes` (416), `chunk_min_bytes`, `length_required` (411) |
-//! | chunks | `chunks` (all, one, none, or only the last is kept), `patch_status`, `broken_chunk_ends_session` |
-//! | progress of a session | `range` (of the blob, the chunk, the first chunk, missing), `no_status` |
-//! | place of a session | `location` (absolute, path, relative, http), `location_query`, `latest_location_only` |
+//! | length of bodies | `body_max_bytes` (413), `length_required` (411) |
+//! | length of chunks | `chunk_max_bytes` (416), `chunk_min_bytes` |
+//! | chunks | `chunks` (all, one, none, only the last is kept), `patch_status` |
+//! | progress of a session | `range` (of the blob, of a chunk, missing), `no_status` |
+//! | place of a session | `location` (absolute, path, relative, http), `location_query` |
+//! | end of a session | `latest_location_only`, `broken_chunk_ends_session` |
 //! | mounts | `mount` (with or without `from`, always a session, refused) |
-//! | what is stored | `empty_blob_refused`, `stored_max_bytes`, `quota`, `repository_must_exist`, `sha256_only` |
-//! | manifests | `immutable_tags`, `media_type_required`, `sparse_index`, `missing_blobs`, `no_tag_parameter`, `referrers` |
+//! | what is stored | `empty_blob_refused`, `stored_max_bytes`, `quota`, `sha256_only` |
+//! | repositories | `repository_must_exist` |
+//! | manifests | `media_type_required`, `sparse_index`, `missing_blobs`, `referrers` |
+//! | tags | `immutable_tags`, `no_tag_parameter`, `digest_tags` |
 //! | deletions | `no_blob_delete`, `no_manifest_delete`, `no_tag_delete` |
-//! | credentials | `early_refusal`, `token_uses`, `expired`, and [`refuse_action`](token::Builder::refuse_action) of the token server |
-//! | reads | `blob_head`, `manifest_head`, `range_refused`, `accept_refused`, `absent`, `page_max`, `pages_ignored`, `digest_tags` |
+//! | credentials | `early_refusal`, `token_uses`, `expired` |
+//! | reads | `blob_head`, `manifest_head`, `range_refused`, `accept_refused`, `absent` |
+//! | lists | `page_max`, `pages_ignored` |
+//!
+//! The token server has a switch as well, [`refuse_action`](token::Builder::refuse_action).
 //!
 //! A [`Misbehaviour`](registry::Misbehaviour) is what goes wrong at some requests, which a
 //! [`Rule`](registry::Rule) chooses by endpoint, method, path and number:
 //!
 //! | what goes wrong | misbehaviour |
 //! |---|---|
-//! | the body of a request does not arrive, or slowly | `CutRequestAfter`, `StallRequestAfter`, `PaceRequest` |
+//! | the body of a request arrives in part | `CutRequestAfter`, `StallRequestAfter` |
+//! | the body of a request arrives slowly | `PaceRequest` |
 //! | the answer comes before the body is read | `AnswerEarly` |
 //! | the registry did it, but does not say so | `HangUp`, `Status` |
 //! | it says that it stored something else | `DigestHeader`, `NoDigestHeader` |

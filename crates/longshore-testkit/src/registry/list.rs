@@ -4,11 +4,14 @@ use http::HeaderValue;
 use http::header::LINK;
 use longshore_model::{Descriptor, Manifest};
 use longshore_proto::Refusal;
-use longshore_proto::endpoint::{CatalogueRequest, PageQuery, ReferrersRequest, TagsRequest};
+use longshore_proto::endpoint::{
+    CatalogueRequest, Endpoint, PageQuery, ReferrersRequest, TagsRequest,
+};
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 use longshore_proto::route::RouteError;
 
 use super::quirk::ReferrersForm;
+use super::write::path;
 use super::{State, not_found};
 use crate::ScriptedResponse;
 use crate::image::DescribedContent;
@@ -20,7 +23,8 @@ impl State {
         let page = self.page(&wanted.page)?;
         if self.quirks.pages_ignored {
             let all = TagsRequest::new(wanted.name.clone(), PageQuery::default());
-            let next = format!("<{ROOT}/v2/{}/tags/list?last=x>; rel=\"next\"", wanted.name);
+            let next = TagsRequest::new(wanted.name.clone(), PageQuery::first(None, Some("x")));
+            let next = format!("<{}>; rel=\"next\"", path(&Endpoint::Tags(next)));
             let answer = ScriptedResponse::from(all.answer(ROOT, &tags, page)?);
             return Ok(match HeaderValue::from_str(&next) {
                 Ok(next) => answer.header(LINK, next),
