@@ -19,6 +19,8 @@ use longshore_tests::registry::DockerRegistry;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
+#[path = "write/copy.rs"]
+mod copy;
 #[path = "write/delete.rs"]
 mod delete;
 #[path = "write/put.rs"]

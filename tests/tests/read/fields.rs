@@ -59,6 +59,8 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
     .unwrap();
     let verify = run(&["verify", &path("damaged"), "--output", "json"]);
     let blob = format!("{name}/a@{}", tree.all_blobs()[0].descriptor.digest);
+    image::write_layout(&place.path().join("source"), &[("1", &image::single(34))]).unwrap();
+    registry.misbehave(Rule::on(Part::Manifest, limited()));
     fs::write(path("manifest"), tree.document()).unwrap();
     let put = [&*path("manifest"), "--dry-run"];
     vec![
@@ -78,6 +80,13 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
             )],
         ),
         ("config", vec![chosen(&["config"])]),
+        (
+            "copy",
+            vec![
+                told(&["copy", &image, &format!("oci:{}", path("copied"))]),
+                told(&["copy", &image, &format!("{name}/b:1"), "--dry-run"]),
+            ],
+        ),
         ("delete", vec![told(&["delete", reference, "--dry-run"])]),
         ("digest", vec![told(&["digest", reference])]),
         (
@@ -91,6 +100,10 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
         ),
         ("ping", vec![told(&["ping", name])]),
         ("pull", vec![told(&["pull", &image, &path("layout")])]),
+        (
+            "push",
+            vec![told(&["push", &path("source:1"), &format!("{name}/c:1")])],
+        ),
         (
             "referrers",
             vec![
@@ -106,6 +119,12 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
             vec![serde_json::from_str(&verify.stdout).unwrap()],
         ),
     ]
+}
+
+/// A rate limit that is not reached.
+fn limited() -> Misbehaviour {
+    let value = "84;w=21600".parse().unwrap();
+    Misbehaviour::Header("ratelimit-remaining".parse().unwrap(), value)
 }
 
 /// The paths of all fields in a value; those of lists are those of their entries.

@@ -1,0 +1,393 @@
+//! `copy` and `push`: what they print, and what they refuse.
+
+use longshore_testkit::Gate;
+use longshore_testkit::registry::{MissingContent, Quirks};
+use longshore_testkit::token::TokenServer;
+
+use super::*;
+
+/// An empty writable registry.
+fn empty() -> Registry {
+    Registry::builder().writable().start().unwrap()
+}
+
+/// A layout with this image under the name `v1`; returns its path.
+fn layout_of(tree: &Tree, place: &Path) -> String {
+    let path = place.join("images");
+    image::write_layout(&path, &[("v1", tree)]).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// How much the blobs of an image have, as people read it.
+fn bytes(tree: &Tree) -> u64 {
+    let blobs = tree.all_blobs();
+    blobs.iter().map(|it| it.descriptor.size).sum()
+}
+
+#[test]
+fn a_push_says_what_it_moved_and_takes_the_tag_of_the_layout() {
+    let tree = image::single(50);
+    let registry = empty();
+    let place = tempdir().unwrap();
+    let source = format!("{}:v1", layout_of(&tree, place.path()));
+    let name = format!("{}/some/app", registry.authority());
+    let ended = run(&["push", &source, &name]);
+    assert_eq!(ended.succeeded(), tree.digest().as_str());
+    let begin = format!("copied oci:{source} to {name}:v1: 5 blobs, ");
+    assert!(ended.stderr.starts_with(&begin), "{}", ended.stderr);
+    assert!(
+        ended.stderr.ends_with(" moved, 0 there already\n"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        current(&format!("{name}:v1")).as_deref(),
+        Some(tree.digest().as_str())
+    );
+    // Blobs that another repository of the registry has are mounted.
+    let from = format!("{name}:v1");
+    let ended = run(&["cp", &from, &format!("{}/other", registry.authority())]);
+    let end = format!(
+        "to {}/other:v1: 1 blob, {} B moved, 0 there already, 4 mounted\n",
+        registry.authority(),
+        tree.document().len()
+    );
+    assert!(ended.stderr.ends_with(&end), "{}", ended.stderr);
+}
+
+#[test]
+fn a_plan_says_what_each_destination_needs() {
+    let tree = image::single(51);
+    let limit = |name: &'static str, value: &'static str| {
+        let name = name.parse().unwrap();
+        Misbehaviour::Header(name, value.parse().unwrap())
+    };
+    let source = serving(&tree);
+    source.misbehave(Rule::on(
+        Part::Manifest,
+        limit("ratelimit-limit", "100;w=21600"),
+    ));
+    source.misbehave(Rule::on(
+        Part::Manifest,
+        limit("ratelimit-remaining", "84;w=21600"),
+    ));
+    let (destination, place) = (empty(), tempdir().unwrap());
+    let from = format!("{}/a:1", source.authority());
+    let mounted = format!("{}/b", source.authority());
+    let moved = format!("{}/c:2", destination.authority());
+    let layout = format!("oci:{}", place.path().join("new").display());
+    let command = ["copy", "--dry-run", &from, &mounted, &moved, &layout];
+    let size = longshore_size(bytes(&tree));
+    let expected = format!(
+        "Source:       {from}\n\
+         Digest:       {}\n\
+         Content:      1 manifest, 4 blobs, {size}\n\
+         Reads:        at least 4 requests for blobs\n\
+         Rate limit:   84 of 100 requests left in 21600 s at http://{}\n\
+         \n\
+         {mounted}:1\n  \
+           Existing:   0 blobs\n  \
+           Mounted:    4 blobs\n  \
+           Moved:      0 blobs, 0 B\n  \
+           Written:    1 manifest\n  \
+           Writes:     at least 5 requests\n\
+         \n\
+         {moved}\n  \
+           Existing:   0 blobs\n  \
+           Mounted:    0 blobs\n  \
+           Moved:      4 blobs, {size}\n  \
+           Written:    1 manifest\n  \
+           Writes:     at least 9 requests\n\
+         \n\
+         {layout}:1\n  \
+           Existing:   0 blobs\n  \
+           Mounted:    0 blobs\n  \
+           Moved:      4 blobs, {size}\n  \
+           Written:    1 manifest",
+        tree.digest(),
+        source.authority(),
+    );
+    let ended = run(&command);
+    assert_eq!(ended.succeeded(), expected);
+    assert_eq!(ended.stderr, "nothing was written, because of --dry-run\n");
+    assert_eq!(changes(&source), [""; 0]);
+    assert_eq!(changes(&destination), [""; 0]);
+    let shown = json_of(&command);
+    let limit = json!([{
+        "registry": format!("http://{}", source.authority()),
+        "limit": 100, "remaining": 84, "window_seconds": 21600,
+    }]);
+    assert_eq!(shown["rate_limits"], limit);
+    let expected = json!({
+        "destination": moved, "named": false, "result": null, "error": null,
+        "plan": {
+            "manifests": 1, "existing": 0, "mounted": 0, "moved": 4, "bytes": bytes(&tree),
+            "requests": 9,
+        },
+    });
+    assert_eq!(shown["destinations"][1], expected);
+    assert_eq!(
+        (&shown["dry_run"], &shown["source_requests"]),
+        (&json!(true), &json!(4))
+    );
+    // The copy keeps to the plan.
+    let shown = json_of(&["copy", &from, &mounted, &moved, &layout]);
+    let results: Vec<_> = (0..3)
+        .map(|it| shown["destinations"][it]["result"].clone())
+        .collect();
+    let all = bytes(&tree) + tree.document().len() as u64;
+    let whole = json!({ "moved": 5, "bytes": all, "present": 0, "mounted": 0, "replaced": 0 });
+    let own = json!({
+        "moved": 1, "bytes": tree.document().len(), "present": 0, "mounted": 4, "replaced": 0,
+    });
+    assert_eq!(results, [own, whole.clone(), whole]);
+    let reads = source.requests_to(Part::Blob);
+    let gets = reads.iter().filter(|it| it.method == Method::GET).count();
+    assert_eq!(gets, 4);
+    assert_eq!(changes(&destination).len(), 9);
+}
+
+/// A number of bytes as people read it, below 1 MiB.
+fn longshore_size(bytes: u64) -> String {
+    format!("{:.1} KiB", bytes as f64 / 1024.0)
+}
+
+#[test]
+fn a_destination_that_fails_is_named_and_the_others_are_reported() {
+    let tree = image::single(52);
+    let (good, bad) = (empty(), empty());
+    bad.misbehave(Rule::on(
+        Part::Upload,
+        Misbehaviour::Status(StatusCode::FORBIDDEN),
+    ));
+    let place = tempdir().unwrap();
+    let source = format!("{}:v1", layout_of(&tree, place.path()));
+    let (to_bad, to_good) = (
+        format!("{}/a:1", bad.authority()),
+        format!("{}/a:1", good.authority()),
+    );
+    let ended = run(&["push", &source, &to_bad, &to_good]);
+    assert_eq!(ended.status.code(), Some(AUTH), "{}", ended.stderr);
+    assert_eq!(ended.stdout, format!("{}\n", tree.digest()));
+    let words = format!("error: cannot copy to {to_bad}\n  caused by: cannot push");
+    assert!(ended.stderr.contains(&words), "{}", ended.stderr);
+    assert_eq!(current(&to_bad), None);
+    assert_eq!(current(&to_good).as_deref(), Some(tree.digest().as_str()));
+    let ended = run(&["push", &source, &to_bad, &to_good, "--output", "json"]);
+    assert_eq!(ended.status.code(), Some(AUTH));
+    let shown: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let error = shown["destinations"][0]["error"].as_str().unwrap();
+    assert!(error.contains("cannot push"), "{error}");
+    assert_eq!(shown["destinations"][1]["error"], Value::Null);
+}
+
+// What registries are known to refuse is said before the copy, and again when one refuses it.
+#[test]
+fn a_refused_index_is_foreseen() {
+    let platforms = ["linux/amd64", "linux/arm64", "linux/s390x"];
+    let tree = image::index(53, &platforms.map(|it| it.parse().unwrap()));
+    let mut quirks = Quirks::default();
+    quirks.sparse_index = MissingContent::Refused;
+    let registry = Registry::builder()
+        .writable()
+        .quirks(quirks)
+        .start()
+        .unwrap();
+    let place = tempdir().unwrap();
+    let source = format!("{}:v1", layout_of(&tree, place.path()));
+    let to = format!("{}/a:1", registry.authority());
+    let push = [
+        "push",
+        &source,
+        &to,
+        "--platform",
+        platforms[0],
+        "--platform",
+        platforms[1],
+    ];
+    run(&push).failed_with_hint(USAGE, &["--sparse", "--new-index"]);
+    let sparse = [&push[..], &["--sparse"]].concat();
+    let plan = run(&[&sparse[..], &["--dry-run"]].concat());
+    let concern = "manifests that the index lists are absent from the destination (1)";
+    assert!(
+        plan.succeeded()
+            .contains(&format!("Concern:      {concern}")),
+        "{}",
+        plan.stdout
+    );
+    let ended = run(&sparse);
+    let words = [
+        "push manifest 1 of a",
+        &format!("foreseen: {concern}"),
+        "--new-index",
+    ];
+    ended.failed_with_hint(NOT_FOUND, &words);
+    let ended = run(&[&push[..], &["--new-index"]].concat());
+    assert_ne!(ended.succeeded(), tree.digest().as_str());
+    assert!(
+        ended
+            .stderr
+            .contains("its digest is not that of the source"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn ends_that_cannot_be_copied() {
+    let place = tempdir().unwrap();
+    let layout = layout_of(&image::single(54), place.path());
+    let named = format!("{layout}:v1");
+    let oci = format!("oci:{named}");
+    let absent = format!("oci:{layout}:absent");
+    for (command, code, words) in [
+        (
+            &["copy", "./images", "r.example/a"][..],
+            USAGE,
+            &["is a path", "oci:./images"][..],
+        ),
+        (
+            &["copy", "r.example/A:1", "oci:x"],
+            REFERENCE,
+            &["upper-case"],
+        ),
+        (
+            &["copy", "docker-archive:x.tar", "oci:x"],
+            USAGE,
+            &["`docker load`"],
+        ),
+        (
+            &["copy", &oci, "r.example/a", "r.example/a:v1"],
+            USAGE,
+            &["a:v1 is given twice"],
+        ),
+        (
+            &["copy", &oci, "r.example/a:1@sha256:00"],
+            REFERENCE,
+            &["digest"],
+        ),
+        (
+            &["copy", &absent, "r.example/a"],
+            NOT_FOUND,
+            &["no image is named `absent`"],
+        ),
+        // No tag is invented.
+        (
+            &["push", &layout, "r.example/a"],
+            USAGE,
+            &["has no tag", "r.example/a:TAG"],
+        ),
+        (
+            &["push", &named, "oci:x"],
+            USAGE,
+            &["`push` is to a registry", "longshore copy"],
+        ),
+        (
+            &["push", "r.example/a:1", "r.example/b"],
+            USAGE,
+            &["in a registry"],
+        ),
+        (
+            &["push", "nosuch", "r.example/b:1"],
+            11,
+            &["nosuch", "as `pull` makes it"],
+        ),
+    ] {
+        run(command).failed_with_hint(code, words);
+    }
+    let digest = Digest::sha256(b"x");
+    let both = format!("r.example/a:1@{digest}");
+    run(&["push", &named, &both]).failed_with_hint(USAGE, &["a tag and a digest"]);
+    for refused in [
+        &["--sparse"][..],
+        &["--platform", "linux/amd64", "--sparse", "--new-index"],
+        &["--all", "--platform", "linux/amd64"],
+        &["--chunk-size", "0"],
+    ] {
+        let ended = run(&[&["push", &named, "r.example/a"], refused].concat());
+        assert_eq!(ended.status.code(), Some(USAGE), "{}", ended.stderr);
+    }
+    // A misspelled verb or flag gets a suggestion.
+    for (wrong, right) in [
+        (&["copi"][..], "copy"),
+        (&["push", "--verify-aftre"], "--verify-after"),
+    ] {
+        let ended = run(wrong);
+        assert_eq!(ended.status.code(), Some(USAGE));
+        assert!(ended.stderr.contains(right), "{}", ended.stderr);
+    }
+}
+
+// CR1: a secret belongs to one origin.
+#[test]
+fn cr1_each_registry_of_a_copy_gets_its_own_credentials() {
+    let tree = image::single(55);
+    let tokens = TokenServer::builder()
+        .user("reader", "read secret")
+        .start()
+        .unwrap();
+    let source = Registry::builder()
+        .image("a", "1", &tree)
+        .bearer(&tokens)
+        .start()
+        .unwrap();
+    let destination = Registry::builder()
+        .writable()
+        .basic("writer", "write secret");
+    let destination = destination.start().unwrap();
+    let entry = |registry: &Registry, auth: &str| (registry.authority(), json!({ "auth": auth }));
+    // In base64: reader:read secret, writer:write secret.
+    let entries = [
+        entry(&source, "cmVhZGVyOnJlYWQgc2VjcmV0"),
+        entry(&destination, "d3JpdGVyOndyaXRlIHNlY3JldA=="),
+    ];
+    let config = json!({ "auths": serde_json::Map::from_iter(entries) });
+    let (from, to) = (
+        format!("{}/a:1", source.authority()),
+        format!("{}/b", destination.authority()),
+    );
+    let realm = format!("http://{}", tokens.address());
+    let copy = Longshore::new(["copy", &from, &to, "--allow-realm", &realm]);
+    let ended = copy.docker_config(&config.to_string()).run();
+    assert_eq!(ended.succeeded(), tree.digest().as_str());
+    let leaked = source.requests().matching(|it| it.holds("write secret"));
+    assert_eq!(leaked.len(), 0);
+    let leaked = destination
+        .requests()
+        .matching(|it| it.holds("read secret"));
+    assert_eq!(leaked.len(), 0);
+    // A user name on the command line would be for both.
+    let copy = Longshore::new(["copy", &from, &to]).login("writer", "write secret");
+    copy.run()
+        .failed_with_hint(USAGE, &["--username is for one registry"]);
+    // With one registry it is clear whose it is.
+    let place = tempdir().unwrap();
+    let named = format!("{}:v1", layout_of(&tree, place.path()));
+    let push = Longshore::new(["push", &named, &to]).login("writer", "write secret");
+    assert_eq!(push.run().succeeded(), tree.digest().as_str());
+}
+
+// RT11
+#[test]
+fn rt11_a_push_is_stopped_and_continues_when_it_is_repeated() {
+    let tree = Image::new(56).layers(3, 200_000).build();
+    let registry = empty();
+    let place = tempdir().unwrap();
+    let named = format!("{}:v1", layout_of(&tree, place.path()));
+    let to = format!("{}/a", registry.authority());
+    let gate = Gate::new();
+    let held = Misbehaviour::Hold(gate.clone());
+    registry.misbehave(Rule::on(Part::Upload, held).method(Method::PUT).after(1));
+    let mut push = Longshore::new(["push", &named, &to]).start();
+    push.wait_until(|| (!registry.requests_to(Part::Upload).is_empty()).then_some(()));
+    push.signal("INT");
+    let ended = push.end();
+    gate.open();
+    ended.failed(130, &["stopped", "the next run goes on from there"]);
+    assert_eq!(current(&format!("{to}:v1")), None);
+    registry.behave();
+    assert_eq!(
+        run(&["push", &named, &to]).succeeded(),
+        tree.digest().as_str()
+    );
+}
