@@ -9,6 +9,7 @@
 //! unasked ─┬─ at home, the user gave a token ───────────────────────────────────► Attach
 //!          ├─ at home, tokens are required: Lookup, then a valid token is kept ──► Attach
 //!          │                                        or an expired one is ────────► Fetch
+//!          │                                        or the call has a body ──────► Fetch
 //!          ├─ at home, Basic is required: Lookup, then a password ───────────────► Attach
 //!          └─ otherwise, and always on a foreign hop ────────────────────────────► Anonymous
 //! bearer ──┬─ Lookup (at home only), then a token of this call, or a kept one ───► Attach
@@ -158,6 +159,11 @@ impl Authenticator {
         self.settings.insert(registry, settings);
     }
 
+    /// Whether this registry has sent a challenge before that could be answered.
+    pub fn is_challenged_by(&self, registry: &Origin) -> bool {
+        self.habits.contains_key(registry)
+    }
+
     /// Decides which secret goes with the next request of a call, if any.
     ///
     /// This is the only function that attaches a secret to a request for a registry. It decides by
@@ -177,13 +183,14 @@ impl Authenticator {
         need: &ScopeSet,
         now: Duration,
     ) -> Result<Prepare, AuthError> {
+        let token_first = call.token_first;
         let visit = call.visit(hop.home());
         visit.check()?;
         visit.joined.get_or_insert(self.exchanges);
         visit.need = need.clone();
         visit.sent = Sent::Nothing;
         let prepared = match visit.answer_to(hop) {
-            None => self.unasked(visit, hop, now),
+            None => self.unasked(visit, hop, now, token_first),
             Some(Answer::Basic) => self.basic(visit, hop),
             Some(Answer::Bearer(answer)) => self.bearer(visit, hop, &answer, now),
         };

@@ -74,6 +74,33 @@ fn a_bearer_challenge_is_answered_with_a_token() {
 }
 
 #[test]
+fn a_call_with_a_body_gets_its_token_before_the_first_request() {
+    let token = format!("{TOKEN_REQUEST} {PASSWORD}");
+    let call = || {
+        let mut call = AuthCall::new();
+        call.token_first();
+        call
+    };
+    for mut world in [with_password(), with_password().cached()] {
+        let home = "https://r.example.com".parse().unwrap();
+        assert!(!world.auth.is_challenged_by(&home));
+        // Nothing is known of the registry.
+        world.drive_to_end(call(), &["404"], Ok(404), &[ASKED]);
+        world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
+        assert!(world.auth.is_challenged_by(&home));
+        world.now += Duration::from_secs(1000);
+        let answer = "https://r.example.com/v2/ Bearer t2";
+        world.drive_to_end(call(), &[TOKEN_2, "200"], Ok(200), &[&token, answer]);
+        // Without a token the request itself tells; refused credentials end the call.
+        world.now += Duration::from_secs(1000);
+        world.drive_to_end(call(), &["500", "200"], Ok(200), &[&token, ASKED]);
+        let refused = "https://auth.example.com does not accept the credentials for \
+                       https://r.example.com";
+        world.drive_to_end(call(), &["401"], Err(refused), &[&token]);
+    }
+}
+
+#[test]
 fn bearer_is_chosen_before_basic_in_whatever_order() {
     let bearer = BEARER.trim_start_matches("401 ");
     for challenges in [

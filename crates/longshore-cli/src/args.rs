@@ -11,6 +11,10 @@ use longshore_store as store;
 
 use crate::{exit, help};
 
+pub(crate) use self::write::{BlobPut, Delete, ManifestPut, Tag};
+
+mod write;
+
 /// Moves container images and artifacts between registries, disks and clusters.
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version)]
@@ -21,7 +25,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Read single blobs: layers, configs, what an artifact is made of
+    /// Read and write single blobs: layers, configs, what an artifact is made of
     #[command(subcommand, after_long_help = exit::TABLE)]
     Blob(BlobCommand),
     /// Print the config of an image, byte for byte
@@ -38,6 +42,22 @@ pub(crate) enum Command {
         )),
     )]
     Config(Target),
+    /// Delete tags or manifests
+    ///
+    /// NAME:TAG deletes the tag and keeps the manifest. NAME@DIGEST deletes the manifest with all of
+    /// its tags. NAME:TAG@DIGEST deletes the tag, but only if it stands for DIGEST. A registry that
+    /// does not delete tags is an error: the manifest is never deleted instead.
+    ///
+    /// Each REF is tried even if another fails; the highest exit code counts. Prints each REF that
+    /// was deleted.
+    #[command(
+        visible_alias = "rm",
+        after_long_help = help::end(help::DELETE),
+        mut_arg("references", |arg| arg.help(
+            "What to delete: [REGISTRY/]NAME:TAG, NAME@DIGEST or NAME:TAG@DIGEST"
+        )),
+    )]
+    Delete(Delete),
     /// Print the digest that a tag stands for
     ///
     /// Asks with HEAD where that is enough: Docker Hub does not count it as a pull.
@@ -69,7 +89,7 @@ pub(crate) enum Command {
         )),
     )]
     Inspect(Target),
-    /// Read manifests
+    /// Read and write manifests
     #[command(subcommand, after_long_help = exit::TABLE)]
     Manifest(ManifestCommand),
     /// Check that a registry answers and grants access
@@ -107,6 +127,12 @@ pub(crate) enum Command {
     /// to standard error, and the exit code is then 8.
     #[command(visible_alias = "catalog", after_long_help = help::end(help::REPOS))]
     Repos(Repos),
+    /// Give an image or artifact further tags in its repository
+    ///
+    /// The manifest is read once and put under each TAG as it is, so the digest stays the same; no
+    /// blob is moved. An existing tag is moved. Prints the digest.
+    #[command(after_long_help = help::end(help::TAG))]
+    Tag(Tag),
     /// Print the tags of a repository
     ///
     /// Malformed tags go to standard error, and the exit code is then 8.
@@ -132,6 +158,25 @@ pub(crate) enum BlobCommand {
     /// Print the size of a blob, in bytes
     #[command(after_long_help = help::end(help::BLOB_HEAD))]
     Head(BlobHead),
+    /// Put a file or standard input into a repository as a blob
+    ///
+    /// The content is hashed while it is sent. An upload that breaks off continues, unless the
+    /// content comes from a pipe, which cannot be read again. Prints the digest.
+    #[command(visible_alias = "push", after_long_help = help::end(help::BLOB_PUT))]
+    Put(BlobPut),
+    /// Delete blobs
+    ///
+    /// Manifests that refer to a deleted blob can no longer be pulled. Many registries do not
+    /// delete blobs on request, but remove those without a manifest in time.
+    ///
+    /// Each REF is tried even if another fails; the highest exit code counts. Prints each REF that
+    /// was deleted.
+    #[command(
+        visible_alias = "rm",
+        after_long_help = help::end(help::BLOB_DELETE),
+        mut_arg("references", |arg| arg.help("The blob: [REGISTRY/]NAME@DIGEST")),
+    )]
+    Delete(Delete),
 }
 
 #[derive(Debug, clap::Args)]
@@ -235,6 +280,13 @@ pub(crate) enum ManifestCommand {
         )),
     )]
     Get(Target),
+    /// Put a manifest or index into a repository, byte for byte
+    ///
+    /// The registry must have everything that the manifest names. The media type is that of the
+    /// document, or else --media-type. With NAME alone the manifest gets no tag; with a digest in
+    /// REF, the manifest must have that digest. Prints the digest.
+    #[command(visible_alias = "push", after_long_help = help::end(help::MANIFEST_PUT))]
+    Put(ManifestPut),
 }
 
 /// An image or artifact in a registry. Each command sets the help of `reference` and `platform`.

@@ -2,6 +2,7 @@
 
 pub(crate) mod blob;
 pub(crate) mod config;
+pub(crate) mod delete;
 pub(crate) mod digest;
 pub(crate) mod inspect;
 pub(crate) mod list;
@@ -9,4 +10,5 @@ pub(crate) mod manifest;
 pub(crate) mod ping;
 pub(crate) mod pull;
 pub(crate) mod referrers;
+pub(crate) mod tag;
 pub(crate) mod verify;

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read as _};
 
 use longshore::auth::Credential;
-use longshore::model::Reference;
+use longshore::model::{Digest, Reference, ReferenceParts, Tag};
 use longshore::origin::{Origin, Scheme, Secret};
 use longshore::transport::TlsIdentity;
 use longshore::{Client, DockerCredentials, HostSettings, Notice, OneCredential, Repository};
@@ -12,7 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
 
 use crate::args::Connection;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Maximum length of a password, in bytes.
@@ -24,6 +24,24 @@ const STDIN_BUFFER_BYTES: usize = 8 * 1024;
 /// Parses a reference. The error for text that is not a reference shows the text.
 pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
     Reference::parse(text).map_err(|error| Failure::reference(text, &error))
+}
+
+/// Parses a reference; returns also its tag if one was written. No tag is assumed.
+pub(crate) fn reference_and_tag(text: &str) -> Result<(Reference, Option<Tag>), Failure> {
+    let reference = reference(text)?;
+    let parts = ReferenceParts::parse(text).map_err(|error| Failure::reference(text, &error))?;
+    let tag = parts.tag.and_then(|_| reference.tag());
+    Ok((reference, tag))
+}
+
+/// Parses the name of a blob: a reference with a digest.
+pub(crate) fn blob_reference(text: &str) -> Result<(Reference, Digest), Failure> {
+    let reference = reference(text)?;
+    let Some(digest) = reference.digest() else {
+        let hint = "name the blob as [REGISTRY/]NAME@DIGEST";
+        return Err(Failure::new(Exit::Reference, "the reference has no digest").hint(hint));
+    };
+    Ok((reference, digest))
 }
 
 /// Checks that text is the name of a registry: a host, and perhaps a port.
@@ -40,13 +58,17 @@ pub(crate) async fn repository(
     options: &Connection,
 ) -> Result<(Reference, Repository), Failure> {
     let reference = reference(text)?;
-    let client = client(options, reference.registry())?;
+    let client = client(options, &[reference.registry()])?;
     let repository = client.repository(&reference).await?;
     Ok((reference, repository))
 }
 
-/// Builds the client for the registry a command is about.
-pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Failure> {
+/// Builds the client for the registries that a command is about. The options of the connection apply
+/// to each of them.
+///
+/// CR1: a secret belongs to one origin. So a user name on the command line is refused if there is
+/// more than one registry, and other credentials are looked up for each.
+pub(crate) fn client(options: &Connection, registries: &[&str]) -> Result<Client, Failure> {
     narrate(options.verbose);
     let mut tls = TlsSettings::default();
     if let Some(path) = &options.ca_file {
@@ -65,23 +87,37 @@ pub(crate) fn client(options: &Connection, registry: &str) -> Result<Client, Fai
     let transport = transport.build()?;
     settings.plain_http = options.plain_http;
     settings.allow_realm.clone_from(&options.allow_realm);
-    let builder = Client::builder()
+    let mut builder = Client::builder()
         .transport(transport)
-        .attempts(options.retry_attempts)
-        .host(registry, settings);
+        .attempts(options.retry_attempts);
+    for registry in registries {
+        builder = builder.host(registry, settings.clone());
+    }
     // With -v, warnings are in the log.
-    let builder = match options.verbose {
-        0 => builder.on_notice(warn),
-        _ => builder,
-    };
+    if options.verbose == 0 {
+        builder = builder.on_notice(warn);
+    }
     let builder = match &options.username {
         Some(username) => {
+            let registry = only(registries)?;
             let credential = Credential::basic(username, password()?)?;
             builder.credentials(OneCredential::new(registry, credential))
         }
         None => builder.credentials(DockerCredentials::from_env()?),
     };
     Ok(builder.build()?)
+}
+
+/// Returns the registry that all of these are.
+fn only<'a>(registries: &[&'a str]) -> Result<&'a str, Failure> {
+    match registries {
+        [first, others @ ..] if others.iter().all(|it| it.eq_ignore_ascii_case(first)) => Ok(first),
+        _ => {
+            let what = "--username is for one registry, and this command is about several";
+            let hint = "keep the credentials of each registry in Docker's config.json";
+            Err(Failure::new(Exit::Usage, what).hint(hint))
+        }
+    }
 }
 
 /// Prints a warning: one that the registry sent (distribution-spec v1.1.1 "Warnings"), or one about

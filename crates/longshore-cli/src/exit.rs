@@ -22,6 +22,8 @@ use longshore_store::{StoreError, StoreErrorKind};
 use crate::output;
 use crate::redact;
 
+mod refused;
+
 /// The exit codes, as shown at the end of every help text.
 pub(crate) const TABLE: &str = "\
 Exit codes:
@@ -38,13 +40,13 @@ Exit codes:
    10  malformed reference
    11  the directory is not an image layout, and cannot become one
    12  no image for the platform
-   13  the disk is full, read-only, or cannot be written
+   13  a disk or registry is full or read-only, or a file cannot be read or written
    14  the token server is not one this registry's credentials may go to
    15  the reader closed the output before all content was verified
   130  interrupted (143 terminated)";
 
 /// The class of a failure, which is the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     Other = 1,
     Usage = 2,
@@ -72,6 +74,8 @@ pub(crate) struct Failure {
     /// What failed, followed by its causes.
     chain: Vec<String>,
     hint: Option<String>,
+    /// Further failures of the same command, each of which is shown in a paragraph of its own.
+    others: Vec<Self>,
 }
 
 impl Failure {
@@ -80,6 +84,7 @@ impl Failure {
             exit,
             chain: vec![what.to_owned()],
             hint: None,
+            others: Vec::new(),
         }
     }
 
@@ -106,12 +111,29 @@ impl Failure {
             exit,
             chain,
             hint: None,
+            others: Vec::new(),
         }
     }
 
     pub(crate) fn hint(mut self, hint: &str) -> Self {
         self.hint = Some(hint.to_owned());
         self
+    }
+
+    /// Makes one failure of those of a command that did several things. The highest exit code
+    /// counts.
+    pub(crate) fn all(failures: Vec<Self>) -> Result<(), Self> {
+        let mut failures = failures.into_iter();
+        let Some(mut first) = failures.next() else {
+            return Ok(());
+        };
+        first.others.extend(failures);
+        Err(first)
+    }
+
+    /// Returns what failed and why, in one line, for JSON.
+    pub(crate) fn summary(&self) -> String {
+        redact::arguments(&self.chain.join(": ")).into_owned()
     }
 
     pub(crate) fn stopped(exit: Exit) -> Self {
@@ -174,19 +196,29 @@ impl Failure {
             .hint("choose a file that can be written, on a disk with room")
     }
 
+    /// Makes the failure of a file that is to be sent.
+    pub(crate) fn input(name: &str, error: &io::Error) -> Self {
+        let (exit, hint) = match error.kind() {
+            io::ErrorKind::NotFound => (Exit::NotFound, "check the path"),
+            _ => (Exit::Disk, "give a file that can be read"),
+        };
+        Self::caused(exit, format!("cannot read {name}"), error).hint(hint)
+    }
+
     pub(crate) fn task(error: tokio::task::JoinError) -> Self {
         Self::of(Exit::Other, &error)
     }
 
-    #[cfg(test)]
+    /// Returns the highest exit code.
     pub(crate) fn exit(&self) -> Exit {
-        self.exit
+        let others = self.others.iter().map(Self::exit);
+        others.fold(self.exit, Ord::max)
     }
 
     /// Prints the failure to standard error and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         output::note(&self.to_string());
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.exit() as u8)
     }
 }
 
@@ -201,10 +233,10 @@ impl fmt::Display for Failure {
                 _ => write!(f, "\n  caused by: {shown}")?,
             }
         }
-        match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {}", redact::arguments(hint)),
-            None => Ok(()),
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {}", redact::arguments(hint))?;
         }
+        self.others.iter().try_for_each(|it| write!(f, "\n{it}"))
     }
 }
 
@@ -212,6 +244,7 @@ impl From<longshore::Error> for Failure {
     fn from(error: longshore::Error) -> Self {
         let exit = match error.kind() {
             ErrorKind::Auth | ErrorKind::Denied => Exit::Auth,
+            ErrorKind::Body => unreadable(error.cause()),
             ErrorKind::Digest => Exit::Digest,
             ErrorKind::NotFound => Exit::NotFound,
             ErrorKind::Protocol | ErrorKind::TooLarge => Exit::Protocol,
@@ -222,8 +255,24 @@ impl From<longshore::Error> for Failure {
             _ => Exit::Other,
         };
         let mut failure = Self::of(exit, &error);
-        failure.hint = advice(&error);
+        match refused::advice(&error) {
+            Some((exit, hint)) => {
+                failure.exit = exit;
+                failure.hint = Some(hint);
+            }
+            None => failure.hint = advice(&error),
+        }
         failure
+    }
+}
+
+/// Returns the exit code for content that cannot be sent.
+fn unreadable(cause: &Cause) -> Exit {
+    match cause {
+        Cause::RequestBody(error) if error.kind() == io::ErrorKind::InvalidData => Exit::Digest,
+        // The connection broke, and a pipe cannot be read again.
+        Cause::Upload(_) => Exit::Unavailable,
+        _ => Exit::Disk,
     }
 }
 
@@ -255,6 +304,18 @@ fn advice(error: &longshore::Error) -> Option<String> {
         }
         (_, Cause::Credentials(_)) => {
             "give --username and --password-stdin, or correct the entry of this registry".to_owned()
+        }
+        (ErrorKind::Body, Cause::RequestBody(error)) => match error.kind() {
+            io::ErrorKind::InvalidData => {
+                "nothing was stored; the content is not what its digest says, or changed meanwhile"
+                    .to_owned()
+            }
+            _ => "check that the content can be read, and try again".to_owned(),
+        },
+        (ErrorKind::Body, _) => {
+            "a pipe cannot be read again: try again, or write the content to a file first, of \
+             which an upload is continued"
+                .to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),
         (_, Cause::WebPage) => {

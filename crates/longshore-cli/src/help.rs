@@ -83,12 +83,19 @@ const GROUPS: &[(&str, &[&str])] = &[
         &["inspect", "config", "manifest get", "digest", "referrers"],
     ),
     ("Look around a registry", &["tags", "repos", "ping"]),
-    ("Read single blobs", &["blob get", "blob head"]),
+    ("Change a repository", &["tag", "delete", "manifest put"]),
+    (
+        "Handle single blobs",
+        &["blob get", "blob head", "blob put", "blob delete"],
+    ),
     ("Look after what is on disk", &["verify"]),
 ];
 
 /// Width of the column of command names, in characters.
 const WIDTH: usize = 14;
+
+pub(crate) const BLOB_DELETE: &str = "  \
+  longshore blob delete registry.example/app@sha256:…";
 
 pub(crate) const BLOB_GET: &str = "  \
   longshore blob get registry.example/app@sha256:… -f layer.tar.gz
@@ -97,9 +104,17 @@ pub(crate) const BLOB_GET: &str = "  \
 pub(crate) const BLOB_HEAD: &str = "  \
   longshore blob head registry.example/app@sha256:…";
 
+pub(crate) const BLOB_PUT: &str = "  \
+  longshore blob put registry.example/app layer.tar.gz
+  longshore blob put registry.example/app - < config.json";
+
 pub(crate) const CONFIG: &str = "  \
   longshore config alpine:3.20 | jq .config.Env
   longshore config --platform linux/arm64 registry.example/app:v1";
+
+pub(crate) const DELETE: &str = "  \
+  longshore delete registry.example/app:v1
+  longshore delete --dry-run registry.example/app@sha256:…";
 
 pub(crate) const DIGEST: &str = "  \
   longshore digest alpine:3.20
@@ -113,6 +128,10 @@ pub(crate) const INSPECT: &str = "  \
 pub(crate) const MANIFEST_GET: &str = "  \
   longshore manifest get alpine:3.20 | jq .
   longshore manifest get --platform linux/arm64 alpine:3.20";
+
+pub(crate) const MANIFEST_PUT: &str = "  \
+  longshore manifest put registry.example/app:v1 manifest.json
+  longshore manifest put registry.example/app - < manifest.json";
 
 pub(crate) const PING: &str = "  \
   longshore ping registry.example:5000
@@ -130,6 +149,10 @@ pub(crate) const REFERRERS: &str = "  \
 pub(crate) const REPOS: &str = "  \
   longshore repos registry.example:5000
   longshore repos --limit 100 --last team/app registry.example:5000";
+
+pub(crate) const TAG: &str = "  \
+  longshore tag registry.example/app:v1.2.3 v1.2 v1 latest
+  longshore tag --dry-run registry.example/app@sha256:… stable";
 
 pub(crate) const TAGS: &str = "  \
   longshore tags alpine

@@ -7,9 +7,11 @@ mod args;
 mod command;
 mod config;
 mod connect;
+mod current;
 mod exit;
 mod file;
 mod help;
+mod input;
 mod output;
 mod progress;
 mod redact;
@@ -55,19 +57,26 @@ fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn dispatch(command: Command) -> Result<(), Failure> {
-    use command::{blob, config, digest, inspect, list, manifest, ping, pull, referrers, verify};
+    use command::{
+        blob, config, delete, digest, inspect, list, manifest, ping, pull, referrers, tag, verify,
+    };
     use stop::keeping_nothing;
     match command {
         Command::Blob(BlobCommand::Get(args)) => keeping_nothing(blob::get(args)).await,
         Command::Blob(BlobCommand::Head(args)) => keeping_nothing(blob::head(args)).await,
+        Command::Blob(BlobCommand::Put(args)) => keeping_nothing(blob::put(args)).await,
+        Command::Blob(BlobCommand::Delete(args)) => keeping_nothing(delete::blobs(args)).await,
         Command::Config(args) => keeping_nothing(config::run(args)).await,
+        Command::Delete(args) => keeping_nothing(delete::run(args)).await,
         Command::Digest(args) => keeping_nothing(digest::run(args)).await,
         Command::Inspect(args) => keeping_nothing(inspect::run(args)).await,
         Command::Manifest(ManifestCommand::Get(args)) => keeping_nothing(manifest::get(args)).await,
+        Command::Manifest(ManifestCommand::Put(args)) => keeping_nothing(manifest::put(args)).await,
         Command::Ping(args) => keeping_nothing(ping::run(args)).await,
         Command::Pull(args) => pull::run(args).await,
         Command::Referrers(args) => keeping_nothing(referrers::run(args)).await,
         Command::Repos(args) => keeping_nothing(list::repos(args)).await,
+        Command::Tag(args) => keeping_nothing(tag::run(args)).await,
         Command::Tags(args) => keeping_nothing(list::tags(args)).await,
         Command::Verify(args) => keeping_nothing(verify::run(args)).await,
     }

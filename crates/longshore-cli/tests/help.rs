@@ -72,16 +72,21 @@ fn the_version_is_told() {
 }
 
 const COMMANDS: &[&[&str]] = &[
+    &["blob", "delete"],
     &["blob", "get"],
     &["blob", "head"],
+    &["blob", "put"],
     &["config"],
+    &["delete"],
     &["digest"],
     &["inspect"],
     &["manifest", "get"],
+    &["manifest", "put"],
     &["ping"],
     &["pull"],
     &["referrers"],
     &["repos"],
+    &["tag"],
     &["tags"],
     &["verify"],
 ];

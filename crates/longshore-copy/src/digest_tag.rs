@@ -110,8 +110,8 @@ impl DigestTag {
     }
 }
 
-/// Says whether a digest is of an algorithm that is computed here. The grammar of digests is so wide
-/// that `build-7` would be one otherwise.
+/// Says whether a digest is of an algorithm that is computed here. Without this check, `build-7`
+/// would be a digest tag: the grammar of digests allows any algorithm.
 fn is_hash(digest: &Digest) -> bool {
     Verifier::new(digest, None).is_ok()
 }

@@ -7,7 +7,9 @@
 use std::fmt;
 
 use longshore::origin::Escaped;
-use longshore_model::{Algorithm, Descriptor, Digest, Document, Manifest, MediaType};
+use longshore_model::{
+    Algorithm, Descriptor, Digest, Document, ImageManifest, Manifest, MediaType,
+};
 
 /// The size up to which registries should accept a manifest, in bytes.
 ///
@@ -56,7 +58,7 @@ pub enum Concern {
         /// The number of absent manifests.
         absent: usize,
     },
-    /// The configuration is not that of an image, so the manifest is an artifact of another type.
+    /// The configuration is not that of an image, so the manifest is an artifact.
     UnknownConfig {
         /// The type of the configuration.
         media_type: MediaType,
@@ -68,7 +70,8 @@ impl fmt::Display for Concern {
         match self {
             Self::EmptyBlob { digest } => write!(
                 f,
-                "the blob {digest} has 0 bytes, which Amazon ECR and Google Artifact Registry refuse"
+                "the blob {digest} has 0 bytes, and Amazon ECR and Google Artifact Registry refuse \
+                 empty blobs"
             ),
             Self::ForeignLayer { digest } => write!(
                 f,
@@ -108,8 +111,8 @@ impl fmt::Display for Concern {
             ),
             Self::UnknownConfig { media_type } => write!(
                 f,
-                "the type of the configuration is {}, and Quay accepts only the types that it is \
-                 configured to allow",
+                "the type of the configuration is {}, and Quay and GitLab accept only the types \
+                 that they know or are configured to allow",
                 Escaped::text(media_type.as_str())
             ),
         }
@@ -136,7 +139,7 @@ pub fn preflight(manifest: &Manifest) -> Vec<Concern> {
     found.extend(digest_concern(manifest, document));
     match document {
         Document::Image(image) => {
-            found.extend(config_concern(&image.config, image.artifact_type.as_ref()));
+            found.extend(config_concerns(image));
             if image.layers.is_empty() {
                 found.push(Concern::NoLayers);
             }
@@ -172,17 +175,15 @@ fn digest_concern(manifest: &Manifest, document: &Document) -> Option<Concern> {
     })
 }
 
-/// Source: image-spec v1.1.1 "Image Manifest", `config` and `artifactType`.
-fn config_concern(config: &Descriptor, artifact_type: Option<&MediaType>) -> Option<Concern> {
-    let media_type = &config.media_type;
-    if media_type.is_config() {
-        None
-    } else if *media_type != MediaType::OCI_EMPTY {
-        let media_type = media_type.clone();
-        Some(Concern::UnknownConfig { media_type })
-    } else {
-        artifact_type.is_none().then_some(Concern::NoArtifactType)
-    }
+/// Source: image-spec v1.1.1 "Image Manifest Property Descriptions", `config` and `artifactType`.
+fn config_concerns(image: &ImageManifest) -> impl Iterator<Item = Concern> {
+    let media_type = &image.config.media_type;
+    let is_empty = *media_type == MediaType::OCI_EMPTY;
+    let unknown = (!media_type.is_config()).then(|| Concern::UnknownConfig {
+        media_type: media_type.clone(),
+    });
+    let no_type = (is_empty && image.artifact_type.is_none()).then_some(Concern::NoArtifactType);
+    unknown.into_iter().chain(no_type)
 }
 
 fn is_schema1(descriptor: &Descriptor) -> bool {
@@ -193,7 +194,7 @@ fn is_schema1(descriptor: &Descriptor) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use longshore_model::{ImageManifest, Index};
+    use longshore_model::Index;
 
     use super::*;
 
@@ -226,10 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn a_usual_image_and_a_usual_artifact_have_no_concern() {
+    fn a_usual_image_has_no_concern() {
         check_image(|_| {}, &[]);
-        let artifact = ImageManifest::artifact("application/x".parse().unwrap(), vec![]);
-        check(&Document::Image(artifact), &[]);
         let child = blob(MediaType::OCI_MANIFEST, b"child");
         check(&Document::Index(Index::new(vec![child])), &[]);
     }
@@ -248,7 +247,12 @@ mod tests {
         let config = blob(media_type.clone(), b"{ }");
         let concern = Concern::UnknownConfig { media_type };
         check_image(|image| image.config = config, &[concern]);
-        let no_type = [Concern::NoArtifactType];
+
+        let artifact = ImageManifest::artifact("application/x".parse().unwrap(), vec![]);
+        let media_type = MediaType::OCI_EMPTY;
+        let empty = Concern::UnknownConfig { media_type };
+        check(&Document::Image(artifact), std::slice::from_ref(&empty));
+        let no_type = [empty, Concern::NoArtifactType];
         check_image(|image| image.config = Descriptor::empty(), &no_type);
     }
 

@@ -4,7 +4,7 @@
 //! value that is written and read in both directions, so that a client and a server share one
 //! reading of the wire. [`call`], [`download`], [`upload`], [`listing`] and [`referrers`] are
 //! machines: they are given what arrived and return what to do next, and know neither sockets nor
-//! secrets nor the time. Any answer may also carry messages for users: [`warning`] and
+//! secrets nor the time. [`pace`] decides how many requests are in flight. Any answer may also carry messages for users: [`warning`] and
 //! [`RateLimit`].
 //!
 //! A server reads a request with [`route`], lets the request make its answer
@@ -55,6 +55,7 @@ mod field;
 mod host;
 pub mod link;
 pub mod listing;
+pub mod pace;
 mod quirk;
 pub mod range;
 mod rate_limit;

@@ -412,7 +412,7 @@ impl Upload {
         }
     }
 
-    /// The request had no answer.
+    /// The request had no answer, or one that does not say whether the registry has the body.
     ///
     /// # Errors
     ///

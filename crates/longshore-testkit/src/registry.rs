@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use http::StatusCode;
+use http::header::{ACCEPT, RANGE};
+use http::{Method, StatusCode};
 use longshore_model::TagOrDigest;
 use longshore_proto::Refusal;
 use longshore_proto::endpoint::{BlobRequest, Endpoint, ManifestRequest, PingAnswer};
@@ -21,12 +22,19 @@ pub use self::contents::Contents;
 use self::demand::Demand;
 use self::misbehave::Rules;
 pub use self::misbehave::{Hook, Misbehaviour, Rule};
+pub use self::quirk::{
+    Chunks, ImmutableTags, LocationForm, MissingContent, MountForm, Quirks, Quota, RangeForm,
+    ReferrersForm,
+};
+use self::serving::Serving;
 use self::write::Sessions;
 
 mod contents;
 mod demand;
 mod list;
 mod misbehave;
+mod quirk;
+mod serving;
 mod write;
 
 /// A registry on the endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs, lists, and,
@@ -62,6 +70,7 @@ impl Registry {
             challenges: None,
             rules: Vec::new(),
             writable: false,
+            quirks: Quirks::default(),
         }
     }
 
@@ -139,6 +148,7 @@ pub struct Builder {
     challenges: Option<Vec<String>>,
     rules: Vec<Rule>,
     writable: bool,
+    quirks: Quirks,
 }
 
 impl Builder {
@@ -199,6 +209,13 @@ impl Builder {
         self
     }
 
+    /// Behaves as `quirks` say where they differ from the specification.
+    #[must_use]
+    pub fn quirks(mut self, quirks: Quirks) -> Self {
+        self.quirks = quirks;
+        self
+    }
+
     /// Starts the registry.
     ///
     /// # Errors
@@ -207,13 +224,17 @@ impl Builder {
     pub fn start(self) -> io::Result<Registry> {
         let state = Arc::new(State {
             contents: self.contents,
-            demand: self.demand.with_challenges(self.challenges),
+            demand: self
+                .demand
+                .with_challenges(self.challenges)
+                .with_uses(self.quirks.token_uses),
             rules: Mutex::new(Rules::from(self.rules)),
             sessions: Mutex::default(),
             writable: self.writable,
+            quirks: self.quirks,
+            secure: self.listen.identity.is_some(),
         });
-        let serving = Arc::clone(&state);
-        let server = Server::start(&self.listen, move |request| serving.answer(request))?;
+        let server = Server::start(&self.listen, Serving(Arc::clone(&state)))?;
         Ok(Registry { server, state })
     }
 }
@@ -243,7 +264,7 @@ impl Part {
         if request.path().contains("/blobs/uploads/") {
             return Self::Upload;
         }
-        match route::read(&http::Method::GET, request.path(), &request.headers) {
+        match route::read(&Method::GET, request.path(), &request.headers) {
             Ok(Endpoint::Blob(_)) => Self::Blob,
             Ok(Endpoint::Manifest(_)) => Self::Manifest,
             Ok(Endpoint::Ping) => Self::Ping,
@@ -260,10 +281,12 @@ struct State {
     rules: Mutex<Rules>,
     sessions: Mutex<Sessions>,
     writable: bool,
+    quirks: Quirks,
+    secure: bool,
 }
 
 impl State {
-    fn answer(&self, request: &RecordedRequest) -> ScriptedResponse {
+    fn route(&self, request: &RecordedRequest) -> Result<Endpoint, RouteError> {
         let target = request
             .uri
             .path_and_query()
@@ -273,17 +296,7 @@ impl State {
         } else {
             route::read_only
         };
-        let endpoint = read(&request.method, target, &request.headers);
-        let name = endpoint.as_ref().ok().and_then(Endpoint::name);
-        let demand = self.demand.check(request, name.map(|name| name.as_str()));
-        let allowed = demand.is_ok();
-        let answer = match (demand, endpoint) {
-            (Err(refusal), _) => Err(refusal),
-            (Ok(()), Err(error)) => Err(error.refusal()),
-            (Ok(()), Ok(endpoint)) => self.serve(&endpoint, request),
-        };
-        let answer = answer.unwrap_or_else(|refusal| refusal.write(&request.method).into());
-        unpoisoned(&self.rules).apply(request, allowed, answer)
+        read(&request.method, target, &request.headers)
     }
 
     fn serve(
@@ -291,6 +304,7 @@ impl State {
         endpoint: &Endpoint,
         request: &RecordedRequest,
     ) -> Result<ScriptedResponse, Refusal> {
+        self.refuse_read(endpoint, request)?;
         match endpoint {
             Endpoint::Blob(wanted) => self.blob(wanted),
             Endpoint::Catalogue(wanted) => self.catalogue(wanted),
@@ -298,10 +312,32 @@ impl State {
             Endpoint::Manifest(wanted) => self.manifest(wanted),
             Endpoint::ManifestPut(wanted) => self.put_manifest(wanted, request),
             Endpoint::Ping => Ok(ping()),
-            Endpoint::Referrers(wanted) => Ok(self.referrers(wanted)),
+            Endpoint::Referrers(wanted) => self.referrers(wanted),
             Endpoint::Tags(wanted) => self.tags(wanted),
             Endpoint::Upload(wanted) => self.upload(wanted, request),
             _ => Err(RouteError::Unknown.refusal()),
+        }
+    }
+
+    /// The refusals of reads that the quirks name.
+    fn refuse_read(&self, endpoint: &Endpoint, request: &RecordedRequest) -> Result<(), Refusal> {
+        let quirks = &self.quirks;
+        let is_head = request.method == Method::HEAD;
+        let accepts = request
+            .header(ACCEPT.as_str())
+            .is_some_and(|accept| accept != "*/*");
+        let status = match endpoint {
+            Endpoint::Blob(_) if is_head && quirks.blob_head.is_some() => quirks.blob_head,
+            Endpoint::Blob(_) if quirks.accept_refused && accepts => {
+                Some(StatusCode::NOT_ACCEPTABLE)
+            }
+            Endpoint::Blob(_) if request.headers.contains_key(RANGE) => quirks.range_refused,
+            Endpoint::Manifest(_) if is_head => quirks.manifest_head,
+            _ => None,
+        };
+        match status {
+            Some(status) => Err(Refusal::new(status, ErrorBody::default())),
+            None => Ok(()),
         }
     }
 

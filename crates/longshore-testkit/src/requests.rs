@@ -22,8 +22,12 @@ pub struct RecordedRequest {
     pub version: Version,
     /// Every header field.
     pub headers: HeaderMap,
-    /// The body, whole.
+    /// The body, as far as the server read it.
     pub body: Bytes,
+    /// Whether the server read the body to its end.
+    pub complete: bool,
+    /// Whether the server paused while it read the body.
+    pub(crate) paused: bool,
     /// Which connection of this server it came on, from 0 in order of arrival.
     pub connection: usize,
     /// The status of the answer; `None` while there is none, or when the connection was closed.
@@ -242,6 +246,8 @@ mod tests {
             version: Version::HTTP_11,
             headers,
             body: Bytes::new(),
+            complete: true,
+            paused: false,
             connection: 0,
             status: None,
         }

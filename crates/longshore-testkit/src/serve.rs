@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -21,16 +20,39 @@ use tokio_rustls::TlsAcceptor;
 use crate::listen::Listen;
 use crate::requests::{RecordedRequest, Requests};
 
+use self::intake::End;
+pub(crate) use self::intake::{Intake, Reading};
 use self::line::{Line, Watched};
 use self::outgoing::Outgoing;
 pub use self::response::ScriptedResponse;
 
+mod intake;
 mod line;
 mod outgoing;
 mod response;
 
 /// What a server does with a request.
-pub(crate) type Handler = dyn Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync;
+pub(crate) trait Handler: Send + Sync {
+    /// Decides how the body is read; the request has none yet.
+    fn intake(&self, _request: &RecordedRequest) -> Intake {
+        Intake::Read(Reading::whole())
+    }
+
+    /// Notes what has arrived of a body whose reading stops for a while.
+    fn paused(&self, _request: &RecordedRequest) {}
+
+    /// Answers a request. The answer to one that is not complete is not sent.
+    fn answer(&self, request: &RecordedRequest) -> ScriptedResponse;
+}
+
+impl<F> Handler for F
+where
+    F: Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync,
+{
+    fn answer(&self, request: &RecordedRequest) -> ScriptedResponse {
+        self(request)
+    }
+}
 
 /// A running server; dropping it stops it and closes its connections.
 #[derive(Debug)]
@@ -44,10 +66,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens, and serves from a thread of its own.
-    pub(crate) fn start(
-        listen: &Listen,
-        handler: impl Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(listen: &Listen, handler: impl Handler + 'static) -> io::Result<Self> {
         let listener = TcpListener::bind(listen.address)?;
         let address = listener.local_addr()?;
         let connections = Arc::new(AtomicUsize::new(0));
@@ -158,7 +177,7 @@ impl Drop for Background {
 
 #[derive(Clone)]
 struct Service {
-    handler: Arc<Handler>,
+    handler: Arc<dyn Handler>,
     connections: Arc<AtomicUsize>,
     requests: Requests,
     tls: Option<TlsAcceptor>,
@@ -203,34 +222,64 @@ impl Service {
         connection: usize,
         line: Line,
     ) -> Result<Response<Outgoing>, HungUp> {
-        let (parts, body) = request.into_parts();
-        let body = Limited::new(body, BODY_LIMIT_BYTES).collect().await;
+        let (parts, mut body) = request.into_parts();
         let mut recorded = RecordedRequest {
             method: parts.method,
             uri: parts.uri,
             version: parts.version,
             headers: parts.headers,
             body: bytes::Bytes::new(),
+            complete: false,
+            paused: false,
             connection,
             status: None,
         };
-        let answer = match body {
-            Ok(body) => {
-                recorded.body = body.to_bytes();
-                None
-            }
-            Err(_) => Some(ScriptedResponse::status(StatusCode::PAYLOAD_TOO_LARGE)),
+        let early = match self.handler.intake(&recorded) {
+            Intake::Answer(answer) => Some(*answer),
+            Intake::Read(how) => self.read(&mut body, how, &mut recorded).await,
         };
         let place = self.requests.arrived(recorded.clone());
-        let answer = match answer {
-            Some(answer) => answer,
-            None => (self.handler)(&recorded),
+        let answer = match early {
+            Some(answer) => {
+                tokio::spawn(intake::drain(body));
+                answer
+            }
+            None => {
+                let answer = self.handler.answer(&recorded);
+                if recorded.complete {
+                    answer
+                } else {
+                    ScriptedResponse::hang_up()
+                }
+            }
         };
         answer.ready().await;
         let response = answer.into_response(&recorded.method, line);
         let status = response.as_ref().map(Response::status);
         self.requests.answered(&place, recorded, status);
         response.ok_or(HungUp)
+    }
+}
+
+impl Service {
+    /// Reads a body into the record. Returns the answer to a body that is too long.
+    async fn read(
+        &self,
+        body: &mut Incoming,
+        how: Reading,
+        recorded: &mut RecordedRequest,
+    ) -> Option<ScriptedResponse> {
+        let mut so_far = recorded.clone();
+        let paused = |bytes: &[u8]| {
+            so_far.body = bytes::Bytes::copy_from_slice(bytes);
+            so_far.paused = true;
+            self.handler.paused(&so_far);
+        };
+        let (bytes, end) = intake::read(body, how, paused).await;
+        recorded.paused = so_far.paused;
+        recorded.body = bytes;
+        recorded.complete = end == End::Complete;
+        (end == End::TooLong).then(|| ScriptedResponse::status(StatusCode::PAYLOAD_TOO_LARGE))
     }
 }
 
@@ -245,9 +294,6 @@ impl std::fmt::Display for HungUp {
 }
 
 impl std::error::Error for HungUp {}
-
-/// The longest request body that is kept, in bytes; a longer one is refused with 413.
-const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The smallest HTTP client that can test a server: one request, one connection.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 /// What came back.
 #[derive(Debug)]
@@ -38,22 +38,40 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Repl
 
 /// A request with a body.
 pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    send_part(method, url, headers, body, body.len())
+}
+
+/// A request that ends, if `length` is more than the body has, before its body does.
+pub(crate) fn send_part(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    length: usize,
+) -> Reply {
     let (authority, path) = url
         .strip_prefix("http://")
         .unwrap()
         .split_once('/')
         .unwrap();
-    let mut stream = TcpStream::connect(authority).unwrap();
+    let stream = TcpStream::connect(authority).unwrap();
     let mut head =
         format!("{method} /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-        head.push_str(&format!("content-length: {}\r\n", body.len()));
+        head.push_str(&format!("content-length: {length}\r\n"));
     }
-    let request = format!("{head}\r\n{body}");
+    converse(stream, &format!("{head}\r\n{body}"), length > body.len())
+}
+
+/// Sends these bytes, and nothing behind them if the request ends there.
+pub(crate) fn converse(mut stream: TcpStream, request: &str, ends: bool) -> Reply {
     stream.write_all(request.as_bytes()).unwrap();
+    if ends {
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
     let mut all = Vec::new();
     // A cut is seen by the length of what came.
     let _ = stream.read_to_end(&mut all);

@@ -45,6 +45,7 @@ impl TokenServer {
                 announcement: Announcement::Lifetime,
                 member: Member::Token,
                 grant: None,
+                refused_action: None,
                 gate: None,
                 delay: Duration::ZERO,
                 scripted: Mutex::default(),
@@ -171,6 +172,14 @@ impl Builder {
         self
     }
 
+    /// Refuses a request as a whole, with 400, where a scope of it names this action. Quay does so
+    /// for `delete`.
+    #[must_use]
+    pub fn refuse_action(mut self, action: &str) -> Self {
+        self.state.refused_action = Some(action.to_owned());
+        self
+    }
+
     /// Holds every answer until `gate` opens.
     #[must_use]
     pub fn hold(mut self, gate: Gate) -> Self {
@@ -193,7 +202,9 @@ impl Builder {
     pub fn start(self) -> io::Result<TokenServer> {
         let state = Arc::new(self.state);
         let serving = Arc::clone(&state);
-        let server = Server::start(&self.listen, move |request| serving.answer(request))?;
+        let server = Server::start(&self.listen, move |request: &RecordedRequest| {
+            serving.answer(request)
+        })?;
         Ok(TokenServer { server, state })
     }
 }
@@ -220,6 +231,7 @@ struct State {
     announcement: Announcement,
     member: Member,
     grant: Option<Grant>,
+    refused_action: Option<String>,
     gate: Option<Gate>,
     delay: Duration,
     scripted: Mutex<Scripted>,
@@ -284,6 +296,13 @@ impl State {
         let asked = Asked::read(request.query());
         if asked.service.is_some_and(|service| service != self.service) {
             return ScriptedResponse::json(&json!({"details": "unknown service"}))
+                .with_status(StatusCode::BAD_REQUEST);
+        }
+        let refused = self.refused_action.as_ref();
+        let is_refused =
+            |entry: &GrantedAccess| refused.is_some_and(|refused| entry.actions.contains(refused));
+        if asked.access.iter().any(is_refused) {
+            return ScriptedResponse::json(&json!({"details": "could not decode the scope"}))
                 .with_status(StatusCode::BAD_REQUEST);
         }
         self.token(user, asked.access)

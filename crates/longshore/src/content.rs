@@ -112,29 +112,21 @@ impl Content for FileContent {
 impl FileContent {
     fn read_from(&self, position: u64) -> io::Result<ContentFrames> {
         let file = self.file.try_clone()?;
-        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
         let mut position = position;
-        thread::Builder::new()
-            .name("read content".to_owned())
-            .spawn(move || {
-                while let Some(piece) = read_piece(&file, position) {
-                    position += piece.as_ref().map_or(0, |piece| piece.len() as u64);
-                    let is_last = piece.is_err();
-                    // The send fails when the push no longer needs the file.
-                    if sender.blocking_send(piece).is_err() || is_last {
-                        return;
-                    }
-                }
-            })?;
-        Ok(Box::pin(Pieces(receiver)))
+        let pieces = Pieces::read(move |buffer| {
+            let count = read_at(&file, buffer, position)?;
+            position += count as u64;
+            Ok(count)
+        })?;
+        Ok(Box::pin(pieces))
     }
 }
 
-/// The bytes of a file at this position; `None` at its end.
-fn read_piece(file: &File, position: u64) -> Option<io::Result<Bytes>> {
+/// The next bytes; `None` at their end.
+fn read_piece(read: &mut impl FnMut(&mut [u8]) -> io::Result<usize>) -> Option<io::Result<Bytes>> {
     let mut buffer = BytesMut::zeroed(PIECE_BYTES);
     let read = loop {
-        match read_at(file, &mut buffer, position) {
+        match read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => break other,
         }
@@ -163,6 +155,27 @@ fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
 /// The pieces that a thread reads.
 struct Pieces(mpsc::Receiver<io::Result<Bytes>>);
 
+impl Pieces {
+    /// Starts a thread that reads until the end, or until the pieces are no longer needed.
+    fn read(
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        let work = move || {
+            while let Some(piece) = read_piece(&mut read) {
+                let is_last = piece.is_err();
+                // The send fails when the push no longer needs the content.
+                if sender.blocking_send(piece).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("read content".to_owned());
+        thread.spawn(work)?;
+        Ok(Self(receiver))
+    }
+}
+
 impl Stream for Pieces {
     type Item = io::Result<Bytes>;
 
@@ -190,6 +203,23 @@ impl StreamContent {
             size,
             frames: Mutex::new(Some(Box::pin(frames))),
         }
+    }
+
+    /// The bytes of a reader that may block, such as standard input; `size` is their number, where
+    /// it is known.
+    ///
+    /// A thread reads them. It starts at once, reads at most 1 MiB ahead, and ends after the read
+    /// during which the content is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started.
+    pub fn from_reader(
+        mut reader: impl io::Read + Send + 'static,
+        size: Option<u64>,
+    ) -> io::Result<Self> {
+        let pieces = Pieces::read(move |buffer| reader.read(buffer))?;
+        Ok(Self::new(pieces, size))
     }
 }
 
@@ -220,5 +250,51 @@ impl fmt::Debug for StreamContent {
         f.debug_struct("StreamContent")
             .field("size", &self.size)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read as _;
+
+    use super::*;
+
+    /// Reads all of a content; returns the bytes, and the text of an error.
+    async fn read(content: &dyn Content) -> (Vec<u8>, Option<String>) {
+        let mut frames = content.open(0).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(piece) = poll_fn(|cx| frames.as_mut().poll_next(cx)).await {
+            match piece {
+                Ok(piece) => bytes.extend_from_slice(&piece),
+                Err(error) => return (bytes, Some(error.to_string())),
+            }
+        }
+        (bytes, None)
+    }
+
+    struct Broken;
+
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the cable is cut"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blocking_reader_is_read_once_to_its_end_or_its_error() {
+        let bytes: Vec<u8> = (0..2_000_000_u32).map(|number| number as u8).collect();
+        let reader = io::Cursor::new(bytes.clone());
+        let content = StreamContent::from_reader(reader, None).unwrap();
+        assert_eq!(content.size(), None);
+        assert_eq!(read(&content).await, (bytes, None));
+        assert!(content.open(0).await.is_err());
+        let reader = io::Cursor::new(b"abc").chain(Broken);
+        let content = StreamContent::from_reader(reader, Some(4)).unwrap();
+        let (read, error) = read(&content).await;
+        assert_eq!(
+            (&*read, error.as_deref()),
+            (&b"abc"[..], Some("the cable is cut"))
+        );
     }
 }

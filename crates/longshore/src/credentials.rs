@@ -57,12 +57,12 @@ pub trait CredentialSource: Send + Sync + 'static {
 }
 
 /// A credential that exists or may exist, but cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the credentials for {registry} cannot be read")]
 pub struct CredentialError {
     registry: String,
     unavailable: bool,
-    source: Box<dyn std::error::Error + Send + Sync>,
+    source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
 impl CredentialError {
@@ -74,7 +74,7 @@ impl CredentialError {
         Self {
             registry: registry.to_owned(),
             unavailable: false,
-            source: source.into(),
+            source: Arc::from(source.into()),
         }
     }
 
@@ -83,7 +83,8 @@ impl CredentialError {
     ///
     /// Public content is still read, without credentials. The client reports this once
     /// ([`Notice::NoCredentials`](crate::Notice::NoCredentials)), and an error that a credential
-    /// might have avoided has this error as its source.
+    /// might have avoided has this error as its source. A write to a registry that requires
+    /// credentials fails with this error, and nothing is written without them (CR11).
     pub fn unavailable(
         registry: &str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

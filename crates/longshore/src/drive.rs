@@ -5,12 +5,12 @@
 //! this loop, the operation that asks.
 
 use bytes::Bytes;
-use http::{Request, header, response};
+use http::{Request, StatusCode, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
-use longshore_origin::Peer;
+use longshore_origin::{Hop, Peer};
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
-use longshore_proto::endpoint::{Access, AnswerBody, Need};
-use longshore_proto::{Refusal, is_web_page};
+use longshore_proto::endpoint::{Access, AnswerBody, Endpoint, Need};
+use longshore_proto::{Refusal, RefusalKind, is_web_page};
 use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
@@ -69,6 +69,12 @@ impl Answer {
         Refusal::read(&self.head, body, self.absent)
     }
 
+    /// Whether this is a 403 that says it is a rate limit (RT2).
+    pub(crate) fn is_disguised_rate_limit(&self) -> bool {
+        self.head.status == StatusCode::FORBIDDEN
+            && self.refusal().kind() == RefusalKind::RateLimited
+    }
+
     /// The answer if it is a success, or else the error of the refusal.
     pub(crate) fn successful(self, site: &Site) -> Result<Self, Error> {
         if self.head.status.is_success() {
@@ -124,7 +130,11 @@ impl Site {
     ) -> Result<Answer, Error> {
         let client = self.client();
         let demand = SlotDemand::of(&ask);
-        let slot = client.limit().slot(self.origin(), demand).await;
+        let slot = client
+            .limit()
+            .slot(self.origin(), demand, &**client.clock());
+        let slot = slot.await;
+        let writes = !ask.endpoint.is_read();
         let (call, step) = Call::start(ask, self.hosts(), *client.policy());
         let drive = Drive {
             site: self,
@@ -136,6 +146,8 @@ impl Site {
             host: None,
             last: None,
             sent: None,
+            pinged: false,
+            writes,
         };
         drive.run(step).await
     }
@@ -155,6 +167,10 @@ struct Drive<'a> {
     last: Option<TransportError>,
     /// The secret that the last request was authorized with.
     sent: Option<Authorization>,
+    /// The registry was asked for its challenge before a body is sent.
+    pinged: bool,
+    /// Whether this call changes something in the registry.
+    writes: bool,
 }
 
 /// The result of one step of a call.
@@ -171,9 +187,11 @@ impl Drive<'_> {
                 Step::Wait(wait) => {
                     // Frees the slot, so that other requests can use it during the wait.
                     self.slot = None;
-                    self.client().clock().sleep(wait).await;
-                    let slot = self.client().limit();
-                    self.slot = Some(slot.slot(self.site.origin(), self.demand).await);
+                    let client = self.site.client();
+                    client.clock().sleep(wait).await;
+                    let origin = self.site.origin();
+                    let slot = client.limit().slot(origin, self.demand, &**client.clock());
+                    self.slot = Some(slot.await);
                     Ok(Turn::Next(self.call.waited()))
                 }
                 Step::Fail(error) => Err(Cause::Call(error, self.last.take())),
@@ -209,6 +227,9 @@ impl Drive<'_> {
     /// Sends one request and passes the result to the call.
     async fn attempt(&mut self, sending: Box<Sending>) -> Result<Turn, Cause> {
         self.meet_host();
+        if has_body(&sending) {
+            self.auth.token_first();
+        }
         let authorization = match self.authorize(&sending).await {
             Ok(authorization) => authorization,
             Err(cause) => return self.call.denied().map(Turn::Next).ok_or(cause),
@@ -230,6 +251,9 @@ impl Drive<'_> {
         };
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
+        if self.sent.is_none() && self.writes && head.status.is_success() {
+            self.site.set_open();
+        }
         let mut values = head.headers.values();
         if !values.any(|value| self.is_secret(value.as_bytes())) {
             self.client().notices().read(&sending.hop, &head.headers);
@@ -247,6 +271,9 @@ impl Drive<'_> {
         let jitter = client.jitter();
         let (mut body, mut excerpt) = (body, Bytes::new());
         let mut verdict = self.call.on_head(&head, peer, jitter);
+        if !matches!(verdict, Verdict::Excerpt) {
+            self.keep_pace(&sending.hop, &head, &[]);
+        }
         loop {
             let learned = match verdict {
                 Verdict::Next(step) => return Ok(Turn::Next(step)),
@@ -256,6 +283,7 @@ impl Drive<'_> {
                     let collected = self.collect(&head, body, Take::Excerpt).await;
                     (excerpt, _) = collected.unwrap_or_default();
                     body = Body::from(excerpt.clone());
+                    self.keep_pace(&sending.hop, &head, &excerpt);
                     verdict = self.call.on_refusal(&head, &excerpt, jitter);
                     continue;
                 }
@@ -275,6 +303,27 @@ impl Drive<'_> {
         }
     }
 
+    /// Adapts the number of requests in flight to the registry to this answer. Only the registry
+    /// itself counts, not a mirror or a store that it redirects to.
+    fn keep_pace(&self, hop: &Hop, head: &response::Parts, excerpt: &[u8]) {
+        let is_home = hop.is_home() && hop.home() == self.site.origin();
+        let Some(slot) = self.slot.as_ref().filter(|_| is_home) else {
+            return;
+        };
+        if head.status.is_success() {
+            return slot.on_good();
+        }
+        let refusal = Refusal::read(head, excerpt, false);
+        let client = self.client();
+        let longest = client.policy().retry.retry_after;
+        if refusal.kind() == RefusalKind::RateLimited || head.status.as_u16() == 503 {
+            let wait = refusal.retry_after.filter(|wait| *wait <= longest);
+            slot.on_pushback(client.clock().now(), wait);
+        } else if !head.status.is_server_error() {
+            slot.on_good();
+        }
+    }
+
     /// Starts with a new authentication state at each new host. Hosts may share an origin, but a
     /// refusal by one host, and the token requests made for it (CR7: token requests are counted for
     /// each call), do not count for the next host.
@@ -282,7 +331,7 @@ impl Drive<'_> {
         let asked = self.call.asked();
         if self.host.replace(asked) != Some(asked) {
             *self.auth = AuthCall::new();
-            self.site.provide_known(self.auth);
+            self.site.provide_known(self.auth, self.writes);
         }
     }
 
@@ -407,12 +456,16 @@ impl Drive<'_> {
                     .auth()
                     .prepare(self.auth, &sending.hop, &scopes, client.auth_now());
             match prepared.map_err(|error| Cause::Auth(error, None))? {
+                Prepare::Anonymous if self.needs_challenge(sending) => {
+                    self.pinged = true;
+                    self.ping().await?;
+                }
                 Prepare::Anonymous => return Ok(None),
                 Prepare::Attach(authorization) => return Ok(Some(authorization)),
                 Prepare::Lookup(origin) => {
                     // The credential is the registry's; a mirror of it has none (CR1).
                     if origin == *self.site.origin() {
-                        let found = self.site.look_up(self.auth).await;
+                        let found = self.site.look_up(self.auth, self.writes).await;
                         found.map_err(Cause::Credentials)?;
                     } else {
                         self.auth.provide(&origin, None);
@@ -421,6 +474,42 @@ impl Drive<'_> {
                 Prepare::Fetch(key) => self.fetch_token(key).await?,
             }
         }
+    }
+
+    /// Whether to ask for the registry's challenge before this request is sent. Without a secret its
+    /// body may be refused, and is then sent a second time.
+    fn needs_challenge(&self, sending: &Sending) -> bool {
+        let is_home = sending.hop.is_home() && sending.hop.home() == self.site.origin();
+        let mut unknown = has_body(sending) && is_home && !self.pinged && !self.site.is_open();
+        unknown &= !self.client().auth().is_challenged_by(self.site.origin());
+        unknown
+    }
+
+    /// Asks the registry for its challenge with a request that needs no access (end-1). Whatever
+    /// else it answers changes nothing: the request that follows will tell.
+    async fn ping(&mut self) -> Result<(), Cause> {
+        let (site, client) = (self.site, self.site.client());
+        let home: Vec<_> = site.hosts().last().cloned().into_iter().collect();
+        let ask = Ask::new(Endpoint::Ping, Take::Excerpt);
+        let (_, Step::Send(ping)) = Call::start(ask, home.into(), *client.policy()) else {
+            return Ok(());
+        };
+        let request = self.request(&ping, None, Body::empty());
+        let Ok(response) = client.sender().send(request, ping.head_timeout).await else {
+            return Ok(());
+        };
+        let peer = response.extensions().get().copied().unwrap_or_default();
+        let (head, body) = response.into_parts();
+        // Read to its end, so that the connection can be used again.
+        let _ = self.collect(&head, body, Take::Excerpt).await;
+        if head.status.is_success() {
+            site.set_open();
+        }
+        if head.status != StatusCode::UNAUTHORIZED {
+            return Ok(());
+        }
+        let learned = client.auth().refused(self.auth, &ping.hop, &head, peer);
+        learned.map_err(|error| Cause::Auth(error, None))
     }
 
     /// Fetches the token of this key, unless another call has just done so.
@@ -447,6 +536,10 @@ impl Drive<'_> {
         let finished = client.auth().finish(self.auth, key, issued, now);
         finished.map_err(failed)
     }
+}
+
+fn has_body(sending: &Sending) -> bool {
+    sending.body.is_some_and(|body| body.length != Some(0))
 }
 
 /// The scope of a token that covers all of these needs.

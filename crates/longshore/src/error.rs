@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_auth::{AuthError, ExchangeError};
@@ -44,7 +43,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) enum FoundCredentials {
     /// None were found or looked up; holds the error of the source, if it failed.
-    None(Option<Arc<CredentialError>>),
+    None(Option<CredentialError>),
     Some,
 }
 
@@ -202,6 +201,7 @@ impl Error {
         };
         let matters = match &self.0.cause {
             Cause::Auth(AuthError::CredentialsRequired { .. }, _) => true,
+            Cause::Credentials(error) => error.is_unavailable(),
             Cause::Refused(refusal) => {
                 matches!(
                     refusal.kind(),

@@ -1,14 +1,18 @@
 //! Limits on the concurrent requests to one origin, and on the memory of all transfers together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use longshore_model::document_memory_bytes;
 use longshore_origin::Origin;
 use longshore_proto::call::{Ask, Take};
+use longshore_proto::pace::{Pace, Round};
+use longshore_transport::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests in flight per registry origin, bodies included.
+/// Requests in flight per registry origin, bodies included. There are fewer while the registry asks
+/// the client to slow down ([`Pace`]).
 pub const REQUESTS_PER_ORIGIN: usize = 32;
 
 /// The memory that all transfers of one client, and the documents that it reads, may use together,
@@ -25,7 +29,7 @@ const SMALL_KIB: u32 = 1024;
 #[derive(Debug)]
 pub(crate) struct Limit {
     each: usize,
-    origins: Mutex<HashMap<Origin, Arc<Semaphore>>>,
+    origins: Mutex<HashMap<Origin, Arc<Lane>>>,
     /// Memory for bodies that are handed on as they arrive.
     streams: MemoryPool,
     /// Memory for collected bodies and for their parsed form. This pool is separate, because a
@@ -52,10 +56,88 @@ impl SlotDemand {
 
 /// The permits that a request holds until its body has been read (LI2).
 #[derive(Debug)]
-#[expect(dead_code, reason = "held, never read")]
 pub(crate) struct RequestSlot {
-    turn: Permit,
+    turn: Turn,
+    #[expect(dead_code, reason = "held, never read")]
     memory: Option<Permit>,
+}
+
+impl RequestSlot {
+    /// The origin answered a request of this slot, and did not ask to slow down.
+    pub(crate) fn on_good(&self) {
+        self.turn.lane.change(Pace::on_good);
+    }
+
+    /// The origin asked to slow down, and to wait this long with any request.
+    pub(crate) fn on_pushback(&self, now: Duration, wait: Option<Duration>) {
+        let sent = self.turn.round;
+        let lane = &self.turn.lane;
+        lane.change(|pace| pace.on_pushback(sent, now, wait));
+    }
+}
+
+/// The requests to one origin: a semaphore with as many permits as its pace allows.
+#[derive(Debug)]
+struct Lane {
+    turns: Arc<Semaphore>,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Debug)]
+struct LaneState {
+    pace: Pace,
+    /// Permits that are to be removed, and are held by requests in flight.
+    excess: usize,
+}
+
+impl Lane {
+    fn new(most: usize) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(most)),
+            state: Mutex::new(LaneState {
+                pace: Pace::new(most),
+                excess: 0,
+            }),
+        }
+    }
+
+    /// Changes the pace, and the number of permits with it.
+    fn change(&self, change: impl FnOnce(&mut Pace)) {
+        let mut state = self.state();
+        let before = state.pace.limit();
+        change(&mut state.pace);
+        let after = state.pace.limit();
+        state.excess += before.saturating_sub(after);
+        state.excess -= self.turns.forget_permits(state.excess);
+        let more = after.saturating_sub(before);
+        let kept = more.min(state.excess);
+        state.excess -= kept;
+        self.turns.add_permits(more - kept);
+    }
+
+    fn state(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request's turn at its origin, given back when dropped.
+#[derive(Debug)]
+struct Turn {
+    lane: Arc<Lane>,
+    round: Round,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.lane.state();
+        if state.excess > 0
+            && let Some(permit) = self.permit.take()
+        {
+            state.excess -= 1;
+            permit.forget();
+        }
+    }
 }
 
 impl Limit {
@@ -72,24 +154,48 @@ impl Limit {
 
     /// Waits for everything that a request needs. Memory comes first, so that a request that waits
     /// for memory does not keep others from their turn at the origin.
-    pub(crate) async fn slot(&self, origin: &Origin, demand: SlotDemand) -> RequestSlot {
+    ///
+    /// A request also waits when an answer to another one has asked for it, so that it does not get
+    /// the same answer.
+    pub(crate) async fn slot(
+        &self,
+        origin: &Origin,
+        demand: SlotDemand,
+        clock: &dyn Clock,
+    ) -> RequestSlot {
         let memory = match demand.stream_kib {
             Some(kib) => Some(self.streams.take(kib).await),
             None => None,
         };
-        let turn = self.turn(origin).await;
-        RequestSlot { turn, memory }
+        let mut turn = self.turn(origin).await;
+        loop {
+            let wait = {
+                let state = turn.lane.state();
+                turn.round = state.pace.round();
+                state.pace.wait(clock.now())
+            };
+            if wait.is_zero() {
+                return RequestSlot { turn, memory };
+            }
+            clock.sleep(wait).await;
+        }
     }
 
     /// Waits for a request's turn at its origin.
-    async fn turn(&self, origin: &Origin) -> Permit {
-        let semaphore = {
+    async fn turn(&self, origin: &Origin) -> Turn {
+        let lane = {
             let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-            let fresh = || Arc::new(Semaphore::new(self.each));
+            let fresh = || Arc::new(Lane::new(self.each));
             Arc::clone(origins.entry(origin.clone()).or_insert_with(fresh))
         };
         // The semaphores are never closed, so there always is a permit in the end.
-        Permit(semaphore.acquire_owned().await.ok())
+        let permit = Arc::clone(&lane.turns).acquire_owned().await.ok();
+        let round = lane.state().pace.round();
+        Turn {
+            lane,
+            round,
+            permit,
+        }
     }
 
     /// Waits for memory to collect a document of this length in bytes and to parse it. A document
@@ -132,7 +238,7 @@ impl MemoryPool {
     }
 }
 
-/// A turn or memory, given back when dropped.
+/// Memory, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit(
     #[expect(dead_code, reason = "held, never read")] Option<OwnedSemaphorePermit>,
@@ -142,6 +248,8 @@ pub(crate) struct Permit(
 mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
+
+    use longshore_transport::TestClock;
 
     use super::*;
 
@@ -162,6 +270,58 @@ mod tests {
         assert!(try_now(limit.turn(&origin)).is_none());
         drop(first);
         assert!(try_now(limit.turn(&origin)).is_some());
+    }
+
+    #[test]
+    fn a_lane_has_as_many_turns_as_its_pace_allows() {
+        let limit = Limit::new(4, MEMORY_LIMIT_BYTES);
+        let origin: Origin = "https://a.example".parse().unwrap();
+        let clock = TestClock::default();
+        let demand = SlotDemand { stream_kib: None };
+        let take = || try_now(limit.slot(&origin, demand, &clock));
+        let mut held: Vec<_> = (0..4).map(|_| take().unwrap()).collect();
+        for slot in &held {
+            slot.on_pushback(clock.now(), None);
+        }
+        // Two are to be removed, so the first two that end make no room.
+        held.truncate(2);
+        assert!(take().is_none());
+        held.truncate(1);
+        held.push(take().unwrap());
+        assert!(take().is_none());
+        // Two good answers allow a third request.
+        held[0].on_good();
+        held[0].on_good();
+        held.push(take().unwrap());
+        assert!(take().is_none());
+        // Halved again, and raised while the permits to remove are held.
+        held[1].on_pushback(clock.now(), None);
+        held[0].on_good();
+        held.truncate(2);
+        assert!(take().is_none());
+        held.clear();
+        let two = [take().unwrap(), take().unwrap()];
+        assert!(take().is_none());
+        drop(two);
+    }
+
+    // RT3: a Retry-After is for every request to the origin.
+    #[test]
+    fn rt3_a_request_waits_as_long_as_the_answer_to_another_asked() {
+        let limit = Limit::new(4, MEMORY_LIMIT_BYTES);
+        let clock = TestClock::default();
+        let demand = SlotDemand { stream_kib: None };
+        let origin = |text: &str| text.parse::<Origin>().unwrap();
+        let (one, other) = (origin("https://a.example"), origin("https://b.example"));
+        let slot = try_now(limit.slot(&one, demand, &clock)).unwrap();
+        let wait = Duration::from_secs(7);
+        slot.on_pushback(clock.now(), Some(wait));
+        try_now(limit.slot(&other, demand, &clock)).unwrap();
+        assert_eq!(clock.slept(), []);
+        try_now(limit.slot(&one, demand, &clock)).unwrap();
+        assert_eq!(clock.slept(), [wait]);
+        try_now(limit.slot(&one, demand, &clock)).unwrap();
+        assert_eq!(clock.slept(), [wait]);
     }
 
     #[test]

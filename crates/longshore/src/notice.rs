@@ -20,8 +20,8 @@ use crate::credentials::CredentialError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// The source of credentials does not work, so requests to this registry carry none (CR11).
-    /// Reported once.
+    /// The source of credentials does not work, so requests that read from this registry carry none
+    /// (CR11). Reported once; a request that writes fails with the same reason.
     NoCredentials {
         /// The name of the registry.
         registry: String,

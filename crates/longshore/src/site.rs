@@ -34,6 +34,8 @@ pub(crate) struct Site {
     found: Mutex<Option<Found>>,
     /// Held while the source is queried.
     looking: tokio::sync::Mutex<()>,
+    /// The registry has accepted a write without a secret, or answered a ping without a challenge.
+    open: AtomicBool,
     /// The registry has shown that it ignores the tags of a manifest that is pushed by digest.
     one_tag: AtomicBool,
 }
@@ -44,7 +46,7 @@ struct Found {
     credential: Option<Credential>,
     renewable: bool,
     /// The error of the source, if it did not work.
-    failure: Option<Arc<CredentialError>>,
+    failure: Option<CredentialError>,
 }
 
 impl Site {
@@ -57,6 +59,7 @@ impl Site {
             repository: None,
             found: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
+            open: AtomicBool::new(false),
             one_tag: AtomicBool::new(false),
         }
     }
@@ -85,6 +88,16 @@ impl Site {
         registry.map_or_else(Quirks::default, |host| host.quirks().clone())
     }
 
+    /// Whether a request with a body may be sent without a secret, and without a look at the
+    /// registry's challenge before.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the registry is known to set only one tag with a request.
     pub(crate) fn sets_one_tag(&self) -> bool {
         self.one_tag.load(Ordering::Relaxed)
@@ -98,10 +111,12 @@ impl Site {
         &self.home.settings.tls
     }
 
-    /// Gives a call the credential of the registry, if the source was asked before.
-    pub(crate) fn provide_known(&self, call: &mut AuthCall) {
+    /// Gives a call the credential of the registry, if the source was asked before. A call that
+    /// writes does not get the absence of a credential from a source that did not work: it has to
+    /// [look the credential up](Self::look_up).
+    pub(crate) fn provide_known(&self, call: &mut AuthCall, writes: bool) {
         let found = self.found().clone();
-        if let Some(found) = found {
+        if let Some(found) = found.filter(|found| !writes || found.failure.is_none()) {
             self.provide(call, found);
         }
     }
@@ -109,9 +124,13 @@ impl Site {
     /// Gives a call the credential of the registry, from the source unless it was asked before. The
     /// source is asked again for a credential that was refused (CR7).
     ///
-    /// If the source does not work, that is reported once, and the call has no credential (CR11).
-    /// Other errors are not cached.
-    pub(crate) async fn look_up(&self, call: &mut AuthCall) -> Result<(), CredentialError> {
+    /// If the source does not work, that is reported once, and a call that reads has no credential;
+    /// one that writes fails (CR11). Other errors are not cached.
+    pub(crate) async fn look_up(
+        &self,
+        call: &mut AuthCall,
+        writes: bool,
+    ) -> Result<(), CredentialError> {
         let _one_at_a_time = self.looking.lock().await;
         let refused = call.refused_credential(&self.origin);
         let known = self.found().clone();
@@ -121,6 +140,14 @@ impl Site {
             None => self.ask_source().await?,
         };
         *self.found() = Some(found.clone());
+        match &found.failure {
+            Some(failure) if writes => return Err(failure.clone()),
+            Some(failure) => {
+                let notices = self.client.notices();
+                notices.no_credentials(&self.registry, failure);
+            }
+            None => {}
+        }
         self.provide(call, found);
         Ok(())
     }
@@ -130,10 +157,7 @@ impl Site {
         let repository = self.repository.as_ref().map(RepositoryName::as_str);
         let (credential, failure) = match source.lookup(&self.registry, repository).await {
             Ok(credential) => (credential, None),
-            Err(error) if error.is_unavailable() => {
-                self.client.notices().no_credentials(&self.registry, &error);
-                (None, Some(Arc::new(error)))
-            }
+            Err(error) if error.is_unavailable() => (None, Some(error)),
             Err(error) => return Err(error),
         };
         Ok(Found {

@@ -258,3 +258,45 @@ async fn cr11_an_error_about_missing_credentials_has_the_failed_source_as_cause(
         transport.finish();
     }
 }
+
+// CR11 (a helper that fails is an error for writes)
+#[tokio::test]
+async fn cr11_nothing_is_written_without_credentials_when_the_source_does_not_work() {
+    let delete = || {
+        let uri = "https://r.example/v2/app/manifests/1";
+        let refused = Exchange::new("DELETE", uri, 401);
+        refused.header(
+            "www-authenticate",
+            "Bearer realm=\"https://r.example/token\"",
+        )
+    };
+    // The second time the challenge is known, and so is the failure of the source, so nothing is
+    // sent. A read in between is anonymous.
+    let transport = ScriptedTransport::new([
+        delete(),
+        asked(),
+        token(),
+        blob(200).wants("authorization", "Bearer t"),
+    ]);
+    let client = Client::builder().transport(transport.clone());
+    let client = client.clock(TestClock::default()).credentials(Broken);
+    let client = client.build().unwrap();
+    let reference: Reference = "r.example/app:1".parse().unwrap();
+    let repository = client.repository(&reference).await.unwrap();
+    for reads in [true, false] {
+        let error = repository.delete_tag(&"1".parse().unwrap()).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.missing_credentials().is_some());
+        assert_eq!(
+            format!("{error:?}"),
+            "cannot delete manifest 1 of app from r.example: no credentials: the credentials for \
+             r.example cannot be read: the keychain is locked"
+        );
+        if reads {
+            let blob = repository.blob(&Digest::sha256(b"content"), None).unwrap();
+            assert_eq!(blob.bytes(9).await.unwrap(), "content");
+        }
+    }
+    transport.finish();
+}

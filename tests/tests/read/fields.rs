@@ -30,7 +30,7 @@ fn readme_lists_the_fields_that_are_printed() {
 fn printed() -> Vec<(&'static str, Vec<Value>)> {
     let tree = image::index(30, &["linux/s390x".parse().unwrap()]);
     let image = tree.child("linux/s390x").unwrap();
-    let registry = Registry::builder().start().unwrap();
+    let registry = Registry::builder().writable().start().unwrap();
     inspect::built(&registry, &tree);
     let name = registry.authority();
     let reference = reference(&registry);
@@ -59,19 +59,36 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
     .unwrap();
     let verify = run(&["verify", &path("damaged"), "--output", "json"]);
     let blob = format!("{name}/a@{}", tree.all_blobs()[0].descriptor.digest);
+    fs::write(path("manifest"), tree.document()).unwrap();
+    let put = [&*path("manifest"), "--dry-run"];
     vec![
+        (
+            "blob delete",
+            vec![told(&["blob", "delete", &blob, "--dry-run"])],
+        ),
         (
             "blob get",
             vec![told(&["blob", "get", &blob, "-f", &path("blob")])],
         ),
         ("blob head", vec![told(&["blob", "head", &blob])]),
+        (
+            "blob put",
+            vec![told(
+                &[&["blob", "put", &format!("{name}/a")], &put[..]].concat(),
+            )],
+        ),
         ("config", vec![chosen(&["config"])]),
+        ("delete", vec![told(&["delete", reference, "--dry-run"])]),
         ("digest", vec![told(&["digest", reference])]),
         (
             "inspect",
             vec![chosen(&["inspect"]), told(&["inspect", reference])],
         ),
         ("manifest get", vec![told(&["manifest", "get", reference])]),
+        (
+            "manifest put",
+            vec![told(&[&["manifest", "put", reference], &put[..]].concat())],
+        ),
         ("ping", vec![told(&["ping", name])]),
         ("pull", vec![told(&["pull", &image, &path("layout")])]),
         (
@@ -82,6 +99,7 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         ("repos", vec![told(&["repos", name])]),
+        ("tag", vec![told(&["tag", reference, "2", "--dry-run"])]),
         ("tags", vec![told(&["tags", &format!("{name}/a")])]),
         (
             "verify",

@@ -21,6 +21,8 @@ pub struct AuthCall {
     here: Visit,
     /// Whether a refresh token is requested as well.
     pub(super) offline: bool,
+    /// Whether a token is requested before any challenge of this call.
+    pub(super) token_first: bool,
     /// The state for the other registries: those tried before, and those with credentials from the
     /// driver.
     others: Vec<Visit>,
@@ -143,6 +145,16 @@ impl AuthCall {
             offline: true,
             ..self
         }
+    }
+
+    /// Requests a token before the first request of the call, where the registry is known to require
+    /// one ([`Authenticator::is_challenged_by`](crate::Authenticator::is_challenged_by)), instead of
+    /// waiting for the 401 of this call.
+    ///
+    /// This is for requests with a body, which would be sent twice. If no token is issued, the
+    /// request is sent without one, unless the credentials were refused.
+    pub fn token_first(&mut self) {
+        self.token_first = true;
     }
 
     /// Sets the credentials that the user has for a registry, or that there are none.

@@ -21,6 +21,7 @@ impl Authenticator {
         visit: &mut Visit,
         hop: &Hop,
         now: Duration,
+        token_first: bool,
     ) -> Result<Prepare, AuthError> {
         if !hop.is_home() || !visit.may_guess() || !self.may_send_secrets_to(hop.origin()) {
             return Ok(Prepare::Anonymous);
@@ -34,9 +35,9 @@ impl Authenticator {
         if let Some(Some(Credential::Token(token))) = &credential {
             return self.attach(visit, hop, Sent::Given, bearer(token.expose()));
         }
-        // Without a token table every call begins without a secret.
+        // Without a token table every call begins without a secret, unless it has a body.
         let habit = self.habits.get(hop.origin());
-        let Some(habit) = habit.filter(|_| self.tokens.is_some()) else {
+        let Some(habit) = habit.filter(|_| self.tokens.is_some() || token_first) else {
             return Ok(Prepare::Anonymous);
         };
         let Some(account) = credential else {
@@ -61,6 +62,7 @@ impl Authenticator {
                     // which must not be used here (RE3). Its wording of the scope may be, for the
                     // same realm (CR8).
                     Cached::Expired(known) => Ok(Prepare::Fetch(key.in_the_words_of(&known))),
+                    Cached::Fresh(_) | Cached::Unknown if token_first => Ok(Prepare::Fetch(key)),
                     Cached::Fresh(_) | Cached::Unknown => Ok(Prepare::Anonymous),
                 }
             }

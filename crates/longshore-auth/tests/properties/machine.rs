@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_auth::{
-    Authenticator, Credential, PublicSuffixes, REFUSED_TOKENS_LIMIT, RegistrySettings, ScopeSet,
-    TOKEN_REDIRECTS_LIMIT, TOKEN_REQUESTS_LIMIT, TokenTable,
+    AuthCall, Authenticator, Credential, PublicSuffixes, REFUSED_TOKENS_LIMIT, RegistrySettings,
+    ScopeSet, TOKEN_REDIRECTS_LIMIT, TOKEN_REQUESTS_LIMIT, TokenTable,
 };
 use longshore_origin::{Hop, Origin, Secret};
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ proptest! {
         home in prop::sample::select(HOMES),
         credential in credential(),
         cached: bool,
-        calls in prop::collection::vec((answers(), 0_u64..400), 1..4),
+        calls in prop::collection::vec((answers(), 0_u64..400, any::<bool>()), 1..4),
     ) {
         let home: Origin = home.parse().unwrap();
         let mut auth = Authenticator::new().with_public_suffixes(Arc::new(LastTwoLabels));
@@ -35,7 +35,7 @@ proptest! {
         }
         let mut world = World::new(auth, credential, VecDeque::new());
         let mut tokens = 0;
-        for (answers, seconds) in calls {
+        for (answers, seconds, token_first) in calls {
             let first = world.sent.len();
             world.now += Duration::from_secs(seconds);
             world.server = answers
@@ -46,7 +46,11 @@ proptest! {
                 })
                 .collect();
             let hop = Hop::first(home.clone(), "/v2/").unwrap();
-            let _ = world.call(&hop);
+            let mut call = AuthCall::new();
+            if token_first {
+                call.token_first();
+            }
+            let _ = world.drive(&mut call, hop);
             check_budget(&world.sent[first..])?;
         }
         prop_assert!(world.lookups.iter().all(|registry| *registry == home));

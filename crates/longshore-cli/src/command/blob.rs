@@ -1,4 +1,4 @@
-//! `longshore blob get REF` and `longshore blob head REF`
+//! `longshore blob get REF`, `longshore blob head REF` and `longshore blob put REPO FILE`
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,6 +13,10 @@ use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::file::OutputFile;
 use crate::output;
+
+pub(crate) use self::put::put;
+
+mod put;
 
 /// How much of a blob is still read after the reader closed the output, in bytes and in time.
 const REST_LIMIT_BYTES: u64 = 64 << 20;
@@ -64,12 +68,8 @@ pub(crate) async fn head(args: BlobHead) -> Result<(), Failure> {
 }
 
 async fn open(text: &str, connection: &Connection) -> Result<(Repository, Digest), Failure> {
-    let reference = connect::reference(text)?;
-    let Some(digest) = reference.digest() else {
-        let hint = "name the blob as [REGISTRY/]NAME@DIGEST";
-        return Err(Failure::new(Exit::Reference, "the reference has no digest").hint(hint));
-    };
-    let client = connect::client(connection, reference.registry())?;
+    let (reference, digest) = connect::blob_reference(text)?;
+    let client = connect::client(connection, &[reference.registry()])?;
     Ok((client.repository(&reference).await?, digest))
 }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 
 use longshore::List;
-use longshore::model::{Digest, Reference, ReferenceParts, RepositoryName, Tag};
+use longshore::model::{Digest, Reference, RepositoryName, Tag};
 use longshore::origin::Escaped;
 
 use crate::args::{Connection, Output, Page, Repos, Tags};
@@ -15,7 +15,7 @@ use crate::stream::Stream;
 
 pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
     let reference = repository(&args.repository)?;
-    let client = connect::client(&args.connection, reference.registry())?;
+    let client = connect::client(&args.connection, &[reference.registry()])?;
     let repository = client.repository(&reference).await?;
     let list = repository.tags(None, args.page.last.as_deref());
     let head = [
@@ -28,19 +28,17 @@ pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
 
 /// Parses the name of a repository. A tag or digest is refused, because a list has no use for it.
 fn repository(text: &str) -> Result<Reference, Failure> {
-    let reference = connect::reference(text)?;
-    match ReferenceParts::parse(text) {
-        Ok(parts) if parts.tag.is_some() || parts.digest.is_some() => {
-            let what = format!("\"{text}\" names one image, and tags are those of a repository");
-            Err(Failure::new(Exit::Reference, &what).hint("give [REGISTRY/]NAME"))
-        }
-        _ => Ok(reference),
+    let (reference, tag) = connect::reference_and_tag(text)?;
+    if tag.is_some() || reference.digest_str().is_some() {
+        let what = format!("\"{text}\" names one image, and tags are those of a repository");
+        return Err(Failure::new(Exit::Reference, &what).hint("give [REGISTRY/]NAME"));
     }
+    Ok(reference)
 }
 
 pub(crate) async fn repos(args: Repos) -> Result<(), Failure> {
     let registry = connect::registry(&args.registry)?;
-    let client = connect::client(&args.connection, registry)?;
+    let client = connect::client(&args.connection, &[registry])?;
     let list = client
         .repositories(registry, None, args.page.last.as_deref())
         .await?;

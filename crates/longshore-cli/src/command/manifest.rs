@@ -1,4 +1,4 @@
-//! `longshore manifest get REF`
+//! `longshore manifest get REF` and `longshore manifest put REF FILE`
 
 use longshore::model::{Digest, MediaType, Reference};
 use longshore_copy::select_platform;
@@ -10,6 +10,10 @@ use crate::connect;
 use crate::exit::Failure;
 use crate::output;
 use crate::stream;
+
+pub(crate) use self::put::put;
+
+mod put;
 
 /// Prints the exact bytes, or the document together with what is known about it.
 pub(crate) async fn get(args: Target) -> Result<(), Failure> {

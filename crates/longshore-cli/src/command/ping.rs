@@ -9,7 +9,7 @@ use crate::output;
 
 pub(crate) async fn run(args: Ping) -> Result<(), Failure> {
     let registry = connect::registry(&args.registry)?;
-    let client = connect::client(&args.connection, registry)?;
+    let client = connect::client(&args.connection, &[registry])?;
     let answer = client.ping(registry).await?;
     match args.connection.output {
         Output::Json => output::json(&json!({

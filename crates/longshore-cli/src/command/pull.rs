@@ -23,7 +23,7 @@ pub(crate) async fn run(args: Pull) -> Result<(), Failure> {
     let reference = connect::reference(&args.target.reference)?;
     let destination = destination::parse(&args.destination)?;
     Layout::check_destination(&destination.path)?;
-    let client = connect::client(&args.target.connection, reference.registry())?;
+    let client = connect::client(&args.target.connection, &[reference.registry()])?;
     let repository = stop::unless_stopped(client.repository(&reference)).await?;
     let name = destination
         .name

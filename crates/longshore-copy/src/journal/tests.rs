@@ -27,11 +27,11 @@ fn the_directory_follows_the_xdg_specification() {
         state_dir(state.map(OsString::from), home.map(PathBuf::from))
     };
     let default = if cfg!(target_os = "macos") {
-        "/home/me/Library/Application Support/longshore/uploads"
+        "/users/me/Library/Application Support/longshore/uploads"
     } else {
-        "/home/me/.local/state/longshore/uploads"
+        "/users/me/.local/state/longshore/uploads"
     };
-    let home = Some("/home/me");
+    let home = Some("/users/me");
     assert_eq!(dir(None, home), Some(default.into()));
     assert_eq!(dir(Some("relative"), home), Some(default.into()));
     assert_eq!(dir(Some(""), home), Some(default.into()));

@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 use std::string::FromUtf8Error;
 
-/// Appends a pair to a query or to a path and query that already has its question mark.
+/// Appends a pair to a query.
 pub(super) fn push(query: &mut String, name: &str, value: &str) {
-    let separator = match query.chars().next_back() {
-        None | Some('?' | '&') => "",
-        Some(_) => "&",
-    };
+    if !matches!(query.chars().next_back(), None | Some('&')) {
+        query.push('&');
+    }
+    push_pair(query, name, value);
+}
+
+fn push_pair(query: &mut String, name: &str, value: &str) {
     // Writing to a String cannot fail.
-    let _ = write!(query, "{separator}{name}=");
+    let _ = write!(query, "{name}=");
     for byte in value.bytes() {
         push_byte(query, byte, |byte| {
             byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
@@ -28,12 +31,16 @@ fn push_byte(query: &mut String, byte: u8, is_plain: impl Fn(u8) -> bool) {
     }
 }
 
-/// Appends a pair to a path and query, which may have no query yet.
+/// Appends a pair to a path and query, which may have no query yet. Only the first question mark
+/// begins the query; others belong to it (RFC 3986 §3.4).
 pub(super) fn push_to_path(path_and_query: &mut String, name: &str, value: &str) {
-    if !path_and_query.contains('?') {
-        path_and_query.push('?');
-    }
-    push(path_and_query, name, value);
+    let separator = match path_and_query.split_once('?') {
+        None => "?",
+        Some((_, query)) if query.is_empty() || query.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    path_and_query.push_str(separator);
+    push_pair(path_and_query, name, value);
 }
 
 /// The value of the first parameter of this name, decoded; `None` also when the decoded bytes are
@@ -113,6 +120,7 @@ mod tests {
                 "/upload?_state=x%2F==&digest=a%3Ab",
             ),
             ("/upload?x&", "/upload?x&digest=a%3Ab"),
+            ("/upload?x=/?", "/upload?x=/?&digest=a%3Ab"),
         ] {
             let mut path = before.to_owned();
             push_to_path(&mut path, "digest", "a:b");

@@ -67,6 +67,42 @@ impl Contents {
             .insert(document.descriptor.digest.clone(), document);
     }
 
+    /// Makes a repository that holds nothing; one that exists stays as it is.
+    pub fn create(&self, repository: &str) {
+        unpoisoned(&self.0)
+            .entry(repository.to_owned())
+            .or_default();
+    }
+
+    pub(super) fn has_repository(&self, repository: &str) -> bool {
+        unpoisoned(&self.0).contains_key(repository)
+    }
+
+    /// The blobs and manifests of all repositories together, in bytes.
+    pub(super) fn total_bytes(&self) -> u64 {
+        let all = unpoisoned(&self.0);
+        let sum = |held: &Repository| {
+            let blobs = held.blobs.values().map(BlobContent::length);
+            let manifests = held.manifests.values().map(|held| held.content.length());
+            blobs.chain(manifests).sum::<u64>()
+        };
+        all.values().map(sum).sum()
+    }
+
+    /// A blob of whichever repository has it.
+    pub(super) fn any_blob(&self, digest: &Digest) -> Option<BlobContent> {
+        let all = unpoisoned(&self.0);
+        all.values()
+            .find_map(|held| held.blobs.get(digest).cloned())
+    }
+
+    /// Lets a tag name a manifest.
+    pub(super) fn set_tag(&self, repository: &str, tag: &str, digest: &Digest) {
+        let mut all = unpoisoned(&self.0);
+        let held = all.entry(repository.to_owned()).or_default();
+        held.tags.insert(tag.to_owned(), digest.clone());
+    }
+
     /// Holds a document without a tag.
     pub(super) fn add_untagged(&self, repository: &str, document: DescribedContent) {
         let mut all = unpoisoned(&self.0);
@@ -114,13 +150,17 @@ impl Contents {
         held.is_some_and(|held| held.tags.remove(tag).is_some())
     }
 
-    pub(super) fn tagged(&self, repository: &str, tag: &str) -> Option<DescribedContent> {
+    /// The manifest that a tag names.
+    #[must_use]
+    pub fn tagged(&self, repository: &str, tag: &str) -> Option<DescribedContent> {
         let all = unpoisoned(&self.0);
         let held = all.get(repository)?;
         held.manifests.get(held.tags.get(tag)?).cloned()
     }
 
-    pub(super) fn manifest(&self, repository: &str, digest: &Digest) -> Option<DescribedContent> {
+    /// A manifest of a repository.
+    #[must_use]
+    pub fn manifest(&self, repository: &str, digest: &Digest) -> Option<DescribedContent> {
         unpoisoned(&self.0)
             .get(repository)?
             .manifests
@@ -145,7 +185,9 @@ impl Contents {
         unpoisoned(&self.0).keys().cloned().collect()
     }
 
-    pub(super) fn blob(&self, repository: &str, digest: &Digest) -> Option<BlobContent> {
+    /// A blob of a repository, as it is served.
+    #[must_use]
+    pub fn blob(&self, repository: &str, digest: &Digest) -> Option<BlobContent> {
         unpoisoned(&self.0)
             .get(repository)?
             .blobs

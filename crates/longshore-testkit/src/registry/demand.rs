@@ -1,16 +1,19 @@
 //! What a registry demands before it answers.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use longshore_proto::Refusal;
+use longshore_proto::endpoint::{Endpoint, UploadStep};
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
 use crate::RecordedRequest;
+use crate::requests::unpoisoned;
 use crate::token::{Issuer, TokenServer};
 
 /// Who may ask, and how a registry says so.
@@ -34,6 +37,9 @@ pub(super) struct Bearer {
     issuer: Arc<Issuer>,
     /// Tokens with a lower number are refused.
     oldest: AtomicU64,
+    /// How many requests each token has been used for, and may be.
+    spent: Mutex<BTreeMap<String, u64>>,
+    uses: u64,
 }
 
 impl Demand {
@@ -51,6 +57,8 @@ impl Demand {
             service: tokens.service().to_owned(),
             issuer: Arc::clone(tokens.issuer()),
             oldest: AtomicU64::new(0),
+            spent: Mutex::default(),
+            uses: u64::MAX,
         };
         Self::Bearer {
             bearer,
@@ -69,6 +77,26 @@ impl Demand {
         }
     }
 
+    /// Accepts each token for so many requests.
+    pub(super) fn with_uses(mut self, uses: Option<u64>) -> Self {
+        if let (Self::Bearer { bearer, .. }, Some(uses)) = (&mut self, uses) {
+            bearer.uses = uses;
+        }
+        self
+    }
+
+    /// Counts a request that was authorized.
+    pub(super) fn spend(&self, request: &RecordedRequest) {
+        let Self::Bearer { bearer, .. } = self else {
+            return;
+        };
+        let sent = request.header(AUTHORIZATION.as_str());
+        let token = sent.and_then(|sent| sent.strip_prefix("Bearer "));
+        if let Some(claims) = token.and_then(|token| bearer.issuer.check(token)) {
+            *unpoisoned(&bearer.spent).entry(claims.id).or_default() += 1;
+        }
+    }
+
     pub(super) fn revoke(&self) {
         if let Self::Bearer { bearer, .. } = self {
             bearer
@@ -77,11 +105,11 @@ impl Demand {
         }
     }
 
-    /// Checks whether `request` is authorized for repository `name`.
+    /// Checks whether `request`, which is for this endpoint, is authorized.
     pub(super) fn check(
         &self,
         request: &RecordedRequest,
-        name: Option<&str>,
+        endpoint: Option<&Endpoint>,
     ) -> Result<(), Refusal> {
         let sent = request.header(AUTHORIZATION.as_str());
         match self {
@@ -92,9 +120,9 @@ impl Demand {
                 Err(unauthorized(challenges.as_deref(), challenge))
             }
             Self::Bearer { bearer, challenges } => {
-                let action = action(&request.method);
-                bearer.check(sent, name, action).map_err(|error| {
-                    let challenge = bearer.challenge(name, action, error);
+                let needs = needs(&request.method, endpoint);
+                bearer.check(sent, &needs).map_err(|error| {
+                    let challenge = bearer.challenge(&needs, error);
                     unauthorized(challenges.as_deref(), challenge)
                 })
             }
@@ -104,12 +132,7 @@ impl Demand {
 
 impl Bearer {
     /// `Err` holds the `error` of RFC 6750 §3.1; a request without credentials has none.
-    fn check(
-        &self,
-        sent: Option<&str>,
-        name: Option<&str>,
-        action: &str,
-    ) -> Result<(), Option<&'static str>> {
+    fn check(&self, sent: Option<&str>, needs: &[Need<'_>]) -> Result<(), Option<&'static str>> {
         let token = sent
             .ok_or(None)?
             .strip_prefix("Bearer ")
@@ -119,29 +142,59 @@ impl Bearer {
             .id
             .parse::<u64>()
             .is_ok_and(|id| id >= self.oldest.load(Ordering::SeqCst));
-        if !current || claims.audience != self.service {
+        let spent = unpoisoned(&self.spent).get(&claims.id).copied();
+        let is_spent = spent.unwrap_or_default() >= self.uses;
+        if !current || is_spent || claims.audience != self.service {
             return Err(Some("invalid_token"));
         }
-        match name {
-            Some(name) if !claims.allow(name, action) => Err(Some("insufficient_scope")),
-            _ => Ok(()),
+        if needs
+            .iter()
+            .all(|(name, action)| claims.allow(name, action))
+        {
+            Ok(())
+        } else {
+            Err(Some("insufficient_scope"))
         }
     }
 
     /// *Token Authentication "Example: 401 response"*.
-    fn challenge(&self, name: Option<&str>, action: &str, error: Option<&str>) -> String {
+    fn challenge(&self, needs: &[Need<'_>], error: Option<&str>) -> String {
         let mut challenge = format!(
             "Bearer realm=\"{}\",service=\"{}\"",
             self.realm, self.service
         );
-        if let Some(name) = name {
-            challenge += &format!(",scope=\"repository:{name}:{action}\"");
+        let scopes: Vec<_> = needs
+            .iter()
+            .map(|(name, action)| format!("repository:{name}:{action}"))
+            .collect();
+        if !scopes.is_empty() {
+            challenge += &format!(",scope=\"{}\"", scopes.join(" "));
         }
         if let Some(error) = error {
             challenge += &format!(",error=\"{error}\"");
         }
         challenge
     }
+}
+
+/// A repository, and what is done with it.
+type Need<'a> = (&'a str, &'static str);
+
+/// What a request needs. A mount also reads the repository that it takes the blob from.
+fn needs<'a>(method: &Method, endpoint: Option<&'a Endpoint>) -> Vec<Need<'a>> {
+    let name = endpoint.and_then(Endpoint::name);
+    let mut needs: Vec<_> = name
+        .map(|name| (name.as_str(), action(method)))
+        .into_iter()
+        .collect();
+    if let Some(Endpoint::Upload(upload)) = endpoint
+        && let UploadStep::Mount {
+            from: Some(from), ..
+        } = &upload.step
+    {
+        needs.push((from.as_str(), "pull"));
+    }
+    needs
 }
 
 fn action(method: &Method) -> &'static str {

@@ -4,7 +4,9 @@ use longshore_model::{Descriptor, Manifest};
 use longshore_proto::Refusal;
 use longshore_proto::endpoint::{CatalogueRequest, ReferrersRequest, TagsRequest};
 use longshore_proto::error_code::ErrorCode;
+use longshore_proto::route::RouteError;
 
+use super::quirk::ReferrersForm;
 use super::{State, not_found};
 use crate::ScriptedResponse;
 use crate::image::DescribedContent;
@@ -21,10 +23,13 @@ impl State {
         Ok(wanted.answer(ROOT, &repositories, usize::MAX)?.into())
     }
 
-    pub(super) fn referrers(&self, wanted: &ReferrersRequest) -> ScriptedResponse {
+    pub(super) fn referrers(&self, wanted: &ReferrersRequest) -> Result<ScriptedResponse, Refusal> {
+        if self.quirks.referrers != ReferrersForm::Api {
+            return Err(RouteError::Unknown.refusal());
+        }
         let all = self.contents.manifests(wanted.name.as_str());
         let referrers = all.iter().filter_map(|stored| referrer(stored, wanted));
-        wanted.answer(ROOT, referrers, usize::MAX).into()
+        Ok(wanted.answer(ROOT, referrers, usize::MAX).into())
     }
 }
 

@@ -13,7 +13,9 @@ use longshore_proto::Refusal;
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
 use super::Part;
+use super::serving::is_write;
 use crate::image::gzip_stored;
+use crate::serve::Reading;
 use crate::{BlobContent, Gate, RecordedRequest, ScriptedResponse, Valve};
 
 /// One thing that goes wrong.
@@ -22,6 +24,11 @@ use crate::{BlobContent, Gate, RecordedRequest, ScriptedResponse, Valve};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Misbehaviour {
+    /// The answer has this header field in addition to any of that name.
+    AddHeader(HeaderName, HeaderValue),
+    /// The registry sends this response before it reads the body of the request, and does nothing
+    /// else with the request.
+    AnswerEarly(Box<ScriptedResponse>),
     /// The body is this, and `Content-Length` that of it; all else is said as of the right one.
     Body(BlobContent),
     /// `Content-Range` says this, where the answer has one.
@@ -32,8 +39,13 @@ pub enum Misbehaviour {
     Corrupt(u64),
     /// The connection closes after this many bytes of the body, whose length is announced.
     CutAfter(u64),
+    /// The connection closes after this many bytes of the body of the request, which an upload
+    /// session keeps.
+    CutRequestAfter(u64),
     /// `Docker-Content-Digest` names this digest.
     DigestHeader(Digest),
+    /// Every upload session is gone after this request.
+    ForgetUploads,
     /// The body comes in gzip and says so in `Content-Encoding`, whatever was accepted.
     Gzip,
     /// The connection closes without an answer.
@@ -55,6 +67,8 @@ pub enum Misbehaviour {
     /// `Content-Length` has this value instead of the length of the body; see
     /// [`ScriptedResponse::claiming`].
     Length(u64),
+    /// `Location` says this, in which `{location}` stands for the right value.
+    Location(String),
     /// `Link` leads to this next page, in which `{n}` stands for how many there were before.
     NextPage(String),
     /// There is no `Docker-Content-Digest`.
@@ -65,13 +79,25 @@ pub enum Misbehaviour {
     NoLength,
     /// The body goes as far as the valve lets it.
     Pace(Valve),
+    /// The registry reads the body of the request as far as the valve lets it.
+    ///
+    /// The buffers of both systems take megabytes that the registry has not read, so only a body
+    /// larger than that is slow for the client.
+    PaceRequest(Valve),
     /// 307 to this URL, in which `{path}` stands for the path of the request and `{n}` for how many
     /// there were before.
     Redirect(String),
     /// The registry sends this response instead of the correct one.
     Response(Box<ScriptedResponse>),
+    /// Every token issued so far is refused after this request, with `invalid_token`.
+    RevokeTokens,
     /// This status with this value of `Retry-After`: 429 and 503 are the ones that have it.
     RetryAfter(StatusCode, String),
+    /// 403 with the text by which GHCR names its secondary rate limit.
+    SecondaryRateLimit,
+    /// The registry reads this many bytes of the body of the request, which an upload session
+    /// keeps, and no more until the gate opens. See [`PaceRequest`](Self::PaceRequest) on buffers.
+    StallRequestAfter(u64, Gate),
     /// This status, with an error body where the specification has a code for it.
     Status(StatusCode),
 }
@@ -100,14 +126,43 @@ impl fmt::Debug for Hook {
 }
 
 impl Misbehaviour {
+    /// Whether this is about the body of the request, or comes before it.
+    const fn is_of_request(&self) -> bool {
+        matches!(
+            self,
+            Self::AnswerEarly(_)
+                | Self::CutRequestAfter(_)
+                | Self::PaceRequest(_)
+                | Self::StallRequestAfter(..)
+        )
+    }
+
     /// The answer, after the misbehaviour has struck `struck` times before.
-    fn apply(
+    pub(super) fn apply(
         &self,
         request: &RecordedRequest,
         struck: usize,
         answer: ScriptedResponse,
     ) -> ScriptedResponse {
         match self {
+            Self::AddHeader(name, value) => answer.and_header(name.clone(), value.clone()),
+            // The registry itself does these.
+            Self::AnswerEarly(_)
+            | Self::CutRequestAfter(_)
+            | Self::ForgetUploads
+            | Self::PaceRequest(_)
+            | Self::RevokeTokens
+            | Self::StallRequestAfter(..) => answer,
+            Self::Location(value) => {
+                let right = answer.headers.get(LOCATION).map(HeaderValue::as_bytes);
+                let right = String::from_utf8_lossy(right.unwrap_or_default()).into_owned();
+                answer.header(LOCATION, text(&value.replace("{location}", &right)))
+            }
+            Self::SecondaryRateLimit => {
+                let body = ErrorBody::one(ErrorCode::Denied, SECONDARY_LIMIT);
+                let refusal = Refusal::new(StatusCode::FORBIDDEN, body);
+                refusal.write(&request.method).into()
+            }
             Self::Body(content) => answer.without_header(&CONTENT_LENGTH).body(content.clone()),
             Self::ContentRange(value) if answer.headers.contains_key(CONTENT_RANGE) => {
                 answer.header(CONTENT_RANGE, text(value))
@@ -171,6 +226,7 @@ impl Misbehaviour {
 pub struct Rule {
     part: Option<Part>,
     method: Option<Method>,
+    writes: bool,
     path: String,
     skip: usize,
     times: usize,
@@ -195,12 +251,22 @@ impl Rule {
         Self {
             part: None,
             method: None,
+            writes: false,
             path: String::new(),
             skip: 0,
             times: usize::MAX,
             struck: 0,
             refused_too: false,
             what,
+        }
+    }
+
+    /// On every request that changes something and that authentication lets through.
+    #[must_use]
+    pub fn on_writes(what: Misbehaviour) -> Self {
+        Self {
+            writes: true,
+            ..Self::always(what)
         }
     }
 
@@ -243,6 +309,7 @@ impl Rule {
     /// its own.
     fn strikes(&mut self, request: &RecordedRequest, allowed: bool) -> Option<usize> {
         let concerned = (allowed || self.refused_too)
+            && (!self.writes || is_write(&request.method))
             && self.part.is_none_or(|part| part == Part::of(request))
             && self
                 .method
@@ -274,18 +341,44 @@ impl Rules {
         self.0.clear();
     }
 
-    pub(super) fn apply(
+    /// What strikes the answer, each with how often it struck before.
+    pub(super) fn strikes(
         &mut self,
         request: &RecordedRequest,
         allowed: bool,
-        answer: ScriptedResponse,
-    ) -> ScriptedResponse {
-        self.0.iter_mut().fold(answer, |answer, rule| {
-            match rule.strikes(request, allowed) {
-                Some(struck) => rule.what.apply(request, struck, answer),
-                None => answer,
+    ) -> Vec<(Misbehaviour, usize)> {
+        let rules = self.0.iter_mut().filter(|rule| !rule.what.is_of_request());
+        rules
+            .filter_map(|rule| {
+                let struck = rule.strikes(request, allowed)?;
+                Some((rule.what.clone(), struck))
+            })
+            .collect()
+    }
+
+    /// Changes how the body of a request is read. Returns an answer that does not wait for it.
+    pub(super) fn read(
+        &mut self,
+        request: &RecordedRequest,
+        allowed: bool,
+        reading: &mut Reading,
+    ) -> Option<ScriptedResponse> {
+        let mut early = None;
+        for rule in self.0.iter_mut().filter(|rule| rule.what.is_of_request()) {
+            if rule.strikes(request, allowed).is_none() {
+                continue;
             }
-        })
+            match &rule.what {
+                Misbehaviour::AnswerEarly(answer) => early = Some((**answer).clone()),
+                Misbehaviour::CutRequestAfter(bytes) => reading.cut = Some(*bytes),
+                Misbehaviour::PaceRequest(valve) => reading.pace = Some(valve.clone()),
+                Misbehaviour::StallRequestAfter(bytes, gate) => {
+                    reading.stall = Some((*bytes, gate.clone()));
+                }
+                _ => {}
+            }
+        }
+        early
     }
 }
 
@@ -326,6 +419,10 @@ fn text(value: &str) -> HeaderValue {
         Err(_) => panic!("not a header value: {value:?}"),
     }
 }
+
+/// The message of GHCR, with which it answers 403 and not 429.
+const SECONDARY_LIMIT: &str = "You have exceeded a secondary rate limit. \
+    Please wait a few minutes before you try again.";
 
 /// RFC 8297 §2.
 const INTERIM: &str = "HTTP/1.1 103 Early Hints\r\nlink: </>; rel=preload\r\n\r\n";

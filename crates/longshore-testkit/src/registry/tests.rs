@@ -410,11 +410,7 @@ fn a_rule_strikes_only_where_and_when_it_is_told() {
     registry.misbehave(Rule::on(Part::Manifest, failure.clone()).after(1).times(2));
     let statuses: Vec<_> = (0..4).map(|_| get(&manifest(&registry)).status).collect();
     assert_eq!(statuses, [200, 502, 502, 200]);
-    registry.misbehave(
-        Rule::always(failure)
-            .method(http::Method::HEAD)
-            .path("blobs"),
-    );
+    registry.misbehave(Rule::always(failure).method(Method::HEAD).path("blobs"));
     assert_eq!(request("HEAD", &layer(&registry, &tree), &[]).status, 502);
     assert_eq!(get(&layer(&registry, &tree)).status, 200);
 }

@@ -1,161 +1,25 @@
 //! Writes: uploads, manifests and deletions.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
-use http::StatusCode;
-use longshore_model::{Algorithm, Descriptor, Digest, Manifest, RepositoryName, TagOrDigest};
+use http::{HeaderName, HeaderValue, StatusCode};
+use longshore_model::{Algorithm, Descriptor, Digest, Document, Manifest, Tag, TagOrDigest};
 use longshore_origin::{Origin, Scheme};
 use longshore_proto::endpoint::{
-    BlobRequest, BlobStored, ChunkRange, Deletable, DeleteRequest, Endpoint, ManifestPut,
-    ManifestRequest, ManifestStored, Read, UploadAnswer, UploadRequest, UploadSession, UploadStep,
+    Deletable, DeleteRequest, Endpoint, ManifestPut, ManifestRequest, ManifestStored, Read,
 };
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 use longshore_proto::{Host, Refusal};
 
+use super::quirk::{MissingContent, ReferrersForm};
 use super::{State, not_found};
-use crate::content::BlobContent;
 use crate::image::DescribedContent;
-use crate::requests::unpoisoned;
 use crate::{RecordedRequest, ScriptedResponse};
 
-/// The upload sessions that are open.
-#[derive(Debug, Default)]
-pub(super) struct Sessions {
-    opened: u64,
-    open: BTreeMap<String, Session>,
-}
+pub(super) use self::session::Sessions;
 
-#[derive(Debug)]
-struct Session {
-    repository: String,
-    received: Vec<u8>,
-}
-
-impl Sessions {
-    fn open(&mut self, repository: &str) -> String {
-        self.opened += 1;
-        let id = format!("session-{}", self.opened);
-        let session = Session {
-            repository: repository.to_owned(),
-            received: Vec::new(),
-        };
-        self.open.insert(id.clone(), session);
-        id
-    }
-
-    fn get(&mut self, repository: &str, id: &str) -> Result<&mut Session, Refusal> {
-        let session = self.open.get_mut(id);
-        let session = session.filter(|session| session.repository == repository);
-        session.ok_or_else(|| not_found(ErrorCode::BlobUploadUnknown, "upload unknown"))
-    }
-
-    pub(super) fn forget(&mut self) {
-        self.open.clear();
-    }
-}
-
-impl Session {
-    /// Takes a part of the blob, which must begin where the earlier parts end.
-    fn take(&mut self, range: Option<ChunkRange>, body: &Bytes) -> Result<(), u64> {
-        let received = self.received.len() as u64;
-        if let Some(range) = range {
-            let length = range.last() - range.first() + 1;
-            if range.first() != received || length != body.len() as u64 {
-                return Err(received);
-            }
-        }
-        self.received.extend_from_slice(body);
-        Ok(())
-    }
-}
+mod session;
+mod upload;
 
 impl State {
-    pub(super) fn upload(
-        &self,
-        wanted: &UploadRequest,
-        request: &RecordedRequest,
-    ) -> Result<ScriptedResponse, Refusal> {
-        let name = &wanted.name;
-        let mut sessions = unpoisoned(&self.sessions);
-        match &wanted.step {
-            UploadStep::Mount { digest, from } => {
-                let found = from
-                    .as_ref()
-                    .and_then(|from| self.contents.blob(from.as_str(), digest));
-                match found {
-                    Some(content) => Ok(self.stored(name, digest, content)),
-                    None => Ok(opened(name, &sessions.open(name.as_str()))),
-                }
-            }
-            UploadStep::Start {
-                digest: Some(digest),
-                ..
-            } => self.store(name, digest, request.body.clone()),
-            UploadStep::Start { digest: None, .. } => {
-                Ok(opened(name, &sessions.open(name.as_str())))
-            }
-            UploadStep::Chunk { session, range } => {
-                let id = id(session.as_ref());
-                let open = sessions.get(name.as_str(), id)?;
-                match open.take(*range, &request.body) {
-                    Ok(()) => Ok(progress(name, id, open, StatusCode::ACCEPTED)),
-                    Err(_) => Ok(progress(name, id, open, StatusCode::RANGE_NOT_SATISFIABLE)),
-                }
-            }
-            UploadStep::Finish {
-                session,
-                digest,
-                range,
-            } => {
-                let id = id(session.as_ref());
-                let open = sessions.get(name.as_str(), id)?;
-                if open.take(*range, &request.body).is_err() {
-                    return Ok(progress(name, id, open, StatusCode::RANGE_NOT_SATISFIABLE));
-                }
-                let content = std::mem::take(&mut open.received);
-                sessions.open.remove(id);
-                self.store(name, digest, content.into())
-            }
-            UploadStep::Status { session } => {
-                let id = id(session.as_ref());
-                let open = sessions.get(name.as_str(), id)?;
-                Ok(progress(name, id, open, StatusCode::NO_CONTENT))
-            }
-            UploadStep::Cancel { session } => {
-                let id = id(session.as_ref());
-                sessions.get(name.as_str(), id)?;
-                sessions.open.remove(id);
-                Ok(ScriptedResponse::status(StatusCode::NO_CONTENT))
-            }
-            _ => Err(unsupported()),
-        }
-    }
-
-    /// Stores a blob that arrived, if it is what its digest says.
-    fn store(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-        body: Bytes,
-    ) -> Result<ScriptedResponse, Refusal> {
-        if Digest::of(&digest.algorithm(), &body).ok().as_ref() != Some(digest) {
-            return Err(invalid(ErrorCode::DigestInvalid, "the digest is another"));
-        }
-        Ok(self.stored(name, digest, body.into()))
-    }
-
-    fn stored(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-        content: BlobContent,
-    ) -> ScriptedResponse {
-        self.contents.set_blob(name.as_str(), digest, content);
-        let blob = BlobRequest::new(Read::Get, name.clone(), digest.clone());
-        created(BlobStored::new(&path(&Endpoint::Blob(blob)), digest.clone()).write())
-    }
-
     pub(super) fn put_manifest(
         &self,
         wanted: &ManifestPut,
@@ -163,20 +27,85 @@ impl State {
     ) -> Result<ScriptedResponse, Refusal> {
         let name = wanted.name.as_str();
         let body = request.body.clone();
+        self.check_room(name, body.len() as u64)?;
         let algorithm = match &wanted.target {
             TagOrDigest::Digest(digest) => digest.algorithm(),
             TagOrDigest::Tag(_) => Algorithm::Sha256,
         };
         let digest = Digest::of(&algorithm, &body)
-            .map_err(|_| invalid(ErrorCode::DigestInvalid, "the algorithm is unknown"))?;
+            .ok()
+            .filter(|digest| self.quirks.takes(digest))
+            .ok_or_else(|| invalid(ErrorCode::DigestInvalid, "the algorithm is not supported"))?;
         if matches!(&wanted.target, TagOrDigest::Digest(named) if *named != digest) {
             return Err(invalid(ErrorCode::DigestInvalid, "the digest is another"));
         }
         let manifest = Manifest::parse(body.clone(), Some(wanted.media_type.as_str()));
         let manifest =
             manifest.map_err(|error| invalid(ErrorCode::ManifestInvalid, &error.to_string()))?;
-        let document = manifest.document();
-        for child in document.children() {
+        self.check_document(name, manifest.document(), &body)?;
+        let tags = self.tags_of(wanted, request)?;
+        self.check_tags(name, &tags, &digest)?;
+        let subject = manifest.document().subject();
+        let subject = self.subject(subject.map(|subject| &subject.digest))?;
+        let size = body.len() as u64;
+        let stored = DescribedContent {
+            descriptor: Descriptor::new(wanted.media_type.clone(), digest.clone(), size),
+            content: body.into(),
+        };
+        self.contents.add_untagged(name, stored);
+        for tag in &tags {
+            self.contents.set_tag(name, tag.as_str(), &digest);
+        }
+        let manifest = ManifestRequest::new(Read::Get, wanted.name.clone(), digest.clone().into());
+        let location = path(&Endpoint::Manifest(manifest));
+        let answer = created(ManifestStored::new(&location, digest, subject).write());
+        let parameters = match &wanted.target {
+            TagOrDigest::Tag(_) => &[],
+            TagOrDigest::Digest(_) => tags.as_slice(),
+        };
+        Ok(parameters
+            .iter()
+            .filter_map(|tag| HeaderValue::from_str(tag.as_str()).ok())
+            .fold(answer, |answer, tag| answer.and_header(OCI_TAG, tag)))
+    }
+
+    /// The tags that a request sets: the one in its path, or those of its `tag` parameters.
+    fn tags_of(
+        &self,
+        wanted: &ManifestPut,
+        request: &RecordedRequest,
+    ) -> Result<Vec<Tag>, Refusal> {
+        if let TagOrDigest::Tag(tag) = &wanted.target {
+            return Ok(vec![tag.clone()]);
+        }
+        if self.quirks.no_tag_parameter {
+            return Ok(Vec::new());
+        }
+        form_urlencoded::parse(request.query().as_bytes())
+            .filter(|(name, _)| name == "tag")
+            .map(|(_, value)| value.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|_| invalid(ErrorCode::ManifestInvalid, "a tag parameter is not a tag"))
+    }
+
+    /// Checks what a document says and names.
+    fn check_document(&self, name: &str, document: &Document, body: &[u8]) -> Result<(), Refusal> {
+        let has_media_type = || {
+            let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+            value.is_some_and(|value| value.get("mediaType").is_some())
+        };
+        if self.quirks.media_type_required && !has_media_type() {
+            return Err(invalid(ErrorCode::ManifestInvalid, "mediaType is missing"));
+        }
+        let missing = match document {
+            Document::Index(_) => self.quirks.sparse_index,
+            _ => self.quirks.missing_blobs,
+        };
+        if missing == MissingContent::Accepted {
+            return Ok(());
+        }
+        // What has URLs of its own need not be here (image-spec v1.1.1 "Non-distributable layers").
+        for child in document.children().filter(|child| child.urls.is_empty()) {
             let absent = self.contents.blob(name, &child.digest).is_none()
                 && self.contents.manifest(name, &child.digest).is_none();
             if absent {
@@ -184,27 +113,64 @@ impl State {
                 return Err(not_found(ErrorCode::ManifestBlobUnknown, &text));
             }
         }
-        let subject = document.subject().map(|subject| subject.digest.clone());
-        let size = body.len() as u64;
-        let descriptor = Descriptor::new(wanted.media_type.clone(), digest.clone(), size);
-        let content = body.into();
-        let stored = DescribedContent {
-            descriptor,
-            content,
+        Ok(())
+    }
+
+    /// Checks that no tag is moved that must stay.
+    fn check_tags(&self, name: &str, tags: &[Tag], digest: &Digest) -> Result<(), Refusal> {
+        let Some(immutable) = &self.quirks.immutable_tags else {
+            return Ok(());
         };
-        match &wanted.target {
-            TagOrDigest::Tag(tag) => self.contents.add_document(name, tag.as_str(), stored),
-            TagOrDigest::Digest(_) => self.contents.add_untagged(name, stored),
+        let moves = |tag: &&Tag| {
+            let tagged = self.contents.tagged(name, tag.as_str());
+            tagged.is_some_and(|tagged| tagged.descriptor.digest != *digest)
+        };
+        match tags.iter().find(moves) {
+            Some(tag) => {
+                let code = ErrorCode::Other(immutable.code.clone());
+                let text = format!("tag {tag} exists and is immutable");
+                Err(Refusal::new(immutable.status, ErrorBody::one(code, &text)))
+            }
+            None => Ok(()),
         }
-        let manifest = ManifestRequest::new(Read::Get, wanted.name.clone(), digest.clone().into());
-        let location = path(&Endpoint::Manifest(manifest));
-        Ok(created(
-            ManifestStored::new(&location, digest, subject).write(),
-        ))
+    }
+
+    /// The subject that the answer to a manifest names.
+    fn subject(&self, subject: Option<&Digest>) -> Result<Option<Digest>, Refusal> {
+        match (subject, self.quirks.referrers) {
+            (None, _) | (_, ReferrersForm::Unknown) => Ok(None),
+            (Some(_), ReferrersForm::Refused(status)) => {
+                let body = ErrorBody::one(ErrorCode::Unsupported, "manifests have no subject here");
+                Err(Refusal::new(status, body))
+            }
+            (subject, ReferrersForm::Api | ReferrersForm::SubjectOnly) => Ok(subject.cloned()),
+        }
+    }
+
+    /// Checks that this many bytes more may be stored in a repository.
+    fn check_room(&self, name: &str, bytes: u64) -> Result<(), Refusal> {
+        if self.quirks.repository_must_exist && !self.contents.has_repository(name) {
+            return Err(not_found(ErrorCode::NameUnknown, "repository unknown"));
+        }
+        match self.quirks.quota {
+            Some(quota) if self.contents.total_bytes().saturating_add(bytes) > quota.bytes => {
+                let body = ErrorBody::one(ErrorCode::Denied, "the quota is exceeded");
+                Err(Refusal::new(quota.status, body))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn delete(&self, wanted: &DeleteRequest) -> Result<ScriptedResponse, Refusal> {
         let name = wanted.name.as_str();
+        let is_refused = match &wanted.content {
+            Deletable::Blob(_) => self.quirks.no_blob_delete,
+            Deletable::Manifest(TagOrDigest::Digest(_)) => self.quirks.no_manifest_delete,
+            Deletable::Manifest(TagOrDigest::Tag(_)) => self.quirks.no_tag_delete,
+        };
+        if is_refused {
+            return Err(unsupported());
+        }
         let removed = match &wanted.content {
             Deletable::Blob(digest) => self.contents.remove_blob(name, digest),
             Deletable::Manifest(TagOrDigest::Digest(digest)) => {
@@ -226,35 +192,11 @@ impl State {
     }
 }
 
-fn id(session: Option<&UploadSession>) -> &str {
-    session.map_or("", UploadSession::as_str)
-}
-
 /// The path of an endpoint; the origin does not matter.
 fn path(endpoint: &Endpoint) -> String {
     let origin = Origin::from_authority(Scheme::Http, "localhost");
     let head = origin.map(|origin| endpoint.write(&Host::new(origin)));
     head.map_or_else(|_| String::new(), |head| head.path_and_query)
-}
-
-fn location(name: &RepositoryName, id: &str) -> String {
-    let session = UploadSession::parse(id);
-    let request = UploadRequest::new(name.clone(), UploadStep::Status { session });
-    path(&Endpoint::Upload(request))
-}
-
-fn opened(name: &RepositoryName, id: &str) -> ScriptedResponse {
-    created(UploadAnswer::new(&location(name, id), 0).write(StatusCode::ACCEPTED))
-}
-
-fn progress(
-    name: &RepositoryName,
-    id: &str,
-    session: &Session,
-    status: StatusCode,
-) -> ScriptedResponse {
-    let received = session.received.len() as u64;
-    created(UploadAnswer::new(&location(name, id), received).write(status))
 }
 
 fn created((status, headers): (StatusCode, http::HeaderMap)) -> ScriptedResponse {
@@ -271,6 +213,9 @@ fn unsupported() -> Refusal {
     let body = ErrorBody::one(ErrorCode::Unsupported, "this registry does not do that");
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, body)
 }
+
+/// The answer to a `PUT` of a manifest repeats each of its `tag` parameters that was used.
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ use hyper::client::conn::http2;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use http_body_util::BodyExt as _;
+
 use super::*;
 use crate::Gate;
 use crate::certificate::{Authority, Identity};

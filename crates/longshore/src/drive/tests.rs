@@ -196,7 +196,7 @@ fn put() -> Ask {
     ask
 }
 
-// RD3, RT4: a body is opened anew for each request that carries it.
+// RD3, RT4: a body is opened anew for each request that carries it, and not before there is a token.
 #[tokio::test]
 async fn rd3_a_write_is_sent_whole_after_a_challenge_a_failure_and_a_redirect() {
     let (site, seen) = scripted(&[
@@ -220,19 +220,19 @@ async fn rd3_a_write_is_sent_whole_after_a_challenge_a_failure_and_a_redirect() 
     assert_eq!(
         *seen.lock().unwrap(),
         [
-            format!("PUT {path} - {DOCUMENT}"),
+            "GET https://r.example.com/v2/ - ".to_owned(),
             format!("GET https://r.example.com/token?service=r&scope={scope} - "),
             format!("PUT {path} Bearer t {DOCUMENT}"),
             format!("PUT {path} Bearer t {DOCUMENT}"),
             format!("PUT https://r.example.com/moved Bearer t {DOCUMENT}"),
         ]
     );
-    assert_eq!(*document.0.lock().unwrap(), 4);
+    assert_eq!(*document.0.lock().unwrap(), 3);
 }
 
 #[tokio::test]
 async fn a_body_that_cannot_be_opened_ends_the_call() {
-    let (site, seen) = scripted(&[]);
+    let (site, seen) = scripted(&[(200, "", "")]);
     let error = site
         .drive_with(put(), &Unreadable, &mut AuthCall::new())
         .await;
@@ -242,5 +242,6 @@ async fn a_body_that_cannot_be_opened_ends_the_call() {
         error.to_string(),
         "cannot push manifest v1 of app to r.example.com: the content to send cannot be read"
     );
-    assert_eq!(*seen.lock().unwrap(), [""; 0]);
+    let ping = "GET https://r.example.com/v2/ - ";
+    assert_eq!(*seen.lock().unwrap(), [ping]);
 }

@@ -13,6 +13,7 @@ mod fetch_token;
 mod foreign;
 mod loopback;
 mod manifest;
+mod pace;
 mod patience;
 mod probe;
 mod properties;

@@ -1,13 +1,21 @@
 //! Writing manifests and tags, mounting blobs, and deleting.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use longshore::model::{Digest, MediaType, Tag, TagOrDigest};
-use longshore::transport::Body;
-use longshore::{Error, ErrorKind, MountOutcome, PushedManifest, Repository};
+use longshore::origin::Secret;
+use longshore::transport::{Body, Capabilities, Clock, TestClock, Transport, from_fn};
+use longshore::{
+    Credential, CredentialError, CredentialSource, Error, ErrorKind, MountOutcome, PushOptions,
+    PushedManifest, Repository, UploadOutcome,
+};
 
 use crate::auth::unauthorized;
-use crate::support::{AUTH, HOME, MANIFEST, Net, Seen, app, basic, builder, reply};
+use crate::support::{AUTH, HOME, MANIFEST, Net, Seen, app, basic, builder, reply, timed};
 
 const BLOB: &[u8] = b"the content of a blob";
 
@@ -15,14 +23,21 @@ fn tags(names: &[&str]) -> Vec<Tag> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-/// The requests to the registry: method and path, with the digest of [`MANIFEST`] as `D`.
+/// The requests to the registry but for a ping: method and path, with the digest of [`MANIFEST`] as
+/// `D`.
 fn lines(net: &Net) -> Vec<String> {
     let digest = Digest::sha256(MANIFEST.as_bytes());
     let line = |seen: &Seen| {
         let path = seen.uri.replace(HOME, "");
         format!("{} {}", seen.method, path.replace(digest.as_str(), "D"))
     };
-    net.seen().iter().map(line).collect()
+    let seen = net.seen();
+    let requests = seen.iter().filter(|seen| !is_ping(seen));
+    requests.map(line).collect()
+}
+
+fn is_ping(seen: &Seen) -> bool {
+    seen.uri.ends_with("/v2/")
 }
 
 async fn repository(net: &Net) -> Repository {
@@ -40,7 +55,9 @@ async fn put(net: &Net, names: &[&str]) -> Result<PushedManifest, Error> {
 
 /// Stores every manifest. Of the tags in a query it sets those that are not `other`.
 fn sets_tags(seen: &Seen) -> Response<Body> {
-    assert_eq!(seen.body, MANIFEST.as_bytes());
+    if !is_ping(seen) {
+        assert_eq!(seen.body, MANIFEST.as_bytes());
+    }
     let query = seen.uri.split_once('?').map_or("", |(_, query)| query);
     let named = query
         .split('&')
@@ -49,6 +66,29 @@ fn sets_tags(seen: &Seen) -> Response<Body> {
     let set = set.join(", ");
     let fields: &[(&str, &str)] = &[("oci-tag", &set)];
     reply(201, if set.is_empty() { &[] } else { fields }, "")
+}
+
+#[tokio::test]
+async fn a_manifest_is_sent_as_it_is() {
+    let net = Net::serving(|_| reply(201, &[], ""));
+    let pushed = put(&net, &["v1"]).await.unwrap();
+    assert_eq!(pushed.digest, Digest::sha256(MANIFEST.as_bytes()));
+    assert_eq!(net.seen().pop().unwrap().body, MANIFEST.as_bytes());
+    assert_eq!(lines(&net), ["PUT /v2/app/manifests/v1"]);
+}
+
+// DG7 (an upload succeeds only if the digest in the response is the expected one)
+#[tokio::test]
+async fn dg7_a_manifest_that_was_stored_as_another_is_an_error() {
+    let other = Digest::sha256(BLOB);
+    let answered = other.clone();
+    let net =
+        Net::serving(move |_| reply(201, &[("docker-content-digest", answered.as_str())], ""));
+    for names in [&["v1"][..], &["v1", "v2"]] {
+        let error = put(&net, names).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(format!("{error:?}").contains(other.as_str()), "{error:?}");
+    }
 }
 
 #[tokio::test]
@@ -297,5 +337,243 @@ async fn a_tag_that_cannot_be_deleted_costs_no_manifest() {
         let error = repository.delete_tag(&"v1".parse().unwrap()).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
         assert_eq!(lines(&net), ["DELETE /v2/app/manifests/v1"]);
+    }
+}
+
+const PUSH_CHALLENGE: &str =
+    r#"Bearer realm="https://auth.example.com/token",service="r",scope="repository:app:pull,push""#;
+
+/// A registry that wants a token for all but the paths in `open`, and a token endpoint.
+fn guarded(open: &'static [&'static str]) -> Net {
+    Net::serving(move |seen| {
+        if seen.uri.starts_with(AUTH) {
+            return reply(200, &[], r#"{"token":"t","expires_in":300}"#);
+        }
+        let is_open = open.iter().any(|open| seen.uri.ends_with(open));
+        match (seen.header("authorization"), seen.method.as_str()) {
+            (None, _) if !is_open => unauthorized(PUSH_CHALLENGE),
+            (_, "PUT") => reply(201, &[], ""),
+            (_, "POST") => reply(202, &[("location", "/s")], ""),
+            _ => reply(200, &[], MANIFEST),
+        }
+    })
+}
+
+/// Each request: method, path without query, and the length of its body if it has one.
+fn bodies(net: &Net) -> Vec<String> {
+    let line = |seen: &Seen| {
+        let path = seen.uri.replace(HOME, "");
+        let path = path.split('?').next().unwrap();
+        match seen.body.len() {
+            0 => format!("{} {path}", seen.method),
+            length => format!("{} {path} {length}", seen.method),
+        }
+    };
+    net.seen().iter().map(line).collect()
+}
+
+async fn put_v1(repository: &Repository) -> Result<PushedManifest, Error> {
+    let bytes = Bytes::from_static(MANIFEST.as_bytes());
+    let target = "v1".parse().unwrap();
+    let media_type = MediaType::OCI_MANIFEST;
+    repository.put_manifest(&target, &media_type, bytes).await
+}
+
+#[tokio::test]
+async fn a_token_is_requested_before_a_body_is_sent() {
+    let put = format!("PUT /v2/app/manifests/v1 {}", MANIFEST.len());
+    let token = format!("GET {AUTH}/token");
+    for cached in [true, false] {
+        let net = guarded(&[]);
+        let client = builder(&net).credentials(basic());
+        let client = if cached {
+            client
+        } else {
+            client.no_token_cache()
+        };
+        let repository = app(client.build().unwrap()).await;
+        put_v1(&repository).await.unwrap();
+        assert_eq!(bodies(&net), ["GET /v2/", &token, &put]);
+        // Now the challenge is known.
+        put_v1(&repository).await.unwrap();
+        let again: &[&str] = if cached { &[&put] } else { &[&token, &put] };
+        assert_eq!(&bodies(&net)[3..], again);
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_reading_is_not_tried_for_a_body() {
+    let net = guarded(&[]);
+    let client = builder(&net).credentials(basic()).build().unwrap();
+    let repository = app(client).await;
+    repository.manifest(&"v1".parse().unwrap()).await.unwrap();
+    let before = net.seen().len();
+    put_v1(&repository).await.unwrap();
+    let put = format!("PUT /v2/app/manifests/v1 {}", MANIFEST.len());
+    assert_eq!(
+        bodies(&net)[before..],
+        [&*format!("GET {AUTH}/token"), &put]
+    );
+}
+
+#[tokio::test]
+async fn a_registry_without_tokens_is_asked_once_for_its_challenge() {
+    // One that lets everybody write, and one whose ping does not say that it requires a token.
+    let put = format!("PUT /v2/app/manifests/v1 {}", MANIFEST.len());
+    let token = format!("GET {AUTH}/token");
+    for (open, expected) in [
+        (&["/v2/", "/v1"][..], &["GET /v2/", &put, &put][..]),
+        (&["/v2/"], &["GET /v2/", &put, &token, &put, &put]),
+    ] {
+        let net = guarded(open);
+        let client = builder(&net).credentials(basic()).build().unwrap();
+        let repository = app(client).await;
+        put_v1(&repository).await.unwrap();
+        put_v1(&repository).await.unwrap();
+        assert_eq!(bodies(&net), expected);
+    }
+}
+
+/// Passes requests on with their bodies in memory, where [`Net`] can see them.
+fn collecting(net: &Net) -> impl Transport {
+    let net = net.clone();
+    let transport = from_fn(move |request: Request<Body>| {
+        let net = net.clone();
+        async move {
+            let (head, mut body) = request.into_parts();
+            let mut content = Vec::new();
+            while let Some(frame) = body.frame().await {
+                content.extend_from_slice(&frame?.into_data().unwrap());
+            }
+            net.send(Request::from_parts(head, Body::from(content)))
+                .await
+        }
+    });
+    transport.declaring(Capabilities::all())
+}
+
+// CR7 (a refused token is renewed once), RT7
+#[tokio::test]
+async fn rt7_a_push_outlives_any_number_of_tokens() {
+    // Each request takes 50 s, and each token lives for 60 s.
+    let clock = TestClock::default();
+    let time = clock.clone();
+    let issued = AtomicU64::new(0);
+    let net = Net::serving(move |seen| {
+        if seen.uri.starts_with(AUTH) {
+            let now = time.now().as_secs();
+            issued.store(now, Ordering::SeqCst);
+            return reply(
+                200,
+                &[],
+                format!(r#"{{"token":"t{now}","expires_in":60}}"#).into_bytes(),
+            );
+        }
+        let valid = format!("Bearer t{}", issued.load(Ordering::SeqCst));
+        let is_young = time.now().as_secs() < issued.load(Ordering::SeqCst) + 60;
+        if seen.header("authorization") != Some(&valid) || !is_young {
+            return unauthorized(PUSH_CHALLENGE);
+        }
+        time.advance(Duration::from_secs(50));
+        match seen.method.as_str() {
+            "PUT" => reply(201, &[], ""),
+            _ => reply(202, &[("location", "/s")], ""),
+        }
+    });
+    let client = timed(&net, &clock).credentials(basic());
+    let client = client.transport(collecting(&net)).build().unwrap();
+    let mut options = PushOptions::default();
+    (options.digest, options.chunk) = (Some(Digest::sha256(BLOB)), Some(3));
+    let content = Bytes::from_static(BLOB);
+    let pushed = app(client).await.put_blob(&content, options).await;
+    assert_eq!(pushed.unwrap().outcome, UploadOutcome::Sent);
+    // The 21 bytes of the blob are sent once, in seven chunks; with the first and the last request
+    // that makes nine, two with each token.
+    let sent: usize = net.seen().iter().map(|seen| seen.body.len()).sum();
+    assert_eq!(sent, BLOB.len());
+    assert_eq!(net.count(AUTH), 5);
+    let refused = net
+        .seen()
+        .iter()
+        .filter(|seen| seen.header("authorization").is_none())
+        .count();
+    assert_eq!(refused, 1);
+}
+
+/// A source that gives `u:1`, then `u:2`, and so on, like a helper whose answers expire.
+#[derive(Clone, Default)]
+struct Expiring(Arc<AtomicU64>);
+
+impl CredentialSource for Expiring {
+    async fn lookup(&self, _: &str) -> Result<Option<Credential>, CredentialError> {
+        let number = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        let password = Secret::new(number.to_string());
+        Ok(Some(Credential::basic("u", password).unwrap()))
+    }
+
+    fn is_renewable(&self, _: &str) -> bool {
+        true
+    }
+}
+
+// CR7 (a 400 or 403 that says the token expired counts as a refused token, and a credential helper
+// is asked once more)
+#[tokio::test]
+async fn cr7_a_write_asks_the_helper_again_when_the_password_expired() {
+    const EXPIRED: &str =
+        r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired."}]}"#;
+    // `u:1` and `u:2`
+    const PASSWORDS: [&str; 2] = ["Basic dTox", "Basic dToy"];
+    for status in [400, 401, 403] {
+        let net = Net::serving(move |seen| match seen.header("authorization") {
+            None => reply(401, &[("www-authenticate", "Basic realm=\"r\"")], ""),
+            Some(shown) if shown == PASSWORDS[1] => reply(201, &[], ""),
+            Some(_) => reply(
+                status,
+                &[("www-authenticate", "Basic realm=\"r\"")],
+                EXPIRED,
+            ),
+        });
+        let source = Expiring::default();
+        let client = builder(&net).credentials(source.clone()).build().unwrap();
+        put_v1(&app(client).await).await.unwrap();
+        assert_eq!(source.0.load(Ordering::SeqCst), 2, "{status}");
+        let shown = net.seen().into_iter().filter(|seen| seen.method == "PUT");
+        let shown: Vec<_> = shown
+            .map(|seen| seen.headers["authorization"].clone())
+            .collect();
+        assert_eq!(shown, PASSWORDS, "{status}");
+    }
+}
+
+// CR7
+#[tokio::test]
+async fn cr7_a_write_renews_a_token_that_the_registry_calls_expired() {
+    let denied = r#"{"errors":[{"code":"DENIED","message":"token expired"}]}"#;
+    for status in [400, 401, 403] {
+        let tokens = AtomicU64::new(0);
+        let net = Net::serving(move |seen| {
+            if seen.uri.starts_with(AUTH) {
+                let number = tokens.fetch_add(1, Ordering::SeqCst) + 1;
+                return reply(200, &[], format!(r#"{{"token":"t{number}"}}"#).into_bytes());
+            }
+            match seen.header("authorization") {
+                Some("Bearer t2") => reply(201, &[], ""),
+                Some(_) if status != 401 => reply(status, &[], denied),
+                Some(_) => unauthorized(
+                    r#"Bearer realm="https://auth.example.com/token",service="r",error="invalid_token""#,
+                ),
+                None => unauthorized(PUSH_CHALLENGE),
+            }
+        });
+        let client = builder(&net).credentials(basic()).build().unwrap();
+        put_v1(&app(client).await).await.unwrap();
+        let token = format!("GET {AUTH}/token");
+        let put = format!("PUT /v2/app/manifests/v1 {}", MANIFEST.len());
+        assert_eq!(
+            bodies(&net),
+            ["GET /v2/", &token, &put, &token, &put],
+            "{status}"
+        );
     }
 }

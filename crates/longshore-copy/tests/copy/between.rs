@@ -1,0 +1,204 @@
+//! Every end to every end.
+
+use longshore_copy::{CopyOptions, Plan, RunOptions};
+use longshore_layout::Layout;
+use longshore_testkit::image::{self, Image};
+
+use crate::support::{Recorder, Scene, assert_registry_holds, copied, count, end, lines, memory};
+use std::sync::Arc;
+
+#[tokio::test]
+async fn an_image_goes_from_registry_to_registry() {
+    let scene = Scene::set(Image::new(1).layers(3, 20_000).build());
+    let report = scene.copy_to(scene.to("b:2").await).await;
+    assert_eq!(report.digest, *scene.tree.digest());
+    let tally = report.destinations[0].tally;
+    let blobs = scene.tree.blobs().len() as u64;
+    assert_eq!(
+        (tally.moved, tally.present, tally.mounted),
+        (blobs + 1, 0, 0)
+    );
+    assert_eq!(tally.bytes, scene.tree.total_bytes());
+    assert!(report.destinations[0].error.is_none());
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}
+
+#[tokio::test]
+async fn an_index_goes_with_all_its_images_from_the_bottom_up() {
+    let scene = Scene::set(image::index(2, &image::platforms()[..3]));
+    scene.copy_to(scene.to("b:2").await).await;
+    let puts = scene
+        .target
+        .requests()
+        .matching(|request| request.method == "PUT" && request.path().contains("/manifests/"));
+    let last = puts.last().unwrap();
+    assert!(last.path().ends_with("/manifests/2"), "{}", last.path());
+    assert_eq!(puts.len(), 4);
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}
+
+#[tokio::test]
+async fn a_nested_index_goes_from_the_bottom_up() {
+    let scene = Scene::set(image::nested(3, 3));
+    scene.copy_to(scene.to("b:2").await).await;
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}
+
+#[tokio::test]
+async fn an_image_goes_through_a_layout_and_memory_to_a_registry() {
+    let scene = Scene::set(image::index(4, &image::platforms()[..2]));
+    let options = CopyOptions::default();
+    let mut from = scene.from().await;
+    let ends = [
+        scene.layout("one"),
+        scene.layout("two"),
+        memory(),
+        scene.to("b:2").await,
+    ];
+    for to in ends {
+        let report = copied(&from, &to, &options).await.unwrap();
+        assert_eq!(report.digest, *scene.tree.digest());
+        assert!(report.destinations[0].tally.moved > 0);
+        from = to;
+    }
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+    for name in ["one", "two"] {
+        let layout = Layout::open(&scene.place.path().join(name)).unwrap();
+        assert_eq!(layout.resolve("1").unwrap().digest, *scene.tree.digest());
+        assert!(layout.verify(|_| ()).unwrap().is_sound());
+    }
+}
+
+#[tokio::test]
+async fn a_second_copy_asks_for_two_manifests_and_nothing_else() {
+    let scene = Scene::set(Image::new(1).layers(200, 500).build());
+    scene.copy_to(scene.to("b:2").await).await;
+    scene.source.requests().clear();
+    scene.target.requests().clear();
+    let report = scene.copy_to(scene.to("b:2").await).await;
+    assert_eq!(report.destinations[0].tally.moved, 0);
+    let source = lines(&scene.source);
+    let target = lines(&scene.target);
+    let manifests = |lines: &[String]| {
+        lines
+            .iter()
+            .filter(|line| line.contains("/manifests/"))
+            .count()
+    };
+    assert_eq!((manifests(&source), manifests(&target)), (1, 1));
+    assert_eq!(count(&scene.target, "HEAD", "/manifests/2"), 1);
+    assert_eq!(count(&scene.target, "HEAD", "/blobs/"), 0);
+    assert_eq!(count(&scene.target, "POST", ""), 0);
+}
+
+#[tokio::test]
+async fn within_one_registry_each_blob_is_mounted_with_one_request() {
+    let scene = Scene::set(Image::new(1).layers(50, 500).build());
+    let recorder = Arc::new(Recorder::default());
+    let mut options = CopyOptions::default();
+    options.run.observer = Some(Arc::clone(&recorder) as _);
+    let to = end(&scene.source, "b:2").await;
+    let report = copied(&scene.from().await, &to, &options).await.unwrap();
+    let tally = report.destinations[0].tally;
+    let blobs = scene.tree.blobs().len();
+    assert_eq!((tally.mounted, tally.moved), (blobs as u64, 1));
+    assert_eq!(tally.bytes, scene.tree.descriptor().size);
+    assert_eq!(count(&scene.source, "POST", "/b/blobs/uploads/"), blobs);
+    assert_eq!(count(&scene.source, "PUT", "/blobs/"), 0);
+    assert_eq!(count(&scene.source, "HEAD", "/blobs/"), 0);
+    assert_eq!(count(&scene.source, "GET", "/blobs/"), 0);
+    let mounted = recorder
+        .events()
+        .iter()
+        .filter(|it| it.starts_with("mounted"))
+        .count();
+    assert_eq!(mounted, blobs);
+    assert_registry_holds(&scene.source, "b:2", &scene.tree).await;
+}
+
+#[tokio::test]
+async fn a_second_tag_of_a_repository_takes_one_put() {
+    let scene = Scene::set(Image::new(1).layers(5, 500).build());
+    let to = end(&scene.source, "a:2").await;
+    scene.source.requests().clear();
+    let options = CopyOptions::default();
+    copied(&scene.from().await, &to, &options).await.unwrap();
+    assert_eq!(count(&scene.source, "PUT", "/manifests/2"), 1);
+    assert_eq!(count(&scene.source, "POST", ""), 0);
+    assert_eq!(count(&scene.source, "HEAD", "/blobs/"), 0);
+    assert_registry_holds(&scene.source, "a:2", &scene.tree).await;
+}
+
+#[tokio::test]
+async fn small_blobs_are_looked_for_only_where_some_are_there() {
+    let scene = Scene::set(Image::new(1).layers(30, 500).build());
+    scene.copy_to(scene.to("b:2").await).await;
+    // A registry that has none of the first ones is not asked for the others.
+    assert_eq!(count(&scene.target, "HEAD", "/blobs/"), 8);
+    scene.target.requests().clear();
+    // In another repository the blobs are absent again, in this one all are there.
+    scene.target.contents().remove("b", scene.tree.digest());
+    let report = scene.copy_to(scene.to("b:3").await).await;
+    assert_eq!(count(&scene.target, "HEAD", "/blobs/"), 31);
+    assert_eq!(count(&scene.target, "POST", ""), 0);
+    let tally = report.destinations[0].tally;
+    assert_eq!((tally.moved, tally.present), (1, 31));
+}
+
+#[tokio::test]
+async fn a_blob_that_several_images_share_moves_once() {
+    let shared = Image::new(1).layers(3, 2000);
+    let platforms = image::platforms();
+    let images = platforms[..3]
+        .iter()
+        .map(|it| shared.clone().platform(it.clone()).build());
+    let scene = Scene::set(image::index_of(images.collect()));
+    scene.copy_to(scene.to("b:2").await).await;
+    let blobs = scene.tree.all_blobs().len();
+    let gets = scene
+        .source
+        .requests()
+        .matching(|it| it.path().contains("/blobs/"));
+    assert_eq!(gets.len(), blobs);
+    assert_eq!(count(&scene.target, "PUT", "/blobs/"), blobs);
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}
+
+#[tokio::test]
+async fn a_plan_that_is_looked_at_changes_nothing() {
+    let scene = Scene::set(Image::new(1).layers(30, 500).build());
+    let mut options = CopyOptions::default();
+    options.dry_run = true;
+    let plan = Plan::make(
+        scene.from().await,
+        vec![scene.to("b:2").await, scene.layout("images")],
+        &options,
+    );
+    let plan = plan.await.unwrap();
+    assert_eq!(plan.manifests().len(), 1);
+    for destination in plan.destinations() {
+        assert_eq!(destination.missing().count(), 31);
+        assert_eq!(destination.missing_manifests(), 1);
+        let blobs = scene.tree.total_bytes() - scene.tree.descriptor().size;
+        assert_eq!(destination.missing_bytes(), blobs);
+    }
+    assert_eq!(count(&scene.target, "HEAD", "/blobs/"), 31);
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        assert_eq!(count(&scene.target, method, ""), 0);
+    }
+    assert!(!scene.place.path().join("images").exists());
+}
+
+#[tokio::test]
+async fn a_plan_that_was_looked_at_can_run() {
+    let scene = Scene::set(Image::new(1).layers(3, 500).build());
+    let mut options = CopyOptions::default();
+    options.dry_run = true;
+    let to = scene.to("b:2").await;
+    let plan = Plan::make(scene.from().await, vec![to], &options)
+        .await
+        .unwrap();
+    let reports = plan.run(&RunOptions::default()).await.unwrap();
+    assert_eq!(reports[0].tally.moved, 5);
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}

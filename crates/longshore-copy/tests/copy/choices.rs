@@ -1,0 +1,145 @@
+//! Which images are copied, and which are left.
+
+use http::StatusCode;
+use longshore_copy::{CopyOptions, Platforms, Subset, TransferError};
+use longshore_model::{Document, Platform};
+use longshore_testkit::image::{self, Image};
+use longshore_testkit::registry::{Misbehaviour, Part, Rule};
+
+use crate::support::{Scene, copied, count, repository};
+
+fn several(subset: Subset) -> CopyOptions {
+    let wanted: Vec<Platform> = image::platforms()[..2].to_vec();
+    let mut options = CopyOptions::default();
+    options.platforms = Platforms::Several(wanted, subset);
+    options
+}
+
+#[tokio::test]
+async fn one_platform_is_the_manifest_of_its_image() {
+    let scene = Scene::set(image::index(1, &image::platforms()[..3]));
+    let wanted = image::platforms()[1].clone();
+    let mut options = CopyOptions::default();
+    options.platforms = Platforms::One(wanted.clone());
+    let to = scene.to("b:2").await;
+    let report = copied(&scene.from().await, &to, &options).await.unwrap();
+    assert_eq!(report.digest, *scene.tree.children()[1].digest());
+    assert_eq!(report.platform, Some(wanted));
+    assert_eq!(count(&scene.target, "PUT", "/manifests/"), 1);
+}
+
+#[tokio::test]
+async fn several_platforms_need_a_choice() {
+    let scene = Scene::set(image::index(1, &image::platforms()[..3]));
+    let to = scene.to("b:2").await;
+    let error = copied(&scene.from().await, &to, &several(Subset::Undecided))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, TransferError::SeveralPlatforms { .. }),
+        "{error}"
+    );
+    assert_eq!(count(&scene.target, "PUT", ""), 0);
+    assert_eq!(count(&scene.target, "POST", ""), 0);
+}
+
+#[tokio::test]
+async fn a_sparse_index_keeps_its_digest_and_some_of_its_images() {
+    let scene = Scene::set(image::index(1, &image::platforms()[..3]));
+    let to = scene.layout("images");
+    let report = copied(&scene.from().await, &to, &several(Subset::Sparse))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&report.digest, report.new_index),
+        (scene.tree.digest(), false)
+    );
+    let store = to.store().unwrap();
+    let children = scene.tree.children().iter();
+    let has = children.map(|child| store.contains(child.digest()).unwrap());
+    assert_eq!(has.collect::<Vec<_>>(), [true, true, false]);
+}
+
+#[tokio::test]
+async fn a_new_index_lists_what_was_copied() {
+    let scene = Scene::set(image::index(1, &image::platforms()[..3]));
+    let to = scene.to("b:2").await;
+    let report = copied(&scene.from().await, &to, &several(Subset::NewIndex))
+        .await
+        .unwrap();
+    assert!(report.new_index);
+    let (repository, reference) = repository(&scene.target, "b:2").await;
+    let pulled = repository
+        .manifest(&reference.target())
+        .await
+        .unwrap()
+        .manifest;
+    assert_eq!(*pulled.digest(), report.digest);
+    let Document::Index(index) = pulled.document() else {
+        panic!("it is an index");
+    };
+    let listed: Vec<_> = index.manifests.iter().map(|it| &it.digest).collect();
+    let wanted: Vec<_> = scene.tree.children()[..2]
+        .iter()
+        .map(|it| it.digest())
+        .collect();
+    assert_eq!(listed, wanted);
+}
+
+#[tokio::test]
+async fn an_existing_name_is_all_that_is_asked_for() {
+    let scene = Scene::set(Image::new(1).layers(3, 500).build());
+    scene.copy_to(scene.to("b:2").await).await;
+    scene.source.requests().clear();
+    scene.target.requests().clear();
+    let mut options = CopyOptions::default();
+    options.skip_existing = true;
+    let to = scene.to("b:2").await;
+    let report = copied(&scene.from().await, &to, &options).await.unwrap();
+    assert_eq!(report.digest, *scene.tree.digest());
+    assert_eq!(count(&scene.source, "GET", "/manifests/"), 0);
+    assert_eq!(count(&scene.source, "HEAD", "/manifests/"), 1);
+    assert_eq!(count(&scene.target, "HEAD", "/manifests/"), 1);
+}
+
+#[tokio::test]
+async fn rd6_foreign_layers_are_left_out_unless_they_are_asked_for() {
+    let scene = Scene::set(Image::new(1).layers(2, 500).build());
+    let foreign = longshore_model::MediaType::OCI_LAYER_NONDISTRIBUTABLE_GZIP;
+    let document = scene.tree.document();
+    let text = String::from_utf8(document.to_vec()).unwrap();
+    let ordinary = scene.tree.blobs()[2].descriptor.media_type.as_str();
+    let at = text.rfind(ordinary).unwrap();
+    let mut text = text;
+    text.replace_range(at..at + ordinary.len(), foreign.as_str());
+    let (source, reference) = repository(&scene.source, "a:foreign").await;
+    let target = reference.target();
+    let put = source.put_manifest(&target, scene.tree.media_type(), text.into_bytes().into());
+    put.await.unwrap();
+    for (wanted, moved, left) in [(false, 3, 1), (true, 4, 0)] {
+        let mut options = CopyOptions::default();
+        options.foreign_layers = wanted;
+        let from = crate::support::end(&scene.source, "a:foreign").await;
+        let to = scene.layout(if wanted { "all" } else { "some" });
+        let report = copied(&from, &to, &options).await.unwrap();
+        assert_eq!(report.foreign_layers, left);
+        assert_eq!(report.destinations[0].tally.moved, moved);
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_was_stored_short_is_found_afterwards() {
+    let scene = Scene::set(Image::new(1).layers(2, 500).build());
+    let absent = Misbehaviour::Status(StatusCode::NOT_FOUND);
+    scene
+        .target
+        .misbehave(Rule::on(Part::Blob, absent).method(http::Method::HEAD));
+    let mut options = CopyOptions::default();
+    let to = scene.to("b:2").await;
+    options.run.verify_after = true;
+    let error = copied(&scene.from().await, &to, &options)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, TransferError::NotStored { .. }), "{error}");
+    assert_eq!(count(&scene.target, "PUT", "/manifests/"), 0);
+}

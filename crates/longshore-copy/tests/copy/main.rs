@@ -1,0 +1,8 @@
+//! Copies between ends: registries of the testkit, layouts on disk, memory.
+
+mod between;
+mod choices;
+mod interrupted;
+mod referrers;
+mod several;
+mod support;

@@ -1,0 +1,401 @@
+//! What a registry does differently from the specification.
+
+use http::StatusCode;
+use longshore_model::Digest;
+
+/// What a registry does differently, as switches; the default is what distribution-spec v1.1.1
+/// says.
+///
+/// Each field names the registries that are known to behave like this. The functions give the
+/// switches of one of them together; a test that is about one difference sets one field.
+///
+/// ```
+/// use longshore_testkit::registry::{Quirks, Registry};
+///
+/// let mut quirks = Quirks::default();
+/// quirks.chunk_max_bytes = Some(4 * 1024 * 1024);
+/// let registry = Registry::builder().writable().quirks(quirks).start()?;
+/// # drop(registry);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quirks {
+    /// The longest body of any request, in bytes; a longer one is answered with 413, before it is
+    /// read where `Content-Length` announces it. Registries behind nginx (1 MiB unless configured)
+    /// and Cloudflare (100 MB).
+    pub body_max_bytes: Option<u64>,
+    /// The longest chunk that has a `Content-Range`, in bytes; a longer one is answered with 416.
+    /// GHCR: 4 MiB.
+    pub chunk_max_bytes: Option<u64>,
+    /// The shortest chunk that is not the last, in bytes, as `OCI-Chunk-Min-Length` announces it;
+    /// data that follows a shorter one is refused with 400. Amazon ECR: 5 MiB.
+    pub chunk_min_bytes: Option<u64>,
+    /// Which chunks are accepted and kept.
+    pub chunks: Chunks,
+    /// The status of an accepted chunk. Amazon ECR: 201; old versions of distribution: 204.
+    pub patch_status: StatusCode,
+    /// Whether a body of unknown length is refused with 411. Azure refuses long ones.
+    pub length_required: bool,
+    /// What the `Range` of a session says.
+    pub range: RangeForm,
+    /// Whether the request for the state of a session is answered with 404. Amazon ECR.
+    pub no_status: bool,
+    /// In which form `Location` names a session.
+    pub location: LocationForm,
+    /// Whether `Location` has a query without which, byte for byte, the session is not found.
+    /// distribution, Google, and registries that store in a cloud.
+    pub location_query: bool,
+    /// Whether a session ends when it is continued with another than its latest `Location`.
+    /// distribution.
+    pub latest_location_only: bool,
+    /// Whether a session ends when a chunk is refused with 416 or its body breaks off. Azure,
+    /// distribution.
+    pub broken_chunk_ends_session: bool,
+    /// How a mount is answered.
+    pub mount: MountForm,
+    /// Whether the empty blob is refused with 400. Amazon ECR, Google.
+    pub empty_blob_refused: bool,
+    /// How many bytes of each blob are stored, whatever the answer says; a lost write.
+    pub stored_max_bytes: Option<u64>,
+    /// How much may be stored in all.
+    pub quota: Option<Quota>,
+    /// Whether a push to a repository that does not exist is refused with 404; see
+    /// [`Contents::create`](super::Contents::create). Amazon ECR.
+    pub repository_must_exist: bool,
+    /// Whether digests other than sha256 are refused with 400. Most registries.
+    pub sha256_only: bool,
+    /// How a tag that exists is protected.
+    pub immutable_tags: Option<ImmutableTags>,
+    /// Whether a manifest without a `mediaType` is refused with 400. Amazon ECR.
+    pub media_type_required: bool,
+    /// What happens to an index whose manifests are not all there. Nexus, distribution and others
+    /// refuse it.
+    pub sparse_index: MissingContent,
+    /// What happens to a manifest whose blobs are not all there.
+    pub missing_blobs: MissingContent,
+    /// Whether `tag` parameters of a manifest's `PUT` are ignored, without `OCI-Tag` in the
+    /// answer. Every registry that follows version 1.1 of the specification.
+    pub no_tag_parameter: bool,
+    /// What is known of referrers.
+    pub referrers: ReferrersForm,
+    /// Whether the deletion of a blob is answered with 405. Docker Hub, Amazon ECR.
+    pub no_blob_delete: bool,
+    /// Whether the deletion of a manifest is answered with 405. Docker Hub, Amazon ECR.
+    pub no_manifest_delete: bool,
+    /// Whether the deletion of a tag is answered with 405. Many registries.
+    pub no_tag_delete: bool,
+    /// Whether a request without valid credentials is refused before its body is read. Registries
+    /// whose proxy checks the credentials.
+    pub early_refusal: bool,
+    /// How many requests a token is good for; then it is answered with `invalid_token`, so that a
+    /// long push needs many. It stands for a short lifetime (Docker Hub, GitLab: 5 minutes).
+    pub token_uses: Option<u64>,
+    /// The status of a `HEAD` of a blob. Amazon ECR Public: 401; stores behind signed URLs: 403.
+    pub blob_head: Option<StatusCode>,
+    /// The status of a `HEAD` of a manifest. Ollama: 405.
+    pub manifest_head: Option<StatusCode>,
+    /// The status of a `GET` of a part of a blob. Content delivery networks: 400, 403, 404, 501.
+    pub range_refused: Option<StatusCode>,
+    /// Whether `Accept` is refused with 406 where the answer is a blob. Artifactory.
+    pub accept_refused: bool,
+    /// The status of a read of anything that is not there. Artifactory: 403.
+    pub absent: StatusCode,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            body_max_bytes: None,
+            chunk_max_bytes: None,
+            chunk_min_bytes: None,
+            chunks: Chunks::All,
+            patch_status: StatusCode::ACCEPTED,
+            length_required: false,
+            range: RangeForm::Blob,
+            no_status: false,
+            location: LocationForm::Path,
+            location_query: false,
+            latest_location_only: false,
+            broken_chunk_ends_session: false,
+            mount: MountForm::From,
+            empty_blob_refused: false,
+            stored_max_bytes: None,
+            quota: None,
+            repository_must_exist: false,
+            sha256_only: false,
+            immutable_tags: None,
+            media_type_required: false,
+            sparse_index: MissingContent::Refused,
+            missing_blobs: MissingContent::Refused,
+            no_tag_parameter: false,
+            referrers: ReferrersForm::Api,
+            no_blob_delete: false,
+            no_manifest_delete: false,
+            no_tag_delete: false,
+            early_refusal: false,
+            token_uses: None,
+            blob_head: None,
+            manifest_head: None,
+            range_refused: None,
+            accept_refused: false,
+            absent: StatusCode::NOT_FOUND,
+        }
+    }
+}
+
+impl Quirks {
+    /// Amazon ECR.
+    #[must_use]
+    pub fn amazon_ecr() -> Self {
+        Self {
+            chunk_min_bytes: Some(5 * MIB),
+            patch_status: StatusCode::CREATED,
+            range: RangeForm::FirstChunk,
+            no_status: true,
+            mount: MountForm::Session,
+            empty_blob_refused: true,
+            repository_must_exist: true,
+            media_type_required: true,
+            no_blob_delete: true,
+            no_manifest_delete: true,
+            no_tag_delete: true,
+            referrers: ReferrersForm::Refused(StatusCode::METHOD_NOT_ALLOWED),
+            ..Self::default()
+        }
+    }
+
+    /// Artifactory, which may keep only the last chunk of a blob.
+    #[must_use]
+    pub fn artifactory() -> Self {
+        Self {
+            chunks: Chunks::LastKept,
+            accept_refused: true,
+            absent: StatusCode::FORBIDDEN,
+            ..Self::default()
+        }
+    }
+
+    /// Azure Container Registry.
+    #[must_use]
+    pub fn azure() -> Self {
+        Self {
+            length_required: true,
+            broken_chunk_ends_session: true,
+            ..Self::default()
+        }
+    }
+
+    /// The registry of the distribution project, versions 2 and 3.
+    #[must_use]
+    pub fn distribution() -> Self {
+        Self {
+            location: LocationForm::Absolute,
+            location_query: true,
+            latest_location_only: true,
+            broken_chunk_ends_session: true,
+            no_tag_parameter: true,
+            referrers: ReferrersForm::Unknown,
+            ..Self::default()
+        }
+    }
+
+    /// Docker Hub.
+    #[must_use]
+    pub fn docker_hub() -> Self {
+        Self {
+            no_blob_delete: true,
+            no_manifest_delete: true,
+            no_tag_delete: true,
+            referrers: ReferrersForm::SubjectOnly,
+            ..Self::distribution()
+        }
+    }
+
+    /// GitHub's registry, GHCR.
+    #[must_use]
+    pub fn github() -> Self {
+        Self {
+            chunk_max_bytes: Some(4 * MIB),
+            referrers: ReferrersForm::Unknown,
+            ..Self::default()
+        }
+    }
+
+    /// Google's registries.
+    #[must_use]
+    pub fn google() -> Self {
+        Self {
+            chunks: Chunks::Refused,
+            location: LocationForm::Relative,
+            location_query: true,
+            empty_blob_refused: true,
+            ..Self::default()
+        }
+    }
+
+    /// Quay.
+    #[must_use]
+    pub fn quay() -> Self {
+        Self {
+            mount: MountForm::FromRequired,
+            ..Self::default()
+        }
+    }
+
+    /// zot, which once counted the bytes of the chunk in `Range`.
+    #[must_use]
+    pub fn zot() -> Self {
+        Self {
+            range: RangeForm::Chunk,
+            ..Self::default()
+        }
+    }
+
+    /// Whether content under this digest is accepted.
+    pub(super) fn takes(&self, digest: &Digest) -> bool {
+        !self.sha256_only || digest.as_str().starts_with("sha256:")
+    }
+}
+
+/// Which chunks a registry accepts and keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Chunks {
+    /// Every chunk.
+    All,
+    /// Only the last chunk, without checking the digest: silent corruption. Artifactory, and by
+    /// one report GHCR.
+    LastKept,
+    /// None: `PATCH` is answered with 405. Google.
+    Refused,
+}
+
+/// What the `Range` of a session says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RangeForm {
+    /// The bytes of the blob that have arrived.
+    Blob,
+    /// The bytes of the last chunk. Aliyun, and once zot.
+    Chunk,
+    /// The bytes of the first chunk, for the whole session. Amazon ECR.
+    FirstChunk,
+    /// Nothing: the header is missing.
+    Missing,
+}
+
+/// In which form `Location` names a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LocationForm {
+    /// `http://127.0.0.1:5000/v2/…`, from the `Host` of the request. distribution.
+    Absolute,
+    /// `/v2/…`. Google, zot.
+    Path,
+    /// `session-1`, relative to the URL of the request (RFC 3986 §5.2).
+    Relative,
+    /// `http://` on a registry that speaks https: behind a proxy that ends TLS.
+    Http,
+}
+
+/// How a mount is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MountForm {
+    /// With 201 where any repository has the blob, also without `from`.
+    Anonymous,
+    /// With 201 where the repository of `from` has the blob, otherwise with a session.
+    From,
+    /// As [`From`](Self::From), but without `from` with 400. Quay.
+    FromRequired,
+    /// With this status and `DENIED`.
+    Refused(StatusCode),
+    /// With a session, whatever is there. Amazon ECR with its default settings.
+    Session,
+}
+
+/// How much a registry stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quota {
+    /// The blobs and manifests of all repositories together, in bytes.
+    pub bytes: u64,
+    /// The status of a push beyond that: 403 (Harbor, Quay) or 507, with `DENIED`.
+    pub status: StatusCode,
+}
+
+impl Quota {
+    /// This many bytes, then this status.
+    #[must_use]
+    pub const fn new(bytes: u64, status: StatusCode) -> Self {
+        Self { bytes, status }
+    }
+}
+
+/// How a registry refuses to move a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImmutableTags {
+    /// The status.
+    pub status: StatusCode,
+    /// The error code.
+    pub code: String,
+}
+
+impl ImmutableTags {
+    /// 400 and `TAG_INVALID`. Amazon ECR.
+    #[must_use]
+    pub fn bad_request() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "TAG_INVALID")
+    }
+
+    /// 409 and `DENIED`. Google, Quay.
+    #[must_use]
+    pub fn conflict() -> Self {
+        Self::new(StatusCode::CONFLICT, "DENIED")
+    }
+
+    /// 412 and `PRECONDITION`. Harbor.
+    #[must_use]
+    pub fn precondition() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "PRECONDITION")
+    }
+
+    /// This status and error code.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &str) -> Self {
+        let code = code.to_owned();
+        Self { status, code }
+    }
+}
+
+/// What happens to a document that names content which is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingContent {
+    /// The document is stored.
+    Accepted,
+    /// It is refused with 404 and `MANIFEST_BLOB_UNKNOWN`.
+    Refused,
+}
+
+/// What a registry knows of referrers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReferrersForm {
+    /// The API lists them, and `OCI-Subject` says so when one is pushed.
+    Api,
+    /// A manifest with a subject is refused with this status. Amazon ECR: 405; once Docker Hub:
+    /// 404.
+    Refused(StatusCode),
+    /// There is no API, though `OCI-Subject` promises one. Once Docker Hub.
+    SubjectOnly,
+    /// There is no API and no `OCI-Subject`. distribution, GHCR, GitLab.
+    Unknown,
+}
+
+const MIB: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests;
