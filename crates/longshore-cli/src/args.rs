@@ -11,8 +11,10 @@ use longshore_store as store;
 
 use crate::{exit, help};
 
+pub(crate) use self::transfer::{Copy, Push, Transfer};
 pub(crate) use self::write::{BlobPut, Delete, ManifestPut, Tag};
 
+mod transfer;
 mod write;
 
 /// Moves container images and artifacts between registries, disks and clusters.
@@ -42,6 +44,19 @@ pub(crate) enum Command {
         )),
     )]
     Config(Target),
+    /// Copy an image or artifact between registries and image layouts
+    ///
+    /// The copy is planned first: what a destination has is not moved, a blob that another
+    /// repository of its registry has is mounted, and every other blob is moved once, even to
+    /// several destinations. Digests do not change. All platforms are copied, unless --platform
+    /// chooses some.
+    ///
+    /// A copy that was interrupted continues when it is repeated. If a destination fails, the
+    /// others are finished; the highest exit code counts. Prints the digest.
+    ///
+    /// A layout may also be written as ocidir://DIR[:TAG] or oci-layout://DIR[:TAG].
+    #[command(visible_alias = "cp", after_long_help = help::end(help::COPY))]
+    Copy(Copy),
     /// Delete tags or manifests
     ///
     /// NAME:TAG deletes the tag and keeps the manifest. NAME@DIGEST deletes the manifest with all of
@@ -115,6 +130,13 @@ pub(crate) enum Command {
         )),
     )]
     Pull(Pull),
+    /// Push an image or artifact from an image layout to a registry
+    ///
+    /// As `longshore copy` with a layout as its source: only what the registry lacks is sent, each
+    /// blob is hashed while it is sent, and the tag is written last. An upload that was interrupted
+    /// continues when the command is repeated. Prints the digest.
+    #[command(after_long_help = help::end(help::PUSH))]
+    Push(Push),
     /// Print what refers to a manifest: signatures, attestations, attached files
     ///
     /// Prints one line for each: digest, artifact type, size. If the registry has no referrers API,

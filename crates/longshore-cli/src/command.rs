@@ -2,6 +2,7 @@
 
 pub(crate) mod blob;
 pub(crate) mod config;
+pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod digest;
 pub(crate) mod inspect;

@@ -69,6 +69,15 @@ pub(crate) async fn repository(
 /// CR1: a secret belongs to one origin. So a user name on the command line is refused if there is
 /// more than one registry, and other credentials are looked up for each.
 pub(crate) fn client(options: &Connection, registries: &[&str]) -> Result<Client, Failure> {
+    client_observed(options, registries, |_| {})
+}
+
+/// As [`client`], and passes what registries say about themselves to `listen` too.
+pub(crate) fn client_observed(
+    options: &Connection,
+    registries: &[&str],
+    listen: impl Fn(&Notice) + Send + Sync + 'static,
+) -> Result<Client, Failure> {
     narrate(options.verbose);
     let mut tls = TlsSettings::default();
     if let Some(path) = &options.ca_file {
@@ -94,9 +103,13 @@ pub(crate) fn client(options: &Connection, registries: &[&str]) -> Result<Client
         builder = builder.host(registry, settings.clone());
     }
     // With -v, warnings are in the log.
-    if options.verbose == 0 {
-        builder = builder.on_notice(warn);
-    }
+    let warns = options.verbose == 0;
+    builder = builder.on_notice(move |notice| {
+        if warns {
+            warn(notice);
+        }
+        listen(notice);
+    });
     let builder = match &options.username {
         Some(username) => {
             let registry = only(registries)?;
@@ -113,9 +126,14 @@ fn only<'a>(registries: &[&'a str]) -> Result<&'a str, Failure> {
     match registries {
         [first, others @ ..] if others.iter().all(|it| it.eq_ignore_ascii_case(first)) => Ok(first),
         _ => {
-            let what = "--username is for one registry, and this command is about several";
+            let number = match registries {
+                [] => "none",
+                _ => "several",
+            };
+            let what =
+                format!("--username is for one registry, and this command is about {number}");
             let hint = "keep the credentials of each registry in Docker's config.json";
-            Err(Failure::new(Exit::Usage, what).hint(hint))
+            Err(Failure::new(Exit::Usage, &what).hint(hint))
         }
     }
 }

@@ -14,15 +14,15 @@ use longshore::origin::{Escaped, OriginError};
 use longshore::proto::download::DownloadError;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
-use longshore_copy::TransferError;
 use longshore_hyper::{ProxyError, ProxyFault};
-use longshore_layout::{LayoutError, LayoutErrorKind};
-use longshore_store::{StoreError, StoreErrorKind};
 
 use crate::output;
 use crate::redact;
 
+pub(crate) use self::transfer::READABLE;
+
 mod refused;
+mod transfer;
 
 /// The exit codes, as shown at the end of every help text.
 pub(crate) const TABLE: &str = "\
@@ -113,6 +113,12 @@ impl Failure {
             hint: None,
             others: Vec::new(),
         }
+    }
+
+    /// Says what was being done, above the failure itself.
+    pub(crate) fn within(mut self, what: String) -> Self {
+        self.chain.insert(0, what);
+        self
     }
 
     pub(crate) fn hint(mut self, hint: &str) -> Self {
@@ -441,83 +447,6 @@ fn tls_advice(fault: Option<TlsFault>) -> &'static str {
     }
 }
 
-impl From<TransferError> for Failure {
-    fn from(error: TransferError) -> Self {
-        match error {
-            TransferError::Layout(error) => error.into(),
-            TransferError::NoSuchPlatform(error) => error.into(),
-            TransferError::Registry(error) => error.into(),
-            TransferError::Store(error) => error.into(),
-            TransferError::Cancelled => Self::of(Exit::Interrupted, &error),
-            TransferError::Graph(_) => Self::of(Exit::Protocol, &error),
-            TransferError::Referrers(_) => {
-                Self::of(Exit::Protocol, &error).hint("ask for one type with --artifact-type")
-            }
-            TransferError::OtherPlatform { .. } => {
-                Self::of(Exit::Platform, &error).hint("choose one of these with --platform")
-            }
-            TransferError::SizeConflict { .. }
-            | TransferError::ManifestSize { .. }
-            | TransferError::ManifestType { .. }
-            | TransferError::Damaged { .. }
-            | TransferError::NotStored { .. }
-            | TransferError::StoredSize { .. } => Self::of(Exit::Digest, &error),
-            TransferError::NoManifest { .. } => Self::of(Exit::NotFound, &error),
-            TransferError::WhichImage { .. } => {
-                Self::of(Exit::Usage, &error).hint("name one, as oci:DIR:TAG")
-            }
-            TransferError::SeveralPlatforms { .. } => Self::of(Exit::Usage, &error).hint(
-                "give --sparse to keep the index and its digest, or --new-index to make a smaller \
-                 index with another digest",
-            ),
-            TransferError::Source(_) => Self::of(Exit::Disk, &error),
-            TransferError::ConfigTooLarge { .. } => Self::of(Exit::Protocol, &error),
-            _ => Self::of(Exit::Other, &error),
-        }
-    }
-}
-
-impl From<LayoutError> for Failure {
-    fn from(error: LayoutError) -> Self {
-        match error.kind() {
-            LayoutErrorKind::NotALayout => Self::of(Exit::Destination, &error)
-                .hint("name a directory that is empty, an image layout, or not there yet"),
-            LayoutErrorKind::Malformed => Self::of(Exit::Destination, &error)
-                .hint("the image layout is damaged; pull into another directory"),
-            LayoutErrorKind::Store(kind) => Self::stored(kind, &error),
-            _ => Self::of(Exit::Other, &error),
-        }
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::stored(error.kind(), &error)
-    }
-}
-
-impl Failure {
-    fn stored(kind: StoreErrorKind, error: &dyn Error) -> Self {
-        match kind {
-            StoreErrorKind::Full => Self::of(Exit::Disk, error)
-                .hint("make room and run it again; what was complete is kept"),
-            StoreErrorKind::ReadOnly => {
-                Self::of(Exit::Disk, error).hint("choose a destination that can be written")
-            }
-            StoreErrorKind::Denied => {
-                Self::of(Exit::Disk, error).hint("choose a destination that you may write to")
-            }
-            StoreErrorKind::Content => Self::of(Exit::Digest, error).hint(
-                "the registry, or a proxy in between, changes the content, which was not saved",
-            ),
-            StoreErrorKind::Hostile => Self::of(Exit::Destination, error)
-                .hint("the image layout is damaged; pull into another directory"),
-            StoreErrorKind::Unsupported => Self::of(Exit::Unsupported, error),
-            _ => Self::of(Exit::Disk, error),
-        }
-    }
-}
-
 impl From<NoSuchPlatform> for Failure {
     fn from(error: NoSuchPlatform) -> Self {
         let failure = Self::of(Exit::Platform, &error);
@@ -557,6 +486,8 @@ impl From<longshore::DockerConfigError> for Failure {
 #[cfg(test)]
 mod tests {
     use longshore::model::{Digest, Platform, WalkError};
+    use longshore_copy::TransferError;
+    use longshore_store::StoreError;
 
     use super::*;
 

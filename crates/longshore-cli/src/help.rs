@@ -77,7 +77,7 @@ fn about(command: &clap::Command, path: &str) -> Option<String> {
 
 /// The commands grouped by purpose, the most used first.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Move images", &["pull"]),
+    ("Move images", &["pull", "push", "copy"]),
     (
         "Look at an image",
         &["inspect", "config", "manifest get", "digest", "referrers"],
@@ -112,6 +112,12 @@ pub(crate) const CONFIG: &str = "  \
   longshore config alpine:3.20 | jq .config.Env
   longshore config --platform linux/arm64 registry.example/app:v1";
 
+pub(crate) const COPY: &str = "  \
+  longshore copy --dry-run alpine:3.20 registry.example/alpine
+  longshore copy alpine:3.20 registry.example/alpine mirror.example/alpine
+  longshore copy --referrers registry.example/app:v1 oci:images:v1
+  longshore copy --platform linux/amd64 oci:images:v1 registry.example/app:v1";
+
 pub(crate) const DELETE: &str = "  \
   longshore delete registry.example/app:v1
   longshore delete --dry-run registry.example/app@sha256:…";
@@ -141,6 +147,10 @@ pub(crate) const PULL: &str = "  \
   longshore pull alpine:3.20 images                 into the layout `images`, as 3.20
   longshore pull --all-platforms alpine:3.20 images:alpine
   longshore pull --platform linux/arm64 registry.example/app@sha256:… app";
+
+pub(crate) const PUSH: &str = "  \
+  longshore push images:v1 registry.example/app
+  longshore push --dry-run images:v1 registry.example/app:v1 mirror.example/app:v1";
 
 pub(crate) const REFERRERS: &str = "  \
   longshore referrers --tree registry.example/app:v1

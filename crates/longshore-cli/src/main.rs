@@ -14,6 +14,7 @@ mod help;
 mod input;
 mod output;
 mod progress;
+mod rate_limits;
 mod redact;
 mod referrer;
 mod stop;
@@ -28,7 +29,7 @@ use crate::exit::Failure;
 fn main() -> ExitCode {
     let args = help::parse();
     let watched = stop::watch(match args.command {
-        Command::Pull(_) => Failure::stopped,
+        Command::Copy(_) | Command::Pull(_) | Command::Push(_) => Failure::stopped,
         _ => stop::nothing_kept,
     });
     let result = watched.and_then(|()| run(args));
@@ -58,7 +59,8 @@ fn run(args: Args) -> Result<(), Failure> {
 
 async fn dispatch(command: Command) -> Result<(), Failure> {
     use command::{
-        blob, config, delete, digest, inspect, list, manifest, ping, pull, referrers, tag, verify,
+        blob, config, copy, delete, digest, inspect, list, manifest, ping, pull, referrers, tag,
+        verify,
     };
     use stop::keeping_nothing;
     match command {
@@ -67,6 +69,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Blob(BlobCommand::Put(args)) => keeping_nothing(blob::put(args)).await,
         Command::Blob(BlobCommand::Delete(args)) => keeping_nothing(delete::blobs(args)).await,
         Command::Config(args) => keeping_nothing(config::run(args)).await,
+        Command::Copy(args) => copy::copy(args).await,
         Command::Delete(args) => keeping_nothing(delete::run(args)).await,
         Command::Digest(args) => keeping_nothing(digest::run(args)).await,
         Command::Inspect(args) => keeping_nothing(inspect::run(args)).await,
@@ -74,6 +77,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Manifest(ManifestCommand::Put(args)) => keeping_nothing(manifest::put(args)).await,
         Command::Ping(args) => keeping_nothing(ping::run(args)).await,
         Command::Pull(args) => pull::run(args).await,
+        Command::Push(args) => copy::push(args).await,
         Command::Referrers(args) => keeping_nothing(referrers::run(args)).await,
         Command::Repos(args) => keeping_nothing(list::repos(args)).await,
         Command::Tag(args) => keeping_nothing(tag::run(args)).await,

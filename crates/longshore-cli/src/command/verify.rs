@@ -5,14 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use longshore::origin::Escaped;
-use longshore_layout::{
-    Finding, Layout, LayoutError, LayoutErrorKind, Problem, Report, VerifyEvent,
-};
-use longshore_store::{Interrupt, StoreErrorKind};
+use longshore_layout::{Finding, Layout, Problem, Report, VerifyEvent};
+use longshore_store::Interrupt;
 use serde_json::json;
 
 use crate::args::{Output, Verify};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, READABLE};
 use crate::output;
 use crate::progress;
 
@@ -36,7 +34,7 @@ impl Drop for InterruptOnDrop {
 }
 
 fn verify(args: &Verify, interrupt: &Interrupt) -> Result<(), Failure> {
-    let layout = Layout::open(&args.layout).map_err(unusable)?;
+    let layout = Layout::open(&args.layout).map_err(Failure::source_layout)?;
     let printer = Printer {
         args,
         bar: progress::bar(args.layout.display().to_string()),
@@ -52,24 +50,10 @@ fn verify(args: &Verify, interrupt: &Interrupt) -> Result<(), Failure> {
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let report = report.map_err(unusable)?;
+    let report = report.map_err(Failure::source_layout)?;
     print_end(args, printed, &report)?;
     outcome(args, &report)
 }
-
-fn unusable(error: LayoutError) -> Failure {
-    let kind = error.kind();
-    let failure = Failure::from(error);
-    match kind {
-        LayoutErrorKind::NotALayout => {
-            failure.hint("name the directory of an image layout, as `pull` makes it")
-        }
-        LayoutErrorKind::Store(StoreErrorKind::Denied) => failure.hint(READABLE),
-        _ => failure,
-    }
-}
-
-const READABLE: &str = "run it as a user who may read the directory and the files in it";
 
 fn outcome(args: &Verify, report: &Report) -> Result<(), Failure> {
     let layout = args.layout.display();
@@ -237,7 +221,7 @@ mod tests {
             path: PathBuf::from("images"),
             source: io::ErrorKind::PermissionDenied.into(),
         };
-        let failure = unusable(denied.into());
+        let failure = Failure::source_layout(denied.into());
         assert_eq!(failure.exit(), Exit::Disk);
         let text = failure.to_string();
         assert!(

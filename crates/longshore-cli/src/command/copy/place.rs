@@ -1,0 +1,185 @@
+//! The ends of a copy, as the user names them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use longshore::Client;
+use longshore::model::{Reference, Tag, TagOrDigest};
+use longshore_copy::{End, EndName, Journal, LayoutEnd, LayoutEntry, LayoutName, RegistryEnd};
+use longshore_layout::Layout;
+
+use crate::connect;
+use crate::exit::{Exit, Failure};
+
+/// An end of a copy.
+#[derive(PartialEq)]
+pub(super) enum Place {
+    Layout(LayoutName),
+    /// A reference, and which part of it counts.
+    Registry(Reference, TagOrDigest),
+}
+
+impl Place {
+    pub(super) fn source(text: &str) -> Result<Self, Failure> {
+        let end = EndName::parse(text);
+        match end.map_err(|error| Failure::end(text, "a source", &error))? {
+            EndName::Registry(reference) => {
+                let target = reference.target();
+                Ok(Self::Registry(reference, target))
+            }
+            EndName::Layout(layout) => Ok(Self::Layout(layout)),
+            _ => Err(unknown(text)),
+        }
+    }
+
+    /// Parses the source of a push.
+    pub(super) fn layout(text: &str) -> Result<Self, Failure> {
+        let layout = EndName::parse_layout(text);
+        let layout = layout.map_err(|error| Failure::end(text, "an image layout", &error))?;
+        Ok(Self::Layout(layout))
+    }
+
+    /// Parses a destination. Without a tag or a name, it gets that of the source.
+    pub(super) fn destination(text: &str, source: &Self) -> Result<Self, Failure> {
+        let end = EndName::parse(text);
+        match end.map_err(|error| Failure::end(text, "a destination", &error))? {
+            EndName::Registry(_) => Self::tagged(text, source),
+            EndName::Layout(mut layout) => {
+                layout.name = layout.name.or_else(|| source.name());
+                Ok(Self::Layout(layout))
+            }
+            _ => Err(unknown(text)),
+        }
+    }
+
+    /// Parses the destination of a push.
+    pub(super) fn registry(text: &str, source: &Self) -> Result<Self, Failure> {
+        match Self::destination(text, source)? {
+            Self::Layout(_) => {
+                let what = format!("\"{text}\" names an image layout, and `push` is to a registry");
+                let hint = "`longshore copy` also writes image layouts";
+                Err(Failure::new(Exit::Usage, &what).hint(hint))
+            }
+            place => Ok(place),
+        }
+    }
+
+    /// Parses a destination in a registry, which has a tag or a digest. The tag is that of the
+    /// source if none is written; it is never `latest` because nothing was written.
+    fn tagged(text: &str, source: &Self) -> Result<Self, Failure> {
+        let plain = text.strip_prefix("docker://").unwrap_or(text);
+        let (reference, tag) = connect::reference_and_tag(plain)?;
+        match (tag, reference.digest()) {
+            (Some(_), Some(_)) => {
+                let what = format!("\"{text}\" has a tag and a digest, and a destination has one");
+                Err(Failure::new(Exit::Usage, &what).hint("leave out the digest"))
+            }
+            (None, Some(digest)) => Ok(Self::Registry(reference, digest.into())),
+            (tag, None) => match tag.or_else(|| source.tag()) {
+                Some(tag) => Ok(Self::Registry(reference.with_tag(&tag), tag.into())),
+                None => {
+                    let what = format!("\"{text}\" has no tag, and the source has none either");
+                    let hint = format!("give {text}:TAG, or {text}@DIGEST");
+                    Err(Failure::new(Exit::Usage, &what).hint(&hint))
+                }
+            },
+        }
+    }
+
+    fn tag(&self) -> Option<Tag> {
+        match self {
+            Self::Layout(layout) => layout.name.as_ref()?.parse().ok(),
+            Self::Registry(reference, _) => reference.tag(),
+        }
+    }
+
+    /// The name that the image gets in a layout if none is written.
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Layout(layout) => layout.name.clone(),
+            Self::Registry(reference, _) => reference.tag_str().map(str::to_owned),
+        }
+    }
+
+    pub(super) fn registry_name(&self) -> Option<&str> {
+        match self {
+            Self::Layout(_) => None,
+            Self::Registry(reference, _) => Some(reference.registry()),
+        }
+    }
+
+    /// The title of a progress bar.
+    pub(super) fn title(&self) -> String {
+        match self {
+            Self::Layout(layout) => layout.to_string(),
+            Self::Registry(reference, _) => reference.familiar().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layout(layout) => layout.fmt(f),
+            Self::Registry(reference, _) => reference.fmt(f),
+        }
+    }
+}
+
+/// A kind of end that the library knows and this program does not.
+fn unknown(text: &str) -> Failure {
+    Failure::new(Exit::Usage, &format!("\"{text}\" cannot be copied"))
+}
+
+/// Checks the ends before anything is requested: the layouts, and that no destination is written
+/// twice.
+pub(super) fn check(source: &Place, destinations: &[Place]) -> Result<(), Failure> {
+    if let Place::Layout(layout) = source {
+        Layout::open(&layout.path).map_err(Failure::source_layout)?;
+    }
+    for (number, place) in destinations.iter().enumerate() {
+        if destinations.iter().take(number).any(|it| it == place) {
+            let what = format!("{place} is given twice");
+            return Err(Failure::new(Exit::Usage, &what).hint("name each destination once"));
+        }
+        if let Place::Layout(layout) = place {
+            Layout::check_destination(&layout.path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the ends of a copy.
+pub(super) struct Opener<'a> {
+    /// The client for the registries among the ends.
+    pub(super) client: Option<&'a Client>,
+    /// The size of the chunks of an upload, in bytes.
+    pub(super) chunk: Option<u64>,
+    pub(super) journal: Option<Arc<Journal>>,
+}
+
+impl Opener<'_> {
+    pub(super) async fn open(&self, place: &Place) -> Result<Arc<dyn End>, Failure> {
+        let (reference, target) = match (place, self.client) {
+            (Place::Registry(reference, target), Some(client)) => {
+                (client.repository(reference).await?, target.clone())
+            }
+            (Place::Layout(layout), _) => {
+                let entry = LayoutEntry::new(&layout.path);
+                return Ok(Arc::new(LayoutEnd::new(match &layout.name {
+                    Some(name) => entry.named(name),
+                    None => entry,
+                })));
+            }
+            (Place::Registry(..), None) => return Err(unknown(&place.to_string())),
+        };
+        let mut end = RegistryEnd::new(reference, target);
+        if let Some(bytes) = self.chunk {
+            end = end.with_chunk(bytes);
+        }
+        if let Some(journal) = &self.journal {
+            end = end.with_journal(Arc::clone(journal));
+        }
+        Ok(Arc::new(end))
+    }
+}

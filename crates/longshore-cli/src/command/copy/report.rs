@@ -1,0 +1,320 @@
+//! What a copy shows: its plan, and what was done.
+
+use std::fmt::{self, Write as _};
+
+use longshore::ErrorKind;
+use longshore::model::Digest;
+use longshore::origin::Escaped;
+use longshore::proto::endpoint::Endpoint;
+use longshore_copy::{
+    BlobAction, Concern, DestinationReport, Plan, PlannedDestination, Tally, TransferError,
+};
+use serde::{Serialize, Serializer};
+
+use super::place::Place;
+use crate::args::{Output, Transfer};
+use crate::exit::Failure;
+use crate::output;
+use crate::rate_limits::{RateLimits, ShownLimit};
+
+/// The fields of JSON.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    source: String,
+    digest: Digest,
+    platform: Option<String>,
+    /// Whether the image is a new index with a digest of its own.
+    new_index: bool,
+    dry_run: bool,
+    manifests: u64,
+    blobs: u64,
+    /// Size of all blobs.
+    bytes: u64,
+    /// How many foreign layers are left out.
+    foreign_layers: u64,
+    /// Least number of requests to the registry of the source for blobs.
+    source_requests: u64,
+    #[serde(serialize_with = "as_texts")]
+    concerns: Vec<Concern>,
+    rate_limits: Vec<ShownLimit>,
+    destinations: Vec<Destination>,
+}
+
+#[derive(Serialize)]
+struct Destination {
+    destination: String,
+    /// Whether the destination had the image under its name before.
+    named: bool,
+    plan: Planned,
+    result: Option<Moved>,
+    error: Option<String>,
+}
+
+/// What a destination has and lacks.
+#[derive(Serialize)]
+struct Planned {
+    /// How many manifests it lacks; the other numbers are of blobs.
+    manifests: u64,
+    existing: u64,
+    mounted: u64,
+    moved: u64,
+    bytes: u64,
+    /// Least number of requests to write it.
+    requests: u64,
+}
+
+/// What was done at a destination, with manifests and blobs counted together.
+#[derive(Serialize)]
+struct Moved {
+    moved: u64,
+    bytes: u64,
+    present: u64,
+    mounted: u64,
+    replaced: u64,
+}
+
+impl Shown {
+    pub(super) fn new(
+        args: &Transfer,
+        source: &Place,
+        destinations: &[Place],
+        plan: &Plan,
+    ) -> Self {
+        let planned = destinations.iter().zip(plan.destinations());
+        Self {
+            source: source.to_string(),
+            digest: plan.digest().clone(),
+            platform: plan.platform().map(ToString::to_string),
+            new_index: plan.is_new_index(),
+            dry_run: args.dry_run,
+            manifests: plan.manifests().len() as u64,
+            blobs: plan.blobs().len() as u64,
+            bytes: plan.blobs().iter().map(|blob| blob.size).sum(),
+            foreign_layers: plan.foreign_layers(),
+            source_requests: match source {
+                Place::Layout(_) => 0,
+                Place::Registry(..) => moved_once(plan),
+            },
+            concerns: plan.concerns().to_vec(),
+            rate_limits: Vec::new(),
+            destinations: planned
+                .map(|(place, planned)| Destination::new(place, planned))
+                .collect(),
+        }
+    }
+
+    /// What some registries refuse in the manifests.
+    pub(super) fn concerns(&self) -> &[Concern] {
+        &self.concerns
+    }
+
+    /// Adds the rate limits that registries stated meanwhile.
+    pub(super) fn add_limits(&mut self, limits: &RateLimits) {
+        self.rate_limits = limits.shown();
+    }
+
+    /// Adds what was done; returns the failures of destinations.
+    pub(super) fn add_results(&mut self, reports: Vec<DestinationReport>) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (destination, report) in self.destinations.iter_mut().zip(reports) {
+            destination.result = Some(report.tally.into());
+            if let Some(error) = report.error {
+                let what = format!("cannot copy to {}", destination.destination);
+                let failure = failure(error, &self.concerns).within(what);
+                destination.error = Some(failure.summary());
+                failures.push(failure);
+            }
+        }
+        failures
+    }
+
+    pub(super) fn print_results(&self, output: Output) -> Result<(), Failure> {
+        if output == Output::Json {
+            return output::json(self);
+        }
+        if self.new_index {
+            output::note("the copy is a new index, and its digest is not that of the source");
+        }
+        if self.foreign_layers > 0 {
+            let layers = count(self.foreign_layers, "foreign layer");
+            output::note(&format!("left out {layers}, which --foreign-layers copies"));
+        }
+        let copied = self.destinations.iter().filter(|it| it.error.is_none());
+        let lines: Vec<_> = copied
+            .filter_map(|it| it.result_line(&self.source))
+            .collect();
+        for line in &lines {
+            output::note(line);
+        }
+        match &*lines {
+            [] => Ok(()),
+            _ => output::text(self.digest.as_str()),
+        }
+    }
+
+    pub(super) fn print_plan(&self, output: Output) -> Result<(), Failure> {
+        if output == Output::Json {
+            return output::json(self);
+        }
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_plan(&mut text);
+        output::text(text.trim_end())?;
+        output::note("nothing was written, because of --dry-run");
+        Ok(())
+    }
+
+    fn write_plan(&self, text: &mut String) -> fmt::Result {
+        writeln!(text, "Source:       {}", self.source)?;
+        let is_new = if self.new_index { ", a new index" } else { "" };
+        writeln!(text, "Digest:       {}{is_new}", self.digest)?;
+        if let Some(platform) = &self.platform {
+            writeln!(text, "Platform:     {}", Escaped::text(platform))?;
+        }
+        let manifests = count(self.manifests, "manifest");
+        let (blobs, size) = (count(self.blobs, "blob"), output::size(self.bytes));
+        writeln!(text, "Content:      {manifests}, {blobs}, {size}")?;
+        if self.foreign_layers > 0 {
+            let layers = count(self.foreign_layers, "foreign layer");
+            writeln!(text, "Left out:     {layers}, see --foreign-layers")?;
+        }
+        if self.source_requests > 0 {
+            let requests = count(self.source_requests, "request");
+            writeln!(text, "Reads:        at least {requests} for blobs")?;
+        }
+        for limit in &self.rate_limits {
+            writeln!(text, "Rate limit:   {limit}")?;
+        }
+        for concern in &self.concerns {
+            writeln!(text, "Concern:      {concern}")?;
+        }
+        self.destinations.iter().try_for_each(|it| it.write(text))
+    }
+}
+
+impl Destination {
+    fn new(place: &Place, planned: &PlannedDestination) -> Self {
+        let moved = planned.missing().count() as u64;
+        let mounted = planned.mounted().count() as u64;
+        let manifests = planned.missing_manifests();
+        // A name for a manifest that is there already is a request too.
+        let writes = manifests.max(u64::from(!planned.is_named()));
+        Self {
+            destination: place.to_string(),
+            named: planned.is_named(),
+            plan: Planned {
+                manifests,
+                existing: planned.existing().count() as u64,
+                mounted,
+                moved,
+                bytes: planned.missing_bytes(),
+                requests: match place {
+                    Place::Layout(_) => 0,
+                    // An upload is opened, and the blob is sent.
+                    Place::Registry(..) => 2 * moved + mounted + writes,
+                },
+            },
+            result: None,
+            error: None,
+        }
+    }
+
+    fn result_line(&self, source: &str) -> Option<String> {
+        let result = self.result.as_ref()?;
+        let mut line = format!(
+            "copied {source} to {}: {}, {} moved, {} there already",
+            self.destination,
+            count(result.moved, "blob"),
+            output::size(result.bytes),
+            result.present,
+        );
+        if result.mounted > 0 {
+            // Writing to a string does not fail.
+            let _ = write!(line, ", {} mounted", result.mounted);
+        }
+        Some(line)
+    }
+
+    fn write(&self, text: &mut String) -> fmt::Result {
+        let plan = &self.plan;
+        writeln!(text, "\n{}", self.destination)?;
+        if self.named {
+            return writeln!(text, "  has the image under this name already");
+        }
+        writeln!(text, "  Existing:   {}", count(plan.existing, "blob"))?;
+        writeln!(text, "  Mounted:    {}", count(plan.mounted, "blob"))?;
+        let size = output::size(plan.bytes);
+        writeln!(text, "  Moved:      {}, {size}", count(plan.moved, "blob"))?;
+        writeln!(text, "  Written:    {}", count(plan.manifests, "manifest"))?;
+        match plan.requests {
+            0 => Ok(()),
+            requests => writeln!(
+                text,
+                "  Writes:     at least {}",
+                count(requests, "request")
+            ),
+        }
+    }
+}
+
+impl From<Tally> for Moved {
+    fn from(tally: Tally) -> Self {
+        Self {
+            moved: tally.moved,
+            bytes: tally.bytes,
+            present: tally.present,
+            mounted: tally.mounted,
+            replaced: tally.replaced,
+        }
+    }
+}
+
+/// Counts the blobs that are read from the source, each once.
+fn moved_once(plan: &Plan) -> u64 {
+    let mut moved = vec![false; plan.blobs().len()];
+    for destination in plan.destinations() {
+        for (moved, (_, action)) in moved.iter_mut().zip(destination.actions()) {
+            *moved |= *action == BlobAction::Move;
+        }
+    }
+    moved.into_iter().filter(|moved| *moved).count() as u64
+}
+
+/// Makes the failure of a copy. If a registry refuses a manifest, what is known to be refused in it
+/// is named.
+pub(super) fn failure(error: TransferError, concerns: &[Concern]) -> Failure {
+    let is_refused = refuses_manifest(&error);
+    let failure = Failure::from(error);
+    if !is_refused || concerns.is_empty() {
+        return failure;
+    }
+    let failure = failure.foreseen(concerns);
+    match concerns
+        .iter()
+        .any(|it| matches!(it, Concern::Sparse { .. }))
+    {
+        true => failure.hint("--new-index makes a smaller index, which has another digest"),
+        false => failure,
+    }
+}
+
+fn refuses_manifest(error: &TransferError) -> bool {
+    let TransferError::Registry(error) = error else {
+        return false;
+    };
+    matches!(error.operation().endpoint(), Some(Endpoint::ManifestPut(_)))
+        && error
+            .refusal()
+            .is_some_and(|it| it.status.is_client_error())
+        && !matches!(error.kind(), ErrorKind::Auth | ErrorKind::RateLimited)
+}
+
+fn as_texts<S: Serializer>(concerns: &[Concern], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(concerns.iter().map(ToString::to_string))
+}
+
+/// Formats a number of things.
+fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
