@@ -29,6 +29,8 @@ use longshore_tests::longshore::{Ended, Longshore};
 use longshore_tests::skopeo::Skopeo;
 use tempfile::{TempDir, tempdir};
 
+#[path = "kill/chunks.rs"]
+mod chunks;
 #[path = "kill/writes.rs"]
 mod writes;
 

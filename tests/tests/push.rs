@@ -5,13 +5,19 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
 use longshore::hyper::{HyperTransport, ProxySettings, TlsSettings};
 use longshore::model::{Digest, TagOrDigest};
 use longshore::origin::Secret;
 use longshore::{
-    Client, Credential, HostSettings, OneCredential, PushOptions, Repository, UploadOutcome,
+    Client, Content, Credential, HostSettings, OneCredential, OpeningContent, PushObserver,
+    PushOptions, Repository, SessionKeeper, UploadOutcome, UploadSession,
 };
 use longshore_testkit::image::{self, Tree};
+use longshore_testkit::registry::Registry;
 use longshore_tests::registry::{Builder, DockerRegistry, Logged, PASSWORD, USER};
 use tempfile::tempdir;
 
@@ -164,4 +170,133 @@ async fn what_is_pushed_with_a_token_is_read_by_skopeo() {
 #[tokio::test]
 async fn what_is_pushed_with_a_token_over_tls_is_read_by_skopeo() {
     pushes(DockerRegistry::builder().bearer().tls()).await;
+}
+
+const CHUNK: u64 = 100_000;
+
+/// Content of three chunks, the last of them short.
+fn content() -> Bytes {
+    (0..250_000_u32).map(|n| (n % 251) as u8).collect()
+}
+
+/// Content whose second chunk is never there, and whether that was wanted.
+#[derive(Default)]
+struct Begun(AtomicBool);
+
+impl Content for Begun {
+    fn size(&self) -> Option<u64> {
+        Some(content().len() as u64)
+    }
+
+    fn open(&self, position: u64) -> OpeningContent<'_> {
+        Box::pin(async move {
+            if position >= CHUNK {
+                self.0.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+            content().open(position).await
+        })
+    }
+}
+
+/// The session of a push, and how many bytes were sent.
+#[derive(Default)]
+struct Journal(Mutex<(Option<UploadSession>, u64)>);
+
+impl SessionKeeper for Journal {
+    fn keep(&self, session: &UploadSession) {
+        let text = session.to_secret_text();
+        self.0.lock().unwrap().0 = UploadSession::from_secret_text(text.expose());
+    }
+
+    fn forget(&self) {
+        self.0.lock().unwrap().0 = None;
+    }
+}
+
+impl PushObserver for Journal {
+    fn sent(&self, bytes: u64) {
+        self.0.lock().unwrap().1 += bytes;
+    }
+}
+
+fn in_chunks(journal: &Arc<Journal>) -> PushOptions {
+    let mut options = known(&Digest::sha256(&content()));
+    options.chunk = Some(CHUNK);
+    options.session = journal.0.lock().unwrap().0.take();
+    options.keeper = Some(journal.clone());
+    options.observer = Some(journal.clone());
+    options
+}
+
+/// Drops a push after its first chunk; returns what it left.
+async fn dropped(repository: &Repository) -> Arc<Journal> {
+    let journal = Arc::new(Journal::default());
+    let source = Begun::default();
+    let mut push = Box::pin(repository.put_blob(&source, in_chunks(&journal)));
+    std::future::poll_fn(|cx| {
+        assert!(push.as_mut().poll(cx).is_pending());
+        if source.0.load(Ordering::Relaxed) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    drop(push);
+    assert_eq!(std::mem::take(&mut journal.0.lock().unwrap().1), CHUNK);
+    journal
+}
+
+#[tokio::test]
+async fn a_push_that_was_dropped_is_continued_at_its_chunk_by_a_real_registry() {
+    let Some(registry) = DockerRegistry::builder().basic().start() else {
+        return;
+    };
+    let first = repository(&client(&registry), &registry, "some/app").await;
+    let journal = dropped(&first).await;
+    // Another process has no more than the text.
+    let second = repository(&client(&registry), &registry, "some/app").await;
+    let pushed = second.put_blob(&content(), in_chunks(&journal)).await;
+    assert_eq!(pushed.unwrap().outcome, UploadOutcome::Sent);
+    let digest = Digest::sha256(&content());
+    let stored = second.blob(&digest, Some(250_000)).unwrap().bytes(250_000);
+    assert!(stored.await.unwrap() == content());
+    let journal = journal.0.lock().unwrap();
+    assert_eq!((&journal.0, journal.1), (&None, 150_000));
+}
+
+#[tokio::test]
+async fn a_push_that_was_dropped_sends_the_rest_or_everything_when_its_session_is_gone() {
+    for is_gone in [false, true] {
+        let registry = Registry::builder().writable().start().unwrap();
+        let reference = format!("{}/app", registry.authority()).parse().unwrap();
+        let transport = HyperTransport::builder().build().unwrap();
+        let client = Client::builder().transport(transport).build().unwrap();
+        let repository = client.repository(&reference).await.unwrap();
+        let journal = dropped(&repository).await;
+        if is_gone {
+            registry.forget_uploads();
+        }
+        let before = registry.requests().all().len();
+        let pushed = repository.put_blob(&content(), in_chunks(&journal)).await;
+        assert_eq!(pushed.unwrap().outcome, UploadOutcome::Sent);
+        let requests = registry.requests().all();
+        let mut sent = Vec::new();
+        let mut methods = Vec::new();
+        for request in requests.iter().skip(before) {
+            methods.push(request.method.as_str().to_owned());
+            sent.extend_from_slice(&request.body);
+        }
+        let (first, expected) = if is_gone {
+            (
+                0,
+                &["GET", "HEAD", "POST", "PATCH", "PATCH", "PATCH", "PUT"][..],
+            )
+        } else {
+            (100_000, &["GET", "PATCH", "PATCH", "PUT"][..])
+        };
+        assert_eq!(methods, expected);
+        assert!(sent == content()[first..], "{} bytes", sent.len());
+    }
 }

@@ -1,6 +1,6 @@
-//! `cargo xtask bench pull`: what a pull costs, compared with the floor and the rivals.
+//! `cargo xtask bench`: the cost of a pull, push or copy, compared with the floor and the rivals.
 //!
-//! Every program pulls the same images from the same servers on loopback, in turn, over several
+//! Every program moves the same images between the same places on loopback, in turn, over several
 //! rounds. Each round starts with a different program, so that other load on the machine affects
 //! all programs equally. The comparison takes the median of ratios, each from one round. Files go
 //! through the page cache on both sides, so the programs are measured, and neither the disk nor a
@@ -8,7 +8,9 @@
 //!
 //! What is built for this alone is in `bench/`, which is not part of the workspace.
 
+mod case;
 mod image;
+mod invoke;
 mod options;
 mod program;
 mod report;
@@ -22,53 +24,25 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::{Image, MANY, ONE, TEN, TINY, Trees};
+use case::{Case, Route};
+use image::{Image, Trees};
+use invoke::{CREDENTIALS, Job};
 use options::Options;
-use program::{Program, Programs, Pull};
+use program::{Program, Programs};
 use result::Row;
 use sample::{Calls, Sample};
-use server::{Kind, Server};
+use server::{Kind, Server, Traffic};
 use target::Target;
 use tls::Certificates;
 
+pub(crate) use case::Verb;
 pub(crate) use options::HELP;
 
 use crate::checkout::Checkout;
 
-/// One image from one server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Case {
-    name: &'static str,
-    image: Image,
-    kind: Kind,
-}
-
-const CASES: [Case; 11] = [
-    case("one", ONE, Kind::Nginx),
-    case("ten", TEN, Kind::Nginx),
-    case("many", MANY, Kind::Nginx),
-    case("tiny", TINY, Kind::Nginx),
-    case("tls", ONE, Kind::NginxTls),
-    case("tokens", MANY, Kind::Delayed(0)),
-    case("tokens", MANY, Kind::Delayed(DELAY_MS)),
-    case("one", ONE, Kind::DockerRegistry),
-    case("ten", TEN, Kind::DockerRegistry),
-    case("many", MANY, Kind::DockerRegistry),
-    case("tiny", TINY, Kind::DockerRegistry),
-];
-
-const fn case(name: &'static str, image: Image, kind: Kind) -> Case {
-    Case { name, image, kind }
-}
-
-/// An empty file of credentials, for programs that require one.
-const CREDENTIALS: &str = "auth.json";
-
-/// Delay of each response of the slow registry, in milliseconds.
-const DELAY_MS: u32 = 20;
-
 /// The result of a whole run.
 struct Outcome {
+    verb: Verb,
     quick: bool,
     rounds: usize,
     rows: Vec<Row>,
@@ -84,8 +58,8 @@ struct Outcome {
 /// # Errors
 ///
 /// An option is not known, or a program that every measurement needs cannot be built.
-pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<(), String> {
-    let options = Options::parse(words)?;
+pub(crate) fn run(checkout: &Checkout, verb: Verb, words: &[&str]) -> Result<(), String> {
+    let options = Options::parse(verb, words)?;
     let programs = Programs::gather(checkout, &options)?;
     let base = match &options.directory {
         Some(directory) => directory.clone(),
@@ -98,6 +72,7 @@ pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<(), String> {
         programs: &programs,
         directory: scratch.path(),
         certificates: None,
+        started: 0,
         rows: Vec::new(),
         notices: programs.absent.clone(),
     };
@@ -110,9 +85,10 @@ pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<(), String> {
     } = bench;
     notices.extend(report::waits(&rows));
     let outcome = Outcome {
+        verb,
         quick: options.quick,
         rounds: options.rounds,
-        targets: target::judge(&rows),
+        targets: target::judge(verb, &rows),
         rows,
         versions: programs.versions,
         machine,
@@ -133,6 +109,8 @@ struct Bench<'a> {
     programs: &'a Programs,
     directory: &'a Path,
     certificates: Option<Certificates>,
+    /// The number of servers that were started.
+    started: u32,
     rows: Vec<Row>,
     notices: Vec<String>,
 }
@@ -151,40 +129,43 @@ impl Bench<'_> {
             .and_then(|()| Trees::make(self.directory, &images))
             .map_err(|error| format!("{}: {error}", self.directory.display()))?;
         for case in cases {
-            eprintln!("==> {} from {}", case.name, case.kind.name());
-            match self.serve(case.kind, &trees) {
-                Ok(server) => self.measure(case, &server),
-                Err(why) => {
-                    let what = format!(
-                        "not measured: {} from {}: {why}",
-                        case.name,
-                        case.kind.name()
-                    );
-                    self.notice(what);
-                }
+            let (name, route) = (case.name, case.route.name());
+            eprintln!("==> {name}, {route}");
+            let kinds = case.route.kinds().into_iter().enumerate();
+            let servers: Result<Vec<Server>, String> = kinds
+                .map(|(at, kind)| self.serve(kind, &trees, case.route.is_read(at)))
+                .collect();
+            match servers {
+                Ok(servers) => self.measure(case, &trees, &servers),
+                Err(why) => self.notice(format!("not measured: {name}, {route}: {why}")),
             }
         }
         Ok(())
     }
 
-    fn serve(&mut self, kind: Kind, trees: &Trees) -> Result<Server, String> {
-        let directory = self.directory;
+    /// Starts a server. A `docker-registry` that is not read has a storage of its own.
+    fn serve(&mut self, kind: Kind, trees: &Trees, is_read: bool) -> Result<Server, String> {
+        self.started += 1;
+        let directory = self.directory.join(format!("server-{}", self.started));
+        let directory = directory.as_path();
+        let own = |delay| {
+            let program = self.programs.path("bench-registry")?;
+            Server::own(program, directory, trees, delay)
+        };
         match kind {
-            Kind::Delayed(delay) => Server::delayed(
-                self.programs.path("bench-registry")?,
-                directory,
-                trees,
-                delay,
-            ),
+            Kind::Delayed(delay) => own(Some(delay)),
+            Kind::Sink => own(None),
             Kind::DockerRegistry => {
                 let program = self.programs.path("docker-registry")?;
-                Server::docker_registry(program, directory, trees)
+                let written = self.directory.join("written");
+                let storage = if is_read { &trees.storage } else { &written };
+                Server::docker_registry(program, directory, storage)
             }
             Kind::Nginx => Server::nginx(self.programs.path("nginx")?, directory, trees, None),
             Kind::NginxTls => {
                 let program = self.programs.path("nginx")?;
                 let openssl = self.programs.path("openssl")?;
-                let certificates = Certificates::make(openssl, directory)?;
+                let certificates = Certificates::make(openssl, self.directory)?;
                 let server = Server::nginx(program, directory, trees, Some(&certificates));
                 self.certificates = Some(certificates);
                 server
@@ -193,20 +174,24 @@ impl Bench<'_> {
     }
 
     /// All rounds of one case. System calls are counted afterwards, since counting takes time.
-    fn measure(&mut self, case: Case, server: &Server) {
+    fn measure(&mut self, case: Case, trees: &Trees, servers: &[Server]) {
         let destination = self.directory.join("pulled");
-        let pull = Pull {
-            image: case.image,
-            kind: case.kind,
-            server,
+        let home = self.directory.join("home");
+        let mut job = Job {
+            case,
+            trees,
+            servers,
             certificates: self.certificates.as_ref(),
-            destination: &destination,
+            directory: &destination,
+            repository: String::new(),
             configuration: self.directory,
+            home: &home,
         };
-        let programs = self.options.programs(case);
-        let mut runs: Vec<Row> = programs
+        let mut runs: Vec<Row> = self
+            .options
+            .programs(case)
             .into_iter()
-            .filter(|program| self.programs.command(*program, &pull).is_some())
+            .filter(|program| self.programs.command(*program, &job).is_some())
             .map(|program| Row {
                 case,
                 program,
@@ -215,30 +200,30 @@ impl Bench<'_> {
             })
             .collect();
         let mut failed = Vec::new();
+        let mut repositories = (0_u32..).map(|number| format!("written/{}-{number}", case.name));
+        let mut fresh = || repositories.next().unwrap_or_default();
         for round in 0..self.options.rounds {
             let first = usize::from(round > 0).min(runs.len());
             runs.rotate_left(first);
-            runs.retain_mut(|row| match self.once(row.program, &pull) {
-                Ok(sample) => {
-                    row.samples.push(sample);
-                    true
-                }
-                Err(why) => {
-                    failed.push(format!("{} at {}: {why}", row.program.name(), case.name));
-                    false
+            runs.retain_mut(|row| {
+                job.repository = fresh();
+                match self.once(row.program, &job) {
+                    Ok(sample) => {
+                        row.samples.push(sample);
+                        true
+                    }
+                    Err(why) => {
+                        failed.push(format!("{} at {}: {why}", row.program.name(), case.name));
+                        false
+                    }
                 }
             });
         }
-        if let Ok(strace) = self.programs.path("strace") {
-            let table = self.directory.join("calls");
-            for row in &mut runs {
-                empty(&destination);
-                let command = self.programs.command(row.program, &pull);
-                match command.map(|command| Calls::count(strace, &command, &table)) {
-                    Some(Ok(calls)) => row.calls = Some(calls),
-                    Some(Err(why)) => failed.push(format!("{}: {why}", row.program.name())),
-                    None => {}
-                }
+        for row in &mut runs {
+            job.repository = fresh();
+            match self.calls(row.program, &job) {
+                Ok(calls) => row.calls = calls,
+                Err(why) => failed.push(format!("{}: {why}", row.program.name())),
             }
         }
         empty(&destination);
@@ -247,21 +232,43 @@ impl Bench<'_> {
         failed.into_iter().for_each(|what| self.notice(what));
     }
 
-    /// One pull into an empty directory, measured, with a check of the pulled size.
-    fn once(&self, program: Program, pull: &Pull<'_>) -> Result<Sample, String> {
-        empty(pull.destination);
-        let command = self.programs.command(program, pull).ok_or("it cannot")?;
-        let mark = pull.server.mark();
-        let mut sample = Sample::take(self.programs.path("bench-measure")?, &command)?;
-        sample.traffic = pull
-            .server
-            .since(mark)
-            .map_err(|error| format!("the log: {error}"))?;
-        let bytes = size(pull.destination);
-        if bytes < pull.image.bytes() {
-            return Err(format!("it wrote {bytes} bytes of {}", pull.image.bytes()));
+    /// One run that starts with nothing, measured, with a check of the result.
+    fn once(&self, program: Program, job: &Job<'_>) -> Result<Sample, String> {
+        prepare(job)?;
+        let sample = self.sample(program, job)?;
+        check(job, &sample.traffic)?;
+        match job.case.route {
+            Route::Again(_) => self.sample(program, job),
+            _ => Ok(sample),
         }
+    }
+
+    fn sample(&self, program: Program, job: &Job<'_>) -> Result<Sample, String> {
+        let command = self.programs.command(program, job).ok_or("it cannot")?;
+        let marks: Vec<u64> = job.servers.iter().map(Server::mark).collect();
+        let mut sample = Sample::take(self.programs.path("bench-measure")?, &command)?;
+        let seen: Result<Vec<Traffic>, _> = job
+            .servers
+            .iter()
+            .zip(marks)
+            .map(|(server, mark)| server.since(mark))
+            .collect();
+        let seen = seen.map_err(|error| format!("the log: {error}"))?;
+        sample.traffic = seen.into_iter().reduce(Traffic::and).unwrap_or_default();
         Ok(sample)
+    }
+
+    /// One run whose system calls are counted, where they can be.
+    fn calls(&self, program: Program, job: &Job<'_>) -> Result<Option<Calls>, String> {
+        let Ok(strace) = self.programs.path("strace") else {
+            return Ok(None);
+        };
+        prepare(job)?;
+        if matches!(job.case.route, Route::Again(_)) {
+            self.sample(program, job)?;
+        }
+        let command = self.programs.command(program, job).ok_or("it cannot")?;
+        Calls::count(strace, &command, &self.directory.join("calls")).map(Some)
     }
 
     fn notice(&mut self, what: String) {
@@ -270,7 +277,35 @@ impl Bench<'_> {
     }
 }
 
-/// Removes what was pulled before, so that the next program starts with nothing.
+/// Whether everything arrived: the registries refuse a manifest without its blobs.
+fn check(job: &Job<'_>, seen: &Traffic) -> Result<(), String> {
+    let copies = job.destinations().len() as u64;
+    let bytes = job.case.image.bytes();
+    let (arrived, wanted) = match job.case.route {
+        Route::Pull(_) => (Some(size(job.directory)), bytes),
+        Route::Push(_) | Route::Copy(..) => (seen.received, bytes * copies),
+        Route::Within(_) | Route::Again(_) => (None, 0),
+    };
+    if let Some(arrived) = arrived.filter(|arrived| *arrived < wanted) {
+        return Err(format!("{arrived} bytes arrived, not {wanted}"));
+    }
+    let is_pull = matches!(job.case.route, Route::Pull(_));
+    if !is_pull && seen.stored < copies {
+        return Err(format!(
+            "{} manifests were stored, not {copies}",
+            seen.stored
+        ));
+    }
+    Ok(())
+}
+
+/// Removes what the last program wrote or remembered, so that the next one starts with nothing.
+fn prepare(job: &Job<'_>) -> Result<(), String> {
+    empty(job.directory);
+    empty(job.home);
+    fs::create_dir(job.home).map_err(|error| format!("{}: {error}", job.home.display()))
+}
+
 fn empty(directory: &Path) {
     // It may not exist.
     let _ = fs::remove_dir_all(directory);

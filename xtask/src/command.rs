@@ -1,5 +1,6 @@
 //! The commands of `cargo xtask`: their names, their help texts, and how their words are read.
 
+use crate::bench::Verb;
 use crate::checkout::Checkout;
 use crate::log::Log;
 use crate::peers::{self, Plan};
@@ -63,8 +64,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "pull [OPTION…]",
-        about: "measure pulls with Longshore and with other programs",
+        usage: "VERB [OPTION…]",
+        about: "measure Longshore and other programs that do the same",
         help: || bench::HELP.to_owned(),
         run: bench,
     },
@@ -184,10 +185,13 @@ fn steps(checkout: &Checkout, name: &str, all: &[Step], names: &[&str]) -> Resul
 }
 
 fn bench(checkout: &Checkout, words: &[&str]) -> Result<bool, String> {
-    match words {
-        ["pull", options @ ..] => bench::run(checkout, options).map(|()| true),
-        [word, ..] => Err(unknown("bench", word)),
-        [] => Err("bench measures `pull`; `cargo xtask bench --help` explains it".to_owned()),
+    let [word, options @ ..] = words else {
+        let why = "bench measures `pull`, `push` or `copy`; `cargo xtask bench --help` explains it";
+        return Err(why.to_owned());
+    };
+    match Verb::ALL.into_iter().find(|verb| verb.name() == *word) {
+        Some(verb) => bench::run(checkout, verb, options).map(|()| true),
+        None => Err(unknown("bench", word)),
     }
 }
 
@@ -277,8 +281,9 @@ mod tests {
             (&["full", "-x"], "unknown option -x; "),
             (&["tidy", "all"], "unknown argument all; "),
             (&["demo", "--quick"], "unknown option --quick; "),
-            (&["bench"], "bench measures `pull`; "),
-            (&["bench", "push"], "unknown argument push; "),
+            (&["bench"], "bench measures `pull`, `push` or `copy`; "),
+            (&["bench", "delete"], "unknown argument delete; "),
+            (&["bench", "push", "--slow"], "unknown option --slow; "),
             (&["bench", "pull", "--slow"], "unknown option --slow; "),
         ] {
             let why = refused(words);

@@ -1,160 +1,66 @@
-//! The least a pull can cost: socket, SHA-256, file, and nothing else.
+//! The least that moving an image can cost: sockets, SHA-256, files, and nothing else.
 //!
-//! Plain HTTP/1.1 GETs over kept connections, one blocking thread for each. It believes whatever
-//! the server says, knows nothing of tokens, redirects, retries or TLS, leaves half a file when
-//! it fails, and finds the blobs by looking for `"digest":"` in the manifest. What remains is what
-//! every program must do that moves verified bytes from a socket to a disk.
+//! It believes whatever the server says, knows nothing of tokens, redirects, retries or TLS, asks
+//! for nothing first, and finds the blobs by looking for `"digest":"` in the manifest. What remains
+//! is what every program must do that moves verified bytes.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+mod pull;
+mod send;
+
+use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
-const USAGE: &str = "bench-floor HOST:PORT REPOSITORY TAG DIR CONNECTIONS";
+const USAGE: &str = "\
+bench-floor pull HOST:PORT REPOSITORY TAG DIR CONNECTIONS
+bench-floor push DIR HOST:PORT REPOSITORY TAG CONNECTIONS
+bench-floor copy HOST:PORT REPOSITORY TAG HOST:PORT REPOSITORY CONNECTIONS";
 
-/// What is read at once. More does not lower the cost, less does raise it.
+/// Bytes read at once. Larger buffers do not lower the cost; smaller ones raise it.
 const BUFFER_BYTES: usize = 256 * 1024;
-
-/// Heads are shorter in everything this program is pointed at.
-const HEAD_BYTES: usize = 4 * 1024;
 
 fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [server, repository, tag, directory, connections] = words.as_slice() else {
-        return Err(io::Error::other(USAGE));
-    };
-    let connections: usize = connections.parse().map_err(io::Error::other)?;
-    let directory = Path::new(directory);
-    fs::create_dir_all(directory)?;
-
-    let mut first = Connection::open(server, repository)?;
-    let manifest = first.manifest(tag)?;
-    fs::write(directory.join("manifest.json"), &manifest)?;
-    let digests = digests(&manifest)?;
-    let next = AtomicUsize::new(0);
-    let work = |mut connection: Connection| -> io::Result<()> {
-        while let Some(digest) = digests.get(next.fetch_add(1, Ordering::Relaxed)) {
-            connection.blob(digest, directory)?;
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let more: Vec<_> = (1..connections.min(digests.len()))
-            .map(|_| scope.spawn(|| Connection::open(server, repository).and_then(work)))
-            .collect();
-        work(first)?;
-        more.into_iter()
-            .try_for_each(|thread| thread.join().map_err(|_| io::Error::other("a panic"))?)
-    })
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let number = |word: &str| word.parse::<usize>().map_err(io::Error::other);
+    match words.as_slice() {
+        ["pull", server, repository, tag, directory, connections] => pull::run(
+            server,
+            repository,
+            tag,
+            Path::new(directory),
+            number(connections)?,
+        ),
+        ["push", directory, server, repository, tag, connections] => send::push(
+            Path::new(directory),
+            send::Place::new(server, repository),
+            tag,
+            number(connections)?,
+        ),
+        ["copy", from, source, tag, to, repository, connections] => send::copy(
+            send::Place::new(from, source),
+            send::Place::new(to, repository),
+            tag,
+            number(connections)?,
+        ),
+        _ => Err(io::Error::other(USAGE)),
+    }
 }
 
-/// The hexadecimal digests a manifest names, in its order.
+/// The hexadecimal digests a manifest or an index names, in its order.
 fn digests(manifest: &[u8]) -> io::Result<Vec<&str>> {
     let text = str::from_utf8(manifest).map_err(io::Error::other)?;
     let quoted = text.split("\"digest\":\"sha256:").skip(1);
     Ok(quoted.filter_map(|rest| rest.get(..64)).collect())
 }
 
-struct Connection {
-    stream: TcpStream,
-    prefix: String,
-    host: String,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    fn open(server: &str, repository: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(server)?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            prefix: format!("/v2/{repository}"),
-            host: server.to_owned(),
-            buffer: vec![0; BUFFER_BYTES],
-        })
+/// Compares the hash of a blob with the hexadecimal digest that names it.
+fn verify(hasher: Sha256, digest: &str) -> io::Result<()> {
+    let hash = hasher.finalize();
+    let found: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    match found == digest {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{digest} hashes to {found}"))),
     }
-
-    fn manifest(&mut self, tag: &str) -> io::Result<Vec<u8>> {
-        let mut manifest = Vec::new();
-        self.get(&format!("manifests/{tag}"), |piece| {
-            manifest.extend_from_slice(piece);
-            Ok(())
-        })?;
-        Ok(manifest)
-    }
-
-    fn blob(&mut self, digest: &str, directory: &Path) -> io::Result<()> {
-        let mut file = File::create(directory.join(digest))?;
-        let mut hasher = Sha256::new();
-        self.get(&format!("blobs/sha256:{digest}"), |piece| {
-            hasher.update(piece);
-            file.write_all(piece)
-        })?;
-        let hash = hasher.finalize();
-        let found: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        if found == digest {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!("{digest} hashes to {found}")))
-        }
-    }
-
-    /// Sends a GET and hands each piece of the body to `sink`.
-    fn get(&mut self, path: &str, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let (prefix, host) = (&self.prefix, &self.host);
-        let request = format!(
-            "GET {prefix}/{path} HTTP/1.1\r\nHost: {host}\r\n\
-             Accept: application/vnd.oci.image.manifest.v1+json\r\n\r\n"
-        );
-        self.stream.write_all(request.as_bytes())?;
-        let (head, filled) = self.head()?;
-        let mut left = length(&self.buffer[..head])?;
-        let early = &self.buffer[head..filled];
-        sink(early)?;
-        left -= early.len() as u64;
-        while left > 0 {
-            let most = left.min(BUFFER_BYTES as u64) as usize;
-            match self.stream.read(&mut self.buffer[..most])? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => {
-                    sink(&self.buffer[..count])?;
-                    left -= count as u64;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the head, and what came with it of the body; gives where each ends.
-    fn head(&mut self) -> io::Result<(usize, usize)> {
-        let mut filled = 0;
-        loop {
-            let count = self.stream.read(&mut self.buffer[filled..HEAD_BYTES])?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            filled += count;
-            let seen = &self.buffer[..filled];
-            if let Some(at) = seen.windows(4).position(|window| window == b"\r\n\r\n") {
-                return Ok((at + 4, filled));
-            }
-        }
-    }
-}
-
-/// The length of the body, by the head of a good answer.
-fn length(head: &[u8]) -> io::Result<u64> {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    if !head.starts_with("http/1.1 200 ") {
-        let line = head.lines().next().unwrap_or_default();
-        return Err(io::Error::other(line.to_owned()));
-    }
-    let mut lines = head.lines();
-    let value = lines.find_map(|line| line.strip_prefix("content-length:"));
-    let value = value.ok_or_else(|| io::Error::other("no content-length"))?;
-    value.trim().parse().map_err(io::Error::other)
 }

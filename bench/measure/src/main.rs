@@ -26,13 +26,15 @@ fn main() -> ExitCode {
         (Ok(status), Ok(usage)) => {
             println!(
                 "{{\"wall_us\":{},\"user_us\":{},\"system_us\":{},\"peak_kib\":{},\
-                 \"minor_faults\":{},\"switches\":{},\"success\":{}}}",
+                 \"minor_faults\":{},\"switches\":{},\"blocks_written\":{},\"success\":{}}}",
                 wall.as_micros(),
                 usage.user_time().num_microseconds(),
                 usage.system_time().num_microseconds(),
                 usage.max_rss(),
                 usage.minor_page_faults(),
                 usage.voluntary_context_switches() + usage.involuntary_context_switches(),
+                // Of 512 bytes; counted when a page is first written to, not when a disk is.
+                usage.block_writes(),
                 status.success(),
             );
             ExitCode::SUCCESS

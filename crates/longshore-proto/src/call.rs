@@ -351,6 +351,8 @@ pub struct Call {
     attempts: u32,
     redirects: u32,
     waited: Duration,
+    /// How long the call has waited for the end of a rate limit's window.
+    quota_waited: Duration,
     /// The one extra attempt after a stale connection (RT5) was used.
     spent: bool,
     /// The `GET` that replaces a `HEAD` without a usable answer at this host (DG2).
@@ -383,6 +385,7 @@ impl Call {
             attempts: 0,
             redirects: 0,
             waited: Duration::ZERO,
+            quota_waited: Duration::ZERO,
             spent: false,
             get: None,
             authorized: false,
@@ -427,7 +430,7 @@ impl Call {
             return Verdict::Next(self.follow(head, peer));
         }
         if is_retryable(status)
-            && let Some(step) = self.repeat(retry_after(status, &head.headers), jitter)
+            && let Some(step) = self.repeat(status, retry_after(status, &head.headers), jitter)
         {
             return Verdict::Next(step);
         }
@@ -456,8 +459,9 @@ impl Call {
             return Verdict::Renew;
         }
         if is_rate_limit(head.status, &body) {
-            let asked = retry_after(StatusCode::TOO_MANY_REQUESTS, &head.headers);
-            if let Some(step) = self.repeat(asked, jitter) {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let asked = retry_after(status, &head.headers);
+            if let Some(step) = self.repeat(status, asked, jitter) {
                 return Verdict::Next(step);
             }
         }
@@ -715,12 +719,27 @@ impl Call {
     }
 
     /// Another attempt after an answer that asks to wait this long, if it may be made.
-    fn repeat(&mut self, asked: Option<Duration>, jitter: Jitter) -> Option<Step> {
-        let longest = self.policy.retry.retry_after;
-        if !self.is_repeatable() || asked.is_some_and(|wait| wait > longest) {
+    fn repeat(
+        &mut self,
+        status: StatusCode,
+        asked: Option<Duration>,
+        jitter: Jitter,
+    ) -> Option<Step> {
+        let retry = &self.policy.retry;
+        if !self.is_repeatable() {
             return None;
         }
-        self.again(asked, jitter)
+        let Some(wait) = asked.filter(|wait| *wait > retry.retry_after) else {
+            return self.again(asked, jitter);
+        };
+        // A new window begins with a full budget of attempts. The waits in all have a limit.
+        let waited = self.quota_waited.saturating_add(wait);
+        if waited > retry.longest_wait(status == StatusCode::TOO_MANY_REQUESTS) {
+            return None;
+        }
+        self.quota_waited = waited;
+        self.attempts = 0;
+        Some(Step::Wait(wait))
     }
 
     /// Another attempt on the same host, if the budgets of attempts and waits have room.

@@ -235,7 +235,7 @@ impl ErrorBody {
     }
 
     /// Everything the body says, in lower case.
-    fn texts(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
         let entries = self.entries.iter().map(|entry| {
             let message = entry.message.as_deref().unwrap_or_default();
             format!("{} {message}", entry.code.as_str())

@@ -44,6 +44,7 @@ pub use crate::rate_limit::RateLimit;
 pub use crate::refusal::{Refusal, RefusalKind};
 pub use crate::violation::Violation;
 pub use crate::web_page::is_web_page;
+pub use crate::write_refusal::WriteRefusal;
 
 pub mod call;
 pub mod document;
@@ -68,3 +69,4 @@ pub mod upload;
 mod violation;
 pub mod warning;
 mod web_page;
+mod write_refusal;

@@ -1,22 +1,29 @@
 //! The rate limit that a registry announces.
 //!
 //! Docker Hub's fields, which others send as well (RT8); no specification rules them, so they are
-//! read leniently and never acted upon:
+//! read leniently:
 //!
 //! ```text
 //! ratelimit-limit:     100;w=21600
 //! ratelimit-remaining: 76;w=21600
+//! ratelimit-reset:     3600
 //! ```
+//!
+//! They are acted upon only in a 429 without a `Retry-After`, where they say how long to wait (RT3).
 
 use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::field::put;
 use crate::range::number;
+use crate::retry::from_now;
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+/// Seconds, or a Unix time, as for `Retry-After`.
+pub(crate) const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// A registry's rate limit, and what is left of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,6 +35,8 @@ pub struct RateLimit {
     pub remaining: Option<u64>,
     /// The length of the window.
     pub window: Option<Duration>,
+    /// Time until the window ends.
+    pub reset: Option<Duration>,
 }
 
 impl RateLimit {
@@ -38,18 +47,34 @@ impl RateLimit {
             limit: Some(limit),
             remaining: Some(remaining),
             window: Some(window),
+            reset: None,
         }
     }
 
-    /// Reads the fields of an answer; `None` where neither says a number.
+    /// How long to wait when no request is left: until the window ends, or as long as a window
+    /// where that is not known. `None` when requests are left.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        match self.remaining {
+            Some(0) => self.reset.or(self.window),
+            None => self.reset,
+            Some(_) => None,
+        }
+    }
+
+    /// Reads the fields of an answer; `None` where none says a number.
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Option<Self> {
         let (limit, window) = field(headers, &LIMIT).unzip();
         let (remaining, other) = field(headers, &REMAINING).unzip();
-        (limit.is_some() || remaining.is_some()).then(|| Self {
+        let (reset, _) = field(headers, &RESET).unzip();
+        let reset = reset.and_then(|reset| from_now(Duration::from_secs(reset), headers));
+        let says_something = limit.is_some() || remaining.is_some() || reset.is_some();
+        says_something.then(|| Self {
             limit,
             remaining,
             window: window.flatten().or_else(|| other.flatten()),
+            reset,
         })
     }
 
@@ -64,6 +89,8 @@ impl RateLimit {
                 headers.insert(name, value);
             }
         }
+        let reset = self.reset.map(|reset| reset.as_secs());
+        put(headers, RESET, reset.as_ref());
     }
 }
 
@@ -75,8 +102,11 @@ impl fmt::Display for RateLimit {
             (None, Some(limit)) => write!(f, "{limit} requests")?,
             (None, None) => f.write_str("a rate limit")?,
         }
-        match self.window {
-            Some(window) => write!(f, " in {} s", window.as_secs()),
+        if let Some(window) = self.window {
+            write!(f, " in {} s", window.as_secs())?;
+        }
+        match self.reset {
+            Some(reset) => write!(f, ", reset in {} s", reset.as_secs()),
             None => Ok(()),
         }
     }
@@ -112,6 +142,7 @@ mod tests {
             limit,
             remaining,
             window: Some(Duration::from_secs(window)).filter(|window| !window.is_zero()),
+            reset: None,
         });
         assert_eq!(RateLimit::read(&headers), expected, "{limit} {remaining}");
     }
@@ -132,6 +163,49 @@ mod tests {
         check("many", "99999999999999999999", None);
     }
 
+    // RT3: on a 429 this is the wait.
+    #[test]
+    fn rt3_an_exhausted_limit_says_how_long_to_wait() {
+        for (fields, expected) in [
+            (&[("ratelimit-remaining", "0;w=60")][..], Some(60)),
+            (&[("ratelimit-remaining", "1;w=60")], None),
+            (&[("ratelimit-limit", "10;w=60")], None),
+            (
+                &[("ratelimit-remaining", "0"), ("ratelimit-reset", "7")],
+                Some(7),
+            ),
+            (
+                &[("ratelimit-remaining", "0;w=60"), ("ratelimit-reset", "7")],
+                Some(7),
+            ),
+            (
+                &[("ratelimit-remaining", "3"), ("ratelimit-reset", "7")],
+                None,
+            ),
+            (&[("ratelimit-reset", "7")], Some(7)),
+            (
+                &[("ratelimit-reset", "784111787"), ("date", DATE)],
+                Some(784_111_787),
+            ),
+            // Above 1,000,000,000 it is a Unix time: January 2027, seen from 1994.
+            (
+                &[("ratelimit-reset", "1800000000"), ("date", DATE)],
+                Some(1_800_000_000 - 784_111_777),
+            ),
+            (&[("ratelimit-reset", "1800000000")], None),
+            (&[("ratelimit-reset", "soon")], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            let wait = RateLimit::read(&headers).and_then(|limit| limit.wait());
+            assert_eq!(wait, expected.map(Duration::from_secs), "{fields:?}");
+        }
+    }
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
     #[test]
     fn a_rate_limit_is_told_in_words() {
         let hour = Duration::from_secs(3600);
@@ -139,6 +213,13 @@ mod tests {
             (
                 RateLimit::new(7, 100, hour),
                 "7 of 100 requests left in 3600 s",
+            ),
+            (
+                RateLimit {
+                    reset: Some(hour / 2),
+                    ..RateLimit::new(0, 100, hour)
+                },
+                "0 of 100 requests left in 3600 s, reset in 1800 s",
             ),
             (
                 RateLimit {

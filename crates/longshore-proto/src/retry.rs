@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::range::number;
+use crate::rate_limit::{self, RateLimit};
 
 /// How often and how patiently a request is repeated (RT1, RT3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,13 @@ pub struct RetryPolicy {
     pub waits: Duration,
     /// The longest `Retry-After` that is waited for; a longer one ends the request. Default 60 s.
     pub retry_after: Duration,
+    /// Wait for the end of a rate limit's window, this long in all for one request; `None`, the
+    /// default, ends the request when that takes longer than `retry_after`.
+    pub quota: Option<Duration>,
 }
+
+/// Maximum time for which a request waits for the end of a rate limit's window (RT3).
+pub const QUOTA_WAIT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for RetryPolicy {
     fn default() -> Self {
@@ -24,6 +31,7 @@ impl Default for RetryPolicy {
             attempts: 5,
             waits: Duration::from_secs(120),
             retry_after: Duration::from_secs(60),
+            quota: None,
         }
     }
 }
@@ -36,6 +44,13 @@ impl RetryPolicy {
             attempts: attempts.max(1),
             ..Self::default()
         }
+    }
+
+    /// The longest wait that an answer may ask for.
+    #[must_use]
+    pub fn longest_wait(&self, is_rate_limit: bool) -> Duration {
+        let quota = self.quota.filter(|_| is_rate_limit);
+        quota.unwrap_or_default().max(self.retry_after)
     }
 }
 
@@ -87,29 +102,51 @@ pub(crate) const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(1_000_000_000
 
 /// How long a 429 or 503 asks to wait (RT3): seconds, an HTTP date, or a Unix time, which some
 /// registries send. A date is compared with the `Date` of the same answer, so that the client's
-/// clock does not matter; [`date_on_receipt`] adds a missing `Date`. Returns `None` for a malformed
-/// value.
+/// clock does not matter; [`date_on_receipt`] adds a missing `Date`. A malformed value is ignored.
+///
+/// A 429 without a usable `Retry-After` asks to wait for the end of its [rate limit's
+/// window](RateLimit::wait), if it says that no request is left.
 #[must_use]
 pub fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if !allows_retry_after(status) {
         return None;
     }
-    let value = headers.get(header::RETRY_AFTER)?;
-    let number = number(value.as_bytes().trim_ascii()).map(Duration::from_secs);
-    let until = match number {
-        Some(wait) if wait <= RETRY_AFTER_LIMIT => return Some(wait),
-        Some(unix) => unix,
-        None => date(headers, &header::RETRY_AFTER)?,
+    let limited = || {
+        let limit = RateLimit::read(headers)?;
+        limit
+            .wait()
+            .filter(|_| status == StatusCode::TOO_MANY_REQUESTS)
     };
-    Some(until.saturating_sub(date(headers, &header::DATE)?))
+    asked(headers).or_else(limited)
 }
 
-/// Adds the time of receipt as `Date` to an answer that has a `Retry-After` and no valid `Date`
-/// (RFC 9110 §6.6.1), so that [`retry_after`] can compute how far away a date is (RT3).
+/// The wait of a `Retry-After`.
+fn asked(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?;
+    match number(value.as_bytes().trim_ascii()) {
+        Some(seconds) => from_now(Duration::from_secs(seconds), headers),
+        None => {
+            let until = date(headers, &header::RETRY_AFTER)?;
+            Some(until.saturating_sub(date(headers, &header::DATE)?))
+        }
+    }
+}
+
+/// How far away a time is that a field gives as a number: a wait, or a Unix time if it is large.
+pub(crate) fn from_now(number: Duration, headers: &HeaderMap) -> Option<Duration> {
+    if number <= RETRY_AFTER_LIMIT {
+        return Some(number);
+    }
+    Some(number.saturating_sub(date(headers, &header::DATE)?))
+}
+
+/// Adds the time of receipt as `Date` to an answer that has a `Retry-After` or the end of a rate
+/// limit's window and no valid `Date` (RFC 9110 §6.6.1), so that [`retry_after`] can compute how far away a date is (RT3).
 ///
 /// `received` is the time since 1970, by the clock of the client.
 pub fn date_on_receipt(headers: &mut HeaderMap, received: Duration) {
-    let needs_date = headers.contains_key(header::RETRY_AFTER);
+    let needs_date =
+        headers.contains_key(header::RETRY_AFTER) || headers.contains_key(rate_limit::RESET);
     if !needs_date || date(headers, &header::DATE).is_some() {
         return;
     }
@@ -215,6 +252,29 @@ mod tests {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
         date_on_receipt(&mut headers, Duration::MAX);
         assert_eq!(headers[header::DATE], "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn rt3_the_window_of_an_exhausted_limit_counts_where_there_is_no_retry_after() {
+        let window = ("ratelimit-remaining", "0;w=21600");
+        for (status, fields, expected) in [
+            (429, &[window][..], Some(21600)),
+            (429, &[window, ("retry-after", "7")], Some(7)),
+            (429, &[window, ("retry-after", "soon")], Some(21600)),
+            (503, &[window], None),
+            (200, &[window], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            let wait = retry_after(StatusCode::from_u16(status).unwrap(), &headers);
+            assert_eq!(
+                wait,
+                expected.map(Duration::from_secs),
+                "{status} {fields:?}"
+            );
+        }
     }
 
     #[test]

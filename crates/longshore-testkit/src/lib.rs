@@ -36,8 +36,77 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! What it leaves to the caller: a clock (tokens are stamped with the system's), and writes (the
-//! registry answers them with 405).
+//! # Writes
+//!
+//! A registry that is [`writable`](registry::Builder::writable) accepts blobs as one `POST`, as a
+//! `POST` and a `PUT`, and in chunks; mounts; manifests by tag, by digest, and under several tags
+//! with one request; and deletions. It keeps what it accepts, so a test can compare it with what
+//! its client sent:
+//!
+//! ```
+//! use longshore_testkit::registry::{Misbehaviour, Part, Quirks, Registry, Rule};
+//!
+//! let mut quirks = Quirks::distribution();
+//! quirks.chunk_max_bytes = Some(1024 * 1024);
+//! let registry = Registry::builder().writable().quirks(quirks).start()?;
+//! // The first chunk arrives only in part, and its connection closes.
+//! let cut = Rule::on(Part::Upload, Misbehaviour::CutRequestAfter(1000));
+//! registry.misbehave(cut.method(http::Method::PATCH).times(1));
+//! // … let the client under test push to registry.authority() …
+//! # let digest = &longshore_model::Digest::sha256(b"");
+//! let stored = registry.contents().blob("app", digest).map(|blob| blob.bytes());
+//! # assert_eq!(stored, None);
+//! for request in registry.requests_to(Part::Upload) {
+//!     println!("{}: {} bytes", request.line(), request.body.len());
+//! }
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! [`Quirks`](registry::Quirks) are what a registry always does differently; each field names the
+//! registries that are known for it, and a function such as
+//! [`Quirks::amazon_ecr`](registry::Quirks::amazon_ecr) sets all those of one registry.
+//!
+//! | about | switches |
+//! |---|---|
+//! | length of bodies | `body_max_bytes` (413), `length_required` (411) |
+//! | length of chunks | `chunk_max_bytes` (416), `chunk_min_bytes` |
+//! | chunks | `chunks` (all, one, none, only the last is kept), `patch_status` |
+//! | progress of a session | `range` (of the blob, of a chunk, missing), `no_status` |
+//! | place of a session | `location` (absolute, path, relative, http), `location_query` |
+//! | end of a session | `latest_location_only`, `broken_chunk_ends_session` |
+//! | mounts | `mount` (with or without `from`, always a session, refused) |
+//! | what is stored | `empty_blob_refused`, `stored_max_bytes`, `quota`, `sha256_only` |
+//! | repositories | `repository_must_exist` |
+//! | manifests | `media_type_required`, `sparse_index`, `missing_blobs`, `referrers` |
+//! | tags | `immutable_tags`, `no_tag_parameter`, `digest_tags` |
+//! | deletions | `no_blob_delete`, `no_manifest_delete`, `no_tag_delete` |
+//! | credentials | `early_refusal`, `token_uses`, `expired` |
+//! | reads | `blob_head`, `manifest_head`, `range_refused`, `accept_refused`, `absent` |
+//! | lists | `page_max`, `pages_ignored` |
+//!
+//! The token server has a switch as well, [`refuse_action`](token::Builder::refuse_action).
+//!
+//! A [`Misbehaviour`](registry::Misbehaviour) is what goes wrong at some requests, which a
+//! [`Rule`](registry::Rule) chooses by endpoint, method, path and number:
+//!
+//! | what goes wrong | misbehaviour |
+//! |---|---|
+//! | the body of a request arrives in part | `CutRequestAfter`, `StallRequestAfter` |
+//! | the body of a request arrives slowly | `PaceRequest` |
+//! | the answer comes before the body is read | `AnswerEarly` |
+//! | the registry did it, but does not say so | `HangUp`, `Status` |
+//! | it says that it stored something else | `DigestHeader`, `NoDigestHeader` |
+//! | the session is elsewhere, nowhere, or at two places | `Location`, `NoHeader`, `AddHeader` |
+//! | sessions or tokens end | `ForgetUploads`, `RevokeTokens` |
+//! | too many requests | `RetryAfter`, `SecondaryRateLimit` |
+//!
+//! The example `foreign_client` tests a client that is not Longshore's with them.
+//!
+//! # Limits
+//!
+//! Tokens are stamped with the system's clock. A registry keeps what is pushed in memory, at most
+//! 64 MiB in one request. What it stores it has parsed, so it refuses a manifest of an unknown
+//! type.
 //!
 //! Ids such as RT1 name the rules in the project's `RULES.md`.
 

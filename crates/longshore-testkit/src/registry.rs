@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use http::header::{ACCEPT, RANGE};
 use http::{Method, StatusCode};
-use longshore_model::TagOrDigest;
+use longshore_model::{Tag, TagOrDigest};
 use longshore_proto::Refusal;
 use longshore_proto::endpoint::{BlobRequest, Endpoint, ManifestRequest, PingAnswer};
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 use longshore_proto::route::{self, RouteError};
 
-use crate::image::Tree;
+use crate::image::{DescribedContent, Tree};
 use crate::requests::unpoisoned;
 use crate::serve::Server;
 use crate::token::TokenServer;
@@ -23,8 +23,8 @@ use self::demand::Demand;
 use self::misbehave::Rules;
 pub use self::misbehave::{Hook, Misbehaviour, Rule};
 pub use self::quirk::{
-    Chunks, ImmutableTags, LocationForm, MissingContent, MountForm, Quirks, Quota, RangeForm,
-    ReferrersForm,
+    Chunks, ImmutableTags, LocationForm, LocationQuery, MissingContent, MountForm, Quirks, Quota,
+    RangeForm, ReferrersForm,
 };
 use self::serving::Serving;
 use self::write::Sessions;
@@ -201,8 +201,10 @@ impl Builder {
         self
     }
 
-    /// Accepts uploads, manifests and deletions. A registry that is not writable answers them
-    /// with 405.
+    /// Accepts uploads, manifests and deletions (distribution-spec v1.1.1 "Push" and "Content
+    /// Management"), several tags for a manifest (`?tag=`, answered with `OCI-Tag`), and sessions
+    /// for another algorithm than sha256 (`?digest-algorithm=`). A registry that is not writable
+    /// answers all of them with 405.
     #[must_use]
     pub const fn writable(mut self) -> Self {
         self.writable = true;
@@ -227,7 +229,7 @@ impl Builder {
             demand: self
                 .demand
                 .with_challenges(self.challenges)
-                .with_uses(self.quirks.token_uses),
+                .with_quirks(&self.quirks),
             rules: Mutex::new(Rules::from(self.rules)),
             sessions: Mutex::default(),
             writable: self.writable,
@@ -345,7 +347,10 @@ impl State {
         let name = wanted.name.as_str();
         let found = match &wanted.target {
             TagOrDigest::Digest(digest) => self.contents.manifest(name, digest),
-            TagOrDigest::Tag(tag) => self.contents.tagged(name, tag.as_str()),
+            TagOrDigest::Tag(tag) => self
+                .contents
+                .tagged(name, tag.as_str())
+                .or_else(|| self.by_digest_tag(name, tag)),
         };
         let found =
             found.ok_or_else(|| not_found(ErrorCode::ManifestUnknown, "manifest unknown"))?;
@@ -353,6 +358,13 @@ impl State {
             wanted.answer(&found.descriptor),
             found.content,
         ))
+    }
+
+    /// The manifest whose digest is the tag, with a hyphen for the colon.
+    fn by_digest_tag(&self, name: &str, tag: &Tag) -> Option<DescribedContent> {
+        let digest = tag.as_str().replacen('-', ":", 1).parse().ok();
+        let digest = digest.filter(|_| self.quirks.digest_tags)?;
+        self.contents.manifest(name, &digest)
     }
 
     fn blob(&self, wanted: &BlobRequest) -> Result<ScriptedResponse, Refusal> {

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use longshore_auth::Authenticator;
 use longshore_proto::call::CallPolicy;
-use longshore_proto::retry::RetryPolicy;
+use longshore_proto::retry::{QUOTA_WAIT_LIMIT, RetryPolicy};
 use longshore_transport::{Clock, DynTransport, Transport};
 
 use crate::client::{Client, Shared};
@@ -122,7 +123,20 @@ impl ClientBuilder {
     /// Tries each request at most this many times; 1 disables retries. The default is 5 (RT1).
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
-        self.policy.retry = RetryPolicy::with_attempts(attempts);
+        self.policy.retry.attempts = RetryPolicy::with_attempts(attempts).attempts;
+        self
+    }
+
+    /// Waits for the end of a rate limit's window, this long in all for one request, and at most
+    /// [`QUOTA_WAIT_LIMIT`]. The listener hears of each wait
+    /// ([`Notice::WaitingForQuota`](crate::Notice::WaitingForQuota)). Other requests to the registry
+    /// wait, too.
+    ///
+    /// Without this, a request fails at once when a registry asks to wait for more than 60 seconds
+    /// ([`Error::retry_after`](crate::Error::retry_after), RT3).
+    #[must_use]
+    pub fn wait_for_quota(mut self, longest: Duration) -> Self {
+        self.policy.retry.quota = Some(longest.min(QUOTA_WAIT_LIMIT));
         self
     }
 
@@ -133,7 +147,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Maximum number of requests in flight to one registry. The default is 32.
+    /// Maximum number of requests in flight to one registry, and of those that send content. The
+    /// default is 32 of each.
     #[must_use]
     pub fn requests_per_origin(mut self, requests: usize) -> Self {
         self.requests = Some(requests);
@@ -143,9 +158,10 @@ impl ClientBuilder {
     /// Maximum memory for all transfers and the documents that are being read together, in bytes.
     /// The default is 64 MiB (LI2).
     ///
-    /// Half of it is for documents while they arrive and are parsed. The other half is for blobs: a
-    /// transport may buffer 2 MiB of a large blob and 1 MiB of any other, until its reader is
-    /// dropped. A transfer that would exceed the limit waits.
+    /// Half of it is for blobs that are read: a transport may buffer 2 MiB of a large blob and 1 MiB
+    /// of any other, until its reader is dropped. A quarter is for documents while they arrive and
+    /// are parsed, and a quarter for content that is sent, of which at most 2 MiB are buffered. A
+    /// transfer that would exceed the limit waits.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);

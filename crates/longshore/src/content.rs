@@ -34,6 +34,10 @@ pub trait Content: Send + Sync {
 
     /// Opens the content at this position, in bytes from its beginning.
     ///
+    /// The push has its turn at the registry then, and keeps it until all of the content was sent.
+    /// The content may come from a request to the same registry, because what is read and what is
+    /// sent do not wait for each other's turns; it must not wait for another push.
+    ///
     /// # Errors
     ///
     /// What the source reports. The push then ends with [`ErrorKind::Body`](crate::ErrorKind).

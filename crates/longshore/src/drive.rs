@@ -75,6 +75,15 @@ impl Answer {
             && self.refusal().kind() == RefusalKind::RateLimited
     }
 
+    /// Whether the answer asks to wait longer than the client waits (RT3), so that its operation
+    /// ends.
+    pub(crate) fn asks_too_long(&self, site: &Site) -> bool {
+        let refusal = self.refusal();
+        let is_rate_limit = refusal.kind() == RefusalKind::RateLimited;
+        let longest = site.client().policy().retry.longest_wait(is_rate_limit);
+        refusal.retry_after.is_some_and(|wait| wait > longest)
+    }
+
     /// The answer if it is a success, or else the error of the refusal.
     pub(crate) fn successful(self, site: &Site) -> Result<Self, Error> {
         if self.head.status.is_success() {
@@ -128,21 +137,16 @@ impl Site {
         bodies: &dyn OpenBody,
         auth: &mut AuthCall,
     ) -> Result<Answer, Error> {
-        let client = self.client();
         let demand = SlotDemand::of(&ask);
-        let slot = client
-            .limit()
-            .slot(self.origin(), demand, &**client.clock());
-        let slot = slot.await;
         let writes = !ask.endpoint.is_read();
-        let (call, step) = Call::start(ask, self.hosts(), *client.policy());
+        let (call, step) = Call::start(ask, self.hosts(), *self.client().policy());
         let drive = Drive {
             site: self,
             call,
             auth,
             bodies,
             demand,
-            slot: Some(slot),
+            slot: None,
             host: None,
             last: None,
             sent: None,
@@ -183,15 +187,19 @@ impl Drive<'_> {
     async fn run(mut self, mut step: Step) -> Result<Answer, Error> {
         loop {
             let turn = match step {
-                Step::Send(sending) => self.attempt(sending).await,
+                Step::Send(sending) => {
+                    self.take_slot().await;
+                    self.attempt(sending).await
+                }
                 Step::Wait(wait) => {
                     // Frees the slot, so that other requests can use it during the wait.
                     self.slot = None;
                     let client = self.site.client();
-                    client.clock().sleep(wait).await;
                     let origin = self.site.origin();
-                    let slot = client.limit().slot(origin, self.demand, &**client.clock());
-                    self.slot = Some(slot.await);
+                    if wait > client.policy().retry.retry_after {
+                        client.notices().waiting_for_quota(origin, wait);
+                    }
+                    client.clock().sleep(wait).await;
                     Ok(Turn::Next(self.call.waited()))
                 }
                 Step::Fail(error) => Err(Cause::Call(error, self.last.take())),
@@ -217,6 +225,15 @@ impl Drive<'_> {
                     return Err(self.site.error(operation, cause).after(ended.attempts));
                 }
             }
+        }
+    }
+
+    /// Takes a slot, unless the call holds one.
+    async fn take_slot(&mut self) {
+        if self.slot.is_none() {
+            let (client, origin) = (self.site.client(), self.site.origin());
+            let slot = client.limit().slot(origin, self.demand, &**client.clock());
+            self.slot = Some(slot.await);
         }
     }
 
@@ -315,8 +332,9 @@ impl Drive<'_> {
         }
         let refusal = Refusal::read(head, excerpt, false);
         let client = self.client();
-        let longest = client.policy().retry.retry_after;
-        if refusal.kind() == RefusalKind::RateLimited || head.status.as_u16() == 503 {
+        let is_rate_limit = refusal.kind() == RefusalKind::RateLimited;
+        if is_rate_limit || head.status == StatusCode::SERVICE_UNAVAILABLE {
+            let longest = client.policy().retry.longest_wait(is_rate_limit);
             let wait = refusal.retry_after.filter(|wait| *wait <= longest);
             slot.on_pushback(client.clock().now(), wait);
         } else if !head.status.is_server_error() {

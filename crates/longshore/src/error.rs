@@ -16,7 +16,7 @@ use longshore_proto::listing::ListingError;
 use longshore_proto::referrers::ReferrersError;
 use longshore_proto::retry::is_retryable;
 use longshore_proto::upload::UploadError;
-use longshore_proto::{Refusal, RefusalKind, Violation};
+use longshore_proto::{Refusal, RefusalKind, Violation, WriteRefusal};
 use longshore_transport::{TransportError, TransportErrorKind};
 
 use crate::credentials::CredentialError;
@@ -185,6 +185,19 @@ impl Error {
         }
     }
 
+    /// Why a write was refused, where the registry's answer tells: an immutable tag, a repository
+    /// that does not exist, a quota, a registry that is read-only, or a manifest that it does not
+    /// accept.
+    #[must_use]
+    pub fn write_refusal(&self) -> Option<WriteRefusal> {
+        match (&self.0.operation, &self.0.cause) {
+            (Operation::Request(endpoint), Cause::Refused(refusal)) => {
+                WriteRefusal::of(endpoint, refusal)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the client had found credentials for this registry when the operation failed. A
     /// token for anonymous users is not a credential.
     #[must_use]
@@ -311,15 +324,7 @@ impl Error {
             Cause::Download(DownloadError::Resumes { .. }, _) => ErrorKind::Unavailable,
             Cause::Download(DownloadError::Violation(_), _) => ErrorKind::Protocol,
             Cause::Download(..) => ErrorKind::Digest,
-            Cause::Refused(refusal) => match refusal.kind() {
-                RefusalKind::Absent => ErrorKind::NotFound,
-                RefusalKind::Denied => ErrorKind::Denied,
-                RefusalKind::RateLimited => ErrorKind::RateLimited,
-                RefusalKind::Unauthorized => ErrorKind::Auth,
-                RefusalKind::Unavailable => ErrorKind::Unavailable,
-                RefusalKind::Unsupported => ErrorKind::Unsupported,
-                _ => ErrorKind::Protocol,
-            },
+            Cause::Refused(refusal) => refused_kind(refusal, self.write_refusal()),
             Cause::WebPage => ErrorKind::Protocol,
             Cause::NoRanges => ErrorKind::Unsupported,
             Cause::RequestBody(_) => ErrorKind::Body,
@@ -332,6 +337,23 @@ impl Error {
                 _ => ErrorKind::Protocol,
             },
         }
+    }
+}
+
+/// The kind of error when the registry refused.
+fn refused_kind(refusal: &Refusal, write: Option<WriteRefusal>) -> ErrorKind {
+    match (write, refusal.kind()) {
+        (Some(WriteRefusal::BlobUnknown { .. } | WriteRefusal::RepositoryMissing), _)
+        | (_, RefusalKind::Absent) => ErrorKind::NotFound,
+        (Some(WriteRefusal::ManifestInvalid { .. }), _) | (_, RefusalKind::Unsupported) => {
+            ErrorKind::Unsupported
+        }
+        (_, RefusalKind::Denied) => ErrorKind::Denied,
+        (_, RefusalKind::RateLimited) => ErrorKind::RateLimited,
+        (_, RefusalKind::Unauthorized) => ErrorKind::Auth,
+        (_, RefusalKind::Unavailable) => ErrorKind::Unavailable,
+        (Some(_), _) => ErrorKind::Denied,
+        (None, _) => ErrorKind::Protocol,
     }
 }
 
@@ -357,7 +379,11 @@ impl fmt::Display for Error {
             ..
         } = &*self.0;
         let preposition = operation.preposition();
-        write!(f, "cannot {operation} {preposition} {registry}: {cause}")?;
+        write!(f, "cannot {operation} {preposition} {registry}: ")?;
+        match (self.write_refusal(), self.refusal()) {
+            (Some(why), Some(refusal)) => write!(f, "{why} ({refusal})")?,
+            _ => cause.fmt(f)?,
+        }
         match attempts {
             0 | 1 => Ok(()),
             many => write!(f, " after {many} attempts"),

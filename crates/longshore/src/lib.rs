@@ -62,6 +62,7 @@ pub use longshore_origin as origin;
 pub use longshore_proto as proto;
 pub use longshore_proto::download::BLOB_LIMIT_BYTES;
 pub use longshore_proto::referrers::ReferrersPage;
+pub use longshore_proto::retry::QUOTA_WAIT_LIMIT;
 pub use longshore_proto::upload::UploadOutcome;
 pub use longshore_transport as transport;
 

@@ -11,8 +11,9 @@ use longshore_proto::pace::{Pace, Round};
 use longshore_transport::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests in flight per registry origin, bodies included. There are fewer while the registry asks
-/// the client to slow down ([`Pace`]).
+/// Requests in flight per registry origin, bodies included. As many others may send content at the
+/// same time, because that content may come from the same origin. There are fewer while the registry
+/// asks the client to slow down ([`Pace`]).
 pub const REQUESTS_PER_ORIGIN: usize = 32;
 
 /// The memory that all transfers of one client, and the documents that it reads, may use together,
@@ -30,6 +31,9 @@ const SMALL_KIB: u32 = 1024;
 pub(crate) struct Limit {
     each: usize,
     origins: Mutex<HashMap<Origin, Arc<Lane>>>,
+    /// Memory for the bodies of requests. What they send may be what another request reads, so this
+    /// pool and their turns are separate from those of what is read.
+    contents: MemoryPool,
     /// Memory for bodies that are handed on as they arrive.
     streams: MemoryPool,
     /// Memory for collected bodies and for their parsed form. This pool is separate, because a
@@ -43,6 +47,38 @@ pub(crate) struct Limit {
 pub(crate) struct SlotDemand {
     /// The memory for a stream; `None` for a body that is collected.
     stream_kib: Option<u32>,
+    /// The memory for the body of the request; `None` when there is none.
+    content_kib: Option<u32>,
+}
+
+/// What requests wait for turns together.
+///
+/// A request that sends content keeps its turn until the source has produced all of it. The source
+/// may be a request for which there has to be a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Flow {
+    Content,
+    Other,
+}
+
+/// How many flows there are.
+const FLOWS: usize = 2;
+
+impl Flow {
+    /// The value of this flow among those of all.
+    const fn of<T>(self, [content, other]: &[T; FLOWS]) -> &T {
+        match self {
+            Self::Content => content,
+            Self::Other => other,
+        }
+    }
+
+    const fn of_mut<T>(self, [content, other]: &mut [T; FLOWS]) -> &mut T {
+        match self {
+            Self::Content => content,
+            Self::Other => other,
+        }
+    }
 }
 
 impl SlotDemand {
@@ -50,6 +86,14 @@ impl SlotDemand {
         let size = if ask.bulk { LARGE_KIB } else { SMALL_KIB };
         Self {
             stream_kib: (ask.take == Take::Stream).then_some(size),
+            content_kib: ask.body.map(|body| content_kib(body.length)),
+        }
+    }
+
+    const fn flow(self) -> Flow {
+        match self.content_kib {
+            Some(_) => Flow::Content,
+            None => Flow::Other,
         }
     }
 }
@@ -76,27 +120,28 @@ impl RequestSlot {
     }
 }
 
-/// The requests to one origin: a semaphore with as many permits as its pace allows.
+/// The requests to one origin: semaphores with as many permits as its pace allows.
 #[derive(Debug)]
 struct Lane {
-    turns: Arc<Semaphore>,
+    /// The turns of each flow.
+    turns: [Arc<Semaphore>; FLOWS],
     state: Mutex<LaneState>,
 }
 
 #[derive(Debug)]
 struct LaneState {
     pace: Pace,
-    /// Permits that are to be removed, and are held by requests in flight.
-    excess: usize,
+    /// For each flow, the permits that are to be removed, and are held by requests in flight.
+    excess: [usize; FLOWS],
 }
 
 impl Lane {
     fn new(most: usize) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(most)),
+            turns: std::array::from_fn(|_| Arc::new(Semaphore::new(most))),
             state: Mutex::new(LaneState {
                 pace: Pace::new(most),
-                excess: 0,
+                excess: [0; FLOWS],
             }),
         }
     }
@@ -107,12 +152,14 @@ impl Lane {
         let before = state.pace.limit();
         change(&mut state.pace);
         let after = state.pace.limit();
-        state.excess += before.saturating_sub(after);
-        state.excess -= self.turns.forget_permits(state.excess);
-        let more = after.saturating_sub(before);
-        let kept = more.min(state.excess);
-        state.excess -= kept;
-        self.turns.add_permits(more - kept);
+        for (turns, excess) in self.turns.iter().zip(&mut state.excess) {
+            *excess += before.saturating_sub(after);
+            *excess -= turns.forget_permits(*excess);
+            let more = after.saturating_sub(before);
+            let kept = more.min(*excess);
+            *excess -= kept;
+            turns.add_permits(more - kept);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, LaneState> {
@@ -124,6 +171,7 @@ impl Lane {
 #[derive(Debug)]
 struct Turn {
     lane: Arc<Lane>,
+    flow: Flow,
     round: Round,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -131,10 +179,11 @@ struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.lane.state();
-        if state.excess > 0
+        let excess = self.flow.of_mut(&mut state.excess);
+        if *excess > 0
             && let Some(permit) = self.permit.take()
         {
-            state.excess -= 1;
+            *excess -= 1;
             permit.forget();
         }
     }
@@ -143,11 +192,13 @@ impl Drop for Turn {
 impl Limit {
     pub(crate) fn new(each: usize, memory: usize) -> Self {
         let kib = u32::try_from(memory / 1024).unwrap_or(u32::MAX);
-        let documents = kib / 2;
+        let documents = kib / 4;
+        let contents = kib / 4;
         Self {
             each: each.clamp(1, Semaphore::MAX_PERMITS),
             origins: Mutex::default(),
-            streams: MemoryPool::new(kib - documents),
+            contents: MemoryPool::new(contents),
+            streams: MemoryPool::new(kib - documents - contents),
             documents: MemoryPool::new(documents),
         }
     }
@@ -163,11 +214,12 @@ impl Limit {
         demand: SlotDemand,
         clock: &dyn Clock,
     ) -> RequestSlot {
-        let memory = match demand.stream_kib {
-            Some(kib) => Some(self.streams.take(kib).await),
-            None => None,
+        let memory = match (demand.content_kib, demand.stream_kib) {
+            (Some(kib), _) => Some(self.contents.take(kib).await),
+            (None, Some(kib)) => Some(self.streams.take(kib).await),
+            (None, None) => None,
         };
-        let mut turn = self.turn(origin).await;
+        let mut turn = self.turn(origin, demand.flow()).await;
         loop {
             let wait = {
                 let state = turn.lane.state();
@@ -182,17 +234,19 @@ impl Limit {
     }
 
     /// Waits for a request's turn at its origin.
-    async fn turn(&self, origin: &Origin) -> Turn {
+    async fn turn(&self, origin: &Origin, flow: Flow) -> Turn {
         let lane = {
             let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = || Arc::new(Lane::new(self.each));
             Arc::clone(origins.entry(origin.clone()).or_insert_with(fresh))
         };
         // The semaphores are never closed, so there always is a permit in the end.
-        let permit = Arc::clone(&lane.turns).acquire_owned().await.ok();
+        let turns = Arc::clone(flow.of(&lane.turns));
+        let permit = turns.acquire_owned().await.ok();
         let round = lane.state().pace.round();
         Turn {
             lane,
+            flow,
             round,
             permit,
         }
@@ -209,6 +263,13 @@ impl Limit {
             .take(u32::try_from(kib).unwrap_or(u32::MAX))
             .await
     }
+}
+
+/// The memory for the body of a request with this length in bytes, in KiB: its pieces that are read
+/// ahead, and those that the transport buffers.
+fn content_kib(length: Option<u64>) -> u32 {
+    let kib = length.map_or(u64::MAX, |length| length.div_ceil(1024).max(1));
+    u32::try_from(kib).map_or(LARGE_KIB, |kib| kib.min(LARGE_KIB))
 }
 
 /// Memory, in KiB.
@@ -253,6 +314,11 @@ mod tests {
 
     use super::*;
 
+    const OTHER: SlotDemand = SlotDemand {
+        stream_kib: None,
+        content_kib: None,
+    };
+
     fn try_now<F: Future>(future: F) -> Option<F::Output> {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => Some(output),
@@ -265,11 +331,11 @@ mod tests {
     fn li2_a_permit_makes_room_when_it_is_dropped() {
         let limit = Limit::new(2, MEMORY_LIMIT_BYTES);
         let origin: Origin = "https://a.example".parse().unwrap();
-        let first = try_now(limit.turn(&origin)).unwrap();
-        let _second = try_now(limit.turn(&origin)).unwrap();
-        assert!(try_now(limit.turn(&origin)).is_none());
+        let first = try_now(limit.turn(&origin, Flow::Other)).unwrap();
+        let _second = try_now(limit.turn(&origin, Flow::Other)).unwrap();
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_none());
         drop(first);
-        assert!(try_now(limit.turn(&origin)).is_some());
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_some());
     }
 
     #[test]
@@ -277,8 +343,7 @@ mod tests {
         let limit = Limit::new(4, MEMORY_LIMIT_BYTES);
         let origin: Origin = "https://a.example".parse().unwrap();
         let clock = TestClock::default();
-        let demand = SlotDemand { stream_kib: None };
-        let take = || try_now(limit.slot(&origin, demand, &clock));
+        let take = || try_now(limit.slot(&origin, OTHER, &clock));
         let mut held: Vec<_> = (0..4).map(|_| take().unwrap()).collect();
         for slot in &held {
             slot.on_pushback(clock.now(), None);
@@ -310,17 +375,16 @@ mod tests {
     fn rt3_a_request_waits_as_long_as_the_answer_to_another_asked() {
         let limit = Limit::new(4, MEMORY_LIMIT_BYTES);
         let clock = TestClock::default();
-        let demand = SlotDemand { stream_kib: None };
         let origin = |text: &str| text.parse::<Origin>().unwrap();
         let (one, other) = (origin("https://a.example"), origin("https://b.example"));
-        let slot = try_now(limit.slot(&one, demand, &clock)).unwrap();
+        let slot = try_now(limit.slot(&one, OTHER, &clock)).unwrap();
         let wait = Duration::from_secs(7);
         slot.on_pushback(clock.now(), Some(wait));
-        try_now(limit.slot(&other, demand, &clock)).unwrap();
+        try_now(limit.slot(&other, OTHER, &clock)).unwrap();
         assert_eq!(clock.slept(), []);
-        try_now(limit.slot(&one, demand, &clock)).unwrap();
+        try_now(limit.slot(&one, OTHER, &clock)).unwrap();
         assert_eq!(clock.slept(), [wait]);
-        try_now(limit.slot(&one, demand, &clock)).unwrap();
+        try_now(limit.slot(&one, OTHER, &clock)).unwrap();
         assert_eq!(clock.slept(), [wait]);
     }
 
@@ -328,9 +392,9 @@ mod tests {
     fn origins_do_not_share_and_none_is_shut_out() {
         let limit = Limit::new(0, 0);
         let origin = |text: &str| text.parse::<Origin>().unwrap();
-        let _a = try_now(limit.turn(&origin("https://a.example"))).unwrap();
-        assert!(try_now(limit.turn(&origin("https://a.example"))).is_none());
-        assert!(try_now(limit.turn(&origin("http://a.example"))).is_some());
+        let _a = try_now(limit.turn(&origin("https://a.example"), Flow::Other)).unwrap();
+        assert!(try_now(limit.turn(&origin("https://a.example"), Flow::Other)).is_none());
+        assert!(try_now(limit.turn(&origin("http://a.example"), Flow::Other)).is_some());
     }
 
     // RT9: a dropped wait takes nothing.
@@ -338,14 +402,14 @@ mod tests {
     fn rt9_a_dropped_wait_takes_no_room() {
         let limit = Limit::new(1, MEMORY_LIMIT_BYTES);
         let origin: Origin = "https://a.example".parse().unwrap();
-        let held = try_now(limit.turn(&origin)).unwrap();
-        assert!(try_now(limit.turn(&origin)).is_none());
+        let held = try_now(limit.turn(&origin, Flow::Other)).unwrap();
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_none());
         drop(held);
-        assert!(try_now(limit.turn(&origin)).is_some());
+        assert!(try_now(limit.turn(&origin, Flow::Other)).is_some());
     }
 
-    // LI2: 8 MiB are two large streams, or four small ones, and 4 MiB of documents: their bytes
-    // and what these are parsed into.
+    // LI2: 8 MiB are two large streams, or four small ones, 2 MiB of documents (their bytes and
+    // what these are parsed into), and one large body of a request, or several small ones.
     #[test]
     fn li2_all_transfers_share_the_memory() {
         let limit = Limit::new(32, 8 * 1024 * 1024);
@@ -357,11 +421,19 @@ mod tests {
         assert!(try_now(limit.streams.take(SMALL_KIB)).is_none());
 
         // This one alone takes more than half of the memory when it is parsed.
-        let first = try_now(limit.document(20_000)).unwrap();
-        assert!(try_now(limit.document(20_000)).is_none());
+        let first = try_now(limit.document(10_000)).unwrap();
+        assert!(try_now(limit.document(10_000)).is_none());
         let _small = try_now(limit.document(1)).unwrap();
         drop(first);
-        assert!(try_now(limit.document(20_000)).is_some());
+        assert!(try_now(limit.document(10_000)).is_some());
+
+        let _large = try_now(limit.contents.take(content_kib(None))).unwrap();
+        assert!(try_now(limit.contents.take(content_kib(Some(1)))).is_none());
+        assert_eq!(
+            [0, 1, 65_537].map(|bytes| content_kib(Some(bytes))),
+            [1, 1, 65]
+        );
+        assert_eq!(content_kib(Some(u64::MAX)), LARGE_KIB);
     }
 
     // LI2: one that is larger than all there is waits until it is alone.

@@ -37,7 +37,8 @@ impl Repository {
     /// # Errors
     ///
     /// The registry cannot be reached, or says that it mounted another blob (DG7). A refusal is no
-    /// error, but [`MountOutcome::NotMounted`]: pushing the blob may still be allowed.
+    /// error, but [`MountOutcome::NotMounted`] and a [`Notice`](crate::Notice): pushing the blob may
+    /// still be allowed.
     pub async fn mount_blob(
         &self,
         digest: &Digest,
@@ -55,7 +56,13 @@ impl Repository {
         let mut upload = Upload::new(self.name().clone(), what, how, quirks);
         let answer = match site.drive(upload.start()).await {
             Ok(answer) => answer,
-            Err(error) => return without_token(error),
+            Err(error) => {
+                let outcome = without_token(error)?;
+                if let MountOutcome::NotMounted { status } = outcome {
+                    self.tell_mount_refused(from, status);
+                }
+                return Ok(outcome);
+            }
         };
         let status = answer.head.status;
         let kind = answer.refusal().kind();
@@ -66,12 +73,21 @@ impl Repository {
             // A session, or a refusal. What the upload would send next does not matter.
             Ok(_) if !is_unavailable => {
                 self.cancel_upload(&upload).await;
+                if let Some(refused) = upload.mount_refused() {
+                    self.tell_mount_refused(from, Some(refused));
+                }
                 let status = Some(status);
                 Ok(MountOutcome::NotMounted { status })
             }
             Ok(_) | Err(UploadError::Refused) => Err(answer.refused(site)),
             Err(error) => Err(answer.failed(site, Cause::Upload(error))),
         }
+    }
+
+    /// Tells the listener that blobs of this repository are not mounted here.
+    pub(crate) fn tell_mount_refused(&self, from: &RepositoryName, status: Option<StatusCode>) {
+        let notices = self.site().client().notices();
+        notices.mount_refused(self.origin(), from, self.name(), status);
     }
 
     /// Ends the session of an upload, if one is open. Its failure does not matter: the registry

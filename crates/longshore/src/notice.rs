@@ -5,8 +5,10 @@ use std::error::Error as _;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
+use longshore_model::RepositoryName;
 use longshore_origin::{Escaped, Hop, Origin};
 use longshore_proto::endpoint::ignored_digest;
 use longshore_proto::{RateLimit, warning};
@@ -35,6 +37,26 @@ pub enum Notice {
         origin: Origin,
         /// The numbers.
         limit: RateLimit,
+    },
+    /// The registry allows no more requests until its rate limit is reset, and the client waits for
+    /// that ([`ClientBuilder::wait_for_quota`](crate::ClientBuilder::wait_for_quota)).
+    WaitingForQuota {
+        /// The registry or a mirror of it.
+        origin: Origin,
+        /// How long the client waits.
+        wait: Duration,
+    },
+    /// The registry refused to mount a blob of another of its repositories, so the blob is sent. A
+    /// client reports each pair of repositories once.
+    MountRefused {
+        /// The registry.
+        origin: Origin,
+        /// The repository that has the blob.
+        from: RepositoryName,
+        /// The repository that was to get it.
+        to: RepositoryName,
+        /// The status of the refusal; `None` when no token for both repositories was issued.
+        status: Option<StatusCode>,
     },
     /// A header field is ignored, because its value is malformed or cannot be used. Content is
     /// verified without it (DG2). A client reports each field of an origin once.
@@ -67,6 +89,24 @@ impl fmt::Display for Notice {
                 )
             }
             Self::RateLimit { origin, limit } => write!(f, "{origin}: {limit}"),
+            Self::MountRefused {
+                origin,
+                from,
+                to,
+                status,
+            } => {
+                write!(f, "{origin} refuses to mount blobs of {from} in {to}")?;
+                match status {
+                    Some(status) => write!(f, " (status {}), so they are sent", status.as_u16()),
+                    None => f.write_str(" (no token for both), so they are sent"),
+                }
+            }
+            Self::WaitingForQuota { origin, wait } => write!(
+                f,
+                "{origin} allows no more requests for now: waiting {} s until its rate limit is \
+                 reset",
+                wait.as_secs()
+            ),
             Self::IgnoredHeader {
                 origin,
                 header,
@@ -139,6 +179,34 @@ impl Notices {
         let reason = error.source().map_or_else(String::new, ToString::to_string);
         let registry = registry.to_owned();
         self.warn(&Notice::NoCredentials { registry, reason });
+    }
+
+    /// Reports that a request waits for the end of a rate limit's window.
+    pub(crate) fn waiting_for_quota(&self, origin: &Origin, wait: Duration) {
+        let origin = origin.clone();
+        let notice = Notice::WaitingForQuota { origin, wait };
+        tracing::warn!(target: "longshore::notice", "{notice}");
+        self.tell(&notice);
+    }
+
+    /// Reports that blobs of one repository are not mounted in another, once for each pair.
+    pub(crate) fn mount_refused(
+        &self,
+        origin: &Origin,
+        from: &RepositoryName,
+        to: &RepositoryName,
+        status: Option<StatusCode>,
+    ) {
+        if self.is_new(&format!("mount of {from} in {to} of {origin}")) {
+            let notice = Notice::MountRefused {
+                origin: origin.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                status,
+            };
+            tracing::warn!(target: "longshore::notice", "{notice}");
+            self.tell(&notice);
+        }
     }
 
     /// Reports a warning, unless it was reported before.

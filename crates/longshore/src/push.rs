@@ -109,6 +109,9 @@ impl Repository {
         }
         let outcome = outcome?;
         let mount_refused = push.upload.mount_refused();
+        if let (Some(from), Some(status)) = (&options.mount, mount_refused) {
+            self.tell_mount_refused(from, Some(status));
+        }
         match push.digest {
             Some(digest) => Ok(PushedBlob {
                 digest,
@@ -191,10 +194,9 @@ impl Push<'_> {
     fn on_sent(&mut self, sent: Result<Answer, Error>) -> Result<UploadNext, Error> {
         let site = self.repository.site();
         let jitter = site.client().jitter();
-        let longest = site.client().policy().retry.retry_after;
         match sent {
             // RT3: a wait longer than the limit fails at once, and the error says how long it is.
-            Ok(answer) if answer.refusal().retry_after > Some(longest) => Err(answer.refused(site)),
+            Ok(answer) if answer.asks_too_long(site) => Err(answer.refused(site)),
             // RT2: a 403 that says it is a rate limit is one, whatever the status says.
             Ok(answer) if answer.is_disguised_rate_limit() => match self.upload.on_failed(jitter) {
                 Ok(next) => Ok(next),

@@ -57,5 +57,10 @@ fn a_second_copy_to_another_registry_reads_and_sends_no_blob() {
     let _ = destination.asked();
     names(&Longshore::copy(&from, &to).run(), &tree);
     let (read, written) = (source.asked(), destination.asked());
-    assert!(read.len() + written.len() <= 3, "{read:#?}\n{written:#?}");
+    assert_eq!(read.len(), 1, "{read:#?}");
+    // An index may lack some of its images, so each is asked for.
+    only_reads(&written);
+    assert!(written.len() <= tree.documents().len(), "{written:#?}");
+    let blobs = written.iter().filter(|it| it.target.contains("/blobs/"));
+    assert_eq!(blobs.count(), 0, "{written:#?}");
 }

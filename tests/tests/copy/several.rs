@@ -90,7 +90,8 @@ fn rt10_a_destination_that_stalls_is_dropped_and_the_other_gets_all() {
     let held = Rule::on(Part::Upload, Misbehaviour::Hold(gate.clone()));
     stalled.registry().misbehave(held);
     let (bad, good_end) = (stalled.image("some/app:1"), good.image("some/app:1"));
-    let ended = copy_to(&source.image("some/app:1"), &[&bad, &good_end]).run();
+    let copy = copy_to(&source.image("some/app:1"), &[&bad, &good_end]);
+    let ended = copy.args(["--retry-attempts", "1"]).run();
     gate.open();
     assert_eq!(ended.status.code(), Some(UNAVAILABLE), "{}", ended.stderr);
     let name = stalled.peer.address().to_string();

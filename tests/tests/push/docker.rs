@@ -137,11 +137,17 @@ async fn several_tags_name_one_image_and_none_can_be_deleted() {
     let tree = image::single(34);
     let app = repository(&client(&registry), &registry, "some/app").await;
     push(&app, &tree, known).await;
-    for tag in ["latest", "1", "1.0"] {
-        let target = tag.parse().unwrap();
-        let stored = app.put_manifest(&target, tree.media_type(), tree.document());
-        assert_eq!(stored.await.unwrap().digest, *tree.digest());
-    }
+    let tags: Vec<Tag> = ["latest", "1", "1.0"]
+        .map(|tag| tag.parse().unwrap())
+        .into();
+    let (kind, document) = (tree.media_type(), tree.document());
+    let stored = app.put_manifest_with_tags(None, kind, document, &tags);
+    assert_eq!(stored.await.unwrap().digest, *tree.digest());
+    // It knows no request for several tags: one for the manifest and one for each tag.
+    assert_eq!(count(&registry, "PUT", 201, "?tag="), 1);
+    let (source, stable) = ("v1".parse().unwrap(), ["stable".parse().unwrap()]);
+    let tagged = app.tag(&source, &stable).await.unwrap();
+    assert_eq!(tagged.digest, *tree.digest());
     let tag: Tag = "latest".parse().unwrap();
     let refused = app.delete_tag(&tag).await.unwrap_err();
     // It answers a tag as it answers a malformed digest, and deletes nothing.
@@ -151,7 +157,7 @@ async fn several_tags_name_one_image_and_none_can_be_deleted() {
     let Some(skopeo) = registry.skopeo() else {
         return;
     };
-    for tag in ["v1", "latest", "1", "1.0"] {
+    for tag in ["v1", "latest", "1", "1.0", "stable"] {
         let reference = format!("docker://{}/some/app:{tag}", registry.authority());
         assert_eq!(skopeo.raw_manifest(&reference), tree.document());
     }

@@ -1,7 +1,7 @@
-//! The images that are pulled: made on disk with the same bytes each time.
+//! The images that are moved: made on disk with the same bytes each time.
 //!
-//! nginx serves one tree of files, and the storage of `docker-registry` links to it. So the files
-//! take the space once, and both servers read the same cached pages.
+//! nginx serves one tree of files, and the storage of `docker-registry` and the layouts link to it.
+//! So the files take the space once, and all read the same cached pages.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -59,6 +59,9 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// The file that makes a directory a layout.
+const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
 impl Image {
     /// The image with the smaller layers of a quick run.
     pub(super) fn quick(self) -> Self {
@@ -85,6 +88,7 @@ pub(super) struct Trees {
     pub(super) files: PathBuf,
     /// The `rootdirectory` of a `docker-registry`.
     pub(super) storage: PathBuf,
+    layouts: PathBuf,
 }
 
 impl Trees {
@@ -93,11 +97,17 @@ impl Trees {
         let trees = Self {
             files: directory.join("files"),
             storage: directory.join("storage"),
+            layouts: directory.join("layouts"),
         };
         for image in images {
             trees.add(*image)?;
         }
         Ok(trees)
+    }
+
+    /// The OCI image layout that holds an image.
+    pub(super) fn layout(&self, image: Image) -> PathBuf {
+        self.layouts.join(image.name)
     }
 
     fn add(&self, image: Image) -> io::Result<()> {
@@ -150,7 +160,7 @@ impl Trees {
         let digest = format!("sha256:{hex}");
         let named = blobs.join(&digest);
         fs::rename(unnamed, &named)?;
-        self.store(&hex, &named)?;
+        self.store(image, &hex, &named)?;
         let layers = format!("_layers/sha256/{hex}");
         self.link(image, &layers, &digest)?;
         Ok(digest)
@@ -165,7 +175,17 @@ impl Trees {
         let named = manifests.join(&digest);
         fs::write(&named, manifest)?;
         fs::hard_link(&named, manifests.join(TAG))?;
-        self.store(&hex, &named)?;
+        self.store(image, &hex, &named)?;
+        let index = json!({
+            "schemaVersion": 2,
+            "manifests": [{
+                "mediaType": MANIFEST_TYPE, "digest": digest, "size": manifest.len(),
+                "annotations": {"org.opencontainers.image.ref.name": TAG},
+            }],
+        });
+        let layout = self.layout(image);
+        fs::write(layout.join("index.json"), index.to_string())?;
+        fs::write(layout.join("oci-layout"), LAYOUT)?;
         for place in [
             format!("_manifests/revisions/sha256/{hex}"),
             format!("_manifests/tags/{TAG}/current"),
@@ -176,8 +196,11 @@ impl Trees {
         Ok(())
     }
 
-    /// Puts the bytes where `docker-registry` keeps those with this digest.
-    fn store(&self, hex: &str, file: &Path) -> io::Result<()> {
+    /// Puts the bytes where `docker-registry` and a layout keep those with this digest.
+    fn store(&self, image: Image, hex: &str, file: &Path) -> io::Result<()> {
+        let blobs = self.layout(image).join("blobs/sha256");
+        fs::create_dir_all(&blobs)?;
+        fs::hard_link(file, blobs.join(hex))?;
         let start = hex.get(..2).unwrap_or_default();
         let blobs = self.storage.join("docker/registry/v2/blobs/sha256");
         let directory = blobs.join(start).join(hex);

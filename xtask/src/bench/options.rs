@@ -2,22 +2,29 @@
 
 use std::path::PathBuf;
 
+use super::case::{Case, Route, Verb};
 use super::program::Program;
 use super::server::Kind;
-use super::{CASES, Case};
 use crate::command;
 
 /// The options, for the help text.
 pub(crate) const HELP: &str = "\
-Pulls the same images from the same servers on this machine with Longshore, with a program that
-only moves and hashes bytes, and with other clients, in turn. Prints time, memory, requests and
+Moves the same images between this machine's directories and servers with Longshore, with a program
+that only moves and hashes bytes, and with other clients, in turn. Prints time, memory, requests and
 system calls as ratios. bench/README.md says how the comparison is made fair.
+
+  pull               from nginx, docker-registry, and a server with tokens and delays
+  push               from a layout to docker-registry, to a server that discards what it receives,
+                     and to the same with tokens and delays
+  copy               between servers, to two at once, and within one
 
   --quick            use layers of a sixteenth of the size and three rounds, for a first try
   --rounds N         number of rounds (default: 7)
-  --works NAME,…     only these images: one ten many tls tiny tokens
-  --servers NAME,…   only these servers: nginx docker-registry (tls and tokens have their own)
-  --programs NAME,…  only these programs: floor longshore before batch skopeo oci-client
+  --works NAME,…     only these; pull: one ten many tiny tls tokens; push: one many tokens;
+                     copy: one many two within again
+  --servers NAME,…   only where these are pulled from or written to: nginx docker-registry sink
+                     (tls and tokens have their own)
+  --programs NAME,…  only these programs: floor longshore before batch trusting skopeo oci-client
   --longshore FILE   measure this program instead of building it
   --before FILE      also measure this earlier build of longshore, and compare the two
   --dir DIR          directory for images and pulled files during the run, 3.5 GiB
@@ -28,6 +35,7 @@ system calls as ratios. bench/README.md says how the comparison is made fair.
 /// The requested measurement.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
+    pub(super) verb: Verb,
     pub(super) quick: bool,
     pub(super) rounds: usize,
     works: Vec<String>,
@@ -40,9 +48,12 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Reads the words after the subcommand's name.
-    pub(super) fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Self::default();
+    /// Reads the words after the verb.
+    pub(super) fn parse(verb: Verb, words: &[&str]) -> Result<Self, String> {
+        let mut options = Self {
+            verb,
+            ..Self::default()
+        };
         let mut rounds = None;
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -51,11 +62,16 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--rounds" => rounds = Some(value()?.parse().map_err(|_| wrong(word))?),
                 "--works" => {
-                    options.works =
-                        list(value()?, &["one", "ten", "many", "tls", "tiny", "tokens"])?;
+                    let mut known: Vec<&str> = Vec::new();
+                    for case in verb.cases() {
+                        if !known.contains(&case.name) {
+                            known.push(case.name);
+                        }
+                    }
+                    options.works = list(value()?, &known)?;
                 }
                 "--servers" => {
-                    options.servers = list(value()?, &["nginx", "docker-registry"])?;
+                    options.servers = list(value()?, &["nginx", "docker-registry", "sink"])?;
                 }
                 "--programs" => {
                     let known = [
@@ -63,6 +79,7 @@ impl Options {
                         "longshore",
                         "before",
                         "batch",
+                        "trusting",
                         "skopeo",
                         "oci-client",
                     ];
@@ -78,7 +95,7 @@ impl Options {
                         _ => return Err(wrong(word)),
                     };
                 }
-                _ => return Err(command::unknown(COMMAND, word)),
+                _ => return Err(command::unknown("bench", word)),
             }
         }
         options.rounds = rounds.unwrap_or(if options.quick { 3 } else { 7 });
@@ -91,14 +108,15 @@ impl Options {
     /// The cases to measure, in order.
     pub(super) fn cases(&self) -> Vec<Case> {
         let wanted = |case: &Case| {
-            let server = match case.kind {
-                Kind::DockerRegistry => Some("docker-registry"),
-                Kind::Nginx => Some("nginx"),
-                Kind::Delayed(_) | Kind::NginxTls => None,
+            let server = match case.route.kinds().last() {
+                Some(Kind::DockerRegistry) => Some("docker-registry"),
+                Some(Kind::Nginx) => Some("nginx"),
+                Some(Kind::Sink) => Some("sink"),
+                Some(Kind::Delayed(_) | Kind::NginxTls) | None => None,
             };
             has(&self.works, case.name) && server.is_none_or(|server| has(&self.servers, server))
         };
-        let cases = CASES.into_iter().filter(wanted);
+        let cases = self.verb.cases().iter().copied().filter(wanted);
         let sized = |case: Case| Case {
             image: if self.quick {
                 case.image.quick()
@@ -110,12 +128,24 @@ impl Options {
         cases.map(sized).collect()
     }
 
+    /// Whether one of these programs may be measured.
+    pub(super) fn measures(&self, programs: &[&str]) -> bool {
+        programs.iter().any(|program| has(&self.programs, program))
+    }
+
     /// The programs for a case. Durable files are measured for many small layers and for a tiny
-    /// image; a gigabyte would measure the disk.
+    /// image; a gigabyte would measure the disk. Trust is measured where hashing decides the cost.
     pub(super) fn programs(&self, case: Case) -> Vec<Program> {
         let wanted = |program: &Program| match program {
             Program::LongshoreBatch => {
-                has(&self.programs, "batch") && matches!(case.name, "many" | "tiny")
+                has(&self.programs, "batch")
+                    && matches!(case.route, Route::Pull(_))
+                    && matches!(case.name, "many" | "tiny")
+            }
+            Program::LongshoreTrusting => {
+                has(&self.programs, "trusting")
+                    && matches!(case.route, Route::Push(_))
+                    && case.name == "one"
             }
             program => has(&self.programs, program.name()),
         };
@@ -137,10 +167,8 @@ fn list(text: &str, known: &[&str]) -> Result<Vec<String>, String> {
 }
 
 fn wrong(option: &str) -> String {
-    format!("{option} needs another value; `cargo xtask {COMMAND} --help` lists the values")
+    format!("{option} needs another value; `cargo xtask bench --help` lists the values")
 }
-
-const COMMAND: &str = "bench pull";
 
 #[cfg(test)]
 mod tests {
@@ -149,22 +177,28 @@ mod tests {
 
     #[test]
     fn options_choose_cases_and_programs() {
-        let options = Options::parse(&[
-            "--quick",
-            "--works",
-            "one,tls",
-            "--servers",
-            "nginx",
-            "--programs",
-            "floor,batch",
-        ])
-        .unwrap();
+        let words = "--quick --works one,tls --servers nginx --programs floor,batch,trusting";
+        let words: Vec<&str> = words.split(' ').collect();
+        let options = Options::parse(Verb::Pull, &words).unwrap();
         assert_eq!(options.rounds, 3);
         let cases = options.cases();
-        let names: Vec<_> = cases.iter().map(|case| (case.name, case.kind)).collect();
-        assert_eq!(names, [("one", Kind::Nginx), ("tls", Kind::NginxTls)]);
+        let routes: Vec<_> = cases.iter().map(|case| (case.name, case.route)).collect();
+        let expected = [
+            ("one", Route::Pull(Kind::Nginx)),
+            ("tls", Route::Pull(Kind::NginxTls)),
+        ];
+        assert_eq!(routes, expected);
         assert!(cases.iter().all(|case| case.image == ONE.quick()));
         assert_eq!(options.programs(cases[0]), [Program::Floor]);
+
+        let words = ["--servers", "sink", "--programs", "floor,batch,trusting"];
+        let options = Options::parse(Verb::Push, &words).unwrap();
+        let cases = options.cases();
+        let names: Vec<_> = cases.iter().map(|case| case.name).collect();
+        assert_eq!(names, ["one", "many", "tokens", "tokens"]);
+        let trusting = [Program::Floor, Program::LongshoreTrusting];
+        assert_eq!(options.programs(cases[0]), trusting);
+        assert_eq!(options.programs(cases[1]), [Program::Floor]);
     }
 
     #[test]
@@ -176,13 +210,16 @@ mod tests {
             (&["--what"], "unknown option --what; "),
             (&["what"], "unknown argument what; "),
         ] {
-            let said = Options::parse(words).unwrap_err();
+            let said = Options::parse(Verb::Pull, words).unwrap_err();
             assert!(said.starts_with(expected), "{said}");
         }
-        let said = Options::parse(&["--works", "two"]).unwrap_err();
-        assert_eq!(
-            said,
-            "unknown: two; there are: one ten many tls tiny tokens"
-        );
+        for (verb, expected) in [
+            (Verb::Pull, "one ten many tiny tls tokens"),
+            (Verb::Push, "one many tokens"),
+            (Verb::Copy, "one many two within again"),
+        ] {
+            let said = Options::parse(verb, &["--works", "three"]).unwrap_err();
+            assert_eq!(said, format!("unknown: three; there are: {expected}"));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The programs that pull: the floor, ours and the rivals, with their command lines.
+//! The programs: the floor, ours and the rivals. Builds and finds them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,35 +6,34 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::CREDENTIALS;
-use super::image::{Image, TAG};
 use super::options::Options;
-use super::server::{Kind, Server};
-use super::tls::Certificates;
 use crate::checkout::{self, Checkout};
 use crate::peers;
 
-/// A program that pulls, in one way of using it.
+/// A program that moves images, in one way of using it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
     /// An earlier build of longshore, if one was given.
     Before,
-    /// Socket, hash and file, over a fixed number of connections.
+    /// Sockets, hashes and files, over a fixed number of connections.
     Floor,
     /// Ours without durable files, like the rivals. The comparison uses this one.
     Longshore,
     /// Ours with durable files: everything is on the disk before it ends.
     LongshoreBatch,
+    /// Ours, told not to hash again what a layout holds.
+    LongshoreTrusting,
     OciClient,
     Skopeo,
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Floor,
         Self::Longshore,
         Self::Before,
         Self::LongshoreBatch,
+        Self::LongshoreTrusting,
         Self::Skopeo,
         Self::OciClient,
     ];
@@ -48,6 +47,7 @@ impl Program {
             Self::Floor => "floor",
             Self::Longshore => "longshore",
             Self::LongshoreBatch => "longshore, batch",
+            Self::LongshoreTrusting => "longshore, trusting",
             Self::OciClient => "oci-client",
             Self::Skopeo => "skopeo",
         }
@@ -63,17 +63,6 @@ pub(super) struct Programs {
     pub(super) versions: BTreeMap<&'static str, String>,
     /// The programs that are missing, with the reasons.
     pub(super) absent: Vec<String>,
-}
-
-/// A way to pull: from where, what, and where to.
-pub(super) struct Pull<'a> {
-    pub(super) image: Image,
-    pub(super) kind: Kind,
-    pub(super) server: &'a Server,
-    pub(super) certificates: Option<&'a Certificates>,
-    pub(super) destination: &'a Path,
-    /// An empty place to look for configuration and credentials, instead of the user's own.
-    pub(super) configuration: &'a Path,
 }
 
 impl Programs {
@@ -93,11 +82,16 @@ impl Programs {
                 let which = format!("longshore was not built, but is {}", path.display());
                 programs.absent.push(which);
             }
-            None => programs.build(checkout, &["--package=longshore-cli", "--bin=longshore"])?,
+            None if options.measures(&["longshore", "batch", "trusting"]) => {
+                programs.build(checkout, &["--package=longshore-cli", "--bin=longshore"])?;
+            }
+            None => {}
         }
         programs.build(checkout, &["--manifest-path=bench/Cargo.toml"])?;
         let rival = ["--manifest-path=bench/rival-oci-client/Cargo.toml"];
-        if let Err(why) = programs.build(checkout, &rival) {
+        if options.measures(&["oci-client"])
+            && let Err(why) = programs.build(checkout, &rival)
+        {
             programs.absent.push(format!("rival-oci-client: {why}"));
         }
         for (name, package) in [
@@ -127,69 +121,6 @@ impl Programs {
         path.ok_or_else(|| format!("no {name}"))
     }
 
-    /// The command line of a pull; `None` where the program cannot do it or is not measured.
-    pub(super) fn command(&self, program: Program, pull: &Pull<'_>) -> Option<Command> {
-        let secure = pull.certificates.filter(|_| pull.kind == Kind::NginxTls);
-        let authority = pull.server.authority();
-        let repository = pull.image.repository();
-        let reference = format!("{authority}/{repository}:{TAG}");
-        let destination = pull.destination;
-        let mut command;
-        match program {
-            Program::Floor => {
-                if !matches!(pull.kind, Kind::DockerRegistry | Kind::Nginx) {
-                    return None;
-                }
-                command = Command::new(self.path("bench-floor").ok()?);
-                command
-                    .args([&authority, &repository, TAG])
-                    .arg(destination);
-                command.arg(FLOOR_CONNECTIONS);
-            }
-            Program::Before | Program::Longshore | Program::LongshoreBatch => {
-                let durability = match (program, self.durability) {
-                    (Program::Before | Program::Longshore, true) => Some("none"),
-                    (Program::LongshoreBatch, true) => Some("batch"),
-                    (Program::LongshoreBatch, false) => return None,
-                    _ => None,
-                };
-                let name = match program {
-                    Program::Before => "before",
-                    _ => "longshore",
-                };
-                command = Command::new(self.path(name).ok()?);
-                command.args(["pull", &reference]).arg(destination);
-                command.args(durability.map(|how| format!("--durability={how}")));
-                match secure {
-                    Some(tls) => command.arg("--ca-file").arg(&tls.authority),
-                    None => command.arg("--plain-http"),
-                };
-            }
-            Program::Skopeo => {
-                command = Command::new(self.path("skopeo").ok()?);
-                // No policy file is needed, and no layer is compressed again.
-                command.args(["--insecure-policy", "copy", "--quiet", "--preserve-digests"]);
-                match secure {
-                    Some(tls) => command.arg("--src-cert-dir").arg(&tls.directory),
-                    None => command.arg("--src-tls-verify=false"),
-                };
-                command.arg(format!("docker://{reference}"));
-                command.arg(format!("oci:{}:{TAG}", destination.display()));
-            }
-            Program::OciClient => {
-                command = Command::new(self.path("rival-oci-client").ok()?);
-                if let Some(tls) = secure {
-                    command.arg("--ca-file").arg(&tls.authority);
-                }
-                command.arg(&reference).arg(destination);
-            }
-        }
-        command.env("DOCKER_CONFIG", pull.configuration);
-        command.env("REGISTRY_AUTH_FILE", pull.configuration.join(CREDENTIALS));
-        command.envs(PROXIES.map(|name| (name, "")));
-        Some(command)
-    }
-
     /// Builds with optimisation and remembers where the programs are.
     fn build(&mut self, checkout: &Checkout, what: &[&str]) -> Result<(), String> {
         let words = ["build", "--release", "--locked", MESSAGES];
@@ -214,7 +145,7 @@ impl Programs {
         let longshore = self.paths.get("longshore");
         let help = longshore.map(|path| said(Command::new(path).args(["pull", "--help"])));
         self.durability = help.is_some_and(|help| help.contains("--durability"));
-        if !self.durability {
+        if longshore.is_some() && !self.durability {
             let why = "longshore pull has no --durability: it is measured as it is";
             self.absent.push(why.to_owned());
         }
@@ -277,20 +208,7 @@ const BUILT: [&str; 5] = [
     "rival-oci-client",
 ];
 
-/// Variables that would send a program to a proxy.
-const PROXIES: [&str; 6] = [
-    "http_proxy",
-    "HTTP_PROXY",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-];
-
 const MESSAGES: &str = "--message-format=json-render-diagnostics";
-
-/// The number of large blobs that longshore moves concurrently too.
-const FLOOR_CONNECTIONS: &str = "4";
 
 #[cfg(test)]
 mod tests {

@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 
 use super::Outcome;
+use super::case::{DELAY_MS, Verb};
 use super::program::Program;
 use super::result::Row;
-use super::sample::Sample;
-use super::server::Kind;
+use super::sample::{Calls, Sample};
 use super::target;
 
 /// Everything, for people.
 pub(super) fn text(outcome: &Outcome) -> String {
     let mut text = format!("{}\n\n", title(outcome));
     text.push_str(&table(
-        &HEADINGS,
+        &headings(outcome.verb),
         &outcome.rows.iter().map(cells(outcome)).collect::<Vec<_>>(),
     ));
     text.push_str(
@@ -46,6 +46,7 @@ pub(super) fn json(outcome: &Outcome) -> Value {
         .map(target::Target::to_json)
         .collect();
     json!({
+        "verb": outcome.verb.name(),
         "quick": outcome.quick,
         "rounds": outcome.rounds,
         "versions": outcome.versions,
@@ -62,65 +63,110 @@ fn title(outcome: &Outcome) -> String {
     } else {
         "full size"
     };
+    let what = match outcome.verb {
+        Verb::Pull => "Pulls",
+        Verb::Push => "Pushes",
+        Verb::Copy => "Copies",
+    };
     format!(
-        "Pulls over loopback, {} rounds in turn, {size}",
+        "{what} over loopback, {} rounds in turn, {size}",
         outcome.rounds
     )
 }
 
-const HEADINGS: [&str; 14] = [
-    "work",
-    "server",
-    "program",
-    "wall s",
-    "× floor",
-    "× longshore",
-    "CPU s",
-    "CPU s/GiB",
-    "peak MiB",
-    "minor faults",
-    "requests",
-    "connections",
-    "calls",
-    "syncs",
+fn headings(verb: Verb) -> Vec<&'static str> {
+    let mut headings = vec![
+        "work",
+        "server",
+        "program",
+        "wall s",
+        "× floor",
+        "× longshore",
+        "CPU s",
+        "CPU s/GiB",
+        "peak MiB",
+        "minor faults",
+        "requests",
+        "connections",
+        "calls",
+        "syncs",
+    ];
+    if verb != Verb::Pull {
+        headings.extend(MORE_HEADINGS);
+    }
+    headings
+}
+
+/// What matters only where something is written to a server.
+const MORE_HEADINGS: [&str; 7] = [
+    "CPU × floor",
+    "for blobs",
+    "uploads",
+    "read MiB",
+    "sent MiB",
+    "written MiB",
+    "files",
 ];
 
 fn cells(outcome: &Outcome) -> impl Fn(&Row) -> Vec<String> {
     |row| {
-        let beside = |program: Program| {
+        let beside = |program: Program, figure: fn(&Sample) -> f64| {
             let other = outcome.rows.iter().find(|other| {
-                (other.case.name, other.case.kind, other.program)
-                    == (row.case.name, row.case.kind, program)
+                (other.case.name, other.case.route, other.program)
+                    == (row.case.name, row.case.route, program)
             });
             let other = other.filter(|other| other.program != row.program);
-            other.map_or_else(dash, |other| format!("{:.2}", row.over(other, |s| s.wall)))
+            other.map_or_else(dash, |other| format!("{:.2}", row.over(other, figure)))
         };
-        let calls = |figure: fn(&super::sample::Calls) -> u64| {
+        let calls = |figure: fn(&Calls) -> u64| {
             let calls = row.calls.as_ref().map(figure);
             calls.map_or_else(dash, |calls| calls.to_string())
         };
+        let count = |figure: fn(&Sample) -> u64| {
+            let median = row.median(|sample| figure(sample) as f64);
+            format!("{median:.0}")
+        };
         let per_gib = || format!("{:.2}", row.cpu_per_gib());
-        vec![
+        let mut cells = vec![
             row.case.name.to_owned(),
-            row.case.kind.name(),
+            row.case.route.name(),
             row.program.name().to_owned(),
             format!("{:.4}", row.median(|sample| sample.wall)),
-            beside(Program::Floor),
-            beside(Program::Longshore),
+            beside(Program::Floor, |sample| sample.wall),
+            beside(Program::Longshore, |sample| sample.wall),
             format!("{:.4}", row.median(Sample::cpu)),
             if row.is_bulk() { per_gib() } else { dash() },
             format!("{:.1}", row.median(|sample| sample.peak_mib)),
             format!("{:.0}", row.median(|sample| sample.minor_faults)),
-            format!("{:.0}", row.median(|sample| sample.traffic.requests as f64)),
-            format!(
-                "{:.0}",
-                row.median(|sample| sample.traffic.connections as f64)
-            ),
+            count(|sample| sample.traffic.requests),
+            count(|sample| sample.traffic.connections),
             calls(|calls| calls.all),
             calls(|calls| calls.syncs),
-        ]
+        ];
+        if outcome.verb != Verb::Pull {
+            let sent = row
+                .samples
+                .last()
+                .and_then(|sample| sample.traffic.received);
+            let mib = |bytes: u64| format!("{:.2}", bytes as f64 / MIB);
+            cells.extend([
+                beside(Program::Floor, Sample::cpu),
+                count(|sample| sample.traffic.blobs),
+                count(|sample| sample.traffic.uploads),
+                format!(
+                    "{:.2}",
+                    row.median(|sample| sample.traffic.served as f64 / MIB)
+                ),
+                sent.map_or_else(dash, mib),
+                format!("{:.2}", row.median(|sample| sample.written_mib)),
+                calls(|calls| calls.files),
+            ]);
+        }
+        cells
     }
 }
+
+const MIB: f64 = 1024.0 * 1024.0;
 
 fn dash() -> String {
     "–".to_owned()
@@ -128,8 +174,8 @@ fn dash() -> String {
 
 /// For each program, the number of sequential responses that explain its delay.
 pub(super) fn waits(rows: &[Row]) -> Vec<String> {
-    let of = |row: &Row, delay| row.case.kind == Kind::Delayed(delay);
-    let slow = rows.iter().filter(|row| of(row, super::DELAY_MS));
+    let of = |row: &Row, delay| row.case.route.delay() == Some(delay);
+    let slow = rows.iter().filter(|row| of(row, DELAY_MS));
     slow.filter_map(|slow| {
         let fast = rows
             .iter()
@@ -139,7 +185,7 @@ pub(super) fn waits(rows: &[Row]) -> Vec<String> {
             "{} waits for {:.1} answers of {} ms; {} refusals, {} tokens, {} pings",
             slow.program.name(),
             target::answers(slow, fast),
-            super::DELAY_MS,
+            DELAY_MS,
             traffic.refused,
             traffic.tokens,
             traffic.pings,

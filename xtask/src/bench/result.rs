@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Case;
+use super::case::Case;
 use super::program::Program;
 use super::sample::{Calls, Sample};
 
@@ -42,10 +42,15 @@ impl Row {
         self.case.image.bytes() as f64 >= GIB / 64.0
     }
 
+    /// Whether its cost is that of moving bytes, and no longer that of requests.
+    pub(super) fn is_large(&self) -> bool {
+        self.case.image.layer_bytes as f64 >= GIB / 64.0
+    }
+
     pub(super) fn to_json(&self) -> Value {
         json!({
             "work": self.case.name,
-            "server": self.case.kind.name(),
+            "server": self.case.route.name(),
             "program": self.program.name(),
             "layers": self.case.image.layers,
             "layer_bytes": self.case.image.layer_bytes,
@@ -86,7 +91,7 @@ mod tests {
     #[test]
     fn ratios_are_of_pairs() {
         let row = |walls: [f64; 3]| Row {
-            case: super::super::CASES[0],
+            case: super::super::case::Verb::Pull.cases()[0],
             program: Program::Floor,
             samples: walls
                 .map(|wall| Sample {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::server::Traffic;
 
-/// What one pull cost.
+/// What one run cost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sample {
     /// Seconds from the start of the program to its end.
@@ -16,6 +16,8 @@ pub(super) struct Sample {
     pub(super) user: f64,
     pub(super) system: f64,
     pub(super) peak_mib: f64,
+    /// What it wrote to file systems on disks.
+    pub(super) written_mib: f64,
     pub(super) minor_faults: f64,
     pub(super) switches: f64,
     pub(super) traffic: Traffic,
@@ -27,6 +29,8 @@ pub(super) struct Calls {
     pub(super) all: u64,
     /// Calls that wait for a disk.
     pub(super) syncs: u64,
+    /// Files it created, even those that it removed later.
+    pub(super) files: u64,
 }
 
 impl Sample {
@@ -54,6 +58,7 @@ impl Sample {
             user: figure("user_us") / 1e6,
             system: figure("system_us") / 1e6,
             peak_mib: figure("peak_kib") / 1024.0,
+            written_mib: figure("blocks_written") / 2048.0,
             minor_faults: figure("minor_faults"),
             switches: figure("switches"),
             traffic: Traffic::default(),
@@ -72,12 +77,18 @@ impl Sample {
             refused,
             tokens,
             pings,
+            blobs,
+            uploads,
+            stored,
+            served,
+            received,
         } = self.traffic;
         json!({
             "wall_seconds": self.wall,
             "user_seconds": self.user,
             "system_seconds": self.system,
             "peak_mib": self.peak_mib,
+            "written_mib": self.written_mib,
             "minor_faults": self.minor_faults,
             "context_switches": self.switches,
             "requests": requests,
@@ -85,6 +96,11 @@ impl Sample {
             "refused_requests": refused,
             "token_requests": tokens,
             "pings": pings,
+            "blob_requests": blobs,
+            "uploads": uploads,
+            "stored_manifests": stored,
+            "bytes_read": served,
+            "bytes_sent": received,
         })
     }
 }
@@ -97,14 +113,19 @@ impl Calls {
     /// It cannot be started or fails; with what it said.
     pub(super) fn count(strace: &Path, command: &Command, table: &Path) -> Result<Self, String> {
         let mut wrapped = Command::new(strace);
-        wrapped.args(["-f", "-c", "-o"]).arg(table);
+        wrapped.args(["-f", "-C", "-s", "0", "-o"]).arg(table);
         run(wrap(&mut wrapped, command))?;
         let table = std::fs::read_to_string(table).map_err(|error| format!("strace: {error}"))?;
         Self::parse(&table).ok_or_else(|| format!("strace says something else:\n{table}"))
     }
 
-    /// Reads the table `strace -c` writes: share, seconds, each, calls, errors or nothing, name.
-    fn parse(table: &str) -> Option<Self> {
+    /// Reads what `strace -C` writes: a line for each call, then a table of share, seconds, each,
+    /// calls, errors or nothing, name.
+    fn parse(text: &str) -> Option<Self> {
+        let (calls, table) = text.split_once("\n% time")?;
+        let is_new = |line: &&str| line.contains("O_CREAT") || line.contains("O_TMPFILE");
+        let is_made = |line: &&str| is_new(line) && !line.contains(") = -1 ");
+        let files = calls.lines().filter(is_made).count() as u64;
         let mut syncs = 0;
         for line in table.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -115,7 +136,13 @@ impl Calls {
             };
             match *name {
                 "fsync" | "fdatasync" | "sync_file_range" | "syncfs" => syncs += calls,
-                "total" => return Some(Self { all: calls, syncs }),
+                "total" => {
+                    return Some(Self {
+                        all: calls,
+                        syncs,
+                        files,
+                    });
+                }
                 _ => {}
             }
         }
@@ -123,7 +150,7 @@ impl Calls {
     }
 
     pub(super) fn to_json(self) -> Value {
-        json!({"all": self.all, "syncs": self.syncs})
+        json!({"all": self.all, "syncs": self.syncs, "files": self.files})
     }
 }
 
@@ -166,6 +193,10 @@ mod tests {
     #[test]
     fn calls_are_read_from_the_table_of_strace() {
         let table = "\
+7 openat(AT_FDCWD, \"\"..., O_WRONLY|O_CREAT|O_CLOEXEC, 0666) = 3
+7 openat(AT_FDCWD, \"\"..., O_WRONLY|O_CREAT|O_EXCL, 0666) = -1 EEXIST (File exists)
+8 openat(AT_FDCWD, \"\"..., O_RDONLY) = 4
+7 +++ exited with 0 +++
 % time     seconds  usecs/call     calls    errors syscall
 ------ ----------- ----------- --------- --------- ----------------
  80.00    0.000400           4       100        12 read
@@ -173,7 +204,11 @@ mod tests {
 ------ ----------- ----------- --------- --------- ----------------
 100.00    0.000500           4       103        12 total
 ";
-        let expected = Calls { all: 103, syncs: 3 };
+        let expected = Calls {
+            all: 103,
+            syncs: 3,
+            files: 1,
+        };
         assert_eq!(Calls::parse(table), Some(expected));
         assert_eq!(Calls::parse(""), None);
     }

@@ -1,4 +1,4 @@
-//! The servers that images are pulled from, and what their logs say of a pull.
+//! The servers that images are moved from and to, and what their logs say of a run.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,6 +21,8 @@ pub(super) enum Kind {
     DockerRegistry,
     Nginx,
     NginxTls,
+    /// Reads uploads, and discards them.
+    Sink,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::DockerRegistry => "docker-registry".to_owned(),
             Self::Nginx => "nginx".to_owned(),
             Self::NginxTls => "nginx, TLS".to_owned(),
+            Self::Sink => "sink".to_owned(),
         }
     }
 }
@@ -46,11 +49,31 @@ pub(super) struct Server {
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
     connection: String,
+    method: String,
     path: String,
     status: u16,
+    /// The length of the answer's body in bytes.
+    served: u64,
+    /// The length of the request's body in bytes, if the log has it.
+    received: Option<u64>,
 }
 
-/// What a server saw of one pull.
+impl Request {
+    /// Whether it brought a blob or a part of one.
+    fn is_upload(&self) -> bool {
+        match self.method.as_str() {
+            "PATCH" | "PUT" => self.path.contains("/blobs/uploads/"),
+            "POST" => self.path.contains("?digest="),
+            _ => false,
+        }
+    }
+
+    fn is_stored_manifest(&self) -> bool {
+        self.method == "PUT" && self.path.contains("/manifests/") && self.status == 201
+    }
+}
+
+/// What a server saw of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
     pub(super) requests: u64,
@@ -61,6 +84,16 @@ pub(super) struct Traffic {
     pub(super) tokens: u64,
     /// Requests for `/v2/` alone.
     pub(super) pings: u64,
+    /// Requests about blobs, uploads among them.
+    pub(super) blobs: u64,
+    /// Requests that brought a blob or a part of one.
+    pub(super) uploads: u64,
+    /// Manifests that were stored.
+    pub(super) stored: u64,
+    /// Bytes of the answers' bodies.
+    pub(super) served: u64,
+    /// Bytes of the requests' bodies; `None` if a log does not have it.
+    pub(super) received: Option<u64>,
 }
 
 impl Server {
@@ -71,29 +104,27 @@ impl Server {
         trees: &Trees,
         tls: Option<&Certificates>,
     ) -> Result<Self, String> {
-        let directory = directory.join(if tls.is_some() { "nginx-tls" } else { "nginx" });
         let address = free_address()?;
         let log = directory.join("access");
         let file = directory.join("nginx.conf");
         write(&log, "")?;
-        write(&file, &nginx_config(&directory, address, trees, tls))?;
+        write(&file, &nginx_config(directory, address, trees, tls))?;
         let mut command = Command::new(program);
         command.args(["-e", "stderr", "-c"]).arg(file);
-        command.arg("-p").arg(&directory);
-        let child = start(&mut command, &directory)?;
-        Self::new(child, address, log, plain_line).answering(&directory)
+        command.arg("-p").arg(directory);
+        let child = start(&mut command, directory)?;
+        Self::new(child, address, log, plain_line).answering(directory)
     }
 
-    /// Starts a `docker-registry` over its storage.
+    /// Starts a `docker-registry` over a storage.
     pub(super) fn docker_registry(
         program: &Path,
         directory: &Path,
-        trees: &Trees,
+        storage: &Path,
     ) -> Result<Self, String> {
-        let directory = directory.join("docker-registry");
         let address = free_address()?;
         let file = directory.join("config.yml");
-        let storage = trees.storage.display();
+        let storage = storage.display();
         write(
             &file,
             &format!(
@@ -104,23 +135,24 @@ impl Server {
         )?;
         let mut command = Command::new(program);
         command.arg("serve").arg(file);
-        let child = start(&mut command, &directory)?;
+        let child = start(&mut command, directory)?;
         let log = directory.join(STDERR);
-        Self::new(child, address, log, json_line).answering(&directory)
+        Self::new(child, address, log, json_line).answering(directory)
     }
 
-    /// Starts the server of this bench that demands tokens and delays its responses.
-    pub(super) fn delayed(
+    /// Starts the server of this bench; with a delay in milliseconds it demands tokens as well.
+    pub(super) fn own(
         program: &Path,
         directory: &Path,
         trees: &Trees,
-        milliseconds: u32,
+        delay: Option<u32>,
     ) -> Result<Self, String> {
-        let directory = directory.join(format!("delayed-{milliseconds}"));
         let log = directory.join(STDOUT);
         let mut command = Command::new(program);
-        command.arg(&trees.files).arg(milliseconds.to_string());
-        let child = start(&mut command, &directory)?;
+        command.arg(&trees.files);
+        command.arg(delay.unwrap_or_default().to_string());
+        command.arg(if delay.is_some() { "tokens" } else { "open" });
+        let child = start(&mut command, directory)?;
         let mut server = Self::new(child, nowhere(), log, plain_line);
         let first = |log: &Path| fs::read_to_string(log).ok()?.lines().next()?.parse().ok();
         match wait(|| first(&server.log)) {
@@ -128,7 +160,7 @@ impl Server {
                 server.address = address;
                 Ok(server)
             }
-            None => Err(format!("no address from it{}", said(&directory))),
+            None => Err(format!("no address from it{}", said(directory))),
         }
     }
 
@@ -203,25 +235,54 @@ impl Traffic {
             .collect();
         connections.sort_unstable();
         connections.dedup();
+        let received = requests.iter().map(|request| request.received);
         Self {
             requests: requests.len() as u64,
             connections: connections.len() as u64,
             refused: count(&|request| request.status == 401),
             tokens: count(&|request| request.path.starts_with("/token")),
             pings: count(&|request| request.path == "/v2/"),
+            blobs: count(&|request| request.path.contains("/blobs/")),
+            uploads: count(&Request::is_upload),
+            stored: count(&Request::is_stored_manifest),
+            served: requests.iter().map(|request| request.served).sum(),
+            received: received.sum(),
+        }
+    }
+
+    /// What two servers saw.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            connections: self.connections + other.connections,
+            refused: self.refused + other.refused,
+            tokens: self.tokens + other.tokens,
+            pings: self.pings + other.pings,
+            blobs: self.blobs + other.blobs,
+            uploads: self.uploads + other.uploads,
+            stored: self.stored + other.stored,
+            served: self.served + other.served,
+            received: self
+                .received
+                .zip(other.received)
+                .map(|(one, more)| one + more),
         }
     }
 }
 
 /// A line of nginx as configured here, and of the server of this bench.
 fn plain_line(line: &str) -> Option<Request> {
-    let mut words = line.split(' ');
-    let (connection, _method, path, status) =
-        (words.next()?, words.next()?, words.next()?, words.next()?);
+    let words: Vec<&str> = line.split(' ').collect();
+    let [connection, method, path, status, served, received] = words.as_slice() else {
+        return None;
+    };
     Some(Request {
-        connection: connection.to_owned(),
-        path: path.to_owned(),
+        connection: (*connection).to_owned(),
+        method: (*method).to_owned(),
+        path: (*path).to_owned(),
         status: status.parse().ok()?,
+        served: served.parse().ok()?,
+        received: Some(received.parse().ok()?),
     })
 }
 
@@ -234,8 +295,11 @@ fn json_line(line: &str) -> Option<Request> {
     }
     Some(Request {
         connection: text("http.request.remoteaddr")?.to_owned(),
+        method: text("http.request.method")?.to_owned(),
         path: text("http.request.uri")?.to_owned(),
         status: u16::try_from(value.get("http.response.status")?.as_u64()?).ok()?,
+        served: value.get("http.response.written")?.as_u64()?,
+        received: None,
     })
 }
 
@@ -264,7 +328,8 @@ fn nginx_config(
     format!(
         "daemon off;\nmaster_process off;\npid {root}/pid;\nerror_log stderr;\n\
          events {{ worker_connections 256; }}\n\
-         http {{\n  log_format bench '$connection $request_method $uri $status';\n  \
+         http {{\n  log_format bench \
+         '$connection $request_method $uri $status $body_bytes_sent 0';\n  \
          access_log {root}/access bench;\n{temporary}  \
          sendfile on;\n  keepalive_requests 100000;\n  \
          default_type application/octet-stream;\n  server {{\n    \
@@ -359,15 +424,29 @@ mod tests {
 
     #[test]
     fn traffic_is_counted_from_the_log() {
-        let log = "1 GET /v2/ 401\n2 GET /token 200\n1 GET /v2/a/blobs/sha256:0 200\nbroken";
+        let log = "1 GET /v2/ 401 0 0\n2 GET /token 200 9 0\n1 GET /v2/a/blobs/sha256:0 200 7 0\n\
+                   1 POST /v2/b/blobs/uploads/ 202 0 0\n1 PUT /v2/b/blobs/uploads/1 201 0 7\n\
+                   1 PUT /v2/b/manifests/latest 201 0 5\n2 PUT /v2/b/manifests/a 404 0 5\nbroken";
         let expected = Traffic {
-            requests: 3,
+            requests: 7,
             connections: 2,
             refused: 1,
             tokens: 1,
             pings: 1,
+            blobs: 3,
+            uploads: 1,
+            stored: 1,
+            served: 16,
+            received: Some(17),
         };
-        assert_eq!(Traffic::of(log.lines().filter_map(plain_line)), expected);
+        let traffic = Traffic::of(log.lines().filter_map(plain_line));
+        assert_eq!(traffic, expected);
+        let unknown = Traffic {
+            received: None,
+            ..traffic
+        };
+        assert_eq!(traffic.and(unknown).received, None);
+        assert_eq!(traffic.and(traffic).received, Some(34));
     }
 
     #[test]
@@ -375,7 +454,8 @@ mod tests {
         let line = |message: &str| {
             format!(
                 r#"{{"http.request.remoteaddr":"127.0.0.1:5","http.request.uri":"/v2/a",
-                    "http.response.status":200,"msg":"{message}"}}"#
+                    "http.request.method":"GET","http.response.status":200,
+                    "http.response.written":3,"msg":"{message}"}}"#
             )
         };
         let request = json_line(&line("response completed")).unwrap();

@@ -12,6 +12,7 @@ use longshore_proto::Refusal;
 use longshore_proto::endpoint::{Endpoint, UploadStep};
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
+use super::quirk::Quirks;
 use crate::RecordedRequest;
 use crate::requests::unpoisoned;
 use crate::token::{Issuer, TokenServer};
@@ -40,6 +41,7 @@ pub(super) struct Bearer {
     /// How many requests each token has been used for, and may be.
     spent: Mutex<BTreeMap<String, u64>>,
     uses: u64,
+    expired: Option<StatusCode>,
 }
 
 impl Demand {
@@ -59,6 +61,7 @@ impl Demand {
             oldest: AtomicU64::new(0),
             spent: Mutex::default(),
             uses: u64::MAX,
+            expired: None,
         };
         Self::Bearer {
             bearer,
@@ -77,10 +80,11 @@ impl Demand {
         }
     }
 
-    /// Accepts each token for so many requests.
-    pub(super) fn with_uses(mut self, uses: Option<u64>) -> Self {
-        if let (Self::Bearer { bearer, .. }, Some(uses)) = (&mut self, uses) {
-            bearer.uses = uses;
+    /// Accepts each token for so many requests, and refuses it like this afterwards.
+    pub(super) fn with_quirks(mut self, quirks: &Quirks) -> Self {
+        if let Self::Bearer { bearer, .. } = &mut self {
+            bearer.uses = quirks.token_uses.unwrap_or(u64::MAX);
+            bearer.expired = quirks.expired;
         }
         self
     }
@@ -122,6 +126,10 @@ impl Demand {
             Self::Bearer { bearer, challenges } => {
                 let needs = needs(&request.method, endpoint);
                 bearer.check(sent, &needs).map_err(|error| {
+                    if let (Some("invalid_token"), Some(status)) = (error, bearer.expired) {
+                        let body = ErrorBody::one(ErrorCode::Denied, EXPIRED);
+                        return Refusal::new(status, body);
+                    }
                     let challenge = bearer.challenge(&needs, error);
                     unauthorized(challenges.as_deref(), challenge)
                 })
@@ -204,6 +212,9 @@ fn action(method: &Method) -> &'static str {
         _ => "push",
     }
 }
+
+/// The message of Amazon ECR.
+const EXPIRED: &str = "Your authorization token has expired. Reauthenticate and try again.";
 
 fn unauthorized(instead: Option<&[String]>, challenge: String) -> Refusal {
     let body = ErrorBody::one(ErrorCode::Unauthorized, "authentication required");

@@ -43,9 +43,8 @@ pub struct Quirks {
     pub no_status: bool,
     /// In which form `Location` names a session.
     pub location: LocationForm,
-    /// Whether `Location` has a query without which, byte for byte, the session is not found.
-    /// distribution, Google, and registries that store in a cloud.
-    pub location_query: bool,
+    /// The query of `Location`, without which the session is not found.
+    pub location_query: LocationQuery,
     /// Whether a session ends when it is continued with another than its latest `Location`.
     /// distribution.
     pub latest_location_only: bool,
@@ -91,6 +90,16 @@ pub struct Quirks {
     /// How many requests a token is good for; then it is answered with `invalid_token`, so that a
     /// long push needs many. It stands for a short lifetime (Docker Hub, GitLab: 5 minutes).
     pub token_uses: Option<u64>,
+    /// The status, without a challenge and with a text that says so, of a request whose token is no
+    /// longer valid. Amazon ECR: 403; Amazon ECR Public: 400.
+    pub expired: Option<StatusCode>,
+    /// The most entries of a page, and the status of a request for more. Quay: 100 and 413; Amazon
+    /// ECR: 1,000 and 400.
+    pub page_max: Option<(usize, StatusCode)>,
+    /// Whether lists ignore `n` and `last`, and name a next page although there is none. Google.
+    pub pages_ignored: bool,
+    /// Whether a tag of the form `sha256-<hex>` names the manifest of that digest. GitLab.
+    pub digest_tags: bool,
     /// The status of a `HEAD` of a blob. Amazon ECR Public: 401; stores behind signed URLs: 403.
     pub blob_head: Option<StatusCode>,
     /// The status of a `HEAD` of a manifest. Ollama: 405.
@@ -115,7 +124,7 @@ impl Default for Quirks {
             range: RangeForm::Blob,
             no_status: false,
             location: LocationForm::Path,
-            location_query: false,
+            location_query: LocationQuery::None,
             latest_location_only: false,
             broken_chunk_ends_session: false,
             mount: MountForm::From,
@@ -135,6 +144,10 @@ impl Default for Quirks {
             no_tag_delete: false,
             early_refusal: false,
             token_uses: None,
+            expired: None,
+            page_max: None,
+            pages_ignored: false,
+            digest_tags: false,
             blob_head: None,
             manifest_head: None,
             range_refused: None,
@@ -161,6 +174,8 @@ impl Quirks {
             no_manifest_delete: true,
             no_tag_delete: true,
             referrers: ReferrersForm::Refused(StatusCode::METHOD_NOT_ALLOWED),
+            expired: Some(StatusCode::FORBIDDEN),
+            page_max: Some((1000, StatusCode::BAD_REQUEST)),
             ..Self::default()
         }
     }
@@ -191,7 +206,7 @@ impl Quirks {
     pub fn distribution() -> Self {
         Self {
             location: LocationForm::Absolute,
-            location_query: true,
+            location_query: LocationQuery::Plain,
             latest_location_only: true,
             broken_chunk_ends_session: true,
             no_tag_parameter: true,
@@ -222,14 +237,24 @@ impl Quirks {
         }
     }
 
+    /// GitLab's registry.
+    #[must_use]
+    pub fn gitlab() -> Self {
+        Self {
+            digest_tags: true,
+            ..Self::distribution()
+        }
+    }
+
     /// Google's registries.
     #[must_use]
     pub fn google() -> Self {
         Self {
-            chunks: Chunks::Refused,
+            chunks: Chunks::One,
             location: LocationForm::Relative,
-            location_query: true,
+            location_query: LocationQuery::Plain,
             empty_blob_refused: true,
+            pages_ignored: true,
             ..Self::default()
         }
     }
@@ -239,6 +264,7 @@ impl Quirks {
     pub fn quay() -> Self {
         Self {
             mount: MountForm::FromRequired,
+            page_max: Some((100, StatusCode::PAYLOAD_TOO_LARGE)),
             ..Self::default()
         }
     }
@@ -267,7 +293,9 @@ pub enum Chunks {
     /// Only the last chunk, without checking the digest: silent corruption. Artifactory, and by
     /// one report GHCR.
     LastKept,
-    /// None: `PATCH` is answered with 405. Google.
+    /// One, which may be the whole blob, as Docker sends it; a second is answered with 405. Google.
+    One,
+    /// None: `PATCH` is answered with 405.
     Refused,
 }
 
@@ -297,6 +325,20 @@ pub enum LocationForm {
     Relative,
     /// `http://` on a registry that speaks https: behind a proxy that ends TLS.
     Http,
+}
+
+/// The query of the `Location` of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LocationQuery {
+    /// There is none.
+    None,
+    /// One that stays the same when a client decodes and encodes it again, as skopeo does.
+    /// distribution, Google.
+    Plain,
+    /// One that must come back byte for byte, as if it were signed, with characters that clients
+    /// encode in different ways. Registries that store in a cloud.
+    Signed,
 }
 
 /// How a mount is answered.

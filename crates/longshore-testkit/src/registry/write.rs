@@ -193,7 +193,7 @@ impl State {
 }
 
 /// The path of an endpoint; the origin does not matter.
-fn path(endpoint: &Endpoint) -> String {
+pub(super) fn path(endpoint: &Endpoint) -> String {
     let origin = Origin::from_authority(Scheme::Http, "localhost");
     let head = origin.map(|origin| endpoint.write(&Host::new(origin)));
     head.map_or_else(|_| String::new(), |head| head.path_and_query)

@@ -1,16 +1,19 @@
 //! Pushing blobs and manifests.
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use longshore::model::Digest;
 use longshore::transport::{Body, Capabilities, Phase, Transport, TransportError, from_fn};
-use longshore::{Client, ErrorKind, PushOptions, PushedBlob, Repository, StreamContent};
-use longshore::{Error, UploadOutcome};
+use longshore::{
+    Client, ClientBuilder, Content, Error, ErrorKind, OpeningContent, PushOptions, PushedBlob,
+    Repository, StreamContent, UploadOutcome,
+};
 
 use crate::auth::{CHALLENGE, unauthorized};
-use crate::support::{HOME, app, closed, reply};
+use crate::support::{HOME, app, closed, poll_times, reply};
 
 pub(crate) const BLOB: &[u8] = b"the content of a blob";
 
@@ -64,15 +67,17 @@ impl Peer {
     }
 
     pub(crate) async fn repository(&self) -> Repository {
+        self.limited(|client| client).await
+    }
+
+    async fn limited(&self, limits: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Repository {
         let peer = self.clone();
         let transport = from_fn(move |request| peer.clone().serve(request));
         let transport = transport.declaring(Capabilities::all());
-        app(Client::builder()
+        let client = Client::builder()
             .transport(transport)
-            .clock(longshore::transport::TestClock::default())
-            .build()
-            .unwrap())
-        .await
+            .clock(longshore::transport::TestClock::default());
+        app(limits(client).build().unwrap()).await
     }
 }
 
@@ -251,13 +256,55 @@ impl futures_core::Stream for Frames {
     fn poll_next(
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        std::task::Poll::Ready(
+    ) -> Poll<Option<Self::Item>> {
+        Poll::Ready(
             self.0
                 .pop()
                 .map(|piece| Ok(Bytes::from_static(piece.as_bytes()))),
         )
     }
+}
+
+/// A blob of a registry, as content.
+struct Pulled(Repository);
+
+impl Content for Pulled {
+    fn size(&self) -> Option<u64> {
+        Some(BLOB.len() as u64)
+    }
+
+    fn open(&self, position: u64) -> OpeningContent<'_> {
+        Box::pin(async move {
+            let blob = self.0.blob(&Digest::sha256(BLOB), self.size());
+            let bytes = blob.unwrap().bytes(100).await.unwrap();
+            bytes.open(position).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn content_that_is_read_from_the_same_registry_needs_no_second_turn() {
+    let peer = Peer::new(|_, line| match line {
+        "GET /v2/app/blobs/D" => Ok(reply(200, &[], Bytes::from_static(BLOB))),
+        _ => Ok(accepting(line)),
+    });
+    // Memory for one body, and a turn for one request.
+    let repository = peer
+        .limited(|client| client.requests_per_origin(1).memory(1))
+        .await;
+    let content = Pulled(repository.clone());
+    let Poll::Ready(pushed) = poll_times(100, repository.put_blob(&content, options())) else {
+        panic!("waits after {:?}", peer.lines());
+    };
+    assert_eq!(pushed.unwrap().outcome, UploadOutcome::Sent);
+    assert_eq!(
+        peer.lines(),
+        [
+            "POST /v2/app/blobs/uploads/",
+            "GET /v2/app/blobs/D",
+            "PUT /s?a=1&digest=D the content of a blob",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -150,6 +150,24 @@ pub(crate) fn seen(request: &Request<Body>) -> Seen {
     }
 }
 
+/// Passes requests on with their bodies in memory, where [`Net`] can see them.
+pub(crate) fn collecting(net: &Net) -> impl Transport {
+    let net = net.clone();
+    let transport = from_fn(move |request: Request<Body>| {
+        let net = net.clone();
+        async move {
+            let (head, mut body) = request.into_parts();
+            let mut content = Vec::new();
+            while let Some(frame) = body.frame().await {
+                content.extend_from_slice(&frame?.into_data().unwrap());
+            }
+            net.send(Request::from_parts(head, Body::from(content)))
+                .await
+        }
+    });
+    transport.declaring(Capabilities::all())
+}
+
 /// A client over this transport whose waits end at once and are as short as they may be.
 pub(crate) fn builder(net: &Net) -> ClientBuilder {
     timed(net, &TestClock::default())

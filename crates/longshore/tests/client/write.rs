@@ -1,21 +1,23 @@
 //! Writing manifests and tags, mounting blobs, and deleting.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use longshore::model::{Digest, MediaType, Tag, TagOrDigest};
 use longshore::origin::Secret;
-use longshore::transport::{Body, Capabilities, Clock, TestClock, Transport, from_fn};
+use longshore::transport::{Body, Clock, TestClock};
 use longshore::{
-    Credential, CredentialError, CredentialSource, Error, ErrorKind, MountOutcome, PushOptions,
-    PushedManifest, Repository, UploadOutcome,
+    Credential, CredentialError, CredentialSource, Error, ErrorKind, MountOutcome, Notice,
+    PushOptions, PushedManifest, Repository, UploadOutcome,
 };
 
 use crate::auth::unauthorized;
-use crate::support::{AUTH, HOME, MANIFEST, Net, Seen, app, basic, builder, reply, timed};
+use crate::support::{
+    AUTH, HOME, MANIFEST, Net, Seen, app, basic, builder, collecting, reply, timed,
+};
 
 const BLOB: &[u8] = b"the content of a blob";
 
@@ -293,6 +295,88 @@ async fn a_blob_is_mounted_or_the_session_that_was_opened_is_cancelled() {
     }
 }
 
+#[tokio::test]
+async fn a_refused_mount_is_told_once_for_two_repositories() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notices = Arc::clone(&told);
+    let net = Net::serving(
+        |seen| match (seen.method.as_str(), seen.uri.contains("mount")) {
+            ("POST", true) => reply(403, &[], ""),
+            ("POST", false) => reply(202, &[("location", "/s")], ""),
+            _ => reply(201, &[], ""),
+        },
+    );
+    let client = builder(&net).transport(collecting(&net));
+    let client = client.on_notice(move |notice: &Notice| {
+        notices.lock().unwrap().push(notice.to_string());
+    });
+    let repository = app(client.build().unwrap()).await;
+    let content = Bytes::from_static(BLOB);
+    let mut options = PushOptions::default();
+    options.digest = Some(Digest::sha256(BLOB));
+    options.mount = Some("other".parse().unwrap());
+    let pushed = repository.put_blob(&content, options).await.unwrap();
+    assert_eq!(pushed.mount_refused.unwrap().as_u16(), 403);
+    for _ in 0..2 {
+        assert_eq!(mount(&repository).await.unwrap(), not_mounted(403));
+    }
+    let notice = |from| {
+        format!("{HOME} refuses to mount blobs of {from} in app (status 403), so they are sent")
+    };
+    assert_eq!(*told.lock().unwrap(), [notice("other"), notice("a/base")]);
+}
+
+#[tokio::test]
+async fn the_error_of_a_refused_write_says_why() {
+    const BODY: &str =
+        r#"{"errors":[{"code":"PRECONDITION","message":"configured as immutable"}]}"#;
+    const MISSING: &str = r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#;
+    const INVALID: &str = r#"{"errors":[{"code":"MANIFEST_INVALID","detail":"no layers"}]}"#;
+    const FULL: &str = r#"{"errors":[{"code":"DENIED","message":"quota exceeded"}]}"#;
+    for (status, body, kind, said) in [
+        (
+            412,
+            BODY,
+            ErrorKind::Denied,
+            "the tag is immutable (status 412, PRECONDITION (configured as immutable))",
+        ),
+        (
+            404,
+            MISSING,
+            ErrorKind::NotFound,
+            "the repository does not exist, and the registry does not create it with a push \
+             (status 404, NAME_UNKNOWN)",
+        ),
+        (
+            400,
+            INVALID,
+            ErrorKind::Unsupported,
+            "the registry does not accept the manifest: \"no layers\" (status 400, \
+             MANIFEST_INVALID)",
+        ),
+        (
+            412,
+            FULL,
+            ErrorKind::Denied,
+            "the quota or the storage of the registry is used up (status 412, DENIED (quota \
+             exceeded))",
+        ),
+        (
+            405,
+            "",
+            ErrorKind::Unsupported,
+            "the registry accepts no writes (status 405)",
+        ),
+    ] {
+        let net = Net::serving(move |_| reply(status, &[], body));
+        let error = put_v1(&repository(&net).await).await.unwrap_err();
+        assert_eq!(error.kind(), kind);
+        let text = format!("cannot push manifest v1 of app to r.example.com: {said}");
+        assert_eq!(error.to_string(), text);
+        assert!(error.write_refusal().is_some());
+    }
+}
+
 // DG7 (an upload succeeds only if the digest in the response is the expected one)
 #[tokio::test]
 async fn dg7_another_blob_that_was_mounted_is_an_error() {
@@ -432,24 +516,6 @@ async fn a_registry_without_tokens_is_asked_once_for_its_challenge() {
         put_v1(&repository).await.unwrap();
         assert_eq!(bodies(&net), expected);
     }
-}
-
-/// Passes requests on with their bodies in memory, where [`Net`] can see them.
-fn collecting(net: &Net) -> impl Transport {
-    let net = net.clone();
-    let transport = from_fn(move |request: Request<Body>| {
-        let net = net.clone();
-        async move {
-            let (head, mut body) = request.into_parts();
-            let mut content = Vec::new();
-            while let Some(frame) = body.frame().await {
-                content.extend_from_slice(&frame?.into_data().unwrap());
-            }
-            net.send(Request::from_parts(head, Body::from(content)))
-                .await
-        }
-    });
-    transport.declaring(Capabilities::all())
 }
 
 // CR7 (a refused token is renewed once), RT7

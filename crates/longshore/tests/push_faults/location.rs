@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use longshore::hyper::{HyperTransport, TlsSettings};
 use longshore::origin::Secret;
-use longshore::{Credential, Error, ErrorKind, OneCredential, PushedBlob};
+use longshore::transport::TestClock;
+use longshore::{Client, Credential, Error, ErrorKind, OneCredential, PushedBlob};
+use longshore_testkit::certificate::Authority;
 use longshore_testkit::hostile::LOCATIONS;
 use longshore_testkit::recorder::Recorder;
-use longshore_testkit::registry::{Misbehaviour, Part, Quirks, Registry, Rule};
+use longshore_testkit::registry::{LocationForm, Misbehaviour, Part, Quirks, Registry, Rule};
 use longshore_testkit::{Listen, ScriptedResponse};
 
 use crate::support::{BLOB, app, builder, chunked, lines, push, registry, stored, whole};
@@ -122,4 +125,42 @@ async fn rd4_a_session_that_moves_takes_no_secret_with_it() {
     let bodies = elsewhere.requests().all();
     let bodies: Vec<_> = bodies.iter().map(|seen| seen.body.clone()).collect();
     assert_eq!(bodies, [&BLOB[10..20], &BLOB[20..], b""]);
+}
+
+/// A registry that speaks https, whose sessions are where the rule says, and a client that trusts
+/// it.
+async fn push_over_tls(location: LocationForm, rule: Option<Rule>) -> (Registry, Option<Error>) {
+    let authority = Authority::new();
+    let listen = Listen::loopback().tls(authority.server(&["127.0.0.1"]));
+    let mut quirks = Quirks::default();
+    quirks.location = location;
+    let registry = Registry::builder().listen(listen).writable().quirks(quirks);
+    let registry = registry.start().unwrap();
+    rule.into_iter().for_each(|rule| registry.misbehave(rule));
+    let tls = TlsSettings::default().ca_pem(authority.pem().as_bytes());
+    let transport = HyperTransport::builder().tls(tls.unwrap()).build().unwrap();
+    let client = Client::builder()
+        .transport(transport)
+        .clock(TestClock::default());
+    let repository = app(&registry, &client.build().unwrap()).await;
+    let content = Bytes::from_static(BLOB);
+    let pushed = repository.put_blob(&content, whole()).await;
+    (registry, pushed.err())
+}
+
+// RD2 (https never becomes http, except that the registry's own host is rewritten)
+#[tokio::test]
+async fn rd2_a_session_is_never_continued_over_http() {
+    for location in [LocationForm::Absolute, LocationForm::Http] {
+        let (registry, failed) = push_over_tls(location, None).await;
+        assert!(failed.is_none(), "{location:?}: {failed:?}");
+        assert_eq!(stored(&registry).unwrap(), BLOB);
+    }
+    let elsewhere = Recorder::silent().unwrap();
+    let http = Misbehaviour::Location(format!("http://{}/s", elsewhere.address()));
+    let rule = Rule::on(Part::Upload, http).times(1);
+    let (registry, failed) = push_over_tls(LocationForm::Path, Some(rule)).await;
+    assert_eq!(failed.unwrap().kind(), ErrorKind::Protocol);
+    assert!(elsewhere.requests().is_empty());
+    assert_eq!(stored(&registry), None);
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use longshore::{ErrorKind, PushOptions, UploadOutcome};
 use longshore_testkit::registry::{
-    Chunks, LocationForm, MountForm, Quirks, Quota, RangeForm, Registry,
+    Chunks, LocationForm, LocationQuery, MountForm, Quirks, Quota, RangeForm, Registry,
 };
 
 use crate::support::{
@@ -96,7 +96,7 @@ async fn rd4_the_location_is_followed_in_every_form_with_its_query() {
         for latest in [false, true] {
             let registry = registry(|quirks| {
                 quirks.location = form;
-                quirks.location_query = true;
+                quirks.location_query = LocationQuery::Signed;
                 quirks.latest_location_only = latest;
             });
             push(&registry, chunked()).await.unwrap();

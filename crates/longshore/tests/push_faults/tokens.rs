@@ -1,7 +1,7 @@
 //! Pushes that outlive their tokens.
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use longshore::model::Digest;
 use longshore::origin::Secret;
 use longshore::{Client, Credential, OneCredential, PushOptions, UploadOutcome};
@@ -54,6 +54,27 @@ async fn cr7_a_push_outlives_any_number_of_tokens() {
     assert_eq!(tokens.requests().len(), 5);
     assert_eq!(stored(&registry).unwrap(), BLOB);
     assert!(!registry.requests().hold(PASSWORD));
+}
+
+// CR7 (a 400 or 403 that says the token expired counts as a refused token)
+#[tokio::test]
+async fn cr7_a_token_that_expired_without_a_challenge_is_renewed_in_the_middle() {
+    for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
+        let tokens = tokens();
+        let registry = registry(&tokens, |quirks| quirks.expired = Some(status));
+        let ends = Rule::on(Part::Upload, Misbehaviour::RevokeTokens);
+        registry.misbehave(ends.method(Method::PATCH).times(1));
+        let repository = app(&registry, &client(&registry, &tokens)).await;
+        let content = Bytes::from_static(BLOB);
+        repository.put_blob(&content, chunked()).await.unwrap();
+        let seen = registry.requests().all();
+        let seen: Vec<_> = seen.iter().map(|seen| seen.status.unwrap()).collect();
+        assert_eq!(seen[..4], [401, 202, 202, status.as_u16()]);
+        // Without a challenge, one request more may ask for it.
+        assert_eq!(seen[seen.len() - 3..], [202, 202, 201]);
+        assert_eq!(tokens.requests().len(), 2);
+        assert_eq!(stored(&registry).unwrap(), BLOB);
+    }
 }
 
 #[tokio::test]

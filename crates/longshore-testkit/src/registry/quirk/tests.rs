@@ -8,7 +8,7 @@ use crate::image::{self, Tree};
 use crate::registry::{Misbehaviour, Part, Registry, Rule};
 use crate::testing::{Reply, converse, get, get_with, request, send, send_part};
 use crate::token::TokenServer;
-use crate::{Gate, ScriptedResponse};
+use crate::{Gate, ScriptedResponse, Valve};
 
 /// A writable registry with one switch set.
 fn quirky(set: impl FnOnce(&mut Quirks)) -> Registry {
@@ -212,7 +212,11 @@ fn a_session_is_named_in_every_form() {
         (LocationForm::Path, "/v2/app/blobs/uploads/session-1"),
         (LocationForm::Relative, "session-1"),
     ] {
-        for query in [false, true] {
+        for query in [
+            LocationQuery::None,
+            LocationQuery::Plain,
+            LocationQuery::Signed,
+        ] {
             let registry = quirky(|quirks| {
                 quirks.location = form;
                 quirks.location_query = query;
@@ -220,7 +224,7 @@ fn a_session_is_named_in_every_form() {
             let reply = request("POST", &uploads(&registry, ""), &[]);
             let location = reply.header("location").unwrap();
             assert!(location.starts_with(beginning), "{form:?}: {location}");
-            assert_eq!(location.contains('?'), query);
+            assert_eq!(location.contains('?'), query != LocationQuery::None);
             let at = session(&registry, &reply);
             assert_eq!(patch(&at, "0-2", "abc").status, 202);
             assert_eq!(finish(&at, "abc", "").status, 201);
@@ -230,7 +234,7 @@ fn a_session_is_named_in_every_form() {
 
 #[test]
 fn a_changed_query_loses_the_session() {
-    let registry = quirky(|quirks| quirks.location_query = true);
+    let registry = quirky(|quirks| quirks.location_query = LocationQuery::Signed);
     let at = open(&registry);
     let decoded = at.replace("%2F", "/");
     for wrong in [decoded.as_str(), at.split('?').next().unwrap()] {
@@ -735,6 +739,85 @@ fn a_location_goes_wrong_and_sessions_and_tokens_end() {
     assert_eq!([post().status, post().status], [202, 401]);
 }
 
+#[test]
+fn a_body_is_read_as_far_as_the_valve_lets_it() {
+    let registry = quirky(|_| {});
+    let at = open(&registry);
+    let valve = Valve::new();
+    let pace = Misbehaviour::PaceRequest(valve.clone());
+    registry.misbehave(Rule::on(Part::Upload, pace).method(http::Method::PATCH));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| patch(&at, "0-4", "abcde"));
+        valve.let_pass(2);
+        while progress(&get(&at)).1 != Some("0-1") {
+            std::thread::yield_now();
+        }
+        valve.open();
+        // The state that was asked for has the two bytes; the request that brought them is over.
+        assert_eq!(slow.join().unwrap().status, 404);
+    });
+    registry.behave();
+    assert_eq!(patch(&at, "2-4", "cde").status, 202);
+    valve.open();
+    assert_eq!(finish(&at, "abcde", "").status, 201);
+}
+
+#[test]
+fn an_expired_token_is_refused_without_a_challenge() {
+    for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
+        let tokens = TokenServer::builder().start().unwrap();
+        let quirks = Quirks {
+            expired: Some(status),
+            ..Quirks::default()
+        };
+        let registry = Registry::builder().writable().quirks(quirks);
+        let registry = registry.bearer(&tokens).start().unwrap();
+        assert_eq!(push_whole(&registry, "abc").status, 401);
+        let bearer = bearer(&tokens, "scope=repository:app:push");
+        registry.revoke_tokens();
+        let fields = [("authorization", bearer.as_str())];
+        let reply = request("POST", &uploads(&registry, ""), &fields);
+        assert_eq!(said(&reply), (status.as_u16(), "DENIED".to_owned()));
+        assert_eq!(reply.header("www-authenticate"), None);
+        assert!(reply.body.contains("token has expired"));
+    }
+}
+
+#[test]
+fn pages_are_limited_or_ignored() {
+    let list = |registry: &Registry, query: &str| {
+        for tag in ["1", "2", "3"] {
+            registry.contents().add("app", tag, &image::single(1));
+        }
+        get(&format!("{}/v2/app/tags/list{query}", registry.url()))
+    };
+    let limit = Some((2, StatusCode::PAYLOAD_TOO_LARGE));
+    let limited = quirky(|quirks| quirks.page_max = limit);
+    assert_eq!(list(&limited, "?n=3").status, 413);
+    let page = list(&limited, "?n=2");
+    assert_eq!(page.json()["tags"].as_array().unwrap().len(), 2);
+    assert_eq!(list(&limited, "").json()["tags"], page.json()["tags"]);
+    let ignoring = quirky(|quirks| quirks.pages_ignored = true);
+    let page = list(&ignoring, "?n=1&last=3");
+    assert_eq!(page.json()["tags"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        page.header("link"),
+        Some("</v2/app/tags/list?last=x>; rel=\"next\"")
+    );
+}
+
+#[test]
+fn a_tag_can_be_a_digest() {
+    let tree = image::single(1);
+    let tag = tree.digest().as_str().replace(':', "-");
+    for (set, status) in [(Quirks::gitlab(), 200), (Quirks::default(), 404)] {
+        let registry = quirky(|quirks| *quirks = set);
+        registry.contents().add("app", "1", &tree);
+        let url = format!("{}/v2/app/manifests/{tag}", registry.url());
+        assert_eq!(get(&url).status, status);
+    }
+}
+
 /// The switches that change how a blob is sent, but not what is stored.
 fn harmless() -> Vec<Quirks> {
     let mut all = vec![
@@ -787,11 +870,10 @@ fn what_was_accepted_can_be_read_back() {
 }
 
 #[test]
-fn registries_with_other_limits_say_so() {
-    let registry = quirky(|quirks| *quirks = Quirks::google());
+fn one_chunk_is_accepted_and_a_second_refused() {
+    let registry = quirky(|quirks| quirks.chunks = Chunks::One);
     let at = open(&registry);
-    assert_eq!(patch(&at, "0-2", "abc").status, 405);
-    assert_eq!(finish(&at, "abc", "abc").status, 201);
-    let registry = quirky(|quirks| *quirks = Quirks::artifactory());
-    assert_eq!(get(&absent(&registry)).status, 403);
+    assert_eq!(patch(&at, "0-2", "abc").status, 202);
+    assert_eq!(patch(&at, "3-3", "d").status, 405);
+    assert_eq!(finish(&at, "abc", "").status, 201);
 }

@@ -13,7 +13,7 @@ use longshore_proto::error_code::{ErrorBody, ErrorCode};
 
 use super::{created, path};
 use crate::registry::not_found;
-use crate::registry::quirk::{Chunks, LocationForm, Quirks, RangeForm};
+use crate::registry::quirk::{Chunks, LocationForm, LocationQuery, Quirks, RangeForm};
 use crate::{RecordedRequest, ScriptedResponse};
 
 /// The upload sessions that are open.
@@ -164,13 +164,16 @@ impl Session {
         self.chunks += 1;
     }
 
-    /// Whether the query of a request is the one that the location has, byte for byte.
+    /// Whether a request has the query of the location.
     fn signed(&self, query: &str, quirks: &Quirks) -> bool {
-        if !quirks.location_query {
-            return true;
+        match quirks.location_query {
+            LocationQuery::None => true,
+            LocationQuery::Plain => query.split('&').any(|pair| pair == plain_query(&self.id)),
+            LocationQuery::Signed => {
+                let rest = query.strip_prefix(&signed_query(&self.id));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('&'))
+            }
         }
-        let rest = query.strip_prefix(&signature(&self.id));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('&'))
     }
 
     /// Says how far the session is.
@@ -213,10 +216,10 @@ impl Session {
                 format!("http://{}{path}", authority(request))
             }
         };
-        if quirks.location_query {
-            format!("{place}?{}", signature(&self.id))
-        } else {
-            place
+        match quirks.location_query {
+            LocationQuery::None => place,
+            LocationQuery::Plain => format!("{place}?{}", plain_query(&self.id)),
+            LocationQuery::Signed => format!("{place}?{}", signed_query(&self.id)),
         }
     }
 }
@@ -246,7 +249,11 @@ fn authority(request: &RecordedRequest) -> String {
     target.or_else(field).unwrap_or_default()
 }
 
+fn plain_query(id: &str) -> String {
+    format!("_state=c3RhdGU-{id}")
+}
+
 /// A query that changes when a client decodes and encodes it again.
-fn signature(id: &str) -> String {
+fn signed_query(id: &str) -> String {
     format!("_state=a%2Fb+c%3D==~{id}&sig=%7e!$'()*,;:@/?")
 }

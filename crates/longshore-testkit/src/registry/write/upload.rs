@@ -142,6 +142,10 @@ impl State {
             _ => None,
         };
         let found = sessions.find(wanted, session, request, &self.quirks)?;
+        let is_second = self.quirks.chunks == Chunks::One && found.chunks > 0;
+        if is_second && !request.body.is_empty() {
+            return Err(unsupported());
+        }
         let taken = found.take(range, request, &self.quirks);
         let answer = match taken {
             Ok(()) => Ok(self.progress(found, self.quirks.patch_status, request)),
