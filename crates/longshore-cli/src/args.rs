@@ -404,6 +404,10 @@ pub(crate) struct Connection {
         help_heading = "Connection"
     )]
     pub(crate) retry_attempts: u32,
+    /// If the registry allows no more requests for now, wait until it does; by default the command
+    /// fails, and says when to try again
+    #[arg(long, help_heading = "Connection")]
+    pub(crate) wait_for_quota: bool,
     /// Print the result as text or as one JSON object
     #[arg(
         long,

@@ -335,7 +335,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
              --password-stdin"
         ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
-            Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
+            Some(wait) => format!(
+                "try again in {} seconds, give --wait-for-quota, or log in",
+                wait.as_secs()
+            ),
             None => "try again later, or log in: limits are higher then".to_owned(),
         },
         (ErrorKind::Unavailable, Cause::Refused(_)) => match error.retry_after() {
