@@ -158,10 +158,10 @@ impl ClientBuilder {
     /// Maximum memory for all transfers and the documents that are being read together, in bytes.
     /// The default is 64 MiB (LI2).
     ///
-    /// Half of it is for blobs that are read: a transport may buffer 2 MiB of a large blob and 1 MiB
-    /// of any other, until its reader is dropped. A quarter is for documents while they arrive and
-    /// are parsed, and a quarter for content that is sent, of which at most 2 MiB are buffered. A
-    /// transfer that would exceed the limit waits.
+    /// Half of it is for blobs that are read: a transport may buffer 2 MiB of a large blob and
+    /// 1 MiB of any other, until its reader is dropped. A quarter is for documents while they
+    /// arrive and are parsed, and a quarter for content that is sent, with at most 2 MiB for each
+    /// transfer. A transfer that would exceed the limit waits.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);
