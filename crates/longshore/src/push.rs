@@ -150,11 +150,16 @@ impl Push<'_> {
         let jitter = site.client().jitter();
         match sent {
             Ok(answer) if answer.asks_too_long(site) => Err(answer.refused(site)),
-            Ok(answer) => match self.upload.on_answer(&answer.head, answer.ended(), jitter) {
-                Ok(next) => Ok(next),
-                Err(UploadError::Refused) => Err(answer.refused(site)),
-                Err(error) => Err(answer.failed(site, Cause::Upload(error))),
-            },
+            Ok(answer) => {
+                match self
+                    .upload
+                    .on_answer(&answer.classified_head(), answer.ended(), jitter)
+                {
+                    Ok(next) => Ok(next),
+                    Err(UploadError::Refused) => Err(answer.refused(site)),
+                    Err(error) => Err(answer.failed(site, Cause::Upload(error))),
+                }
+            }
             Err(error) => match error.cause() {
                 Cause::Call(CallError::Failed { .. }, _) => {
                     tracing::debug!(%error, "the upload broke off");
