@@ -128,9 +128,8 @@ impl ClientBuilder {
     }
 
     /// Waits for the end of a rate limit's window, this long in all for one request, and at most
-    /// [`QUOTA_WAIT_LIMIT`]. The listener hears of each wait
-    /// ([`Notice::WaitingForQuota`](crate::Notice::WaitingForQuota)). Other requests to the registry
-    /// wait, too.
+    /// [`QUOTA_WAIT_LIMIT`]. Other requests to the registry wait, too. Each wait is reported to the
+    /// listener ([`Notice::WaitingForQuota`](crate::Notice::WaitingForQuota)).
     ///
     /// Without this, a request fails at once when a registry asks to wait for more than 60 seconds
     /// ([`Error::retry_after`](crate::Error::retry_after), RT3).
