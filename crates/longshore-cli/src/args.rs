@@ -59,9 +59,9 @@ pub(crate) enum Command {
     Copy(Copy),
     /// Delete tags or manifests
     ///
-    /// NAME:TAG deletes the tag and keeps the manifest. NAME@DIGEST deletes the manifest with all of
-    /// its tags. NAME:TAG@DIGEST deletes the tag, but only if it stands for DIGEST. A registry that
-    /// does not delete tags is an error: the manifest is never deleted instead.
+    /// NAME:TAG deletes the tag and keeps the manifest. NAME@DIGEST deletes the manifest with all
+    /// of its tags. NAME:TAG@DIGEST deletes the tag, but only if it stands for DIGEST. A registry
+    /// that does not delete tags is an error: the manifest is never deleted instead.
     ///
     /// Each REF is tried even if another fails; the highest exit code counts. Prints each REF that
     /// was deleted.
@@ -404,6 +404,10 @@ pub(crate) struct Connection {
         help_heading = "Connection"
     )]
     pub(crate) retry_attempts: u32,
+    /// If the registry allows no more requests for now, wait until it does; by default the command
+    /// fails, and says when to try again
+    #[arg(long, help_heading = "Connection")]
+    pub(crate) wait_for_quota: bool,
     /// Print the result as text or as one JSON object
     #[arg(
         long,

@@ -6,7 +6,9 @@ use longshore::auth::Credential;
 use longshore::model::{Digest, Reference, ReferenceParts, Tag};
 use longshore::origin::{Origin, Scheme, Secret};
 use longshore::transport::TlsIdentity;
-use longshore::{Client, DockerCredentials, HostSettings, Notice, OneCredential, Repository};
+use longshore::{
+    Client, DockerCredentials, HostSettings, Notice, OneCredential, QUOTA_WAIT_LIMIT, Repository,
+};
 use longshore_hyper::{HyperTransport, ProxySettings, TlsSettings};
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
@@ -63,8 +65,8 @@ pub(crate) async fn repository(
     Ok((reference, repository))
 }
 
-/// Builds the client for the registries that a command is about. The options of the connection apply
-/// to each of them.
+/// Builds the client for the registries that a command is about. The options of the connection
+/// apply to each of them.
 ///
 /// CR1: a secret belongs to one origin. So a user name on the command line is refused if there is
 /// more than one registry, and other credentials are looked up for each.
@@ -101,6 +103,9 @@ pub(crate) fn client_observed(
         .attempts(options.retry_attempts);
     for registry in registries {
         builder = builder.host(registry, settings.clone());
+    }
+    if options.wait_for_quota {
+        builder = builder.wait_for_quota(QUOTA_WAIT_LIMIT);
     }
     // With -v, warnings are in the log.
     let warns = options.verbose == 0;
@@ -141,9 +146,13 @@ fn only<'a>(registries: &[&'a str]) -> Result<&'a str, Failure> {
 /// Prints a warning: one that the registry sent (distribution-spec v1.1.1 "Warnings"), or one about
 /// the registry or its credentials.
 fn warn(notice: &Notice) {
-    use Notice::{IgnoredHeader, NoCredentials, Warning};
-    if let IgnoredHeader { .. } | NoCredentials { .. } | Warning { .. } = notice {
-        output::note(&format!("warning: {notice}"));
+    use Notice::{IgnoredHeader, MountRefused, NoCredentials, WaitingForQuota, Warning};
+    match notice {
+        IgnoredHeader { .. } | MountRefused { .. } | NoCredentials { .. } | Warning { .. } => {
+            output::note(&format!("warning: {notice}"));
+        }
+        WaitingForQuota { .. } => output::note(&notice.to_string()),
+        _ => {}
     }
 }
 

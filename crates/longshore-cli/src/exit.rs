@@ -335,7 +335,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
              --password-stdin"
         ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
-            Some(wait) => format!("try again in {} seconds, or log in", wait.as_secs()),
+            Some(wait) => format!(
+                "try again in {} seconds, give --wait-for-quota, or log in",
+                wait.as_secs()
+            ),
             None => "try again later, or log in: limits are higher then".to_owned(),
         },
         (ErrorKind::Unavailable, Cause::Refused(_)) => match error.retry_after() {
@@ -451,10 +454,9 @@ impl From<NoSuchPlatform> for Failure {
     fn from(error: NoSuchPlatform) -> Self {
         let failure = Self::of(Exit::Platform, &error);
         if error.available.is_empty() {
-            return failure.hint("use `pull --all-platforms` to pull the whole index");
+            return failure.hint("pull or copy the whole index with --all-platforms");
         }
-        failure
-            .hint("choose one of these with --platform; `pull --all-platforms` takes all of them")
+        failure.hint("choose one of these with --platform, or pull or copy with --all-platforms")
     }
 }
 

@@ -318,6 +318,31 @@ fn ends_that_cannot_be_copied() {
     }
 }
 
+// DG7: nothing is stored under a digest that is not that of the content.
+#[test]
+fn dg7_a_source_that_is_damaged_or_incomplete_is_named() {
+    let tree = image::single(57);
+    let registry = empty();
+    let place = tempdir().unwrap();
+    let layout = layout_of(&tree, place.path());
+    let to = format!("{}/a", registry.authority());
+    let push = || run(&["push", &format!("{layout}:v1"), &to]);
+    let digest = &tree.blobs()[1].descriptor.digest;
+    let blob = layout::blob(Path::new(&layout), digest);
+    let mut content = fs::read(&blob).unwrap();
+    content[0] ^= 1;
+    fs::write(&blob, &content).unwrap();
+    let source = format!("cannot read oci:{layout}:v1");
+    push().failed_with_hint(DIGEST, &[&source, digest.as_str(), "longshore verify"]);
+    fs::remove_file(&blob).unwrap();
+    push().failed_with_hint(NOT_FOUND, &[&source, digest.as_str(), "--all-platforms"]);
+    let manifest = layout::blob(Path::new(&layout), tree.digest());
+    fs::remove_file(&manifest).unwrap();
+    let digest = tree.digest().as_str();
+    push().failed_with_hint(NOT_FOUND, &[&source, digest, "--all-platforms"]);
+    assert_eq!(current(&format!("{to}:v1")), None);
+}
+
 // CR1: a secret belongs to one origin.
 #[test]
 fn cr1_each_registry_of_a_copy_gets_its_own_credentials() {

@@ -47,10 +47,7 @@ fn a_quota_is_used_up() {
         ),
     ] {
         let ended = refused(refusing(status, "DENIED", message));
-        ended.failed_with_hint(
-            DISK,
-            &["push manifest v2 of a", message, "quota is used up"],
-        );
+        ended.failed_with_hint(DISK, &["push manifest v2 of a", message, "is used up"]);
     }
 }
 
@@ -60,12 +57,12 @@ fn a_registry_is_read_only() {
     let ended = refused(refusing(StatusCode::FORBIDDEN, "DENIED", message));
     ended.failed_with_hint(
         DISK,
-        &["push manifest v2 of a", message, "is read-only now"],
+        &["push manifest v2 of a", message, "is read-only for now"],
     );
     let ended = refused(Misbehaviour::Status(StatusCode::METHOD_NOT_ALLOWED));
     ended.failed_with_hint(
         UNSUPPORTED,
-        &["push manifest v2 of a", "405", "may be read-only"],
+        &["push manifest v2 of a", "405", "is read-only for now"],
     );
 }
 
@@ -75,7 +72,11 @@ fn a_repository_must_exist_first() {
     let ended = refused(refusing(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message));
     ended.failed_with_hint(
         NOT_FOUND,
-        &["push manifest v2 of a", message, "create it first"],
+        &[
+            "push manifest v2 of a",
+            message,
+            "create the repository first",
+        ],
     );
 }
 
@@ -101,4 +102,32 @@ fn a_manifest_is_refused() {
         ];
         refused(answer).failed_with_hint(NOT_FOUND, &words);
     }
+}
+
+#[test]
+fn a_rate_limit_says_when_to_come_back() {
+    let limited = Misbehaviour::RetryAfter(StatusCode::TOO_MANY_REQUESTS, "3600".to_owned());
+    let words = [
+        "push manifest v2 of a",
+        "too many requests",
+        "try again in 3600 seconds",
+        "--wait-for-quota",
+    ];
+    refused(limited).failed_with_hint(RATE_LIMITED, &words);
+}
+
+#[test]
+fn a_mount_that_is_refused_is_noted_and_the_blob_is_sent() {
+    let tree = image::single(41);
+    let registry = serving(&tree);
+    let answer = refusing(StatusCode::BAD_REQUEST, "UNSUPPORTED", "no mounts here");
+    registry.misbehave(Rule::on(Part::Upload, answer).path("/v2/b/").times(1));
+    let (from, to) = (
+        format!("{}/a:1", registry.authority()),
+        format!("{}/b", registry.authority()),
+    );
+    let ended = run(&["copy", &from, &to, "--jobs", "1"]);
+    assert_eq!(ended.succeeded(), tree.digest().as_str());
+    let words = "refuses to mount blobs of a in b (status 400), so they are sent";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }

@@ -52,7 +52,11 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
     let progress = Arc::new(TransferProgress::default());
     let cancellation = Cancellation::new();
     let options = options(args, &progress, &cancellation);
-    let plan = stop::unless_stopped(Plan::make(from, to, &options)).await?;
+    let planning = async {
+        let plan = Plan::make(from, to, &options).await;
+        plan.map_err(|error| report::failure(error, &source.to_string(), &[]))
+    };
+    let plan = stop::unless_stopped(planning).await?;
     let mut shown = Shown::new(args, source, destinations, &plan);
     if args.dry_run {
         shown.add_limits(&limits);
@@ -61,7 +65,7 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
     let title = source.title();
     let running = async {
         let reports = progress.draw(&title, plan.run(&options.run)).await;
-        reports.map_err(|error| report::failure(error, shown.concerns()))
+        reports.map_err(|error| shown.failure(error))
     };
     let reports = stop::cancelling(&cancellation, running).await;
     note_damaged(&progress, destinations);

@@ -137,6 +137,11 @@ impl Failure {
 }
 
 impl Failure {
+    /// Makes the failure of a source that lacks a blob.
+    pub(crate) fn absent(error: &TransferError) -> Self {
+        Self::of(Exit::NotFound, error).hint(INCOMPLETE)
+    }
+
     /// Names properties of a manifest that some registries are known to refuse.
     pub(crate) fn foreseen(mut self, concerns: &[Concern]) -> Self {
         let concerns = concerns.iter();

@@ -9,6 +9,7 @@ use longshore::proto::endpoint::Endpoint;
 use longshore_copy::{
     BlobAction, Concern, DestinationReport, Plan, PlannedDestination, Tally, TransferError,
 };
+use longshore_store::StoreError;
 use serde::{Serialize, Serializer};
 
 use super::place::Place;
@@ -103,9 +104,9 @@ impl Shown {
         }
     }
 
-    /// What some registries refuse in the manifests.
-    pub(super) fn concerns(&self) -> &[Concern] {
-        &self.concerns
+    /// Makes the failure of the whole copy.
+    pub(super) fn failure(&self, error: TransferError) -> Failure {
+        failure(error, &self.source, &self.concerns)
     }
 
     /// Adds the rate limits that registries stated meanwhile.
@@ -120,7 +121,7 @@ impl Shown {
             destination.result = Some(report.tally.into());
             if let Some(error) = report.error {
                 let what = format!("cannot copy to {}", destination.destination);
-                let failure = failure(error, &self.concerns).within(what);
+                let failure = failure(error, &self.source, &self.concerns).within(what);
                 destination.error = Some(failure.summary());
                 failures.push(failure);
             }
@@ -281,10 +282,22 @@ fn moved_once(plan: &Plan) -> u64 {
 }
 
 /// Makes the failure of a copy. If a registry refuses a manifest, what is known to be refused in it
-/// is named.
-pub(super) fn failure(error: TransferError, concerns: &[Concern]) -> Failure {
+/// is named. Errors of a local source do not say which one it is.
+pub(super) fn failure(error: TransferError, source: &str, concerns: &[Concern]) -> Failure {
     let is_refused = refuses_manifest(&error);
-    let failure = Failure::from(error);
+    let is_absent = matches!(&error, TransferError::Store(StoreError::Absent { .. }));
+    let is_local = is_absent
+        || matches!(
+            &error,
+            TransferError::NoManifest { .. } | TransferError::Source(_)
+        );
+    let failure = match is_absent {
+        true => Failure::absent(&error),
+        false => Failure::from(error),
+    };
+    if is_local {
+        return failure.within(format!("cannot read {source}"));
+    }
     if !is_refused || concerns.is_empty() {
         return failure;
     }
