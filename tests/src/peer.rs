@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use longshore_model::Digest;
 use longshore_testkit::image::Tree;
-use longshore_testkit::registry::Registry;
+use longshore_testkit::registry::{Quirks, Registry};
 
 use crate::http;
 use crate::process::PROBE;
@@ -28,7 +28,17 @@ impl Peer {
     /// When it does not start.
     #[must_use]
     pub fn kit() -> Self {
-        match Registry::builder().writable().start() {
+        Self::kit_with(Quirks::default())
+    }
+
+    /// An empty registry of the testkit that takes writes, and differs from the specification.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[must_use]
+    pub fn kit_with(quirks: Quirks) -> Self {
+        match Registry::builder().writable().quirks(quirks).start() {
             Ok(registry) => Self::Kit(registry),
             Err(error) => panic!("cannot start a registry: {error}"),
         }

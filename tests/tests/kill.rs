@@ -2,8 +2,9 @@
 //! the next run moves only what is missing.
 //!
 //! The moments are drawn from a seed, which is printed when a test fails; `LONGSHORE_SEED` sets
-//! it. `LONGSHORE_KILLS` sets how often each command is killed. No moment depends on speed where that would decide the outcome: what is held back by the
-//! registry cannot end, and what ends before it is killed has to be complete.
+//! it. `LONGSHORE_KILLS` sets how often each command is killed. No moment depends on speed where
+//! that would decide the outcome: what is held back by the registry cannot end, and what ends
+//! before it is killed has to be complete.
 
 #![expect(
     clippy::print_stderr,

@@ -437,3 +437,44 @@ fn docker_registry_is_reached_through_a_proxy() {
     layout::assert_holds(place.path(), &tree);
     assert!(proxy.requests().contains(&connect(registry.address())));
 }
+
+#[test]
+fn images_are_pushed_to_docker_registry_and_copied_within_it_through_proxies() {
+    let tinyproxy = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD)));
+    let microsocks = Microsocks::start(Some((PROXY_USER, PROXY_PASSWORD)));
+    let (Some(host), Some(tinyproxy), Some(microsocks)) =
+        (network::address(), tinyproxy, microsocks)
+    else {
+        return;
+    };
+    let builder = DockerRegistry::builder().address(host);
+    let Some(registry) = builder.bearer().tls().start() else {
+        return;
+    };
+    let tree = image::single(7);
+    let place = tempdir().unwrap();
+    let layout = place.path().join("layout");
+    image::write_layout(&layout, &[("1", &tree)]).unwrap();
+    let layout = format!("{}:1", layout.display());
+    for (name, proxy) in [
+        ("http", with_password(&tinyproxy)),
+        ("socks", with_login("socks5h", &microsocks)),
+    ] {
+        let reference = |name: &str| format!("{}/{name}:1", registry.authority());
+        let (pushed, copied) = (reference(name), reference(&format!("{name}/copied")));
+        for arguments in [["push", &layout, &pushed], ["copy", &pushed, &copied]] {
+            let command = registry.admit(Longshore::new(arguments));
+            let ended = command.env("HTTPS_PROXY", &proxy).run();
+            let digest = tree.digest().as_str();
+            assert!(ended.succeeded().contains(digest), "{}", ended.stdout);
+        }
+        let Some(skopeo) = registry.skopeo() else {
+            return;
+        };
+        let copied = format!("docker://{copied}");
+        assert_eq!(skopeo.raw_manifest(&copied), tree.document());
+    }
+    assert!(tinyproxy.requests().contains(&connect(registry.address())));
+    let target = registry.address().to_string();
+    assert!(microsocks.targets().contains(&target));
+}

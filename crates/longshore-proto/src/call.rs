@@ -62,8 +62,8 @@ pub struct Ask {
     pub delay: Duration,
     /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
-    /// Whether the request requires a new connection, because a request like it was lost on one that
-    /// had served before. A lost request that may be repeated gets one without this (RT5).
+    /// Whether the request requires a new connection, because a request like it was lost on one
+    /// that had served before. A lost request that may be repeated gets one without this (RT5).
     pub fresh: bool,
     /// The repository to request read access for, when the endpoint itself names no repository.
     pub behalf: Option<RepositoryName>,

@@ -4,8 +4,8 @@
 //! value that is written and read in both directions, so that a client and a server share one
 //! reading of the wire. [`call`], [`download`], [`upload`], [`listing`] and [`referrers`] are
 //! machines: they are given what arrived and return what to do next, and know neither sockets nor
-//! secrets nor the time. [`pace`] decides how many requests are in flight. Any answer may also carry messages for users: [`warning`] and
-//! [`RateLimit`].
+//! secrets nor the time. [`pace`] decides how many requests are in flight. Any answer
+//! may also carry messages for users: [`warning`] and [`RateLimit`].
 //!
 //! A server reads a request with [`route`], lets the request make its answer
 //! ([`BlobRequest::answer`](endpoint::BlobRequest::answer) and those of the other requests that

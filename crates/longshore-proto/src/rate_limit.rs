@@ -9,7 +9,8 @@
 //! ratelimit-reset:     3600
 //! ```
 //!
-//! They are acted upon only in a 429 without a `Retry-After`, where they say how long to wait (RT3).
+//! They are acted upon only in a 429 without a `Retry-After`, where they say how long to wait
+//! (RT3).
 
 use std::fmt;
 use std::time::Duration;

@@ -140,8 +140,9 @@ pub(crate) fn from_now(number: Duration, headers: &HeaderMap) -> Option<Duration
     Some(number.saturating_sub(date(headers, &header::DATE)?))
 }
 
-/// Adds the time of receipt as `Date` to an answer that has a `Retry-After` or the end of a rate
-/// limit's window and no valid `Date` (RFC 9110 §6.6.1), so that [`retry_after`] can compute how far away a date is (RT3).
+/// Adds the time of receipt as `Date` (RFC 9110 §6.6.1) to an answer that has a `Retry-After` or
+/// `ratelimit-reset` but no valid `Date`, so that [`retry_after`] can compute the distance
+/// of a date (RT3).
 ///
 /// `received` is the time since 1970, by the clock of the client.
 pub fn date_on_receipt(headers: &mut HeaderMap, received: Duration) {

@@ -1,5 +1,6 @@
 //! Content to push.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -17,6 +18,10 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 /// Pieces of a file that are read ahead.
 const PIECES_AHEAD: usize = 2;
+
+/// Buffers of one reader that are kept to be used again: those of the pieces that are read ahead,
+/// and of those that the transport has.
+const BUFFERS_KEPT: usize = PIECES_AHEAD + 6;
 
 /// Content that can be pushed: bytes, a file, or a stream.
 ///
@@ -127,8 +132,11 @@ impl FileContent {
 }
 
 /// The next bytes; `None` at their end.
-fn read_piece(read: &mut impl FnMut(&mut [u8]) -> io::Result<usize>) -> Option<io::Result<Bytes>> {
-    let mut buffer = BytesMut::zeroed(PIECE_BYTES);
+fn read_piece(
+    read: &mut impl FnMut(&mut [u8]) -> io::Result<usize>,
+    buffers: &mut Buffers,
+) -> Option<io::Result<Bytes>> {
+    let mut buffer = buffers.take();
     let read = loop {
         match read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -139,9 +147,39 @@ fn read_piece(read: &mut impl FnMut(&mut [u8]) -> io::Result<usize>) -> Option<i
         Ok(0) => None,
         Ok(count) => {
             buffer.truncate(count);
-            Some(Ok(buffer.freeze()))
+            Some(Ok(buffers.lend(buffer)))
         }
         Err(error) => Some(Err(error)),
+    }
+}
+
+/// Buffers that are used again after the transport has sent them: the system would otherwise clear
+/// new memory for each.
+#[derive(Default)]
+struct Buffers(VecDeque<Bytes>);
+
+impl Buffers {
+    /// A buffer of [`PIECE_BYTES`]: the one that was lent first, if it is no longer in use.
+    fn take(&mut self) -> BytesMut {
+        let mut buffer = match self.0.pop_front().map(Bytes::try_into_mut) {
+            Some(Ok(buffer)) => buffer,
+            Some(Err(in_use)) => {
+                if self.0.len() + 1 < BUFFERS_KEPT {
+                    self.0.push_front(in_use);
+                }
+                BytesMut::zeroed(PIECE_BYTES)
+            }
+            None => BytesMut::zeroed(PIECE_BYTES),
+        };
+        // The last piece of a file is shorter.
+        buffer.resize(PIECE_BYTES, 0);
+        buffer
+    }
+
+    fn lend(&mut self, buffer: BytesMut) -> Bytes {
+        let piece = buffer.freeze();
+        self.0.push_back(piece.clone());
+        piece
     }
 }
 
@@ -166,7 +204,8 @@ impl Pieces {
     ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
         let work = move || {
-            while let Some(piece) = read_piece(&mut read) {
+            let mut buffers = Buffers::default();
+            while let Some(piece) = read_piece(&mut read, &mut buffers) {
                 let is_last = piece.is_err();
                 // The send fails when the push no longer needs the content.
                 if sender.blocking_send(piece).is_err() || is_last {
@@ -240,10 +279,10 @@ impl Content for StreamContent {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match (position, frames.take()) {
             (0, Some(frames)) => Ok(frames),
-            _ => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the content can be read only once",
-            )),
+            _ => {
+                let text = format!("it can be read only once, and is needed from byte {position}");
+                Err(io::Error::new(io::ErrorKind::Unsupported, text))
+            }
         };
         Box::pin(std::future::ready(opened))
     }
@@ -300,5 +339,37 @@ mod tests {
             (&*read, error.as_deref()),
             (&b"abc"[..], Some("the cable is cut"))
         );
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_when_its_piece_was_dropped() {
+        let mut buffers = Buffers::default();
+        let mut lend = |length| {
+            let mut buffer = buffers.take();
+            assert_eq!(buffer.len(), PIECE_BYTES);
+            buffer.truncate(length);
+            buffers.lend(buffer)
+        };
+        let first = lend(PIECE_BYTES);
+        let second = lend(7);
+        let addresses = [first.as_ptr(), second.as_ptr()];
+        assert_ne!(addresses[0], addresses[1]);
+        drop(first);
+        let third = lend(PIECE_BYTES);
+        assert_eq!(third.as_ptr(), addresses[0]);
+        drop(second);
+        assert_eq!(lend(PIECE_BYTES).as_ptr(), addresses[1]);
+        assert_eq!(third.len(), PIECE_BYTES);
+    }
+
+    #[test]
+    fn no_more_buffers_are_kept_than_there_is_room_for() {
+        let mut buffers = Buffers::default();
+        let mut pieces = Vec::new();
+        for _ in 0..3 * BUFFERS_KEPT {
+            let buffer = buffers.take();
+            pieces.push(buffers.lend(buffer));
+            assert!(buffers.0.len() <= BUFFERS_KEPT);
+        }
     }
 }

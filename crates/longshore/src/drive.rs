@@ -4,6 +4,8 @@
 //! machines: the [`Call`] (attempts, hops, waits, hosts), the authenticator (secrets) and, above
 //! this loop, the operation that asks.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{Request, StatusCode, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
@@ -60,6 +62,16 @@ impl Answer {
         &self.ended
     }
 
+    /// The head of the answer, with status 429 if it is a 403 that says it is a rate limit (RT2).
+    pub(crate) fn classified_head(&self) -> Cow<'_, response::Parts> {
+        let mut head = Cow::Borrowed(&self.head);
+        let is_forbidden = self.head.status == StatusCode::FORBIDDEN;
+        if is_forbidden && self.refusal().kind() == RefusalKind::RateLimited {
+            head.to_mut().status = StatusCode::TOO_MANY_REQUESTS;
+        }
+        head
+    }
+
     /// The answer as a refusal.
     pub(crate) fn refusal(&self) -> Refusal {
         let body: &[u8] = match &self.payload {
@@ -67,12 +79,6 @@ impl Answer {
             Payload::Stream(..) => &[],
         };
         Refusal::read(&self.head, body, self.absent)
-    }
-
-    /// Whether this is a 403 that says it is a rate limit (RT2).
-    pub(crate) fn is_disguised_rate_limit(&self) -> bool {
-        self.head.status == StatusCode::FORBIDDEN
-            && self.refusal().kind() == RefusalKind::RateLimited
     }
 
     /// Whether the answer asks to wait longer than the client waits (RT3), so that its operation
@@ -494,8 +500,8 @@ impl Drive<'_> {
         }
     }
 
-    /// Whether to ask for the registry's challenge before this request is sent. Without a secret its
-    /// body may be refused, and is then sent a second time.
+    /// Whether to ask for the registry's challenge before this request is sent. Without a secret it
+    /// may be refused, and its body is then sent a second time.
     fn needs_challenge(&self, sending: &Sending) -> bool {
         let is_home = sending.hop.is_home() && sending.hop.home() == self.site.origin();
         let mut unknown = has_body(sending) && is_home && !self.pinged && !self.site.is_open();

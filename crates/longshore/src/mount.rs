@@ -19,8 +19,8 @@ pub enum MountOutcome {
     /// The registry did not mount it, so it has to be pushed.
     NotMounted {
         /// The status of the answer: 202 when the registry opened an upload session instead, or
-        /// the status of a refusal. `None` without an answer: the registry is known not to mount, or
-        /// its token endpoint issues no token for both repositories.
+        /// the status of a refusal. `None` without an answer: the registry is known not to mount,
+        /// or its token endpoint issues no token for both repositories.
         status: Option<StatusCode>,
     },
 }
@@ -37,8 +37,8 @@ impl Repository {
     /// # Errors
     ///
     /// The registry cannot be reached, or says that it mounted another blob (DG7). A refusal is no
-    /// error, but [`MountOutcome::NotMounted`] and a [`Notice`](crate::Notice): pushing the blob may
-    /// still be allowed.
+    /// error, but [`MountOutcome::NotMounted`] and a [`Notice`](crate::Notice): it may still be
+    /// allowed to push the blob.
     pub async fn mount_blob(
         &self,
         digest: &Digest,

@@ -197,16 +197,16 @@ impl Push<'_> {
         match sent {
             // RT3: a wait longer than the limit fails at once, and the error says how long it is.
             Ok(answer) if answer.asks_too_long(site) => Err(answer.refused(site)),
-            // RT2: a 403 that says it is a rate limit is one, whatever the status says.
-            Ok(answer) if answer.is_disguised_rate_limit() => match self.upload.on_failed(jitter) {
-                Ok(next) => Ok(next),
-                Err(_) => Err(answer.refused(site)),
-            },
-            Ok(answer) => match self.upload.on_answer(&answer.head, answer.ended(), jitter) {
-                Ok(next) => Ok(next),
-                Err(UploadError::Refused) => Err(answer.refused(site)),
-                Err(error) => Err(answer.failed(site, Cause::Upload(error))),
-            },
+            Ok(answer) => {
+                match self
+                    .upload
+                    .on_answer(&answer.classified_head(), answer.ended(), jitter)
+                {
+                    Ok(next) => Ok(next),
+                    Err(UploadError::Refused) => Err(answer.refused(site)),
+                    Err(error) => Err(answer.failed(site, Cause::Upload(error))),
+                }
+            }
             Err(error) => match error.cause() {
                 Cause::Call(CallError::Failed { .. }, _) => {
                     tracing::debug!(%error, "the upload broke off");

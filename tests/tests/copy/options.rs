@@ -1,4 +1,6 @@
-//! `--dry-run` and `--skip-existing`.
+//! `--dry-run`, `--skip-existing` and `--verify-after`.
+
+use longshore_testkit::registry::Quirks;
 
 use super::*;
 
@@ -58,3 +60,29 @@ fn an_image_that_is_there_is_skipped_by_its_tag_alone() {
     names(&copy(), &other);
     destination.peer.assert_holds("some/app", "1", &other);
 }
+
+#[test]
+fn a_registry_that_stores_less_than_it_says_is_found_out_afterwards() {
+    let mut quirks = Quirks::default();
+    quirks.stored_max_bytes = Some(1000);
+    let destination = Watched::new(Peer::kit_with(quirks));
+    let source = Watched::kit();
+    let tree = image::single(94);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let copy = |to: &Watched| {
+        let (from, to) = (source.image("some/app:1"), to.image("some/app:1"));
+        Longshore::copy(&from, &to).args(["--verify-after"]).run()
+    };
+    let ended = copy(&destination);
+    let address = destination.peer.address().to_string();
+    let large = tree.blobs().iter().find(|it| it.descriptor.size > 1000);
+    let digest = large.unwrap().descriptor.digest.as_str();
+    let (size, stored) = (large.unwrap().descriptor.size.to_string(), "1000");
+    let said = ended.failed(DIGEST, &[&address, "some/app", digest, &size, stored]);
+    assert!(!said.is_empty());
+    let honest = Watched::kit();
+    names(&copy(&honest), &tree);
+}
+
+/// The content does not match.
+const DIGEST: i32 = 5;

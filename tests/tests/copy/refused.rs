@@ -1,12 +1,15 @@
 //! Destinations that take nothing, and sources that change: one paragraph, an exit code, and
 //! nothing half written.
 
-use longshore_testkit::registry::Part;
+use http::StatusCode;
+use longshore_testkit::registry::{ImmutableTags, Part, Quirks, Quota};
 use longshore_tests::disk::SmallDisk;
 
 use super::*;
 
 const NOT_FOUND: i32 = 3;
+const AUTH: i32 = 4;
+const UNSUPPORTED: i32 = 9;
 const DISK: i32 = 13;
 
 #[test]
@@ -32,7 +35,56 @@ fn a_registry_that_is_read_only() {
     );
 }
 
-const UNSUPPORTED: i32 = 9;
+/// Copies to a registry with these differences, in which a tag exists.
+#[track_caller]
+fn refused_by(quirks: Quirks, code: i32, words: &[&str]) {
+    let (old, tree) = (image::single(108), image::single(109));
+    let destination = Watched::new(Peer::kit_with(quirks));
+    assert!(destination.peer.give(&old, "old/app", "1"));
+    let place = tempdir().unwrap();
+    let layout = layout_of(&tree, &place);
+    let name = if words.contains(&"new/app") {
+        "new/app"
+    } else {
+        "old/app"
+    };
+    let ended = Longshore::copy(&at(&layout), &destination.image(&format!("{name}:1"))).run();
+    let address = destination.peer.address().to_string();
+    ended.failed_with_hint(code, &[words, &[&address, name]].concat());
+    // Nothing is visible but what was.
+    destination.peer.assert_holds("old/app", "1", &old);
+    let digest = tree.digest().as_str();
+    assert_eq!(destination.peer.manifest(name, digest), None);
+}
+
+#[test]
+fn a_tag_that_is_immutable() {
+    for immutable in [
+        ImmutableTags::bad_request(),
+        ImmutableTags::conflict(),
+        ImmutableTags::precondition(),
+    ] {
+        let mut quirks = Quirks::default();
+        quirks.immutable_tags = Some(immutable);
+        refused_by(quirks, AUTH, &["the tag 1 is immutable"]);
+    }
+}
+
+#[test]
+fn a_quota_that_is_used_up() {
+    for status in [StatusCode::FORBIDDEN, StatusCode::INSUFFICIENT_STORAGE] {
+        let mut quirks = Quirks::default();
+        quirks.quota = Some(Quota::new(2000, status));
+        refused_by(quirks, DISK, &["quota"]);
+    }
+}
+
+#[test]
+fn a_repository_that_must_exist_first() {
+    let mut quirks = Quirks::default();
+    quirks.repository_must_exist = true;
+    refused_by(quirks, NOT_FOUND, &["new/app", "create"]);
+}
 
 #[test]
 fn a_layout_on_a_full_or_read_only_disk() {

@@ -147,9 +147,9 @@ impl AuthCall {
         }
     }
 
-    /// Requests a token before the first request of the call, where the registry is known to require
-    /// one ([`Authenticator::is_challenged_by`](crate::Authenticator::is_challenged_by)), instead of
-    /// waiting for the 401 of this call.
+    /// Requests a token before the first request of the call, instead of waiting for a 401, where
+    /// the registry is known to require a token
+    /// ([`Authenticator::is_challenged_by`](crate::Authenticator::is_challenged_by)).
     ///
     /// This is for requests with a body, which would be sent twice. If no token is issued, the
     /// request is sent without one, unless the credentials were refused.

@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 
 use crate::support::{MANIFEST, Net, app, builder, collecting, reply, timed};
 
+const SECONDARY: &str =
+    r#"{"errors":[{"code":"DENIED","message":"You have exceeded a secondary rate limit"}]}"#;
+
 /// Deletes this many tags concurrently, and returns how many requests were in flight at most while
 /// the registry was in good order. Its first answers are these refusals.
 async fn most_in_flight(
@@ -59,8 +62,6 @@ async fn most_in_flight(
 
 #[tokio::test]
 async fn a_registry_that_asks_to_slow_down_gets_half_as_many_requests() {
-    const SECONDARY: &str =
-        r#"{"errors":[{"code":"DENIED","message":"You have exceeded a secondary rate limit"}]}"#;
     for (status, body) in [(429, ""), (503, ""), (403, SECONDARY)] {
         // Every request of the first round is refused, which halves the limit once.
         assert_eq!(
@@ -207,4 +208,26 @@ async fn rt3_the_waits_for_a_quota_have_a_limit() {
     let app = crate::support::app(quota(&net, &clock, 24).build().unwrap()).await;
     assert_eq!(delete(&app).await, Err(ErrorKind::Unavailable));
     assert_eq!(net.lines().len(), 1);
+}
+
+// RT2 (a 403 that says it is a rate limit is retried)
+#[tokio::test]
+async fn rt2_an_upload_continues_after_a_403_that_is_a_rate_limit() {
+    let refused = AtomicUsize::new(0);
+    let net = Net::over(from_fn(move |request: http::Request<Body>| {
+        let answer = match request.method().as_str() {
+            "PATCH" if refused.fetch_add(1, Ordering::SeqCst) == 0 => reply(403, &[], SECONDARY),
+            "PUT" => reply(201, &[], ""),
+            "GET" => reply(204, &[("range", "0-0")], ""),
+            _ => reply(202, &[("location", "/s")], ""),
+        };
+        async move { Ok(answer) }
+    }));
+    let client = builder(&net).transport(collecting(&net)).build().unwrap();
+    let content = Bytes::from_static(b"blob");
+    let app = app(client).await;
+    let pushed = app.put_blob(&content, PushOptions::default());
+    assert_eq!(pushed.await.unwrap().digest, Digest::sha256(b"blob"));
+    let methods: Vec<_> = net.seen().into_iter().map(|seen| seen.method).collect();
+    assert_eq!(methods, ["POST", "PATCH", "GET", "PATCH", "PUT"]);
 }

@@ -236,6 +236,25 @@ async fn a_stream_is_sent_once_and_named_by_its_digest() {
     }
 }
 
+#[tokio::test]
+async fn a_stream_that_broke_off_says_that_it_cannot_be_read_again() {
+    for size in [None, Some(21)] {
+        let peer = Peer::new(|number, line| match number {
+            1 => Err(closed(Phase::Head)),
+            _ => Ok(accepting(line)),
+        });
+        let repository = peer.repository().await;
+        let content = StreamContent::new(Frames(vec![" a blob", " content of", "the"]), size);
+        let pushed = repository.put_blob(&content, PushOptions::default()).await;
+        let failed = pushed.unwrap_err();
+        let text = format!("{failed:?}");
+        let expected = "the upload broke off after 7 bytes, and its source cannot be read again";
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(failed.kind(), ErrorKind::Body);
+        assert_eq!(peer.lines()[2..], ["GET /s?a=1", "DELETE /s?a=1"]);
+    }
+}
+
 // DG3 (content of unknown size is named only if it has the digest)
 #[tokio::test]
 async fn dg3_a_stream_that_is_not_its_digest_is_not_named() {

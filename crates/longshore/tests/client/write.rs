@@ -427,6 +427,9 @@ async fn a_tag_that_cannot_be_deleted_costs_no_manifest() {
 const PUSH_CHALLENGE: &str =
     r#"Bearer realm="https://auth.example.com/token",service="r",scope="repository:app:pull,push""#;
 
+const INVALID_TOKEN: &str =
+    r#"Bearer realm="https://auth.example.com/token",service="r",error="invalid_token""#;
+
 /// A registry that wants a token for all but the paths in `open`, and a token endpoint.
 fn guarded(open: &'static [&'static str]) -> Net {
     Net::serving(move |seen| {
@@ -626,9 +629,7 @@ async fn cr7_a_write_renews_a_token_that_the_registry_calls_expired() {
             match seen.header("authorization") {
                 Some("Bearer t2") => reply(201, &[], ""),
                 Some(_) if status != 401 => reply(status, &[], denied),
-                Some(_) => unauthorized(
-                    r#"Bearer realm="https://auth.example.com/token",service="r",error="invalid_token""#,
-                ),
+                Some(_) => unauthorized(INVALID_TOKEN),
                 None => unauthorized(PUSH_CHALLENGE),
             }
         });
