@@ -35,6 +35,7 @@ const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
 const AUTH: i32 = 4;
 const DIGEST: i32 = 5;
+const UNAVAILABLE: i32 = 6;
 const RATE_LIMITED: i32 = 7;
 const UNSUPPORTED: i32 = 9;
 const REFERENCE: i32 = 10;
