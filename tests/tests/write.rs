@@ -1,7 +1,6 @@
 //! The commands that write to registries, run as a user runs them.
 
 #![expect(
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a helper of a test fails as the test does"
 )]
