@@ -144,13 +144,18 @@ impl ScopeSet {
 
     /// Returns the scope text of a token request; `self` is what the operation needs (CR8).
     ///
-    /// The text of the challenge of this request is used word for word if it asks for no more than
-    /// is needed; needed resources that it does not name (the source of a mount) are appended. An
+    /// The text of the challenge of this request is used word for word if it asks for what is
+    /// needed; needed resources that it does not name (the source of a mount) are appended. An
     /// opaque text is used only if the realm is `trusted`. Any other text asks for more than the
     /// operation needs, and is ignored.
     pub(crate) fn to_request(&self, challenged: &str, trusted: bool) -> String {
         let asked = Self::parse(challenged);
         if !self.covers_resources_of(&asked) || (!asked.opaque.is_empty() && !trusted) {
+            return self.main_first();
+        }
+        // A registry may name only what this request needs, and not what is needed for the ones
+        // that follow it, which would be refused with such a token.
+        if asked.has_fewer_actions_than(self) {
             return self.main_first();
         }
         if !asked.opaque.is_empty() {
@@ -175,6 +180,14 @@ impl ScopeSet {
         let sets = [first, others].map(|set| set.to_string());
         let texts: Vec<_> = sets.into_iter().filter(|text| !text.is_empty()).collect();
         texts.join(" ")
+    }
+
+    /// Whether a resource of both sets has fewer actions in this one.
+    fn has_fewer_actions_than(&self, other: &Self) -> bool {
+        self.resources.iter().any(|(resource, actions)| {
+            let needed = other.resources.get(resource);
+            needed.is_some_and(|needed| !actions.contains("*") && !needed.is_subset(actions))
+        })
     }
 
     fn covers_resources_of(&self, other: &Self) -> bool {
@@ -330,7 +343,8 @@ mod tests {
     fn cr8_a_challenge_that_asks_no_more_is_taken_word_for_word() {
         let need = "repository:app:pull,push";
         requests(need, "repository:app:push,pull", "repository:app:push,pull");
-        requests(need, "repository:app:pull", "repository:app:pull");
+        // One that names less is about this request alone.
+        requests(need, "repository:app:pull", need);
         requests(need, "", need);
         requests("", "", "");
         // The source of a mount is not in the challenge, which is about the target.

@@ -90,6 +90,10 @@ pub trait End: Send + Sync {
         stored::content(self.opened_store()?.as_ref(), blob)
     }
 
+    /// Hears that the end is going to be written to, before it is asked for anything. Nothing is
+    /// written yet.
+    fn expect_writes(&self) {}
+
     /// Makes the end ready to be written to, for example by creating a directory.
     ///
     /// # Errors

@@ -144,6 +144,9 @@ impl Plan {
         destinations: Vec<Arc<dyn End>>,
         options: &CopyOptions,
     ) -> Result<Self, TransferError> {
+        if !options.dry_run {
+            destinations.iter().for_each(|end| end.expect_writes());
+        }
         if options.skip_existing
             && options.platforms.keep_the_index()
             && let Some(digest) = source.digest().await?

@@ -65,6 +65,9 @@ pub struct Ask {
     /// Whether the request requires a new connection, because a request like it was lost on one
     /// that had served before. A lost request that may be repeated gets one without this (RT5).
     pub fresh: bool,
+    /// Whether to request access to push to the repository although this request only reads, because
+    /// requests that write follow, which then need no other token.
+    pub pushes: bool,
     /// The repository to request read access for, when the endpoint itself names no repository.
     pub behalf: Option<RepositoryName>,
 }
@@ -82,16 +85,24 @@ impl Ask {
             delay: Duration::ZERO,
             bulk: false,
             fresh: false,
+            pushes: false,
             behalf: None,
         }
     }
 
     /// What the request needs at this host.
     fn needs(&self, host: &Host) -> Vec<Need> {
-        match &self.behalf {
+        let mut needs = match &self.behalf {
             Some(name) => vec![Need::new(host, name, Access::Pull)],
             None => self.endpoint.needs(host),
+        };
+        if self.pushes
+            && let [Need::Repository { access, .. }] = needs.as_mut_slice()
+            && *access == Access::Pull
+        {
+            *access = Access::Push;
         }
+        needs
     }
 
     /// Whether only one host may get this request.

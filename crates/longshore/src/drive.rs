@@ -139,10 +139,11 @@ impl Site {
     /// the authentication state of the last host, including the token that was sent.
     pub(crate) async fn drive_with(
         &self,
-        ask: Ask,
+        mut ask: Ask,
         bodies: &dyn OpenBody,
         auth: &mut AuthCall,
     ) -> Result<Answer, Error> {
+        ask.pushes |= self.pushes();
         let demand = SlotDemand::of(&ask);
         let writes = !ask.endpoint.is_read();
         let (call, step) = Call::start(ask, self.hosts(), *self.client().policy());

@@ -100,6 +100,12 @@ impl Repository {
         self
     }
 
+    /// Asks for access to push from now on, with requests that read too. One token then serves what
+    /// is read before something is written, and the writing. Clones of this value are affected.
+    pub fn expect_pushes(&self) {
+        self.site.set_pushes();
+    }
+
     /// The repository's name.
     #[must_use]
     pub const fn name(&self) -> &RepositoryName {

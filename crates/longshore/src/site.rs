@@ -38,6 +38,7 @@ pub(crate) struct Site {
     open: AtomicBool,
     /// The registry has shown that it ignores the tags of a manifest that is pushed by digest.
     one_tag: AtomicBool,
+    pushes: AtomicBool,
 }
 
 /// An answer of the source of credentials.
@@ -61,6 +62,7 @@ impl Site {
             looking: tokio::sync::Mutex::default(),
             open: AtomicBool::new(false),
             one_tag: AtomicBool::new(false),
+            pushes: AtomicBool::new(false),
         }
     }
 
@@ -96,6 +98,15 @@ impl Site {
 
     pub(crate) fn set_open(&self) {
         self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every request asks for access to push.
+    pub(crate) fn pushes(&self) -> bool {
+        self.pushes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_pushes(&self) {
+        self.pushes.store(true, Ordering::Relaxed);
     }
 
     /// Whether the registry is known to set only one tag with a request.

@@ -254,6 +254,11 @@ impl End for RegistryEnd {
         )))
     }
 
+    /// One token serves all requests.
+    fn expect_writes(&self) {
+        self.repository.expect_pushes();
+    }
+
     fn has_manifest<'a>(&'a self, digest: &'a Digest) -> EndFuture<'a, bool> {
         Box::pin(async move {
             let target = TagOrDigest::from(digest.clone());

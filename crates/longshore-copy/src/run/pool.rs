@@ -30,8 +30,9 @@ const SMALL_PER_LARGE: usize = 8;
 /// nothing on one connection pool.
 const SMALL_LIMIT: usize = 32;
 
-/// Number of small blobs requested concurrently at the start. Each connection costs a handshake
-/// and buffers, and these are enough where answers come at once.
+/// Number of small blobs that move concurrently at the start between a registry and a store on this
+/// machine. Each connection costs a handshake and buffers, and these are enough where answers come
+/// at once. An upload waits for several answers, so it starts with all that are allowed.
 const SMALL_AT_START: usize = 8;
 
 /// A small blob that takes longer than this shows that the answers are slow: one more is requested
@@ -140,8 +141,13 @@ impl TransferPool {
         let threads = jobs.len().div_ceil(SMALL_PER_THREAD).min(SMALL_THREADS);
         let waiting = Arc::new(Mutex::new(jobs));
         for _ in 0..threads {
+            let at_start = if self.context.uploads() {
+                self.small_limit
+            } else {
+                SMALL_AT_START
+            };
             let (at_start, limit) = (
-                SMALL_AT_START.div_ceil(threads),
+                at_start.div_ceil(threads),
                 self.small_limit.div_ceil(threads),
             );
             let (handle, waiting, transfer) = (Handle::current(), Arc::clone(&waiting), self.one());

@@ -38,6 +38,11 @@ impl Context {
         &self.targets[number]
     }
 
+    /// Returns whether a destination is not a store on this machine.
+    pub(super) fn uploads(&self) -> bool {
+        self.targets.iter().any(|it| it.end.store().is_none())
+    }
+
     /// Gives a destination up. That ends the run with the error if it is the last one.
     pub(super) fn fail(&self, number: usize, error: TransferError) -> Result<(), TransferError> {
         if matches!(error, TransferError::Cancelled) || self.targets.len() == 1 {

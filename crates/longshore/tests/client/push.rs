@@ -338,7 +338,7 @@ async fn an_upload_learns_the_challenge_from_a_request_without_a_body() {
         peer.lines(),
         [
             "POST /v2/app/blobs/uploads/",
-            "GET https://auth.example.com/token?service=r&scope=repository%3Aapp%3Apull",
+            "GET https://auth.example.com/token?service=r&scope=repository%3Aapp%3Apull%2Cpush",
             "POST /v2/app/blobs/uploads/",
             "PUT /s?a=1&digest=D the content of a blob",
         ]
