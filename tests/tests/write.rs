@@ -1,7 +1,6 @@
 //! The commands that write to registries, run as a user runs them.
 
 #![expect(
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a helper of a test fails as the test does"
 )]
@@ -35,6 +34,7 @@ const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
 const AUTH: i32 = 4;
 const DIGEST: i32 = 5;
+const UNAVAILABLE: i32 = 6;
 const RATE_LIMITED: i32 = 7;
 const UNSUPPORTED: i32 = 9;
 const REFERENCE: i32 = 10;

@@ -487,6 +487,25 @@ mod tests {
     }
 
     #[test]
+    fn the_spellings_of_other_programs_are_accepted() {
+        for line in [
+            "cp docker://a.example/b:1 docker://a.example/c:1",
+            "copy --all docker://a.example/b:1 oci:images:1",
+            "cp -r a.example/b:1 a.example/c:1",
+            "push images a.example/b:1",
+            "tag a.example/b:1 a.example/b:2",
+            "rm docker://a.example/b:1",
+            "delete docker://a.example/b:1",
+            "blob push a.example/b layer",
+            "blob rm a.example/b@sha256:12",
+            "manifest push a.example/b:1 manifest.json",
+        ] {
+            let words = std::iter::once("longshore").chain(line.split(' '));
+            assert!(Args::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
     fn ou3_a_password_has_no_place_in_argv() {
         let arguments = ["longshore", "pull", "a", "b", "-u", "me", "--password", "x"];
         assert!(Args::try_parse_from(arguments).is_err());

@@ -392,6 +392,21 @@ fn cr1_each_registry_of_a_copy_gets_its_own_credentials() {
     assert_eq!(push.run().succeeded(), tree.digest().as_str());
 }
 
+#[test]
+fn a_push_without_a_state_directory_works_and_warns() {
+    let tree = image::single(58);
+    let registry = empty();
+    let place = tempdir().unwrap();
+    let named = format!("{}:v1", layout_of(&tree, place.path()));
+    let file = place.path().join("file");
+    fs::write(&file, "not a directory").unwrap();
+    let push = Longshore::new(["push", &named, &format!("{}/a", registry.authority())]);
+    let ended = push.env("XDG_STATE_HOME", &file).run();
+    assert_eq!(ended.succeeded(), tree.digest().as_str());
+    let warning = "warning: an upload that is interrupted now starts again in the next run: ";
+    assert!(ended.stderr.starts_with(warning), "{}", ended.stderr);
+}
+
 // RT11
 #[test]
 fn rt11_a_push_is_stopped_and_continues_when_it_is_repeated() {

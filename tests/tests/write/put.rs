@@ -161,6 +161,30 @@ fn a_file_that_cannot_be_sent() {
 }
 
 #[test]
+fn a_pipe_whose_upload_breaks_off_is_not_read_again() {
+    let registry = serving(&image::single(25));
+    let name = format!("{}/a", registry.authority());
+    let hang_up = |method| Rule::on(Part::Upload, Misbehaviour::HangUp).method(method);
+    registry.misbehave(hang_up(Method::PATCH));
+    registry.misbehave(hang_up(Method::PUT));
+    // The registry says that it got nothing.
+    let nothing = ScriptedResponse::status(StatusCode::NO_CONTENT)
+        .header(http::header::RANGE, "0-0".parse().unwrap())
+        .header(
+            http::header::LOCATION,
+            "/v2/a/blobs/uploads/x".parse().unwrap(),
+        );
+    let nothing = Misbehaviour::Response(Box::new(nothing));
+    registry.misbehave(Rule::on(Part::Upload, nothing).method(Method::GET));
+    let put = Longshore::new(["blob", "put", &name, "-", "--retry-attempts", "2"]);
+    let ended = put.under(r#"printf content | "$@""#).run();
+    ended.failed_with_hint(
+        UNAVAILABLE,
+        &["of a", "cannot be read again", "to a file first"],
+    );
+}
+
+#[test]
 fn a_manifest_without_a_tag_is_put_by_its_digest() {
     let tree = image::single(26);
     let registry = serving(&tree);

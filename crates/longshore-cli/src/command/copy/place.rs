@@ -183,3 +183,39 @@ impl Opener<'_> {
         Ok(Arc::new(end))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_without_a_tag_gets_that_of_the_source() {
+        let digest = longshore::model::Digest::sha256(b"x");
+        let by_digest = format!("r.example/b@{digest}");
+        for (source, destination, expected) in [
+            ("alpine:3.20", "r.example/a", "r.example/a:3.20"),
+            ("alpine", "docker://r.example/a", "r.example/a:latest"),
+            ("alpine:3.20", "r.example/a:1", "r.example/a:1"),
+            ("alpine:3.20", "oci:images", "oci:images:3.20"),
+            ("alpine:3.20", "ocidir://images:1", "oci:images:1"),
+            ("alpine:3.20", &by_digest, &by_digest),
+            (&by_digest, "oci:images", "oci:images"),
+            ("oci:images:v1", "r.example/a", "r.example/a:v1"),
+            (
+                "oci:images:r.example/b:v1",
+                "oci:other",
+                "oci:other:r.example/b:v1",
+            ),
+        ] {
+            let source = Place::source(source).unwrap();
+            let place = Place::destination(destination, &source).unwrap();
+            assert_eq!(place.to_string(), expected);
+        }
+        // The name of an entry in a layout is no tag if it is a whole reference.
+        for source in ["oci:images", "oci:images:r.example/b:v1", &by_digest] {
+            let source = Place::source(source).unwrap();
+            let failure = Place::destination("r.example/a", &source).err().unwrap();
+            assert_eq!(failure.exit(), Exit::Usage);
+        }
+    }
+}
