@@ -104,6 +104,7 @@ mod digest_tag;
 mod end;
 mod end_name;
 mod error;
+mod failures;
 mod journal;
 mod observer;
 mod plan;

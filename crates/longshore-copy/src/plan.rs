@@ -10,10 +10,11 @@ use longshore_model::{
 };
 use longshore_store::{Store, StoreError};
 
-use self::planner::Planner;
+use self::planner::{Ends, Planner};
 use crate::copy::CopyOptions;
 use crate::end::{End, RawManifest, read_manifest};
 use crate::error::TransferError;
+use crate::failures::Failures;
 use crate::preflight::Concern;
 use crate::run::{DestinationReport, RunOptions, Tally, run};
 
@@ -114,6 +115,7 @@ pub struct Plan {
     foreign: u64,
     concerns: Vec<Concern>,
     destinations: Vec<PlannedDestination>,
+    failures: Arc<Failures>,
 }
 
 impl Plan {
@@ -123,6 +125,8 @@ impl Plan {
     /// which may create a layout. All manifests below it are read, each once. Manifests that the
     /// first destination with a store has are read from there and hashed again. Must be called on
     /// a tokio runtime.
+    ///
+    /// With several destinations, one that fails is given up, and the plan is for the others.
     ///
     /// # Errors
     ///
@@ -144,31 +148,52 @@ impl Plan {
         destinations: Vec<Arc<dyn End>>,
         options: &CopyOptions,
     ) -> Result<Self, TransferError> {
+        let failures = Arc::new(Failures::new(destinations.len()));
+        let made = Self::make_unless_failed(limits, source, destinations, options, &failures);
+        made.await.map_err(|error| failures.first_of(error))
+    }
+
+    async fn make_unless_failed(
+        limits: WalkLimits,
+        source: Arc<dyn End>,
+        destinations: Vec<Arc<dyn End>>,
+        options: &CopyOptions,
+        failures: &Arc<Failures>,
+    ) -> Result<Self, TransferError> {
         if !options.dry_run {
             destinations.iter().for_each(|end| end.expect_writes());
         }
         if options.skip_existing
             && options.platforms.keep_the_index()
             && let Some(digest) = source.digest().await?
-            && !named(&destinations, &digest).await?.contains(&false)
+            && !named(&destinations, &digest, failures)
+                .await?
+                .contains(&false)
         {
-            return Ok(Self::finished(source, digest, destinations));
+            return Ok(Self::finished(source, digest, destinations, failures));
         }
         let target = source.target().await?;
         let first = read_manifest(&*source, &target).await?;
         let chosen = options.platforms.choose(&*source, first).await?;
         let digest = chosen.manifest.digest();
-        let named = named(&destinations, digest).await?;
+        let named = named(&destinations, digest, failures).await?;
         if options.skip_existing && !named.contains(&false) {
             let digest = digest.clone();
-            return Ok(Self::finished(source, digest, destinations));
+            return Ok(Self::finished(source, digest, destinations, failures));
         }
         if !options.dry_run {
-            for end in &destinations {
-                end.prepare().await?;
+            for (number, end) in destinations.iter().enumerate() {
+                if !failures.has(number) {
+                    failures.unless(number, end.prepare().await)?;
+                }
             }
         }
-        let mut planner = Planner::new(limits, source, destinations, named, options);
+        let ends = Ends {
+            source,
+            destinations,
+            failures: Arc::clone(failures),
+        };
+        let mut planner = Planner::new(limits, ends, named, options);
         planner.take_top(&chosen).await?;
         planner.follow().await?;
         if options.referrers {
@@ -178,7 +203,12 @@ impl Plan {
     }
 
     /// A plan with nothing to do.
-    fn finished(source: Arc<dyn End>, digest: Digest, ends: Vec<Arc<dyn End>>) -> Self {
+    fn finished(
+        source: Arc<dyn End>,
+        digest: Digest,
+        ends: Vec<Arc<dyn End>>,
+        failures: &Arc<Failures>,
+    ) -> Self {
         let destinations = ends.into_iter().map(|end| PlannedDestination {
             end,
             is_named: true,
@@ -200,6 +230,7 @@ impl Plan {
             foreign: 0,
             concerns: Vec::new(),
             destinations: destinations.collect(),
+            failures: Arc::clone(failures),
         }
     }
 
@@ -258,6 +289,15 @@ impl Plan {
         &self.destinations
     }
 
+    /// Takes the errors of the destinations that were given up while the plan was made, each with
+    /// its place among the destinations. There are none with a single destination, whose error is
+    /// that of the plan.
+    pub fn take_errors(&self) -> Vec<(usize, TransferError)> {
+        let numbers = 0..self.destinations.len();
+        let error = |number| Some((number, self.failures.take(number)?));
+        numbers.filter_map(error).collect()
+    }
+
     /// Does what is planned, and returns what was done at each destination.
     ///
     /// Must be called on a tokio runtime with a blocking pool. Dropping the future stops all
@@ -277,11 +317,22 @@ impl Plan {
     }
 }
 
-/// Returns for each end whether it stands for the image with this digest already.
-async fn named(ends: &[Arc<dyn End>], digest: &Digest) -> Result<Vec<bool>, TransferError> {
+/// Returns for each end whether it stands for the image with this digest already. One that cannot
+/// be asked is given up, and counts as if it did.
+async fn named(
+    ends: &[Arc<dyn End>],
+    digest: &Digest,
+    failures: &Failures,
+) -> Result<Vec<bool>, TransferError> {
     let mut named = Vec::with_capacity(ends.len());
-    for end in ends {
-        named.push(end.digest().await?.as_ref() == Some(digest));
+    for (number, end) in ends.iter().enumerate() {
+        let is_named = if failures.has(number) {
+            true
+        } else {
+            let found = failures.unless(number, end.digest().await)?;
+            found.is_none_or(|found| found.as_ref() == Some(digest))
+        };
+        named.push(is_named);
     }
     Ok(named)
 }
@@ -425,6 +476,7 @@ pub(crate) struct Parts {
     pub(crate) unlisted: Vec<usize>,
     pub(crate) blobs: Arc<[PlannedBlob]>,
     pub(crate) destinations: Vec<PlannedDestination>,
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl Plan {
@@ -441,6 +493,7 @@ impl Plan {
             unlisted: self.unlisted,
             blobs: self.blobs,
             destinations: self.destinations,
+            failures: self.failures,
         }
     }
 }

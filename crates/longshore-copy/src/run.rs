@@ -107,6 +107,7 @@ pub(crate) async fn run(
     let context = Arc::new(Context {
         source: Arc::clone(&parts.source),
         targets,
+        failures: Arc::clone(&parts.failures),
         counts: Arc::new(Counts {
             observer: options.observer.clone(),
             ..Counts::default()
@@ -115,8 +116,9 @@ pub(crate) async fn run(
         trusts_source: options.trust_existing && parts.source.store().is_some(),
         verify_after: options.verify_after,
     });
-    let result = run_parts(&context, stop, parts, options).await;
-    context.reports(result)
+    let run = run_parts(&context, stop, parts, options).await;
+    run.map_err(|error| context.failures.first_of(error))?;
+    Ok(context.reports())
 }
 
 async fn run_parts(
@@ -148,6 +150,9 @@ fn jobs(
     for (place, blob) in parts.blobs.iter().enumerate() {
         let (mut now, mut after) = (Job::new(blob), Job::new(blob));
         for (number, destination) in parts.destinations.iter().enumerate() {
+            if context.has_failed(number) {
+                continue;
+            }
             match destination.action(place) {
                 BlobAction::Existing => {
                     let target = context.target(number);

@@ -60,7 +60,9 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
     let mut shown = Shown::new(args, source, destinations, &plan);
     if args.dry_run {
         shown.add_limits(&limits);
-        return shown.print_plan(args.connection.output);
+        let failures = shown.add_errors(plan.take_errors());
+        shown.print_plan(args.connection.output)?;
+        return Failure::all(failures);
     }
     let title = source.title();
     let running = async {

@@ -16,6 +16,7 @@ use crate::digest_tag::{DigestTag, DigestTagKind};
 use crate::end::stored::put_document;
 use crate::end::{End, RawManifest, TakeManifest};
 use crate::error::TransferError;
+use crate::failures::Failures;
 use crate::platform::Chosen;
 use crate::preflight::{Concern, preflight};
 
@@ -51,13 +52,20 @@ struct Taken {
 
 /// What the tasks that read manifests share.
 struct Reading {
-    source: Arc<dyn End>,
-    destinations: Vec<Arc<dyn End>>,
+    ends: Ends,
     /// The store that gets the manifests while they are read.
     keeper: Option<Arc<dyn Store>>,
     /// Whether manifests are kept in memory: they come from elsewhere, and are to be sent.
     keeps: bool,
     foreign_layers: bool,
+}
+
+/// The ends of a plan.
+pub(super) struct Ends {
+    pub(super) source: Arc<dyn End>,
+    pub(super) destinations: Vec<Arc<dyn End>>,
+    /// The destinations that were given up.
+    pub(super) failures: Arc<Failures>,
 }
 
 /// A plan in the making.
@@ -84,21 +92,19 @@ pub(super) struct Planner {
 impl Planner {
     pub(super) fn new(
         limits: WalkLimits,
-        source: Arc<dyn End>,
-        destinations: Vec<Arc<dyn End>>,
+        ends: Ends,
         named: Vec<bool>,
         options: &CopyOptions,
     ) -> Self {
-        let keeper = destinations.iter().find_map(|end| end.store());
-        let keeps = source.store().is_none();
-        let claims = vec![Vec::new(); destinations.len()];
+        let keeper = ends.keeper().filter(|_| !options.dry_run);
+        let keeper = keeper.and_then(|number| ends.destinations.get(number)?.store());
+        let claims = vec![Vec::new(); ends.destinations.len()];
         Self {
             walk: Walk::new(limits),
             reading: Arc::new(Reading {
-                keeps: keeps && (keeper.is_none() || options.dry_run),
-                keeper: keeper.filter(|_| !options.dry_run),
-                source,
-                destinations,
+                keeps: ends.source.store().is_none() && keeper.is_none(),
+                keeper,
+                ends,
                 foreign_layers: options.foreign_layers,
             }),
             all: options.dry_run,
@@ -132,11 +138,7 @@ impl Planner {
         // The step is taken here, because the caller already has the manifest.
         let _ = self.walk.next();
         let place = self.place(&step);
-        let mut claims = Vec::with_capacity(self.named.len());
-        for (end, named) in self.reading.destinations.iter().zip(&self.named) {
-            let is_there = *named && end.store().is_none();
-            claims.push(is_there || end.has_manifest(manifest.digest()).await?);
-        }
+        let claims = self.reading.claims(manifest.digest(), &self.named).await?;
         let is_finished = self.reading.is_complete(&step, &claims);
         let mut taken = self.reading.take(&step, manifest, claims).await?;
         // An index that is made here can be read nowhere else.
@@ -186,7 +188,7 @@ impl Planner {
         let mut next = 0;
         while let Some(subject) = self.manifests.get(next).map(|it| it.digest.clone()) {
             next += 1;
-            let referrers = self.reading.source.referrers(&subject).await?;
+            let referrers = self.reading.ends.source.referrers(&subject).await?;
             for referrer in referrers {
                 let listed = Listed {
                     is_index: referrer.media_type.is_index(),
@@ -200,7 +202,7 @@ impl Planner {
     }
 
     async fn follow_digest_tags(&mut self) -> Result<(), TransferError> {
-        let source = Arc::clone(&self.reading.source);
+        let source = Arc::clone(&self.reading.ends.source);
         let is_wanted = |tag: &Tag| {
             // The list of referrers is read and written as what it stands for.
             DigestTag::recognize(tag).is_some_and(|it| {
@@ -339,20 +341,13 @@ impl Planner {
     pub(super) async fn plan(mut self, chosen: Chosen) -> Result<Plan, TransferError> {
         self.measure();
         let blobs: Arc<[PlannedBlob]> = self.blobs.into();
-        let source = Arc::clone(&self.reading.source);
+        let source = Arc::clone(&self.reading.ends.source);
+        let failures = Arc::clone(&self.reading.ends.failures);
         let mut destinations: Vec<PlannedDestination> = Vec::new();
-        let keeper = self
-            .reading
-            .destinations
-            .iter()
-            .position(|it| it.store().is_some());
+        let keeper = self.reading.ends.keeper();
         let keeper = keeper.filter(|_| self.reading.keeper.is_some());
-        let ends = self
-            .reading
-            .destinations
-            .iter()
-            .zip(self.named)
-            .zip(self.claims);
+        let ends = self.reading.ends.destinations.iter();
+        let ends = ends.zip(self.named).zip(self.claims);
         for (number, ((end, is_named), has_manifest)) in ends.enumerate() {
             let claim = Claim {
                 source: &*source,
@@ -361,9 +356,14 @@ impl Planner {
                 blobs: &blobs,
                 all: self.all,
             };
+            let actions = if failures.has(number) {
+                None
+            } else {
+                failures.unless(number, actions::find(claim).await)?
+            };
             let is_keeper = keeper == Some(number);
             destinations.push(PlannedDestination {
-                actions: actions::find(claim).await?,
+                actions: actions.unwrap_or_default(),
                 end: Arc::clone(end),
                 is_named,
                 has_manifest: if is_keeper {
@@ -387,26 +387,56 @@ impl Planner {
             blobs,
             foreign: self.foreign,
             concerns: self.concerns,
+            failures,
             destinations,
         })
     }
 }
 
+impl Ends {
+    /// Returns which destination has a store that gets the manifests while they are read.
+    fn keeper(&self) -> Option<usize> {
+        let mut ends = self.destinations.iter().enumerate();
+        ends.position(|(number, end)| !self.failures.has(number) && end.store().is_some())
+    }
+}
+
 impl Reading {
+    /// Asks every destination whether it has a manifest, but for those that are known to have the
+    /// image. One that cannot be asked is given up.
+    async fn claims(&self, digest: &Digest, named: &[bool]) -> Result<Vec<bool>, TransferError> {
+        let Ends {
+            destinations,
+            failures,
+            ..
+        } = &self.ends;
+        let mut claims = Vec::with_capacity(destinations.len());
+        for (number, end) in destinations.iter().enumerate() {
+            let is_named = named.get(number) == Some(&true) && end.store().is_none();
+            let has = if is_named || failures.has(number) {
+                Some(is_named)
+            } else {
+                failures.unless(number, end.has_manifest(digest).await)?
+            };
+            claims.push(has.unwrap_or_default());
+        }
+        Ok(claims)
+    }
+
     /// Returns whether every destination has an image manifest, and with it the blobs below it.
     fn is_complete(&self, step: &WalkStep<Listed>, claims: &[bool]) -> bool {
-        let mut ends = self.destinations.iter().zip(claims);
-        !step.item.is_index && ends.all(|(end, has)| *has && end.store().is_none())
+        let mut ends = self.ends.destinations.iter().zip(claims).enumerate();
+        !step.item.is_index
+            && ends.all(|(number, (end, has))| {
+                self.ends.failures.has(number) || (*has && end.store().is_none())
+            })
     }
 
     /// Reads the manifest of a step: from the store that gets the manifests, if it is there and of
     /// the type that its index says, or from the source. It is not read when every destination has
     /// it and what is below it.
     async fn read(&self, step: &WalkStep<Listed>) -> Result<Taken, TransferError> {
-        let mut claims = Vec::with_capacity(self.destinations.len());
-        for end in &self.destinations {
-            claims.push(end.has_manifest(&step.digest).await?);
-        }
+        let claims = self.claims(&step.digest, &[]).await?;
         if self.is_complete(step, &claims) {
             return Ok(Taken {
                 media_type: MediaType::OCI_MANIFEST,
@@ -434,7 +464,7 @@ impl Reading {
                 Ok(())
             })
         });
-        self.source.manifest(&target, take).await?;
+        self.ends.source.manifest(&target, take).await?;
         taken.ok_or(TransferError::Closed)
     }
 

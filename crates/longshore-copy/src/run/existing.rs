@@ -70,10 +70,10 @@ impl Unchecked {
 /// Checks blobs until none is waiting. Blocks.
 pub(super) fn check(context: &Context, unchecked: &Unchecked) -> Result<(), TransferError> {
     while let Some(Check { number, blob }) = unchecked.next() {
-        let target = context.target(number);
-        if target.has_failed() {
+        if context.has_failed(number) {
             continue;
         }
+        let target = context.target(number);
         let store = target.end.opened_store()?;
         let store = store.interruptible(&context.interrupt);
         match store.reuse_verified(&blob.digest, blob.size)? {

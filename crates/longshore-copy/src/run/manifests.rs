@@ -73,7 +73,7 @@ fn lacks(context: &Context, parts: &Parts, number: usize, place: usize) -> bool 
         return false;
     };
     let has_name = place == 0 && destination.end().store().is_none();
-    !has_name && !destination.is_written(place) && !context.target(number).has_failed()
+    !has_name && !destination.is_written(place) && !context.has_failed(number)
 }
 
 async fn put(context: &Context, number: usize, raw: &RawManifest) -> Result<(), TransferError> {
@@ -103,7 +103,7 @@ async fn publish(
     for (number, destination) in parts.destinations.iter().enumerate() {
         let is_store = destination.end().store().is_some();
         // The name of a store is set again, because that makes its blobs durable.
-        if context.target(number).has_failed() || (destination.is_named() && !is_store) {
+        if context.has_failed(number) || (destination.is_named() && !is_store) {
             continue;
         }
         let raw = top.read(&**from).await?;
@@ -131,7 +131,7 @@ async fn publish_as(
     let raw = manifest.read(&**from).await?;
     for number in 0..parts.destinations.len() {
         let target = context.target(number);
-        if !target.has_failed()
+        if !context.has_failed(number)
             && let Err(error) = target.end.publish(&raw, name).await
         {
             context.fail(number, error)?;

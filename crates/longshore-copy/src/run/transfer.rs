@@ -13,6 +13,7 @@ use crate::cancellation::StopSignal;
 use crate::content::{Counted, Counts};
 use crate::end::{BlobOutcome, BlobPut, End};
 use crate::error::TransferError;
+use crate::failures::Failures;
 use crate::observer::Event;
 use crate::plan::PlannedBlob;
 use crate::tee::Tee;
@@ -21,6 +22,7 @@ use crate::tee::Tee;
 pub(super) struct Context {
     pub(super) source: Arc<dyn End>,
     pub(super) targets: Vec<Target>,
+    pub(super) failures: Arc<Failures>,
     pub(super) counts: Arc<Counts>,
     pub(super) interrupt: Interrupt,
     /// Whether content of the source is sent without being hashed.
@@ -43,37 +45,31 @@ impl Context {
         self.targets.iter().any(|it| it.end.store().is_none())
     }
 
-    /// Gives a destination up. That ends the run with the error if it is the last one.
-    pub(super) fn fail(&self, number: usize, error: TransferError) -> Result<(), TransferError> {
-        if matches!(error, TransferError::Cancelled) || self.targets.len() == 1 {
-            return Err(error);
-        }
-        let target = self.target(number);
-        self.counts.tell(Event::Dropped {
-            destination: &target.end.name(),
-            error: &error,
-        });
-        target.fail(error);
-        if self.targets.iter().all(Target::has_failed) {
-            return Err(TransferError::NoDestination);
-        }
-        Ok(())
+    /// Returns whether a destination was given up.
+    pub(super) fn has_failed(&self, number: usize) -> bool {
+        self.failures.has(number)
     }
 
-    /// Returns what was done, or the error of a run in which no destination is left.
-    pub(super) fn reports(
-        &self,
-        result: Result<(), TransferError>,
-    ) -> Result<Vec<DestinationReport>, TransferError> {
-        let reports = self.targets.iter().map(Target::report);
-        match result {
-            Ok(()) => Ok(reports.collect()),
-            Err(TransferError::NoDestination) => {
-                let first = reports.filter_map(|report| report.error).next();
-                Err(first.unwrap_or(TransferError::NoDestination))
-            }
-            Err(error) => Err(error),
+    /// Gives a destination up. That ends the run with an error if it is the last one.
+    pub(super) fn fail(&self, number: usize, error: TransferError) -> Result<(), TransferError> {
+        if !self.has_failed(number) && self.targets.len() > 1 {
+            self.counts.tell(Event::Dropped {
+                destination: &self.target(number).end.name(),
+                error: &error,
+            });
         }
+        self.failures.add(number, error)
+    }
+
+    /// Returns what was done at each destination.
+    pub(super) fn reports(&self) -> Vec<DestinationReport> {
+        let targets = self.targets.iter().enumerate();
+        let report = |(number, target): (usize, &Target)| DestinationReport {
+            name: target.end.name(),
+            tally: target.tally(),
+            error: self.failures.take(number),
+        };
+        targets.map(report).collect()
     }
 }
 
@@ -134,8 +130,7 @@ impl Transfer {
     /// Reads the content and gives it to every destination that still lacks it.
     async fn attempt(&mut self, job: &mut Job) -> Result<(), TransferError> {
         let context = Arc::clone(&self.context);
-        job.to
-            .retain(|(number, _)| !context.target(*number).has_failed());
+        job.to.retain(|(number, _)| !context.has_failed(*number));
         let content = context.source.content(&job.blob)?;
         let content = Counted::new(content, job.blob.clone(), Arc::clone(&context.counts));
         let moving = async {

@@ -106,3 +106,19 @@ async fn the_error_of_the_first_destination_counts_when_none_is_left() {
     };
     assert_eq!(error.kind(), longshore::ErrorKind::Denied);
 }
+
+#[tokio::test]
+async fn a_destination_that_cannot_be_reached_is_given_up_while_the_plan_is_made() {
+    let scene = Scene::set(Image::new(1).layers(3, 500).build());
+    let away = Registry::builder().writable().start().unwrap();
+    let gone = end(&away, "c:3").await;
+    drop(away);
+    let ends = vec![gone, scene.to("b:2").await, scene.layout("images")];
+    let report = copy(scene.from().await, ends, &CopyOptions::default()).await;
+    let report = report.unwrap();
+    let errors = report.destinations.iter().map(|it| it.error.is_some());
+    assert_eq!(errors.collect::<Vec<_>>(), [true, false, false]);
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+    let layout = Layout::open(&scene.place.path().join("images")).unwrap();
+    assert_eq!(layout.resolve("1").unwrap().digest, *scene.tree.digest());
+}

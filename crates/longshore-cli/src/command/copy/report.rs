@@ -116,10 +116,20 @@ impl Shown {
 
     /// Adds what was done; returns the failures of destinations.
     pub(super) fn add_results(&mut self, reports: Vec<DestinationReport>) -> Vec<Failure> {
-        let mut failures = Vec::new();
-        for (destination, report) in self.destinations.iter_mut().zip(reports) {
+        let mut errors = Vec::new();
+        for (number, (destination, report)) in self.destinations.iter_mut().zip(reports).enumerate()
+        {
             destination.result = Some(report.tally.into());
-            if let Some(error) = report.error {
+            errors.extend(report.error.map(|error| (number, error)));
+        }
+        self.add_errors(errors)
+    }
+
+    /// Adds the errors of destinations, each with its place; returns their failures.
+    pub(super) fn add_errors(&mut self, errors: Vec<(usize, TransferError)>) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (number, error) in errors {
+            if let Some(destination) = self.destinations.get_mut(number) {
                 let what = format!("cannot copy to {}", destination.destination);
                 let failure = failure(error, &self.source, &self.concerns).within(what);
                 destination.error = Some(failure.summary());
@@ -239,7 +249,10 @@ impl Destination {
     fn write(&self, text: &mut String) -> fmt::Result {
         let plan = &self.plan;
         writeln!(text, "\n{}", self.destination)?;
-        if self.named {
+        if self.error.is_some() {
+            return writeln!(text, "  cannot be planned");
+        }
+        if self.named && plan.moved + plan.mounted + plan.manifests == 0 {
             return writeln!(text, "  has the image under this name already");
         }
         writeln!(text, "  Existing:   {}", count(plan.existing, "blob"))?;
