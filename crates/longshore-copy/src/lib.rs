@@ -1,15 +1,51 @@
-//! Pulls images and artifacts into OCI image layouts and into memory.
+//! Copies images and artifacts between registries, OCI image layouts and memory.
 //!
-//! [`pull`] does it in one call: it chooses the image for a platform, plans what is missing, moves
-//! each blob once, verifies every byte before it is visible, and names the image last. Large blobs
-//! are resumed where an earlier run stopped, whatever stopped it.
+//! [`copy`] does it in one call: it plans what each destination lacks, moves each blob once,
+//! however many manifests and destinations share it, and makes the name of the image visible last.
+//! Digests do not change. What an interrupted copy has moved is not moved again: downloads are
+//! resumed where they stopped, and so are uploads, if the destination has a [`Journal`]. [`pull`]
+//! is a copy of the image for one platform from a registry to a layout or to memory.
 //!
-//! The parts are public too. A [`Plan`] is a value that says what is missing before it runs. A run
-//! reports to an [`Observer`] and ends early by a [`Cancellation`]. [`resolve`],
+//! The parts are public too. An [`End`] is a place that images are copied from or to; the crate has
+//! [`RegistryEnd`], [`LayoutEnd`] and [`MemoryEnd`], and [`EndName`] parses what a user writes for
+//! one. A [`Plan`] is a value that says what exists, what is mounted and what moves, before it
+//! runs. A run reports to an [`Observer`] and ends early by a [`Cancellation`]. [`resolve`],
 //! [`select_platform`], [`fetch_config`] and [`Referrers`] read what surrounds an image.
 //!
-//! What is left to the caller: a [`Repository`](longshore::Repository), a tokio runtime with its
-//! blocking pool (a current-thread runtime is the fastest), and what becomes of the content.
+//! What is left to the caller: a [`Repository`](longshore::Repository) for each registry, a tokio
+//! runtime with its blocking pool (a current-thread runtime is the fastest), and what becomes of
+//! the content.
+//!
+//! From one registry to another and to a layout, with a look at the plan:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use longshore::Client;
+//! use longshore_copy::{CopyOptions, End, LayoutEnd, LayoutEntry, Plan, RegistryEnd};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder().build()?;
+//! let source = RegistryEnd::open(&client, &"ghcr.io/owner/app:v1".parse()?).await?;
+//! let registry = RegistryEnd::open(&client, &"registry.example/app:v1".parse()?).await?;
+//! let layout = LayoutEnd::new(LayoutEntry::new("images").named("v1"));
+//! let destinations: Vec<Arc<dyn End>> = vec![Arc::new(registry), Arc::new(layout)];
+//!
+//! let options = CopyOptions::default();
+//! let plan = Plan::make(Arc::new(source), destinations, &options).await?;
+//! for destination in plan.destinations() {
+//!     let (name, bytes) = (destination.end().name(), destination.missing_bytes());
+//!     println!("{name} lacks {bytes} bytes");
+//! }
+//! for report in plan.run(&options.run).await? {
+//!     match report.error {
+//!         None => println!("{} has the image: {:?}", report.name, report.tally),
+//!         Some(error) => println!("{} was given up: {error}", report.name),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! Into memory, with the layers in the order of the manifest:
 //!

@@ -35,9 +35,9 @@ pub struct RunOptions {
     /// registries that store less than they acknowledge.
     pub verify_after: bool,
     /// Trusts the blobs that a store on this machine has. As a source, they are sent without being
-    /// hashed. As a destination, it reuses blobs that the store has with the right size without hashing them. By default they
-    /// are hashed, unless the store knows that they were verified and have not changed (DG10: what
-    /// a pull names was verified).
+    /// hashed. As a destination, it reuses blobs that the store has with the right size without
+    /// hashing them. By default they are hashed, unless the store knows that they were verified and
+    /// have not changed (DG10: what a pull names was verified).
     pub trust_existing: bool,
 }
 

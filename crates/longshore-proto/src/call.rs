@@ -65,8 +65,8 @@ pub struct Ask {
     /// Whether the request requires a new connection, because a request like it was lost on one
     /// that had served before. A lost request that may be repeated gets one without this (RT5).
     pub fresh: bool,
-    /// Whether to request access to push to the repository although this request only reads, because
-    /// requests that write follow, which then need no other token.
+    /// Whether to request access to push to the repository although this request only reads,
+    /// because requests that write follow, which then need no other token.
     pub pushes: bool,
     /// The repository to request read access for, when the endpoint itself names no repository.
     pub behalf: Option<RepositoryName>,

@@ -12,8 +12,8 @@ use longshore_transport::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests in flight per registry origin, bodies included. As many others may send content at the
-/// same time, because that content may come from the same origin. There are fewer while the registry
-/// asks the client to slow down ([`Pace`]).
+/// same time, because that content may come from the same origin. There are fewer while the
+/// registry asks the client to slow down ([`Pace`]).
 pub const REQUESTS_PER_ORIGIN: usize = 32;
 
 /// The memory that all transfers of one client, and the documents that it reads, may use together,

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use longshore::proto::referrers::fallback_tag;
 use longshore::proto::upload::UploadOutcome;
 use longshore::{
-    Content, ErrorKind, PushOptions, PushedManifest, Repository, SessionKeeper, UploadSession,
+    Client, Content, ErrorKind, PushOptions, PushedManifest, Repository, SessionKeeper,
+    UploadSession,
 };
-use longshore_model::{Descriptor, Digest, Document, Index, Manifest, Tag, TagOrDigest};
+use longshore_model::{Descriptor, Digest, Document, Index, Manifest, Reference, Tag, TagOrDigest};
 use longshore_store::Store;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -55,6 +56,16 @@ impl RegistryEnd {
             journal: None,
             listing: Mutex::new(()),
         }
+    }
+
+    /// The image that this reference names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::repository`].
+    pub async fn open(client: &Client, reference: &Reference) -> Result<Self, TransferError> {
+        let repository = client.repository(reference).await?;
+        Ok(Self::new(repository, reference.target()))
     }
 
     /// The same, sending blobs in chunks of this size in bytes. By default that is left to the size
