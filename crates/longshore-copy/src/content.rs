@@ -92,6 +92,18 @@ pub(crate) struct Counted {
     blob: PlannedBlob,
     counts: Arc<Counts>,
     progress: Arc<Mutex<Progress>>,
+    /// Where the last reader stopped, unless it came to the end. An upload in chunks reads on from
+    /// there, without another request to the source.
+    stopped: Arc<Mutex<Option<Stopped>>>,
+}
+
+/// A reader that stopped.
+struct Stopped {
+    frames: ContentFrames,
+    /// The last frame that it gave, of which a part may not have been wanted.
+    last: Bytes,
+    /// The position behind that frame.
+    position: u64,
 }
 
 /// What all transfers of a run count together.
@@ -130,6 +142,7 @@ impl Counted {
             blob,
             counts,
             progress: Arc::default(),
+            stopped: Arc::default(),
         }
     }
 
@@ -168,6 +181,15 @@ impl Counted {
         })
     }
 
+    /// Takes the last reader if it stopped here; returns it with the bytes to give again.
+    fn continue_at(&self, position: u64) -> Option<(ContentFrames, Bytes)> {
+        let stopped = lock(&self.stopped).take()?;
+        let again = stopped.position.checked_sub(position)?;
+        let again = usize::try_from(again).ok()?;
+        let given = stopped.last.len().checked_sub(again)?;
+        Some((stopped.frames, stopped.last.slice(given..)))
+    }
+
     fn start(&self, position: u64) {
         let mut progress = lock(&self.progress);
         if progress.resumed_at.is_some() {
@@ -196,13 +218,19 @@ impl Content for Counted {
 
     fn open(&self, position: u64) -> OpeningContent<'_> {
         Box::pin(async move {
-            let frames = self.content.open(position).await?;
+            let (frames, again) = match self.continue_at(position) {
+                Some(continued) => continued,
+                None => (self.content.open(position).await?, Bytes::new()),
+            };
             self.start(position);
             let frames: ContentFrames = Box::pin(CountedFrames {
-                frames,
+                frames: Some(frames),
+                last: Bytes::new(),
+                again,
                 position,
                 counts: Arc::clone(&self.counts),
                 progress: Arc::clone(&self.progress),
+                stopped: Arc::clone(&self.stopped),
             });
             Ok(frames)
         })
@@ -222,10 +250,31 @@ impl PushObserver for Resumes {
 }
 
 struct CountedFrames {
-    frames: ContentFrames,
+    /// `None` at the end, and after an error.
+    frames: Option<ContentFrames>,
+    last: Bytes,
+    /// What the reader before was given, and did not want.
+    again: Bytes,
     position: u64,
     counts: Arc<Counts>,
     progress: Arc<Mutex<Progress>>,
+    stopped: Arc<Mutex<Option<Stopped>>>,
+}
+
+impl CountedFrames {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if !self.again.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.again))));
+        }
+        let Some(frames) = &mut self.frames else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(frames.as_mut().poll_next(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.frames = None;
+        }
+        Poll::Ready(frame)
+    }
 }
 
 impl Stream for CountedFrames {
@@ -233,10 +282,11 @@ impl Stream for CountedFrames {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let frame = ready!(this.frames.as_mut().poll_next(cx));
+        let frame = ready!(this.poll_frame(cx));
         let mut progress = lock(&this.progress);
         progress.failed = matches!(frame, Some(Err(_)));
         if let Some(Ok(frame)) = &frame {
+            this.last = frame.clone();
             this.position = this.position.saturating_add(frame.len() as u64);
             let fresh = this.position.saturating_sub(progress.position);
             progress.position = progress.position.max(this.position);
@@ -246,6 +296,19 @@ impl Stream for CountedFrames {
     }
 }
 
-fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for CountedFrames {
+    fn drop(&mut self) {
+        let Some(frames) = self.frames.take() else {
+            return;
+        };
+        *lock(&self.stopped) = Some(Stopped {
+            frames,
+            last: std::mem::take(&mut self.last),
+            position: self.position,
+        });
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -94,3 +94,18 @@ async fn an_upload_that_broke_off_is_continued_by_the_next_run() {
     let left = std::fs::read_dir(scene.place.path().join("uploads")).unwrap();
     assert_eq!(left.count(), 0);
 }
+
+#[tokio::test]
+async fn an_upload_in_chunks_reads_its_source_with_one_request() {
+    let scene = Scene::set(Image::new(1).layers(1, 4 << 20).build());
+    let layer = scene.tree.blobs().last().unwrap().descriptor.clone();
+    let (repository, reference) = repository(&scene.target, "b:2").await;
+    let to = RegistryEnd::new(repository, reference.target()).with_chunk(1 << 20);
+    let to: Arc<dyn longshore_copy::End> = Arc::new(to);
+    copied(&scene.from().await, &to, &CopyOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(count(&scene.target, "PATCH", ""), 5);
+    assert_eq!(count(&scene.source, "GET", layer.digest.as_str()), 1);
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}
