@@ -128,6 +128,12 @@ pub enum TransferError {
         /// The blob.
         digest: Digest,
     },
+    /// A destination took no content for 30 seconds while others waited for it (RT10).
+    #[error("{end} took no content for 30 seconds")]
+    Stalled {
+        /// The name of the end.
+        end: String,
+    },
     /// Every destination failed.
     #[error("no destination is left")]
     NoDestination,
@@ -161,6 +167,7 @@ impl TransferError {
             | Self::SeveralPlatforms { .. }
             | Self::WhichImage { .. } => TransferErrorKind::Choice,
             Self::Source(_) => TransferErrorKind::Source,
+            Self::Stalled { .. } => TransferErrorKind::Registry(longshore::ErrorKind::Unavailable),
             Self::Unwritable(_) => TransferErrorKind::Limit,
             Self::Store(error) => TransferErrorKind::Store(error.kind()),
             Self::Layout(error) => TransferErrorKind::Layout(error.kind()),

@@ -32,7 +32,16 @@ impl Failures {
         if let Some(slot) = errors.get_mut(number) {
             slot.get_or_insert(error);
         }
-        match errors.iter().all(Option::is_some) {
+        drop(errors);
+        self.unless_all()
+    }
+
+    /// # Errors
+    ///
+    /// [`TransferError::NoDestination`] if none is left.
+    pub(crate) fn unless_all(&self) -> Result<(), TransferError> {
+        let errors = self.errors();
+        match !errors.is_empty() && errors.iter().all(Option::is_some) {
             true => Err(TransferError::NoDestination),
             false => Ok(()),
         }

@@ -136,6 +136,7 @@ async fn run_parts(
     let pool = TransferPool::new(Arc::clone(context), stop, options.jobs);
     pool.transfer(jobs, later, existing, &options.cancellation)
         .await?;
+    context.failures.unless_all()?;
     unless_cancelled(options, manifests::write(context, &parts)).await
 }
 

@@ -5,9 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use longshore::transport::Clock;
 use longshore::{Content, ContentFrames, OpeningContent};
 use longshore_model::Verifier;
 use tokio::sync::{mpsc, oneshot};
@@ -18,12 +20,25 @@ type PieceSender = mpsc::Sender<io::Result<(u64, Bytes)>>;
 /// Pieces that a destination may be ahead of the slowest one.
 const PIECES_AHEAD: usize = 2;
 
+/// How long a destination may take no content while others wait for it: 30 seconds.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
+
 /// Reads content and gives it to several readers. The slowest reader sets the pace; one that ends
-/// is left out.
+/// is left out, and so is one that takes nothing for [`STALL_LIMIT`].
 pub(crate) struct Tee {
-    readers: Vec<(oneshot::Receiver<u64>, PieceSender)>,
+    readers: Vec<Reader>,
     verifier: Option<Verifier>,
     size: u64,
+    /// `None` when no reader can stall, because all are on this machine.
+    clock: Option<Arc<dyn Clock>>,
+    stalled: Vec<usize>,
+}
+
+/// A reader, by its number.
+struct Reader {
+    number: usize,
+    opening: Option<oneshot::Receiver<u64>>,
+    pieces: PieceSender,
 }
 
 impl Tee {
@@ -33,69 +48,74 @@ impl Tee {
         size: u64,
         readers: usize,
         verifier: Option<Verifier>,
+        clock: Option<Arc<dyn Clock>>,
     ) -> (Self, Vec<TeeContent>) {
-        let (readers, contents) = (0..readers)
-            .map(|_| {
-                let (opened, opening) = oneshot::channel();
-                let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-                let pieces = Pieces {
-                    receiver,
-                    last: Bytes::new(),
-                    end: 0,
-                };
-                let content = TeeContent {
-                    size,
-                    opened: Mutex::new(Some(opened)),
-                    pieces: Arc::new(Mutex::new(pieces)),
-                };
-                ((opening, sender), content)
-            })
-            .unzip();
+        let (readers, contents) = (0..readers).map(|number| reader(number, size)).unzip();
         let tee = Self {
             readers,
             verifier,
             size,
+            clock,
+            stalled: Vec::new(),
         };
         (tee, contents)
     }
 
-    /// Reads the content once every reader has begun or ended, and until the last has ended.
+    /// Reads the content once every reader has begun or ended, until the last has ended or stalled.
+    /// The numbers of readers that stalled are passed to `on_stalled`.
     ///
     /// # Errors
     ///
     /// The content cannot be read, or does not match; the readers then get an error too.
-    pub(crate) async fn run(mut self, content: &dyn Content) -> io::Result<()> {
-        let mut senders = Vec::new();
-        let mut start = u64::MAX;
-        for (opening, sender) in std::mem::take(&mut self.readers) {
-            // A reader that ended without a beginning got the blob in another way.
-            if let Ok(position) = opening.await {
-                start = start.min(position);
-                senders.push(sender);
-            }
-        }
-        if senders.is_empty() {
+    pub(crate) async fn run(
+        mut self,
+        content: &dyn Content,
+        on_stalled: impl Fn(usize),
+    ) -> io::Result<()> {
+        let start = self.wait_for_readers().await;
+        self.stalled.drain(..).for_each(&on_stalled);
+        if self.readers.is_empty() {
             return Ok(());
         }
-        if self.verifier.is_some() {
-            start = 0;
-        }
-        let result = self.pump(content, start, &mut senders).await;
+        let start = if self.verifier.is_some() { 0 } else { start };
+        let result = self.pump(content, start, &on_stalled).await;
         if let Err(error) = &result {
-            for sender in senders {
+            for reader in &self.readers {
                 let copy = io::Error::new(error.kind(), error.to_string());
-                // A reader that has ended does not need it.
-                let _ = sender.send(Err(copy)).await;
+                // A reader that takes no more, or has ended, gets an error in another way.
+                let _ = reader.pieces.try_send(Err(copy));
             }
         }
         result
+    }
+
+    /// Waits until every reader has begun or ended; returns where the first one begins.
+    async fn wait_for_readers(&mut self) -> u64 {
+        let mut start = u64::MAX;
+        let mut begun = Vec::new();
+        for mut reader in std::mem::take(&mut self.readers) {
+            let Some(opening) = reader.opening.take() else {
+                continue;
+            };
+            match self.unless_stalled(opening).await {
+                Some(Ok(position)) => {
+                    start = start.min(position);
+                    begun.push(reader);
+                }
+                // A reader that ended without a beginning got the blob in another way.
+                Some(Err(_)) => {}
+                None => self.stalled.push(reader.number),
+            }
+        }
+        self.readers = begun;
+        start
     }
 
     async fn pump(
         &mut self,
         content: &dyn Content,
         start: u64,
-        senders: &mut Vec<PieceSender>,
+        on_stalled: &impl Fn(usize),
     ) -> io::Result<()> {
         let mut position = start;
         let mut frames = content.open(start).await?;
@@ -104,14 +124,17 @@ impl Tee {
             let begin = position;
             position = position.saturating_add(piece.len() as u64);
             self.check(&piece, position)?;
-            let mut still = Vec::with_capacity(senders.len());
-            for sender in senders.drain(..) {
-                if sender.send(Ok((begin, piece.clone()))).await.is_ok() {
-                    still.push(sender);
+            let mut still = Vec::with_capacity(self.readers.len());
+            for reader in std::mem::take(&mut self.readers) {
+                let sending = reader.pieces.send(Ok((begin, piece.clone())));
+                match self.unless_stalled(sending).await {
+                    Some(Ok(())) => still.push(reader),
+                    Some(Err(_)) => {}
+                    None => on_stalled(reader.number),
                 }
             }
-            *senders = still;
-            if senders.is_empty() {
+            self.readers = still;
+            if self.readers.is_empty() {
                 return Ok(());
             }
         }
@@ -120,6 +143,18 @@ impl Tee {
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         Ok(())
+    }
+
+    /// Waits for a reader; `None` when it takes too long.
+    async fn unless_stalled<F: Future>(&self, work: F) -> Option<F::Output> {
+        let Some(clock) = &self.clock else {
+            return Some(work.await);
+        };
+        tokio::select! {
+            biased;
+            output = work => Some(output),
+            () = clock.alarm(STALL_LIMIT) => None,
+        }
     }
 
     fn check(&mut self, piece: &[u8], position: u64) -> io::Result<()> {
@@ -133,6 +168,27 @@ impl Tee {
             None => Ok(()),
         }
     }
+}
+
+fn reader(number: usize, size: u64) -> (Reader, TeeContent) {
+    let (opened, opening) = oneshot::channel();
+    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+    let reader = Reader {
+        number,
+        opening: Some(opening),
+        pieces: sender,
+    };
+    let pieces = Pieces {
+        receiver,
+        last: Bytes::new(),
+        end: 0,
+    };
+    let content = TeeContent {
+        size,
+        opened: Mutex::new(Some(opened)),
+        pieces: Arc::new(Mutex::new(pieces)),
+    };
+    (reader, content)
 }
 
 /// The content as one of several destinations reads it: once, from the position that it needs on.
@@ -227,3 +283,6 @@ impl Stream for TeeFrames {
 fn lock(pieces: &Mutex<Pieces>) -> MutexGuard<'_, Pieces> {
     pieces.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

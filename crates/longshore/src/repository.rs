@@ -12,6 +12,7 @@ use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, Read,
 };
 use longshore_proto::{RefusalKind, document};
+use longshore_transport::Clock;
 
 use crate::blob::{BlobFrames, BlobReader};
 use crate::body::NoBody;
@@ -118,6 +119,12 @@ impl Repository {
 
     pub(crate) const fn site(&self) -> &Arc<Site> {
         &self.site
+    }
+
+    /// The clock that its client waits with.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(self.site.client().clock())
     }
 
     /// The origin of its registry: where secrets go, and nowhere else.

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use longshore::Repository;
 use longshore_model::{RepositoryName, Verifier};
 use longshore_store::{Interrupt, StoreError};
 use tokio::task::JoinSet;
@@ -202,11 +203,16 @@ impl Context {
             Some(verifier.map_err(unsupported)?)
         };
         let observer = content.observer();
-        let (tee, contents) = Tee::new(blob.size, job.to.len(), verifier);
-        let mut putting = JoinSet::new();
+        let repository = job.to.iter().find_map(|(number, _)| {
+            let end = &self.target(*number).end;
+            end.repository()
+        });
+        let clock = repository.map(Repository::clock);
+        let (tee, contents) = Tee::new(blob.size, job.to.len(), verifier, clock);
+        let (mut putting, mut handles) = (JoinSet::new(), Vec::new());
         for ((number, mount), content) in job.to.iter().cloned().zip(contents) {
             let (context, blob, observer) = (Arc::clone(self), blob.clone(), Arc::clone(&observer));
-            putting.spawn(async move {
+            let handle = putting.spawn(async move {
                 let put = BlobPut {
                     blob: &blob,
                     content: &content,
@@ -218,14 +224,28 @@ impl Context {
                 let result = context.target(number).end.put_blob(put).await;
                 (number, result)
             });
+            handles.push((number, handle));
         }
-        let mut reading = pin!(tee.run(content));
+        let on_stalled = |reader: usize| {
+            if let Some((number, handle)) = handles.get(reader) {
+                handle.abort();
+                let end = self.target(*number).end.name();
+                // The run ends after this blob if no destination is left.
+                let _ = self.fail(*number, TransferError::Stalled { end });
+            }
+        };
+        let mut reading = pin!(tee.run(content, on_stalled));
         let mut read = None;
         loop {
             tokio::select! {
                 result = &mut reading, if read.is_none() => read = Some(result),
                 Some(ended) = putting.join_next() => {
-                    let (number, result) = ended.map_err(|_| TransferError::Worker)?;
+                    let (number, result) = match ended {
+                        Ok(ended) => ended,
+                        // It stalled, and was given up.
+                        Err(error) if error.is_cancelled() => continue,
+                        Err(_) => return Err(TransferError::Worker),
+                    };
                     match result {
                         Ok(outcome) => self.on_put(number, blob, outcome, content.moved()).await?,
                         // The source is to blame: see below.

