@@ -162,6 +162,21 @@ pub fn listens(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
+/// Whether the process that listens on this port of the IPv4 loopback has a connection that it has
+/// not closed (`proc_net_tcp(5)`; elsewhere than on Linux the answer is no).
+pub(crate) fn has_connections(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    const CLOSE_WAIT: &str = "08";
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let port = format!(":{port:04X}");
+    table.lines().any(|line| {
+        let mut columns = line.split_whitespace().skip(1);
+        let (local, state) = (columns.next(), columns.nth(1));
+        local.is_some_and(|it| it.ends_with(&port))
+            && matches!(state, Some(ESTABLISHED | CLOSE_WAIT))
+    })
+}
+
 /// The text of a file, empty when there is none yet.
 pub(crate) fn read(file: &Path) -> String {
     fs::read(file).map_or_else(

@@ -162,8 +162,8 @@ impl DockerRegistry {
 
     /// Every request that it has answered by now, but those of the harness.
     ///
-    /// It has to speak plain HTTP. A request of the harness marks the end: the log is written
-    /// behind the answers.
+    /// It has to speak plain HTTP, and every client has to be gone: an answer is logged before its
+    /// connection is closed. A request of the harness marks the end of the log.
     ///
     /// # Panics
     ///
@@ -171,6 +171,11 @@ impl DockerRegistry {
     #[track_caller]
     pub fn settled_requests(&mut self) -> Vec<Logged> {
         static MARKS: AtomicUsize = AtomicUsize::new(0);
+        let port = self.address.port();
+        let left = self
+            .process
+            .wait_until(|_| (!process::has_connections(port)).then_some(()));
+        assert!(left.is_some(), "docker-registry ended:\n{}", self.log());
         let mark = format!("/v2/?mark={} ", MARKS.fetch_add(1, Ordering::Relaxed));
         let _ = http::get(self.address, mark.trim_end());
         let requests = self.process.wait_until(|process| {
