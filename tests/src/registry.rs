@@ -160,14 +160,14 @@ impl DockerRegistry {
         }
     }
 
-    /// Every request that it has answered by now, but those of the harness.
+    /// Every request that the registry has answered so far, except those of the harness.
     ///
-    /// It has to speak plain HTTP. A request of the harness marks the end: the log is written
-    /// behind the answers.
+    /// The registry must use plain HTTP. It writes its log after it answers, so a request of the
+    /// harness marks the end.
     ///
     /// # Panics
     ///
-    /// When it has ended.
+    /// When the registry has ended.
     #[track_caller]
     pub fn settled_requests(&mut self) -> Vec<Logged> {
         static MARKS: AtomicUsize = AtomicUsize::new(0);
@@ -189,16 +189,16 @@ impl DockerRegistry {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     pub fn restart(&mut self) {
         self.restart_with(|_| {});
     }
 
-    /// Starts the registry again as one that takes nothing (`storage.maintenance.readonly`).
+    /// Restarts the registry as a read-only one (`storage.maintenance.readonly`).
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     pub fn restart_read_only(&mut self) {
         self.restart_with(|config| {
             let storage = "storage:\n";
@@ -209,7 +209,7 @@ impl DockerRegistry {
 
     fn restart_with(&mut self, change: impl FnOnce(&mut String)) {
         let Some(program) = program::find("docker-registry", "docker-registry") else {
-            panic!("docker-registry was there, and is not any more")
+            panic!("docker-registry is no longer installed")
         };
         let file = self.process.directory().join(CONFIG);
         let mut config = process::read(&file);
@@ -244,7 +244,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Listens on this address, and the token server with it; on 127.0.0.1 by default.
+    /// Sets the address that the registry and its token server listen on; by default 127.0.0.1.
     #[must_use]
     pub fn address(mut self, host: IpAddr) -> Self {
         self.host = host;
@@ -449,8 +449,8 @@ impl Logged {
         (agent != PROBE).then_some(logged)
     }
 
-    /// The same of a request that a server of the testkit recorded; status 0 where there was no
-    /// answer.
+    /// Makes the entry of a request that a server of the testkit recorded. The status is 0 if there
+    /// was no answer.
     pub(crate) fn of(request: &RecordedRequest) -> Self {
         Self {
             method: request.method.to_string(),
