@@ -1,4 +1,4 @@
-//! containerd and its client `ctr`: what Kubernetes pulls with.
+//! containerd and its client `ctr`. Kubernetes pulls with containerd.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use crate::process::{self, Process};
 use crate::{layout, program};
 
-/// A running containerd with its storage; both are gone when it is dropped.
+/// A running containerd with its storage. Dropping it ends the process and removes the storage.
 #[derive(Debug)]
 pub struct Containerd {
     process: Process,
@@ -15,12 +15,12 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// Starts it without the service for Kubernetes; `None` when it is not installed, or root does
-    /// not run the tests.
+    /// Starts containerd without its service for Kubernetes. `None` when it is not installed, or
+    /// when the tests do not run as root.
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     #[must_use]
     pub fn start() -> Option<Self> {
         let program = program::find_for_root("containerd", "containerd")?;
@@ -38,11 +38,11 @@ impl Containerd {
     }
 
     /// Pulls `host/name:tag` or `host/name@digest` over plain HTTP, for the platform of this
-    /// machine, and unpacks it. No image with the same layers may be there.
+    /// machine, and unpacks it. The storage must not hold an image with the same layers.
     ///
     /// # Panics
     ///
-    /// When that fails, with what `ctr` said.
+    /// When that fails; the message includes the output of `ctr`.
     #[must_use]
     #[track_caller]
     pub fn pull(&self, reference: &str) -> ContainerdImage {
@@ -59,7 +59,7 @@ impl Containerd {
         }
     }
 
-    /// The files of the topmost layer, which are those of all layers: the native snapshotter
+    /// The files of the topmost snapshot, which has the files of all layers: the native snapshotter
     /// copies the layers below.
     #[track_caller]
     fn last_snapshot(&self) -> PathBuf {
@@ -73,7 +73,7 @@ impl Containerd {
         }
     }
 
-    /// Runs `ctr`, demands success and gives the standard output.
+    /// Runs `ctr`, asserts success, and returns the standard output.
     #[track_caller]
     fn ctr(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(&self.client);
@@ -97,13 +97,14 @@ impl Containerd {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ContainerdImage {
-    /// The digest of what the reference names.
+    /// The digest that the reference resolves to.
     pub digest: String,
-    /// Where its files are.
+    /// The directory with its files.
     pub files: PathBuf,
 }
 
-/// Everything below `directory`, and no plugin that is not needed.
+/// The configuration: all files are below `directory`, and plugins that are not needed are
+/// disabled.
 fn settings(directory: &Path) -> String {
     let at = |name: &str| directory.join(name).display().to_string();
     format!(
@@ -125,5 +126,5 @@ fn socket(process: &Process) -> PathBuf {
 
 const SOCKET: &str = "containerd.sock";
 
-/// It needs nothing of the kernel.
+/// A snapshotter that needs no support from the kernel.
 const SNAPSHOTTER: &str = "native";

@@ -1,25 +1,26 @@
-//! One request in the clear and its answer, without any code that is on trial.
+//! One request over plain HTTP and its answer, without the code under test.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::process::{PATIENCE, PROBE};
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// The body, to the end of the connection.
+    /// The body: everything up to the end of the connection.
     pub body: Vec<u8>,
 }
 
-/// Asks for this path, as the harness: the registries of the harness do not count the request.
+/// Sends `GET` for this path as the harness. The registries of the harness do not count the
+/// request.
 ///
 /// # Panics
 ///
-/// When nobody answers in HTTP.
+/// When there is no HTTP answer.
 #[must_use]
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> Reply {
@@ -54,7 +55,7 @@ fn read(answer: &[u8]) -> Option<Reply> {
     })
 }
 
-/// Every type of manifest: a registry may answer with 404 to who does not take its type.
+/// Every type of manifest: a registry may answer 404 if the client does not accept its type.
 const TYPES: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \

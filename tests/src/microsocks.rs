@@ -1,4 +1,4 @@
-//! microsocks: a proxy for SOCKS 5.
+//! microsocks, a SOCKS 5 proxy.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -14,15 +14,16 @@ pub struct Microsocks {
 }
 
 impl Microsocks {
-    /// Starts a proxy that demands these credentials, if any; `None` when it is not installed.
+    /// Starts a proxy that requires these credentials, if there are any. `None` when it is not
+    /// installed.
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start.
     #[must_use]
     pub fn start(credentials: Option<(&str, &str)>) -> Option<Self> {
         let program = program::find("microsocks", "microsocks")?;
-        // The port may be taken between finding and using it.
+        // Another process may take the port before the proxy uses it.
         for _ in 0..ATTEMPTS {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()));
             let mut command = Command::new(&program);

@@ -4,12 +4,12 @@ use std::net::{IpAddr, UdpSocket};
 
 use crate::program;
 
-/// An address of this machine that is not a loopback one, or `None` after saying that the test is
-/// skipped: no proxy is ever used for loopback.
+/// An address of this machine other than loopback, because no proxy is used for loopback. `None`,
+/// with a message that the test is skipped, if there is none.
 ///
 /// # Panics
 ///
-/// When there is none and the environment variable `CI` is set: there nothing is skipped.
+/// When there is none and the environment variable `CI` is set: in CI no test is skipped.
 #[must_use]
 pub fn address() -> Option<IpAddr> {
     let found = chosen().filter(|address| !address.is_loopback());

@@ -1,4 +1,4 @@
-//! A registry of either kind, written to by what is on trial and read without it.
+//! A registry of either kind: the code under test writes to it, and other code reads from it.
 
 use std::net::SocketAddr;
 
@@ -10,18 +10,18 @@ use crate::http;
 use crate::process::PROBE;
 use crate::registry::{DockerRegistry, Logged};
 
-/// A registry that demands nothing, in the clear: Debian's, or that of the testkit.
+/// A registry over plain HTTP that requires no credentials: Debian's, or that of the testkit.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Peer {
-    /// Debian's.
+    /// Debian's docker-registry.
     Docker(DockerRegistry),
-    /// That of the testkit.
+    /// The registry of the testkit.
     Kit(Registry),
 }
 
 impl Peer {
-    /// An empty registry of the testkit that takes writes.
+    /// An empty, writable registry of the testkit.
     ///
     /// # Panics
     ///
@@ -31,7 +31,7 @@ impl Peer {
         Self::kit_with(Quirks::default())
     }
 
-    /// An empty registry of the testkit that takes writes, and differs from the specification.
+    /// An empty, writable registry of the testkit that differs from the specification.
     ///
     /// # Panics
     ///
@@ -48,7 +48,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     #[must_use]
     pub fn docker() -> Option<Self> {
         DockerRegistry::builder().start().map(Self::Docker)
@@ -63,13 +63,13 @@ impl Peer {
         }
     }
 
-    /// `127.0.0.1:1234/name`, as a reference begins.
+    /// The beginning of a reference: `127.0.0.1:1234/name`.
     #[must_use]
     pub fn name(&self, name: &str) -> String {
         format!("{}/{name}", self.address())
     }
 
-    /// Gives it an image under `name:tag`; `false` when a program for that is not installed.
+    /// Adds an image under `name:tag`. `false` when a program that this needs is not installed.
     ///
     /// # Panics
     ///
@@ -86,11 +86,11 @@ impl Peer {
         }
     }
 
-    /// Every request that it has answered by now, but those of the harness.
+    /// Every request that the registry has answered so far, except those of the harness.
     ///
     /// # Panics
     ///
-    /// When it has ended.
+    /// When the registry has ended.
     #[track_caller]
     pub fn requests(&mut self) -> Vec<Logged> {
         match self {
@@ -104,7 +104,7 @@ impl Peer {
         }
     }
 
-    /// How many requests it is known to have answered; there may be more.
+    /// Number of requests that the registry is known to have answered; there may be more.
     #[must_use]
     pub fn requests_so_far(&self) -> usize {
         match self {
@@ -113,13 +113,13 @@ impl Peer {
         }
     }
 
-    /// A blob, if it has it.
+    /// Reads a blob; `None` if the registry does not have it.
     #[must_use]
     pub fn blob(&self, name: &str, digest: &Digest) -> Option<Vec<u8>> {
         self.get(&format!("/v2/{name}/blobs/{digest}"))
     }
 
-    /// A manifest by tag or digest, if it has it.
+    /// Reads a manifest by tag or digest; `None` if the registry does not have it.
     #[must_use]
     pub fn manifest(&self, name: &str, target: &str) -> Option<Vec<u8>> {
         self.get(&format!("/v2/{name}/manifests/{target}"))
@@ -135,7 +135,7 @@ impl Peer {
         (reply.status == 200).then_some(reply.body)
     }
 
-    /// Demands that it has all of `tree` under `name:tag`, byte for byte.
+    /// Asserts that the registry has all of `tree` under `name:tag`, byte for byte.
     ///
     /// # Panics
     ///

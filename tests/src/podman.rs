@@ -1,4 +1,4 @@
-//! podman: an engine that unpacks what it pulls.
+//! podman, an engine that unpacks the images that it pulls.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{process, program};
 
-/// podman with storage of its own, which is gone when it is dropped.
+/// podman with its own storage. Dropping the value removes the storage.
 #[derive(Debug)]
 pub struct Podman {
     program: PathBuf,
@@ -15,8 +15,8 @@ pub struct Podman {
 }
 
 impl Podman {
-    /// A podman that knows no registry, no credentials and no image; `None` when it is not
-    /// installed, or root does not run the tests.
+    /// A podman without registries, credentials or images. `None` when it is not installed, or when
+    /// the tests do not run as root.
     #[must_use]
     pub fn find() -> Option<Self> {
         let program = program::find_for_root("podman", "podman")?;
@@ -42,7 +42,7 @@ impl Podman {
     ///
     /// # Panics
     ///
-    /// When podman fails, with what it said.
+    /// When podman fails; the message includes its output.
     #[must_use]
     #[track_caller]
     pub fn pull(&self, reference: &str) -> PodmanImage {
@@ -55,7 +55,7 @@ impl Podman {
         let digests = inspected
             .lines()
             .filter_map(|line| Some(line.split_once('@')?.1.to_owned()));
-        // With vfs a mount is the directory itself: nothing has to be unmounted.
+        // With vfs, a mount is the directory itself, so nothing has to be unmounted.
         let files = succeeded(&mut self.command(["image", "mount", reference]));
         PodmanImage {
             digests: digests.collect(),
@@ -63,7 +63,7 @@ impl Podman {
         }
     }
 
-    /// `podman`, untouched by the settings of whoever runs the tests.
+    /// `podman`, unaffected by the settings of the user who runs the tests.
     fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -96,14 +96,14 @@ impl Podman {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PodmanImage {
-    /// The digests podman knows it by: that of the image manifest, and that of the index it was
-    /// chosen from.
+    /// The digests in podman's storage: that of the image manifest, and that of the index that it
+    /// was chosen from.
     pub digests: Vec<String>,
-    /// Where its files are.
+    /// The directory with its files.
     pub files: PathBuf,
 }
 
-/// Demands success and gives the standard output.
+/// Asserts success, and returns the standard output.
 #[track_caller]
 fn succeeded(command: &mut Command) -> String {
     match command.output() {
@@ -121,5 +121,5 @@ fn succeeded(command: &mut Command) -> String {
 const STORAGE: &str = "storage.conf";
 const POLICY: &str = "policy.json";
 
-/// An empty file, in place of the settings of this machine.
+/// An empty file, used instead of the settings of this machine.
 const NOTHING: &str = "nothing.conf";

@@ -34,8 +34,8 @@ impl Process {
         }
     }
 
-    /// Kills the process and starts another in the same directory. Its output follows that of the
-    /// first.
+    /// Kills the process and starts another one in the same directory. Its output is appended to
+    /// that of the first one.
     ///
     /// # Panics
     ///
@@ -46,7 +46,7 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -106,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-/// Starts `command` with its output at the end of files of `directory`.
+/// Starts `command` and appends its output to files in `directory`.
 fn spawn(command: &mut Command, directory: &Path) -> Child {
     let output = |name| {
         let mut options = File::options();

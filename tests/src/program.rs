@@ -21,13 +21,13 @@ pub fn find(name: &str, package: &str) -> Option<PathBuf> {
     found
 }
 
-/// The path of a program that works only for root, or `None` after saying that the test is
-/// skipped.
+/// The path of a program that requires root; `None`, with a message that the test is skipped, if
+/// the test cannot use it.
 ///
 /// # Panics
 ///
-/// When it is not installed, or somebody else runs the test, and the environment variable `CI` is
-/// set: there nothing is skipped.
+/// When the program is not installed, or the test does not run as root, and the environment
+/// variable `CI` is set: in CI no test is skipped.
 #[must_use]
 pub fn find_for_root(name: &str, package: &str) -> Option<PathBuf> {
     let found = find(name, package)?;
@@ -39,7 +39,7 @@ pub fn find_for_root(name: &str, package: &str) -> Option<PathBuf> {
     None
 }
 
-/// Says that a test is skipped, and why; in CI fails it.
+/// Prints that a test is skipped, and why; in CI, fails the test.
 #[track_caller]
 pub(crate) fn skip(message: &str) {
     assert!(!in_ci(), "{message}");

@@ -160,14 +160,14 @@ impl DockerRegistry {
         }
     }
 
-    /// Every request that it has answered by now, but those of the harness.
+    /// Every request that the registry has answered so far, except those of the harness.
     ///
-    /// It has to speak plain HTTP, and every client has to be gone: an answer is logged before its
-    /// connection is closed. A request of the harness marks the end of the log.
+    /// The registry must use plain HTTP, and every client must be gone: the registry logs an
+    /// answer before it closes the connection. A request of the harness marks the end of the log.
     ///
     /// # Panics
     ///
-    /// When it has ended.
+    /// When the registry has ended.
     #[track_caller]
     pub fn settled_requests(&mut self) -> Vec<Logged> {
         static MARKS: AtomicUsize = AtomicUsize::new(0);
@@ -194,16 +194,16 @@ impl DockerRegistry {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     pub fn restart(&mut self) {
         self.restart_with(|_| {});
     }
 
-    /// Starts the registry again as one that takes nothing (`storage.maintenance.readonly`).
+    /// Restarts the registry as a read-only one (`storage.maintenance.readonly`).
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     pub fn restart_read_only(&mut self) {
         self.restart_with(|config| {
             let storage = "storage:\n";
@@ -214,7 +214,7 @@ impl DockerRegistry {
 
     fn restart_with(&mut self, change: impl FnOnce(&mut String)) {
         let Some(program) = program::find("docker-registry", "docker-registry") else {
-            panic!("docker-registry was there, and is not any more")
+            panic!("docker-registry is no longer installed")
         };
         let file = self.process.directory().join(CONFIG);
         let mut config = process::read(&file);
@@ -249,7 +249,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Listens on this address, and the token server with it; on 127.0.0.1 by default.
+    /// Sets the address that the registry and its token server listen on; by default 127.0.0.1.
     #[must_use]
     pub fn address(mut self, host: IpAddr) -> Self {
         self.host = host;
@@ -454,8 +454,8 @@ impl Logged {
         (agent != PROBE).then_some(logged)
     }
 
-    /// The same of a request that a server of the testkit recorded; status 0 where there was no
-    /// answer.
+    /// Makes the entry of a request that a server of the testkit recorded. The status is 0 if there
+    /// was no answer.
     pub(crate) fn of(request: &RecordedRequest) -> Self {
         Self {
             method: request.method.to_string(),

@@ -118,7 +118,7 @@ fn a_tag_that_is_not_there() {
     }
 }
 
-// The password ends with its line: the program does not wait for the end of its input.
+// The password ends with its line, so the program does not wait for the end of its input.
 #[test]
 fn a_password_ends_with_its_line() {
     let registry = serving(&image::single(12));
@@ -324,7 +324,7 @@ fn a_limit_on_the_size_of_files() {
     let registry = serving(&Image::new(11).layers(1, 2 << 20).build());
     let place = tempdir().unwrap();
     let layout = place.path().join("layout");
-    // With and without a parent that ignores the signal, the write fails.
+    // The write fails, whether or not the parent process ignores the signal.
     for trap in ["trap '' XFSZ; ", ""] {
         let limited = Longshore::pull(&reference(&registry), &layout)
             .under(&format!("{trap}ulimit -f 100; exec \"$@\""));

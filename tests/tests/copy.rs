@@ -1,4 +1,4 @@
-//! Copies between registries and layouts, seen from the logs of the registries and by skopeo.
+//! Copies between registries and layouts, checked by the logs of the registries and by skopeo.
 
 #![expect(
     clippy::unwrap_used,
@@ -28,7 +28,7 @@ mod refused;
 #[path = "copy/several.rs"]
 mod several;
 
-/// A registry and the requests that it has had before; `None` when it is not installed.
+/// A registry, and the number of its requests that were looked at. `None` when it is not installed.
 struct Watched {
     peer: Peer,
     seen: usize,
@@ -47,12 +47,12 @@ impl Watched {
         Self { peer, seen: 0 }
     }
 
-    /// `docker://` and a reference.
+    /// A reference with the prefix `docker://`.
     fn image(&self, name_and_tag: &str) -> String {
         format!("docker://{}", self.peer.name(name_and_tag))
     }
 
-    /// The requests since this was asked last, but for the one that finds out whether it speaks
+    /// The requests since the last call, without the one that finds out whether the registry uses
     /// TLS.
     fn asked(&mut self) -> Vec<Logged> {
         let mut requests = self.peer.requests();
@@ -62,7 +62,7 @@ impl Watched {
         since.into_iter().filter(|it| !is_probe(it)).collect()
     }
 
-    /// The registry of the testkit that it is.
+    /// The registry of the testkit.
     fn registry(&self) -> &longshore_testkit::registry::Registry {
         match &self.peer {
             Peer::Kit(registry) => registry,
@@ -71,14 +71,14 @@ impl Watched {
     }
 }
 
-/// Demands that a copy worked, and that it names this digest.
+/// Asserts that a copy succeeded and printed the digest of this image.
 #[track_caller]
 fn names(ended: &Ended, tree: &Tree) {
     let digest = tree.digest().as_str();
     assert!(ended.succeeded().contains(digest), "{}", ended.stdout);
 }
 
-/// Writes a layout that has the image as `1`.
+/// Writes a layout with the image under the name `1`.
 fn layout_of(tree: &Tree, place: &TempDir) -> PathBuf {
     let layout = place.path().join("source");
     image::write_layout(&layout, &[("1", tree)]).unwrap();
@@ -95,7 +95,7 @@ fn by<'a>(method: &str, requests: &'a [Logged]) -> Vec<&'a Logged> {
     requests.iter().filter(|it| it.method == method).collect()
 }
 
-/// Demands that nothing was written.
+/// Asserts that nothing was written.
 #[track_caller]
 fn only_reads(requests: &[Logged]) {
     let reads = |it: &Logged| ["GET", "HEAD"].contains(&it.method.as_str());

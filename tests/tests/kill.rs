@@ -1,10 +1,10 @@
-//! `kill -9` at random moments of a pull, a push or a copy: what is visible is valid each time, and
-//! the next run moves only what is missing.
+//! `kill -9` at random moments of a pull, a push or a copy: each time, everything visible is valid,
+//! and the next run moves only what is missing.
 //!
-//! The moments are drawn from a seed, which is printed when a test fails; `LONGSHORE_SEED` sets
-//! it. `LONGSHORE_KILLS` sets how often each command is killed. No moment depends on speed where
-//! that would decide the outcome: what is held back by the registry cannot end, and what ends
-//! before it is killed has to be complete.
+//! The moments are drawn from a seed, which is printed when a test fails; `LONGSHORE_SEED` sets it.
+//! `LONGSHORE_KILLS` sets how often each command is killed. The outcome never depends on speed: a
+//! command cannot end while the registry holds content back, and a command that ends before it is
+//! killed must be complete.
 
 #![expect(
     clippy::print_stderr,
@@ -35,7 +35,7 @@ mod chunks;
 #[path = "kill/writes.rs"]
 mod writes;
 
-/// How often each command is killed, where nothing else is said.
+/// How often each command is killed if `LONGSHORE_KILLS` is not set.
 const KILLS: u32 = 10;
 
 /// Threads that kill: one for each core of a small machine.
@@ -245,9 +245,9 @@ impl Scene {
         assert_valid(&self.layout(), &self.tree);
     }
 
-    /// Returns the number of a new connection. A registry that is slow may read requests of the
-    /// killed pull only now; they came on connections with lower numbers, because connections are
-    /// accepted in their order.
+    /// Returns the number of a new connection. A slow registry may still read requests of the
+    /// killed pull; they came on connections with lower numbers, because connections are accepted
+    /// in order.
     fn last_connection(&self) -> usize {
         let mut stream = TcpStream::connect(self.registry.address()).unwrap();
         let request = "GET /mark HTTP/1.1\r\nhost: registry\r\nconnection: close\r\n\r\n";
@@ -303,7 +303,7 @@ impl Scene {
     }
 }
 
-/// An index over an image with large blobs and one with small blobs.
+/// An index with two images: one has large blobs, the other small ones.
 fn tree(seed: u64) -> Tree {
     let large = Image::new(seed).layers(2, LARGE_BYTES).build();
     let small = Image::new(seed ^ 1)
@@ -313,8 +313,9 @@ fn tree(seed: u64) -> Tree {
     image::index_of(vec![large, small])
 }
 
-/// Demands a layout whose every blob is whole, and that names the image only if it has all of it.
-/// Before it is one, there is nothing in the way of making it.
+/// Asserts that the directory is a layout, that every blob in it is complete, and that it names the
+/// image only if it has all of it. If the directory is not a layout yet, it must be possible to
+/// make it one.
 #[track_caller]
 fn assert_valid(layout: &Path, tree: &Tree) {
     if !layout.join("oci-layout").exists() {

@@ -1,5 +1,5 @@
-//! The testkit's writable registry, judged by skopeo: what it accepts from a client that is not
-//! ours, it gives back.
+//! Tests the testkit's writable registry with skopeo: it returns unchanged what it accepts from a
+//! client that is not ours.
 
 #![expect(
     clippy::unwrap_used,

@@ -43,7 +43,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// The scene on this address.
+    /// Sets up the scene on this address.
     fn set(host: IpAddr) -> Self {
         let authority = Authority::new();
         let place = tempdir().unwrap();
@@ -156,7 +156,7 @@ fn a_proxy_that_wants_another_password_is_told_of() {
         let scene = Scene::set(host);
         let ended = scene.pull().env("HTTPS_PROXY", &url).run();
         let said = format!("the proxy {} (from HTTPS_PROXY)", proxy.url());
-        // tinyproxy answers wrong credentials with 401, as no other proxy does.
+        // tinyproxy answers wrong credentials with 401; other proxies answer 407.
         let said = ended.failed_with_hint(6, &[&scene.registry.authority(), &said]);
         assert!(!said.contains("wr0ng"), "{said}");
         assert!(scene.registry.requests().is_empty());
@@ -236,7 +236,7 @@ fn exceptions_go_past_the_proxy() {
 
 // RT12
 #[test]
-fn rt12_a_registry_on_this_machine_is_asked_directly() {
+fn rt12_a_registry_on_this_machine_is_contacted_directly() {
     let dead = "http://127.0.0.1:1";
     let tree = image::single(4);
     let registry = Registry::builder().image("a", "1", &tree).start().unwrap();

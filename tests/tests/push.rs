@@ -28,12 +28,12 @@ mod engines;
 #[path = "push/proxies.rs"]
 mod proxies;
 
-/// A client of this registry that has logged in.
+/// A logged-in client of this registry.
 fn client(registry: &DockerRegistry) -> Client {
     client_through(registry, ProxySettings::none())
 }
 
-/// A client of this registry that has logged in, and goes through a proxy.
+/// A logged-in client of this registry that uses a proxy.
 fn client_through(registry: &DockerRegistry, proxy: ProxySettings) -> Client {
     let mut tls = TlsSettings::default();
     if let Some(file) = registry.ca_file() {
@@ -65,7 +65,7 @@ async fn repository(client: &Client, registry: &DockerRegistry, name: &str) -> R
     client.repository(&reference).await.unwrap()
 }
 
-/// Pushes all of a tree, bottom up; returns how each blob got there.
+/// Pushes all of a tree from the bottom up; returns for each blob how the registry got it.
 async fn push(
     repository: &Repository,
     tree: &Tree,
@@ -102,7 +102,7 @@ fn known(digest: &Digest) -> PushOptions {
     options
 }
 
-/// Pushes an image in every way, and has skopeo read it.
+/// Pushes an image in every way, and checks that skopeo can read it.
 async fn pushes(builder: Builder) {
     let Some(registry) = builder.start() else {
         return;
@@ -153,33 +153,33 @@ async fn pushes(builder: Builder) {
 }
 
 #[tokio::test]
-async fn what_anybody_pushes_is_read_by_skopeo() {
+async fn an_image_pushed_without_credentials_is_read_by_skopeo() {
     pushes(DockerRegistry::builder()).await;
 }
 
 #[tokio::test]
-async fn what_is_pushed_with_a_password_is_read_by_skopeo() {
+async fn an_image_pushed_with_a_password_is_read_by_skopeo() {
     pushes(DockerRegistry::builder().basic()).await;
 }
 
 #[tokio::test]
-async fn what_is_pushed_with_a_token_is_read_by_skopeo() {
+async fn an_image_pushed_with_a_token_is_read_by_skopeo() {
     pushes(DockerRegistry::builder().bearer()).await;
 }
 
 #[tokio::test]
-async fn what_is_pushed_with_a_token_over_tls_is_read_by_skopeo() {
+async fn an_image_pushed_with_a_token_over_tls_is_read_by_skopeo() {
     pushes(DockerRegistry::builder().bearer().tls()).await;
 }
 
 const CHUNK: u64 = 100_000;
 
-/// Content of three chunks, the last of them short.
+/// Content of three chunks, of which the last is shorter.
 fn content() -> Bytes {
     (0..250_000_u32).map(|n| (n % 251) as u8).collect()
 }
 
-/// Content whose second chunk is never there, and whether that was wanted.
+/// Content whose second chunk never arrives; the flag says whether that chunk was requested.
 #[derive(Default)]
 struct Begun(AtomicBool);
 
@@ -199,7 +199,7 @@ impl Content for Begun {
     }
 }
 
-/// The session of a push, and how many bytes were sent.
+/// Keeps the session of a push, and counts the bytes that were sent.
 #[derive(Default)]
 struct Journal(Mutex<(Option<UploadSession>, u64)>);
 
@@ -229,7 +229,7 @@ fn in_chunks(journal: &Arc<Journal>) -> PushOptions {
     options
 }
 
-/// Drops a push after its first chunk; returns what it left.
+/// Drops a push after its first chunk; returns the session and the count.
 async fn dropped(repository: &Repository) -> Arc<Journal> {
     let journal = Arc::new(Journal::default());
     let source = Begun::default();
@@ -255,7 +255,7 @@ async fn a_push_that_was_dropped_is_continued_at_its_chunk_by_a_real_registry() 
     };
     let first = repository(&client(&registry), &registry, "some/app").await;
     let journal = dropped(&first).await;
-    // Another process has no more than the text.
+    // A later process has only the text of the session.
     let second = repository(&client(&registry), &registry, "some/app").await;
     let pushed = second.put_blob(&content(), in_chunks(&journal)).await;
     assert_eq!(pushed.unwrap().outcome, UploadOutcome::Sent);

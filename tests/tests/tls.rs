@@ -114,14 +114,14 @@ enum Hello {
     Ignores,
 }
 
-/// Forwards what is not TLS to this address.
+/// Forwards everything except TLS to this address.
 fn forward(to: SocketAddr, hello: Hello) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             thread::spawn(move || {
-                // A client that leaves ends the connection.
+                // A client that closes the connection ends it.
                 let _ = serve(stream?, to, hello);
                 io::Result::Ok(())
             });

@@ -1,4 +1,4 @@
-//! The commands that write to registries, run as a user runs them.
+//! The commands that write to registries, run like a user runs them.
 
 #![expect(
     clippy::unwrap_used,
@@ -55,7 +55,7 @@ fn json_of(arguments: &[&str]) -> Value {
     command.run().json()
 }
 
-/// What a tag stands for; `None` if it does not exist.
+/// The digest that a tag stands for; `None` if the tag does not exist.
 fn current(reference: &str) -> Option<String> {
     let ended = run(&["digest", reference]);
     match ended.status.code() {

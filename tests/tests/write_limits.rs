@@ -36,9 +36,9 @@ async fn app(registry: &Registry, client: ClientBuilder) -> Repository {
     client.repository(&reference).await.unwrap()
 }
 
-// CR7, RT7: a push outlives any number of tokens, and each of its bodies is sent once.
+// CR7, RT7: a push succeeds with any number of revoked tokens, and each of its bodies is sent once.
 #[tokio::test]
-async fn rt7_a_push_goes_on_when_its_tokens_are_revoked() {
+async fn rt7_a_push_continues_when_its_tokens_are_revoked() {
     let tokens = TokenServer::builder().user("u", "p").start().unwrap();
     let registry = Registry::builder().writable().bearer(&tokens);
     let registry = registry.start().unwrap();
@@ -71,9 +71,10 @@ async fn rt7_a_push_goes_on_when_its_tokens_are_revoked() {
     assert_eq!(bodies, sent);
 }
 
-// RT2, RT3: after a 429 fewer requests are in flight, and none before the time that it names.
+// RT2, RT3: after a 429, fewer requests are in flight, and none is sent before the time that the
+// answer names.
 #[tokio::test]
-async fn rt3_a_registry_that_answers_429_gets_every_request_in_the_end() {
+async fn rt3_every_request_succeeds_after_the_registry_answered_429() {
     let what = Misbehaviour::RetryAfter(StatusCode::TOO_MANY_REQUESTS, "5".to_owned());
     let rule = Rule::on(Part::Manifest, what)
         .method(Method::DELETE)

@@ -16,7 +16,7 @@ struct Command {
     about: &'static str,
     /// What the command's own help says below its usage.
     help: fn() -> String,
-    /// Runs the command with the words behind its name; returns whether all went well.
+    /// Runs the command with the arguments after its name; returns whether it succeeded.
     run: fn(&Checkout, &[&str]) -> Result<bool, String>,
 }
 
@@ -89,11 +89,11 @@ blob that was pulled. Needs no network once the dependencies have been downloade
 
 /// Runs the command that the words name.
 ///
-/// Returns whether all went well; the reason is on the terminal already.
+/// Returns whether the command succeeded; the reason is already on the terminal.
 ///
 /// # Errors
 ///
-/// The words make no sense, or the command could not do its work.
+/// The arguments are invalid, or the command could not do its work.
 pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<bool, String> {
     let help = |word: &&str| matches!(*word, "--help" | "-h");
     let (name, rest) = match words {

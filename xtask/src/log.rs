@@ -20,11 +20,11 @@ pub(crate) struct Log {
     progress: Progress,
 }
 
-/// What of a command's output goes into the log and to the terminal.
+/// Which part of a command's output goes into the log and to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Logged {
     All,
-    /// Only the standard error, where the standard output is for this program to read.
+    /// Only the standard error, when this program reads the standard output.
     Errors,
 }
 
@@ -201,7 +201,7 @@ fn send_lines(stream: impl Read + Send + 'static, source: Source, lines: Sender<
     });
 }
 
-/// What a command printed, without the lines by which cargo only tells what it is doing.
+/// The output of a command, without the lines in which cargo only reports its progress.
 #[derive(Default)]
 struct Printed(String);
 

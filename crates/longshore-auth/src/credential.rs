@@ -134,7 +134,7 @@ impl Authorization {
         let Some((_, secret)) = self.header.to_str().ok().and_then(|it| it.split_once(' ')) else {
             return false;
         };
-        // `basic` made it of text.
+        // `basic` built this value from text.
         let pair = STANDARD
             .decode(secret)
             .ok()

@@ -1,7 +1,7 @@
 //! Getting a token from a token endpoint: redirects, retries and a time limit.
 //!
-//! A driver calls [`TokenExchange::start`], does what the [`ExchangeAction`] says, and reports what
-//! came of it as an [`ExchangeEvent`], until an action is `Finish`:
+//! A driver calls [`TokenExchange::start`], does what the [`ExchangeAction`] says, and reports the
+//! result as an [`ExchangeEvent`], until an action is `Finish`:
 //!
 //! ```text
 //! start ──────────────────────────────────────────────────────────► Send
@@ -150,7 +150,7 @@ pub enum ExchangeAction {
     Wait(Duration),
 }
 
-/// What came of an [`ExchangeAction`].
+/// The result of an [`ExchangeAction`].
 #[expect(
     clippy::exhaustive_enums,
     reason = "closed: these are all the results of the actions"

@@ -153,8 +153,8 @@ impl ScopeSet {
         if !self.covers_resources_of(&asked) || (!asked.opaque.is_empty() && !trusted) {
             return self.main_first();
         }
-        // A registry may name only what this request needs, and not what is needed for the ones
-        // that follow it, which would be refused with such a token.
+        // A registry may name only the access that this request needs. The requests that follow may
+        // need more, and would be refused with such a token.
         if asked.has_fewer_actions_than(self) {
             return self.main_first();
         }
@@ -343,7 +343,7 @@ mod tests {
     fn cr8_a_challenge_that_asks_no_more_is_taken_word_for_word() {
         let need = "repository:app:pull,push";
         requests(need, "repository:app:push,pull", "repository:app:push,pull");
-        // One that names less is about this request alone.
+        // A challenge that names less concerns only this request.
         requests(need, "repository:app:pull", need);
         requests(need, "", need);
         requests("", "", "");
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(mount.to_request("repository:other:pull", false), text);
         let wanted = mount.to_request("repository:to:push,pull", false);
         assert_eq!(wanted, "repository:to:push,pull repository:from:pull");
-        // The order makes no other set.
+        // The order does not affect equality.
         let sorted = ScopeSet::parse("repository:from:pull repository:to:pull,push");
         assert_eq!(mount, sorted);
         assert_eq!(mount.to_string(), sorted.to_string());

@@ -84,14 +84,14 @@ fn a_call_with_a_body_gets_its_token_before_the_first_request() {
     for mut world in [with_password(), with_password().cached()] {
         let home = "https://r.example.com".parse().unwrap();
         assert!(!world.auth.is_challenged_by(&home));
-        // Nothing is known of the registry.
+        // The client knows nothing about the registry yet.
         world.drive_to_end(call(), &["404"], Ok(404), &[ASKED]);
         world.run(&[BEARER, TOKEN_1, "200"], Ok(200));
         assert!(world.auth.is_challenged_by(&home));
         world.now += Duration::from_secs(1000);
         let answer = "https://r.example.com/v2/ Bearer t2";
         world.drive_to_end(call(), &[TOKEN_2, "200"], Ok(200), &[&token, answer]);
-        // Without a token the request itself tells; refused credentials end the call.
+        // If no token is issued, the request is sent without one; refused credentials end the call.
         world.now += Duration::from_secs(1000);
         world.drive_to_end(call(), &["500", "200"], Ok(200), &[&token, ASKED]);
         let refused = "https://auth.example.com does not accept the credentials for \

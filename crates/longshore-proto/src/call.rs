@@ -56,17 +56,19 @@ pub struct Ask {
     /// Whether the request may be sent again after a failure (RT4). An operation whose body
     /// cannot be opened twice sets this to [`Repeatable::Never`].
     pub repeatable: Repeatable,
-    /// Where the request goes; `None` is the endpoint's own path, on the first host that serves it.
+    /// Where the request goes; `None` is the path of the endpoint, on the first host that serves
+    /// it.
     pub from: Option<Place>,
     /// Do not send before this much time has passed.
     pub delay: Duration,
     /// Whether the body of the request or of its answer is expected to be large.
     pub bulk: bool,
-    /// Whether the request requires a new connection, because a request like it was lost on one
-    /// that had served before. A lost request that may be repeated gets one without this (RT5).
+    /// Whether the request requires a new connection, because an earlier request of the operation
+    /// was lost on a reused one. If a lost request may be repeated, the call itself repeats it on a
+    /// new connection (RT5).
     pub fresh: bool,
-    /// Whether to request access to push to the repository although this request only reads,
-    /// because requests that write follow, which then need no other token.
+    /// Whether to request push access although this request only reads: the same token then serves
+    /// the writes that follow.
     pub pushes: bool,
     /// The repository to request read access for, when the endpoint itself names no repository.
     pub behalf: Option<RepositoryName>,
@@ -111,8 +113,8 @@ impl Ask {
     }
 }
 
-/// Which bytes the body of a request has. An operation names them and never holds them: the driver
-/// opens them anew each time it sends the request.
+/// The part of the content that is the body of a request. An operation names this part and does not
+/// hold its bytes: the driver opens it again each time it sends the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_structs,
@@ -149,9 +151,8 @@ impl Place {
         })
     }
 
-    /// Returns to the URL of a place of an earlier run, which had this
-    /// [`floor`](Hop::floor). `host` is the registry itself, and `position` its position in the
-    /// list that calls are started with.
+    /// Restores the place of an earlier run from its URL and its [`floor`](Hop::floor). `host` is
+    /// the registry itself, and `position` its position in the list that calls are started with.
     ///
     /// # Errors
     ///
@@ -204,8 +205,8 @@ pub struct CallPolicy {
     pub redirects: u32,
     /// How long to wait for the head of an answer. Default 30 s.
     pub head: Duration,
-    /// How long to wait for the head of an answer for which the registry may move a whole blob
-    /// first ([`Patience::WholeBlob`]). Default 300 s.
+    /// Time limit for the head of an answer before which the registry may move a whole blob
+    /// ([`Patience::WholeBlob`]). Default 300 s.
     pub whole_blob_head: Duration,
 }
 
@@ -362,7 +363,7 @@ pub struct Call {
     attempts: u32,
     redirects: u32,
     waited: Duration,
-    /// How long the call has waited for the end of a rate limit's window.
+    /// How long the call has waited for rate limit windows to end.
     quota_waited: Duration,
     /// The one extra attempt after a stale connection (RT5) was used.
     spent: bool,
@@ -743,7 +744,7 @@ impl Call {
         let Some(wait) = asked.filter(|wait| *wait > retry.retry_after) else {
             return self.again(asked, jitter);
         };
-        // A new window begins with a full budget of attempts. The waits in all have a limit.
+        // A new window starts with the full number of attempts. The sum of all waits is limited.
         let waited = self.quota_waited.saturating_add(wait);
         if waited > retry.longest_wait(status == StatusCode::TOO_MANY_REQUESTS) {
             return None;

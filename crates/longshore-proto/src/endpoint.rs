@@ -118,9 +118,9 @@ impl Endpoint {
         identity(self.request().write(host))
     }
 
-    /// Writes the request for a path and query that an earlier answer of the same host gave, as an
-    /// upload does for the `Location` of its session. The query given is kept byte for byte
-    /// (RD4); what the endpoint adds to it comes last.
+    /// Writes the request for a path and query from an earlier answer of the same host, such as the
+    /// `Location` of an upload session. The given query is kept byte for byte (RD4); parameters of
+    /// the endpoint are appended to it.
     #[must_use]
     pub fn write_at(&self, host: &Host, location: &str) -> RequestHead {
         identity(self.request().write_at(host, location))

@@ -1,7 +1,7 @@
-//! How many requests to one origin may be in flight, and from when on.
+//! How many requests to one origin may be in flight, and how long they wait.
 //!
 //! Additive increase, multiplicative decrease (AIMD, RFC 5681 §3.1): an answer that asks the client
-//! to slow down halves the limit, and as many good answers as the limit raise it by one.
+//! to slow down halves the limit. The limit rises by one after as many good answers as the limit.
 //!
 //! ```text
 //!            ┌── good answers, as many as the limit ─► limit + 1, up to the maximum
@@ -9,12 +9,13 @@
 //!            └── 429, 503, 403 that is a rate limit ─► limit / 2, at least 1 (once a round)
 //! ```
 //!
-//! A round ends when the limit is halved: the other requests that were in flight at that time get
-//! the same answer for the same reason, so they do not halve it again.
+//! Halving the limit ends a round. The other requests of that round get the same refusal for the
+//! same reason, so they do not halve the limit again.
 
 use std::time::Duration;
 
-/// The pace of the requests to one origin. Times are since a start of the caller's choice.
+/// The pace of the requests to one origin. All times are durations since a start that the caller
+/// chooses.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct Pace {
     most: usize,
     limit: usize,
     round: u64,
-    /// Good answers since the limit was changed.
+    /// Number of good answers since the limit was changed.
     good: usize,
     not_before: Duration,
 }
@@ -43,8 +44,8 @@ pub struct Pace {
 pub struct Round(u64);
 
 impl Pace {
-    /// At most this many requests in flight, which is also the limit at the beginning; 0 counts as
-    /// 1.
+    /// Makes a pace of at most this many requests in flight. The limit starts at this maximum; 0
+    /// counts as 1.
     #[must_use]
     pub const fn new(most: usize) -> Self {
         let most = if most == 0 { 1 } else { most };
@@ -57,25 +58,25 @@ impl Pace {
         }
     }
 
-    /// How many requests may be in flight now.
+    /// The maximum number of requests in flight now.
     #[must_use]
     pub const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// The present round, for a request that is being sent.
+    /// The current round; a request keeps it until its answer arrives.
     #[must_use]
     pub const fn round(&self) -> Round {
         Round(self.round)
     }
 
-    /// How long a request has to wait, because an answer to another one has asked for it.
+    /// How long a request has to wait because of the answers to other requests.
     #[must_use]
     pub fn wait(&self, now: Duration) -> Duration {
         self.not_before.saturating_sub(now)
     }
 
-    /// The origin answered, and did not ask to slow down.
+    /// An answer arrived that did not ask to slow down.
     pub fn on_good(&mut self) {
         if self.limit == self.most {
             return;
@@ -87,8 +88,7 @@ impl Pace {
         }
     }
 
-    /// The origin asked to slow down, in the answer to a request of this round, and to wait this
-    /// long.
+    /// An answer to a request of the round `sent` asked to slow down, and to wait for `wait`.
     pub fn on_pushback(&mut self, sent: Round, now: Duration, wait: Option<Duration>) {
         let until = now.saturating_add(wait.unwrap_or_default());
         self.not_before = self.not_before.max(until);
@@ -123,7 +123,7 @@ mod tests {
             pace.on_pushback(sent, NOW, None);
         }
         assert_eq!(pace.limit(), 16);
-        // The requests that were sent with the new limit count again.
+        // Requests that are sent under the new limit count again.
         for limit in [8, 4, 2, 1, 1] {
             let sent = pace.round();
             pace.on_pushback(sent, NOW, None);
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(good(&mut pace, 1), 3);
         assert_eq!(good(&mut pace, 3), 4);
         assert_eq!(good(&mut pace, 100), 4);
-        // Good answers in a row: a refusal begins the count anew.
+        // Only good answers in a row count: a refusal resets the count.
         let old = pace.round();
         pace.on_pushback(old, NOW, None);
         assert_eq!(good(&mut pace, 1), 2);

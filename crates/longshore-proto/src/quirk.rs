@@ -14,7 +14,7 @@ pub struct Quirks {
     pub head_manifest: HeadManifest,
     /// How to ask what refers to a manifest.
     pub referrers: ReferrersSupport,
-    /// How to send a blob.
+    /// How the registry accepts uploads.
     pub upload: UploadQuirks,
 }
 
@@ -22,9 +22,9 @@ pub struct Quirks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UploadQuirks {
-    /// Whether a blob may be sent in parts.
+    /// Whether the registry accepts a blob in parts.
     pub chunks: Chunks,
-    /// How to ask for a mount.
+    /// When to request a mount.
     pub mounts: Mounts,
     /// What the `Range` of a session counts.
     pub range: RangeTrust,
@@ -42,36 +42,36 @@ impl UploadQuirks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Chunks {
-    /// As the specification says.
+    /// In parts of any size, as the specification requires.
     #[default]
     Allowed,
-    /// Parts of at most this many bytes.
+    /// In parts of at most this many bytes.
     AtMost(u64),
     /// Only as a whole.
     Never,
 }
 
-/// When to ask a registry to mount a blob of another repository.
+/// When to request the mount of a blob from another repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mounts {
-    /// Also without naming the other repository.
+    /// Always, even if no other repository with the blob is known.
     Anonymous,
-    /// Only where the other repository is known.
+    /// Only if another repository with the blob is known.
     #[default]
     From,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// What the `Range` of an upload session means.
+/// How to interpret the `Range` of an upload session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RangeTrust {
-    /// The bytes of the blob that the registry has, as the specification says.
+    /// It counts the bytes of the blob that the registry has, as the specification says.
     #[default]
     Blob,
-    /// Nothing: the client counts what it sent.
+    /// Ignore it: the client counts what it sent.
     Nothing,
 }
 
@@ -91,13 +91,13 @@ impl Quirks {
     };
 }
 
-/// What registries are known for.
+/// The known peculiarities of registries.
 ///
 /// - GHCR redirects the referrers API to a web page and limits its rate there, and refuses chunks
 ///   above 4 MiB.
 /// - Ollama's registry answers 405 to `HEAD` on a manifest.
-/// - Amazon's ECR keeps the `Range` of a session at the first chunk.
-/// - Google's registries take a blob only as a whole.
+/// - Amazon's ECR always returns the `Range` of the first chunk of a session.
+/// - Google's registries accept a blob only as a whole.
 const KNOWN: &[(&str, Quirks)] = &[
     (
         "ghcr.io",

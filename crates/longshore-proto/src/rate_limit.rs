@@ -9,7 +9,7 @@
 //! ratelimit-reset:     3600
 //! ```
 //!
-//! They are acted upon only in a 429 without a `Retry-After`, where they say how long to wait
+//! They affect requests only in a 429 without a `Retry-After`, where they say how long to wait
 //! (RT3).
 
 use std::fmt;
@@ -52,8 +52,8 @@ impl RateLimit {
         }
     }
 
-    /// How long to wait when no request is left: until the window ends, or as long as a window
-    /// where that is not known. `None` when requests are left.
+    /// How long to wait when no requests are left: until the window ends, or for the length of a
+    /// window if its end is not known. `None` when requests are left.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         match self.remaining {
@@ -63,7 +63,7 @@ impl RateLimit {
         }
     }
 
-    /// Reads the fields of an answer; `None` where none says a number.
+    /// Reads the fields of an answer; `None` if none of them holds a number.
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Option<Self> {
         let (limit, window) = field(headers, &LIMIT).unzip();

@@ -40,12 +40,12 @@ impl ResumeBudget {
         }
     }
 
-    /// A request begins at this position.
+    /// Records that a request begins at this position.
     pub(crate) const fn begin(&mut self, position: u64) {
         self.began = position;
     }
 
-    /// The request broke off at this position; says how long to wait before the next one.
+    /// Records that the request broke off at this position; returns the wait before the next one.
     pub(crate) fn resume(
         &mut self,
         position: u64,
@@ -55,7 +55,7 @@ impl ResumeBudget {
         if has_progress {
             self.stalled = 0;
         } else if self.resumes > 0 {
-            // The first request is no resume.
+            // The first request does not count as a resume.
             self.stalled += 1;
         }
         if self.stalled >= STALLED_RESUMES || self.resumes >= RESUMES {

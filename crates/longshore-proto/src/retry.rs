@@ -17,12 +17,12 @@ pub struct RetryPolicy {
     pub waits: Duration,
     /// The longest `Retry-After` that is waited for; a longer one ends the request. Default 60 s.
     pub retry_after: Duration,
-    /// Wait for the end of a rate limit's window, this long in all for one request; `None`, the
-    /// default, ends the request when that takes longer than `retry_after`.
+    /// Maximum total time for which one request waits until rate limit windows end. With `None`,
+    /// the default, a request ends if it would wait longer than `retry_after`.
     pub quota: Option<Duration>,
 }
 
-/// Maximum time for which a request waits for the end of a rate limit's window (RT3).
+/// Maximum time for which a request waits until rate limit windows end (RT3).
 pub const QUOTA_WAIT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for RetryPolicy {

@@ -1,5 +1,4 @@
-//! The upload of one blob, continued where it breaks off (distribution-spec v1.1.1 "Pushing
-//! blobs").
+//! The upload of one blob, resumed where it broke off (distribution-spec v1.1.1 "Pushing blobs").
 //!
 //! The machine chooses the requests and counts bytes; it neither holds nor hashes them. A request
 //! names the part of the content that is its body ([`BodyName`]), and the driver opens that part
@@ -32,14 +31,14 @@
 //!           └─ any other answer ─► Exists
 //! ```
 //!
-//! An upload begins at `Exists`, `Mount` or `Start`, and with a session of an earlier run at
+//! An upload begins at `Exists`, `Mount` or `Start`; if it has a session of an earlier run, at
 //! `Saved`.
 //!
-//! A 404 for a request of a session means that the session is gone: the upload starts again.
-//! *No clear answer* is a failure of the transport, or a status that another attempt may change
-//! (RT2): what the registry received is then unknown, so it is asked before anything is sent again
-//! (RT4, DG7). Every return to `Start` or `Status` that brought less than [`PROGRESS_BYTES`] uses
-//! up the [budget](STALLED_RESUMES) (RT6).
+//! A 404 for a request of a session means that the session no longer exists: the upload starts
+//! again. *No clear answer* is a failure of the transport, or a status that may change in another
+//! attempt (RT2). It is then unknown what the registry received, so the machine asks the registry
+//! before it sends anything again (RT4, DG7). Every return to `Start` or `Status` after less than
+//! [`PROGRESS_BYTES`] counts against the [budget](STALLED_RESUMES) (RT6).
 
 use std::time::Duration;
 
@@ -58,15 +57,15 @@ use crate::violation::Violation;
 
 pub use crate::resume::{PROGRESS_BYTES, RESUMES, STALLED_RESUMES};
 
-/// A blob larger than this is sent in chunks, so that a connection that breaks costs at most one
-/// chunk, in bytes: 256 MiB.
+/// A blob larger than this is sent in chunks, in bytes: 256 MiB. A broken connection then costs at
+/// most one chunk.
 pub const WHOLE_LIMIT_BYTES: u64 = 256 * MIB;
 
-/// The size of a chunk where neither the user nor the registry says otherwise, in bytes: 128 MiB.
+/// The default size of a chunk if neither the user nor the registry sets one, in bytes: 128 MiB.
 pub const CHUNK_BYTES: u64 = 128 * MIB;
 
-/// The sizes that are tried in turn after a 413, in bytes. Proxies limit a body to 100 MB or 1 MiB
-/// by default.
+/// Chunk sizes that are tried in this order after a 413, in bytes. By default, proxies limit a body
+/// to 100 MB or 1 MiB.
 const SMALLER: [u64; 4] = [64 * MIB, 8 * MIB, MIB, MIB / 2];
 
 /// A body of at least this size counts as large, in bytes.
@@ -74,16 +73,16 @@ const BULK_BYTES: u64 = MIB;
 
 const MIB: u64 = 1024 * 1024;
 
-/// The position behind the last byte of content of unknown size. No content reaches it (LI3).
+/// The end position for content of unknown size. No content is that long (LI3).
 const TO_THE_END: u64 = u64::MAX;
 
-/// What is uploaded.
+/// The content to upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UploadContent {
     /// The digest; `None` when it is computed while the content is sent.
     pub digest: Option<Digest>,
-    /// The size in bytes; `None` when the content ends where its stream ends.
+    /// The size in bytes; `None` when it is known only at the end of the stream.
     pub size: Option<u64>,
     /// Whether the content can be read again from any position.
     pub seekable: bool,
@@ -100,14 +99,14 @@ impl UploadContent {
         }
     }
 
-    /// Whether an upload of this content can be continued in another run: its digest and size are
-    /// known, and it can be read again.
+    /// Whether a later run can continue an upload of this content: its digest and size are known,
+    /// and it can be read again.
     #[must_use]
     pub const fn is_resumable(&self) -> bool {
         self.digest.is_some() && self.size.is_some() && self.seekable
     }
 
-    /// Content of unknown digest and size that can be read once.
+    /// Content of unknown digest and size that can be read only once.
     #[must_use]
     pub const fn stream() -> Self {
         Self {
@@ -118,17 +117,17 @@ impl UploadContent {
     }
 }
 
-/// How an upload begins and how it is divided.
+/// Options for the first requests of an upload and for its chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UploadOptions {
-    /// Ask first whether the registry has the blob. One more request, which saves a transfer where
-    /// the answer is yes.
+    /// Whether to ask first if the registry has the blob. This costs one request, and saves the
+    /// transfer if the blob exists.
     pub check: bool,
     /// A repository of the same registry that has the blob, to mount it from.
     pub mount: Option<RepositoryName>,
-    /// The size of a chunk in bytes; `None` leaves it to the size of the blob and to what is known
-    /// of the registry.
+    /// The size of a chunk in bytes; `None` chooses it by the size of the blob and by the quirks of
+    /// the registry.
     pub chunk: Option<u64>,
 }
 
@@ -136,9 +135,9 @@ pub struct UploadOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle every one")]
 pub enum UploadNext {
-    /// Send this, and report what comes of it.
+    /// Send this, and report the result.
     Ask(Ask),
-    /// Every byte was sent: tell the digest to [`Upload::on_digest`].
+    /// Every byte was sent: pass the digest to [`Upload::on_digest`].
     Digest,
     /// The registry has the blob.
     Finished(UploadOutcome),
@@ -211,17 +210,17 @@ pub struct Upload {
     quirks: UploadQuirks,
     state: State,
     session: Option<Session>,
-    /// How many bytes the registry has in the session.
+    /// Number of bytes that the registry has in the session.
     received: u64,
-    /// Up to which position the content was read to send it.
+    /// The position up to which the content was read to send it.
     sent: u64,
     /// The size of a chunk; `None` sends the whole.
     chunk: Option<u64>,
     mount_refused: Option<StatusCode>,
-    /// How many bytes were sent in chunks that the registry accepted.
+    /// Number of bytes that were sent in chunks that the registry accepted.
     counted: u64,
-    /// Whether a request with content had no answer. Some proxies close a connection after each
-    /// answer and do not say so: on such a connection the next request is lost again.
+    /// Whether a request with content got no answer. Some proxies close a connection after each
+    /// answer without announcing it; the next request on that connection is then lost too.
     lost: bool,
     budget: ResumeBudget,
 }
@@ -255,7 +254,7 @@ impl From<TooManyResumes> for UploadError {
 }
 
 impl Upload {
-    /// The upload of this content to a repository of a registry with these quirks.
+    /// Makes the upload of this content to a repository of a registry with these quirks.
     #[must_use]
     pub fn new(
         name: RepositoryName,
@@ -290,12 +289,13 @@ impl Upload {
         }
     }
 
-    /// Continues a session of an earlier run: the first request asks how much the registry has.
-    /// `min_chunk` is the shortest part that the session accepts, in bytes.
+    /// Continues a session of an earlier run. The first request asks how much the registry has.
+    /// `min_chunk` is the minimum length of each part except the last, in bytes.
     ///
-    /// When the session is gone, or has what cannot come from this content, the registry is asked
-    /// whether it has the blob, because the earlier run may have ended before it learned that.
-    /// Content that is not [resumable](UploadContent::is_resumable) is uploaded in a new session.
+    /// If the session no longer exists, or does not match this content, the machine asks whether
+    /// the registry has the blob, because the earlier run may have ended before it got the last
+    /// answer. Content that is not [resumable](UploadContent::is_resumable) is uploaded in a new
+    /// session.
     #[must_use]
     pub fn resumed(mut self, place: Place, min_chunk: u64) -> Self {
         if self.content.is_resumable() {
@@ -322,50 +322,50 @@ impl Upload {
         }
     }
 
-    /// What is uploaded.
+    /// The content that is uploaded.
     #[must_use]
     pub const fn content(&self) -> &UploadContent {
         &self.content
     }
 
-    /// The place of the open session, for a record that outlives this run. The place may hold a
-    /// signed query, which is a secret of the registry.
+    /// The place of the open session, to be saved for a later run. It may contain a signed query,
+    /// which is a secret of the registry.
     #[must_use]
     pub fn session(&self) -> Option<&Place> {
         self.session.as_ref().map(|session| &session.place)
     }
 
-    /// The shortest part that the open session accepts, except for the last part, in bytes.
+    /// The minimum length of each part of the open session except the last, in bytes.
     #[must_use]
     pub fn min_chunk(&self) -> u64 {
         self.session.as_ref().map_or(0, |session| session.min_chunk)
     }
 
-    /// How many bytes the registry has in the open session.
+    /// Number of bytes that the registry has in the open session.
     #[must_use]
     pub const fn received(&self) -> u64 {
         self.received
     }
 
-    /// The status with which the registry refused to mount the blob, if it did.
+    /// The status of the refusal, if the registry refused to mount the blob.
     #[must_use]
     pub const fn mount_refused(&self) -> Option<StatusCode> {
         self.mount_refused
     }
 
-    /// The request that ends the open session without a blob (end-14). Its answer does not matter:
-    /// the registry drops old sessions by itself.
+    /// The request that cancels the open session (end-14). Its answer does not matter, because
+    /// registries remove old sessions.
     #[must_use]
     pub fn cancel(&self) -> Option<Ask> {
         let place = self.session()?.clone();
         Some(self.ask_at(place, UploadStep::Cancel { session: None }))
     }
 
-    /// An answer arrived.
+    /// Reports an answer.
     ///
     /// # Errors
     ///
-    /// [`UploadError`]; with [`UploadError::Refused`] the answer itself says why.
+    /// [`UploadError`]. For [`UploadError::Refused`], the answer contains the reason.
     pub fn on_answer(
         &mut self,
         head: &response::Parts,
@@ -412,7 +412,8 @@ impl Upload {
         }
     }
 
-    /// The request had no answer, or one that does not say whether the registry has the body.
+    /// Reports that the request got no answer, or one that does not say whether the registry has
+    /// the body.
     ///
     /// # Errors
     ///
@@ -428,7 +429,7 @@ impl Upload {
                 self.lost = true;
                 self.resume(State::Confirm, None, jitter)
             }
-            // The registry itself may answer where another origin does not.
+            // The session may be at another origin; the registry itself may still answer.
             State::Saved if self.session().is_some_and(|place| !place.hop().is_home()) => {
                 Ok(UploadNext::Ask(self.abandon()))
             }
@@ -442,7 +443,8 @@ impl Upload {
         }
     }
 
-    /// The digest and size of the content, which the driver computed while it was sent.
+    /// Reports the digest and size of the content, which the driver computed while it sent the
+    /// content.
     ///
     /// # Errors
     ///
@@ -457,7 +459,7 @@ impl Upload {
         self.next()
     }
 
-    /// Mounts the blob where that is wanted and possible, or opens a session.
+    /// Requests a mount if one is wanted and possible; otherwise opens a session.
     fn begin(&mut self) -> Ask {
         let from = match (&self.options.mount, self.quirks.mounts) {
             (Some(from), Mounts::From | Mounts::Anonymous) => Some(from.clone()),
@@ -480,7 +482,7 @@ impl Upload {
         })
     }
 
-    /// The answer that opened a session.
+    /// Handles the answer that opened a session.
     fn opened(&mut self, head: &response::Parts, ended: &Ended) -> Result<UploadNext, UploadError> {
         let answer = UploadAnswer::read(head);
         let status = head.status.as_u16();
@@ -493,7 +495,7 @@ impl Upload {
         self.next()
     }
 
-    /// The request for what the registry still needs.
+    /// Makes the request for what the registry still needs.
     fn next(&mut self) -> Result<UploadNext, UploadError> {
         let Some(session) = &self.session else {
             return Ok(UploadNext::Ask(self.open()));
@@ -507,7 +509,7 @@ impl Upload {
         let left = self.content.size.map(|size| size.saturating_sub(received));
         match (&self.content.digest, left, self.chunk) {
             (None, Some(0), _) => Ok(UploadNext::Digest),
-            // Everything was sent, and the driver knows now how much that is.
+            // Everything was sent, so the driver now knows the size.
             (_, None, _) if received == TO_THE_END => Ok(UploadNext::Digest),
             (Some(digest), Some(left), None) if received == 0 => {
                 let digest = digest.clone();
@@ -527,7 +529,7 @@ impl Upload {
         }
     }
 
-    /// Sends everything in the request that names the blob.
+    /// Sends the whole content in the request that names the blob.
     fn whole(&mut self, place: Place, digest: Digest, size: u64) -> Ask {
         self.state = State::Whole;
         let step = UploadStep::Finish {
@@ -539,7 +541,7 @@ impl Upload {
         self.with_body(ask, Some(size))
     }
 
-    /// Sends the next part; `None` is everything that is left, of unknown length.
+    /// Sends the next part; `None` sends the whole rest, of unknown length.
     fn part(&mut self, place: Place, length: Option<u64>) -> Ask {
         self.state = State::Chunk { length };
         let first = self.received;
@@ -553,7 +555,7 @@ impl Upload {
         self.with_body(ask, length)
     }
 
-    /// Names the blob, after every byte was sent.
+    /// Sends the request that names the blob, after every byte was sent.
     fn finish(&mut self, place: Place, digest: Digest) -> Ask {
         self.state = State::Finish;
         let step = UploadStep::Finish {
@@ -576,7 +578,7 @@ impl Upload {
         ask
     }
 
-    /// A part was accepted.
+    /// Handles the answer that accepted a part.
     fn on_chunk(
         &mut self,
         head: &response::Parts,
@@ -586,7 +588,7 @@ impl Upload {
     ) -> Result<UploadNext, UploadError> {
         let answer = UploadAnswer::read(head);
         self.moved(ended, &answer)?;
-        // Of unknown length: it was the last part.
+        // A part of unknown length is the last one.
         let Some(length) = length else {
             self.received = self.sent;
             return self.next();
@@ -597,7 +599,7 @@ impl Upload {
             (Some(received), RangeTrust::Blob) => received.bytes(sent),
             _ => sent,
         };
-        // Some registries count the bytes of the chunk, not those of the blob.
+        // Some registries count the bytes of the chunk instead of those of the blob.
         let counts_chunk = received < sent && received == length;
         self.received = if counts_chunk { sent } else { received };
         if self.received > sent {
@@ -611,7 +613,7 @@ impl Upload {
         self.next()
     }
 
-    /// The registry said how much it has.
+    /// Handles the number of bytes that the registry says it has.
     fn on_status(
         &mut self,
         head: &response::Parts,
@@ -638,8 +640,8 @@ impl Upload {
         self.next()
     }
 
-    /// A chunk at the position that the registry named was refused, although the registry had
-    /// accepted later ones: its `Range` does not count what it has.
+    /// Handles the refusal of a chunk at the position that the registry named, after the registry
+    /// had accepted later chunks: its `Range` does not count what it has.
     fn distrust(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         self.budget.resume(self.received, jitter)?;
         self.quirks.range = RangeTrust::Nothing;
@@ -647,7 +649,7 @@ impl Upload {
         self.next()
     }
 
-    /// Takes over the session's new place, if the answer has one.
+    /// Uses the new place of the session, if the answer names one.
     fn moved(&mut self, ended: &Ended, answer: &UploadAnswer) -> Result<(), UploadError> {
         if let Some(place) = followed(ended, answer)?
             && let Some(session) = &mut self.session
@@ -657,7 +659,7 @@ impl Upload {
         Ok(())
     }
 
-    /// The registry has the blob, if the digest that it names is ours (DG7).
+    /// Finishes the upload, if the answer names our digest (DG7).
     fn stored(
         &mut self,
         head: &response::Parts,
@@ -670,7 +672,7 @@ impl Upload {
         Ok(UploadNext::Finished(outcome))
     }
 
-    /// The body was too large: smaller chunks, in a new session.
+    /// Handles a body that was too large: sends smaller chunks, in a new session.
     fn shrink(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         let floor = self.min_chunk();
         let now = self.chunk.or(self.content.size).unwrap_or(u64::MAX);
@@ -684,7 +686,7 @@ impl Upload {
         }
     }
 
-    /// The body of the request in flight was read, perhaps to its end.
+    /// Records that the body of the request in flight was read, perhaps to its end.
     fn consume(&mut self) {
         let length = match self.state {
             State::Chunk { length } => length.unwrap_or(TO_THE_END),
@@ -714,7 +716,7 @@ impl Upload {
     }
 
     /// Gives up the session of an earlier run. That run may have ended after the registry stored
-    /// the blob, so the registry is asked for it first (DG7).
+    /// the blob, so the next request asks whether the blob exists (DG7).
     fn abandon(&mut self) -> Ask {
         self.session = None;
         self.sent = 0;
@@ -768,7 +770,7 @@ impl Upload {
     }
 }
 
-/// The place that an answer names (RD4); `None` where it names none.
+/// The place that an answer names (RD4); `None` if it names none.
 fn followed(ended: &Ended, answer: &UploadAnswer) -> Result<Option<Place>, UploadError> {
     let (Some(location), Some(place)) = (&answer.location, &ended.place) else {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! Why a registry refuses a write, where its answer tells.
+//! Why a registry refuses a write, if its answer says so.
 //!
-//! The specification has no codes for immutable tags, quotas and registries that are read-only, so
-//! these are recognized by the words of known registries.
+//! The specification has no codes for immutable tags, quotas and read-only registries, so these are
+//! recognized by the messages of known registries.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use crate::endpoint::{Endpoint, UploadStep};
 use crate::error_code::ErrorCode;
 use crate::refusal::{Refusal, RefusalKind};
 
-/// Why a write was refused, for a program that wants to tell its user what to do.
+/// Why a write was refused, for a program that advises its user.
 ///
-/// `Display` is a clause: "the tag cannot be overwritten".
+/// `Display` is a clause, for example "the tag is immutable".
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriteRefusal {
@@ -24,7 +24,7 @@ pub enum WriteRefusal {
         /// The digests that the answer names; empty if it names none.
         digests: Vec<Digest>,
     },
-    /// The tag exists, and may not be set to another manifest, or not be deleted.
+    /// The tag exists, and may not be moved to another manifest or deleted.
     ImmutableTag,
     /// The registry does not accept the manifest.
     ManifestInvalid {
@@ -33,7 +33,7 @@ pub enum WriteRefusal {
     },
     /// A quota of the user or the storage of the registry is used up.
     Quota,
-    /// The registry accepts no writes at all, for now or for ever: it is under maintenance, or a
+    /// The registry accepts no writes, for now or permanently: it is under maintenance, or is a
     /// cache of another registry.
     ReadOnly,
     /// The repository does not exist, and the registry does not create it with the first push.
@@ -41,8 +41,8 @@ pub enum WriteRefusal {
 }
 
 impl WriteRefusal {
-    /// Reads the refusal of a request: its status first, then its codes, then its words. `None`
-    /// when the request does not write, or the answer does not tell.
+    /// Reads the refusal of a request: first its status, then its codes, then its messages. `None`
+    /// when the request does not write, or when the answer does not give the reason.
     #[must_use]
     pub fn of(endpoint: &Endpoint, refusal: &Refusal) -> Option<Self> {
         let write = Write::of(endpoint)?;
@@ -63,8 +63,8 @@ impl WriteRefusal {
             StatusCode::CONFLICT => Self::by_words(write, refusal)
                 .or_else(|| Self::by_code(write, refusal))
                 .or_else(|| (write == Write::Tag).then_some(Self::ImmutableTag)),
-            // The words are more specific than the codes: Google's registries call an immutable tag
-            // an invalid manifest.
+            // The messages are more specific than the codes: Google's registries report an
+            // immutable tag as an invalid manifest.
             status if status.is_client_error() || status.is_server_error() => {
                 Self::by_words(write, refusal).or_else(|| Self::by_code(write, refusal))
             }
@@ -110,7 +110,7 @@ impl WriteRefusal {
     }
 }
 
-/// What is written, as far as it matters for a refusal.
+/// The target of the write, as far as it matters for a refusal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Write {
     Delete,
@@ -140,7 +140,7 @@ impl Write {
     }
 }
 
-/// In the words of Amazon's ECR, Google's Artifact Registry, Harbor, Nexus and Artifactory.
+/// Messages of Amazon's ECR, Google's Artifact Registry, Harbor, Nexus and Artifactory.
 const IMMUTABLE: &[&str] = &[
     "immutable",
     "immutability",
@@ -149,7 +149,7 @@ const IMMUTABLE: &[&str] = &[
     "overwrite artifact",
 ];
 
-/// In the words of Harbor, Quay, GitLab and distribution.
+/// Messages of Harbor, Quay, GitLab and distribution.
 const QUOTA: &[&str] = &[
     "quota",
     "storage limit",
@@ -158,7 +158,7 @@ const QUOTA: &[&str] = &[
     "insufficient storage",
 ];
 
-/// In the words of Harbor and Quay.
+/// Messages of Harbor and Quay.
 const READ_ONLY: &[&str] = &[
     "read only",
     "read-only",

@@ -108,7 +108,7 @@ fn every_answer_of_an_upload_in_the_corpus_is_read() {
     assert_eq!(seen, [15, 5, 3, 7]);
 }
 
-/// The request that follows the answer which opened a session.
+/// The request that follows the answer that opened a session.
 #[track_caller]
 fn check_session(input: &Value, expect: &Value) {
     let request_url = input["request_url"].as_str().expect("an URL");
@@ -152,7 +152,7 @@ fn check_session(input: &Value, expect: &Value) {
     assert_eq!(expect["same_origin"], is_home, "{input}");
 }
 
-/// Where an answer with this `Location` says that the session is.
+/// The place of the session, by the `Location` of the answer.
 fn session(origin: &Origin, request_url: &str, location: Option<&str>) -> Option<Place> {
     let (_, path) = split(request_url);
     let name = path.strip_prefix("/v2/")?.strip_suffix("/blobs/uploads/")?;

@@ -4,10 +4,11 @@
 //! cargo run -p longshore-testkit --example foreign_client
 //! ```
 //!
-//! The client does what a first version does: it sends chunks of one size, follows `Location`,
-//! and stops at the first status that is not a success. The example pushes with it to registries
-//! that differ from the specification, and prints how each push ended, what the registry stored,
-//! and which requests it saw. A project would assert these instead of printing them.
+//! The client works as the first version of a client usually does: it sends chunks of one size,
+//! follows `Location`, and stops at the first status that is not a success. The example uses it to
+//! push to registries that differ from the specification, and prints how each push ended, what the
+//! registry stored, and which requests it received. A test would assert these results instead of
+//! printing them.
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -49,7 +49,7 @@
 //! let mut quirks = Quirks::distribution();
 //! quirks.chunk_max_bytes = Some(1024 * 1024);
 //! let registry = Registry::builder().writable().quirks(quirks).start()?;
-//! // The first chunk arrives only in part, and its connection closes.
+//! // Only a part of the first chunk arrives, and then its connection closes.
 //! let cut = Rule::on(Part::Upload, Misbehaviour::CutRequestAfter(1000));
 //! registry.misbehave(cut.method(http::Method::PATCH).times(1));
 //! // … let the client under test push to registry.authority() …
@@ -62,9 +62,9 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! [`Quirks`](registry::Quirks) are what a registry always does differently; each field names the
-//! registries that are known for it, and a function such as
-//! [`Quirks::amazon_ecr`](registry::Quirks::amazon_ecr) sets all those of one registry.
+//! [`Quirks`](registry::Quirks) says how a registry always differs from the specification. The
+//! documentation of each field names registries that behave like this, and a function such as
+//! [`Quirks::amazon_ecr`](registry::Quirks::amazon_ecr) sets all fields for one registry.
 //!
 //! | about | switches |
 //! |---|---|
@@ -75,7 +75,7 @@
 //! | place of a session | `location` (absolute, path, relative, http), `location_query` |
 //! | end of a session | `latest_location_only`, `broken_chunk_ends_session` |
 //! | mounts | `mount` (with or without `from`, always a session, refused) |
-//! | what is stored | `empty_blob_refused`, `stored_max_bytes`, `quota`, `sha256_only` |
+//! | storing content | `empty_blob_refused`, `stored_max_bytes`, `quota`, `sha256_only` |
 //! | repositories | `repository_must_exist` |
 //! | manifests | `media_type_required`, `sparse_index`, `missing_blobs`, `referrers` |
 //! | tags | `immutable_tags`, `no_tag_parameter`, `digest_tags` |
@@ -86,27 +86,27 @@
 //!
 //! The token server has a switch as well, [`refuse_action`](token::Builder::refuse_action).
 //!
-//! A [`Misbehaviour`](registry::Misbehaviour) is what goes wrong at some requests, which a
-//! [`Rule`](registry::Rule) chooses by endpoint, method, path and number:
+//! A [`Misbehaviour`](registry::Misbehaviour) is a fault that occurs at some requests. A
+//! [`Rule`](registry::Rule) selects these requests by endpoint, method, path and number:
 //!
 //! | what goes wrong | misbehaviour |
 //! |---|---|
 //! | the body of a request arrives in part | `CutRequestAfter`, `StallRequestAfter` |
 //! | the body of a request arrives slowly | `PaceRequest` |
-//! | the answer comes before the body is read | `AnswerEarly` |
-//! | the registry did it, but does not say so | `HangUp`, `Status` |
-//! | it says that it stored something else | `DigestHeader`, `NoDigestHeader` |
-//! | the session is elsewhere, nowhere, or at two places | `Location`, `NoHeader`, `AddHeader` |
+//! | the registry answers before it reads the body | `AnswerEarly` |
+//! | the request took effect, but the answer is lost or wrong | `HangUp`, `Status` |
+//! | the answer names another digest, or none | `DigestHeader`, `NoDigestHeader` |
+//! | `Location` is wrong, missing or repeated | `Location`, `NoHeader`, `AddHeader` |
 //! | sessions or tokens end | `ForgetUploads`, `RevokeTokens` |
 //! | too many requests | `RetryAfter`, `SecondaryRateLimit` |
 //!
-//! The example `foreign_client` tests a client that is not Longshore's with them.
+//! The example `foreign_client` uses them to test a client that is not Longshore's.
 //!
 //! # Limits
 //!
-//! Tokens are stamped with the system's clock. A registry keeps what is pushed in memory, at most
-//! 64 MiB in one request. What it stores it has parsed, so it refuses a manifest of an unknown
-//! type.
+//! Tokens are stamped with the system's clock. A registry keeps everything that is pushed in
+//! memory, and accepts at most 64 MiB in one request. It parses each manifest before it stores it,
+//! so it refuses a manifest of an unknown type.
 //!
 //! Ids such as RT1 name the rules in the project's `RULES.md`.
 

@@ -37,8 +37,8 @@ mod quirk;
 mod serving;
 mod write;
 
-/// A registry on the endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs, lists, and,
-/// where it is [writable](Builder::writable), uploads and deletions.
+/// A registry with the endpoints of *distribution-spec v1.1.1*: ping, manifests, blobs, lists, and,
+/// if it is [writable](Builder::writable), uploads and deletions.
 ///
 /// Requests are read and answers written by `longshore-proto`, so a client built on that crate
 /// is tested against its mirror image; tests against other people's registries keep both honest.
@@ -127,7 +127,7 @@ impl Registry {
         unpoisoned(&self.state.rules).clear();
     }
 
-    /// Forgets every upload session: what their expiry looks like, without the waiting.
+    /// Ends every upload session, as if all of them had expired.
     pub fn forget_uploads(&self) {
         unpoisoned(&self.state.sessions).forget();
     }
@@ -211,7 +211,7 @@ impl Builder {
         self
     }
 
-    /// Behaves as `quirks` say where they differ from the specification.
+    /// Makes the registry differ from the specification as `quirks` say.
     #[must_use]
     pub fn quirks(mut self, quirks: Quirks) -> Self {
         self.quirks = quirks;
@@ -321,7 +321,7 @@ impl State {
         }
     }
 
-    /// The refusals of reads that the quirks name.
+    /// The refusal of a read that the quirks require.
     fn refuse_read(&self, endpoint: &Endpoint, request: &RecordedRequest) -> Result<(), Refusal> {
         let quirks = &self.quirks;
         let is_head = request.method == Method::HEAD;
@@ -360,7 +360,7 @@ impl State {
         ))
     }
 
-    /// The manifest whose digest is the tag, with a hyphen for the colon.
+    /// The manifest whose digest is written in the tag, with a hyphen in place of the colon.
     fn by_digest_tag(&self, name: &str, tag: &Tag) -> Option<DescribedContent> {
         let digest = tag.as_str().replacen('-', ":", 1).parse().ok();
         let digest = digest.filter(|_| self.quirks.digest_tags)?;

@@ -33,15 +33,15 @@ mod response;
 
 /// What a server does with a request.
 pub(crate) trait Handler: Send + Sync {
-    /// Decides how the body is read; the request has none yet.
+    /// Decides how the body is read. `request` does not contain it yet.
     fn intake(&self, _request: &RecordedRequest) -> Intake {
         Intake::Read(Reading::whole())
     }
 
-    /// Notes what has arrived of a body whose reading stops for a while.
+    /// Takes the part of a body that has arrived when reading pauses.
     fn paused(&self, _request: &RecordedRequest) {}
 
-    /// Answers a request. The answer to one that is not complete is not sent.
+    /// Answers a request. The answer to an incomplete request is not sent.
     fn answer(&self, request: &RecordedRequest) -> ScriptedResponse;
 }
 
@@ -262,7 +262,7 @@ impl Service {
 }
 
 impl Service {
-    /// Reads a body into the record. Returns the answer to a body that is too long.
+    /// Reads a body into the record. Returns the answer if the body is too long.
     async fn read(
         &self,
         body: &mut Incoming,

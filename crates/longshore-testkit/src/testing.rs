@@ -41,7 +41,8 @@ pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str
     send_part(method, url, headers, body, body.len())
 }
 
-/// A request that ends, if `length` is more than the body has, before its body does.
+/// Sends a request. If `length` is more than the length of the body, the request ends before its
+/// body is complete.
 pub(crate) fn send_part(
     method: &str,
     url: &str,
@@ -66,7 +67,7 @@ pub(crate) fn send_part(
     converse(stream, &format!("{head}\r\n{body}"), length > body.len())
 }
 
-/// Sends these bytes, and nothing behind them if the request ends there.
+/// Sends these bytes. If `ends` is set, closes the sending side afterwards.
 pub(crate) fn converse(mut stream: TcpStream, request: &str, ends: bool) -> Reply {
     stream.write_all(request.as_bytes()).unwrap();
     if ends {

@@ -172,8 +172,8 @@ impl Builder {
         self
     }
 
-    /// Refuses a request as a whole, with 400, where a scope of it names this action. Quay does so
-    /// for `delete`.
+    /// Refuses a whole request with 400 if one of its scopes names this action. Quay does this for
+    /// `delete`.
     #[must_use]
     pub fn refuse_action(mut self, action: &str) -> Self {
         self.state.refused_action = Some(action.to_owned());

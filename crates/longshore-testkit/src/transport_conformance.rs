@@ -61,7 +61,7 @@ impl Case {
     ///
     /// # Errors
     ///
-    /// What the transport did against the rule.
+    /// How the transport broke the rule.
     pub async fn run(&self, subject: &Subject) -> Result<(), ConformanceError> {
         (self.run)(subject).await
     }

@@ -1,14 +1,14 @@
-//! A tap on a body, in the hands of a test.
+//! A valve, with which a test controls how fast a body passes.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
-/// Lets as many bytes pass as it is told to, and then no more until it is told again.
+/// Lets a given number of bytes pass, and then blocks until it is given more.
 ///
-/// A body that [drips](crate::ScriptedResponse::paced) through a valve is as slow as a test wants
-/// by the test's own clock, and takes no real time. Clones share one count of bytes.
+/// A body that [passes](crate::ScriptedResponse::paced) through a valve is slow by the test's own
+/// clock, and takes no real time. Clones share one count of bytes.
 ///
 /// ```
 /// use longshore_testkit::{ScriptedResponse, Valve};
@@ -30,7 +30,7 @@ impl Valve {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// Lets so many bytes more pass.
+    /// Lets this many more bytes pass.
     pub fn let_pass(&self, bytes: u64) {
         self.0
             .send_modify(|credit| *credit = credit.saturating_add(bytes));

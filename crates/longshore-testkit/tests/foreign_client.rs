@@ -1,4 +1,4 @@
-//! The example: what a client that is not ours does at each registry.
+//! Runs the example: the behaviour of a client that is not Longshore's at each registry.
 
 #[path = "../examples/foreign_client.rs"]
 #[expect(dead_code, reason = "the test does not print")]

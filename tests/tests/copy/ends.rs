@@ -1,4 +1,4 @@
-//! Every pair of ends; what skopeo wrote is copied, and what was copied is read by skopeo.
+//! Copies between every pair of ends: skopeo writes the sources, and reads the destinations.
 
 use longshore_testkit::RecordedRequest;
 use longshore_tests::registry::{Builder, PASSWORD, USER};
@@ -13,7 +13,7 @@ fn a_copy_goes_between_every_pair_of_ends_and_skopeo_reads_it() {
     let Some(skopeo) = Skopeo::find() else { return };
     let place = tempdir().unwrap();
     let tree = image::twenty_platforms(41);
-    // skopeo pushes it there.
+    // skopeo pushes the image to the source.
     assert!(source.peer.give(&tree, "some/app", "1"));
     let [first, second] = ["first", "second"].map(|name| place.path().join(name));
     let ends = [
@@ -55,7 +55,7 @@ fn artifacts_docker_types_and_nested_indexes_are_copied_as_they_are() {
     }
 }
 
-/// Docker's `config.json` with the password for these registries.
+/// Docker's `config.json` with the user name and password for these registries.
 fn logins(registries: &[&DockerRegistry]) -> String {
     // `longshore:correct horse`.
     assert_eq!((USER, PASSWORD), ("longshore", "correct horse"));
@@ -95,7 +95,7 @@ fn a_copy_logs_in_at_both_ends() {
         let copy = copy.docker_config(&logins(&[&source, &destination]));
         names(&copy.run(), &tree);
         if let Some(tokens) = destination.tokens() {
-            // To read it, and to write it.
+            // One token to read, and one to write.
             let asked: Vec<_> = tokens.requests().lines();
             let scopes = [":pull", ":pull,push"].map(|scope| {
                 let is = |it: &&RecordedRequest| {

@@ -1,4 +1,4 @@
-//! A copy within one registry moves no byte, and a second copy asks next to nothing.
+//! A copy within one registry moves no bytes, and a second copy sends few requests.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn blobs_are_mounted_with_one_request_each() {
             assert!(mount.target.contains("from="), "{mount:?}");
         }
         assert_eq!(by("POST", &asked).len(), tree.all_blobs().len());
-        // The one manifest.
+        // The only manifest.
         assert_eq!(by("PUT", &asked).len(), 1, "{asked:#?}");
         assert_eq!(by("PATCH", &asked).len(), 0, "{asked:#?}");
         registry.peer.assert_holds("other/app", "1", &tree);

@@ -5,7 +5,7 @@ use longshore_testkit::registry::Quirks;
 use super::*;
 
 #[test]
-fn a_dry_run_says_what_would_move_and_writes_nothing() {
+fn a_dry_run_prints_what_would_be_moved_and_writes_nothing() {
     let (Some(mut source), Some(mut destination)) = (Watched::docker(), Watched::docker()) else {
         return;
     };
@@ -35,7 +35,7 @@ fn a_dry_run_says_what_would_move_and_writes_nothing() {
 }
 
 #[test]
-fn an_image_that_is_there_is_skipped_by_its_tag_alone() {
+fn an_existing_image_is_skipped_after_a_request_for_its_tag() {
     let (Some(mut source), Some(mut destination)) = (Watched::docker(), Watched::docker()) else {
         return;
     };
@@ -54,7 +54,7 @@ fn an_image_that_is_there_is_skipped_by_its_tag_alone() {
         "{read:#?}\n{written:#?}"
     );
     only_reads(&written);
-    // Another image under the tag is no reason to skip.
+    // If the tag names another image, the copy is not skipped.
     let other = image::single(93);
     assert!(source.peer.give(&other, "some/app", "1"));
     names(&copy(), &other);
@@ -62,7 +62,7 @@ fn an_image_that_is_there_is_skipped_by_its_tag_alone() {
 }
 
 #[test]
-fn a_registry_that_stores_less_than_it_says_is_found_out_afterwards() {
+fn verify_after_detects_a_registry_that_stores_less_than_it_says() {
     let mut quirks = Quirks::default();
     quirks.stored_max_bytes = Some(1000);
     let destination = Watched::new(Peer::kit_with(quirks));

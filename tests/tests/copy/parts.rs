@@ -1,4 +1,4 @@
-//! Parts of an index, and what refers to an image.
+//! Copies of some images of an index, and of the referrers of an image.
 
 use longshore_testkit::image::DescribedContent;
 
@@ -25,7 +25,7 @@ fn one_platform_is_the_manifest_of_that_image() {
 }
 
 #[test]
-fn several_platforms_need_a_word_about_the_index() {
+fn several_platforms_require_sparse_or_new_index() {
     let (mut source, mut destination) = (Watched::kit(), Watched::kit());
     let tree = image::twenty_platforms(72);
     assert!(source.peer.give(&tree, "some/app", "1"));
@@ -54,7 +54,7 @@ fn a_new_index_has_a_digest_of_its_own_and_says_so() {
     assert!(source.peer.give(&tree, "some/app", "1"));
     let (from, to) = (source.image("some/app:1"), destination.image("some/app:1"));
     let platforms = ["--platform", AMD64, "--platform", S390X];
-    // docker-registry takes no index of which a part is missing.
+    // docker-registry refuses an index if one of its images is absent.
     let sparse = Longshore::copy(&from, &to)
         .args(platforms)
         .args(["--sparse"])
@@ -105,8 +105,8 @@ fn a_sparse_index_keeps_its_digest_in_a_layout() {
     }
 }
 
-/// An image with a signature of its index, of one of its images, and of that signature; and what
-/// older programs put under tags.
+/// An image; signatures of its index, of one of its images and of that signature; and manifests
+/// that cosign stores under tags.
 struct Signed {
     tree: Tree,
     referrers: Vec<Tree>,
@@ -138,7 +138,7 @@ impl Signed {
         for (tag, tree) in &tagged {
             contents.add(name, tag, tree);
         }
-        // Another image of the repository, which nobody asks for.
+        // Another image of the repository, which must not be copied.
         contents.add(name, "2", &image::single(81));
         Self {
             tree,
@@ -149,7 +149,7 @@ impl Signed {
 }
 
 #[test]
-fn referrers_of_the_index_and_of_its_images_are_copied_and_digest_tags() {
+fn referrers_of_the_index_and_of_its_images_and_digest_tags_are_copied() {
     let source = Watched::kit();
     let signed = Signed::in_repository(&source, "some/app");
     let kit = Watched::kit();
@@ -171,7 +171,7 @@ fn referrers_of_the_index_and_of_its_images_are_copied_and_digest_tags() {
             destination.peer.assert_holds("other/app", tag, tree);
         }
         assert_eq!(destination.peer.manifest("other/app", "2"), None);
-        // Where there is no API for referrers, they are found by a tag.
+        // If the registry has no API for referrers, they are found by a tag.
         let list = Longshore::new(["referrers", &destination.peer.name("other/app:1")]).run();
         let digest = signed.referrers.first().unwrap().digest().as_str();
         assert!(list.succeeded().contains(digest), "{}", list.stdout);
@@ -193,7 +193,7 @@ fn without_the_option_only_the_image_is_copied() {
     }
 }
 
-/// The blobs of an image, as it lists them.
+/// The blobs of an image, in the order of its manifest.
 fn blobs(tree: &Tree) -> Vec<&DescribedContent> {
     tree.blobs().iter().collect()
 }
@@ -204,7 +204,7 @@ fn an_image_with_the_same_blob_twice_moves_it_once() {
         return;
     };
     let mut source = Watched::kit();
-    // Two indexes over the same images.
+    // An index with another index and one of its images, so both list that image.
     let inner = image::index(82, &[AMD64.parse().unwrap(), S390X.parse().unwrap()]);
     let tree = image::index_of(vec![inner.clone(), inner.child(AMD64).unwrap().clone()]);
     assert!(source.peer.give(&tree, "some/app", "1"));

@@ -1,5 +1,5 @@
-//! Destinations that take nothing, and sources that change: one paragraph, an exit code, and
-//! nothing half written.
+//! Destinations that refuse writes, and sources that change during the copy: each case has one
+//! error message and one exit code, and leaves nothing half written.
 
 use http::StatusCode;
 use longshore_testkit::registry::{ImmutableTags, Part, Quirks, Quota};
@@ -35,7 +35,7 @@ fn a_registry_that_is_read_only() {
     );
 }
 
-/// Copies to a registry with these differences, in which a tag exists.
+/// Copies to a registry with these quirks, which already has a tag.
 #[track_caller]
 fn refused_by(quirks: Quirks, code: i32, words: &[&str]) {
     let (old, tree) = (image::single(108), image::single(109));
@@ -51,7 +51,7 @@ fn refused_by(quirks: Quirks, code: i32, words: &[&str]) {
     let ended = Longshore::copy(&at(&layout), &destination.image(&format!("{name}:1"))).run();
     let address = destination.peer.address().to_string();
     ended.failed_with_hint(code, &[words, &[&address, name]].concat());
-    // Nothing is visible but what was.
+    // Only the existing tag is visible.
     destination.peer.assert_holds("old/app", "1", &old);
     let digest = tree.digest().as_str();
     assert_eq!(destination.peer.manifest(name, digest), None);
@@ -154,7 +154,7 @@ fn an_image_that_is_deleted_while_it_is_copied() {
 }
 
 #[test]
-fn a_source_or_a_destination_that_is_not_there() {
+fn a_source_or_a_destination_that_does_not_exist() {
     let place = tempdir().unwrap();
     let layout = layout_of(&image::single(106), &place);
     let destination = Watched::kit();
@@ -175,7 +175,7 @@ fn a_source_or_a_destination_that_is_not_there() {
 }
 
 #[test]
-fn two_destinations_that_are_one() {
+fn a_destination_that_is_given_twice() {
     let place = tempdir().unwrap();
     let layout = layout_of(&image::single(107), &place);
     let mut destination = Watched::kit();

@@ -10,7 +10,7 @@ fn copy_to(source: &str, destinations: &[&str]) -> Longshore {
     Longshore::new(["copy", source]).args(destinations)
 }
 
-/// Demands that every blob was read once.
+/// Asserts that every blob was read once.
 #[track_caller]
 fn read_once(source: &mut Watched, tree: &Tree) {
     let read = source.asked();

@@ -8,7 +8,7 @@ use super::*;
 
 const REFERENCE: i32 = 10;
 
-/// Runs the commands that send `HEAD`, and asserts that they print the right answers.
+/// Runs the commands that send `HEAD`, and asserts that their output is correct.
 #[track_caller]
 fn heads(scene: &Scene, how: impl Fn(Longshore) -> Longshore) {
     let (name, layer) = (scene.name(), scene.layer());

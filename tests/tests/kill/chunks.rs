@@ -1,4 +1,4 @@
-//! A copy in chunks that is killed between two continues in its session.
+//! A copy in chunks that is killed between two chunks continues in the same session.
 
 use http::Method;
 use longshore_tests::peer::Peer;
@@ -8,10 +8,10 @@ use super::*;
 
 const CHUNK_BYTES: u64 = 100_000;
 
-/// How many chunks the registry has when the copy is killed.
+/// Number of chunks that the registry has when the copy is killed.
 const CHUNKS: u64 = 3;
 
-// RT4, RT9: the journal has the session, and the registry has it still.
+// RT4, RT9: the journal has the session, and the registry still has it too.
 #[test]
 fn rt9_a_copy_that_was_killed_between_two_chunks_continues_its_session() {
     for destination in [Some(Peer::kit()), Peer::docker()] {
@@ -20,7 +20,7 @@ fn rt9_a_copy_that_was_killed_between_two_chunks_continues_its_session() {
         };
         let tree = Image::new(1).layers(1, 20 * CHUNK_BYTES).build();
         let [_, layer] = tree.blobs() else {
-            unreachable!("it has a configuration and a layer")
+            unreachable!("the image has a config and a layer")
         };
         let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
         let source = Registry::builder().image("a", "1", &tree).start().unwrap();
@@ -40,13 +40,13 @@ fn rt9_a_copy_that_was_killed_between_two_chunks_continues_its_session() {
             let is = |it: &&Logged| it.method == "PATCH" && it.status == 202;
             requests.iter().filter(is).count() as u64
         };
-        // The configuration is a chunk too.
+        // The config is sent as one chunk.
         while accepted(&destination.requests()) < CHUNKS + 1 {
             assert!(!running.has_ended(), "{}", running.kill().stderr);
             thread::sleep(Duration::from_millis(1));
         }
         running.wait_until(|| gate.is_reached().then_some(()));
-        // The log may be faster than the answer that it is about.
+        // The log may contain a chunk before the client has its answer.
         let is_docker = matches!(destination, Peer::Docker(_));
         let known = || !is_docker || offset(state.path()) == Some(CHUNKS * CHUNK_BYTES);
         running.wait_until(|| known().then_some(()));
@@ -59,15 +59,15 @@ fn rt9_a_copy_that_was_killed_between_two_chunks_continues_its_session() {
         assert!(ended.succeeded().contains(digest), "{}", ended.stdout);
         destination.assert_holds("a", "1", &tree);
         let sent = destination.requests().split_off(before);
-        // The rest, and nothing twice.
+        // The rest is sent, and nothing twice.
         assert_eq!(accepted(&sent), size.div_ceil(CHUNK_BYTES) - CHUNKS);
         let opened = sent.iter().filter(|it| it.method == "POST").count();
         assert_eq!(opened, 0, "{sent:#?}");
     }
 }
 
-/// How much docker-registry had when it answered with the location that the journal has: in the
-/// parameter `_state` are 32 bytes of a signature and a JSON object, in base64url.
+/// The number of bytes that docker-registry had when it sent the location in the journal. The
+/// parameter `_state` holds a signature of 32 bytes and a JSON object, in base64url.
 fn offset(state: &Path) -> Option<u64> {
     let uploads = state.join("longshore/uploads");
     let name = layout::names(&uploads).pop()?;

@@ -1,4 +1,4 @@
-//! The same for what writes to a registry or reads from a layout.
+//! The same for commands that write to a registry or read from a layout.
 
 use http::Method;
 use longshore_tests::peer::Peer;
@@ -6,7 +6,7 @@ use longshore_tests::registry::Logged;
 
 use super::*;
 
-/// The size of a chunk, where chunks are asked for: several to each large blob.
+/// The size of a chunk in runs with chunks: each large blob has several.
 const CHUNK_BYTES: u64 = 300_000;
 
 // CA1, CA2, RT6, RT9
@@ -30,7 +30,7 @@ fn rt9_kill_9_at_random_moments_of_a_copy_out_of_a_layout() {
     kill_often_by(Verb::LayoutToRegistry);
 }
 
-/// What is killed.
+/// The command that is killed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verb {
     Push,
@@ -39,7 +39,7 @@ enum Verb {
     LayoutToRegistry,
 }
 
-/// Kills this command the number of times that is asked for, and lets one run end now and then.
+/// Kills this command as often as requested, and lets a run end from time to time.
 fn kill_often_by(verb: Verb) {
     let seed = seed();
     let _told = Told(seed);
@@ -62,19 +62,19 @@ fn kill_often_by(verb: Verb) {
             scene.assert_valid();
             left -= 1;
         }
-        scene.goes_on();
+        scene.resumes();
         scene.is_read_by_skopeo();
     }
 }
 
-/// Where an image is copied from, or to.
+/// The source or destination of a copy.
 enum End {
     Layout(PathBuf),
     Registry(Box<Peer>),
 }
 
 impl End {
-    /// An empty registry, of the kind that is drawn.
+    /// An empty registry of a random kind.
     fn drawn(random: &mut Random) -> Option<Self> {
         let peer = match random.below(2) {
             0 => Peer::docker()?,
@@ -97,7 +97,7 @@ impl End {
         }
     }
 
-    /// The registry of the testkit that it is, if it is one.
+    /// The registry of the testkit, if the end is one.
     fn kit(&self) -> Option<&Registry> {
         match self {
             Self::Registry(peer) => match &**peer {
@@ -116,7 +116,7 @@ impl End {
     }
 }
 
-/// An image between two ends.
+/// An image, and the two ends that it is copied between.
 struct Scene {
     verb: Verb,
     tree: Tree,
@@ -124,12 +124,12 @@ struct Scene {
     destination: End,
     in_chunks: bool,
     place: TempDir,
-    /// How many requests the destination had had before the last run that was killed.
+    /// Number of requests that the destination had received before the last killed run.
     before: usize,
 }
 
 impl Scene {
-    /// Ends and an image that are drawn; `None` when a program is not installed.
+    /// Draws the ends and the image; `None` when a program is not installed.
     fn set(verb: Verb, random: &mut Random) -> Option<Self> {
         let place = tempdir().unwrap();
         let tree = tree(random.next());
@@ -179,7 +179,8 @@ impl Scene {
         blobs
     }
 
-    /// Kills a run while the source holds a blob back, after some requests, or after some time.
+    /// Kills a run while the source holds a blob back, after a number of requests, or after some
+    /// time.
     fn kill(&mut self, random: &mut Random, took: Duration) {
         self.before = self.destination.requests().len();
         let missing = self.missing();
@@ -193,7 +194,7 @@ impl Scene {
                     .path(blob.descriptor.digest.encoded());
                 registry.misbehave(rule);
                 let mut running = self.command().start();
-                // What is whole, and only has to be named, is not asked for.
+                // A blob that is complete and only has to be named is not requested.
                 while !gate.is_reached() && !running.has_ended() {
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -222,8 +223,8 @@ impl Scene {
         }
     }
 
-    /// Demands that every blob at the destination is whole, and that the tag, if there is one,
-    /// names an image of which nothing is missing.
+    /// Asserts that every blob at the destination is complete, and that the tag, if it exists,
+    /// names an image that is complete too.
     fn assert_valid(&self) {
         match &self.destination {
             End::Layout(place) => assert_valid(place, &self.tree),
@@ -231,7 +232,7 @@ impl Scene {
                 for blob in self.tree.all_blobs() {
                     let digest = &blob.descriptor.digest;
                     if let Some(found) = peer.blob(NAME, digest) {
-                        assert!(found == blob.content.bytes(), "{digest} is not whole");
+                        assert!(found == blob.content.bytes(), "{digest} is not complete");
                     }
                 }
                 if peer.manifest(NAME, "1").is_some() {
@@ -241,8 +242,8 @@ impl Scene {
         }
     }
 
-    /// Demands that the next run ends, and moves what is missing and nothing else.
-    fn goes_on(&mut self) {
+    /// Asserts that the next run succeeds, and moves only what is missing.
+    fn resumes(&mut self) {
         let kept: BTreeSet<_> = self
             .tree
             .all_blobs()
@@ -276,7 +277,7 @@ impl Scene {
         }
     }
 
-    /// The sessions that have at least two chunks and lack at least one.
+    /// The sessions that have at least two chunks, and lack at least one.
     fn open_sessions(&self, requests: &[Logged]) -> Vec<String> {
         let mut chunks: BTreeMap<&str, u64> = BTreeMap::new();
         for request in requests {
@@ -284,7 +285,7 @@ impl Scene {
             match (request.method.as_str(), request.status) {
                 ("PATCH", 202) => *chunks.entry(session).or_default() += 1,
                 ("PUT" | "PATCH", _) => {
-                    // Its end, or its failure, is another matter.
+                    // A session that was finished, or whose request failed, does not count.
                     chunks.remove(session);
                 }
                 _ => {}
@@ -307,7 +308,7 @@ impl Scene {
     }
 }
 
-/// Which of these digests a request is about.
+/// Returns the digest that a request names, if it is one of these.
 fn named<'a>(request: &Logged, digests: &'a BTreeSet<Digest>) -> Option<&'a Digest> {
     digests
         .iter()

@@ -1,4 +1,4 @@
-//! References and destinations as other programs write them.
+//! References and destinations in the forms of other programs.
 
 use longshore_testkit::image;
 use longshore_testkit::registry::Registry;

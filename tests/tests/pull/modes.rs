@@ -27,7 +27,7 @@ fn pulls_everything(builder: Builder) -> Option<Scene> {
     );
     assert_pulled(&scene.layout(), "1.0", &tree);
     let asked = scene.asked(&before);
-    // One challenge is answered once, however many blobs wait for the token.
+    // Only one challenge is sent, however many blobs wait for the token.
     let refused = asked.iter().filter(|it| it.status == 401).count();
     let granted = asked.iter().filter(|it| it.status == 200).count();
     let locked = scene.registry.tokens().is_some() || refused > 0;

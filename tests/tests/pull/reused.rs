@@ -65,7 +65,7 @@ fn dg10_a_layer_overwritten_with_the_same_length_is_fetched_again() {
     assert_eq!(pulled.registry.requests_to(Part::Blob).len(), 1);
     assert_pulled(&pulled.layout(), "1", &pulled.tree);
 
-    // If the layer cannot be fetched, no entry is written.
+    // If the layer cannot be fetched again, no entry is written.
     let pulled = Pulled::set(32);
     let digest = pulled.overwrite().clone();
     let gone = Misbehaviour::Status(http::StatusCode::NOT_FOUND);
@@ -85,7 +85,7 @@ fn trust_existing_reuses_a_layer_without_hashing_it() {
     assert_eq!(pulled.registry.requests_to(Part::Blob).len(), 0);
 }
 
-// RT11: a signal ends a pull soon, also one that waits for the lock of another process.
+// RT11: a signal ends a pull within 2 s, even if it waits for the lock of another process.
 #[test]
 fn rt11_a_signal_ends_a_pull_that_waits_for_a_lock() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {

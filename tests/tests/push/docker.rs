@@ -1,4 +1,4 @@
-//! What distribution 2.8 does and does not do.
+//! The behaviour of distribution 2.8.
 
 use std::sync::Mutex;
 
@@ -8,7 +8,7 @@ use longshore_testkit::image::Image;
 
 use super::*;
 
-/// The requests of one method that were answered with this status, for targets with these words.
+/// Counts the requests with this method and status whose target contains these words.
 fn count(registry: &DockerRegistry, method: &str, status: u16, words: &str) -> usize {
     let is = |it: &&Logged| it.method == method && it.status == status && it.target.contains(words);
     registry.requests().iter().filter(is).count()
@@ -51,7 +51,7 @@ async fn cr8_one_token_is_for_the_repository_and_the_one_to_mount_from() {
     let first = first.replace("push,pull", "pull,push");
     let scopes = "&scope=repository:some/mounted:pull,push&scope=repository:some/app:pull";
     assert!(first.ends_with(scopes), "{first}");
-    // The manifest needs nothing of the other repository.
+    // The request for the manifest needs no access to the other repository.
     assert!(rest.iter().all(|it| !it.contains("some/app")), "{rest:?}");
     assert!(rest.len() <= 1, "{rest:?}");
 }
@@ -70,14 +70,14 @@ async fn a_blob_that_cannot_be_mounted_is_sent() {
     };
     let outcomes = push(&app, &tree, from_nowhere).await;
     assert!(outcomes.iter().all(|it| *it == UploadOutcome::Sent));
-    // The session in the answer is used: nothing else is asked for.
+    // The upload uses the session in the answer, so no other request is sent.
     let blobs = tree.all_blobs().len();
     assert_eq!(count(&registry, "POST", 202, "mount="), blobs);
     assert_eq!(count(&registry, "POST", 202, ""), blobs);
     assert_eq!(count(&registry, "PUT", 201, "/uploads/"), blobs);
 }
 
-/// Content whose registry is killed and started again when it is read at this position.
+/// Content that kills and restarts the registry when it is read at this position.
 struct Interrupting<'a, C> {
     content: C,
     position: u64,
@@ -103,7 +103,7 @@ const CHUNK: u64 = 10_000;
 
 // RT4
 #[tokio::test]
-async fn rt4_chunks_continue_when_the_registry_was_killed_between_two() {
+async fn rt4_chunks_continue_after_the_registry_was_killed_between_two() {
     let Some(mut registry) = DockerRegistry::builder().start() else {
         return;
     };
@@ -124,7 +124,7 @@ async fn rt4_chunks_continue_when_the_registry_was_killed_between_two() {
     let size = layer.descriptor.size;
     let found = app.blob(&layer.descriptor.digest, Some(size)).unwrap();
     assert_eq!(found.bytes(size).await.unwrap(), layer.content.bytes());
-    // The session was not begun again, and no chunk was sent twice.
+    // No new session was opened, and no chunk was sent twice.
     assert_eq!(count(&registry, "POST", 202, ""), 1);
     let chunks = size.div_ceil(CHUNK);
     assert_eq!(count(&registry, "PATCH", 202, "") as u64, chunks);
@@ -145,14 +145,14 @@ async fn several_tags_name_one_image_and_none_can_be_deleted() {
     let (kind, document) = (tree.media_type(), tree.document());
     let stored = app.put_manifest_with_tags(None, kind, document, &tags);
     assert_eq!(stored.await.unwrap().digest, *tree.digest());
-    // It knows no request for several tags: one for the manifest and one for each tag.
+    // It does not support several tags in one request: one for the manifest and one for each tag.
     assert_eq!(count(&registry, "PUT", 201, "?tag="), 1);
     let (source, stable) = ("v1".parse().unwrap(), ["stable".parse().unwrap()]);
     let tagged = app.tag(&source, &stable).await.unwrap();
     assert_eq!(tagged.digest, *tree.digest());
     let tag: Tag = "latest".parse().unwrap();
     let refused = app.delete_tag(&tag).await.unwrap_err();
-    // It answers a tag as it answers a malformed digest, and deletes nothing.
+    // For a tag, it sends the error of a malformed digest, and deletes nothing.
     assert!(refused.to_string().contains("DIGEST_INVALID"), "{refused}");
     assert_eq!(count(&registry, "DELETE", 400, "/manifests/latest"), 1);
     assert_eq!(count(&registry, "DELETE", 202, ""), 0);
@@ -163,13 +163,13 @@ async fn several_tags_name_one_image_and_none_can_be_deleted() {
         let reference = format!("docker://{}/some/app:{tag}", registry.authority());
         assert_eq!(skopeo.raw_manifest(&reference), tree.document());
     }
-    // The digest can be, and takes its tags with it.
+    // Deleting by digest works, and deletes the tags too.
     assert!(app.delete_manifest(tree.digest()).await.unwrap());
     assert!(!app.delete_manifest(tree.digest()).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_registry_that_is_read_only_takes_nothing() {
+async fn a_read_only_registry_refuses_every_write() {
     let Some(mut registry) = DockerRegistry::builder().start() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Engines that unpack what they pull take what was pushed, and name it by the same digests.
+//! Engines that unpack images accept the pushed image, and report the same digests.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::*;
 const LAYERS: u64 = 3;
 const FILE_BYTES: usize = 100_000;
 
-/// An image for this machine with compressed layers, in an index beside one for another machine.
+/// An index with an image for this machine, with compressed layers, and one for another machine.
 struct Scene {
     registry: DockerRegistry,
     index: Tree,
@@ -40,11 +40,11 @@ impl Scene {
         })
     }
 
-    /// The index by its tag, and the image for this machine by its digest.
+    /// References to the index by its tag, and to the image for this machine by its digest.
     fn references(&self) -> [(String, &Digest); 2] {
         let name = format!("{}/some/app", self.registry.authority());
         let [_, image] = self.index.children() else {
-            unreachable!("it was made of two")
+            unreachable!("the index has two images")
         };
         [
             (format!("{name}:v1"), self.index.digest()),
@@ -55,15 +55,15 @@ impl Scene {
     #[track_caller]
     fn assert_unpacked(&self, files: &Path) {
         let [_, layers @ ..] = self.plain.blobs() else {
-            unreachable!("it has a configuration and layers")
+            unreachable!("the image has a config and layers")
         };
         assert_eq!(layers.len() as u64, LAYERS);
         for (number, layer) in layers.iter().enumerate() {
             let archive = layer.content.bytes();
-            // The one file of an archive comes after its header, which is one block.
+            // The only file of an archive follows its header, which is one block.
             let expected = archive.get(512..512 + FILE_BYTES).unwrap();
             let found = fs::read(files.join(format!("file-{number}"))).unwrap();
-            assert!(found == expected, "file-{number} is not what it was");
+            assert!(found == expected, "file-{number} has other content");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Pushes through proxies. The registries do not listen on loopback, for which no proxy is used.
+//! Pushes through proxies. The registries do not listen on loopback, because no proxy is used for
+//! loopback.
 
 use longshore_tests::microsocks::Microsocks;
 use longshore_tests::network;
@@ -15,7 +16,7 @@ fn with_login(url: &str) -> ProxySettings {
     ProxySettings::url(&url, "").unwrap()
 }
 
-/// Pushes an image through a proxy, whole and in chunks, and has skopeo read it without one.
+/// Pushes an image through a proxy, whole and in chunks; skopeo reads it without a proxy.
 async fn pushes_through(registry: &DockerRegistry, proxy: ProxySettings, name: &str) -> bool {
     let Some(skopeo) = registry.skopeo() else {
         return false;
@@ -63,7 +64,7 @@ async fn a_push_goes_through_the_tunnel_of_tinyproxy() {
     }
 }
 
-// tinyproxy closes a connection after each answer, and does not say that it will.
+// tinyproxy closes the connection after each answer, without announcing that.
 #[tokio::test]
 async fn a_push_without_tls_goes_through_tinyproxy() {
     let proxy = Tinyproxy::start(Some((PROXY_USER, PROXY_PASSWORD)));

@@ -121,7 +121,7 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
     ]
 }
 
-/// A rate limit that is not reached.
+/// Answers with a rate limit that is not exhausted.
 fn limited() -> Misbehaviour {
     let value = "84;w=21600".parse().unwrap();
     Misbehaviour::Header("ratelimit-remaining".parse().unwrap(), value)

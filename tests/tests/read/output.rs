@@ -46,7 +46,7 @@ fn dg11_wrong_content_is_reported_even_if_the_reader_closes_early() {
     }
 }
 
-// DG11: content that is verified before it is printed must also be printed in full.
+// DG11: a document is verified before it is printed, and must also be printed in full.
 #[test]
 fn dg11_a_document_that_nobody_reads_is_a_failure() {
     let tree = image::single(71);
@@ -63,7 +63,7 @@ fn dg11_a_document_that_nobody_reads_is_a_failure() {
     }
 }
 
-// DG11: a blob of 30 GiB is not read to its end for a reader that left.
+// DG11: after the reader has left, a blob of 30 GiB is not read to its end.
 #[test]
 fn dg11_the_rest_of_a_large_blob_is_not_read() {
     let digest = Digest::sha256(b"nobody has this");
@@ -170,7 +170,7 @@ fn a_file_that_a_killed_run_left_is_removed_by_the_next() {
     let mut other = get().start();
     other.wait_until(|| (layout::names(place.path()).len() == 2).then_some(()));
     assert_eq!(other.kill().signal(), Some(9));
-    // The temporary file of the run that lives stays.
+    // The temporary file of the running process is kept.
     gate.open();
     registry.behave();
     let _ = get().run().succeeded();

@@ -136,7 +136,7 @@ fn a_sparse_layout_is_not_damaged() {
     assert!(ended.succeeded().starts_with(tree.digest().as_str()));
 }
 
-// RT11: hashing ends within a moment, however large the blob is.
+// RT11: a signal ends hashing soon, however large the blob is.
 #[test]
 fn rt11_a_signal_ends_a_verification() {
     let tree = image::single(86);

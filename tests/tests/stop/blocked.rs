@@ -45,7 +45,7 @@ fn ends_soon(running: Running, signals: &[&str], code: i32) -> Ended {
     ended
 }
 
-/// Makes a file of the large size that takes no room on disk.
+/// Makes a sparse file of the large size.
 fn make_sparse(path: &Path) {
     let mut options = File::options();
     let file = options.write(true).create(true).truncate(false).open(path);
@@ -87,7 +87,8 @@ fn rt11_a_pull_that_waits_for_a_lock_can_be_stopped() {
         let reference = format!("{}/a:1", registry.authority());
         let there = Longshore::pull(&reference, &to).run();
         assert!(there.status.success(), "{}", there.stderr);
-        // The private directory is there: it holds what the first pull verified.
+        // The private directory exists, because it holds the record of verified blobs of the first
+        // pull.
         let mut options = File::options();
         let lock = options
             .write(true)
@@ -235,7 +236,7 @@ fn rt11_a_command_that_waits_for_a_name_can_be_stopped() {
     }
 }
 
-// RT11, RT9: nobody reads what is printed. A second signal does not print a second message.
+// RT11, RT9: nobody reads the output. A second signal does not print a second message.
 #[test]
 fn rt11_a_command_that_nobody_reads_can_be_stopped() {
     let tree = Image::new(8).layers(1, 4_000_000).build();

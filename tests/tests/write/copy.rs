@@ -1,4 +1,4 @@
-//! `copy` and `push`: what they print, and what they refuse.
+//! `copy` and `push`: their output, and the arguments that they refuse.
 
 use longshore_testkit::Gate;
 use longshore_testkit::registry::{MissingContent, Quirks};
@@ -18,14 +18,14 @@ fn layout_of(tree: &Tree, place: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// How much the blobs of an image have, as people read it.
+/// The total size of the blobs of an image in bytes.
 fn bytes(tree: &Tree) -> u64 {
     let blobs = tree.all_blobs();
     blobs.iter().map(|it| it.descriptor.size).sum()
 }
 
 #[test]
-fn a_push_says_what_it_moved_and_takes_the_tag_of_the_layout() {
+fn a_push_prints_what_it_moved_and_uses_the_tag_of_the_layout() {
     let tree = image::single(50);
     let registry = empty();
     let place = tempdir().unwrap();
@@ -56,7 +56,7 @@ fn a_push_says_what_it_moved_and_takes_the_tag_of_the_layout() {
 }
 
 #[test]
-fn a_plan_says_what_each_destination_needs() {
+fn a_plan_shows_what_each_destination_lacks() {
     let tree = image::single(51);
     let limit = |name: &'static str, value: &'static str| {
         let name = name.parse().unwrap();
@@ -130,7 +130,7 @@ fn a_plan_says_what_each_destination_needs() {
         (&shown["dry_run"], &shown["source_requests"]),
         (&json!(true), &json!(4))
     );
-    // The copy keeps to the plan.
+    // The copy does what the plan said.
     let shown = json_of(&["copy", &from, &mounted, &moved, &layout]);
     let results: Vec<_> = (0..3)
         .map(|it| shown["destinations"][it]["result"].clone())
@@ -147,7 +147,7 @@ fn a_plan_says_what_each_destination_needs() {
     assert_eq!(changes(&destination).len(), 9);
 }
 
-/// A number of bytes as people read it, below 1 MiB.
+/// Formats a number of bytes below 1 MiB as the program does.
 fn longshore_size(bytes: u64) -> String {
     format!("{:.1} KiB", bytes as f64 / 1024.0)
 }
@@ -181,7 +181,8 @@ fn a_destination_that_fails_is_named_and_the_others_are_reported() {
     assert_eq!(shown["destinations"][1]["error"], Value::Null);
 }
 
-// What registries are known to refuse is said before the copy, and again when one refuses it.
+// Properties that registries are known to refuse are printed before the copy, and again when a
+// registry refuses one.
 #[test]
 fn a_refused_index_is_foreseen() {
     let platforms = ["linux/amd64", "linux/arm64", "linux/s390x"];
@@ -271,7 +272,7 @@ fn ends_that_cannot_be_copied() {
             NOT_FOUND,
             &["no image is named `absent`"],
         ),
-        // No tag is invented.
+        // The program does not assume a tag.
         (
             &["push", &layout, "r.example/a"],
             USAGE,
@@ -381,11 +382,11 @@ fn cr1_each_registry_of_a_copy_gets_its_own_credentials() {
         .requests()
         .matching(|it| it.holds("read secret"));
     assert_eq!(leaked.len(), 0);
-    // A user name on the command line would be for both.
+    // A user name on the command line would apply to both.
     let copy = Longshore::new(["copy", &from, &to]).login("writer", "write secret");
     copy.run()
         .failed_with_hint(USAGE, &["--username is for one registry"]);
-    // With one registry it is clear whose it is.
+    // With only one registry, it is clear which one the user name is for.
     let place = tempdir().unwrap();
     let named = format!("{}:v1", layout_of(&tree, place.path()));
     let push = Longshore::new(["push", &named, &to]).login("writer", "write secret");

@@ -13,7 +13,7 @@ fn a_tag_is_deleted_and_its_manifest_stays() {
     assert_eq!((ended.succeeded(), &*ended.stderr), (&*one, ""));
     assert_eq!(current(&one), None);
     assert_eq!(current(&two).as_deref(), Some(tree.digest().as_str()));
-    // The manifest takes its tags with it.
+    // Deleting the manifest deletes its tags too.
     let by_digest = format!("{name}@{}", tree.digest());
     assert_eq!(run(&["rm", &by_digest]).succeeded(), by_digest);
     assert_eq!(current(&two), None);
@@ -58,7 +58,7 @@ fn a_registry_that_deletes_no_tags_keeps_the_manifest_too() {
     ];
     run(&["delete", &format!("{name}:1")]).failed_with_hint(UNSUPPORTED, &words);
     assert_eq!(changes(&registry), ["DELETE /v2/a/manifests/1"]);
-    // A manifest that cannot be deleted is another matter.
+    // A manifest that cannot be deleted is another kind of error.
     let by_digest = format!("{name}@{}", tree.digest());
     let words = ["405", "REGISTRY_STORAGE_DELETE_ENABLED"];
     run(&["delete", &by_digest]).failed_with_hint(UNSUPPORTED, &words);
@@ -93,7 +93,7 @@ fn docker_registry_deletes_manifests_and_no_tags() {
 }
 
 #[test]
-fn each_is_tried_and_the_highest_exit_code_counts() {
+fn each_reference_is_tried_and_the_highest_exit_code_counts() {
     let tree = image::single(15);
     let registry = serving(&tree);
     let name = format!("{}/a", registry.authority());
@@ -153,7 +153,7 @@ fn nothing_is_deleted_that_was_not_named() {
     let registry = serving(&image::single(17));
     let there = format!("{}/a:1", registry.authority());
     for (command, reference, code, words) in [
-        // Not `latest`.
+        // The tag `latest` is not assumed.
         (
             &["delete"][..],
             "registry.example/a",

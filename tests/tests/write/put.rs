@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// An image that is put piece by piece is read by skopeo.
+/// skopeo reads an image that was put piece by piece.
 #[test]
-fn an_image_is_put_into_docker_registry_by_hand() {
+fn an_image_is_put_into_docker_registry_piece_by_piece() {
     let Some(registry) = DockerRegistry::builder().bearer().start() else {
         return;
     };
@@ -20,7 +20,7 @@ fn an_image_is_put_into_docker_registry_by_hand() {
         fs::write(&file, blob.content.bytes()).unwrap();
         let digest = blob.descriptor.digest.as_str();
         let put = Longshore::new(["blob", "put", &name, &file]);
-        // With a digest, in chunks, and neither.
+        // Once with a digest, once in chunks, and otherwise with neither.
         let put = match number {
             0 => put,
             1 => put.args(["--digest", digest]),
@@ -53,7 +53,7 @@ fn a_blob_comes_from_a_file_or_standard_input() {
     for script in [
         r#"printf content | "$@""#.to_owned(),
         format!(r#"exec "$@" < {}"#, file.display()),
-        // What was read before is not part of the content.
+        // Input that was read before is not part of the content.
         format!("(read -r line; exec \"$@\") < {}", with_line(place.path())),
     ] {
         let put = Longshore::new(["blob", "put", &name, "-", "-o", "json"]);
@@ -67,10 +67,10 @@ fn a_blob_comes_from_a_file_or_standard_input() {
     assert_eq!(ended.succeeded(), "content");
 }
 
-/// A file whose first line is not content.
+/// A file whose first line is not part of the content.
 fn with_line(place: &Path) -> String {
     let file = place.join("with line");
-    // `read` reads byte by byte where it cannot seek, and seeks back where it can.
+    // `read` reads single bytes if it cannot seek, and otherwise seeks back.
     fs::write(&file, "line\ncontent").unwrap();
     format!("'{}'", file.display())
 }
@@ -145,7 +145,7 @@ fn a_file_that_cannot_be_sent() {
         put(directory)
             .run()
             .failed_with_hint(DISK, &[directory, "directory"]);
-        // Standard input is the password.
+        // Standard input contains the password.
         let ended = put("-").login("me", "secret").run();
         ended.failed_with_hint(USAGE, &["both the password and the content"]);
     }
@@ -167,7 +167,7 @@ fn a_pipe_whose_upload_breaks_off_is_not_read_again() {
     let hang_up = |method| Rule::on(Part::Upload, Misbehaviour::HangUp).method(method);
     registry.misbehave(hang_up(Method::PATCH));
     registry.misbehave(hang_up(Method::PUT));
-    // The registry says that it got nothing.
+    // The registry says that it has received nothing.
     let nothing = ScriptedResponse::status(StatusCode::NO_CONTENT)
         .header(http::header::RANGE, "0-0".parse().unwrap())
         .header(
@@ -239,7 +239,7 @@ fn the_subject_of_a_manifest_is_noted() {
     let shown = json_of(&put);
     assert_eq!(shown["subject"], tree.digest().as_str());
     assert_eq!(shown["subject_listed"], true);
-    // A registry that does not know the field does not return it.
+    // A registry that does not support subjects sends no `OCI-Subject`.
     let silent = Misbehaviour::NoHeader("oci-subject".parse().unwrap());
     registry.misbehave(Rule::on(Part::Manifest, silent));
     assert_eq!(json_of(&put)["subject_listed"], false);
@@ -287,12 +287,12 @@ fn a_document_is_checked_before_it_is_sent() {
         Some(USAGE)
     );
     assert_eq!(changes(&registry), [""; 0]);
-    // Of a type that is not known, the document is JSON, and the registry decides.
+    // A document of an unknown type must be JSON; the registry decides whether to accept it.
     let other = ["--media-type", "application/vnd.example.list.v1+json"];
     let ended = put("{}", &other);
     assert_eq!(changes(&registry), ["PUT /v2/a/manifests/new"]);
     assert_ne!(ended.status.code(), Some(0));
-    // The type that the document lacks is given.
+    // `--media-type` gives the type if the document lacks it.
     let untyped = r#"{"schemaVersion":2,"manifests":[]}"#;
     let digest = put(untyped, &["--media-type", index]);
     assert_eq!(

@@ -1,9 +1,9 @@
-//! Registries that refuse to be written to, in the words of known ones: each has an exit code, and
-//! advice that fits.
+//! Registries that refuse writes, with the messages of known registries: each case has an exit code
+//! and fitting advice.
 
 use super::*;
 
-/// Puts the manifest of an image under a tag, in a registry that answers so.
+/// Puts the manifest of an image under a tag in a registry that sends this answer.
 fn refused(answer: Misbehaviour) -> Ended {
     let tree = image::single(40);
     let registry = serving(&tree);
@@ -105,7 +105,7 @@ fn a_manifest_is_refused() {
 }
 
 #[test]
-fn a_rate_limit_says_when_to_come_back() {
+fn a_rate_limit_says_when_to_try_again() {
     let limited = Misbehaviour::RetryAfter(StatusCode::TOO_MANY_REQUESTS, "3600".to_owned());
     let words = [
         "push manifest v2 of a",

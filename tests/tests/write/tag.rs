@@ -74,7 +74,7 @@ fn a_dry_run_says_which_tags_would_move() {
 }
 
 #[test]
-fn each_tag_is_tried_although_another_is_refused() {
+fn each_tag_is_tried_even_if_another_is_refused() {
     let tree = image::single(5);
     let registry = serving(&tree);
     let name = format!("{}/a", registry.authority());
@@ -94,7 +94,7 @@ fn each_tag_is_tried_although_another_is_refused() {
         current(&format!("{name}:3")).as_deref(),
         Some(tree.digest().as_str())
     );
-    // Text shows the same.
+    // The text output shows the same.
     let ended = run(&["tag", &format!("{name}:1"), "2", "4"]);
     assert_eq!(ended.status.code(), Some(AUTH));
     assert_eq!(ended.stdout, format!("{}\n", tree.digest()));

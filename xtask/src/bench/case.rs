@@ -44,7 +44,7 @@ pub(super) enum Route {
     Copy(Kind, &'static [Kind]),
     /// From one repository into a new one on the same server.
     Within(Kind),
-    /// The same, when all of it was copied before.
+    /// The same, after everything was copied there before.
     Again(Kind),
 }
 
@@ -88,7 +88,7 @@ impl Route {
         }
     }
 
-    /// The delay of each answer in milliseconds, where it is what the case is about.
+    /// The delay of each answer in milliseconds, if the case is about that delay.
     pub(super) fn delay(self) -> Option<u32> {
         self.kinds().into_iter().find_map(|kind| match kind {
             Kind::Delayed(milliseconds) => Some(milliseconds),

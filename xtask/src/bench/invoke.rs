@@ -9,20 +9,20 @@ use super::program::{Program, Programs};
 use super::server::{Kind, Server};
 use super::tls::Certificates;
 
-/// What every program is told to do, each in its own words.
+/// The job that every program gets, each by its own command line.
 pub(super) struct Job<'a> {
     pub(super) case: Case,
     pub(super) trees: &'a Trees,
-    /// Those of the case's route, in its order.
+    /// The servers of the case's route, in its order.
     pub(super) servers: &'a [Server],
     pub(super) certificates: Option<&'a Certificates>,
-    /// Where a pull writes to.
+    /// The directory that a pull writes to.
     pub(super) directory: &'a Path,
-    /// The repository that is written to. It does not exist, except when all is copied again.
+    /// The repository to write to. It does not exist, except in the case that copies again.
     pub(super) repository: String,
-    /// An empty place to look for configuration and credentials, instead of the user's own.
+    /// An empty directory for configuration and credentials, used instead of the user's own.
     pub(super) configuration: &'a Path,
-    /// An empty home directory, instead of the user's own.
+    /// An empty home directory, used instead of the user's own.
     pub(super) home: &'a Path,
 }
 
@@ -81,7 +81,7 @@ impl Programs {
         command.env("DOCKER_CONFIG", job.configuration);
         command.env("REGISTRY_AUTH_FILE", job.configuration.join(CREDENTIALS));
         command.envs(HOMES.map(|name| (name, job.home)));
-        // Without it skopeo remembers blobs in the system's directory when root runs it.
+        // Without this variable, skopeo run by root remembers blobs in a system directory.
         command.env("_CONTAINERS_ROOTLESS_UID", "1");
         command.envs(PROXIES.map(|name| (name, "")));
         Some(command)
@@ -204,5 +204,5 @@ const PROXIES: [&str; 6] = [
     "ALL_PROXY",
 ];
 
-/// The number of large blobs that longshore moves concurrently too.
+/// The number of connections, equal to the number of large blobs that longshore moves concurrently.
 const FLOOR_CONNECTIONS: &str = "4";

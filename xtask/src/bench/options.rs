@@ -22,7 +22,7 @@ system calls as ratios. bench/README.md says how the comparison is made fair.
   --rounds N         number of rounds (default: 7)
   --works NAME,…     only these; pull: one ten many tiny tls tokens; push: one many tokens;
                      copy: one many two within again
-  --servers NAME,…   only where these are pulled from or written to: nginx docker-registry sink
+  --servers NAME,…   only cases that read from or write to these: nginx docker-registry sink
                      (tls and tokens have their own)
   --programs NAME,…  only these programs: floor longshore before batch trusting skopeo oci-client
   --longshore FILE   measure this program instead of building it

@@ -1,4 +1,4 @@
-//! The servers that images are moved from and to, and what their logs say of a run.
+//! The servers that images are moved from and to, and what their logs show about a run.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -16,7 +16,7 @@ use super::tls::Certificates;
 /// The kinds of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Demands tokens and delays each response by this number of milliseconds.
+    /// Requires tokens, and delays each answer by this number of milliseconds.
     Delayed(u32),
     DockerRegistry,
     Nginx,
@@ -59,7 +59,7 @@ struct Request {
 }
 
 impl Request {
-    /// Whether it brought a blob or a part of one.
+    /// Whether the request sent a blob or a part of one.
     fn is_upload(&self) -> bool {
         match self.method.as_str() {
             "PATCH" | "PUT" => self.path.contains("/blobs/uploads/"),
@@ -73,7 +73,7 @@ impl Request {
     }
 }
 
-/// What a server saw of one run.
+/// The traffic of one server in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
     pub(super) requests: u64,
@@ -86,13 +86,13 @@ pub(super) struct Traffic {
     pub(super) pings: u64,
     /// Requests about blobs, uploads among them.
     pub(super) blobs: u64,
-    /// Requests that brought a blob or a part of one.
+    /// Requests that sent a blob or a part of one.
     pub(super) uploads: u64,
     /// Manifests that were stored.
     pub(super) stored: u64,
     /// Bytes of the answers' bodies.
     pub(super) served: u64,
-    /// Bytes of the requests' bodies; `None` if a log does not have it.
+    /// Bytes of the requests' bodies; `None` if a log does not state them.
     pub(super) received: Option<u64>,
 }
 
@@ -140,7 +140,7 @@ impl Server {
         Self::new(child, address, log, json_line).answering(directory)
     }
 
-    /// Starts the server of this bench; with a delay in milliseconds it demands tokens as well.
+    /// Starts the server of this benchmark; with a delay in milliseconds it also requires tokens.
     pub(super) fn own(
         program: &Path,
         directory: &Path,
@@ -250,7 +250,7 @@ impl Traffic {
         }
     }
 
-    /// What two servers saw.
+    /// The traffic of two servers together.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             requests: self.requests + other.requests,

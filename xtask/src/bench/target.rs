@@ -150,7 +150,7 @@ fn pull(rows: Rows<'_>) -> Vec<Target> {
     targets
 }
 
-/// The waits and the tokens of a registry that demands them and is far away.
+/// The waits and the tokens of a registry that requires tokens and is far away.
 fn tokens(rows: Rows<'_>, route: fn(Kind) -> Route, most_answers: f64) -> Vec<Target> {
     let row = |delay| rows.get("tokens", route(Kind::Delayed(delay)), Program::Longshore);
     let (Some(delayed), Some(prompt)) = (row(DELAY_MS), row(0)) else {

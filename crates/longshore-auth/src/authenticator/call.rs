@@ -11,7 +11,7 @@ use crate::{AuthError, Credential, Issued, Realm, ScopeSet, Token, TokenKey};
 
 /// One logical call: its memory and its budget (CR7).
 ///
-/// Make a new one for every request of an operation, and keep it over the redirects, retries and
+/// Make a new call for every request of an operation, and keep it over the redirects, retries and
 /// repetitions of that request. A call may also be tried at several registries in turn (mirrors):
 /// each origin has its own memory and budget, so that a failure at one does not affect the next. If
 /// two mirrors share an origin, the driver must make a new call for each, because a call cannot
@@ -147,12 +147,12 @@ impl AuthCall {
         }
     }
 
-    /// Requests a token before the first request of the call, instead of waiting for a 401, where
-    /// the registry is known to require a token
+    /// Requests a token before the first request of the call, instead of waiting for a 401, if the
+    /// registry is known to require a token
     /// ([`Authenticator::is_challenged_by`](crate::Authenticator::is_challenged_by)).
     ///
-    /// This is for requests with a body, which would be sent twice. If no token is issued, the
-    /// request is sent without one, unless the credentials were refused.
+    /// This is for requests with a body: without a token, the body would be sent twice. If no token
+    /// is issued, the request is sent without one, unless the credentials were refused.
     pub fn token_first(&mut self) {
         self.token_first = true;
     }

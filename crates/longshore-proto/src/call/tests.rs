@@ -397,7 +397,7 @@ fn a_write_goes_to_the_registry_itself_and_carries_its_body() {
 }
 
 #[test]
-fn rd3_a_write_follows_two_redirects_that_keep_it_whole() {
+fn rd3_a_write_follows_two_redirects_that_keep_method_and_body() {
     for status in [307, 308] {
         let (mut call, _) = begin(put());
         let moved = head(status, &[("location", "/elsewhere")]);
@@ -467,7 +467,7 @@ fn rt4_a_body_that_cannot_be_sent_twice_is_sent_once() {
 }
 
 #[test]
-fn rd4_a_session_is_asked_at_its_location_with_its_query_untouched() {
+fn rd4_a_session_is_requested_at_its_location_with_its_query_unchanged() {
     let place = session("/upload/1?_state=a%2Fb==&x");
     let mut ask = upload(chunk());
     ask.from = Some(place.clone());

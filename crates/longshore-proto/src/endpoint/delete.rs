@@ -28,7 +28,7 @@ pub struct DeleteRequest {
 pub enum Deletable {
     /// A blob.
     Blob(Digest),
-    /// A tag, or a manifest together with every tag that names it.
+    /// A tag; or a manifest, together with every tag that names it.
     Manifest(TagOrDigest),
 }
 

@@ -159,7 +159,7 @@ impl fmt::Display for ManifestRequest {
     }
 }
 
-/// A request that stores a manifest under a tag or its digest (end-7). The body is its bytes.
+/// A request that stores a manifest under a tag or its digest (end-7). Its body is the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ManifestPut {
@@ -167,9 +167,9 @@ pub struct ManifestPut {
     pub name: RepositoryName,
     /// The tag, or the digest of the body.
     pub target: TagOrDigest,
-    /// The type of the document, which its `mediaType` must repeat.
+    /// The media type of the document; its `mediaType` must be the same.
     pub media_type: MediaType,
-    /// Tags to set as well, where `target` is a digest. See [`with_tags`](Self::with_tags).
+    /// Further tags to set if `target` is a digest. See [`with_tags`](Self::with_tags).
     pub tags: Vec<Tag>,
 }
 
@@ -192,11 +192,12 @@ impl ManifestPut {
         }
     }
 
-    /// Sets these tags as well, at most [`TAGS_PER_PUT`]: `?tag=` once for each (distribution-spec,
-    /// after v1.1.1, "Pushing Manifests"). A registry says in [`ManifestStored::tags`] which tags
-    /// it has set; one that does not know the parameter ignores it.
+    /// Sets these tags too, at most [`TAGS_PER_PUT`]: one parameter `tag` for each
+    /// (distribution-spec, after v1.1.1, "Pushing Manifests"). The registry says in
+    /// [`ManifestStored::tags`] which tags it has set. A registry that does not know the parameter
+    /// ignores it.
     ///
-    /// The target must be a digest. A request by tag sets that tag only.
+    /// The target must be a digest. A request by tag sets only that tag.
     #[must_use]
     pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
         self.tags = tags.into_iter().collect();
@@ -328,7 +329,8 @@ impl ManifestAnswer {
 pub struct ManifestStored {
     /// `Location`, as sent: where the manifest can be read.
     pub location: Option<String>,
-    /// `Docker-Content-Digest`: of what the registry stored; `None` also if it is ignored (DG2).
+    /// `Docker-Content-Digest`: the digest of the stored manifest; `None` also if it is ignored
+    /// (DG2).
     pub digest: Option<Digest>,
     /// `OCI-Subject`: the manifest that the stored one refers to, as the registry understood it;
     /// `None` also if it is malformed.
@@ -350,7 +352,7 @@ impl ManifestStored {
         }
     }
 
-    /// Says that these tags of the request were set, as a server must that supports them.
+    /// States that these tags of the request were set. A server that supports them must do this.
     #[must_use]
     pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
         self.tags = tags.into_iter().collect();

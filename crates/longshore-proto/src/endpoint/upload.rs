@@ -49,7 +49,7 @@ pub enum UploadStep {
     Chunk {
         /// The session, in a request that a server reads.
         session: Option<UploadSession>,
-        /// Which bytes the body has; `None` when the length is not known in advance.
+        /// The bytes in the body; `None` when the length is not known in advance.
         range: Option<ChunkRange>,
     },
     /// Sends the last part, or nothing, and names the blob: `PUT` (end-6).
@@ -58,7 +58,7 @@ pub enum UploadStep {
         session: Option<UploadSession>,
         /// The digest of the whole blob.
         digest: Digest,
-        /// Which bytes the body has; `None` for an empty body, or for the whole blob.
+        /// The bytes in the body; `None` for an empty body, or for the whole blob.
         range: Option<ChunkRange>,
     },
     /// Makes a blob of another repository available without sending it: `POST` (end-11). The
@@ -73,10 +73,10 @@ pub enum UploadStep {
     Start {
         /// The digest of the blob in the body.
         digest: Option<Digest>,
-        /// The algorithm of the digest that the last request will name, where it is not sha256.
+        /// The algorithm of the digest in the last request, if it is not sha256.
         algorithm: Option<Algorithm>,
     },
-    /// Asks how much of the blob has arrived: `GET` (end-13).
+    /// Requests the number of bytes that have arrived: `GET` (end-13).
     Status {
         /// The session, in a request that a server reads.
         session: Option<UploadSession>,
@@ -282,7 +282,7 @@ impl Request for UploadRequest {
         Some(&self.name)
     }
 
-    /// A mount reads the repository it takes the blob from.
+    /// A mount also reads the repository that has the blob.
     fn needs(&self, host: &Host) -> Vec<Need> {
         let mut needs = vec![Need::new(host, &self.name, Access::Push)];
         if let UploadStep::Mount {
@@ -305,7 +305,7 @@ impl Request for UploadRequest {
         }
     }
 
-    /// A mirror does not know the session, so even the request for its state goes to the registry
+    /// A mirror does not know the session, so the request for its state also goes to the registry
     /// itself.
     fn is_read(&self) -> bool {
         false
@@ -327,7 +327,7 @@ impl Request for UploadRequest {
     }
 
     /// A second `POST` opens a second session, which does no harm. After a failed chunk or a failed
-    /// last request, only the session can say how much arrived (RT4).
+    /// last request, only the registry knows how many bytes arrived (RT4).
     fn repeatable(&self) -> Repeatable {
         match self.step {
             UploadStep::Chunk { .. }

@@ -26,7 +26,7 @@ fn with(size: u64, options: UploadOptions, quirks: UploadQuirks) -> Upload {
     Upload::new("app".parse().unwrap(), content, options, quirks)
 }
 
-/// What a call knows after an answer to this request.
+/// What a call knows after the answer to this request.
 fn ended(ask: &Ask) -> Ended {
     let origin: Origin = "https://registry.example".parse().unwrap();
     let (mut call, step) = Call::start(
@@ -50,7 +50,7 @@ fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
     response.body(()).unwrap().into_parts().0
 }
 
-/// Answers a request.
+/// Passes an answer to the upload.
 fn answer(
     upload: &mut Upload,
     ask: &Ask,
@@ -60,7 +60,7 @@ fn answer(
     upload.on_answer(&head(status, headers), &ended(ask), Jitter::default())
 }
 
-/// Answers a request, and returns the request that follows.
+/// Passes an answer to the upload, and returns the request that follows.
 #[track_caller]
 fn then(upload: &mut Upload, ask: &Ask, status: u16, headers: &[(&str, &str)]) -> Ask {
     match answer(upload, ask, status, headers) {
@@ -156,7 +156,7 @@ fn chunks_follow_the_range_and_the_location_of_each_answer() {
     let moved = [("location", "/s/2"), ("range", "0-3")];
     let second = then(&mut upload, &first, 202, &moved);
     assert_eq!(sent(&second), "PATCH /s/2 4-7 4+4");
-    // No Range, no Location: the client keeps its own count.
+    // Without Range and Location, the client uses its own count.
     let third = then(&mut upload, &second, 204, &[]);
     assert_eq!(sent(&third), "PATCH /s/2 8-9 8+2");
     let finish = then(&mut upload, &third, 201, &[("range", "bytes=0-9")]);
@@ -166,7 +166,7 @@ fn chunks_follow_the_range_and_the_location_of_each_answer() {
 }
 
 #[test]
-fn a_session_that_wants_larger_chunks_gets_them() {
+fn a_session_with_a_minimum_chunk_length_gets_longer_chunks() {
     let mut upload = chunked(10, 2);
     let start = upload.start();
     let session = [("location", "/s"), ("oci-chunk-min-length", "6")];
@@ -256,7 +256,7 @@ fn a_body_that_is_too_large_is_sent_in_chunks() {
 }
 
 #[test]
-fn a_registry_that_takes_no_chunks_gets_none() {
+fn a_registry_that_accepts_no_chunks_gets_none() {
     let quirks = UploadQuirks {
         chunks: Chunks::Never,
         ..UploadQuirks::default()
@@ -303,8 +303,8 @@ fn rt4_a_chunk_without_an_answer_is_continued_where_the_session_is() {
     assert_eq!(sent(&rest), "PATCH /s/1?state=a%2Fb 6-9 6+4");
 }
 
-// A request with content is not repeated by its call (RT4, RT5), so the machine sees to it that
-// the next one is not lost in the same way.
+// The call does not repeat a request with content (RT4, RT5), so the machine requests a new
+// connection for the next one, which would be lost in the same way.
 #[test]
 fn rt5_after_a_request_was_lost_the_next_ones_get_new_connections() {
     let mut upload = chunked(8, 4);
@@ -317,7 +317,7 @@ fn rt5_after_a_request_was_lost_the_next_ones_get_new_connections() {
     let rest = then(&mut upload, &status, 204, &[("range", "0-3")]);
     assert_eq!(sent(&rest), "PATCH /s/1?state=a%2Fb 4-7 4+4");
     let finish = then(&mut upload, &rest, 202, &[("range", "0-7")]);
-    // The question about the session is repeated by its call.
+    // The call itself repeats the request for the state of the session.
     assert_eq!(
         [status.fresh, rest.fresh, finish.fresh],
         [false, true, true]
@@ -340,7 +340,7 @@ fn a_session_that_is_gone_starts_again() {
 
 // DG7 (after a failed commit the client sends HEAD before it uploads again)
 #[test]
-fn dg7_an_unclear_commit_is_asked_about() {
+fn dg7_head_follows_a_commit_without_a_clear_answer() {
     for (status, next) in [
         (200, None),
         (404, Some("GET /s/1?state=a%2Fb")),
@@ -430,11 +430,11 @@ fn a_range_that_counts_the_chunk_is_read_as_one() {
 }
 
 #[test]
-fn a_range_that_is_refused_when_it_is_obeyed_is_ignored_from_then_on() {
+fn a_range_is_ignored_after_a_chunk_at_its_position_was_refused() {
     let mut upload = chunked(10, 3);
     let start = upload.start();
     let first = then(&mut upload, &start, 202, SESSION);
-    // It has six bytes after this, and says five.
+    // The registry has six bytes now, but says five.
     let second = then(&mut upload, &first, 202, &[("range", "0-2")]);
     let third = then(&mut upload, &second, 202, &[("range", "0-4")]);
     assert_eq!(sent(&third), "PATCH /s/1?state=a%2Fb 5-7 5+3");
@@ -517,7 +517,7 @@ fn an_earlier_session_is_continued_where_it_is() {
 
 // DG7 (the earlier run may have ended after the registry stored the blob)
 #[test]
-fn dg7_an_earlier_session_that_is_gone_is_followed_by_a_question_for_the_blob() {
+fn dg7_head_follows_an_earlier_session_that_no_longer_exists() {
     let too_much: &[_] = &[("range", "0-10")];
     for (status, headers) in [(404, &[][..]), (400, &[]), (204, &[]), (204, too_much)] {
         let mut upload = upload(10).resumed(earlier("https://registry.example/s/9"), 0);
@@ -536,7 +536,7 @@ fn dg7_an_earlier_session_that_is_gone_is_followed_by_a_question_for_the_blob() 
 }
 
 #[test]
-fn an_earlier_session_elsewhere_that_does_not_answer_is_given_up() {
+fn an_earlier_session_at_another_origin_without_an_answer_is_given_up() {
     for (location, expected) in [
         ("https://registry.example/s/9", None),
         ("https://store.example/s/9", Some("HEAD /v2/app/blobs/D")),

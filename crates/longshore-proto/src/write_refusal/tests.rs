@@ -79,7 +79,7 @@ fn an_immutable_tag_is_recognized_in_the_words_of_each_registry() {
             "Not enough permissions to overwrite artifact 'app/v1'",
         ),
         (405, "UNSUPPORTED", "the tag is immutable"),
-        // A conflict can only be the tag.
+        // A conflict can only concern the tag.
         (409, "", ""),
     ] {
         let found = of(&manifest("v1"), status, code, message);
@@ -92,7 +92,7 @@ fn an_immutable_tag_is_recognized_in_the_words_of_each_registry() {
         "configured as immutable, cannot be deleted",
     );
     assert_eq!(found, Some(WriteRefusal::ImmutableTag));
-    // No tag is set.
+    // This request sets no tag.
     assert_eq!(of(&manifest(DIGEST), 409, "", "immutable"), None);
     let Endpoint::ManifestPut(put) = manifest(DIGEST) else {
         unreachable!()
@@ -111,7 +111,7 @@ fn a_repository_that_must_exist_first_is_recognized() {
     // Harbor
     let found = of(&start(), 404, "NOT_FOUND", "project app not found");
     assert_eq!(found, Some(WriteRefusal::RepositoryMissing));
-    // A session or a manifest that is gone.
+    // A session or a manifest that does not exist.
     assert_eq!(of(&finish(), 404, "BLOB_UPLOAD_UNKNOWN", ""), None);
     assert_eq!(of(&delete(), 404, "NAME_UNKNOWN", ""), None);
 }
@@ -147,7 +147,7 @@ fn a_quota_is_recognized() {
 }
 
 #[test]
-fn a_registry_without_writes_is_recognized() {
+fn a_read_only_registry_is_recognized() {
     for (status, code, message) in [
         (
             403,
@@ -220,7 +220,7 @@ fn a_refused_manifest_has_the_detail_and_the_digests_of_the_answer() {
 }
 
 #[test]
-fn other_refusals_do_not_tell() {
+fn other_refusals_give_no_reason() {
     for (status, code, message) in [
         (401, "DENIED", "quota exceeded"),
         (403, "DENIED", "requested access to the resource is denied"),

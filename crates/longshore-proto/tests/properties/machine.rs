@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::{head, host};
 
-/// One thing that may happen to a request.
+/// An event of a request.
 #[derive(Clone, Debug)]
 enum Event {
     Head(u16, Vec<(&'static str, String)>),
@@ -43,7 +43,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// As [`event`], with the answers of an upload among them.
+/// Events as in [`event`], with the answers of an upload.
 fn upload_event() -> impl Strategy<Value = Event> {
     let status = proptest::sample::select(&[201_u16, 202, 202, 202, 204, 404, 413, 416, 500][..]);
     let location = proptest::option::weighted(0.8, "/s/[a-c]|https://a\\.example/s|[ -~]{0,9}");

@@ -67,7 +67,7 @@ impl Contents {
             .insert(document.descriptor.digest.clone(), document);
     }
 
-    /// Makes a repository that holds nothing; one that exists stays as it is.
+    /// Creates an empty repository. An existing repository is not changed.
     pub fn create(&self, repository: &str) {
         unpoisoned(&self.0)
             .entry(repository.to_owned())
@@ -78,7 +78,7 @@ impl Contents {
         unpoisoned(&self.0).contains_key(repository)
     }
 
-    /// The blobs and manifests of all repositories together, in bytes.
+    /// The size of the blobs and manifests of all repositories together, in bytes.
     pub(super) fn total_bytes(&self) -> u64 {
         let all = unpoisoned(&self.0);
         let sum = |held: &Repository| {
@@ -89,21 +89,21 @@ impl Contents {
         all.values().map(sum).sum()
     }
 
-    /// A blob of whichever repository has it.
+    /// Returns a blob from any repository that has it.
     pub(super) fn any_blob(&self, digest: &Digest) -> Option<BlobContent> {
         let all = unpoisoned(&self.0);
         all.values()
             .find_map(|held| held.blobs.get(digest).cloned())
     }
 
-    /// Lets a tag name a manifest.
+    /// Sets a tag to a manifest.
     pub(super) fn set_tag(&self, repository: &str, tag: &str, digest: &Digest) {
         let mut all = unpoisoned(&self.0);
         let held = all.entry(repository.to_owned()).or_default();
         held.tags.insert(tag.to_owned(), digest.clone());
     }
 
-    /// Holds a document without a tag.
+    /// Adds a document without a tag.
     pub(super) fn add_untagged(&self, repository: &str, document: DescribedContent) {
         let mut all = unpoisoned(&self.0);
         let held = all.entry(repository.to_owned()).or_default();
@@ -126,14 +126,14 @@ impl Contents {
         }
     }
 
-    /// Forgets a blob; says whether it was there.
+    /// Removes a blob; returns whether it existed.
     pub(super) fn remove_blob(&self, repository: &str, digest: &Digest) -> bool {
         let mut all = unpoisoned(&self.0);
         let held = all.get_mut(repository);
         held.is_some_and(|held| held.blobs.remove(digest).is_some())
     }
 
-    /// Forgets a manifest and every tag that names it; says whether it was there.
+    /// Removes a manifest and every tag that names it; returns whether the manifest existed.
     pub(super) fn remove_manifest(&self, repository: &str, digest: &Digest) -> bool {
         let mut all = unpoisoned(&self.0);
         let Some(held) = all.get_mut(repository) else {
@@ -143,7 +143,7 @@ impl Contents {
         held.manifests.remove(digest).is_some()
     }
 
-    /// Forgets a tag; says whether it was there.
+    /// Removes a tag; returns whether it existed.
     pub(super) fn remove_tag(&self, repository: &str, tag: &str) -> bool {
         let mut all = unpoisoned(&self.0);
         let held = all.get_mut(repository);

@@ -38,7 +38,7 @@ pub(super) struct Bearer {
     issuer: Arc<Issuer>,
     /// Tokens with a lower number are refused.
     oldest: AtomicU64,
-    /// How many requests each token has been used for, and may be.
+    /// Number of requests that each token was used for; the maximum is `uses`.
     spent: Mutex<BTreeMap<String, u64>>,
     uses: u64,
     expired: Option<StatusCode>,
@@ -80,7 +80,7 @@ impl Demand {
         }
     }
 
-    /// Accepts each token for so many requests, and refuses it like this afterwards.
+    /// Limits the number of requests for each token, and sets the status for later ones.
     pub(super) fn with_quirks(mut self, quirks: &Quirks) -> Self {
         if let Self::Bearer { bearer, .. } = &mut self {
             bearer.uses = quirks.token_uses.unwrap_or(u64::MAX);
@@ -185,10 +185,10 @@ impl Bearer {
     }
 }
 
-/// A repository, and what is done with it.
+/// A repository, and the action on it.
 type Need<'a> = (&'a str, &'static str);
 
-/// What a request needs. A mount also reads the repository that it takes the blob from.
+/// The access that a request needs. A mount also reads the repository that has the blob.
 fn needs<'a>(method: &Method, endpoint: Option<&'a Endpoint>) -> Vec<Need<'a>> {
     let name = endpoint.and_then(Endpoint::name);
     let mut needs: Vec<_> = name

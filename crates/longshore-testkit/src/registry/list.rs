@@ -34,7 +34,7 @@ impl State {
         Ok(wanted.answer(ROOT, &tags, page)?.into())
     }
 
-    /// The most entries of a page.
+    /// The maximum number of entries of a page.
     fn page(&self, page: &PageQuery) -> Result<usize, Refusal> {
         let Some((max, status)) = self.quirks.page_max else {
             return Ok(usize::MAX);

@@ -24,10 +24,10 @@ use crate::{BlobContent, Gate, RecordedRequest, ScriptedResponse, Valve};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Misbehaviour {
-    /// The answer has this header field in addition to any of that name.
+    /// The answer has this header field in addition to existing fields of that name.
     AddHeader(HeaderName, HeaderValue),
-    /// The registry sends this response before it reads the body of the request, and does nothing
-    /// else with the request.
+    /// The registry sends this response before it reads the body of the request, and ignores the
+    /// request otherwise.
     AnswerEarly(Box<ScriptedResponse>),
     /// The body is this, and `Content-Length` that of it; all else is said as of the right one.
     Body(BlobContent),
@@ -39,12 +39,12 @@ pub enum Misbehaviour {
     Corrupt(u64),
     /// The connection closes after this many bytes of the body, whose length is announced.
     CutAfter(u64),
-    /// The connection closes after this many bytes of the body of the request, which an upload
-    /// session keeps.
+    /// The connection closes after this many bytes of the request body. An upload session keeps
+    /// these bytes.
     CutRequestAfter(u64),
     /// `Docker-Content-Digest` names this digest.
     DigestHeader(Digest),
-    /// Every upload session is gone after this request.
+    /// Every upload session ends after this request.
     ForgetUploads,
     /// The body comes in gzip and says so in `Content-Encoding`, whatever was accepted.
     Gzip,
@@ -67,7 +67,7 @@ pub enum Misbehaviour {
     /// `Content-Length` has this value instead of the length of the body; see
     /// [`ScriptedResponse::claiming`].
     Length(u64),
-    /// `Location` says this, in which `{location}` stands for the right value.
+    /// `Location` has this value, in which `{location}` stands for the correct value.
     Location(String),
     /// `Link` leads to this next page, in which `{n}` stands for how many there were before.
     NextPage(String),
@@ -79,10 +79,10 @@ pub enum Misbehaviour {
     NoLength,
     /// The body goes as far as the valve lets it.
     Pace(Valve),
-    /// The registry reads the body of the request as far as the valve lets it.
+    /// The registry reads the body of the request only as far as the valve allows.
     ///
-    /// The buffers of both systems take megabytes that the registry has not read, so only a body
-    /// larger than that is slow for the client.
+    /// The socket buffers of both systems hold several megabytes that the registry has not read, so
+    /// only a larger body becomes slow for the client.
     PaceRequest(Valve),
     /// 307 to this URL, in which `{path}` stands for the path of the request and `{n}` for how many
     /// there were before.
@@ -93,10 +93,10 @@ pub enum Misbehaviour {
     RevokeTokens,
     /// This status with this value of `Retry-After`: 429 and 503 are the ones that have it.
     RetryAfter(StatusCode, String),
-    /// 403 with the text by which GHCR names its secondary rate limit.
+    /// The answer is 403 with the text that GHCR uses for its secondary rate limit.
     SecondaryRateLimit,
-    /// The registry reads this many bytes of the body of the request, which an upload session
-    /// keeps, and no more until the gate opens. See [`PaceRequest`](Self::PaceRequest) on buffers.
+    /// The registry reads this many bytes of the request body, and no more until the gate opens. An
+    /// upload session keeps these bytes. About buffers, see [`PaceRequest`](Self::PaceRequest).
     StallRequestAfter(u64, Gate),
     /// This status, with an error body where the specification has a code for it.
     Status(StatusCode),
@@ -126,7 +126,7 @@ impl fmt::Debug for Hook {
 }
 
 impl Misbehaviour {
-    /// Whether this is about the body of the request, or comes before it.
+    /// Whether this affects how the body of the request is read.
     const fn is_of_request(&self) -> bool {
         matches!(
             self,
@@ -146,7 +146,7 @@ impl Misbehaviour {
     ) -> ScriptedResponse {
         match self {
             Self::AddHeader(name, value) => answer.and_header(name.clone(), value.clone()),
-            // The registry itself does these.
+            // The registry itself carries these out.
             Self::AnswerEarly(_)
             | Self::CutRequestAfter(_)
             | Self::ForgetUploads
@@ -261,7 +261,7 @@ impl Rule {
         }
     }
 
-    /// On every request that changes something and that authentication lets through.
+    /// Applies to every request that changes something and passes authentication.
     #[must_use]
     pub fn on_writes(what: Misbehaviour) -> Self {
         Self {
@@ -341,7 +341,7 @@ impl Rules {
         self.0.clear();
     }
 
-    /// What strikes the answer, each with how often it struck before.
+    /// The misbehaviours that apply to the answer, each with the number of earlier times.
     pub(super) fn strikes(
         &mut self,
         request: &RecordedRequest,
@@ -356,7 +356,8 @@ impl Rules {
             .collect()
     }
 
-    /// Changes how the body of a request is read. Returns an answer that does not wait for it.
+    /// Changes how the body of a request is read. Returns an answer that is sent without reading
+    /// the body, if there is one.
     pub(super) fn read(
         &mut self,
         request: &RecordedRequest,
@@ -420,7 +421,7 @@ fn text(value: &str) -> HeaderValue {
     }
 }
 
-/// The message of GHCR, with which it answers 403 and not 429.
+/// The message of GHCR for its secondary rate limit, which GHCR sends with 403 and not with 429.
 const SECONDARY_LIMIT: &str = "You have exceeded a secondary rate limit. \
     Please wait a few minutes before you try again.";
 

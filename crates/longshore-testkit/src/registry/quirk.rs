@@ -3,11 +3,11 @@
 use http::StatusCode;
 use longshore_model::Digest;
 
-/// What a registry does differently, as switches; the default is what distribution-spec v1.1.1
-/// says.
+/// Switches for what a registry does differently from the specification. By default, the registry
+/// follows distribution-spec v1.1.1.
 ///
-/// Each field names the registries that are known to behave like this. The functions give the
-/// switches of one of them together; a test that is about one difference sets one field.
+/// The documentation of each field names registries that are known to behave like this. Each
+/// function sets the switches of one registry; a test of one difference sets one field.
 ///
 /// ```
 /// use longshore_testkit::registry::{Quirks, Registry};
@@ -21,15 +21,15 @@ use longshore_model::Digest;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quirks {
-    /// The longest body of any request, in bytes; a longer one is answered with 413, before it is
-    /// read where `Content-Length` announces it. Registries behind nginx (1 MiB unless configured)
+    /// The maximum length of a request body, in bytes; a longer one is answered with 413, before it
+    /// is read if `Content-Length` announces it. Registries behind nginx (1 MiB unless configured)
     /// and Cloudflare (100 MB).
     pub body_max_bytes: Option<u64>,
-    /// The longest chunk that has a `Content-Range`, in bytes; a longer one is answered with 416.
-    /// GHCR: 4 MiB.
+    /// The maximum length of a chunk that has a `Content-Range`, in bytes; a longer one is answered
+    /// with 416. GHCR: 4 MiB.
     pub chunk_max_bytes: Option<u64>,
-    /// The shortest chunk that is not the last, in bytes, as `OCI-Chunk-Min-Length` announces it;
-    /// data that follows a shorter one is refused with 400. Amazon ECR: 5 MiB.
+    /// The minimum length of a chunk that is not the last, in bytes, announced as
+    /// `OCI-Chunk-Min-Length`; data after a shorter chunk is refused with 400. Amazon ECR: 5 MiB.
     pub chunk_min_bytes: Option<u64>,
     /// Which chunks are accepted and kept.
     pub chunks: Chunks,
@@ -37,46 +37,47 @@ pub struct Quirks {
     pub patch_status: StatusCode,
     /// Whether a body of unknown length is refused with 411. Azure refuses long ones.
     pub length_required: bool,
-    /// What the `Range` of a session says.
+    /// What the `Range` of a session counts.
     pub range: RangeForm,
-    /// Whether the request for the state of a session is answered with 404. Amazon ECR.
+    /// Whether the request for the state of a session gets 404. Amazon ECR.
     pub no_status: bool,
     /// In which form `Location` names a session.
     pub location: LocationForm,
     /// The query of `Location`, without which the session is not found.
     pub location_query: LocationQuery,
-    /// Whether a session ends when it is continued with another than its latest `Location`.
+    /// Whether a session ends when a request continues it at any `Location` but the latest.
     /// distribution.
     pub latest_location_only: bool,
-    /// Whether a session ends when a chunk is refused with 416 or its body breaks off. Azure,
-    /// distribution.
+    /// Whether a session ends after a chunk that is refused with 416 or whose body breaks off.
+    /// Azure, distribution.
     pub broken_chunk_ends_session: bool,
     /// How a mount is answered.
     pub mount: MountForm,
     /// Whether the empty blob is refused with 400. Amazon ECR, Google.
     pub empty_blob_refused: bool,
-    /// How many bytes of each blob are stored, whatever the answer says; a lost write.
+    /// Number of bytes of each blob that are stored, although the answer reports success; simulates
+    /// a lost write.
     pub stored_max_bytes: Option<u64>,
-    /// How much may be stored in all.
+    /// The limit of everything that is stored.
     pub quota: Option<Quota>,
     /// Whether a push to a repository that does not exist is refused with 404; see
     /// [`Contents::create`](super::Contents::create). Amazon ECR.
     pub repository_must_exist: bool,
     /// Whether digests other than sha256 are refused with 400. Most registries.
     pub sha256_only: bool,
-    /// How a tag that exists is protected.
+    /// How existing tags are protected.
     pub immutable_tags: Option<ImmutableTags>,
     /// Whether a manifest without a `mediaType` is refused with 400. Amazon ECR.
     pub media_type_required: bool,
-    /// What happens to an index whose manifests are not all there. Nexus, distribution and others
-    /// refuse it.
+    /// What happens to an index if the registry lacks some of its manifests. Nexus, distribution
+    /// and others refuse it.
     pub sparse_index: MissingContent,
-    /// What happens to a manifest whose blobs are not all there.
+    /// What happens to a manifest if the registry lacks some of its blobs.
     pub missing_blobs: MissingContent,
-    /// Whether `tag` parameters of a manifest's `PUT` are ignored, without `OCI-Tag` in the
-    /// answer. Every registry that follows version 1.1 of the specification.
+    /// Whether the `tag` parameters of a `PUT` of a manifest are ignored, and the answer has no
+    /// `OCI-Tag`. Every registry that follows version 1.1 of the specification.
     pub no_tag_parameter: bool,
-    /// What is known of referrers.
+    /// How referrers are supported.
     pub referrers: ReferrersForm,
     /// Whether the deletion of a blob is answered with 405. Docker Hub, Amazon ECR.
     pub no_blob_delete: bool,
@@ -85,30 +86,31 @@ pub struct Quirks {
     /// Whether the deletion of a tag is answered with 405. Many registries.
     pub no_tag_delete: bool,
     /// Whether a request without valid credentials is refused before its body is read. Registries
-    /// whose proxy checks the credentials.
+    /// behind a proxy that checks the credentials.
     pub early_refusal: bool,
-    /// How many requests a token is good for; then it is answered with `invalid_token`, so that a
-    /// long push needs many. It stands for a short lifetime (Docker Hub, GitLab: 5 minutes).
+    /// Number of requests that each token is accepted for. Later requests are refused with
+    /// `invalid_token`, so a long push needs several tokens. Simulates a short lifetime (Docker
+    /// Hub, GitLab: 5 minutes).
     pub token_uses: Option<u64>,
-    /// The status, without a challenge and with a text that says so, of a request whose token is no
-    /// longer valid. Amazon ECR: 403; Amazon ECR Public: 400.
+    /// The status for a request whose token has expired. The answer has no challenge; its text says
+    /// that the token has expired. Amazon ECR: 403; Amazon ECR Public: 400.
     pub expired: Option<StatusCode>,
-    /// The most entries of a page, and the status of a request for more. Quay: 100 and 413; Amazon
-    /// ECR: 1,000 and 400.
+    /// The maximum number of entries of a page, and the status for a request for more. Quay: 100
+    /// and 413; Amazon ECR: 1,000 and 400.
     pub page_max: Option<(usize, StatusCode)>,
     /// Whether lists ignore `n` and `last`, and name a next page although there is none. Google.
     pub pages_ignored: bool,
     /// Whether a tag of the form `sha256-<hex>` names the manifest of that digest. GitLab.
     pub digest_tags: bool,
-    /// The status of a `HEAD` of a blob. Amazon ECR Public: 401; stores behind signed URLs: 403.
+    /// The status for `HEAD` of a blob. Amazon ECR Public: 401; stores behind signed URLs: 403.
     pub blob_head: Option<StatusCode>,
-    /// The status of a `HEAD` of a manifest. Ollama: 405.
+    /// The status for `HEAD` of a manifest. Ollama: 405.
     pub manifest_head: Option<StatusCode>,
-    /// The status of a `GET` of a part of a blob. Content delivery networks: 400, 403, 404, 501.
+    /// The status for `GET` of a part of a blob. Content delivery networks: 400, 403, 404, 501.
     pub range_refused: Option<StatusCode>,
     /// Whether `Accept` is refused with 406 where the answer is a blob. Artifactory.
     pub accept_refused: bool,
-    /// The status of a read of anything that is not there. Artifactory: 403.
+    /// The status for a read of anything that does not exist. Artifactory: 403.
     pub absent: StatusCode,
 }
 
@@ -269,7 +271,7 @@ impl Quirks {
         }
     }
 
-    /// zot, which once counted the bytes of the chunk in `Range`.
+    /// zot, whose older versions count the bytes of the chunk in `Range`.
     #[must_use]
     pub fn zot() -> Self {
         Self {
@@ -290,24 +292,25 @@ impl Quirks {
 pub enum Chunks {
     /// Every chunk.
     All,
-    /// Only the last chunk, without checking the digest: silent corruption. Artifactory, and by
-    /// one report GHCR.
+    /// Only the last chunk is kept, and the digest is not checked: silent corruption. Artifactory
+    /// and, according to one report, GHCR.
     LastKept,
-    /// One, which may be the whole blob, as Docker sends it; a second is answered with 405. Google.
+    /// One, which may be the whole blob, as Docker sends it; a second one is answered with 405.
+    /// Google.
     One,
     /// None: `PATCH` is answered with 405.
     Refused,
 }
 
-/// What the `Range` of a session says.
+/// What the `Range` of a session counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RangeForm {
     /// The bytes of the blob that have arrived.
     Blob,
-    /// The bytes of the last chunk. Aliyun, and once zot.
+    /// The bytes of the last chunk. Aliyun, and older versions of zot.
     Chunk,
-    /// The bytes of the first chunk, for the whole session. Amazon ECR.
+    /// The bytes of the first chunk, as long as the session lasts. Amazon ECR.
     FirstChunk,
     /// Nothing: the header is missing.
     Missing,
@@ -323,7 +326,7 @@ pub enum LocationForm {
     Path,
     /// `session-1`, relative to the URL of the request (RFC 3986 §5.2).
     Relative,
-    /// `http://` on a registry that speaks https: behind a proxy that ends TLS.
+    /// `http://`, although the registry is reached over https: a proxy terminates TLS.
     Http,
 }
 
@@ -333,11 +336,11 @@ pub enum LocationForm {
 pub enum LocationQuery {
     /// There is none.
     None,
-    /// One that stays the same when a client decodes and encodes it again, as skopeo does.
+    /// A query that stays the same when a client decodes and encodes it again, as skopeo does.
     /// distribution, Google.
     Plain,
-    /// One that must come back byte for byte, as if it were signed, with characters that clients
-    /// encode in different ways. Registries that store in a cloud.
+    /// A query that must come back byte for byte, as if it were signed, with characters that
+    /// clients encode in different ways. Registries that store in a cloud.
     Signed,
 }
 
@@ -345,30 +348,30 @@ pub enum LocationQuery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MountForm {
-    /// With 201 where any repository has the blob, also without `from`.
+    /// With 201 if any repository has the blob, even without `from`.
     Anonymous,
-    /// With 201 where the repository of `from` has the blob, otherwise with a session.
+    /// With 201 if the repository in `from` has the blob, otherwise with a session.
     From,
-    /// As [`From`](Self::From), but without `from` with 400. Quay.
+    /// As [`From`](Self::From), but a request without `from` gets 400. Quay.
     FromRequired,
     /// With this status and `DENIED`.
     Refused(StatusCode),
-    /// With a session, whatever is there. Amazon ECR with its default settings.
+    /// With a session, even if the blob exists. Amazon ECR with its default settings.
     Session,
 }
 
-/// How much a registry stores.
+/// The limit of everything that a registry stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quota {
-    /// The blobs and manifests of all repositories together, in bytes.
+    /// The size of the blobs and manifests of all repositories together, in bytes.
     pub bytes: u64,
-    /// The status of a push beyond that: 403 (Harbor, Quay) or 507, with `DENIED`.
+    /// The status for a push that exceeds the limit: 403 (Harbor, Quay) or 507, with `DENIED`.
     pub status: StatusCode,
 }
 
 impl Quota {
-    /// This many bytes, then this status.
+    /// Makes a limit of this many bytes, with this status for anything more.
     #[must_use]
     pub const fn new(bytes: u64, status: StatusCode) -> Self {
         Self { bytes, status }
@@ -412,7 +415,7 @@ impl ImmutableTags {
     }
 }
 
-/// What happens to a document that names content which is not there.
+/// What happens to a document that refers to absent content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MissingContent {
@@ -422,16 +425,16 @@ pub enum MissingContent {
     Refused,
 }
 
-/// What a registry knows of referrers.
+/// How a registry supports referrers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReferrersForm {
-    /// The API lists them, and `OCI-Subject` says so when one is pushed.
+    /// The API lists them, and the answer to a manifest with a subject has `OCI-Subject`.
     Api,
-    /// A manifest with a subject is refused with this status. Amazon ECR: 405; once Docker Hub:
-    /// 404.
+    /// A manifest with a subject is refused with this status. Amazon ECR: 405; Docker Hub in the
+    /// past: 404.
     Refused(StatusCode),
-    /// There is no API, though `OCI-Subject` promises one. Once Docker Hub.
+    /// There is no API, although `OCI-Subject` promises one. Docker Hub in the past.
     SubjectOnly,
     /// There is no API and no `OCI-Subject`. distribution, GHCR, GitLab.
     Unknown,

@@ -15,7 +15,7 @@ use crate::requests::unpoisoned;
 use crate::serve::{Handler, Intake, Reading};
 use crate::{RecordedRequest, ScriptedResponse};
 
-/// The state as the server sees it.
+/// The state of the registry as the handler of its server.
 pub(super) struct Serving(pub(super) Arc<State>);
 
 impl Handler for Serving {
@@ -60,7 +60,7 @@ impl Handler for Serving {
             (Ok(()), Ok(endpoint)) if request.complete || is_session(&endpoint) => {
                 state.serve(&endpoint, request)
             }
-            // Half a request changes nothing else.
+            // An incomplete request has no other effect.
             (Ok(()), Ok(_)) => Err(RouteError::Unknown.refusal()),
         };
         let answer = answer.unwrap_or_else(|mut refusal| {
@@ -90,7 +90,7 @@ impl Handler for Serving {
 }
 
 impl State {
-    /// The refusal of a body that is not read.
+    /// The refusal of a request whose body is not read.
     fn refuse_body(&self, request: &RecordedRequest) -> Option<Refusal> {
         let length = request.header(CONTENT_LENGTH.as_str());
         let length = length.and_then(|length| length.parse::<u64>().ok());
@@ -98,7 +98,7 @@ impl State {
         let status = match length {
             Some(length) if length > max => StatusCode::PAYLOAD_TOO_LARGE,
             None if self.quirks.length_required && is_write(&request.method) => {
-                // A request without a body says so by having neither field.
+                // A request without a body has neither of the two fields.
                 request.headers.get(TRANSFER_ENCODING)?;
                 StatusCode::LENGTH_REQUIRED
             }

@@ -37,7 +37,10 @@ impl State {
             .filter(|digest| self.quirks.takes(digest))
             .ok_or_else(|| invalid(ErrorCode::DigestInvalid, "the algorithm is not supported"))?;
         if matches!(&wanted.target, TagOrDigest::Digest(named) if *named != digest) {
-            return Err(invalid(ErrorCode::DigestInvalid, "the digest is another"));
+            return Err(invalid(
+                ErrorCode::DigestInvalid,
+                "the content has another digest",
+            ));
         }
         let manifest = Manifest::parse(body.clone(), Some(wanted.media_type.as_str()));
         let manifest =
@@ -88,7 +91,7 @@ impl State {
             .map_err(|_| invalid(ErrorCode::ManifestInvalid, "a tag parameter is not a tag"))
     }
 
-    /// Checks what a document says and names.
+    /// Checks the content of a document, and that everything it refers to exists.
     fn check_document(&self, name: &str, document: &Document, body: &[u8]) -> Result<(), Refusal> {
         let has_media_type = || {
             let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
@@ -104,19 +107,20 @@ impl State {
         if missing == MissingContent::Accepted {
             return Ok(());
         }
-        // What has URLs of its own need not be here (image-spec v1.1.1 "Non-distributable layers").
+        // Content with URLs of its own may be absent (image-spec v1.1.1 "Non-distributable
+        // layers").
         for child in document.children().filter(|child| child.urls.is_empty()) {
             let absent = self.contents.blob(name, &child.digest).is_none()
                 && self.contents.manifest(name, &child.digest).is_none();
             if absent {
-                let text = format!("{} is not here", child.digest);
+                let text = format!("{} is absent", child.digest);
                 return Err(not_found(ErrorCode::ManifestBlobUnknown, &text));
             }
         }
         Ok(())
     }
 
-    /// Checks that no tag is moved that must stay.
+    /// Checks that no immutable tag is moved.
     fn check_tags(&self, name: &str, tags: &[Tag], digest: &Digest) -> Result<(), Refusal> {
         let Some(immutable) = &self.quirks.immutable_tags else {
             return Ok(());
@@ -135,7 +139,7 @@ impl State {
         }
     }
 
-    /// The subject that the answer to a manifest names.
+    /// The subject that is named in the answer to a manifest.
     fn subject(&self, subject: Option<&Digest>) -> Result<Option<Digest>, Refusal> {
         match (subject, self.quirks.referrers) {
             (None, _) | (_, ReferrersForm::Unknown) => Ok(None),
@@ -147,7 +151,7 @@ impl State {
         }
     }
 
-    /// Checks that this many bytes more may be stored in a repository.
+    /// Checks that a repository has room for this many more bytes.
     fn check_room(&self, name: &str, bytes: u64) -> Result<(), Refusal> {
         if self.quirks.repository_must_exist && !self.contents.has_repository(name) {
             return Err(not_found(ErrorCode::NameUnknown, "repository unknown"));

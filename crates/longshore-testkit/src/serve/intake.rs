@@ -14,25 +14,25 @@ use crate::{Gate, Valve};
 pub(crate) enum Intake {
     /// Sends this answer without reading the body.
     Answer(Box<ScriptedResponse>),
-    /// Reads the body like this.
+    /// Reads the body in this way.
     Read(Reading),
 }
 
 /// How a body is read.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// The longest body that is accepted, in bytes.
+    /// The maximum length of the body, in bytes.
     pub(crate) limit: u64,
     /// Closes the connection after this many bytes of the body.
     pub(crate) cut: Option<u64>,
-    /// Reads no more after this many bytes until the gate opens.
+    /// Stops reading after this many bytes until the gate opens.
     pub(crate) stall: Option<(u64, Gate)>,
-    /// Reads as much as the valve lets pass.
+    /// Reads only as far as the valve allows.
     pub(crate) pace: Option<Valve>,
 }
 
 impl Reading {
-    /// All of it, as fast as it comes.
+    /// The whole body, as fast as it arrives.
     pub(crate) const fn whole() -> Self {
         Self {
             limit: BODY_LIMIT_BYTES,
@@ -43,7 +43,7 @@ impl Reading {
     }
 }
 
-/// How the reading of a body ended.
+/// How reading a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// It is complete.
@@ -54,7 +54,7 @@ pub(super) enum End {
     TooLong,
 }
 
-/// Reads a body. Calls `paused` with the bytes so far whenever the reading stops for a while.
+/// Reads a body. Calls `paused` with the bytes so far whenever reading pauses.
 pub(super) async fn read(
     body: &mut Incoming,
     mut how: Reading,
@@ -86,7 +86,7 @@ pub(super) async fn read(
     }
 }
 
-/// Takes a piece as far as the valve lets it pass, until all of it has passed.
+/// Passes a piece on as the valve allows, until the whole piece has passed.
 async fn drip(
     valve: &Valve,
     mut piece: Bytes,
@@ -109,11 +109,11 @@ async fn drip(
     }
 }
 
-/// Reads what is left of a body, and forgets it: a connection that is closed with bytes unread is
-/// reset, and the answer is then lost to the client.
+/// Reads the rest of a body and discards it: closing a connection with unread bytes resets it, and
+/// the client then loses the answer.
 pub(super) async fn drain(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// The longest request body that is kept, in bytes; a longer one is refused with 413.
+/// The maximum length of a request body that is kept, in bytes; a longer one is refused with 413.
 const BODY_LIMIT_BYTES: u64 = 64 * 1024 * 1024;

@@ -78,14 +78,14 @@ impl ScriptedResponse {
         self
     }
 
-    /// Adds a header field beside others of that name.
+    /// Adds a header field alongside existing fields of that name.
     #[must_use]
     pub fn and_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
     }
 
-    /// Takes a header field away.
+    /// Removes a header field.
     #[must_use]
     pub fn without_header(mut self, name: &HeaderName) -> Self {
         self.headers.remove(name);
@@ -124,25 +124,25 @@ impl ScriptedResponse {
         self
     }
 
-    /// Announces this length, whatever the body's is.
+    /// Announces this length instead of the length of the body.
     ///
-    /// Where it is larger, the connection closes when the body is over; where it is smaller, no
-    /// more than that of the body is sent.
+    /// If it is larger, the connection closes at the end of the body. If it is smaller, only this
+    /// many bytes of the body are sent.
     #[must_use]
     pub fn claiming(mut self, length: u64) -> Self {
         self.claimed = Some(length);
         self
     }
 
-    /// Writes these bytes to the connection before the answer, HTTP or not: interim responses,
-    /// say. HTTP/1.1 alone; on HTTP/2 they break the framing of the connection.
+    /// Writes these bytes to the connection before the answer, for example interim responses. They
+    /// need not be HTTP. For HTTP/1.1 only: on HTTP/2 they break the framing of the connection.
     #[must_use]
     pub fn preceded_by(mut self, bytes: impl Into<Bytes>) -> Self {
         self.first = bytes.into();
         self
     }
 
-    /// Sends the body as far as `valve` lets it pass.
+    /// Sends the body only as far as `valve` allows.
     #[must_use]
     pub fn paced(mut self, valve: Valve) -> Self {
         self.course = Course::Paced(valve);
@@ -177,7 +177,7 @@ impl ScriptedResponse {
         self
     }
 
-    /// Returns when the answer may go out.
+    /// Waits until the answer may be sent.
     pub(super) async fn ready(&self) {
         if let Some(gate) = &self.gate {
             gate.passed().await;
@@ -197,8 +197,8 @@ impl ScriptedResponse {
         BlobContent::from(self.content.bytes().slice(cut(from)..cut(end)))
     }
 
-    /// The response, with the length in the header also where `HEAD` sends no body; `None` when
-    /// the connection is to close instead.
+    /// The response. Its header states the length even where `HEAD` sends no body. `None` when the
+    /// connection is closed instead.
     pub(super) fn into_response(
         mut self,
         method: &Method,
@@ -220,7 +220,7 @@ impl ScriptedResponse {
             if claimed > end - from && matches!(self.course, Course::Whole) {
                 self.course = Course::CutAfter(end - from);
             }
-            // hyper would find the lie, and say so by a panic.
+            // hyper would notice the wrong length and panic.
             self.announced = method == Method::HEAD;
         }
         if bodiless || method == Method::HEAD {

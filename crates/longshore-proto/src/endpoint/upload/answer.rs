@@ -14,7 +14,7 @@ const SECTION: &str = "Pushing blobs";
 /// "Pushing a blob in chunks").
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
-/// What a registry says about an upload session that is open.
+/// The answer of a registry about an open upload session.
 ///
 /// It answers a `POST` that opens the session, each `PATCH`, and the `GET` for the session's
 /// state.
@@ -24,14 +24,14 @@ pub struct UploadAnswer {
     /// `Location`, as sent: where the next request of the session goes. `None` when the header is
     /// missing or repeated (RD7).
     pub location: Option<String>,
-    /// `Range`: how many bytes the registry has. `None` when the header is missing or is not a
-    /// range that begins at 0, which older registries send.
+    /// `Range`: the number of bytes that the registry has. `None` when the header is missing, or is
+    /// not a range that begins at 0, such as the one that older registries send.
     pub received: Option<Received>,
-    /// `OCI-Chunk-Min-Length`, in bytes: no part but the last may be shorter.
+    /// `OCI-Chunk-Min-Length`, in bytes: the minimum length of each part except the last.
     pub min_chunk: Option<u64>,
 }
 
-/// How many bytes a registry says that it has.
+/// The number of bytes that a registry says it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Received {
     last: u64,
@@ -46,10 +46,10 @@ impl Received {
         }
     }
 
-    /// How many bytes the registry has, when at most `sent` bytes were sent to it.
+    /// The number of bytes that the registry has, if at most `sent` bytes were sent to it.
     ///
-    /// The header cannot express an empty range, so `0-0` stands for none and for one byte: it
-    /// means one byte only if exactly one was sent.
+    /// The header cannot express an empty range, so `0-0` means either no bytes or one byte. It
+    /// means one byte only if exactly one byte was sent.
     #[must_use]
     pub const fn bytes(self, sent: u64) -> u64 {
         match (self.last, sent) {
@@ -63,7 +63,7 @@ impl Received {
     /// Range = [ "bytes=" ] "0-" last-pos
     /// ```
     ///
-    /// The specification has no unit here; some registries write one.
+    /// The specification has no unit here, but some registries write one.
     fn parse(text: &str) -> Option<Self> {
         let range = text.strip_prefix("bytes=").unwrap_or(text);
         let last = number(range.strip_prefix("0-")?.as_bytes())?;
@@ -72,7 +72,7 @@ impl Received {
 }
 
 impl UploadAnswer {
-    /// What a server says about a session at this URL that has received this many bytes.
+    /// Makes the answer about a session at this URL that has received this many bytes.
     #[must_use]
     pub fn new(location: &str, received: u64) -> Self {
         Self {
@@ -114,18 +114,18 @@ impl UploadAnswer {
     }
 }
 
-/// What a registry says about a blob that it has stored or mounted.
+/// The answer of a registry about a blob that it has stored or mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobStored {
     /// `Location`, as sent: where the blob can be read.
     pub location: Option<String>,
-    /// `Docker-Content-Digest`: of what the registry stored (DG7).
+    /// `Docker-Content-Digest`: the digest of the stored blob (DG7).
     pub digest: Option<Digest>,
 }
 
 impl BlobStored {
-    /// What a server says about a blob that can now be read at this URL.
+    /// Makes the answer about a blob that can now be read at this URL.
     #[must_use]
     pub fn new(location: &str, digest: Digest) -> Self {
         Self {

@@ -25,7 +25,7 @@ fn uploads(registry: &Registry, query: &str) -> String {
     format!("{}/v2/app/blobs/uploads/{query}", registry.url())
 }
 
-/// Where the answer says that the session is.
+/// The URL of the session, by the `Location` of the answer.
 fn session(registry: &Registry, reply: &Reply) -> String {
     let location = reply.header("location").unwrap();
     match location.as_bytes() {
@@ -70,7 +70,7 @@ fn said(reply: &Reply) -> (u16, String) {
     (reply.status, code(reply))
 }
 
-/// Status, and what `Range` says.
+/// The status and the `Range` of an answer.
 fn progress(reply: &Reply) -> (u16, Option<&str>) {
     (reply.status, reply.header("range"))
 }
@@ -91,7 +91,7 @@ fn put_document(registry: &Registry, target: &str, kind: &MediaType, text: &str)
     send("PUT", &url, &[("content-type", kind.as_str())], text)
 }
 
-/// Puts the blobs of an image there, but not its manifest.
+/// Adds the blobs of an image to the registry, but not its manifest.
 fn hold_blobs(registry: &Registry, tree: &Tree) {
     for blob in tree.blobs() {
         let digest = &blob.descriptor.digest;
@@ -100,7 +100,7 @@ fn hold_blobs(registry: &Registry, tree: &Tree) {
     }
 }
 
-/// A URL of something that the registry does not have.
+/// The URL of a manifest that does not exist.
 fn absent(registry: &Registry) -> String {
     format!("{}/v2/app/manifests/absent", registry.url())
 }
@@ -308,7 +308,7 @@ fn what_arrived_before_a_stall_is_in_the_session() {
     let stall = Misbehaviour::StallRequestAfter(2, gate.clone());
     registry.misbehave(Rule::on(Part::Upload, stall).times(1));
     let stalled = std::thread::scope(|scope| {
-        // The pieces arrive apart, because the server reads as much as there is.
+        // The pieces are sent separately, because the server reads everything that has arrived.
         let stalled =
             scope.spawn(|| send_part("PATCH", &at, &[("content-range", "0-9")], "ab", 10));
         while !gate.is_reached() {
@@ -352,7 +352,7 @@ fn a_mount_is_answered_in_every_form() {
 }
 
 #[test]
-fn some_blobs_are_not_stored_or_not_wholly() {
+fn some_blobs_are_refused_or_stored_in_part() {
     let refusing = quirky(|quirks| quirks.empty_blob_refused = true);
     assert_eq!(push_whole(&refusing, "").status, 400);
     let short = quirky(|quirks| quirks.stored_max_bytes = Some(3));
@@ -368,7 +368,7 @@ fn some_blobs_are_not_stored_or_not_wholly() {
 }
 
 #[test]
-fn a_quota_is_refused_beyond() {
+fn a_push_beyond_the_quota_is_refused() {
     for status in [StatusCode::FORBIDDEN, StatusCode::INSUFFICIENT_STORAGE] {
         let registry = quirky(|quirks| quirks.quota = Some(Quota::new(5, status)));
         assert_eq!(push_whole(&registry, "123").status, 201);
@@ -753,7 +753,7 @@ fn a_body_is_read_as_far_as_the_valve_lets_it() {
             std::thread::yield_now();
         }
         valve.open();
-        // The state that was asked for has the two bytes; the request that brought them is over.
+        // A request for the state took over the two bytes and ended the request that sent them.
         assert_eq!(slow.join().unwrap().status, 404);
     });
     registry.behave();
@@ -836,7 +836,7 @@ fn harmless() -> Vec<Quirks> {
     all
 }
 
-// What was accepted can be read back, however it was divided.
+// Accepted content can be read back, however it was divided.
 #[test]
 fn what_was_accepted_can_be_read_back() {
     for (number, quirks) in harmless().into_iter().enumerate() {

@@ -23,17 +23,17 @@ pub(in crate::registry) struct Sessions {
     open: BTreeMap<String, Session>,
 }
 
-/// What has arrived of one blob.
+/// The part of a blob that has arrived.
 #[derive(Debug)]
 pub(super) struct Session {
     id: String,
     repository: RepositoryName,
     pub(super) algorithm: Option<Algorithm>,
-    /// What is kept.
+    /// The bytes that are kept.
     pub(super) content: Vec<u8>,
     /// How many bytes have arrived.
     length: u64,
-    /// What has arrived of a request whose body is still being read.
+    /// The bytes that have arrived of a request whose body is still being read.
     arriving: Option<Vec<u8>>,
     first_chunk: u64,
     last_chunk: u64,
@@ -62,8 +62,8 @@ impl Sessions {
         self.open.entry(id).or_insert(session)
     }
 
-    /// The session that a request names. It has the bytes of an earlier request whose body did not
-    /// come to its end.
+    /// The session that a request names. It includes the bytes of an earlier request whose body did
+    /// not arrive to its end.
     pub(super) fn find(
         &mut self,
         wanted: &UploadRequest,
@@ -79,7 +79,7 @@ impl Sessions {
             return Err(unknown());
         }
         match found.arriving.take() {
-            // The body of this request was read in several parts, and no other request came.
+            // The body of this request was read with pauses, and no other request came in between.
             Some(_) if request.paused => {}
             Some(arrived) => found.keep(&arrived, quirks),
             None if request.paused => {
@@ -100,7 +100,7 @@ impl Sessions {
         self.open.get_mut(id).ok_or_else(unknown)
     }
 
-    /// Notes what has arrived of a request whose body is still being read.
+    /// Keeps the bytes that have arrived of a request whose body is still being read.
     pub(super) fn arriving(&mut self, session: &UploadSession, body: &Bytes) {
         let id = session.as_str().split('.').next().unwrap_or_default();
         if let Some(found) = self.open.get_mut(id) {
@@ -123,7 +123,7 @@ impl Session {
         &self.id
     }
 
-    /// Takes a part of the blob, which must begin where the earlier parts end.
+    /// Adds a part of the blob, which must begin where the earlier parts end.
     pub(super) fn take(
         &mut self,
         range: Option<ChunkRange>,
@@ -176,7 +176,7 @@ impl Session {
         }
     }
 
-    /// Says how far the session is.
+    /// Makes an answer that states how much the session has.
     pub(super) fn answer(
         &self,
         status: StatusCode,
@@ -224,17 +224,19 @@ impl Session {
     }
 }
 
-/// Why a part of a blob is not taken.
+/// Why a part of a blob is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WrongChunk {
-    /// It does not begin where the earlier parts end, or is not as long as it says, or too long.
+    /// It does not begin where the earlier parts end, has another length than announced, or is too
+    /// long.
     Range,
     /// The part before it was too short.
     Short,
 }
 
 impl WrongChunk {
-    /// The answer to the second kind; the first is answered with the state of the session.
+    /// The answer for [`Short`](Self::Short). The answer for [`Range`](Self::Range) is the state of
+    /// the session.
     pub(super) fn refusal() -> Refusal {
         let text = "a part that is not the last is shorter than OCI-Chunk-Min-Length";
         let body = ErrorBody::one(ErrorCode::SizeInvalid, text);

@@ -8,7 +8,7 @@ fn registry() -> Registry {
     Registry::builder().writable().start().unwrap()
 }
 
-/// Opens a session; its URL.
+/// Opens a session; returns its URL.
 fn open(registry: &Registry, query: &str) -> String {
     let url = format!("{}/v2/app/blobs/uploads/{query}", registry.url());
     let reply = request("POST", &url, &[]);
@@ -53,7 +53,7 @@ fn a_blob_arrives_in_one_request_or_in_parts() {
 }
 
 #[test]
-fn a_blob_that_is_not_its_digest_is_refused() {
+fn a_blob_with_another_digest_is_refused() {
     let registry = registry();
     let at = open(&registry, "");
     let digest = Digest::sha256(b"right");

@@ -73,7 +73,7 @@ impl State {
         }
     }
 
-    /// Notes what has arrived of a request whose body is still being read.
+    /// Keeps the bytes that have arrived of a request whose body is still being read.
     pub(in crate::registry) fn note_arriving(
         &self,
         wanted: &UploadRequest,
@@ -96,7 +96,7 @@ impl State {
     ) -> Result<ScriptedResponse, Refusal> {
         let found = match (self.quirks.mount, from) {
             (MountForm::Refused(status), _) => {
-                let body = ErrorBody::one(ErrorCode::Denied, "nothing is mounted here");
+                let body = ErrorBody::one(ErrorCode::Denied, "this registry does not mount blobs");
                 return Err(Refusal::new(status, body));
             }
             (MountForm::FromRequired, None) => {
@@ -129,7 +129,7 @@ impl State {
         Ok(self.progress(session, StatusCode::ACCEPTED, request))
     }
 
-    /// Takes the body of a request into its session.
+    /// Adds the body of a request to its session.
     fn take(
         &self,
         wanted: &UploadRequest,
@@ -159,7 +159,7 @@ impl State {
             let id = found.id().to_owned();
             sessions.end(&id);
         }
-        // Nobody reads the answer to half a request, and half a request commits nothing.
+        // The client does not get this answer, and an incomplete request commits nothing.
         if request.complete {
             answer
         } else {
@@ -187,7 +187,7 @@ impl State {
         self.store(name, digest, session.content.into(), check)
     }
 
-    /// Stores a blob that arrived, if it is what its digest says.
+    /// Stores a blob that arrived, if it has its digest.
     fn store(
         &self,
         name: &RepositoryName,
@@ -206,7 +206,10 @@ impl State {
         }
         let is_right = Digest::of(&digest.algorithm(), &body).ok().as_ref() == Some(digest);
         if check == Check::Digest && !is_right {
-            return Err(invalid(ErrorCode::DigestInvalid, "the digest is another"));
+            return Err(invalid(
+                ErrorCode::DigestInvalid,
+                "the content has another digest",
+            ));
         }
         self.check_room(name.as_str(), body.len() as u64)?;
         Ok(self.stored(name, digest, body.into()))
@@ -240,7 +243,7 @@ impl State {
     }
 }
 
-/// What is checked of a blob before it is stored.
+/// What is checked before a blob is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {
     Digest,
