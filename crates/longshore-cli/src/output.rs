@@ -152,6 +152,20 @@ impl<W> Wait for W {
     }
 }
 
+/// Formats a number of things.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+/// Formats a number of manifests and blobs that are counted together.
+pub(crate) fn items(number: u64) -> String {
+    match number {
+        1 => "1 manifest or blob".to_owned(),
+        _ => format!("{number} manifests and blobs"),
+    }
+}
+
 /// Formats a number of bytes for people: `1.5 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

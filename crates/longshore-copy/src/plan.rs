@@ -289,6 +289,13 @@ impl Plan {
         &self.destinations
     }
 
+    /// Whether this destination, by its place among the destinations, was given up while the plan
+    /// was made. What the plan says of it is not known to be true.
+    #[must_use]
+    pub fn has_given_up(&self, destination: usize) -> bool {
+        self.failures.has(destination)
+    }
+
     /// Takes the errors of the destinations that were given up while the plan was made, each with
     /// its place among the destinations. There are none with a single destination, whose error is
     /// that of the plan.

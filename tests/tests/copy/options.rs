@@ -46,7 +46,13 @@ fn an_existing_image_is_skipped_after_a_request_for_its_tag() {
     let _ = copy().succeeded();
     destination.peer.assert_holds("some/app", "1", &tree);
     let _ = (source.asked(), destination.asked());
-    let _ = copy().succeeded();
+    let again = copy();
+    let (has, what) = (
+        to.trim_start_matches("docker://"),
+        from.trim_start_matches("docker://"),
+    );
+    assert_eq!(again.stderr, format!("{has} has {what} already\n"));
+    names(&again, &tree);
     let (read, written) = (source.asked(), destination.asked());
     assert_eq!(
         (read.len(), written.len()),

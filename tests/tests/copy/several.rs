@@ -2,6 +2,8 @@
 
 use longshore_testkit::Gate;
 use longshore_testkit::registry::{Misbehaviour, Part, Rule};
+use longshore_tests::process;
+use serde_json::Value;
 
 use super::*;
 
@@ -99,6 +101,37 @@ fn rt10_a_destination_that_stalls_is_dropped_and_the_other_gets_all() {
     good.peer.assert_holds("some/app", "1", &tree);
     assert_eq!(stalled.peer.manifest("some/app", "1"), None);
     read_once(&mut source, &tree);
+}
+
+#[test]
+fn nothing_is_told_of_a_destination_that_was_given_up_in_planning() {
+    let (source, good) = (Watched::kit(), Watched::kit());
+    let tree = image::single(64);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let dead = format!("docker://127.0.0.1:{}/some/app:1", process::free_port());
+    let (from, to) = (source.image("some/app:1"), good.image("some/app:1"));
+    for options in [&["--dry-run"][..], &[]] {
+        let copy = copy_to(&from, &[&dead, &to]).args(options);
+        let ended = copy
+            .args(["--retry-attempts", "1", "--output", "json"])
+            .run();
+        assert_eq!(ended.status.code(), Some(UNAVAILABLE), "{}", ended.stderr);
+        let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let [dead, good] = &told["destinations"].as_array().unwrap()[..] else {
+            panic!("{told}")
+        };
+        let unknown = ["named", "plan", "result"].map(|field| &dead[field]);
+        assert_eq!(unknown, [&Value::Null; 3], "{told}");
+        assert!(dead["error"].is_string(), "{told}");
+        assert_eq!(good["named"], false, "{told}");
+        assert_eq!(good["plan"]["moved"], 4, "{told}");
+        let moved = if options.is_empty() {
+            5.into()
+        } else {
+            Value::Null
+        };
+        assert_eq!(good["result"]["moved"], moved, "{told}");
+    }
 }
 
 const UNAVAILABLE: i32 = 6;

@@ -248,7 +248,7 @@ fn text_for_people_goes_to_stderr_and_the_digest_to_stdout() {
     assert_eq!(
         ended.stderr,
         format!(
-            "pulled {reference} into {}:1: 5 blobs, {} moved, 0 there already\n",
+            "pulled {reference} into {}:1: 5 manifests and blobs, {} moved, 0 there already\n",
             place.path().display(),
             kib(tree.total_bytes()),
         )

@@ -33,7 +33,7 @@ fn a_push_prints_what_it_moved_and_uses_the_tag_of_the_layout() {
     let name = format!("{}/some/app", registry.authority());
     let ended = run(&["push", &source, &name]);
     assert_eq!(ended.succeeded(), tree.digest().as_str());
-    let begin = format!("copied oci:{source} to {name}:v1: 5 blobs, ");
+    let begin = format!("copied oci:{source} to {name}:v1: 5 manifests and blobs, ");
     assert!(ended.stderr.starts_with(&begin), "{}", ended.stderr);
     assert!(
         ended.stderr.ends_with(" moved, 0 there already\n"),
@@ -48,7 +48,7 @@ fn a_push_prints_what_it_moved_and_uses_the_tag_of_the_layout() {
     let from = format!("{name}:v1");
     let ended = run(&["cp", &from, &format!("{}/other", registry.authority())]);
     let end = format!(
-        "to {}/other:v1: 1 blob, {} B moved, 0 there already, 4 mounted\n",
+        "to {}/other:v1: 1 manifest or blob, {} B moved, 0 there already, 4 mounted\n",
         registry.authority(),
         tree.document().len()
     );

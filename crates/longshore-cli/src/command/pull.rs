@@ -107,8 +107,9 @@ fn report(
             let name = name.map_or_else(String::new, |name| format!(":{name}"));
             let size = output::size(tally.bytes);
             output::note(&format!(
-                "pulled {reference} into {path}{name}: {} blobs, {size} moved, {} there already",
-                tally.moved, tally.present
+                "pulled {reference} into {path}{name}: {}, {size} moved, {} there already",
+                output::items(tally.moved),
+                tally.present
             ));
             output::text(manifest.digest().as_str())
         }

@@ -44,9 +44,12 @@ pub(super) struct Shown {
 #[derive(Serialize)]
 struct Destination {
     destination: String,
-    /// Whether the destination had the image under its name before.
-    named: bool,
-    plan: Planned,
+    /// Whether the destination had the image under its name before; `None` when that could not be
+    /// found out.
+    named: Option<bool>,
+    /// What it lacked; `None` when that could not be found out.
+    plan: Option<Planned>,
+    /// What was done; `None` in a dry run, and when there was no plan.
     result: Option<Moved>,
     error: Option<String>,
 }
@@ -99,7 +102,10 @@ impl Shown {
             concerns: plan.concerns().to_vec(),
             rate_limits: Vec::new(),
             destinations: planned
-                .map(|(place, planned)| Destination::new(place, planned))
+                .enumerate()
+                .map(|(number, (place, planned))| {
+                    Destination::new(place, (!plan.has_given_up(number)).then_some(planned))
+                })
                 .collect(),
         }
     }
@@ -119,7 +125,7 @@ impl Shown {
         let mut errors = Vec::new();
         for (number, (destination, report)) in self.destinations.iter_mut().zip(reports).enumerate()
         {
-            destination.result = Some(report.tally.into());
+            destination.result = destination.plan.is_some().then(|| report.tally.into());
             errors.extend(report.error.map(|error| (number, error)));
         }
         self.add_errors(errors)
@@ -147,7 +153,7 @@ impl Shown {
             output::note("the copy is a new index, and its digest is not that of the source");
         }
         if self.foreign_layers > 0 {
-            let layers = count(self.foreign_layers, "foreign layer");
+            let layers = output::count(self.foreign_layers, "foreign layer");
             output::note(&format!("left out {layers}, which --foreign-layers copies"));
         }
         let copied = self.destinations.iter().filter(|it| it.error.is_none());
@@ -182,15 +188,15 @@ impl Shown {
         if let Some(platform) = &self.platform {
             writeln!(text, "Platform:     {}", Escaped::text(platform))?;
         }
-        let manifests = count(self.manifests, "manifest");
-        let (blobs, size) = (count(self.blobs, "blob"), output::size(self.bytes));
+        let manifests = output::count(self.manifests, "manifest");
+        let (blobs, size) = (output::count(self.blobs, "blob"), output::size(self.bytes));
         writeln!(text, "Content:      {manifests}, {blobs}, {size}")?;
         if self.foreign_layers > 0 {
-            let layers = count(self.foreign_layers, "foreign layer");
+            let layers = output::count(self.foreign_layers, "foreign layer");
             writeln!(text, "Left out:     {layers}, see --foreign-layers")?;
         }
         if self.source_requests > 0 {
-            let requests = count(self.source_requests, "request");
+            let requests = output::count(self.source_requests, "request");
             writeln!(text, "Reads:        at least {requests} for blobs")?;
         }
         for limit in &self.rate_limits {
@@ -204,27 +210,12 @@ impl Shown {
 }
 
 impl Destination {
-    fn new(place: &Place, planned: &PlannedDestination) -> Self {
-        let moved = planned.missing().count() as u64;
-        let mounted = planned.mounted().count() as u64;
-        let manifests = planned.missing_manifests();
-        // A name for a manifest that is there already is a request too.
-        let writes = manifests.max(u64::from(!planned.is_named()));
+    /// A destination, and its part of the plan if there is one.
+    fn new(place: &Place, planned: Option<&PlannedDestination>) -> Self {
         Self {
             destination: place.to_string(),
-            named: planned.is_named(),
-            plan: Planned {
-                manifests,
-                existing: planned.existing().count() as u64,
-                mounted,
-                moved,
-                bytes: planned.missing_bytes(),
-                requests: match place {
-                    Place::Layout(_) => 0,
-                    // An upload is opened, and the blob is sent.
-                    Place::Registry(..) => 2 * moved + mounted + writes,
-                },
-            },
+            named: planned.map(PlannedDestination::is_named),
+            plan: planned.map(|planned| Planned::new(place, planned)),
             result: None,
             error: None,
         }
@@ -232,10 +223,13 @@ impl Destination {
 
     fn result_line(&self, source: &str) -> Option<String> {
         let result = self.result.as_ref()?;
+        let destination = &self.destination;
+        if result.is_nothing() && self.named == Some(true) {
+            return Some(format!("{destination} has {source} already"));
+        }
         let mut line = format!(
-            "copied {source} to {}: {}, {} moved, {} there already",
-            self.destination,
-            count(result.moved, "blob"),
+            "copied {source} to {destination}: {}, {} moved, {} there already",
+            output::items(result.moved),
             output::size(result.bytes),
             result.present,
         );
@@ -247,27 +241,71 @@ impl Destination {
     }
 
     fn write(&self, text: &mut String) -> fmt::Result {
-        let plan = &self.plan;
         writeln!(text, "\n{}", self.destination)?;
-        if self.error.is_some() {
+        let Some(plan) = &self.plan else {
             return writeln!(text, "  cannot be planned");
-        }
-        if self.named && plan.moved + plan.mounted + plan.manifests == 0 {
+        };
+        if self.named == Some(true) && plan.moved + plan.mounted + plan.manifests == 0 {
             return writeln!(text, "  has the image under this name already");
         }
-        writeln!(text, "  Existing:   {}", count(plan.existing, "blob"))?;
-        writeln!(text, "  Mounted:    {}", count(plan.mounted, "blob"))?;
+        writeln!(
+            text,
+            "  Existing:   {}",
+            output::count(plan.existing, "blob")
+        )?;
+        writeln!(
+            text,
+            "  Mounted:    {}",
+            output::count(plan.mounted, "blob")
+        )?;
         let size = output::size(plan.bytes);
-        writeln!(text, "  Moved:      {}, {size}", count(plan.moved, "blob"))?;
-        writeln!(text, "  Written:    {}", count(plan.manifests, "manifest"))?;
+        writeln!(
+            text,
+            "  Moved:      {}, {size}",
+            output::count(plan.moved, "blob")
+        )?;
+        writeln!(
+            text,
+            "  Written:    {}",
+            output::count(plan.manifests, "manifest")
+        )?;
         match plan.requests {
             0 => Ok(()),
             requests => writeln!(
                 text,
                 "  Writes:     at least {}",
-                count(requests, "request")
+                output::count(requests, "request")
             ),
         }
+    }
+}
+
+impl Planned {
+    fn new(place: &Place, planned: &PlannedDestination) -> Self {
+        let moved = planned.missing().count() as u64;
+        let mounted = planned.mounted().count() as u64;
+        let manifests = planned.missing_manifests();
+        // A name for a manifest that is there already is a request too.
+        let writes = manifests.max(u64::from(!planned.is_named()));
+        Self {
+            manifests,
+            existing: planned.existing().count() as u64,
+            mounted,
+            moved,
+            bytes: planned.missing_bytes(),
+            requests: match place {
+                Place::Layout(_) => 0,
+                // An upload is opened, and the blob is sent.
+                Place::Registry(..) => 2 * moved + mounted + writes,
+            },
+        }
+    }
+}
+
+impl Moved {
+    /// Whether nothing was looked at, because the destination had the image under its name.
+    const fn is_nothing(&self) -> bool {
+        self.moved + self.present + self.mounted == 0
     }
 }
 
@@ -337,10 +375,4 @@ fn refuses_manifest(error: &TransferError) -> bool {
 
 fn as_texts<S: Serializer>(concerns: &[Concern], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(concerns.iter().map(ToString::to_string))
-}
-
-/// Formats a number of things.
-fn count(number: u64, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{plural}")
 }
