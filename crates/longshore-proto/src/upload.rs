@@ -163,6 +163,13 @@ pub enum UploadError {
     /// The request failed each time. The driver knows the last failure.
     #[error("the upload broke off, and cannot be continued")]
     Failed,
+    /// The registry answered with a success before the content of the request was sent. The
+    /// machine does not return this: a driver reports such an answer to [`Upload::on_failed`].
+    #[error("status {status} came before all of the content was sent")]
+    Early {
+        /// The status of the answer.
+        status: u16,
+    },
     /// The registry refused the request. The driver knows the answer.
     #[error("the registry refuses the upload")]
     Refused,

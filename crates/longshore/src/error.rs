@@ -332,7 +332,9 @@ impl Error {
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
             Cause::Upload(error) => match error {
-                UploadError::Failed | UploadError::Resumes { .. } => ErrorKind::Unavailable,
+                UploadError::Early { .. } | UploadError::Failed | UploadError::Resumes { .. } => {
+                    ErrorKind::Unavailable
+                }
                 UploadError::NotSeekable { .. } => ErrorKind::Body,
                 _ => ErrorKind::Protocol,
             },

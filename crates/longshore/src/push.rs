@@ -174,10 +174,11 @@ impl Push<'_> {
             let sent = site
                 .drive_with(ask, &self.bodies, &mut AuthCall::new())
                 .await;
+            let was_read = self.bodies.close();
             if let Some(failure) = self.bodies.failure() {
                 return Err(self.error(Cause::RequestBody(failure)));
             }
-            let next = self.on_sent(sent)?;
+            let next = self.on_sent(sent, was_read)?;
             self.record.update(&self.upload);
             ask = match next {
                 UploadNext::Ask(ask) => ask,
@@ -191,12 +192,23 @@ impl Push<'_> {
         }
     }
 
-    fn on_sent(&mut self, sent: Result<Answer, Error>) -> Result<UploadNext, Error> {
+    /// `was_read` says whether the body of the request was read to its end.
+    fn on_sent(
+        &mut self,
+        sent: Result<Answer, Error>,
+        was_read: bool,
+    ) -> Result<UploadNext, Error> {
         let site = self.repository.site();
         let jitter = site.client().jitter();
         match sent {
             // RT3: a wait longer than the limit fails at once, and the error says how long it is.
             Ok(answer) if answer.asks_too_long(site) => Err(answer.refused(site)),
+            // DG3, DG7: what was not read cannot have arrived, and was not hashed.
+            Ok(answer) if answer.head.status.is_success() && !was_read => {
+                let status = answer.head.status.as_u16();
+                let early = Cause::Upload(UploadError::Early { status });
+                self.on_broken(answer.failed(site, early))
+            }
             Ok(answer) => {
                 match self
                     .upload
@@ -208,16 +220,20 @@ impl Push<'_> {
                 }
             }
             Err(error) => match error.cause() {
-                Cause::Call(CallError::Failed { .. }, _) => {
-                    tracing::debug!(%error, "the upload broke off");
-                    match self.upload.on_failed(jitter) {
-                        Ok(next) => Ok(next),
-                        Err(UploadError::Failed) => Err(error),
-                        Err(other) => Err(self.failed(other)),
-                    }
-                }
+                Cause::Call(CallError::Failed { .. }, _) => self.on_broken(error),
                 _ => Err(error),
             },
+        }
+    }
+
+    /// The request had no answer that says whether the registry has what was sent.
+    fn on_broken(&mut self, error: Error) -> Result<UploadNext, Error> {
+        tracing::debug!(%error, "the upload broke off");
+        let jitter = self.repository.site().client().jitter();
+        match self.upload.on_failed(jitter) {
+            Ok(next) => Ok(next),
+            Err(UploadError::Failed) => Err(error),
+            Err(other) => Err(self.failed(other)),
         }
     }
 
