@@ -40,8 +40,12 @@ impl ResumeBudget {
         }
     }
 
-    /// A request begins at this position.
+    /// A request begins at this position. Where only the answer to a question says how far the
+    /// one before came, that is the progress.
     pub(crate) const fn begin(&mut self, position: u64) {
+        if position.saturating_sub(self.began) >= PROGRESS_BYTES {
+            self.stalled = 0;
+        }
         self.began = position;
     }
 

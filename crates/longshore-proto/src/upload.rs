@@ -534,6 +534,15 @@ impl Upload {
         }
     }
 
+    /// The request for what the registry still needs, after a wait.
+    fn next_after(&mut self, delay: Duration) -> Result<UploadNext, UploadError> {
+        let mut next = self.next();
+        if let Ok(UploadNext::Ask(ask)) = &mut next {
+            ask.delay = delay;
+        }
+        next
+    }
+
     /// Sends everything in the request that names the blob.
     fn whole(&mut self, place: Place, digest: Digest, size: u64) -> Ask {
         self.state = State::Whole;
@@ -610,12 +619,13 @@ impl Upload {
         if self.received > sent {
             return Err(UploadError::Range { received, sent });
         }
-        if self.received < sent {
-            self.budget.resume(self.received, jitter)?;
+        let delay = if self.received < sent {
+            self.budget.resume(self.received, jitter)?
         } else {
-            self.budget.begin(self.received);
-        }
-        self.next()
+            Duration::ZERO
+        };
+        self.budget.begin(self.received);
+        self.next_after(delay)
     }
 
     /// The registry said how much it has.
@@ -648,10 +658,10 @@ impl Upload {
     /// A chunk at the position that the registry named was refused, although the registry had
     /// accepted later ones: its `Range` does not count what it has.
     fn distrust(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
-        self.budget.resume(self.received, jitter)?;
+        let delay = self.budget.resume(self.received, jitter)?;
         self.quirks.range = RangeTrust::Nothing;
         self.received = self.counted;
-        self.next()
+        self.next_after(delay)
     }
 
     /// Takes over the session's new place, if the answer has one.

@@ -419,6 +419,43 @@ fn a_range_that_does_not_move_ends_the_upload() {
     assert_eq!(last, Err(error));
 }
 
+// RT6 (at most 5 resumes in a row that each bring less than 16 KiB), also where the first part of
+// the chunk was taken.
+#[test]
+fn rt6_a_range_that_stays_within_a_large_chunk_ends_the_upload_after_waits() {
+    let mut upload = chunked(1_000_000, 30_000);
+    let start = upload.start();
+    let mut ask = then(&mut upload, &start, 202, SESSION);
+    let mut delays = Vec::new();
+    let ended = loop {
+        match answer(&mut upload, &ask, 202, &[("range", "0-19999")]) {
+            Ok(UploadNext::Ask(next)) => ask = next,
+            other => break other,
+        }
+        assert_eq!(sent(&ask), "PATCH /s/1?state=a%2Fb 20000-49999 20000+30000");
+        delays.push(ask.delay.as_millis());
+    };
+    // The first one brought 20,000 bytes.
+    assert_eq!(delays, [0, 100, 100, 100, 100]);
+    let (resumes, received) = (5, 20_000);
+    assert_eq!(ended, Err(UploadError::Resumes { resumes, received }));
+}
+
+// RT6: only resumes without progress count, and the session says what progress there was.
+#[test]
+fn rt6_an_upload_that_breaks_off_again_and_again_with_progress_goes_on() {
+    let mut upload = upload(100 * MIB);
+    let start = upload.start();
+    then(&mut upload, &start, 202, SESSION);
+    for received in 1..=20 {
+        upload.on_failed(Jitter::default()).unwrap();
+        let status = upload.status();
+        let range = format!("0-{}", received * MIB - 1);
+        let part = then(&mut upload, &status, 204, &[("range", &range)]);
+        assert_eq!(part.body.unwrap().offset, received * MIB);
+    }
+}
+
 #[test]
 fn a_range_that_counts_the_chunk_is_read_as_one() {
     let mut upload = chunked(10, 4);
