@@ -516,19 +516,22 @@ impl Upload {
             (None, Some(0), _) => Ok(UploadNext::Digest),
             // Everything was sent, and the driver knows now how much that is.
             (_, None, _) if received == TO_THE_END => Ok(UploadNext::Digest),
-            (Some(digest), Some(left), None) if received == 0 => {
-                let digest = digest.clone();
-                Ok(UploadNext::Ask(self.whole(place, digest, left)))
-            }
             (Some(digest), Some(0), _) => {
                 let digest = digest.clone();
                 Ok(UploadNext::Ask(self.finish(place, digest)))
             }
-            (_, Some(left), chunk) => {
+            (digest, Some(left), chunk) => {
                 let length = chunk
                     .map_or(left, |chunk| chunk.max(min_chunk).max(1))
                     .min(left);
-                Ok(UploadNext::Ask(self.part(place, Some(length))))
+                let ask = match digest {
+                    Some(digest) if received == 0 && length == left => {
+                        let digest = digest.clone();
+                        self.whole(place, digest, left)
+                    }
+                    _ => self.part(place, Some(length)),
+                };
+                Ok(UploadNext::Ask(ask))
             }
             (_, None, _) => Ok(UploadNext::Ask(self.part(place, None))),
         }
@@ -690,7 +693,8 @@ impl Upload {
     /// The body was too large: smaller chunks, in a new session.
     fn shrink(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         let floor = self.min_chunk();
-        let now = self.chunk.or(self.content.size).unwrap_or(u64::MAX);
+        let size = self.content.size.unwrap_or(u64::MAX);
+        let now = self.chunk.map_or(size, |chunk| chunk.min(size));
         let smaller = SMALLER.into_iter().find(|bytes| *bytes < now);
         match smaller {
             Some(bytes) if bytes >= floor && self.quirks.chunks != Chunks::Never => {
@@ -726,7 +730,8 @@ impl Upload {
             }
             _ => self.status(),
         };
-        ask.delay = wait.unwrap_or(delay);
+        // RT1: a registry that asks for no wait gets one.
+        ask.delay = wait.map_or(delay, |wait| wait.max(delay));
         Ok(UploadNext::Ask(ask))
     }
 

@@ -177,6 +177,56 @@ fn a_session_that_wants_larger_chunks_gets_them() {
 }
 
 #[test]
+fn a_blob_of_one_chunk_is_a_post_and_a_put() {
+    for (size, chunk, expected) in [
+        (10, 10, "PUT /s/1?state=a%2Fb&digest=D 0+10"),
+        (10, 11, "PUT /s/1?state=a%2Fb&digest=D 0+10"),
+        (0, 4, "PUT /s/1?state=a%2Fb&digest=D"),
+        (10, 9, "PATCH /s/1?state=a%2Fb 0-8 0+9"),
+    ] {
+        let mut upload = chunked(size, chunk);
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        assert_eq!(sent(&first), expected);
+    }
+    let mut upload = chunked(10 * MIB, 128 * MIB);
+    let start = upload.start();
+    let whole = then(&mut upload, &start, 202, SESSION);
+    let again = then(&mut upload, &whole, 413, &[]);
+    let first = then(&mut upload, &again, 202, SESSION);
+    assert_eq!(sent(&first), "PATCH /s/1?state=a%2Fb 0-8388607 0+8388608");
+}
+
+#[test]
+fn an_empty_stream_is_named_after_its_end() {
+    let name = "app".parse().unwrap();
+    let options = UploadOptions::default();
+    let quirks = UploadQuirks::default();
+    let mut upload = Upload::new(name, UploadContent::stream(), options, quirks);
+    let start = upload.start();
+    let patch = then(&mut upload, &start, 202, SESSION);
+    let due = answer(&mut upload, &patch, 202, &[]);
+    assert_eq!(due, Ok(UploadNext::Digest));
+    let Ok(UploadNext::Ask(finish)) = upload.on_digest(digest(), 0) else {
+        panic!("{upload:?}");
+    };
+    // Not with a body: the stream cannot be read again.
+    assert_eq!(sent(&finish), "PUT /s/1?state=a%2Fb&digest=D");
+}
+
+// RT1, RT3: `Retry-After: 0` is no leave to ask again at once.
+#[test]
+fn rt1_an_upload_waits_although_the_registry_asks_for_no_wait() {
+    for (asked, expected) in [("0", 100), ("7", 7000)] {
+        let mut upload = chunked(10, 4);
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        let status = then(&mut upload, &first, 503, &[("retry-after", asked)]);
+        assert_eq!(status.delay, Duration::from_millis(expected));
+    }
+}
+
+#[test]
 fn a_mount_saves_the_upload_and_a_refusal_does_not_end_it() {
     let options = UploadOptions {
         mount: Some("base".parse().unwrap()),

@@ -81,7 +81,7 @@ impl<'a> UploadBodies<'a> {
             .map_or(Algorithm::Sha256, Digest::algorithm);
         // DG1: verified or not, the algorithm is one that can be verified.
         let hasher = Hasher::new(&algorithm)?;
-        let hashed = Hashed {
+        let mut hashed = Hashed {
             hasher: (!verified || expected.is_none()).then_some(hasher),
             position: 0,
             expected,
@@ -91,6 +91,10 @@ impl<'a> UploadBodies<'a> {
             is_whole: true,
             failure: None,
         };
+        // No byte of empty content passes.
+        if hashed.size == Some(0) {
+            hashed.failure = hashed.check().err();
+        }
         Ok(Self {
             content,
             hashed: Arc::new(Mutex::new(hashed)),
