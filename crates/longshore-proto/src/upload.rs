@@ -10,7 +10,7 @@
 //!           └─ any other answer ─► Mount, or Start
 //!   Mount ──┬─ 201 ──────────────────────────► Finished (mounted)
 //!           ├─ 202 ─► Whole, or Chunk
-//!           └─ any refusal ─► Start
+//!           └─ any refusal, also of authentication ─► Start
 //!   Start ─── 202 ─► Whole, or Chunk
 //!
 //!   Whole ──┬─ 201 ──────────────────────────► Finished (sent)
@@ -27,8 +27,10 @@
 //!   Confirm ┬─ 200 ──────────────────────────► Finished (sent)
 //!           └─ any other answer ─► Status
 //!   Status ─┬─ a range ─► Chunk, or Finish
+//!           ├─ no clear answer ─► Status, a few times
 //!           └─ any other answer ─► Start
 //!   Saved ──┬─ a range ─► Chunk, or Finish
+//!           ├─ no clear answer ─► Saved, a few times
 //!           └─ any other answer ─► Exists
 //! ```
 //!
@@ -51,6 +53,7 @@ use crate::call::{Ask, BodyName, Ended, Place, Take};
 use crate::endpoint::{
     BlobRequest, BlobStored, ChunkRange, Endpoint, Read, UploadAnswer, UploadRequest, UploadStep,
 };
+use crate::field;
 use crate::quirk::{Chunks, Mounts, RangeTrust, UploadQuirks};
 use crate::resume::{ResumeBudget, TooManyResumes};
 use crate::retry::{Jitter, is_retryable, retry_after};
@@ -68,6 +71,10 @@ pub const CHUNK_BYTES: u64 = 128 * MIB;
 /// The sizes that are tried in turn after a 413, in bytes. Proxies limit a body to 100 MB or 1 MiB
 /// by default.
 const SMALLER: [u64; 4] = [64 * MIB, 8 * MIB, MIB, MIB / 2];
+
+/// How often in a row a session is asked again how much it has, where its answer is a status that
+/// another attempt may change. The whole content is sent again after that.
+const STATUS_RETRIES: u32 = 2;
 
 /// A body of at least this size counts as large, in bytes.
 const BULK_BYTES: u64 = MIB;
@@ -130,6 +137,9 @@ pub struct UploadOptions {
     /// The size of a chunk in bytes; `None` leaves it to the size of the blob and to what is known
     /// of the registry.
     pub chunk: Option<u64>,
+    /// Nothing is sent a second time: the first request of a session that fails ends the upload
+    /// (RT1: one attempt).
+    pub once: bool,
 }
 
 /// What an upload needs next.
@@ -198,6 +208,14 @@ pub enum UploadError {
         /// How many bytes were sent.
         sent: u64,
     },
+    /// The registry has something of another size as the blob.
+    #[error("the registry says that the blob it has is {stored} bytes long, not {size}")]
+    Stored {
+        /// The size in bytes that the registry says.
+        stored: u64,
+        /// The size of the content in bytes.
+        size: u64,
+    },
     /// The content cannot be read again from the position where the registry needs it.
     #[error("the upload broke off after {received} bytes, and its source cannot be read again")]
     NotSeekable {
@@ -230,6 +248,8 @@ pub struct Upload {
     /// Whether a request with content had no answer. Some proxies close a connection after each
     /// answer and do not say so: on such a connection the next request is lost again.
     lost: bool,
+    /// How often in a row the session did not say how much it has.
+    unanswered: u32,
     budget: ResumeBudget,
 }
 
@@ -293,6 +313,7 @@ impl Upload {
             mount_refused: None,
             counted: 0,
             lost: false,
+            unanswered: 0,
             budget: ResumeBudget::new(0),
         }
     }
@@ -361,10 +382,16 @@ impl Upload {
     }
 
     /// The request that ends the open session without a blob (end-14). Its answer does not matter:
-    /// the registry drops old sessions by itself.
+    /// the registry drops old sessions by itself. `None` also where the URL of the session may be
+    /// that of a manifest or a blob, which the request would delete.
     #[must_use]
     pub fn cancel(&self) -> Option<Ask> {
         let place = self.session()?.clone();
+        // A registry may name any URL, and this request carries the credentials of a user who may
+        // be allowed to delete.
+        if may_name_content(place.hop().uri().path()) {
+            return None;
+        }
         Some(self.ask_at(place, UploadStep::Cancel { session: None }))
     }
 
@@ -384,14 +411,16 @@ impl Upload {
         let is_unclear = is_retryable(status);
         let wait = retry_after(status, &head.headers);
         match (self.state, status.as_u16()) {
-            (State::Exists, 200) => Ok(UploadNext::Finished(UploadOutcome::Existing)),
+            (State::Exists, 200) if self.other_size(head).is_none() => {
+                Ok(UploadNext::Finished(UploadOutcome::Existing))
+            }
             (State::Exists, _) => Ok(UploadNext::Ask(self.begin())),
             (State::Mount, 201) => self.stored(head, UploadOutcome::Mounted),
-            (State::Mount | State::Start, 202) => self.opened(head, ended),
-            (State::Mount, _) => {
-                self.mount_refused = Some(status);
-                Ok(UploadNext::Ask(self.open()))
-            }
+            (State::Mount, 202) => Ok(self
+                .opened(head, ended)
+                .unwrap_or_else(|_| self.on_mount_refused(status))),
+            (State::Mount, _) => Ok(self.on_mount_refused(status)),
+            (State::Start, 202) => self.opened(head, ended),
             (State::Whole | State::Finish, 200 | 201 | 204) => {
                 self.stored(head, UploadOutcome::Sent)
             }
@@ -401,12 +430,18 @@ impl Upload {
             }
             (State::Chunk { .. }, 416) if self.received < self.counted => self.distrust(jitter),
             (State::Chunk { .. } | State::Finish, 416) => self.resume(State::Status, wait, jitter),
-            (State::Confirm, 200) => {
-                self.session = None;
-                Ok(UploadNext::Finished(UploadOutcome::Sent))
-            }
+            (State::Confirm, 200) => match self.other_size(head) {
+                Some(error) => Err(error),
+                None => {
+                    self.session = None;
+                    Ok(UploadNext::Finished(UploadOutcome::Sent))
+                }
+            },
             (State::Confirm, _) => self.resume(State::Status, None, jitter),
             (State::Status | State::Saved, 200 | 202 | 204) => self.on_status(head, ended, jitter),
+            (State::Status | State::Saved, _) if is_unclear && self.may_ask_again() => {
+                self.ask_again(wait, jitter)
+            }
             (State::Saved, _) => Ok(UploadNext::Ask(self.abandon())),
             (State::Status, _) | (State::Whole | State::Chunk { .. } | State::Finish, 404) => {
                 self.restart(jitter)
@@ -427,6 +462,9 @@ impl Upload {
     pub fn on_failed(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         self.consume();
         match self.state {
+            State::Chunk { .. } | State::Whole | State::Finish if self.options.once => {
+                Err(UploadError::Failed)
+            }
             State::Chunk { .. } => {
                 self.lost = true;
                 self.resume(State::Status, None, jitter)
@@ -446,6 +484,19 @@ impl Upload {
             | State::Saved
             | State::Start
             | State::Status => Err(UploadError::Failed),
+        }
+    }
+
+    /// Authentication failed for the request, with the status of the last answer if there was one.
+    /// A token for the target alone may be issued where one for a mount is not.
+    ///
+    /// # Errors
+    ///
+    /// [`UploadError::Failed`] when there is no other way to continue.
+    pub fn on_denied(&mut self, status: Option<StatusCode>) -> Result<UploadNext, UploadError> {
+        match self.state {
+            State::Mount => Ok(self.on_mount_refused(status.unwrap_or(StatusCode::UNAUTHORIZED))),
+            _ => Err(UploadError::Failed),
         }
     }
 
@@ -476,6 +527,12 @@ impl Upload {
         };
         self.state = State::Mount;
         self.ask(UploadStep::Mount { digest, from })
+    }
+
+    /// The blob is sent instead.
+    fn on_mount_refused(&mut self, status: StatusCode) -> UploadNext {
+        self.mount_refused = Some(status);
+        UploadNext::Ask(self.open())
     }
 
     fn open(&mut self) -> Ask {
@@ -654,6 +711,7 @@ impl Upload {
             return Err(UploadError::Range { received, sent });
         }
         self.received = received;
+        self.unanswered = 0;
         self.budget.begin(received);
         self.next()
     }
@@ -661,7 +719,7 @@ impl Upload {
     /// A chunk at the position that the registry named was refused, although the registry had
     /// accepted later ones: its `Range` does not count what it has.
     fn distrust(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
-        let delay = self.budget.resume(self.received, jitter)?;
+        let delay = self.again(jitter)?;
         self.quirks.range = RangeTrust::Nothing;
         self.received = self.counted;
         self.next_after(delay)
@@ -699,7 +757,9 @@ impl Upload {
         match smaller {
             Some(bytes) if bytes >= floor && self.quirks.chunks != Chunks::Never => {
                 self.chunk = Some(bytes);
-                self.restart(jitter)
+                self.check_restart()?;
+                let delay = self.budget.resume(self.received, jitter)?;
+                Ok(self.reopen(delay))
             }
             _ => Err(UploadError::Refused),
         }
@@ -715,6 +775,39 @@ impl Upload {
         self.sent = self.sent.max(self.received.saturating_add(length));
     }
 
+    /// A request is sent again; says how long to wait before it.
+    fn again(&mut self, jitter: Jitter) -> Result<Duration, UploadError> {
+        if self.options.once {
+            return Err(UploadError::Refused);
+        }
+        Ok(self.budget.resume(self.received, jitter)?)
+    }
+
+    /// Whether the session is asked once more how much it has, rather than given up.
+    const fn may_ask_again(&self) -> bool {
+        self.unanswered < STATUS_RETRIES && !self.options.once
+    }
+
+    /// Asks the session once more how much it has.
+    fn ask_again(
+        &mut self,
+        wait: Option<Duration>,
+        jitter: Jitter,
+    ) -> Result<UploadNext, UploadError> {
+        let state = self.state;
+        self.unanswered += 1;
+        let next = self.resume(State::Status, wait, jitter)?;
+        self.state = state;
+        Ok(next)
+    }
+
+    /// The error of a blob that does not have the size of the content. An answer without a size
+    /// says nothing; the size of an answer to `HEAD` may be missing or 0 (DG2).
+    fn other_size(&self, head: &response::Parts) -> Option<UploadError> {
+        let (size, stored) = (self.content.size?, field::length(&head.headers)?);
+        (stored != 0 && stored != size).then_some(UploadError::Stored { stored, size })
+    }
+
     /// Asks the registry what it has, after a wait.
     fn resume(
         &mut self,
@@ -722,7 +815,7 @@ impl Upload {
         wait: Option<Duration>,
         jitter: Jitter,
     ) -> Result<UploadNext, UploadError> {
-        let delay = self.budget.resume(self.received, jitter)?;
+        let delay = self.again(jitter)?;
         let mut ask = match (state, &self.content.digest) {
             (State::Confirm, Some(digest)) => {
                 let digest = digest.clone();
@@ -748,18 +841,29 @@ impl Upload {
 
     /// Opens a new session for the whole content.
     fn restart(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
+        self.check_restart()?;
+        let delay = self.again(jitter)?;
+        Ok(self.reopen(delay))
+    }
+
+    /// Whether the content can be sent from its beginning.
+    const fn check_restart(&self) -> Result<(), UploadError> {
         if self.sent > 0 && !self.content.seekable {
             let received = 0;
             return Err(UploadError::NotSeekable { received });
         }
-        let delay = self.budget.resume(self.received, jitter)?;
+        Ok(())
+    }
+
+    fn reopen(&mut self, delay: Duration) -> UploadNext {
         self.session = None;
         self.received = 0;
         self.counted = 0;
+        self.unanswered = 0;
         self.budget.begin(0);
         let mut ask = self.open();
         ask.delay = delay;
-        Ok(UploadNext::Ask(ask))
+        UploadNext::Ask(ask)
     }
 
     fn status(&mut self) -> Ask {
@@ -797,6 +901,23 @@ fn followed(ended: &Ended, answer: &UploadAnswer) -> Result<Option<Place>, Uploa
     };
     let place = place.follow(location.as_bytes(), ended.peer);
     place.map(Some).map_err(UploadError::Location)
+}
+
+/// Whether this may be the path of a manifest, a tag or a blob, also if a server decodes it first.
+/// A path that is in doubt counts as one.
+fn may_name_content(path: &str) -> bool {
+    let is_doubtful = |segment: &str| {
+        segment.contains('%') || matches!(segment, "." | ".." | "manifests" | "tags" | "referrers")
+    };
+    let mut segments = path
+        .split(['/', '\\'])
+        .filter(|segment| !segment.is_empty());
+    let mut after_blobs = false;
+    segments.any(|segment| {
+        let is_blob = after_blobs && segment.contains(':');
+        after_blobs = segment == "blobs";
+        is_blob || is_doubtful(segment)
+    })
 }
 
 #[cfg(test)]

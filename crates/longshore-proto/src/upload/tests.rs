@@ -675,6 +675,153 @@ fn a_session_can_be_cancelled() {
 }
 
 #[test]
+fn nothing_is_deleted_where_content_may_be() {
+    let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for (location, cancels) in [
+        ("/v2/app/blobs/uploads/1?state=manifests", true),
+        ("/artifacts-uploads/namespaces/a/uploads/AF:9", true),
+        ("/v2/app/manifests/1.0", false),
+        ("/v2/app/manifests//1.0", false),
+        ("/v2/app/%6Danifests/1.0", false),
+        ("/v2/app/blobs/uploads/../../manifests/1.0", false),
+        ("/v2/app/blobs/DIGEST", false),
+        ("/v2/app/blobs//DIGEST", false),
+        ("https://elsewhere.example/v2/app/blobs/DIGEST", false),
+        ("https://elsewhere.example/session", true),
+    ] {
+        let location = location.replace("DIGEST", digest);
+        let mut upload = upload(10);
+        let start = upload.start();
+        then(&mut upload, &start, 202, &[("location", &location)]);
+        assert_eq!(upload.cancel().is_some(), cancels, "{location}");
+    }
+}
+
+#[test]
+fn a_mount_that_authentication_refuses_does_not_end_the_upload() {
+    let options = UploadOptions {
+        mount: Some("base".parse().unwrap()),
+        ..UploadOptions::default()
+    };
+    for status in [None, Some(StatusCode::FORBIDDEN)] {
+        let mut upload = with(3, options.clone(), UploadQuirks::default());
+        let _ = upload.start();
+        let Ok(UploadNext::Ask(start)) = upload.on_denied(status) else {
+            panic!("{upload:?}");
+        };
+        assert_eq!(sent(&start), "POST /v2/app/blobs/uploads/");
+        let expected = status.unwrap_or(StatusCode::UNAUTHORIZED);
+        assert_eq!(upload.mount_refused(), Some(expected));
+        assert_eq!(upload.on_denied(status), Err(UploadError::Failed));
+    }
+    // A session without a place.
+    let mut upload = with(3, options, UploadQuirks::default());
+    let mount = upload.start();
+    let start = then(&mut upload, &mount, 202, &[]);
+    assert_eq!(sent(&start), "POST /v2/app/blobs/uploads/");
+    assert_eq!(upload.mount_refused(), Some(StatusCode::ACCEPTED));
+}
+
+// RT4: what arrived is not sent again while the registry cannot say how much that is.
+#[test]
+fn rt4_a_session_that_cannot_say_what_it_has_is_asked_again() {
+    let mut upload = chunked(10, 4);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    let mut ask = then(&mut upload, &first, 503, &[]);
+    for _ in 0..STATUS_RETRIES {
+        ask = then(&mut upload, &ask, 503, &[]);
+        assert_eq!(sent(&ask), "GET /s/1?state=a%2Fb");
+        assert!(!ask.delay.is_zero());
+    }
+    let mut answered = upload.clone();
+    let rest = then(&mut answered, &ask, 204, &[("range", "0-2")]);
+    assert_eq!(sent(&rest), "PATCH /s/1?state=a%2Fb 3-6 3+4");
+    let again = then(&mut upload, &ask, 503, &[]);
+    assert_eq!(sent(&again), "POST /v2/app/blobs/uploads/");
+}
+
+#[test]
+fn an_earlier_session_that_cannot_say_what_it_has_is_asked_again() {
+    let mut upload = upload(10).resumed(earlier("https://registry.example/s/9"), 0);
+    let mut saved = upload.start();
+    for _ in 0..STATUS_RETRIES {
+        saved = then(&mut upload, &saved, 503, &[]);
+        assert_eq!(sent(&saved), "GET /s/9");
+    }
+    let exists = then(&mut upload, &saved, 503, &[]);
+    assert_eq!(sent(&exists), "HEAD /v2/app/blobs/D");
+}
+
+// RT1 (1 attempt switches retries off)
+#[test]
+fn rt1_with_one_attempt_nothing_is_sent_again() {
+    let options = UploadOptions {
+        chunk: Some(4),
+        once: true,
+        ..UploadOptions::default()
+    };
+    for status in [404, 416, 503] {
+        let mut upload = with(10, options.clone(), UploadQuirks::default());
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        let ended = answer(&mut upload, &first, status, &[]);
+        assert_eq!(ended, Err(UploadError::Refused), "{status}");
+    }
+    let mut upload = with(10, options, UploadQuirks::default());
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    let mut failed = upload.clone();
+    let failed = failed.on_failed(Jitter::default());
+    assert_eq!(failed, Err(UploadError::Failed));
+    // A smaller body is another request.
+    let mut large = with(
+        100 * MIB,
+        UploadOptions {
+            once: true,
+            ..UploadOptions::default()
+        },
+        UploadQuirks::default(),
+    );
+    let start = large.start();
+    let whole = then(&mut large, &start, 202, SESSION);
+    let again = then(&mut large, &whole, 413, &[]);
+    assert_eq!(sent(&again), "POST /v2/app/blobs/uploads/");
+    let second = then(&mut upload, &first, 202, &[("range", "0-3")]);
+    assert_eq!(sent(&second), "PATCH /s/1?state=a%2Fb 4-7 4+4");
+}
+
+// DG7 (what the registry has is what was sent)
+#[test]
+fn dg7_a_blob_of_another_size_is_not_the_blob() {
+    let options = UploadOptions {
+        check: true,
+        ..UploadOptions::default()
+    };
+    for (length, exists) in [("10", true), ("0", true), ("9", false)] {
+        let mut upload = with(10, options.clone(), UploadQuirks::default());
+        let check = upload.start();
+        let found = answer(&mut upload, &check, 200, &[("content-length", length)]);
+        let expected = Ok(UploadNext::Finished(UploadOutcome::Existing));
+        assert_eq!(found == expected, exists, "{length}");
+        let Some(start) = (match found {
+            Ok(UploadNext::Ask(start)) => Some(start),
+            _ => None,
+        }) else {
+            continue;
+        };
+        let put = then(&mut upload, &start, 202, SESSION);
+        let confirm = then(&mut upload, &put, 502, &[]);
+        let stored = answer(&mut upload, &confirm, 200, &[("content-length", length)]);
+        let error = UploadError::Stored {
+            stored: 9,
+            size: 10,
+        };
+        assert_eq!(stored, Err(error));
+    }
+}
+
+#[test]
 fn another_algorithm_is_named_when_the_session_opens() {
     let content = UploadContent::known(Digest::of(&Algorithm::Sha512, b"blob").unwrap(), 4);
     let options = UploadOptions::default();
