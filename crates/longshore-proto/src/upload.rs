@@ -137,9 +137,10 @@ pub struct UploadOptions {
     /// The size of a chunk in bytes; `None` leaves it to the size of the blob and to what is known
     /// of the registry.
     pub chunk: Option<u64>,
-    /// Nothing is sent a second time: the first request of a session that fails ends the upload
-    /// (RT1: one attempt).
-    pub once: bool,
+    /// Content is not sent a second time: a request with content that fails ends the upload (RT1:
+    /// one attempt). Only a wait longer than this, for the end of a rate limit's window, is
+    /// followed by another request. `None` lets the upload be resumed.
+    pub once: Option<Duration>,
 }
 
 /// What an upload needs next.
@@ -462,7 +463,7 @@ impl Upload {
     pub fn on_failed(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         self.consume();
         match self.state {
-            State::Chunk { .. } | State::Whole | State::Finish if self.options.once => {
+            State::Chunk { .. } | State::Whole | State::Finish if self.options.once.is_some() => {
                 Err(UploadError::Failed)
             }
             State::Chunk { .. } => {
@@ -719,7 +720,7 @@ impl Upload {
     /// A chunk at the position that the registry named was refused, although the registry had
     /// accepted later ones: its `Range` does not count what it has.
     fn distrust(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
-        let delay = self.again(jitter)?;
+        let delay = self.again(None, jitter)?;
         self.quirks.range = RangeTrust::Nothing;
         self.received = self.counted;
         self.next_after(delay)
@@ -775,9 +776,16 @@ impl Upload {
         self.sent = self.sent.max(self.received.saturating_add(length));
     }
 
-    /// A request is sent again; says how long to wait before it.
-    fn again(&mut self, jitter: Jitter) -> Result<Duration, UploadError> {
-        if self.options.once {
+    /// A request is sent again, after the wait that the registry asked for; says how long to wait
+    /// where it asked for none.
+    fn again(&mut self, wait: Option<Duration>, jitter: Jitter) -> Result<Duration, UploadError> {
+        let has_content = matches!(
+            self.state,
+            State::Chunk { .. } | State::Finish | State::Whole
+        );
+        if let Some(longest) = self.options.once.filter(|_| has_content)
+            && wait.is_none_or(|wait| wait <= longest)
+        {
             return Err(UploadError::Refused);
         }
         Ok(self.budget.resume(self.received, jitter)?)
@@ -785,7 +793,7 @@ impl Upload {
 
     /// Whether the session is asked once more how much it has, rather than given up.
     const fn may_ask_again(&self) -> bool {
-        self.unanswered < STATUS_RETRIES && !self.options.once
+        self.unanswered < STATUS_RETRIES && self.options.once.is_none()
     }
 
     /// Asks the session once more how much it has.
@@ -815,7 +823,7 @@ impl Upload {
         wait: Option<Duration>,
         jitter: Jitter,
     ) -> Result<UploadNext, UploadError> {
-        let delay = self.again(jitter)?;
+        let delay = self.again(wait, jitter)?;
         let mut ask = match (state, &self.content.digest) {
             (State::Confirm, Some(digest)) => {
                 let digest = digest.clone();
@@ -842,7 +850,7 @@ impl Upload {
     /// Opens a new session for the whole content.
     fn restart(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         self.check_restart()?;
-        let delay = self.again(jitter)?;
+        let delay = self.again(None, jitter)?;
         Ok(self.reopen(delay))
     }
 

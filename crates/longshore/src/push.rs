@@ -138,7 +138,8 @@ impl Repository {
         how.check = options.check;
         how.mount.clone_from(&options.mount);
         how.chunk = options.chunk;
-        how.once = site.client().policy().retry.attempts <= 1;
+        let retry = site.client().policy().retry;
+        how.once = (retry.attempts <= 1).then_some(retry.retry_after);
         let upload = Upload::new(self.name().clone(), what, how, site.quirks().upload);
         let hosts = site.hosts();
         let saved = match (&options.session, hosts.split_last()) {

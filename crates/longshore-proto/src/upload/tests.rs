@@ -758,7 +758,7 @@ fn an_earlier_session_that_cannot_say_what_it_has_is_asked_again() {
 fn rt1_with_one_attempt_nothing_is_sent_again() {
     let options = UploadOptions {
         chunk: Some(4),
-        once: true,
+        once: Some(Duration::from_secs(60)),
         ..UploadOptions::default()
     };
     for status in [404, 416, 503] {
@@ -774,11 +774,15 @@ fn rt1_with_one_attempt_nothing_is_sent_again() {
     let mut failed = upload.clone();
     let failed = failed.on_failed(Jitter::default());
     assert_eq!(failed, Err(UploadError::Failed));
+    // The end of a rate limit's window is no failure.
+    let mut limited = upload.clone();
+    let status = then(&mut limited, &first, 429, &[("retry-after", "3600")]);
+    assert_eq!(status.delay, Duration::from_secs(3600));
     // A smaller body is another request.
     let mut large = with(
         100 * MIB,
         UploadOptions {
-            once: true,
+            once: Some(Duration::from_secs(60)),
             ..UploadOptions::default()
         },
         UploadQuirks::default(),
