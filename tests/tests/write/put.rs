@@ -332,3 +332,30 @@ fn an_empty_blob_is_put_from_a_file_a_device_or_a_pipe() {
         ended.failed_with_hint(DIGEST, &[other.as_str(), digest.as_str()]);
     }
 }
+
+// DG7: what the registry has under the digest is not the blob if its size is another.
+#[test]
+fn dg7_a_blob_that_is_stored_short_is_sent_again() {
+    let registry = serving(&image::single(21));
+    let name = format!("{}/a", registry.authority());
+    let place = tempdir().unwrap();
+    let file = place.path().join("content");
+    fs::write(&file, "content").unwrap();
+    let digest = Digest::sha256(b"content");
+    registry.contents().set_blob("a", &digest, "cont");
+    let file = file.to_str().unwrap();
+    let put = [
+        "blob",
+        "put",
+        &name,
+        file,
+        "--digest",
+        digest.as_str(),
+        "-o",
+        "json",
+    ];
+    for (dry, expected) in [(true, "absent"), (false, "sent"), (true, "existing")] {
+        let put = [&put[..], if dry { &["--dry-run"] } else { &[] }].concat();
+        assert_eq!(run(&put).json()["outcome"], expected, "{dry}");
+    }
+}
