@@ -416,8 +416,8 @@ fn unix_time() -> Duration {
     now.unwrap_or_default()
 }
 
-/// Returns whether the registry says that it has a blob, of this size (DG7). A registry that refuses
-/// the question is taken not to have it: the upload will tell.
+/// Returns whether the registry says that it has a blob of this size (DG7). A registry that
+/// refuses the question is taken not to have it: the upload will tell.
 async fn is_there(repository: &Repository, blob: &PlannedBlob) -> Result<bool, TransferError> {
     match repository.blob_head(&blob.digest).await {
         Ok(head) => Ok(head.is_some_and(|head| head.may_have(blob.size))),
