@@ -276,7 +276,7 @@ impl From<longshore::Error> for Failure {
 fn unreadable(cause: &Cause) -> Exit {
     match cause {
         Cause::RequestBody(error) if error.kind() == io::ErrorKind::InvalidData => Exit::Digest,
-        // The connection broke, and a pipe cannot be read again.
+        // The connection broke, and the content could be read only once.
         Cause::Upload(_) => Exit::Unavailable,
         _ => Exit::Disk,
     }
@@ -319,8 +319,8 @@ fn advice(error: &longshore::Error) -> Option<String> {
             _ => "check that the content can be read, and try again".to_owned(),
         },
         (ErrorKind::Body, _) => {
-            "a pipe cannot be read again: try again, or write the content to a file first, of \
-             which an upload is continued"
+            "the content could be read only once: try again, or write it to a file first, of which \
+             an upload is continued"
                 .to_owned()
         }
         (ErrorKind::NotFound, _) => "check the name, the tag and the registry".to_owned(),

@@ -1,7 +1,7 @@
 //! The input file that an argument names: content to send.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,8 +48,10 @@ impl Input {
             let content: Box<dyn Content> = if is_whole {
                 Box::new(FileContent::new(file)?)
             } else {
-                let reader = CountingReader(file, Arc::clone(&count));
-                Box::new(StreamContent::from_reader(reader, None)?)
+                let mut reader = BufReader::new(CountingReader(file, Arc::clone(&count)));
+                // An empty blob is sent without a body, where its size is known.
+                let size = reader.fill_buf()?.is_empty().then_some(0);
+                Box::new(StreamContent::from_reader(reader, size)?)
             };
             Ok(Opened { content, count })
         })

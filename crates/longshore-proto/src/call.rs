@@ -757,7 +757,13 @@ impl Call {
     /// Another attempt on the same host, if the budgets of attempts and waits have room.
     fn again(&mut self, asked: Option<Duration>, jitter: Jitter) -> Option<Step> {
         let retry = &self.policy.retry;
-        let wait = asked.unwrap_or_else(|| backoff(self.attempts, jitter));
+        let wait = backoff(self.attempts, jitter);
+        let wait = match asked {
+            // RT1: a write is not repeated at once, even where the registry asks for no wait.
+            Some(asked) if !self.ask.endpoint.is_read() => asked.max(wait),
+            Some(asked) => asked,
+            None => wait,
+        };
         let waited = self.waited.saturating_add(wait);
         if self.attempts >= retry.attempts || waited > retry.waits {
             return None;

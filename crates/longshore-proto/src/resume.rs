@@ -40,8 +40,12 @@ impl ResumeBudget {
         }
     }
 
-    /// Records that a request begins at this position.
+    /// Records that a request begins at this position. What came before it is progress, also if
+    /// only a later answer told how much that is.
     pub(crate) const fn begin(&mut self, position: u64) {
+        if position.saturating_sub(self.began) >= PROGRESS_BYTES {
+            self.stalled = 0;
+        }
         self.began = position;
     }
 

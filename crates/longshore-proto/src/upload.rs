@@ -9,7 +9,7 @@
 //!           └─ any other answer ─► Mount, or Start
 //!   Mount ──┬─ 201 ──────────────────────────► Finished (mounted)
 //!           ├─ 202 ─► Whole, or Chunk
-//!           └─ any refusal ─► Start
+//!           └─ any refusal, also of authentication ─► Start
 //!   Start ─── 202 ─► Whole, or Chunk
 //!
 //!   Whole ──┬─ 201 ──────────────────────────► Finished (sent)
@@ -26,8 +26,10 @@
 //!   Confirm ┬─ 200 ──────────────────────────► Finished (sent)
 //!           └─ any other answer ─► Status
 //!   Status ─┬─ a range ─► Chunk, or Finish
+//!           ├─ no clear answer ─► Status, a few times
 //!           └─ any other answer ─► Start
 //!   Saved ──┬─ a range ─► Chunk, or Finish
+//!           ├─ no clear answer ─► Saved, a few times
 //!           └─ any other answer ─► Exists
 //! ```
 //!
@@ -50,6 +52,7 @@ use crate::call::{Ask, BodyName, Ended, Place, Take};
 use crate::endpoint::{
     BlobRequest, BlobStored, ChunkRange, Endpoint, Read, UploadAnswer, UploadRequest, UploadStep,
 };
+use crate::field;
 use crate::quirk::{Chunks, Mounts, RangeTrust, UploadQuirks};
 use crate::resume::{ResumeBudget, TooManyResumes};
 use crate::retry::{Jitter, is_retryable, retry_after};
@@ -67,6 +70,10 @@ pub const CHUNK_BYTES: u64 = 128 * MIB;
 /// Chunk sizes that are tried in this order after a 413, in bytes. By default, proxies limit a body
 /// to 100 MB or 1 MiB.
 const SMALLER: [u64; 4] = [64 * MIB, 8 * MIB, MIB, MIB / 2];
+
+/// How often in a row a session is asked again how much it has, where its answer is a status that
+/// another attempt may change. The whole content is sent again after that.
+const STATUS_RETRIES: u32 = 2;
 
 /// A body of at least this size counts as large, in bytes.
 const BULK_BYTES: u64 = MIB;
@@ -129,6 +136,10 @@ pub struct UploadOptions {
     /// The size of a chunk in bytes; `None` chooses it by the size of the blob and by the quirks of
     /// the registry.
     pub chunk: Option<u64>,
+    /// Content is not sent a second time: a request with content that fails ends the upload (RT1:
+    /// one attempt). Only a wait longer than this, for the end of a rate limit's window, is
+    /// followed by another request. `None` lets the upload be resumed.
+    pub once: Option<Duration>,
 }
 
 /// What an upload needs next.
@@ -162,6 +173,13 @@ pub enum UploadError {
     /// The request failed each time. The driver knows the last failure.
     #[error("the upload broke off, and cannot be continued")]
     Failed,
+    /// The registry answered with a success before the content of the request was sent. The
+    /// machine does not return this: a driver reports such an answer to [`Upload::on_failed`].
+    #[error("status {status} came before all of the content was sent")]
+    Early {
+        /// The status of the answer.
+        status: u16,
+    },
     /// The registry refused the request. The driver knows the answer.
     #[error("the registry refuses the upload")]
     Refused,
@@ -189,6 +207,14 @@ pub enum UploadError {
         received: u64,
         /// How many bytes were sent.
         sent: u64,
+    },
+    /// The registry has something of another size as the blob.
+    #[error("the registry says that the blob it has is {stored} bytes long, not {size}")]
+    Stored {
+        /// The size in bytes that the registry says.
+        stored: u64,
+        /// The size of the content in bytes.
+        size: u64,
     },
     /// The content cannot be read again from the position where the registry needs it.
     #[error("the upload broke off after {received} bytes, and its source cannot be read again")]
@@ -222,6 +248,8 @@ pub struct Upload {
     /// Whether a request with content got no answer. Some proxies close a connection after each
     /// answer without announcing it; the next request on that connection is then lost too.
     lost: bool,
+    /// How often in a row the session did not say how much it has.
+    unanswered: u32,
     budget: ResumeBudget,
 }
 
@@ -285,6 +313,7 @@ impl Upload {
             mount_refused: None,
             counted: 0,
             lost: false,
+            unanswered: 0,
             budget: ResumeBudget::new(0),
         }
     }
@@ -354,10 +383,16 @@ impl Upload {
     }
 
     /// The request that cancels the open session (end-14). Its answer does not matter, because
-    /// registries remove old sessions.
+    /// registries remove old sessions. `None` also if the URL of the session may be that of a
+    /// manifest or a blob, which the request would delete.
     #[must_use]
     pub fn cancel(&self) -> Option<Ask> {
         let place = self.session()?.clone();
+        // A registry may name any URL, and this request carries the credentials of a user who may
+        // be allowed to delete.
+        if may_name_content(place.hop().uri().path()) {
+            return None;
+        }
         Some(self.ask_at(place, UploadStep::Cancel { session: None }))
     }
 
@@ -377,14 +412,16 @@ impl Upload {
         let is_unclear = is_retryable(status);
         let wait = retry_after(status, &head.headers);
         match (self.state, status.as_u16()) {
-            (State::Exists, 200) => Ok(UploadNext::Finished(UploadOutcome::Existing)),
+            (State::Exists, 200) if self.other_size(head).is_none() => {
+                Ok(UploadNext::Finished(UploadOutcome::Existing))
+            }
             (State::Exists, _) => Ok(UploadNext::Ask(self.begin())),
             (State::Mount, 201) => self.stored(head, UploadOutcome::Mounted),
-            (State::Mount | State::Start, 202) => self.opened(head, ended),
-            (State::Mount, _) => {
-                self.mount_refused = Some(status);
-                Ok(UploadNext::Ask(self.open()))
-            }
+            (State::Mount, 202) => Ok(self
+                .opened(head, ended)
+                .unwrap_or_else(|_| self.on_mount_refused(status))),
+            (State::Mount, _) => Ok(self.on_mount_refused(status)),
+            (State::Start, 202) => self.opened(head, ended),
             (State::Whole | State::Finish, 200 | 201 | 204) => {
                 self.stored(head, UploadOutcome::Sent)
             }
@@ -394,12 +431,18 @@ impl Upload {
             }
             (State::Chunk { .. }, 416) if self.received < self.counted => self.distrust(jitter),
             (State::Chunk { .. } | State::Finish, 416) => self.resume(State::Status, wait, jitter),
-            (State::Confirm, 200) => {
-                self.session = None;
-                Ok(UploadNext::Finished(UploadOutcome::Sent))
-            }
+            (State::Confirm, 200) => match self.other_size(head) {
+                Some(error) => Err(error),
+                None => {
+                    self.session = None;
+                    Ok(UploadNext::Finished(UploadOutcome::Sent))
+                }
+            },
             (State::Confirm, _) => self.resume(State::Status, None, jitter),
             (State::Status | State::Saved, 200 | 202 | 204) => self.on_status(head, ended, jitter),
+            (State::Status | State::Saved, _) if is_unclear && self.may_ask_again() => {
+                self.ask_again(wait, jitter)
+            }
             (State::Saved, _) => Ok(UploadNext::Ask(self.abandon())),
             (State::Status, _) | (State::Whole | State::Chunk { .. } | State::Finish, 404) => {
                 self.restart(jitter)
@@ -421,6 +464,9 @@ impl Upload {
     pub fn on_failed(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         self.consume();
         match self.state {
+            State::Chunk { .. } | State::Whole | State::Finish if self.options.once.is_some() => {
+                Err(UploadError::Failed)
+            }
             State::Chunk { .. } => {
                 self.lost = true;
                 self.resume(State::Status, None, jitter)
@@ -440,6 +486,19 @@ impl Upload {
             | State::Saved
             | State::Start
             | State::Status => Err(UploadError::Failed),
+        }
+    }
+
+    /// Authentication failed for the request, with the status of the last answer if there was one.
+    /// A token for the target alone may be issued where one for a mount is not.
+    ///
+    /// # Errors
+    ///
+    /// [`UploadError::Failed`] when there is no other way to continue.
+    pub fn on_denied(&mut self, status: Option<StatusCode>) -> Result<UploadNext, UploadError> {
+        match self.state {
+            State::Mount => Ok(self.on_mount_refused(status.unwrap_or(StatusCode::UNAUTHORIZED))),
+            _ => Err(UploadError::Failed),
         }
     }
 
@@ -471,6 +530,12 @@ impl Upload {
         };
         self.state = State::Mount;
         self.ask(UploadStep::Mount { digest, from })
+    }
+
+    /// The blob is sent instead.
+    fn on_mount_refused(&mut self, status: StatusCode) -> UploadNext {
+        self.mount_refused = Some(status);
+        UploadNext::Ask(self.open())
     }
 
     fn open(&mut self) -> Ask {
@@ -511,22 +576,34 @@ impl Upload {
             (None, Some(0), _) => Ok(UploadNext::Digest),
             // Everything was sent, so the driver now knows the size.
             (_, None, _) if received == TO_THE_END => Ok(UploadNext::Digest),
-            (Some(digest), Some(left), None) if received == 0 => {
-                let digest = digest.clone();
-                Ok(UploadNext::Ask(self.whole(place, digest, left)))
-            }
             (Some(digest), Some(0), _) => {
                 let digest = digest.clone();
                 Ok(UploadNext::Ask(self.finish(place, digest)))
             }
-            (_, Some(left), chunk) => {
+            (digest, Some(left), chunk) => {
                 let length = chunk
                     .map_or(left, |chunk| chunk.max(min_chunk).max(1))
                     .min(left);
-                Ok(UploadNext::Ask(self.part(place, Some(length))))
+                let ask = match digest {
+                    Some(digest) if received == 0 && length == left => {
+                        let digest = digest.clone();
+                        self.whole(place, digest, left)
+                    }
+                    _ => self.part(place, Some(length)),
+                };
+                Ok(UploadNext::Ask(ask))
             }
             (_, None, _) => Ok(UploadNext::Ask(self.part(place, None))),
         }
+    }
+
+    /// The request for what the registry still needs, after a wait.
+    fn next_after(&mut self, delay: Duration) -> Result<UploadNext, UploadError> {
+        let mut next = self.next();
+        if let Ok(UploadNext::Ask(ask)) = &mut next {
+            ask.delay = delay;
+        }
+        next
     }
 
     /// Sends the whole content in the request that names the blob.
@@ -605,12 +682,13 @@ impl Upload {
         if self.received > sent {
             return Err(UploadError::Range { received, sent });
         }
-        if self.received < sent {
-            self.budget.resume(self.received, jitter)?;
+        let delay = if self.received < sent {
+            self.budget.resume(self.received, jitter)?
         } else {
-            self.budget.begin(self.received);
-        }
-        self.next()
+            Duration::ZERO
+        };
+        self.budget.begin(self.received);
+        self.next_after(delay)
     }
 
     /// Handles the number of bytes that the registry says it has.
@@ -636,6 +714,7 @@ impl Upload {
             return Err(UploadError::Range { received, sent });
         }
         self.received = received;
+        self.unanswered = 0;
         self.budget.begin(received);
         self.next()
     }
@@ -643,10 +722,10 @@ impl Upload {
     /// Handles the refusal of a chunk at the position that the registry named, after the registry
     /// had accepted later chunks: its `Range` does not count what it has.
     fn distrust(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
-        self.budget.resume(self.received, jitter)?;
+        let delay = self.again(None, jitter)?;
         self.quirks.range = RangeTrust::Nothing;
         self.received = self.counted;
-        self.next()
+        self.next_after(delay)
     }
 
     /// Uses the new place of the session, if the answer names one.
@@ -675,12 +754,15 @@ impl Upload {
     /// Handles a body that was too large: sends smaller chunks, in a new session.
     fn shrink(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
         let floor = self.min_chunk();
-        let now = self.chunk.or(self.content.size).unwrap_or(u64::MAX);
+        let size = self.content.size.unwrap_or(u64::MAX);
+        let now = self.chunk.map_or(size, |chunk| chunk.min(size));
         let smaller = SMALLER.into_iter().find(|bytes| *bytes < now);
         match smaller {
             Some(bytes) if bytes >= floor && self.quirks.chunks != Chunks::Never => {
                 self.chunk = Some(bytes);
-                self.restart(jitter)
+                self.check_restart()?;
+                let delay = self.budget.resume(self.received, jitter)?;
+                Ok(self.reopen(delay))
             }
             _ => Err(UploadError::Refused),
         }
@@ -696,6 +778,46 @@ impl Upload {
         self.sent = self.sent.max(self.received.saturating_add(length));
     }
 
+    /// A request is sent again, after the wait that the registry asked for; says how long to wait
+    /// where it asked for none.
+    fn again(&mut self, wait: Option<Duration>, jitter: Jitter) -> Result<Duration, UploadError> {
+        let has_content = matches!(
+            self.state,
+            State::Chunk { .. } | State::Finish | State::Whole
+        );
+        if let Some(longest) = self.options.once.filter(|_| has_content)
+            && wait.is_none_or(|wait| wait <= longest)
+        {
+            return Err(UploadError::Refused);
+        }
+        Ok(self.budget.resume(self.received, jitter)?)
+    }
+
+    /// Whether the session is asked once more how much it has, rather than given up.
+    const fn may_ask_again(&self) -> bool {
+        self.unanswered < STATUS_RETRIES && self.options.once.is_none()
+    }
+
+    /// Asks the session once more how much it has.
+    fn ask_again(
+        &mut self,
+        wait: Option<Duration>,
+        jitter: Jitter,
+    ) -> Result<UploadNext, UploadError> {
+        let state = self.state;
+        self.unanswered += 1;
+        let next = self.resume(State::Status, wait, jitter)?;
+        self.state = state;
+        Ok(next)
+    }
+
+    /// The error of a blob that does not have the size of the content. An answer without a size
+    /// says nothing; the size of an answer to `HEAD` may be missing or 0 (DG2).
+    fn other_size(&self, head: &response::Parts) -> Option<UploadError> {
+        let (size, stored) = (self.content.size?, field::length(&head.headers)?);
+        (stored != 0 && stored != size).then_some(UploadError::Stored { stored, size })
+    }
+
     /// Asks the registry what it has, after a wait.
     fn resume(
         &mut self,
@@ -703,7 +825,7 @@ impl Upload {
         wait: Option<Duration>,
         jitter: Jitter,
     ) -> Result<UploadNext, UploadError> {
-        let delay = self.budget.resume(self.received, jitter)?;
+        let delay = self.again(wait, jitter)?;
         let mut ask = match (state, &self.content.digest) {
             (State::Confirm, Some(digest)) => {
                 let digest = digest.clone();
@@ -711,7 +833,8 @@ impl Upload {
             }
             _ => self.status(),
         };
-        ask.delay = wait.unwrap_or(delay);
+        // RT1: a registry that asks for no wait gets one.
+        ask.delay = wait.map_or(delay, |wait| wait.max(delay));
         Ok(UploadNext::Ask(ask))
     }
 
@@ -728,18 +851,29 @@ impl Upload {
 
     /// Opens a new session for the whole content.
     fn restart(&mut self, jitter: Jitter) -> Result<UploadNext, UploadError> {
+        self.check_restart()?;
+        let delay = self.again(None, jitter)?;
+        Ok(self.reopen(delay))
+    }
+
+    /// Whether the content can be sent from its beginning.
+    const fn check_restart(&self) -> Result<(), UploadError> {
         if self.sent > 0 && !self.content.seekable {
             let received = 0;
             return Err(UploadError::NotSeekable { received });
         }
-        let delay = self.budget.resume(self.received, jitter)?;
+        Ok(())
+    }
+
+    fn reopen(&mut self, delay: Duration) -> UploadNext {
         self.session = None;
         self.received = 0;
         self.counted = 0;
+        self.unanswered = 0;
         self.budget.begin(0);
         let mut ask = self.open();
         ask.delay = delay;
-        Ok(UploadNext::Ask(ask))
+        UploadNext::Ask(ask)
     }
 
     fn status(&mut self) -> Ask {
@@ -777,6 +911,23 @@ fn followed(ended: &Ended, answer: &UploadAnswer) -> Result<Option<Place>, Uploa
     };
     let place = place.follow(location.as_bytes(), ended.peer);
     place.map(Some).map_err(UploadError::Location)
+}
+
+/// Whether this may be the path of a manifest, a tag or a blob, also if a server decodes it first.
+/// A path that is in doubt counts as one.
+fn may_name_content(path: &str) -> bool {
+    let is_doubtful = |segment: &str| {
+        segment.contains('%') || matches!(segment, "." | ".." | "manifests" | "tags" | "referrers")
+    };
+    let mut segments = path
+        .split(['/', '\\'])
+        .filter(|segment| !segment.is_empty());
+    let mut after_blobs = false;
+    segments.any(|segment| {
+        let is_blob = after_blobs && segment.contains(':');
+        after_blobs = segment == "blobs";
+        is_blob || is_doubtful(segment)
+    })
 }
 
 #[cfg(test)]

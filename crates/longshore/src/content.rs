@@ -13,8 +13,9 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-/// Size of the pieces in which a file is read, in bytes: 256 KiB.
-const PIECE_BYTES: usize = 256 * 1024;
+/// Size of the pieces in which a file is read, and of the largest that is given to the transport,
+/// in bytes: 256 KiB.
+pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 
 /// Pieces of a file that are read ahead.
 const PIECES_AHEAD: usize = 2;

@@ -124,8 +124,8 @@ impl Answer {
         } else {
             cause
         };
-        let operation = Operation::Request(self.ended.endpoint);
-        site.error(operation, cause).after(self.ended.attempts)
+        let operation = Operation::Request(self.ended.endpoint.clone());
+        site.error(operation, cause).of_call(&self.ended)
     }
 }
 
@@ -228,8 +228,8 @@ impl Drive<'_> {
                 }
                 Err(cause) => {
                     let ended = self.call.end();
-                    let operation = Operation::Request(ended.endpoint);
-                    return Err(self.site.error(operation, cause).after(ended.attempts));
+                    let operation = Operation::Request(ended.endpoint.clone());
+                    return Err(self.site.error(operation, cause).of_call(&ended));
                 }
             }
         }

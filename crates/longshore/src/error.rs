@@ -5,13 +5,14 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use http::StatusCode;
 use longshore_auth::{AuthError, ExchangeError};
 use longshore_model::{ManifestError, UnsupportedAlgorithm, VerifyError};
 use longshore_origin::Origin;
-use longshore_proto::call::CallError;
+use longshore_proto::call::{CallError, Ended, Place};
 use longshore_proto::document::DocumentError;
 use longshore_proto::download::DownloadError;
-use longshore_proto::endpoint::PageError;
+use longshore_proto::endpoint::{Endpoint, PageError};
 use longshore_proto::listing::ListingError;
 use longshore_proto::referrers::ReferrersError;
 use longshore_proto::retry::is_retryable;
@@ -37,6 +38,10 @@ struct Inner {
     attempts: u32,
     cause: Cause,
     credentials: FoundCredentials,
+    /// Where the upload session is, if that is not the registry's origin.
+    session: Option<Origin>,
+    /// The last of the failures that used up the resumes of an upload.
+    last: Option<Error>,
 }
 
 /// The credentials that the client had found when an operation failed.
@@ -155,7 +160,30 @@ impl Error {
             attempts: 1,
             cause,
             credentials: FoundCredentials::None(None),
+            session: None,
+            last: None,
         }))
+    }
+
+    /// The error of a call that ended like this.
+    pub(crate) fn of_call(self, ended: &Ended) -> Self {
+        let mut error = self.after(ended.attempts);
+        let hop = ended.place.as_ref().map(Place::hop);
+        let hop = hop.filter(|hop| matches!(ended.endpoint, Endpoint::Upload(_)) && !hop.is_home());
+        error.0.session = hop.map(|hop| hop.origin().clone());
+        error
+    }
+
+    /// The same error of another operation.
+    pub(crate) fn during(mut self, operation: Operation) -> Self {
+        self.0.operation = operation;
+        self
+    }
+
+    /// With the failure that led to it, if there was one.
+    pub(crate) fn because(mut self, last: Option<Self>) -> Self {
+        self.0.last = last;
+        self
     }
 
     pub(crate) fn with_credentials(mut self, credentials: FoundCredentials) -> Self {
@@ -181,6 +209,16 @@ impl Error {
         match &self.0.cause {
             Cause::Refused(refusal) => Some(refusal),
             Cause::Auth(_, refusal) => refusal.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// If authentication was refused, the status of the registry's answer, where it was the
+    /// registry that refused.
+    pub(crate) fn denial(&self) -> Option<Option<StatusCode>> {
+        match (&self.0.cause, self.kind()) {
+            (_, ErrorKind::RateLimited | ErrorKind::Unavailable) => None,
+            (Cause::Auth(_, refusal), _) => Some(refusal.as_ref().map(|refusal| refusal.status)),
             _ => None,
         }
     }
@@ -332,7 +370,9 @@ impl Error {
             Cause::TooLarge { .. } => ErrorKind::TooLarge,
             Cause::Unverifiable(_) => ErrorKind::Unsupported,
             Cause::Upload(error) => match error {
-                UploadError::Failed | UploadError::Resumes { .. } => ErrorKind::Unavailable,
+                UploadError::Early { .. } | UploadError::Failed | UploadError::Resumes { .. } => {
+                    ErrorKind::Unavailable
+                }
                 UploadError::NotSeekable { .. } => ErrorKind::Body,
                 _ => ErrorKind::Protocol,
             },
@@ -376,12 +416,20 @@ impl fmt::Display for Error {
             registry,
             attempts,
             cause,
+            session,
+            last,
             ..
         } = &*self.0;
         let preposition = operation.preposition();
-        write!(f, "cannot {operation} {preposition} {registry}: ")?;
-        match (self.write_refusal(), self.refusal()) {
-            (Some(why), Some(refusal)) => write!(f, "{why} ({refusal})")?,
+        write!(f, "cannot {operation} {preposition} {registry}")?;
+        if let Some(session) = session {
+            write!(f, " (upload session at {session})")?;
+        }
+        f.write_str(": ")?;
+        match (self.write_refusal(), self.refusal(), cause) {
+            (Some(why), Some(refusal), _) => write!(f, "{why} ({refusal})")?,
+            // The source is the last failure, so this message says what came of it.
+            (_, _, Cause::Upload(error)) if last.is_some() => error.fmt(f)?,
             _ => cause.fmt(f)?,
         }
         match attempts {
@@ -455,6 +503,9 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         if let Some(error) = self.missing_credentials() {
             return Some(error);
+        }
+        if let Some(last) = &self.0.last {
+            return Some(last);
         }
         match &self.0.cause {
             Cause::Auth(error, _) => Some(error),

@@ -1,7 +1,6 @@
 //! Mounting blobs of other repositories.
 
 use http::StatusCode;
-use longshore_auth::AuthError;
 use longshore_model::{Digest, RepositoryName};
 use longshore_proto::endpoint::Repeatable;
 use longshore_proto::upload::{Upload, UploadContent, UploadError, UploadNext, UploadOptions};
@@ -57,11 +56,10 @@ impl Repository {
         let answer = match site.drive(upload.start()).await {
             Ok(answer) => answer,
             Err(error) => {
-                let outcome = without_token(error)?;
-                if let MountOutcome::NotMounted { status } = outcome {
-                    self.tell_mount_refused(from, status);
-                }
-                return Ok(outcome);
+                // A token for the target alone may still be issued.
+                let status = error.denial().ok_or(error)?;
+                self.tell_mount_refused(from, status);
+                return Ok(MountOutcome::NotMounted { status });
             }
         };
         let status = answer.head.status;
@@ -99,22 +97,5 @@ impl Repository {
                 tracing::debug!(%error, "the upload session was not cancelled");
             }
         }
-    }
-}
-
-/// The outcome when no token for both repositories is issued or accepted. A token for the target
-/// alone may still be.
-fn without_token(error: Error) -> Result<MountOutcome, Error> {
-    match error.cause() {
-        Cause::Auth(
-            AuthError::CredentialsRefused { .. }
-            | AuthError::CredentialsRequired { .. }
-            | AuthError::TokenRefused { .. },
-            refusal,
-        ) => {
-            let status = refusal.as_ref().map(|refusal| refusal.status);
-            Ok(MountOutcome::NotMounted { status })
-        }
-        _ => Err(error),
     }
 }

@@ -7,6 +7,7 @@ use http::StatusCode;
 use longshore_auth::AuthCall;
 use longshore_model::{Digest, RepositoryName};
 use longshore_proto::call::CallError;
+use longshore_proto::endpoint::{Endpoint, UploadStep, Verb};
 use longshore_proto::upload::{
     Upload, UploadContent, UploadError, UploadNext, UploadOptions, UploadOutcome,
 };
@@ -102,6 +103,7 @@ impl Repository {
             upload: self.upload(content, &options),
             record: Record::new(options.keeper, options.session.is_some()),
             digest: options.digest,
+            last: None,
         };
         let outcome = push.run().await;
         if let Err(error) = &outcome {
@@ -136,6 +138,8 @@ impl Repository {
         how.check = options.check;
         how.mount.clone_from(&options.mount);
         how.chunk = options.chunk;
+        let retry = site.client().policy().retry;
+        how.once = (retry.attempts <= 1).then_some(retry.retry_after);
         let upload = Upload::new(self.name().clone(), what, how, site.quirks().upload);
         let hosts = site.hosts();
         let saved = match (&options.session, hosts.split_last()) {
@@ -164,6 +168,8 @@ struct Push<'a> {
     upload: Upload,
     record: Record,
     digest: Option<Digest>,
+    /// The last failure of a request that did not end the upload.
+    last: Option<Error>,
 }
 
 impl Push<'_> {
@@ -174,10 +180,12 @@ impl Push<'_> {
             let sent = site
                 .drive_with(ask, &self.bodies, &mut AuthCall::new())
                 .await;
+            let was_read = self.bodies.close();
             if let Some(failure) = self.bodies.failure() {
                 return Err(self.error(Cause::RequestBody(failure)));
             }
-            let next = self.on_sent(sent)?;
+            let next = self.on_sent(sent, was_read);
+            let next = next.map_err(|error| self.as_push(error))?;
             self.record.update(&self.upload);
             ask = match next {
                 UploadNext::Ask(ask) => ask,
@@ -191,33 +199,74 @@ impl Push<'_> {
         }
     }
 
-    fn on_sent(&mut self, sent: Result<Answer, Error>) -> Result<UploadNext, Error> {
+    /// `was_read` says whether the body of the request was read to its end.
+    fn on_sent(
+        &mut self,
+        sent: Result<Answer, Error>,
+        was_read: bool,
+    ) -> Result<UploadNext, Error> {
         let site = self.repository.site();
         let jitter = site.client().jitter();
         match sent {
             // RT3: a wait longer than the limit fails at once, and the error says how long it is.
             Ok(answer) if answer.asks_too_long(site) => Err(answer.refused(site)),
+            // DG3, DG7: what was not read cannot have arrived, and was not hashed.
+            Ok(answer) if answer.head.status.is_success() && !was_read => {
+                let status = answer.head.status.as_u16();
+                let early = Cause::Upload(UploadError::Early { status });
+                self.on_broken(answer.failed(site, early))
+            }
             Ok(answer) => {
-                match self
-                    .upload
-                    .on_answer(&answer.classified_head(), answer.ended(), jitter)
-                {
-                    Ok(next) => Ok(next),
+                let head = answer.classified_head();
+                let next = self.upload.on_answer(&head, answer.ended(), jitter);
+                match next {
                     Err(UploadError::Refused) => Err(answer.refused(site)),
+                    Ok(_) | Err(UploadError::NotSeekable { .. } | UploadError::Resumes { .. }) => {
+                        self.note(answer);
+                        next.map_err(|error| self.failed(error))
+                    }
                     Err(error) => Err(answer.failed(site, Cause::Upload(error))),
                 }
             }
             Err(error) => match error.cause() {
-                Cause::Call(CallError::Failed { .. }, _) => {
-                    tracing::debug!(%error, "the upload broke off");
-                    match self.upload.on_failed(jitter) {
-                        Ok(next) => Ok(next),
-                        Err(UploadError::Failed) => Err(error),
-                        Err(other) => Err(self.failed(other)),
-                    }
-                }
-                _ => Err(error),
+                Cause::Call(CallError::Failed { .. }, _) => self.on_broken(error),
+                _ => match error.denial() {
+                    Some(status) => self.upload.on_denied(status).map_err(|_| error),
+                    None => Err(error),
+                },
             },
+        }
+    }
+
+    /// Remembers the answer of a session, if it is a failure.
+    fn note(&mut self, answer: Answer) {
+        let is_session = match &answer.ended().endpoint {
+            Endpoint::Upload(request) => !matches!(request.step, UploadStep::Mount { .. }),
+            _ => false,
+        };
+        if is_session && !answer.head.status.is_success() {
+            self.last = Some(answer.refused(self.repository.site()));
+        }
+    }
+
+    /// A push also asks the registry questions, and its user did not ask to read anything.
+    fn as_push(&self, error: Error) -> Error {
+        match error.operation().endpoint().map(Endpoint::verb) {
+            Some(Verb::Read) => error.during(self.repository.push_operation(self.digest.clone())),
+            _ => error,
+        }
+    }
+
+    /// The request had no answer that says whether the registry has what was sent.
+    fn on_broken(&mut self, error: Error) -> Result<UploadNext, Error> {
+        tracing::debug!(%error, "the upload broke off");
+        let jitter = self.repository.site().client().jitter();
+        match self.upload.on_failed(jitter) {
+            Err(UploadError::Failed) => Err(error),
+            next => {
+                self.last = Some(error);
+                next.map_err(|error| self.failed(error))
+            }
         }
     }
 
@@ -238,8 +287,9 @@ impl Push<'_> {
         self.record.forget();
     }
 
-    fn failed(&self, error: UploadError) -> Error {
-        self.error(Cause::Upload(error))
+    fn failed(&mut self, error: UploadError) -> Error {
+        let last = self.last.take().map(|error| self.as_push(error));
+        self.error(Cause::Upload(error)).because(last)
     }
 
     fn error(&self, cause: Cause) -> Error {

@@ -73,6 +73,15 @@ pub struct BlobHead {
     pub size: Option<u64>,
 }
 
+impl BlobHead {
+    /// Whether this may be the blob of this size in bytes: the registry says this size, or none. 0
+    /// says nothing, because some registries send it in every answer to `HEAD`.
+    #[must_use]
+    pub fn may_have(&self, size: u64) -> bool {
+        self.size.is_none_or(|stored| stored == 0 || stored == size)
+    }
+}
+
 impl Repository {
     pub(crate) const fn new(site: Arc<Site>, name: RepositoryName) -> Self {
         Self {

@@ -300,3 +300,62 @@ fn a_document_is_checked_before_it_is_sent() {
         Digest::sha256(untyped.as_bytes()).as_str()
     );
 }
+
+#[test]
+fn an_empty_blob_is_put_from_a_file_a_device_or_a_pipe() {
+    let place = tempdir().unwrap();
+    let file = place.path().join("empty");
+    fs::write(&file, "").unwrap();
+    let digest = Digest::sha256(b"");
+    let file = file.to_str().unwrap();
+    for (input, script) in [
+        (file, r#"exec "$@""#),
+        ("/dev/null", r#"exec "$@""#),
+        ("-", r#"true | "$@""#),
+        ("-", r#"exec "$@" < /dev/null"#),
+    ] {
+        let registry = serving(&image::single(21));
+        let name = format!("{}/a", registry.authority());
+        let put = Longshore::new(["blob", "put", &name, input, "-o", "json"]);
+        let shown = put.under(script).run().json();
+        let expected = json!({
+            "repository": name, "digest": digest, "size": 0, "outcome": "sent", "dry_run": false,
+        });
+        assert_eq!(shown, expected, "{input} {script}");
+        let seen = registry.requests().all();
+        let mut seen: Vec<_> = seen.iter().map(|seen| seen.method.as_str()).collect();
+        seen.retain(|method| *method != "GET");
+        assert_eq!(seen, ["POST", "PUT"], "{input} {script}");
+        let other = Digest::sha256(b"other");
+        let put = Longshore::new(["blob", "put", &name, input, "--digest", other.as_str()]);
+        let ended = put.under(script).run();
+        ended.failed_with_hint(DIGEST, &[other.as_str(), digest.as_str()]);
+    }
+}
+
+// DG7: what the registry has under the digest is not the blob if its size is another.
+#[test]
+fn dg7_a_blob_that_is_stored_short_is_sent_again() {
+    let registry = serving(&image::single(21));
+    let name = format!("{}/a", registry.authority());
+    let place = tempdir().unwrap();
+    let file = place.path().join("content");
+    fs::write(&file, "content").unwrap();
+    let digest = Digest::sha256(b"content");
+    registry.contents().set_blob("a", &digest, "cont");
+    let file = file.to_str().unwrap();
+    let put = [
+        "blob",
+        "put",
+        &name,
+        file,
+        "--digest",
+        digest.as_str(),
+        "-o",
+        "json",
+    ];
+    for (dry, expected) in [(true, "absent"), (false, "sent"), (true, "existing")] {
+        let put = [&put[..], if dry { &["--dry-run"] } else { &[] }].concat();
+        assert_eq!(run(&put).json()["outcome"], expected, "{dry}");
+    }
+}

@@ -93,8 +93,8 @@ impl RegistryEnd {
                 && let Some(place) = places.next()
             {
                 let Some(blob) = blobs.get(place) else { break };
-                let (repository, digest) = (self.repository.clone(), blob.digest.clone());
-                asking.spawn(async move { (place, is_there(&repository, &digest).await) });
+                let (repository, blob) = (self.repository.clone(), PlannedBlob::clone(blob));
+                asking.spawn(async move { (place, is_there(&repository, &blob).await) });
             }
             match asking.join_next().await {
                 Some(Ok((place, answer))) => {
@@ -416,11 +416,11 @@ fn unix_time() -> Duration {
     now.unwrap_or_default()
 }
 
-/// Returns whether the registry says that it has a blob. A registry that refuses the question is
-/// taken not to have it: the upload will tell.
-async fn is_there(repository: &Repository, digest: &Digest) -> Result<bool, TransferError> {
-    match repository.blob_head(digest).await {
-        Ok(head) => Ok(head.is_some()),
+/// Returns whether the registry says that it has a blob of this size (DG7). A registry that
+/// refuses the question is taken not to have it: the upload will tell.
+async fn is_there(repository: &Repository, blob: &PlannedBlob) -> Result<bool, TransferError> {
+    match repository.blob_head(&blob.digest).await {
+        Ok(head) => Ok(head.is_some_and(|head| head.may_have(blob.size))),
         Err(error) => match error.kind() {
             ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Unsupported => Ok(false),
             _ => Err(error.into()),

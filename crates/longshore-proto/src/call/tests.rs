@@ -194,6 +194,25 @@ fn rt3_retry_after_replaces_the_wait() {
     );
 }
 
+// RT1, RT3: `Retry-After: 0` is no leave to write again at once.
+#[test]
+fn rt1_a_write_waits_although_the_registry_asks_for_no_wait() {
+    let step = UploadStep::Start {
+        digest: None,
+        algorithm: None,
+    };
+    let request = UploadRequest::new("a".parse().unwrap(), step);
+    let ask = Ask::new(Endpoint::Upload(request), Take::Nothing);
+    let hosts = [host("r.example")].into();
+    let (mut call, _) = Call::start(ask, hosts, CallPolicy::default());
+    let limited = head(429, &[("retry-after", "0")]);
+    let step = next(call.on_head(&limited, public(), JITTER));
+    assert!(
+        matches!(step, Step::Wait(wait) if wait >= Duration::from_millis(100)),
+        "{step:?}"
+    );
+}
+
 #[test]
 fn rt3_a_long_retry_after_ends_the_call() {
     let (mut call, _) = start(&[host("r.example")]);

@@ -177,6 +177,56 @@ fn a_session_with_a_minimum_chunk_length_gets_longer_chunks() {
 }
 
 #[test]
+fn a_blob_of_one_chunk_is_a_post_and_a_put() {
+    for (size, chunk, expected) in [
+        (10, 10, "PUT /s/1?state=a%2Fb&digest=D 0+10"),
+        (10, 11, "PUT /s/1?state=a%2Fb&digest=D 0+10"),
+        (0, 4, "PUT /s/1?state=a%2Fb&digest=D"),
+        (10, 9, "PATCH /s/1?state=a%2Fb 0-8 0+9"),
+    ] {
+        let mut upload = chunked(size, chunk);
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        assert_eq!(sent(&first), expected);
+    }
+    let mut upload = chunked(10 * MIB, 128 * MIB);
+    let start = upload.start();
+    let whole = then(&mut upload, &start, 202, SESSION);
+    let again = then(&mut upload, &whole, 413, &[]);
+    let first = then(&mut upload, &again, 202, SESSION);
+    assert_eq!(sent(&first), "PATCH /s/1?state=a%2Fb 0-8388607 0+8388608");
+}
+
+#[test]
+fn an_empty_stream_is_named_after_its_end() {
+    let name = "app".parse().unwrap();
+    let options = UploadOptions::default();
+    let quirks = UploadQuirks::default();
+    let mut upload = Upload::new(name, UploadContent::stream(), options, quirks);
+    let start = upload.start();
+    let patch = then(&mut upload, &start, 202, SESSION);
+    let due = answer(&mut upload, &patch, 202, &[]);
+    assert_eq!(due, Ok(UploadNext::Digest));
+    let Ok(UploadNext::Ask(finish)) = upload.on_digest(digest(), 0) else {
+        panic!("{upload:?}");
+    };
+    // Not with a body: the stream cannot be read again.
+    assert_eq!(sent(&finish), "PUT /s/1?state=a%2Fb&digest=D");
+}
+
+// RT1, RT3: `Retry-After: 0` is no leave to ask again at once.
+#[test]
+fn rt1_an_upload_waits_although_the_registry_asks_for_no_wait() {
+    for (asked, expected) in [("0", 100), ("7", 7000)] {
+        let mut upload = chunked(10, 4);
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        let status = then(&mut upload, &first, 503, &[("retry-after", asked)]);
+        assert_eq!(status.delay, Duration::from_millis(expected));
+    }
+}
+
+#[test]
 fn a_mount_saves_the_upload_and_a_refusal_does_not_end_it() {
     let options = UploadOptions {
         mount: Some("base".parse().unwrap()),
@@ -419,6 +469,43 @@ fn a_range_that_does_not_move_ends_the_upload() {
     assert_eq!(last, Err(error));
 }
 
+// RT6 (at most 5 resumes in a row that each bring less than 16 KiB), also where the first part of
+// the chunk was taken.
+#[test]
+fn rt6_a_range_that_stays_within_a_large_chunk_ends_the_upload_after_waits() {
+    let mut upload = chunked(1_000_000, 30_000);
+    let start = upload.start();
+    let mut ask = then(&mut upload, &start, 202, SESSION);
+    let mut delays = Vec::new();
+    let ended = loop {
+        match answer(&mut upload, &ask, 202, &[("range", "0-19999")]) {
+            Ok(UploadNext::Ask(next)) => ask = next,
+            other => break other,
+        }
+        assert_eq!(sent(&ask), "PATCH /s/1?state=a%2Fb 20000-49999 20000+30000");
+        delays.push(ask.delay.as_millis());
+    };
+    // The first one brought 20,000 bytes.
+    assert_eq!(delays, [0, 100, 100, 100, 100]);
+    let (resumes, received) = (5, 20_000);
+    assert_eq!(ended, Err(UploadError::Resumes { resumes, received }));
+}
+
+// RT6: only resumes without progress count, and the session says what progress there was.
+#[test]
+fn rt6_an_upload_that_breaks_off_again_and_again_with_progress_goes_on() {
+    let mut upload = upload(100 * MIB);
+    let start = upload.start();
+    then(&mut upload, &start, 202, SESSION);
+    for received in 1..=20 {
+        upload.on_failed(Jitter::default()).unwrap();
+        let status = upload.status();
+        let range = format!("0-{}", received * MIB - 1);
+        let part = then(&mut upload, &status, 204, &[("range", &range)]);
+        assert_eq!(part.body.unwrap().offset, received * MIB);
+    }
+}
+
 #[test]
 fn a_range_that_counts_the_chunk_is_read_as_one() {
     let mut upload = chunked(10, 4);
@@ -585,6 +672,157 @@ fn a_session_can_be_cancelled() {
     then(&mut upload, &start, 202, SESSION);
     let cancel = upload.cancel().unwrap();
     assert_eq!(sent(&cancel), "DELETE /s/1?state=a%2Fb");
+}
+
+#[test]
+fn nothing_is_deleted_where_content_may_be() {
+    let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for (location, cancels) in [
+        ("/v2/app/blobs/uploads/1?state=manifests", true),
+        ("/artifacts-uploads/namespaces/a/uploads/AF:9", true),
+        ("/v2/app/manifests/1.0", false),
+        ("/v2/app/manifests//1.0", false),
+        ("/v2/app/%6Danifests/1.0", false),
+        ("/v2/app/blobs/uploads/../../manifests/1.0", false),
+        ("/v2/app/blobs/DIGEST", false),
+        ("/v2/app/blobs//DIGEST", false),
+        ("https://elsewhere.example/v2/app/blobs/DIGEST", false),
+        ("https://elsewhere.example/session", true),
+    ] {
+        let location = location.replace("DIGEST", digest);
+        let mut upload = upload(10);
+        let start = upload.start();
+        then(&mut upload, &start, 202, &[("location", &location)]);
+        assert_eq!(upload.cancel().is_some(), cancels, "{location}");
+    }
+}
+
+#[test]
+fn a_mount_that_authentication_refuses_does_not_end_the_upload() {
+    let options = UploadOptions {
+        mount: Some("base".parse().unwrap()),
+        ..UploadOptions::default()
+    };
+    for status in [None, Some(StatusCode::FORBIDDEN)] {
+        let mut upload = with(3, options.clone(), UploadQuirks::default());
+        let _ = upload.start();
+        let Ok(UploadNext::Ask(start)) = upload.on_denied(status) else {
+            panic!("{upload:?}");
+        };
+        assert_eq!(sent(&start), "POST /v2/app/blobs/uploads/");
+        let expected = status.unwrap_or(StatusCode::UNAUTHORIZED);
+        assert_eq!(upload.mount_refused(), Some(expected));
+        assert_eq!(upload.on_denied(status), Err(UploadError::Failed));
+    }
+    // A session without a place.
+    let mut upload = with(3, options, UploadQuirks::default());
+    let mount = upload.start();
+    let start = then(&mut upload, &mount, 202, &[]);
+    assert_eq!(sent(&start), "POST /v2/app/blobs/uploads/");
+    assert_eq!(upload.mount_refused(), Some(StatusCode::ACCEPTED));
+}
+
+// RT4: what arrived is not sent again while the registry cannot say how much that is.
+#[test]
+fn rt4_a_session_that_cannot_say_what_it_has_is_asked_again() {
+    let mut upload = chunked(10, 4);
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    let mut ask = then(&mut upload, &first, 503, &[]);
+    for _ in 0..STATUS_RETRIES {
+        ask = then(&mut upload, &ask, 503, &[]);
+        assert_eq!(sent(&ask), "GET /s/1?state=a%2Fb");
+        assert!(!ask.delay.is_zero());
+    }
+    let mut answered = upload.clone();
+    let rest = then(&mut answered, &ask, 204, &[("range", "0-2")]);
+    assert_eq!(sent(&rest), "PATCH /s/1?state=a%2Fb 3-6 3+4");
+    let again = then(&mut upload, &ask, 503, &[]);
+    assert_eq!(sent(&again), "POST /v2/app/blobs/uploads/");
+}
+
+#[test]
+fn an_earlier_session_that_cannot_say_what_it_has_is_asked_again() {
+    let mut upload = upload(10).resumed(earlier("https://registry.example/s/9"), 0);
+    let mut saved = upload.start();
+    for _ in 0..STATUS_RETRIES {
+        saved = then(&mut upload, &saved, 503, &[]);
+        assert_eq!(sent(&saved), "GET /s/9");
+    }
+    let exists = then(&mut upload, &saved, 503, &[]);
+    assert_eq!(sent(&exists), "HEAD /v2/app/blobs/D");
+}
+
+// RT1 (1 attempt switches retries off)
+#[test]
+fn rt1_with_one_attempt_nothing_is_sent_again() {
+    let options = UploadOptions {
+        chunk: Some(4),
+        once: Some(Duration::from_secs(60)),
+        ..UploadOptions::default()
+    };
+    for status in [404, 416, 503] {
+        let mut upload = with(10, options.clone(), UploadQuirks::default());
+        let start = upload.start();
+        let first = then(&mut upload, &start, 202, SESSION);
+        let ended = answer(&mut upload, &first, status, &[]);
+        assert_eq!(ended, Err(UploadError::Refused), "{status}");
+    }
+    let mut upload = with(10, options, UploadQuirks::default());
+    let start = upload.start();
+    let first = then(&mut upload, &start, 202, SESSION);
+    let mut failed = upload.clone();
+    let failed = failed.on_failed(Jitter::default());
+    assert_eq!(failed, Err(UploadError::Failed));
+    // The end of a rate limit's window is no failure.
+    let mut limited = upload.clone();
+    let status = then(&mut limited, &first, 429, &[("retry-after", "3600")]);
+    assert_eq!(status.delay, Duration::from_secs(3600));
+    // A smaller body is another request.
+    let mut large = with(
+        100 * MIB,
+        UploadOptions {
+            once: Some(Duration::from_secs(60)),
+            ..UploadOptions::default()
+        },
+        UploadQuirks::default(),
+    );
+    let start = large.start();
+    let whole = then(&mut large, &start, 202, SESSION);
+    let again = then(&mut large, &whole, 413, &[]);
+    assert_eq!(sent(&again), "POST /v2/app/blobs/uploads/");
+    let second = then(&mut upload, &first, 202, &[("range", "0-3")]);
+    assert_eq!(sent(&second), "PATCH /s/1?state=a%2Fb 4-7 4+4");
+}
+
+// DG7 (what the registry has is what was sent)
+#[test]
+fn dg7_a_blob_of_another_size_is_not_the_blob() {
+    let options = UploadOptions {
+        check: true,
+        ..UploadOptions::default()
+    };
+    for (length, exists) in [("10", true), ("0", true), ("9", false)] {
+        let mut upload = with(10, options.clone(), UploadQuirks::default());
+        let check = upload.start();
+        let found = answer(&mut upload, &check, 200, &[("content-length", length)]);
+        let expected = Ok(UploadNext::Finished(UploadOutcome::Existing));
+        assert_eq!(found == expected, exists, "{length}");
+        let Some(start) = (match found {
+            Ok(UploadNext::Ask(start)) => Some(start),
+            _ => None,
+        }) else {
+            continue;
+        };
+        let put = then(&mut upload, &start, 202, SESSION);
+        let confirm = then(&mut upload, &put, 502, &[]);
+        let stored = answer(&mut upload, &confirm, 200, &[("content-length", length)]);
+        let error = UploadError::Stored {
+            stored: 9,
+            size: 10,
+        };
+        assert_eq!(stored, Err(error));
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use longshore_proto::call::BodyName;
 use longshore_transport::{Body, Phase, TransportError, TransportErrorKind};
 
 use crate::body::{OpenBody, OpeningBody};
-use crate::content::{Content, ContentFrames};
+use crate::content::{Content, ContentFrames, PIECE_BYTES};
 
 /// The content of one upload.
 ///
@@ -61,6 +61,10 @@ struct Hashed {
     size: Option<u64>,
     /// The end of what was given to the transport last.
     sent: u64,
+    /// How many bodies were opened or closed. Only the body that was opened last is read.
+    turn: u64,
+    /// Whether the body that was opened last was read to its end.
+    is_whole: bool,
     /// Why the content could not be read, or is not what it was said to be.
     failure: Option<io::Error>,
 }
@@ -77,14 +81,20 @@ impl<'a> UploadBodies<'a> {
             .map_or(Algorithm::Sha256, Digest::algorithm);
         // DG1: verified or not, the algorithm is one that can be verified.
         let hasher = Hasher::new(&algorithm)?;
-        let hashed = Hashed {
+        let mut hashed = Hashed {
             hasher: (!verified || expected.is_none()).then_some(hasher),
             position: 0,
             expected,
             size: content.size(),
             sent: 0,
+            turn: 0,
+            is_whole: true,
             failure: None,
         };
+        // No byte of empty content passes.
+        if hashed.size == Some(0) {
+            hashed.failure = hashed.check().err();
+        }
         Ok(Self {
             content,
             hashed: Arc::new(Mutex::new(hashed)),
@@ -99,6 +109,14 @@ impl<'a> UploadBodies<'a> {
     /// Why the content could not be read, if it could not.
     pub(super) fn failure(&self) -> Option<io::Error> {
         lock(&self.hashed).failure.take()
+    }
+
+    /// Ends the body of the last request, and says whether all of it was read. An answer to a
+    /// body that was not read to its end says nothing about the content (DG3, DG7).
+    pub(super) fn close(&self) -> bool {
+        let mut hashed = lock(&self.hashed);
+        hashed.turn += 1;
+        std::mem::replace(&mut hashed.is_whole, true)
     }
 
     /// The digest and the size of everything that passed.
@@ -116,10 +134,13 @@ impl<'a> UploadBodies<'a> {
     }
 
     async fn open_body(&self, name: BodyName) -> io::Result<Body> {
-        let (position, is_elsewhere) = {
+        let (position, is_elsewhere, turn) = {
             let mut hashed = lock(&self.hashed);
             let sent = std::mem::replace(&mut hashed.sent, name.offset);
-            (hashed.first_needed(name.offset), sent != name.offset)
+            hashed.turn += 1;
+            hashed.is_whole = name.length == Some(0);
+            let position = hashed.first_needed(name.offset);
+            (position, sent != name.offset, hashed.turn)
         };
         if is_elsewhere && let Some(observer) = &self.observer {
             observer.resumed(name.offset);
@@ -128,6 +149,7 @@ impl<'a> UploadBodies<'a> {
             frames: self.content.open(position).await?,
             hashed: Arc::clone(&self.hashed),
             observer: self.observer.clone(),
+            turn,
             position,
             first: name.offset,
             end: name.length.map(|length| name.offset.saturating_add(length)),
@@ -151,6 +173,8 @@ struct Part {
     frames: ContentFrames,
     hashed: Arc<Mutex<Hashed>>,
     observer: Option<Arc<dyn PushObserver>>,
+    /// Which body this is.
+    turn: u64,
     /// The position of the next piece to read.
     position: u64,
     /// The position of the next byte to send that was not read yet.
@@ -241,6 +265,12 @@ impl Hashed {
         }
     }
 
+    /// So many bytes were given to the transport, and perhaps the last ones of the body.
+    fn pass_on(&mut self, bytes: u64, is_last: bool) {
+        self.sent += bytes;
+        self.is_whole |= is_last;
+    }
+
     /// The content ended at this position.
     fn end(&self, position: u64) -> io::Result<()> {
         match self.size {
@@ -282,16 +312,28 @@ impl http_body::Body for Part {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if lock(&self.hashed).turn != self.turn {
+            let text = "the request was answered before its body was sent";
+            return Poll::Ready(Some(Err(io::Error::other(text))));
+        }
         match ready!(self.poll_piece(cx)) {
-            Some(Ok(piece)) => {
+            Some(Ok(mut piece)) => {
+                // RT10: progress is seen only between two pieces.
+                if piece.len() > PIECE_BYTES {
+                    self.next = Some(piece.split_off(PIECE_BYTES));
+                }
                 let bytes = piece.len() as u64;
-                lock(&self.hashed).sent += bytes;
+                let is_last = self.is_end_stream();
+                lock(&self.hashed).pass_on(bytes, is_last);
                 if let Some(observer) = &self.observer {
                     observer.sent(bytes);
                 }
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
-            None => Poll::Ready(None),
+            None => {
+                lock(&self.hashed).pass_on(0, true);
+                Poll::Ready(None)
+            }
             Some(Err(error)) => {
                 // The transport wraps the error, so the upload keeps one to report.
                 let kept = io::Error::new(error.kind(), error.to_string());

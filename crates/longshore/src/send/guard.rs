@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use longshore_transport::{Body, Clock, TransportError};
 
 use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
@@ -38,8 +38,10 @@ struct Progress {
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// The head of the answer is due since then: there is no body, or it has been sent, or the
-    /// transport has not yet asked for it.
+    /// The transport has not yet asked for the body since then: it connects, or the peer takes
+    /// nothing.
+    Begin(Duration),
+    /// The head of the answer is due since then: there is no body, or it has been sent.
     Head(Duration),
     /// The transport holds a piece of the body since then.
     Held(Duration),
@@ -54,8 +56,13 @@ impl RequestGuard {
         request: Request<Body>,
         limit: Duration,
     ) -> (Self, Request<Body>) {
+        let now = clock.now();
         let progress = Arc::new(Mutex::new(Progress {
-            stage: Stage::Head(clock.now()),
+            stage: if request.body().is_end_stream() || request.body().known().is_some() {
+                Stage::Head(now)
+            } else {
+                Stage::Begin(now)
+            },
             held: Duration::ZERO,
             bytes: 0,
             is_slow: false,
@@ -83,7 +90,9 @@ impl RequestGuard {
     /// The output of `work`, or `None` when a limit is exceeded first.
     pub(super) async fn race<T>(self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
-        let mut alarm = self.clock.alarm(self.left()?);
+        // The stage changes without a call to this, and the limit of the next may end sooner.
+        let alarm_in = |left: Duration| self.clock.alarm(left.min(IDLE_LIMIT));
+        let mut alarm = alarm_in(self.left()?);
         poll_fn(|cx| {
             if let Poll::Ready(output) = work.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
@@ -91,7 +100,7 @@ impl RequestGuard {
             loop {
                 ready!(alarm.as_mut().poll(cx));
                 match self.left() {
-                    Some(left) => alarm = self.clock.alarm(left),
+                    Some(left) => alarm = alarm_in(left),
                     None => return Poll::Ready(None),
                 }
             }
@@ -106,7 +115,7 @@ impl RequestGuard {
         let (since, limit) = match progress.stage {
             _ if progress.is_slow => return None,
             Stage::Head(since) => (since, self.limit),
-            Stage::Held(since) => (since, IDLE_LIMIT),
+            Stage::Begin(since) | Stage::Held(since) => (since, IDLE_LIMIT),
             Stage::Source => (now, IDLE_LIMIT),
         };
         let left = limit.saturating_sub(now.saturating_sub(since));
@@ -209,6 +218,55 @@ mod tests {
         lock(&guard.progress).stage = Stage::Held(clock.now());
         clock.advance(Duration::from_secs(30));
         assert_eq!(seconds(&guard), None);
+    }
+
+    /// A body of unknown length.
+    struct Unread;
+
+    impl http_body::Body for Unread {
+        type Data = Bytes;
+        type Error = TransportError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+            Poll::Ready(None)
+        }
+    }
+
+    /// When a request with a body ends that stays in this stage.
+    fn ends_after(clock: &TestClock, stage: Option<Stage>) -> Duration {
+        let body = Body::wrap_with(Unread, |error: TransportError| error);
+        let watched: Arc<dyn Clock> = Arc::new(clock.clone());
+        let limit = Duration::from_secs(300);
+        let (guard, _request) = RequestGuard::watch(&watched, Request::new(body), limit);
+        let progress = Arc::clone(&guard.progress);
+        let work = poll_fn(|_| {
+            if let Some(stage) = stage {
+                lock(&progress).stage = stage;
+            }
+            Poll::<()>::Pending
+        });
+        clock.ring(true);
+        let race = pin!(guard.race(work));
+        let polled = race.poll(&mut Context::from_waker(std::task::Waker::noop()));
+        assert_eq!(polled, Poll::Ready(None));
+        clock.now()
+    }
+
+    // RT10: the limit of the answer, which is longer, counts from the end of the body.
+    #[test]
+    fn rt10_a_body_of_which_the_peer_takes_nothing_ends_the_request_after_thirty_seconds() {
+        let zero = Duration::ZERO;
+        for (stage, expected) in [
+            (None, 30),
+            (Some(Stage::Held(zero)), 30),
+            (Some(Stage::Head(zero)), 300),
+        ] {
+            let ended = ends_after(&TestClock::default(), stage);
+            assert_eq!(ended, Duration::from_secs(expected), "{stage:?}");
+        }
     }
 
     // RT10 (an upload body below 1 KiB/s for 60 s is aborted)

@@ -1,14 +1,14 @@
 //! Bodies that do not arrive, or not wholly, and registries that want to be left alone.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use longshore::model::Digest;
 use longshore::transport::{Clock, TestClock, Timer};
-use longshore::{ErrorKind, IDLE_LIMIT, PushOptions, UploadOutcome};
+use longshore::{ErrorKind, IDLE_LIMIT, PushObserver, PushOptions, UploadOutcome};
 use longshore_testkit::fault::{Fault, FaultProxy, Script};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
 use longshore_testkit::{Gate, ScriptedResponse};
@@ -280,8 +280,6 @@ async fn rt5_a_connection_that_is_closed_between_requests_is_replaced() {
 struct MovedClock {
     time: TestClock,
     moved: Arc<watch::Sender<()>>,
-    rang: Arc<AtomicBool>,
-    lock: Arc<Mutex<()>>,
 }
 
 impl MovedClock {
@@ -289,18 +287,12 @@ impl MovedClock {
         Self {
             time: TestClock::default(),
             moved: Arc::new(watch::Sender::new(())),
-            rang: Arc::default(),
-            lock: Arc::default(),
         }
     }
 
-    /// Moves the time, unless an alarm has rung.
     fn advance(&self, by: Duration) {
-        let _lock = self.lock.lock().unwrap();
-        if !self.rang.load(Ordering::SeqCst) {
-            self.time.advance(by);
-            self.moved.send_replace(());
-        }
+        self.time.advance(by);
+        self.moved.send_replace(());
     }
 }
 
@@ -318,17 +310,44 @@ impl Clock for MovedClock {
         let end = clock.now() + duration;
         Box::pin(async move {
             let mut moved = clock.moved.subscribe();
-            loop {
-                {
-                    let _lock = clock.lock.lock().unwrap();
-                    if clock.now() >= end {
-                        clock.rang.store(true, Ordering::SeqCst);
-                        return;
-                    }
-                }
+            while clock.now() < end {
                 moved.changed().await.unwrap();
             }
         })
+    }
+}
+
+/// How much of a body the transport took, and whether the upload was resumed.
+#[derive(Debug, Default)]
+struct Taken {
+    bytes: AtomicU64,
+    is_resumed: AtomicBool,
+}
+
+impl PushObserver for Taken {
+    fn sent(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    fn resumed(&self, _: u64) {
+        self.is_resumed.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Lets 30 seconds pass each time that the body of the first request has come to a halt.
+async fn pass_time(clock: &MovedClock, taken: &Taken) {
+    let mut halted_at = None;
+    loop {
+        let before = taken.bytes.load(Ordering::SeqCst);
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let bytes = taken.bytes.load(Ordering::SeqCst);
+        let is_over = taken.is_resumed.load(Ordering::SeqCst);
+        if bytes > 0 && bytes == before && halted_at != Some(bytes) && !is_over {
+            halted_at = Some(bytes);
+            clock.advance(IDLE_LIMIT);
+        }
     }
 }
 
@@ -338,32 +357,36 @@ async fn rt10_a_body_that_the_registry_stops_reading_is_resumed() {
     // More than the buffers of both ends of a connection hold.
     let content = Bytes::from(vec![7; 48 * 1024 * 1024]);
     let digest = Digest::sha256(&content);
-    let gate = Gate::new();
-    let stall = Misbehaviour::StallRequestAfter(1024 * 1024, gate.clone());
-    let registry = misbehaving(stall, Method::PUT);
-    let clock = MovedClock::new();
-    let client = timed(&registry, clock.clone()).build().unwrap();
-    let repository = app(&registry, &client).await;
-    let mut options = PushOptions::default();
-    options.digest = Some(digest.clone());
-    let push = repository.put_blob(&content, options);
-    let time = async {
-        loop {
-            if gate.is_reached() {
-                clock.advance(IDLE_LIMIT);
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let pushed = tokio::select! {
-        pushed = push => pushed.unwrap(),
-        () = time => unreachable!("the time goes on"),
-    };
-    assert_eq!(pushed.outcome, UploadOutcome::Sent);
-    let stored = registry.contents().blob("app", &digest).unwrap();
-    assert_eq!(stored.bytes(), content);
-    let seen = registry.requests().all();
-    let seen: Vec<_> = seen.iter().map(|seen| seen.method.as_str()).collect();
-    assert_eq!(seen, ["POST", "HEAD", "GET", "PATCH", "PUT"]);
-    gate.open();
+    let whole = &["POST", "HEAD", "GET", "PATCH", "PUT"][..];
+    let nothing = &["POST", "HEAD", "GET", "PUT"];
+    let chunked = &["POST", "GET", "PATCH", "PATCH", "PUT"];
+    for (method, read, expected) in [
+        (Method::PUT, 1024 * 1024, whole),
+        (Method::PUT, 0, nothing),
+        (Method::PATCH, 0, chunked),
+    ] {
+        let gate = Gate::new();
+        let stall = Misbehaviour::StallRequestAfter(read, gate.clone());
+        let registry = misbehaving(stall, method.clone());
+        let clock = MovedClock::new();
+        let client = timed(&registry, clock.clone()).build().unwrap();
+        let repository = app(&registry, &client).await;
+        let taken = Arc::new(Taken::default());
+        let mut options = PushOptions::default();
+        options.digest = Some(digest.clone());
+        options.chunk = (method == Method::PATCH).then_some(40 * 1024 * 1024);
+        options.observer = Some(taken.clone());
+        let pushed = tokio::select! {
+            pushed = repository.put_blob(&content, options) => pushed.unwrap(),
+            () = pass_time(&clock, &taken) => unreachable!("the time goes on"),
+        };
+        assert_eq!(pushed.outcome, UploadOutcome::Sent);
+        let stored = registry.contents().blob("app", &digest).unwrap();
+        assert_eq!(stored.bytes(), content);
+        // The request that stalls is not recorded.
+        let seen = registry.requests().all();
+        let seen: Vec<_> = seen.iter().map(|seen| seen.method.as_str()).collect();
+        assert_eq!(seen, expected, "{method} {read}");
+        gate.open();
+    }
 }

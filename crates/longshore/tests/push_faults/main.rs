@@ -6,6 +6,7 @@
 
 mod broken;
 mod commit;
+mod errors;
 mod location;
 mod manifests;
 mod quirks;

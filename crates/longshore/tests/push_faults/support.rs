@@ -68,7 +68,8 @@ pub(crate) fn stream() -> StreamContent {
     StreamContent::new(Once(Some(Bytes::from_static(BLOB))), None)
 }
 
-struct Once(Option<Bytes>);
+/// A stream of one piece.
+pub(crate) struct Once(pub(crate) Option<Bytes>);
 
 impl futures_core::Stream for Once {
     type Item = std::io::Result<Bytes>;

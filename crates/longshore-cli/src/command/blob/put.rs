@@ -76,8 +76,8 @@ async fn look(
         return Err(Failure::new(Exit::Digest, &what).hint("check the file and the digest"));
     }
     let outcome = match repository.blob_head(&digest).await? {
-        Some(_) => Outcome::Existing,
-        None => Outcome::Absent,
+        Some(head) if head.may_have(size) => Outcome::Existing,
+        _ => Outcome::Absent,
     };
     Ok(Pushed {
         digest,
