@@ -74,12 +74,12 @@ pub trait End: Send + Sync {
     /// What the end reports; [`TransferError::Referrers`] beyond a limit.
     fn referrers<'a>(&'a self, subject: &'a Digest) -> EndFuture<'a, Vec<Descriptor>>;
 
-    /// Lists the tags for which `wanted` is true.
+    /// Returns those of these tags that the end has, in the same order.
     ///
     /// # Errors
     ///
     /// What the end reports.
-    fn tags<'a>(&'a self, wanted: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>>;
+    fn existing_tags<'a>(&'a self, tags: &'a [Tag]) -> EndFuture<'a, Vec<Tag>>;
 
     /// Opens a blob to send it elsewhere.
     ///

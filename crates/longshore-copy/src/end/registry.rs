@@ -20,9 +20,10 @@ use super::{
 };
 use crate::content::RegistryContent;
 use crate::error::TransferError;
+use crate::in_order::InOrder;
 use crate::journal::{Journal, JournalEntry, UploadKey};
 use crate::plan::PlannedBlob;
-use crate::referrers::Referrers;
+use crate::referrers::list_referrers;
 
 /// Minimum size of a blob that is always looked for before it is sent, in bytes. Sending a smaller
 /// one takes one request more than the question.
@@ -235,26 +236,30 @@ impl End for RegistryEnd {
     }
 
     fn referrers<'a>(&'a self, subject: &'a Digest) -> EndFuture<'a, Vec<Descriptor>> {
-        Box::pin(async move {
-            let referrers = Referrers::read(&self.repository, subject, None, 1).await?;
-            let referrers = referrers.referrers.into_iter();
-            Ok(referrers.map(|referrer| referrer.descriptor).collect())
-        })
+        Box::pin(list_referrers(&self.repository, subject))
     }
 
-    fn tags<'a>(&'a self, wanted: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>> {
+    /// Asks for each tag: that works where a registry lists no tags, and needs no list without end.
+    fn existing_tags<'a>(&'a self, tags: &'a [Tag]) -> EndFuture<'a, Vec<Tag>> {
         Box::pin(async move {
-            let mut list = self.repository.tags(None, None);
-            let mut tags = Vec::new();
-            while let Some(tag) = list.next().await {
-                // Malformed tags cannot be copied.
-                if let Ok(tag) = tag?.parse::<Tag>()
-                    && wanted(&tag)
+            let mut asking = InOrder::new(CONCURRENT_QUESTIONS, u64::MAX);
+            let (mut asked, mut answered) = (tags.iter(), tags.iter());
+            let mut existing = Vec::new();
+            loop {
+                while asking.has_room(1)
+                    && let Some(tag) = asked.next()
                 {
-                    tags.push(tag);
+                    let repository = self.repository.clone();
+                    let target = TagOrDigest::from(tag.clone());
+                    asking.start(1, async move { repository.manifest_head(&target).await });
+                }
+                let (Some(head), Some(tag)) = (asking.next().await, answered.next()) else {
+                    return Ok(existing);
+                };
+                if head??.is_some() {
+                    existing.push(tag.clone());
                 }
             }
-            Ok(tags)
         })
     }
 

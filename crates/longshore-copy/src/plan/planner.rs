@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use longshore_model::{
-    ContentKind, Digest, Manifest, MediaType, Reached, Tag, TagOrDigest, Walk, WalkLimits, WalkStep,
+    ContentKind, Descriptor, Digest, INDEX_DEPTH_LIMIT, Manifest, MediaType, Reached, Tag,
+    TagOrDigest, Walk, WalkError, WalkLimits, WalkStep,
 };
 use longshore_store::Store;
-use tokio::task::JoinSet;
 
 use super::actions::{self, Claim};
 use super::{Plan, PlannedBlob, PlannedDestination, PlannedManifest, stored_manifest};
@@ -17,11 +17,17 @@ use crate::end::stored::put_document;
 use crate::end::{End, RawManifest, TakeManifest};
 use crate::error::TransferError;
 use crate::failures::Failures;
+use crate::in_order::InOrder;
 use crate::platform::Chosen;
 use crate::preflight::{Concern, preflight};
+use crate::referrers::{REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT};
 
-/// Number of manifests that are requested concurrently.
+/// Number of manifests, and of lists of referrers, that are requested concurrently.
 const CONCURRENT_MANIFESTS: usize = 16;
+
+/// Maximum size of the manifests that are read concurrently, in bytes; a larger one is read alone.
+/// What is read of a manifest may take as much memory again (LI2).
+const READ_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How many bytes of manifests are kept until they are written. Others are read again (LI2).
 const KEPT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
@@ -137,7 +143,7 @@ impl Planner {
             .map_err(TransferError::Graph)?;
         // The step is taken here, because the caller already has the manifest.
         let _ = self.walk.next();
-        let place = self.place(&step);
+        self.place(&step);
         let claims = self.reading.claims(manifest.digest(), &self.named).await?;
         let is_finished = self.reading.is_complete(&step, &claims);
         let mut taken = self.reading.take(&step, manifest, claims).await?;
@@ -154,62 +160,108 @@ impl Planner {
                 taken.concerns.push(Concern::Sparse { absent });
             }
         }
-        self.follow_children(place, taken)
+        self.follow_children(0, taken)
     }
 
     /// Follows every manifest that was reached.
     pub(super) async fn follow(&mut self) -> Result<(), TransferError> {
-        let mut reading = JoinSet::new();
+        let mut reading = InOrder::new(CONCURRENT_MANIFESTS, READ_LIMIT_BYTES);
+        let mut waiting = None;
         loop {
-            while reading.len() < CONCURRENT_MANIFESTS
-                && let Some(step) = self.walk.next()
-            {
+            while let Some(step) = waiting.take().or_else(|| self.walk.next()) {
                 if step.kind == ContentKind::Blob {
                     let WalkStep { digest, size, .. } = step;
                     self.blobs.push(PlannedBlob { digest, size });
                     continue;
                 }
                 self.walk.check_depth(&step).map_err(TransferError::Graph)?;
-                let place = self.place(&step);
+                if !reading.has_room(step.size) {
+                    waiting = Some(step);
+                    break;
+                }
+                let Some(&place) = self.places.get(&step.digest) else {
+                    continue;
+                };
                 let shared = Arc::clone(&self.reading);
-                reading.spawn(async move { (place, shared.read(&step).await) });
+                reading.start(step.size, async move { (place, shared.read(&step).await) });
             }
-            match reading.join_next().await {
-                Some(Ok((place, taken))) => self.follow_children(place, taken?)?,
-                Some(Err(_)) => return Err(TransferError::Worker),
-                None => return Ok(()),
-            }
+            let Some(read) = reading.next().await else {
+                return Ok(());
+            };
+            let (place, taken) = read?;
+            self.follow_children(place, taken?)?;
         }
     }
 
     /// Follows the referrers of every manifest of the plan, their own referrers, and the manifests
     /// whose tags name the digest of one.
     pub(super) async fn follow_referrers(&mut self) -> Result<(), TransferError> {
-        let mut next = 0;
-        while let Some(subject) = self.manifests.get(next).map(|it| it.digest.clone()) {
-            next += 1;
-            let referrers = self.reading.ends.source.referrers(&subject).await?;
-            for referrer in referrers {
-                let listed = Listed {
-                    is_index: referrer.media_type.is_index(),
-                    parent: None,
+        let image = self.manifests.len();
+        let mut subjects = 0..image;
+        // Each round lists what refers to the manifests that the last one has found.
+        for level in 0.. {
+            let next = subjects.end;
+            let mut listing = InOrder::new(CONCURRENT_MANIFESTS, u64::MAX);
+            loop {
+                while listing.has_room(1)
+                    && let Some(place) = subjects.next()
+                    && let Some(subject) = self.manifests.get(place)
+                {
+                    let (shared, subject) = (Arc::clone(&self.reading), subject.digest.clone());
+                    listing.start(
+                        1,
+                        async move { shared.ends.source.referrers(&subject).await },
+                    );
+                }
+                let Some(found) = listing.next().await else {
+                    break;
                 };
-                self.reach(WalkStep::start(&referrer, ContentKind::Manifest, listed))?;
+                for referrer in found?? {
+                    self.reach_referrer(&referrer, level, image)?;
+                }
             }
             self.follow().await?;
+            subjects = next..self.manifests.len();
+            if subjects.is_empty() {
+                break;
+            }
         }
         self.follow_digest_tags().await
     }
 
+    /// Reaches a manifest that refers to one of this level, when the image itself has this many.
+    fn reach_referrer(
+        &mut self,
+        referrer: &Descriptor,
+        level: usize,
+        image: usize,
+    ) -> Result<(), TransferError> {
+        if level >= REFERRERS_DEPTH_LIMIT && !self.places.contains_key(&referrer.digest) {
+            return Err(TransferError::Referrers(WalkError::TooDeep {
+                digest: referrer.digest.clone(),
+                limit: REFERRERS_DEPTH_LIMIT,
+            }));
+        }
+        let listed = Listed {
+            is_index: referrer.media_type.is_index(),
+            parent: None,
+        };
+        self.reach(WalkStep::start(referrer, ContentKind::Manifest, listed))?;
+        if self.manifests.len() - image > REFERRERS_LIMIT {
+            let limit = REFERRERS_LIMIT;
+            return Err(TransferError::Referrers(WalkError::TooMany { limit }));
+        }
+        Ok(())
+    }
+
     async fn follow_digest_tags(&mut self) -> Result<(), TransferError> {
         let source = Arc::clone(&self.reading.ends.source);
-        let is_wanted = |tag: &Tag| {
-            // The list of referrers is read and written as what it stands for.
-            DigestTag::recognize(tag).is_some_and(|it| {
-                it.kind != DigestTagKind::Referrers && self.places.contains_key(&it.subject)
-            })
-        };
-        for tag in source.tags(&is_wanted).await? {
+        let manifests = self.manifests.iter();
+        let tags = manifests.flat_map(|it| DigestTag::all(&it.digest));
+        // The list of referrers is read and written as what it stands for.
+        let tags = tags.filter(|(kind, _)| *kind != DigestTagKind::Referrers);
+        let tags: Vec<Tag> = tags.map(|(_, tag)| tag).collect();
+        for tag in source.existing_tags(&tags).await? {
             let target = TagOrDigest::from(tag.clone());
             let manifest = crate::end::read_manifest(&*source, &target).await?;
             let listed = Listed {
@@ -225,8 +277,8 @@ impl Planner {
         Ok(())
     }
 
-    /// Makes a place for a manifest that is read next.
-    fn place(&mut self, step: &WalkStep<Listed>) -> usize {
+    /// Makes a place for a manifest when it is reached, so that each that lists it finds it there.
+    fn place(&mut self, step: &WalkStep<Listed>) {
         let place = self.manifests.len();
         self.manifests.push(PlannedManifest {
             digest: step.digest.clone(),
@@ -246,7 +298,6 @@ impl Planner {
             None if place > 0 => self.unlisted.push(place),
             None => {}
         }
-        place
     }
 
     fn adopt(&mut self, parent: Option<usize>, child: usize) {
@@ -288,33 +339,40 @@ impl Planner {
     }
 
     fn reach(&mut self, child: WalkStep<Listed>) -> Result<(), TransferError> {
-        let (kind, size, digest) = (child.kind, child.size, child.digest.clone());
-        let parent = child.item.parent;
-        match self.walk.reach(child).map_err(TransferError::Graph)? {
+        let reached = self.walk.reach(child.clone());
+        match reached.map_err(TransferError::Graph)? {
+            Reached::OtherSize { first } => Err(TransferError::SizeConflict {
+                digest: child.digest,
+                first,
+                second: child.size,
+            }),
+            _ if child.kind == ContentKind::Blob => Ok(()),
+            Reached::First => {
+                self.place(&child);
+                // Counted before the manifests are read, so that the limit applies in time.
+                let counted = self.walk.count_bytes(child.size);
+                counted.map_err(TransferError::Graph)
+            }
             Reached::Again => {
-                if kind == ContentKind::Manifest
-                    && let Some(&place) = self.places.get(&digest)
+                if let Some(parent) = child.item.parent
+                    && let Some(&place) = self.places.get(&child.digest)
                 {
-                    self.adopt(parent, place);
+                    self.adopt(Some(parent), place);
+                    self.walk.count_entry().map_err(TransferError::Graph)?;
                 }
                 Ok(())
             }
-            // Counted before the manifests are read, so that the limit applies in time.
-            Reached::First if kind == ContentKind::Manifest => {
-                self.walk.count_bytes(size).map_err(TransferError::Graph)
-            }
-            Reached::First => Ok(()),
-            Reached::OtherSize { first } => Err(TransferError::SizeConflict {
-                digest,
-                first,
-                second: size,
-            }),
         }
     }
 
     /// Computes how many levels of manifests are below each, so that they can be written from the
-    /// bottom up. The limit of the depth bounds the number of rounds.
-    fn measure(&mut self) {
+    /// bottom up. The limit of the levels bounds the number of rounds.
+    ///
+    /// # Errors
+    ///
+    /// [`WalkError::TooDeep`]: the walk limits the shortest way to a manifest, and this the longest.
+    fn measure(&mut self) -> Result<(), TransferError> {
+        let limit = INDEX_DEPTH_LIMIT;
         loop {
             let mut changed = false;
             for place in 0..self.manifests.len() {
@@ -324,6 +382,10 @@ impl Planner {
                 };
                 let height = manifest.children.iter().filter_map(height_of).max();
                 let height = height.unwrap_or_default();
+                if height > limit {
+                    let digest = manifest.digest.clone();
+                    return Err(TransferError::Graph(WalkError::TooDeep { digest, limit }));
+                }
                 if height != manifest.height
                     && let Some(manifest) = self.manifests.get_mut(place)
                 {
@@ -332,14 +394,14 @@ impl Planner {
                 }
             }
             if !changed {
-                return;
+                return Ok(());
             }
         }
     }
 
     /// Finds out what each destination lacks, and returns the plan.
     pub(super) async fn plan(mut self, chosen: Chosen) -> Result<Plan, TransferError> {
-        self.measure();
+        self.measure()?;
         let blobs: Arc<[PlannedBlob]> = self.blobs.into();
         let source = Arc::clone(&self.reading.ends.source);
         let failures = Arc::clone(&self.reading.ends.failures);
