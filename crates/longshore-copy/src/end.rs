@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore::{Content, PushObserver, Repository};
-use longshore_model::{Descriptor, Digest, Manifest, RepositoryName, Tag, TagOrDigest};
+use longshore_model::{Descriptor, Digest, Manifest, MediaType, RepositoryName, Tag, TagOrDigest};
 use longshore_store::{Interrupt, Store};
 
 use crate::error::TransferError;
@@ -59,6 +59,20 @@ pub trait End: Send + Sync {
     /// What the end reports, and any error of `take`.
     fn manifest<'a>(&'a self, target: &'a TagOrDigest, take: TakeManifest<'a>)
     -> EndFuture<'a, ()>;
+
+    /// Reads content that an index lists under a type that is not known here, if the end keeps it as
+    /// a manifest; `None` if it is a blob. In a store nothing tells them apart, and it is a blob.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn opaque_manifest<'a>(
+        &'a self,
+        _blob: &'a PlannedBlob,
+        _media_type: &'a MediaType,
+    ) -> EndFuture<'a, Option<Bytes>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Returns the digest of the image that this end stands for now; `None` when there is none.
     ///

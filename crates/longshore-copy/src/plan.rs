@@ -51,12 +51,14 @@ pub struct PlannedManifest {
     /// The size in bytes.
     pub size: u64,
     /// The media type; that of an image manifest where every destination has it already and it was
-    /// not read.
+    /// not read. One of a type that is not known here is copied as it is.
     pub media_type: MediaType,
     /// The manifest itself, if it was kept; otherwise it is read again when it is written.
     kept: Option<RawManifest>,
-    /// How many levels of manifests are below it.
+    /// How many levels of manifests are below it, or may be.
     height: usize,
+    /// Whether its type is not known here, so that it lists nothing, and was kept.
+    opaque: bool,
     /// The places of the manifests that it lists.
     children: Vec<usize>,
 }

@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use longshore::proto::referrers::fallback_tag;
 use longshore::proto::upload::UploadOutcome;
 use longshore::{
     Client, Content, ErrorKind, PushOptions, PushedManifest, Repository, SessionKeeper,
     UploadSession,
 };
-use longshore_model::{Descriptor, Digest, Document, Index, Manifest, Reference, Tag, TagOrDigest};
+use longshore_model::{
+    Descriptor, Digest, Document, Index, Manifest, MediaType, Reference, Tag, TagOrDigest,
+};
 use longshore_store::Store;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -225,6 +228,22 @@ impl End for RegistryEnd {
                 .repository
                 .manifest_with(target, |pulled| take(pulled.manifest));
             taken.await?
+        })
+    }
+
+    /// Asks for the blob first: the CNCF Distribution registry answers a GET of a manifest that is a
+    /// blob with status 500, and its index of blobs, as caches of builds are, lists layers.
+    fn opaque_manifest<'a>(
+        &'a self,
+        blob: &'a PlannedBlob,
+        media_type: &'a MediaType,
+    ) -> EndFuture<'a, Option<Bytes>> {
+        Box::pin(async move {
+            if is_there(&self.repository, &blob.digest).await? {
+                return Ok(None);
+            }
+            let bytes = self.repository.manifest_bytes(&blob.digest, media_type);
+            Ok(bytes.await?)
         })
     }
 

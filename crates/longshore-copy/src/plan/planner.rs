@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use longshore_model::{
-    ContentKind, Descriptor, Digest, INDEX_DEPTH_LIMIT, Manifest, MediaType, Reached, Tag,
-    TagOrDigest, Walk, WalkError, WalkLimits, WalkStep,
+    ContentKind, Descriptor, Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, MediaType,
+    Reached, Tag, TagOrDigest, Walk, WalkError, WalkLimits, WalkStep,
 };
 use longshore_store::Store;
 
@@ -36,10 +37,49 @@ const KEPT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 const CONCERNS_LIMIT: usize = 20;
 
 /// The parent of a manifest, and what it says about it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Listed {
     is_index: bool,
+    /// A type that is neither that of an image manifest nor of an index: the content may be a blob.
+    opaque: Option<MediaType>,
     parent: Option<usize>,
+}
+
+impl Listed {
+    fn of(descriptor: &Descriptor) -> Self {
+        let media_type = &descriptor.media_type;
+        let is_known = media_type.is_manifest() || media_type.is_index() || media_type.is_generic();
+        Self {
+            is_index: media_type.is_index(),
+            opaque: (!is_known).then(|| media_type.clone()),
+            parent: None,
+        }
+    }
+
+    fn of_read(manifest: &Manifest) -> Self {
+        Self {
+            is_index: manifest.document().as_index().is_some(),
+            opaque: None,
+            parent: None,
+        }
+    }
+
+    /// What the content is read as.
+    fn kind(&self) -> ContentKind {
+        match self.opaque {
+            Some(_) => ContentKind::Blob,
+            None => ContentKind::Manifest,
+        }
+    }
+}
+
+/// What was read of a step.
+enum Found {
+    Blob(PlannedBlob),
+    /// At its place.
+    Manifest(usize, Taken),
+    /// A manifest of a type that is not known here.
+    Opaque(WalkStep<Listed>, Taken),
 }
 
 /// The data kept about a manifest that was read. The document itself may be large, so it is
@@ -133,11 +173,7 @@ impl Planner {
     pub(super) async fn take_top(&mut self, chosen: &Chosen) -> Result<(), TransferError> {
         let manifest = &chosen.manifest;
         self.wanted.clone_from(&chosen.children);
-        let listed = Listed {
-            is_index: manifest.document().as_index().is_some(),
-            parent: None,
-        };
-        let step = WalkStep::start_at(manifest, listed);
+        let step = WalkStep::start_at(manifest, Listed::of_read(manifest));
         self.walk
             .reach(step.clone())
             .map_err(TransferError::Graph)?;
@@ -169,7 +205,7 @@ impl Planner {
         let mut waiting = None;
         loop {
             while let Some(step) = waiting.take().or_else(|| self.walk.next()) {
-                if step.kind == ContentKind::Blob {
+                if step.kind == ContentKind::Blob && !may_be_manifest(&step) {
                     let WalkStep { digest, size, .. } = step;
                     self.blobs.push(PlannedBlob { digest, size });
                     continue;
@@ -179,17 +215,18 @@ impl Planner {
                     waiting = Some(step);
                     break;
                 }
-                let Some(&place) = self.places.get(&step.digest) else {
-                    continue;
-                };
                 let shared = Arc::clone(&self.reading);
-                reading.start(step.size, async move { (place, shared.read(&step).await) });
+                let place = self.places.get(&step.digest).copied();
+                reading.start(step.size, async move { shared.find(place, step).await });
             }
-            let Some(read) = reading.next().await else {
+            let Some(found) = reading.next().await else {
                 return Ok(());
             };
-            let (place, taken) = read?;
-            self.follow_children(place, taken?)?;
+            match found?? {
+                Found::Blob(blob) => self.blobs.push(blob),
+                Found::Manifest(place, taken) => self.follow_children(place, taken)?,
+                Found::Opaque(step, taken) => self.follow_opaque(&step, taken)?,
+            }
         }
     }
 
@@ -242,11 +279,8 @@ impl Planner {
                 limit: REFERRERS_DEPTH_LIMIT,
             }));
         }
-        let listed = Listed {
-            is_index: referrer.media_type.is_index(),
-            parent: None,
-        };
-        self.reach(WalkStep::start(referrer, ContentKind::Manifest, listed))?;
+        let listed = Listed::of(referrer);
+        self.reach(WalkStep::start(referrer, listed.kind(), listed))?;
         if self.manifests.len() - image > REFERRERS_LIMIT {
             let limit = REFERRERS_LIMIT;
             return Err(TransferError::Referrers(WalkError::TooMany { limit }));
@@ -264,11 +298,7 @@ impl Planner {
         for tag in source.existing_tags(&tags).await? {
             let target = TagOrDigest::from(tag.clone());
             let manifest = crate::end::read_manifest(&*source, &target).await?;
-            let listed = Listed {
-                is_index: manifest.document().as_index().is_some(),
-                parent: None,
-            };
-            self.reach(WalkStep::start_at(&manifest, listed))?;
+            self.reach(WalkStep::start_at(&manifest, Listed::of_read(&manifest)))?;
             self.follow().await?;
             if let Some(&place) = self.places.get(manifest.digest()) {
                 self.names.push((tag, place));
@@ -286,6 +316,7 @@ impl Planner {
             media_type: MediaType::OCI_MANIFEST,
             kept: None,
             height: 0,
+            opaque: step.item.opaque.is_some(),
             children: Vec::new(),
         });
         // A digest that is listed with two sizes is an error, so each has one place.
@@ -322,6 +353,10 @@ impl Planner {
         if let Some(manifest) = self.manifests.get_mut(place) {
             manifest.media_type = taken.media_type;
             let fits = self.kept_bytes.saturating_add(manifest.size) <= KEPT_LIMIT_BYTES;
+            if manifest.opaque && !fits {
+                let limit = KEPT_LIMIT_BYTES;
+                return Err(TransferError::Graph(WalkError::TooLarge { limit }));
+            }
             if (place == 0 || fits) && taken.kept.is_some() {
                 self.kept_bytes = self.kept_bytes.saturating_add(manifest.size);
                 manifest.kept = taken.kept;
@@ -336,6 +371,20 @@ impl Planner {
             self.reach(child)?;
         }
         Ok(())
+    }
+
+    /// Counts a manifest of a type that is not known here, which lists nothing.
+    fn follow_opaque(
+        &mut self,
+        step: &WalkStep<Listed>,
+        taken: Taken,
+    ) -> Result<(), TransferError> {
+        if self.places.contains_key(&step.digest) {
+            return Ok(());
+        }
+        let place = self.manifests.len();
+        self.place(step);
+        self.follow_children(place, taken)
     }
 
     fn reach(&mut self, child: WalkStep<Listed>) -> Result<(), TransferError> {
@@ -394,9 +443,16 @@ impl Planner {
                 }
             }
             if !changed {
-                return Ok(());
+                break;
             }
         }
+        // The opaque ones are written first, because not all of their parents are known.
+        if self.manifests.iter().any(|it| it.opaque) {
+            for manifest in self.manifests.iter_mut().filter(|it| !it.opaque) {
+                manifest.height += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Finds out what each destination lacks, and returns the plan.
@@ -494,6 +550,66 @@ impl Reading {
             })
     }
 
+    /// Finds out what a step is. A manifest has this place.
+    async fn find(
+        &self,
+        place: Option<usize>,
+        step: WalkStep<Listed>,
+    ) -> Result<Found, TransferError> {
+        match (&step.item.opaque, place) {
+            (None, Some(place)) => Ok(Found::Manifest(place, self.read(&step).await?)),
+            (Some(media_type), _) => {
+                let (digest, size) = (step.digest.clone(), step.size);
+                let blob = PlannedBlob { digest, size };
+                match self.ends.source.opaque_manifest(&blob, media_type).await? {
+                    Some(bytes) => {
+                        let taken = self.take_opaque(&step, media_type, bytes).await?;
+                        Ok(Found::Opaque(step, taken))
+                    }
+                    None => Ok(Found::Blob(blob)),
+                }
+            }
+            (None, None) => Err(TransferError::Worker),
+        }
+    }
+
+    /// Takes a manifest of a type that is not known here: all of it, because only an end that keeps
+    /// it as a manifest could give it again.
+    async fn take_opaque(
+        &self,
+        step: &WalkStep<Listed>,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<Taken, TransferError> {
+        check_size(step, bytes.len())?;
+        let claims = self.claims(&step.digest, &[]).await?;
+        let written = self.write(&step.digest, &bytes).await?;
+        let descriptor = Descriptor::new(media_type.clone(), step.digest.clone(), step.size);
+        Ok(Taken {
+            media_type: media_type.clone(),
+            kept: Some(RawManifest {
+                descriptor,
+                bytes,
+                referrer: None,
+            }),
+            written,
+            claims,
+            children: Vec::new(),
+            foreign: 0,
+            concerns: Vec::new(),
+        })
+    }
+
+    /// Writes a manifest to the store that gets the manifests, if there is one; returns whether it
+    /// was absent.
+    async fn write(&self, digest: &Digest, bytes: &Bytes) -> Result<Option<bool>, TransferError> {
+        let Some(keeper) = &self.keeper else {
+            return Ok(None);
+        };
+        let is_present = put_document(Arc::clone(keeper), digest, bytes).await?;
+        Ok(Some(!is_present))
+    }
+
     /// Reads the manifest of a step: from the store that gets the manifests, if it is there and of
     /// the type that its index says, or from the source. It is not read when every destination has
     /// it and what is below it.
@@ -537,12 +653,7 @@ impl Reading {
         manifest: &Manifest,
         claims: Vec<bool>,
     ) -> Result<Taken, TransferError> {
-        let mut written = None;
-        if let Some(keeper) = &self.keeper {
-            let (digest, bytes) = (manifest.digest(), manifest.bytes());
-            let is_present = put_document(Arc::clone(keeper), digest, bytes).await?;
-            written = Some(!is_present);
-        }
+        let written = self.write(manifest.digest(), manifest.bytes()).await?;
         let document = manifest.document();
         let kind = ContentKind::of_children(document);
         let mut foreign = 0;
@@ -552,9 +663,12 @@ impl Reading {
                 foreign += 1;
                 continue;
             }
-            let listed = Listed {
-                is_index: child.media_type.is_index(),
-                parent: None,
+            let (kind, listed) = match kind {
+                ContentKind::Blob => (kind, Listed::default()),
+                ContentKind::Manifest => {
+                    let listed = Listed::of(child);
+                    (listed.kind(), listed)
+                }
             };
             children.push(step.child(child, kind, listed));
         }
@@ -572,20 +686,32 @@ impl Reading {
 
 /// Checks that the size and type of a manifest are those of its descriptor.
 fn check(manifest: &Manifest, step: &WalkStep<Listed>) -> Result<(), TransferError> {
-    let actual = manifest.bytes().len() as u64;
-    if actual != step.size {
-        return Err(TransferError::ManifestSize {
-            digest: step.digest.clone(),
-            expected: step.size,
-            actual,
-        });
-    }
+    check_size(step, manifest.bytes().len())?;
     if !is_as_listed(manifest, step) {
         return Err(TransferError::ManifestType {
             digest: step.digest.clone(),
         });
     }
     Ok(())
+}
+
+fn check_size(step: &WalkStep<Listed>, actual: usize) -> Result<(), TransferError> {
+    let actual = actual as u64;
+    if actual == step.size {
+        return Ok(());
+    }
+    Err(TransferError::ManifestSize {
+        digest: step.digest.clone(),
+        expected: step.size,
+        actual,
+    })
+}
+
+/// Returns whether content of a type that is not known here may be a manifest.
+fn may_be_manifest(step: &WalkStep<Listed>) -> bool {
+    let is_blob = |it: &MediaType| it.is_layer() || it.is_config();
+    let media_type = step.item.opaque.as_ref();
+    media_type.is_some_and(|it| !is_blob(it)) && step.size <= MANIFEST_LIMIT_BYTES as u64
 }
 
 fn is_as_listed(manifest: &Manifest, step: &WalkStep<Listed>) -> bool {

@@ -3,6 +3,7 @@
 mod between;
 mod choices;
 mod interrupted;
+mod opaque;
 mod referrers;
 mod several;
 mod support;
