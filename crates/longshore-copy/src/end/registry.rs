@@ -97,8 +97,8 @@ impl RegistryEnd {
                 && let Some(place) = places.next()
             {
                 let Some(blob) = blobs.get(place) else { break };
-                let (repository, digest) = (self.repository.clone(), blob.digest.clone());
-                asking.spawn(async move { (place, is_there(&repository, &digest).await) });
+                let (repository, blob) = (self.repository.clone(), PlannedBlob::clone(blob));
+                asking.spawn(async move { (place, is_there(&repository, &blob).await) });
             }
             match asking.join_next().await {
                 Some(Ok((place, answer))) => {
@@ -239,7 +239,7 @@ impl End for RegistryEnd {
         media_type: &'a MediaType,
     ) -> EndFuture<'a, Option<Bytes>> {
         Box::pin(async move {
-            if is_there(&self.repository, &blob.digest).await? {
+            if is_there(&self.repository, blob).await? {
                 return Ok(None);
             }
             let bytes = self.repository.manifest_bytes(&blob.digest, media_type);
@@ -440,11 +440,13 @@ fn unix_time() -> Duration {
     now.unwrap_or_default()
 }
 
-/// Returns whether the registry says that it has a blob. A registry that refuses the question is
-/// taken not to have it: the upload will tell.
-async fn is_there(repository: &Repository, digest: &Digest) -> Result<bool, TransferError> {
-    match repository.blob_head(digest).await {
-        Ok(head) => Ok(head.is_some()),
+/// Returns whether the registry says that it has a blob, with its size. A registry that refuses the
+/// question is taken not to have it: the upload will tell.
+async fn is_there(repository: &Repository, blob: &PlannedBlob) -> Result<bool, TransferError> {
+    match repository.blob_head(&blob.digest).await {
+        // Some registries give every blob the length 0 there.
+        Ok(Some(head)) => Ok(head.size.is_none_or(|it| it == 0 || it == blob.size)),
+        Ok(None) => Ok(false),
         Err(error) => match error.kind() {
             ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Unsupported => Ok(false),
             _ => Err(error.into()),
