@@ -117,6 +117,16 @@ pub trait End: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Checks that the end can list all these manifests, before they are written. An end that lists
+    /// none has room for any.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn check_room(&self, _manifests: &[Descriptor]) -> Result<(), TransferError> {
+        Ok(())
+    }
+
     /// Returns whether the end has this manifest already. An end without a [`store`](Self::store)
     /// that has an image manifest also has the blobs of the image.
     ///

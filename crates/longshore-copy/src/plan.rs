@@ -461,7 +461,8 @@ pub fn stored_manifest(
     if size > MANIFEST_LIMIT_BYTES as u64 || !store.reuse(digest, size)? {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
+    // One more byte than the limit at most; a vector that grows takes twice the memory.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     let reader = store.open(digest)?;
     if reader.take(size + 1).read_to_end(&mut bytes).is_err() {
         return Ok(None);

@@ -62,6 +62,8 @@ impl From<LayoutError> for Failure {
             LayoutErrorKind::Malformed => Self::of(Exit::Destination, &error)
                 .hint("the image layout is damaged; pull into another directory"),
             LayoutErrorKind::Store(kind) => Self::stored(kind, &error),
+            _ if matches!(error, LayoutError::Overfull { .. }) => Self::of(Exit::Other, &error)
+                .hint("choose a directory of its own, or copy without --referrers"),
             _ => Self::of(Exit::Other, &error),
         }
     }

@@ -208,6 +208,15 @@ impl End for LayoutEnd {
         })
     }
 
+    /// The index of a layout has a limit of entries. One that does not exist yet is not asked.
+    fn check_room(&self, manifests: &[Descriptor]) -> Result<(), TransferError> {
+        let layout = self.opened().clone();
+        match layout {
+            Some(layout) => Ok(layout.check_room(manifests.iter().cloned())?),
+            None => Ok(()),
+        }
+    }
+
     /// Adds the image to the index, after all of its blobs were written. Making them durable may
     /// take a while and blocks, so it happens on a thread that may block.
     fn publish<'a>(

@@ -1,6 +1,7 @@
 //! Reading the manifests of a plan.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,8 +28,8 @@ use crate::referrers::{REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT};
 const CONCURRENT_MANIFESTS: usize = 16;
 
 /// Maximum size of the manifests that are read concurrently, in bytes; a larger one is read alone.
-/// What is read of a manifest may take as much memory again (LI2).
-const READ_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+/// Reading one takes several times its size (LI2).
+const READ_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many bytes of manifests are kept until they are written. Others are read again (LI2).
 const KEPT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
@@ -458,6 +459,17 @@ impl Planner {
     /// Finds out what each destination lacks, and returns the plan.
     pub(super) async fn plan(mut self, chosen: Chosen) -> Result<Plan, TransferError> {
         self.measure()?;
+        let listed = iter::once(&0).chain(&self.unlisted);
+        let listed = listed.filter_map(|&place| {
+            let manifest = self.manifests.get(place)?;
+            let media_type = manifest.media_type.clone();
+            Some(Descriptor::new(
+                media_type,
+                manifest.digest.clone(),
+                manifest.size,
+            ))
+        });
+        let listed: Vec<Descriptor> = listed.collect();
         let blobs: Arc<[PlannedBlob]> = self.blobs.into();
         let source = Arc::clone(&self.reading.ends.source);
         let failures = Arc::clone(&self.reading.ends.failures);
@@ -474,11 +486,11 @@ impl Planner {
                 blobs: &blobs,
                 all: self.all,
             };
-            let actions = if failures.has(number) {
-                None
-            } else {
-                failures.unless(number, actions::find(claim).await)?
-            };
+            let mut actions = None;
+            if !failures.has(number) && failures.unless(number, end.check_room(&listed))?.is_some()
+            {
+                actions = failures.unless(number, actions::find(claim).await)?;
+            }
             let is_keeper = keeper == Some(number);
             destinations.push(PlannedDestination {
                 actions: actions.unwrap_or_default(),
@@ -581,7 +593,7 @@ impl Reading {
         media_type: &MediaType,
         bytes: Bytes,
     ) -> Result<Taken, TransferError> {
-        check_size(step, bytes.len())?;
+        check_size(step, bytes.len() as u64)?;
         let claims = self.claims(&step.digest, &[]).await?;
         let written = self.write(&step.digest, &bytes).await?;
         let descriptor = Descriptor::new(media_type.clone(), step.digest.clone(), step.size);
@@ -625,6 +637,12 @@ impl Reading {
                 foreign: 0,
                 concerns: Vec::new(),
             });
+        }
+        if let Some(store) = self.ends.source.store()
+            && let Some(actual) = store.size(&step.digest)?
+        {
+            // LI2: how much is read at once is decided by the size in the descriptor.
+            check_size(step, actual)?;
         }
         if let Some(keeper) = &self.keeper {
             let stored = stored_manifest(&**keeper, &step.digest, step.size)?;
@@ -686,7 +704,7 @@ impl Reading {
 
 /// Checks that the size and type of a manifest are those of its descriptor.
 fn check(manifest: &Manifest, step: &WalkStep<Listed>) -> Result<(), TransferError> {
-    check_size(step, manifest.bytes().len())?;
+    check_size(step, manifest.bytes().len() as u64)?;
     if !is_as_listed(manifest, step) {
         return Err(TransferError::ManifestType {
             digest: step.digest.clone(),
@@ -695,8 +713,7 @@ fn check(manifest: &Manifest, step: &WalkStep<Listed>) -> Result<(), TransferErr
     Ok(())
 }
 
-fn check_size(step: &WalkStep<Listed>, actual: usize) -> Result<(), TransferError> {
-    let actual = actual as u64;
+fn check_size(step: &WalkStep<Listed>, actual: u64) -> Result<(), TransferError> {
     if actual == step.size {
         return Ok(());
     }

@@ -3,8 +3,8 @@
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use longshore_copy::{CopyOptions, REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT, TransferError};
-use longshore_layout::Layout;
-use longshore_model::{Digest, MediaType};
+use longshore_layout::{Layout, LayoutError};
+use longshore_model::{DESCRIPTORS_LIMIT, Digest, MediaType};
 use longshore_testkit::image::{self, Image};
 use longshore_testkit::registry::{Hook, Misbehaviour, Part, Rule};
 use longshore_testkit::{RecordedRequest, ScriptedResponse};
@@ -146,6 +146,42 @@ async fn li2_the_referrers_of_one_copy_have_a_limit_together() {
     };
     assert_eq!(error.to_string(), "there are more than 10000 entries");
     assert_eq!(count(&scene.source, "GET", "/manifests/"), 2);
+}
+
+// LI: limits of size and count. An index that no reader accepts is not written, and nothing before.
+#[tokio::test]
+async fn li_referrers_that_an_index_has_no_room_for_are_refused_before_the_copy() {
+    let scene = Scene::set(Image::new(1).build());
+    let attached = image::attached(10, &scene.tree);
+    scene.source.contents().attach("a", &attached);
+    let path = scene.place.path().join("images");
+    let layout = Layout::create_or_open(&path).unwrap();
+    let entry = |number: usize| {
+        let digest = Digest::sha256(number.to_string().as_bytes());
+        json!({ "mediaType": "a/b", "digest": digest.as_str(), "size": 1 })
+    };
+    for (room, fits) in [(1, false), (2, true)] {
+        let entries: Vec<_> = (room..DESCRIPTORS_LIMIT).map(entry).collect();
+        let index = json!({ "schemaVersion": 2, "manifests": entries }).to_string();
+        std::fs::write(path.join("index.json"), &index).unwrap();
+        let to = scene.layout("images");
+        match (copied(&scene.from().await, &to, &options()).await, fits) {
+            (Ok(_), true) => {
+                let entries = layout.entries().unwrap();
+                let added = entries.get(DESCRIPTORS_LIMIT - room..).unwrap();
+                let names = added.iter().map(|it| (&it.digest, it.annotations.len()));
+                let expected = [(attached.digest(), 0), (scene.tree.digest(), 1)];
+                assert_eq!(names.collect::<Vec<_>>(), expected);
+            }
+            (Err(TransferError::Layout(error)), false) => {
+                assert!(matches!(error, LayoutError::Overfull { .. }), "{error}");
+                assert_eq!(count(&scene.source, "GET", "/blobs/"), 0);
+                let found = std::fs::read_to_string(path.join("index.json")).unwrap();
+                assert_eq!(found, index);
+            }
+            (other, _) => panic!("{room}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
