@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use longshore::{Content, PushObserver, Repository};
@@ -143,7 +144,7 @@ pub trait End: Send + Sync {
 
     /// Returns for each blob whether the end has it. With `all`, every blob is looked for;
     /// otherwise an end that is asked over the network may say *no* without asking, where a
-    /// transfer costs as little as the question.
+    /// transfer costs as little as the question. `answered` counts the answers as they come.
     ///
     /// # Errors
     ///
@@ -152,6 +153,7 @@ pub trait End: Send + Sync {
         &'a self,
         blobs: &'a [&'a PlannedBlob],
         _all: bool,
+        _answered: &'a AtomicUsize,
     ) -> EndFuture<'a, Vec<bool>> {
         Box::pin(std::future::ready(stored::has_blobs(self.store(), blobs)))
     }

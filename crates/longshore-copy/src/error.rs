@@ -134,6 +134,12 @@ pub enum TransferError {
         /// The name of the end.
         end: String,
     },
+    /// A destination answered nothing for 30 seconds while the plan was made for several (RT10).
+    #[error("{end} answered nothing for 30 seconds")]
+    Unanswered {
+        /// The name of the end.
+        end: String,
+    },
     /// Every destination failed.
     #[error("no destination is left")]
     NoDestination,
@@ -167,7 +173,9 @@ impl TransferError {
             | Self::SeveralPlatforms { .. }
             | Self::WhichImage { .. } => TransferErrorKind::Choice,
             Self::Source(_) => TransferErrorKind::Source,
-            Self::Stalled { .. } => TransferErrorKind::Registry(longshore::ErrorKind::Unavailable),
+            Self::Stalled { .. } | Self::Unanswered { .. } => {
+                TransferErrorKind::Registry(longshore::ErrorKind::Unavailable)
+            }
             Self::Unwritable(_) => TransferErrorKind::Limit,
             Self::Store(error) => TransferErrorKind::Store(error.kind()),
             Self::Layout(error) => TransferErrorKind::Layout(error.kind()),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use longshore_model::{
     Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, MediaType, Platform, RepositoryName,
@@ -10,6 +11,7 @@ use longshore_model::{
 };
 use longshore_store::{Store, StoreError};
 
+use self::patience::answer_of;
 use self::planner::{Ends, Planner};
 use crate::copy::CopyOptions;
 use crate::end::{End, RawManifest, read_manifest};
@@ -19,6 +21,7 @@ use crate::preflight::Concern;
 use crate::run::{DestinationReport, RunOptions, Tally, run};
 
 mod actions;
+mod patience;
 mod planner;
 
 /// Maximum number of manifests and blobs that one plan follows. It bounds what a hostile nest of
@@ -331,7 +334,9 @@ async fn named(
         let is_named = if failures.has(number) {
             true
         } else {
-            let found = failures.unless(number, end.digest().await)?;
+            let (alone, answered) = (ends.len() == 1, AtomicUsize::new(0));
+            let found = answer_of(&**end, alone, &answered, end.digest()).await;
+            let found = failures.unless(number, found)?;
             found.is_none_or(|found| found.as_ref() == Some(digest))
         };
         named.push(is_named);

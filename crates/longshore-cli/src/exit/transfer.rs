@@ -44,8 +44,10 @@ impl From<TransferError> for Failure {
                 "give --sparse to keep the index and its digest, or --new-index to make a smaller \
                  index with another digest",
             ),
-            TransferError::Stalled { .. } => Self::of(Exit::Unavailable, &error)
-                .hint("the other destinations were finished; repeat the copy to this one"),
+            TransferError::Stalled { .. } | TransferError::Unanswered { .. } => {
+                Self::of(Exit::Unavailable, &error)
+                    .hint("the other destinations were finished; repeat the copy to this one")
+            }
             TransferError::ConfigTooLarge { .. } => Self::of(Exit::Protocol, &error),
             _ => Self::of(Exit::Other, &error),
         }

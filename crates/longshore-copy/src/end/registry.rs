@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -89,7 +90,12 @@ impl RegistryEnd {
     }
 
     /// Asks for each of these blobs whether the registry has it.
-    async fn ask(&self, blobs: &[&PlannedBlob], answers: &mut [bool]) -> Result<(), TransferError> {
+    async fn ask(
+        &self,
+        blobs: &[&PlannedBlob],
+        answers: &mut [bool],
+        answered: &AtomicUsize,
+    ) -> Result<(), TransferError> {
         let mut asking = JoinSet::new();
         let mut places = 0..answers.len();
         loop {
@@ -102,6 +108,7 @@ impl RegistryEnd {
             }
             match asking.join_next().await {
                 Some(Ok((place, answer))) => {
+                    answered.fetch_add(1, Ordering::Relaxed);
                     if let Some(slot) = answers.get_mut(place) {
                         *slot = answer?;
                     }
@@ -118,13 +125,14 @@ impl RegistryEnd {
         blobs: &[&PlannedBlob],
         places: &[usize],
         answers: &mut [bool],
+        answered: &AtomicUsize,
     ) -> Result<(), TransferError> {
         let some: Vec<_> = places
             .iter()
             .filter_map(|&it| blobs.get(it).copied())
             .collect();
         let mut found = vec![false; some.len()];
-        self.ask(&some, &mut found).await?;
+        self.ask(&some, &mut found, answered).await?;
         for (&place, found) in places.iter().zip(found) {
             if let Some(slot) = answers.get_mut(place) {
                 *slot = found;
@@ -305,11 +313,12 @@ impl End for RegistryEnd {
         &'a self,
         blobs: &'a [&'a PlannedBlob],
         all: bool,
+        answered: &'a AtomicUsize,
     ) -> EndFuture<'a, Vec<bool>> {
         Box::pin(async move {
             let mut answers = vec![false; blobs.len()];
             if all {
-                self.ask(blobs, &mut answers).await?;
+                self.ask(blobs, &mut answers, answered).await?;
                 return Ok(answers);
             }
             let (large, small): (Vec<usize>, Vec<usize>) = (0..blobs.len())
@@ -317,10 +326,10 @@ impl End for RegistryEnd {
             let probes = small.len().min(SMALL_PROBES);
             let (probed, rest) = small.split_at(probes);
             let first: Vec<_> = large.iter().chain(probed).copied().collect();
-            self.ask_some(blobs, &first, &mut answers).await?;
+            self.ask_some(blobs, &first, &mut answers, answered).await?;
             let has_small = probed.iter().any(|&it| answers.get(it) == Some(&true));
             if has_small {
-                self.ask_some(blobs, rest, &mut answers).await?;
+                self.ask_some(blobs, rest, &mut answers, answered).await?;
             }
             Ok(answers)
         })

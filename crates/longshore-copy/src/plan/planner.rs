@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use longshore_model::{
@@ -12,6 +13,7 @@ use longshore_model::{
 use longshore_store::Store;
 
 use super::actions::{self, Claim};
+use super::patience::answer_of;
 use super::{Plan, PlannedBlob, PlannedDestination, PlannedManifest, stored_manifest};
 use crate::copy::CopyOptions;
 use crate::digest_tag::{DigestTag, DigestTagKind};
@@ -477,6 +479,7 @@ impl Planner {
         let keeper = self.reading.ends.keeper();
         let keeper = keeper.filter(|_| self.reading.keeper.is_some());
         let ends = self.reading.ends.destinations.iter();
+        let is_alone = ends.len() == 1;
         let ends = ends.zip(self.named).zip(self.claims);
         for (number, ((end, is_named), has_manifest)) in ends.enumerate() {
             let claim = Claim {
@@ -485,6 +488,7 @@ impl Planner {
                 end: &**end,
                 blobs: &blobs,
                 all: self.all,
+                is_alone,
             };
             let mut actions = None;
             if !failures.has(number) && failures.unless(number, end.check_room(&listed))?.is_some()
@@ -546,7 +550,9 @@ impl Reading {
             let has = if is_named || failures.has(number) {
                 Some(is_named)
             } else {
-                failures.unless(number, end.has_manifest(digest).await)?
+                let (alone, answered) = (destinations.len() == 1, AtomicUsize::new(0));
+                let asking = answer_of(&**end, alone, &answered, end.has_manifest(digest));
+                failures.unless(number, asking.await)?
             };
             claims.push(has.unwrap_or_default());
         }
