@@ -102,7 +102,7 @@ pub trait End: Send + Sync {
     ///
     /// [`TransferError::Store`] when the blob is not there.
     fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
-        stored::content(self.opened_store()?.as_ref(), blob)
+        stored::content(&*self.opened_store()?, self.name(), blob)
     }
 
     /// Hears that the end is going to be written to, before it is asked for anything. Nothing is

@@ -1,10 +1,12 @@
 //! What a copy has to do: a value that can be looked at before it runs.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use bytes::Bytes;
 use longshore_model::{
     Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, MediaType, Platform, RepositoryName,
     Tag, TagOrDigest, WalkLimits,
@@ -138,7 +140,8 @@ impl Plan {
     /// [`TransferError::Graph`] beyond [`INDEX_DEPTH_LIMIT`], [`DESCRIPTORS_LIMIT`] or
     /// [`MANIFESTS_LIMIT_BYTES`]; [`TransferError::SizeConflict`],
     /// [`TransferError::ManifestSize`], [`TransferError::ManifestType`] for an image that
-    /// contradicts itself; [`TransferError::SeveralPlatforms`]; what the ends report.
+    /// contradicts itself; [`TransferError::SeveralPlatforms`]; [`TransferError::SameDestination`];
+    /// what the ends report.
     pub async fn make(
         source: Arc<dyn End>,
         destinations: Vec<Arc<dyn End>>,
@@ -165,6 +168,7 @@ impl Plan {
         options: &CopyOptions,
         failures: &Arc<Failures>,
     ) -> Result<Self, TransferError> {
+        check_different(&destinations).await?;
         if !options.dry_run {
             destinations.iter().for_each(|end| end.expect_writes());
         }
@@ -322,6 +326,27 @@ impl Plan {
     }
 }
 
+/// Checks that no two ends are one image of one repository, however they were written.
+async fn check_different(ends: &[Arc<dyn End>]) -> Result<(), TransferError> {
+    let mut seen = HashSet::new();
+    for end in ends {
+        let Some(repository) = end.repository() else {
+            continue;
+        };
+        let target = end.target().await?.to_string();
+        let name = (
+            repository.origin().clone(),
+            repository.name().clone(),
+            target,
+        );
+        if !seen.insert(name) {
+            let end = end.name();
+            return Err(TransferError::SameDestination { end });
+        }
+    }
+    Ok(())
+}
+
 /// Returns for each end whether it stands for the image with this digest already. One that cannot
 /// be asked is given up, and counts as if it did.
 async fn named(
@@ -463,6 +488,17 @@ pub fn stored_manifest(
     digest: &Digest,
     size: u64,
 ) -> Result<Option<Manifest>, StoreError> {
+    let bytes = stored_document(store, digest, size)?;
+    Ok(bytes.and_then(|bytes| Manifest::parse_verified(bytes, None, digest).ok()))
+}
+
+/// Reads a document from a store, not verified; `None` when the store has none with this digest and
+/// size, or when it is larger than a manifest may be.
+pub(crate) fn stored_document(
+    store: &dyn Store,
+    digest: &Digest,
+    size: u64,
+) -> Result<Option<Bytes>, StoreError> {
     if size > MANIFEST_LIMIT_BYTES as u64 || !store.reuse(digest, size)? {
         return Ok(None);
     }
@@ -472,7 +508,7 @@ pub fn stored_manifest(
     if reader.take(size + 1).read_to_end(&mut bytes).is_err() {
         return Ok(None);
     }
-    Ok(Manifest::parse_verified(bytes.into(), None, digest).ok())
+    Ok(Some(bytes.into()))
 }
 
 /// The parts of a plan that its run takes.

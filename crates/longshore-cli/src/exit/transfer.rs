@@ -28,6 +28,16 @@ impl From<TransferError> for Failure {
             TransferError::SizeConflict { .. }
             | TransferError::ManifestSize { .. }
             | TransferError::ManifestType { .. } => Self::of(Exit::Digest, &error),
+            TransferError::NotAnIndex => Self::of(Exit::Usage, &error)
+                .hint("leave out --sparse and --new-index; --platform checks the image"),
+            TransferError::NestedIndexes { .. } => Self::of(Exit::Platform, &error).hint(
+                "indexes in an index are copied whole: leave out --platform, or copy one of them \
+                 by its digest",
+            ),
+            TransferError::SameDestination { .. } => {
+                Self::of(Exit::Usage, &error).hint("name each destination once")
+            }
+            TransferError::Manifest { .. } => Self::of(Exit::Protocol, &error),
             TransferError::Damaged { .. } => Self::of(Exit::Digest, &error).hint(DAMAGED),
             TransferError::Source(ref source) if source.kind() == io::ErrorKind::InvalidData => {
                 Self::of(Exit::Digest, &error).hint(DAMAGED)

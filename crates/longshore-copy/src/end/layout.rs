@@ -167,7 +167,8 @@ impl End for LayoutEnd {
     ) -> EndFuture<'a, ()> {
         Box::pin(async move {
             let digest = self.resolve(target)?;
-            stored::manifest(self.open()?.store(), &digest, take).await
+            self.open()?;
+            stored::manifest(self, &digest, take).await
         })
     }
 

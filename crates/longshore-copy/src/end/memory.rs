@@ -68,7 +68,7 @@ impl End for MemoryEnd {
     ) -> EndFuture<'a, ()> {
         Box::pin(async move {
             let digest = target.digest().ok_or(TransferError::Closed)?;
-            stored::manifest(&self.store, digest, take).await
+            stored::manifest(self, digest, take).await
         })
     }
 

@@ -169,3 +169,39 @@ async fn dg7_a_blob_that_a_registry_has_with_another_size_is_sent_again() {
         scene.target.behave();
     }
 }
+
+#[tokio::test]
+async fn platforms_are_chosen_in_indexes_only() {
+    let plain = Scene::set(Image::new(1).build());
+    let one = |seed: usize| image::index(seed as u64, &image::platforms()[seed..=seed]);
+    let nested = Scene::set(image::index_of(vec![one(0), one(1)]));
+    for subset in [Subset::Sparse, Subset::NewIndex] {
+        let to = plain.to("b:2").await;
+        let error = copied(&plain.from().await, &to, &several(subset)).await;
+        assert!(matches!(error, Err(TransferError::NotAnIndex)), "{error:?}");
+        let to = nested.to("b:2").await;
+        let error = copied(&nested.from().await, &to, &several(subset)).await;
+        let error = error.map(|it| it.digest);
+        assert!(
+            matches!(error, Err(TransferError::NestedIndexes { .. })),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_destination_that_is_given_twice_is_refused() {
+    let scene = Scene::set(Image::new(1).build());
+    let ends = vec![
+        scene.to("b:2").await,
+        scene.to("c:2").await,
+        scene.to("b:2").await,
+    ];
+    let copied = longshore_copy::copy(scene.from().await, ends, &CopyOptions::default()).await;
+    let error = copied.unwrap_err();
+    assert!(
+        matches!(error, TransferError::SameDestination { .. }),
+        "{error}"
+    );
+    assert_eq!(crate::support::lines(&scene.target), [""; 0]);
+}

@@ -3,6 +3,7 @@
 mod between;
 mod choices;
 mod interrupted;
+mod local;
 mod memory;
 mod opaque;
 mod referrers;
