@@ -61,8 +61,8 @@ pub trait End: Send + Sync {
     fn manifest<'a>(&'a self, target: &'a TagOrDigest, take: TakeManifest<'a>)
     -> EndFuture<'a, ()>;
 
-    /// Reads content that an index lists under a type that is not known here, if the end keeps it as
-    /// a manifest; `None` if it is a blob. In a store nothing tells them apart, and it is a blob.
+    /// Reads content that an index lists under a type that is not known here, if the end keeps it
+    /// as a manifest; `None` if it is a blob. In a store nothing tells them apart, and it is a blob.
     ///
     /// # Errors
     ///

@@ -121,8 +121,8 @@ impl Referrers {
     }
 }
 
-/// Lists the direct referrers of `subject`: type, digest and size of each. Annotations are left out,
-/// because several lists are held at once (LI2).
+/// Lists the direct referrers of `subject`: type, digest and size of each. Annotations are left
+/// out, because several lists are held at once (LI2).
 pub(crate) async fn list_referrers(
     repository: &Repository,
     subject: &Digest,

@@ -180,8 +180,8 @@ impl Repository {
         }
     }
 
-    /// Pulls the bytes that the registry has as the manifest of this digest, whatever they are, when
-    /// it is asked for this media type; `None` when it has no such manifest.
+    /// Pulls the bytes that the registry has as the manifest of this digest, whatever they are,
+    /// when it is asked for this media type; `None` when it has no such manifest.
     ///
     /// The bytes match the digest. They are at most 8 MiB, or the limit set by
     /// [`with_manifest_limit`](Self::with_manifest_limit) (LI).

@@ -239,8 +239,8 @@ impl End for RegistryEnd {
         })
     }
 
-    /// Asks for the blob first: the CNCF Distribution registry answers a GET of a manifest that is a
-    /// blob with status 500, and its index of blobs, as caches of builds are, lists layers.
+    /// Asks for the blob first: the CNCF Distribution registry answers a GET of a manifest that is
+    /// a blob with status 500, and caches of builds are indexes of blobs.
     fn opaque_manifest<'a>(
         &'a self,
         blob: &'a PlannedBlob,

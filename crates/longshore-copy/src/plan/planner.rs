@@ -422,7 +422,7 @@ impl Planner {
     ///
     /// # Errors
     ///
-    /// [`WalkError::TooDeep`]: the walk limits the shortest way to a manifest, and this the longest.
+    /// [`WalkError::TooDeep`]: the walk limits the shortest way to a manifest, this the longest.
     fn measure(&mut self) -> Result<(), TransferError> {
         let limit = INDEX_DEPTH_LIMIT;
         loop {
@@ -458,20 +458,20 @@ impl Planner {
         Ok(())
     }
 
+    /// Returns the manifests that an end with a list of its own has to list.
+    fn listed(&self) -> Vec<Descriptor> {
+        let places = iter::once(&0).chain(&self.unlisted);
+        let manifests = places.filter_map(|&place| self.manifests.get(place));
+        let descriptor = |it: &PlannedManifest| {
+            Descriptor::new(it.media_type.clone(), it.digest.clone(), it.size)
+        };
+        manifests.map(descriptor).collect()
+    }
+
     /// Finds out what each destination lacks, and returns the plan.
     pub(super) async fn plan(mut self, chosen: Chosen) -> Result<Plan, TransferError> {
         self.measure()?;
-        let listed = iter::once(&0).chain(&self.unlisted);
-        let listed = listed.filter_map(|&place| {
-            let manifest = self.manifests.get(place)?;
-            let media_type = manifest.media_type.clone();
-            Some(Descriptor::new(
-                media_type,
-                manifest.digest.clone(),
-                manifest.size,
-            ))
-        });
-        let listed: Vec<Descriptor> = listed.collect();
+        let listed = self.listed();
         let blobs: Arc<[PlannedBlob]> = self.blobs.into();
         let source = Arc::clone(&self.reading.ends.source);
         let failures = Arc::clone(&self.reading.ends.failures);
