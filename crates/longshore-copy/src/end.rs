@@ -3,10 +3,11 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use longshore::{Content, PushObserver, Repository};
-use longshore_model::{Descriptor, Digest, Manifest, RepositoryName, Tag, TagOrDigest};
+use longshore_model::{Descriptor, Digest, Manifest, MediaType, RepositoryName, Tag, TagOrDigest};
 use longshore_store::{Interrupt, Store};
 
 use crate::error::TransferError;
@@ -60,6 +61,20 @@ pub trait End: Send + Sync {
     fn manifest<'a>(&'a self, target: &'a TagOrDigest, take: TakeManifest<'a>)
     -> EndFuture<'a, ()>;
 
+    /// Reads content that an index lists under a type that is not known here, if the end keeps it
+    /// as a manifest; `None` if it is a blob. In a store nothing tells them apart, and it is a blob.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn opaque_manifest<'a>(
+        &'a self,
+        _blob: &'a PlannedBlob,
+        _media_type: &'a MediaType,
+    ) -> EndFuture<'a, Option<Bytes>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Returns the digest of the image that this end stands for now; `None` when there is none.
     ///
     /// # Errors
@@ -74,12 +89,12 @@ pub trait End: Send + Sync {
     /// What the end reports; [`TransferError::Referrers`] beyond a limit.
     fn referrers<'a>(&'a self, subject: &'a Digest) -> EndFuture<'a, Vec<Descriptor>>;
 
-    /// Lists the tags for which `wanted` is true.
+    /// Returns those of these tags that the end has, in the same order.
     ///
     /// # Errors
     ///
     /// What the end reports.
-    fn tags<'a>(&'a self, wanted: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>>;
+    fn existing_tags<'a>(&'a self, tags: &'a [Tag]) -> EndFuture<'a, Vec<Tag>>;
 
     /// Opens a blob to send it elsewhere.
     ///
@@ -87,7 +102,7 @@ pub trait End: Send + Sync {
     ///
     /// [`TransferError::Store`] when the blob is not there.
     fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
-        stored::content(self.opened_store()?.as_ref(), blob)
+        stored::content(&*self.opened_store()?, self.name(), blob)
     }
 
     /// Hears that the end is going to be written to, before it is asked for anything. Nothing is
@@ -101,6 +116,16 @@ pub trait End: Send + Sync {
     /// What the end reports.
     fn prepare(&self) -> EndFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Checks that the end can list all these manifests, before they are written. An end that lists
+    /// none has room for any.
+    ///
+    /// # Errors
+    ///
+    /// What the end reports.
+    fn check_room(&self, _manifests: &[Descriptor]) -> Result<(), TransferError> {
+        Ok(())
     }
 
     /// Returns whether the end has this manifest already. An end without a [`store`](Self::store)
@@ -119,7 +144,7 @@ pub trait End: Send + Sync {
 
     /// Returns for each blob whether the end has it. With `all`, every blob is looked for;
     /// otherwise an end that is asked over the network may say *no* without asking, where a
-    /// transfer costs as little as the question.
+    /// transfer costs as little as the question. `answered` counts the answers as they come.
     ///
     /// # Errors
     ///
@@ -128,6 +153,7 @@ pub trait End: Send + Sync {
         &'a self,
         blobs: &'a [&'a PlannedBlob],
         _all: bool,
+        _answered: &'a AtomicUsize,
     ) -> EndFuture<'a, Vec<bool>> {
         Box::pin(std::future::ready(stored::has_blobs(self.store(), blobs)))
     }

@@ -105,6 +105,32 @@ pub enum TransferError {
         /// Why.
         reason: &'static str,
     },
+    /// Platforms of an image that is not an index were asked for, to make an index.
+    #[error("the image is not an index, so nothing can be chosen in it")]
+    NotAnIndex,
+    /// An index has no image for a platform, and lists indexes without saying for which platforms
+    /// they are.
+    #[error("no image for {wanted} in the index; the indexes that it lists are not searched")]
+    NestedIndexes {
+        /// The platform asked for.
+        wanted: Box<Platform>,
+    },
+    /// Two destinations are one.
+    #[error("{end} is given twice")]
+    SameDestination {
+        /// The name of the end.
+        end: String,
+    },
+    /// A document of a source on this machine is not a manifest that can be followed.
+    #[error("manifest {digest} in {end} cannot be read")]
+    Manifest {
+        /// The name of the end.
+        end: String,
+        /// The digest.
+        digest: Digest,
+        /// Why not: it may exceed a limit.
+        source: ManifestError,
+    },
     /// A document that was made here cannot be written.
     #[error("the new index cannot be written")]
     Unwritable(#[source] ManifestError),
@@ -134,6 +160,12 @@ pub enum TransferError {
         /// The name of the end.
         end: String,
     },
+    /// A destination answered nothing for 30 seconds while the plan was made for several (RT10).
+    #[error("{end} answered nothing for 30 seconds")]
+    Unanswered {
+        /// The name of the end.
+        end: String,
+    },
     /// Every destination failed.
     #[error("no destination is left")]
     NoDestination,
@@ -151,10 +183,13 @@ impl TransferError {
     pub fn kind(&self) -> TransferErrorKind {
         match self {
             Self::Cancelled => TransferErrorKind::Cancelled,
-            Self::NoSuchPlatform(_) | Self::OtherPlatform { .. } => TransferErrorKind::Platform,
+            Self::NoSuchPlatform(_) | Self::OtherPlatform { .. } | Self::NestedIndexes { .. } => {
+                TransferErrorKind::Platform
+            }
             Self::Registry(error) => TransferErrorKind::Registry(error.kind()),
             Self::Graph(_) | Self::Referrers(_) => TransferErrorKind::Limit,
             Self::Damaged { .. }
+            | Self::Manifest { .. }
             | Self::ManifestSize { .. }
             | Self::ManifestType { .. }
             | Self::NoManifest { .. }
@@ -164,10 +199,14 @@ impl TransferError {
             Self::ConfigTooLarge { .. } => TransferErrorKind::Limit,
             Self::Closed
             | Self::NoDestination
+            | Self::NotAnIndex
+            | Self::SameDestination { .. }
             | Self::SeveralPlatforms { .. }
             | Self::WhichImage { .. } => TransferErrorKind::Choice,
             Self::Source(_) => TransferErrorKind::Source,
-            Self::Stalled { .. } => TransferErrorKind::Registry(longshore::ErrorKind::Unavailable),
+            Self::Stalled { .. } | Self::Unanswered { .. } => {
+                TransferErrorKind::Registry(longshore::ErrorKind::Unavailable)
+            }
             Self::Unwritable(_) => TransferErrorKind::Limit,
             Self::Store(error) => TransferErrorKind::Store(error.kind()),
             Self::Layout(error) => TransferErrorKind::Layout(error.kind()),

@@ -141,6 +141,7 @@ mod end;
 mod end_name;
 mod error;
 mod failures;
+mod in_order;
 mod journal;
 mod observer;
 mod plan;

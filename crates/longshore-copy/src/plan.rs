@@ -1,15 +1,19 @@
 //! What a copy has to do: a value that can be looked at before it runs.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Read as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+use bytes::Bytes;
 use longshore_model::{
     Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, MediaType, Platform, RepositoryName,
     Tag, TagOrDigest, WalkLimits,
 };
 use longshore_store::{Store, StoreError};
 
+use self::patience::answer_of;
 use self::planner::{Ends, Planner};
 use crate::copy::CopyOptions;
 use crate::end::{End, RawManifest, read_manifest};
@@ -19,6 +23,7 @@ use crate::preflight::Concern;
 use crate::run::{DestinationReport, RunOptions, Tally, run};
 
 mod actions;
+mod patience;
 mod planner;
 
 /// Maximum number of manifests and blobs that one plan follows. It bounds what a hostile nest of
@@ -51,12 +56,14 @@ pub struct PlannedManifest {
     /// The size in bytes.
     pub size: u64,
     /// The media type; that of an image manifest where every destination has it already and it was
-    /// not read.
+    /// not read. One of a type that is not known here is copied as it is.
     pub media_type: MediaType,
     /// The manifest itself, if it was kept; otherwise it is read again when it is written.
     kept: Option<RawManifest>,
-    /// How many levels of manifests are below it.
+    /// How many levels of manifests are below it, or may be.
     height: usize,
+    /// Whether its type is not known here, so that it lists nothing, and was kept.
+    opaque: bool,
     /// The places of the manifests that it lists.
     children: Vec<usize>,
 }
@@ -133,7 +140,8 @@ impl Plan {
     /// [`TransferError::Graph`] beyond [`INDEX_DEPTH_LIMIT`], [`DESCRIPTORS_LIMIT`] or
     /// [`MANIFESTS_LIMIT_BYTES`]; [`TransferError::SizeConflict`],
     /// [`TransferError::ManifestSize`], [`TransferError::ManifestType`] for an image that
-    /// contradicts itself; [`TransferError::SeveralPlatforms`]; what the ends report.
+    /// contradicts itself; [`TransferError::SeveralPlatforms`]; [`TransferError::SameDestination`];
+    /// what the ends report.
     pub async fn make(
         source: Arc<dyn End>,
         destinations: Vec<Arc<dyn End>>,
@@ -160,6 +168,7 @@ impl Plan {
         options: &CopyOptions,
         failures: &Arc<Failures>,
     ) -> Result<Self, TransferError> {
+        check_different(&destinations).await?;
         if !options.dry_run {
             destinations.iter().for_each(|end| end.expect_writes());
         }
@@ -324,6 +333,27 @@ impl Plan {
     }
 }
 
+/// Checks that no two ends are one image of one repository, however they were written.
+async fn check_different(ends: &[Arc<dyn End>]) -> Result<(), TransferError> {
+    let mut seen = HashSet::new();
+    for end in ends {
+        let Some(repository) = end.repository() else {
+            continue;
+        };
+        let target = end.target().await?.to_string();
+        let name = (
+            repository.origin().clone(),
+            repository.name().clone(),
+            target,
+        );
+        if !seen.insert(name) {
+            let end = end.name();
+            return Err(TransferError::SameDestination { end });
+        }
+    }
+    Ok(())
+}
+
 /// Returns for each end whether it stands for the image with this digest already. One that cannot
 /// be asked is given up, and counts as if it did.
 async fn named(
@@ -336,7 +366,9 @@ async fn named(
         let is_named = if failures.has(number) {
             true
         } else {
-            let found = failures.unless(number, end.digest().await)?;
+            let (alone, answered) = (ends.len() == 1, AtomicUsize::new(0));
+            let found = answer_of(&**end, alone, &answered, end.digest()).await;
+            let found = failures.unless(number, found)?;
             found.is_none_or(|found| found.as_ref() == Some(digest))
         };
         named.push(is_named);
@@ -463,15 +495,27 @@ pub fn stored_manifest(
     digest: &Digest,
     size: u64,
 ) -> Result<Option<Manifest>, StoreError> {
+    let bytes = stored_document(store, digest, size)?;
+    Ok(bytes.and_then(|bytes| Manifest::parse_verified(bytes, None, digest).ok()))
+}
+
+/// Reads a document from a store, not verified; `None` when the store has none with this digest and
+/// size, or when it is larger than a manifest may be.
+pub(crate) fn stored_document(
+    store: &dyn Store,
+    digest: &Digest,
+    size: u64,
+) -> Result<Option<Bytes>, StoreError> {
     if size > MANIFEST_LIMIT_BYTES as u64 || !store.reuse(digest, size)? {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
+    // One more byte than the limit at most; a vector that grows takes twice the memory.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     let reader = store.open(digest)?;
     if reader.take(size + 1).read_to_end(&mut bytes).is_err() {
         return Ok(None);
     }
-    Ok(Manifest::parse_verified(bytes.into(), None, digest).ok())
+    Ok(Some(bytes.into()))
 }
 
 /// The parts of a plan that its run takes.

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use longshore::Repository;
 use longshore_model::{
-    ContentKind, Digest, Document, INDEX_DEPTH_LIMIT, Manifest, Platform, TagOrDigest, Walk,
-    WalkLimits, WalkStep,
+    ContentKind, Descriptor, Digest, Document, INDEX_DEPTH_LIMIT, Index, Manifest, Platform,
+    TagOrDigest, Walk, WalkLimits, WalkStep,
 };
 
 use crate::config::check_image_platform;
@@ -104,13 +104,11 @@ fn several(
     first: Manifest,
 ) -> Result<Chosen, TransferError> {
     let Document::Index(index) = first.document() else {
-        return Err(TransferError::SeveralPlatforms {
-            reason: "the image is not an index",
-        });
+        return Err(TransferError::NotAnIndex);
     };
     let mut children = HashSet::new();
     for platform in platforms {
-        children.insert(index.select(platform)?.digest.clone());
+        children.insert(choose(index, platform)?.digest.clone());
     }
     // Attestations have no platform, and say to which image they belong.
     for entry in &index.manifests {
@@ -137,6 +135,19 @@ fn several(
             })
         }
     }
+}
+
+/// Chooses the entry of an index for a platform. It may be an index.
+fn choose<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor, TransferError> {
+    index.select(wanted).map_err(|error| {
+        let is_hidden = |it: &Descriptor| it.media_type.is_index() && it.platform.is_none();
+        match index.manifests.iter().any(is_hidden) {
+            true => TransferError::NestedIndexes {
+                wanted: Box::new(wanted.clone()),
+            },
+            false => error.into(),
+        }
+    })
 }
 
 /// The annotation by which BuildKit says to which image an attestation belongs.
@@ -167,7 +178,7 @@ async fn select(
     let walk = Walk::new(LIMITS);
     let mut step = WalkStep::start_at(&manifest, ());
     while let Document::Index(index) = manifest.document() {
-        step = step.child(index.select(wanted)?, ContentKind::Manifest, ());
+        step = step.child(choose(index, wanted)?, ContentKind::Manifest, ());
         walk.check_depth(&step).map_err(TransferError::Graph)?;
         let target = TagOrDigest::from(step.digest.clone());
         // The index is not needed any more, and may be large (LI2).

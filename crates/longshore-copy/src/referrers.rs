@@ -121,6 +121,26 @@ impl Referrers {
     }
 }
 
+/// Lists the direct referrers of `subject`: type, digest and size of each. Annotations are left
+/// out, because several lists are held at once (LI2).
+pub(crate) async fn list_referrers(
+    repository: &Repository,
+    subject: &Digest,
+) -> Result<Vec<Descriptor>, TransferError> {
+    let mut pages = repository.referrers_pages(subject, None);
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        for it in page?.into_descriptors() {
+            if found.len() >= REFERRERS_LIMIT {
+                let limit = REFERRERS_LIMIT;
+                return Err(TransferError::Referrers(WalkError::TooMany { limit }));
+            }
+            found.push(Descriptor::new(it.media_type, it.digest, it.size));
+        }
+    }
+    Ok(found)
+}
+
 /// A tree in the making.
 struct Reader {
     walk: Walk<Place>,

@@ -21,7 +21,7 @@ type PieceSender = mpsc::Sender<io::Result<(u64, Bytes)>>;
 const PIECES_AHEAD: usize = 2;
 
 /// How long a destination may take no content while others wait for it: 30 seconds.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reads content and gives it to several readers. The slowest reader sets the pace; one that ends
 /// is left out, and so is one that takes nothing for [`STALL_LIMIT`].

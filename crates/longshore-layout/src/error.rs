@@ -83,8 +83,8 @@ pub enum LayoutError {
         /// Why not.
         source: serde_json::Error,
     },
-    /// With the entry, `index.json` would exceed the limits of readers; it was not changed.
-    #[error("{} would no longer be readable with one more entry", path.display())]
+    /// With more entries, `index.json` would exceed the limits of readers; it was not changed.
+    #[error("{} would no longer be readable with more entries", path.display())]
     Overfull {
         /// The index.
         path: PathBuf,

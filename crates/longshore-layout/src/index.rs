@@ -120,8 +120,14 @@ impl IndexFile {
             return Ok(false);
         }
         descriptor.annotations.remove(REF_NAME);
-        self.entries.push(Entry::new(descriptor)?);
+        self.push(descriptor)?;
         Ok(true)
+    }
+
+    /// Adds an entry for `descriptor`, which no entry refers to.
+    pub(crate) fn push(&mut self, descriptor: Descriptor) -> Result<(), serde_json::Error> {
+        self.entries.push(Entry::new(descriptor)?);
+        Ok(())
     }
 
     /// Removes every entry named `name`; returns how many there were.

@@ -6,6 +6,7 @@ mod lookup;
 mod verify;
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -225,6 +226,31 @@ impl Layout {
     /// As [`Layout::tag`].
     pub fn add(&self, descriptor: Descriptor) -> Result<(), LayoutError> {
         self.enter(descriptor, IndexFile::add)
+    }
+
+    /// Checks that the index has room for entries of all these images, before they are written.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::Overfull`]; [`LayoutError::Entry`]; otherwise as [`Layout::entries`].
+    pub fn check_room(
+        &self,
+        images: impl IntoIterator<Item = Descriptor>,
+    ) -> Result<(), LayoutError> {
+        let mut index = self.index()?;
+        let mut listed: HashSet<Digest> = index.entries().map(|it| it.digest.clone()).collect();
+        for image in images {
+            let digest = image.digest.clone();
+            if listed.insert(digest.clone()) {
+                let pushed = index.push(image);
+                pushed.map_err(|source| LayoutError::Entry { digest, source })?;
+            }
+        }
+        self.check_index(
+            &index
+                .to_bytes()
+                .map_err(|source| self.unusable(Unusable::Raw(source)))?,
+        )
     }
 
     /// Removes the name `name`; other names of the same image stay.

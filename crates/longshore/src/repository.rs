@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::{
-    Digest, MANIFEST_LIMIT_BYTES, Manifest, MediaType, RepositoryName, TagOrDigest, VerifyError,
+    Digest, MANIFEST_LIMIT_BYTES, Manifest, MediaType, RepositoryName, TagOrDigest, Verifier,
+    VerifyError,
 };
 use longshore_origin::Origin;
+use longshore_proto::RefusalKind;
 use longshore_proto::call::{Ask, Take};
+use longshore_proto::document::{self, DocumentError};
 use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, Read,
 };
-use longshore_proto::{RefusalKind, document};
 use longshore_transport::Clock;
 
 use crate::blob::{BlobFrames, BlobReader};
@@ -182,6 +185,41 @@ impl Repository {
                 digest_header: claims.digest,
             })
             .await),
+            Err(error) => Err(answer.failed(&self.site, error.into())),
+        }
+    }
+
+    /// Pulls the bytes that the registry has as the manifest of this digest, whatever they are,
+    /// when it is asked for this media type; `None` when it has no such manifest.
+    ///
+    /// The bytes match the digest. They are at most 8 MiB, or the limit set by
+    /// [`with_manifest_limit`](Self::with_manifest_limit) (LI).
+    ///
+    /// # Errors
+    ///
+    /// As [`manifest`](Self::manifest), but for content that is not a manifest.
+    pub async fn manifest_bytes(
+        &self,
+        digest: &Digest,
+        media_type: &MediaType,
+    ) -> Result<Option<Bytes>, Error> {
+        let mut request = ManifestRequest::new(Read::Get, self.name.clone(), digest.clone().into());
+        request.accept = vec![media_type.clone()];
+        let limit = self.manifest_limit;
+        let ask = Ask::new(Endpoint::Manifest(request), Take::Document { limit });
+        let Some(mut answer) = self.unless_absent(ask).await? else {
+            return Ok(None);
+        };
+        let bytes = answer.take_bytes();
+        let verified = Verifier::new(digest, None)
+            .map_err(DocumentError::Unverifiable)
+            .and_then(|mut verifier| {
+                let read = verifier.update(&bytes);
+                let verified = read.and_then(|()| verifier.finish());
+                verified.map_err(DocumentError::Digest)
+            });
+        match verified {
+            Ok(()) => Ok(Some(bytes)),
             Err(error) => Err(answer.failed(&self.site, error.into())),
         }
     }

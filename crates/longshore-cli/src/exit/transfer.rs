@@ -28,6 +28,16 @@ impl From<TransferError> for Failure {
             TransferError::SizeConflict { .. }
             | TransferError::ManifestSize { .. }
             | TransferError::ManifestType { .. } => Self::of(Exit::Digest, &error),
+            TransferError::NotAnIndex => Self::of(Exit::Usage, &error)
+                .hint("leave out --sparse and --new-index; --platform checks the image"),
+            TransferError::NestedIndexes { .. } => Self::of(Exit::Platform, &error).hint(
+                "indexes in an index are copied whole: leave out --platform, or copy one of them \
+                 by its digest",
+            ),
+            TransferError::SameDestination { .. } => {
+                Self::of(Exit::Usage, &error).hint("name each destination once")
+            }
+            TransferError::Manifest { .. } => Self::of(Exit::Protocol, &error),
             TransferError::Damaged { .. } => Self::of(Exit::Digest, &error).hint(DAMAGED),
             TransferError::Source(ref source) if source.kind() == io::ErrorKind::InvalidData => {
                 Self::of(Exit::Digest, &error).hint(DAMAGED)
@@ -44,8 +54,10 @@ impl From<TransferError> for Failure {
                 "give --sparse to keep the index and its digest, or --new-index to make a smaller \
                  index with another digest",
             ),
-            TransferError::Stalled { .. } => Self::of(Exit::Unavailable, &error)
-                .hint("the other destinations were finished; repeat the copy to this one"),
+            TransferError::Stalled { .. } | TransferError::Unanswered { .. } => {
+                Self::of(Exit::Unavailable, &error)
+                    .hint("the other destinations were finished; repeat the copy to this one")
+            }
             TransferError::ConfigTooLarge { .. } => Self::of(Exit::Protocol, &error),
             _ => Self::of(Exit::Other, &error),
         }
@@ -62,6 +74,8 @@ impl From<LayoutError> for Failure {
             LayoutErrorKind::Malformed => Self::of(Exit::Destination, &error)
                 .hint("the image layout is damaged; pull into another directory"),
             LayoutErrorKind::Store(kind) => Self::stored(kind, &error),
+            _ if matches!(error, LayoutError::Overfull { .. }) => Self::of(Exit::Other, &error)
+                .hint("choose a directory of its own, or copy without --referrers"),
             _ => Self::of(Exit::Other, &error),
         }
     }

@@ -1,5 +1,6 @@
 //! An image layout as an end.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -166,7 +167,8 @@ impl End for LayoutEnd {
     ) -> EndFuture<'a, ()> {
         Box::pin(async move {
             let digest = self.resolve(target)?;
-            stored::manifest(self.open()?.store(), &digest, take).await
+            self.open()?;
+            stored::manifest(self, &digest, take).await
         })
     }
 
@@ -179,13 +181,14 @@ impl End for LayoutEnd {
         Box::pin(std::future::ready(self.referrers_in_index(subject)))
     }
 
-    fn tags<'a>(&'a self, wanted: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>> {
-        let tags = self.open().and_then(|layout| Ok(layout.tags()?));
-        let tags = tags.map(|tags| {
-            let tags = tags.into_iter().filter_map(|(name, _)| name.parse().ok());
-            tags.filter(|tag| wanted(tag)).collect()
+    fn existing_tags<'a>(&'a self, tags: &'a [Tag]) -> EndFuture<'a, Vec<Tag>> {
+        let names = self.open().and_then(|layout| Ok(layout.tags()?));
+        let existing = names.map(|names| {
+            let names: HashSet<String> = names.into_iter().map(|(name, _)| name).collect();
+            let tags = tags.iter().filter(|tag| names.contains(tag.as_str()));
+            tags.cloned().collect()
         });
-        Box::pin(std::future::ready(tags))
+        Box::pin(std::future::ready(existing))
     }
 
     /// Creates or opens the layout. Waits for its lock on a thread of the blocking pool, because
@@ -204,6 +207,15 @@ impl End for LayoutEnd {
             *self.opened() = Some(layout.await?);
             Ok(())
         })
+    }
+
+    /// The index of a layout has a limit of entries. One that does not exist yet is not asked.
+    fn check_room(&self, manifests: &[Descriptor]) -> Result<(), TransferError> {
+        let layout = self.opened().clone();
+        match layout {
+            Some(layout) => Ok(layout.check_room(manifests.iter().cloned())?),
+            None => Ok(()),
+        }
     }
 
     /// Adds the image to the index, after all of its blobs were written. Making them durable may

@@ -68,7 +68,7 @@ impl End for MemoryEnd {
     ) -> EndFuture<'a, ()> {
         Box::pin(async move {
             let digest = target.digest().ok_or(TransferError::Closed)?;
-            stored::manifest(&self.store, digest, take).await
+            stored::manifest(self, digest, take).await
         })
     }
 
@@ -83,7 +83,7 @@ impl End for MemoryEnd {
     }
 
     /// Images in memory have no names.
-    fn tags<'a>(&'a self, _: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>> {
+    fn existing_tags<'a>(&'a self, _: &'a [Tag]) -> EndFuture<'a, Vec<Tag>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 

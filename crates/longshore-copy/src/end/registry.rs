@@ -2,15 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use longshore::proto::referrers::fallback_tag;
 use longshore::proto::upload::UploadOutcome;
 use longshore::{
     Client, Content, ErrorKind, PushOptions, PushedManifest, Repository, SessionKeeper,
     UploadSession,
 };
-use longshore_model::{Descriptor, Digest, Document, Index, Manifest, Reference, Tag, TagOrDigest};
+use longshore_model::{
+    Descriptor, Digest, Document, Index, Manifest, MediaType, Reference, Tag, TagOrDigest,
+};
 use longshore_store::Store;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -20,9 +24,10 @@ use super::{
 };
 use crate::content::RegistryContent;
 use crate::error::TransferError;
+use crate::in_order::InOrder;
 use crate::journal::{Journal, JournalEntry, UploadKey};
 use crate::plan::PlannedBlob;
-use crate::referrers::Referrers;
+use crate::referrers::list_referrers;
 
 /// Minimum size of a blob that is always looked for before it is sent, in bytes. Sending a smaller
 /// one takes one request more than the question.
@@ -85,7 +90,12 @@ impl RegistryEnd {
     }
 
     /// Asks for each of these blobs whether the registry has it.
-    async fn ask(&self, blobs: &[&PlannedBlob], answers: &mut [bool]) -> Result<(), TransferError> {
+    async fn ask(
+        &self,
+        blobs: &[&PlannedBlob],
+        answers: &mut [bool],
+        answered: &AtomicUsize,
+    ) -> Result<(), TransferError> {
         let mut asking = JoinSet::new();
         let mut places = 0..answers.len();
         loop {
@@ -98,6 +108,7 @@ impl RegistryEnd {
             }
             match asking.join_next().await {
                 Some(Ok((place, answer))) => {
+                    answered.fetch_add(1, Ordering::Relaxed);
                     if let Some(slot) = answers.get_mut(place) {
                         *slot = answer?;
                     }
@@ -114,13 +125,14 @@ impl RegistryEnd {
         blobs: &[&PlannedBlob],
         places: &[usize],
         answers: &mut [bool],
+        answered: &AtomicUsize,
     ) -> Result<(), TransferError> {
         let some: Vec<_> = places
             .iter()
             .filter_map(|&it| blobs.get(it).copied())
             .collect();
         let mut found = vec![false; some.len()];
-        self.ask(&some, &mut found).await?;
+        self.ask(&some, &mut found, answered).await?;
         for (&place, found) in places.iter().zip(found) {
             if let Some(slot) = answers.get_mut(place) {
                 *slot = found;
@@ -227,6 +239,22 @@ impl End for RegistryEnd {
         })
     }
 
+    /// Asks for the blob first: the CNCF Distribution registry answers a GET of a manifest that is
+    /// a blob with status 500, and caches of builds are indexes of blobs.
+    fn opaque_manifest<'a>(
+        &'a self,
+        blob: &'a PlannedBlob,
+        media_type: &'a MediaType,
+    ) -> EndFuture<'a, Option<Bytes>> {
+        Box::pin(async move {
+            if is_there(&self.repository, blob).await? {
+                return Ok(None);
+            }
+            let bytes = self.repository.manifest_bytes(&blob.digest, media_type);
+            Ok(bytes.await?)
+        })
+    }
+
     fn digest(&self) -> EndFuture<'_, Option<Digest>> {
         Box::pin(async move {
             let head = self.repository.manifest_head(&self.target).await?;
@@ -235,26 +263,30 @@ impl End for RegistryEnd {
     }
 
     fn referrers<'a>(&'a self, subject: &'a Digest) -> EndFuture<'a, Vec<Descriptor>> {
-        Box::pin(async move {
-            let referrers = Referrers::read(&self.repository, subject, None, 1).await?;
-            let referrers = referrers.referrers.into_iter();
-            Ok(referrers.map(|referrer| referrer.descriptor).collect())
-        })
+        Box::pin(list_referrers(&self.repository, subject))
     }
 
-    fn tags<'a>(&'a self, wanted: &'a (dyn Fn(&Tag) -> bool + Sync)) -> EndFuture<'a, Vec<Tag>> {
+    /// Asks for each tag: that works where a registry lists no tags, and needs no list without end.
+    fn existing_tags<'a>(&'a self, tags: &'a [Tag]) -> EndFuture<'a, Vec<Tag>> {
         Box::pin(async move {
-            let mut list = self.repository.tags(None, None);
-            let mut tags = Vec::new();
-            while let Some(tag) = list.next().await {
-                // Malformed tags cannot be copied.
-                if let Ok(tag) = tag?.parse::<Tag>()
-                    && wanted(&tag)
+            let mut asking = InOrder::new(CONCURRENT_QUESTIONS, u64::MAX);
+            let (mut asked, mut answered) = (tags.iter(), tags.iter());
+            let mut existing = Vec::new();
+            loop {
+                while asking.has_room(1)
+                    && let Some(tag) = asked.next()
                 {
-                    tags.push(tag);
+                    let repository = self.repository.clone();
+                    let target = TagOrDigest::from(tag.clone());
+                    asking.start(1, async move { repository.manifest_head(&target).await });
+                }
+                let (Some(head), Some(tag)) = (asking.next().await, answered.next()) else {
+                    return Ok(existing);
+                };
+                if head??.is_some() {
+                    existing.push(tag.clone());
                 }
             }
-            Ok(tags)
         })
     }
 
@@ -281,11 +313,12 @@ impl End for RegistryEnd {
         &'a self,
         blobs: &'a [&'a PlannedBlob],
         all: bool,
+        answered: &'a AtomicUsize,
     ) -> EndFuture<'a, Vec<bool>> {
         Box::pin(async move {
             let mut answers = vec![false; blobs.len()];
             if all {
-                self.ask(blobs, &mut answers).await?;
+                self.ask(blobs, &mut answers, answered).await?;
                 return Ok(answers);
             }
             let (large, small): (Vec<usize>, Vec<usize>) = (0..blobs.len())
@@ -293,10 +326,10 @@ impl End for RegistryEnd {
             let probes = small.len().min(SMALL_PROBES);
             let (probed, rest) = small.split_at(probes);
             let first: Vec<_> = large.iter().chain(probed).copied().collect();
-            self.ask_some(blobs, &first, &mut answers).await?;
+            self.ask_some(blobs, &first, &mut answers, answered).await?;
             let has_small = probed.iter().any(|&it| answers.get(it) == Some(&true));
             if has_small {
-                self.ask_some(blobs, rest, &mut answers).await?;
+                self.ask_some(blobs, rest, &mut answers, answered).await?;
             }
             Ok(answers)
         })

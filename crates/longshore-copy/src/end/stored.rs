@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore::{Content, FileContent};
-use longshore_model::{Digest, Manifest};
+use longshore_model::{Digest, Manifest, ManifestError};
 use longshore_store::{Opened, Store, StoreError, Writer};
 
-use super::{BlobOutcome, BlobPut, RawManifest, TakeManifest};
+use super::{BlobOutcome, BlobPut, End, RawManifest, TakeManifest};
 use crate::cancellation::blocking;
 use crate::error::TransferError;
-use crate::plan::{PlannedBlob, stored_manifest};
+use crate::plan::{PlannedBlob, stored_document};
 
 /// Minimum size of a blob of which a store keeps a part when its transfer breaks off, in bytes.
 pub(crate) const RESUMED_BYTES: u64 = 1024 * 1024;
@@ -20,14 +20,14 @@ pub(crate) const RESUMED_BYTES: u64 = 1024 * 1024;
 /// Opens a blob.
 pub(super) fn content(
     store: &dyn Store,
+    end: String,
     blob: &PlannedBlob,
 ) -> Result<Box<dyn Content>, TransferError> {
     let reader = store.open(&blob.digest)?;
     if reader.size() != blob.size {
-        return Err(TransferError::SizeConflict {
+        return Err(TransferError::Damaged {
+            end,
             digest: blob.digest.clone(),
-            first: blob.size,
-            second: reader.size(),
         });
     }
     Ok(match reader.into_opened() {
@@ -49,19 +49,31 @@ pub(super) fn has_blobs(
 
 /// Reads the manifest of this digest.
 pub(super) async fn manifest(
-    store: &dyn Store,
+    end: &dyn End,
     digest: &Digest,
     take: TakeManifest<'_>,
 ) -> Result<(), TransferError> {
-    take(read(store, digest)?).await
+    take(read(end, digest)?).await
 }
 
-fn read(store: &dyn Store, digest: &Digest) -> Result<Manifest, TransferError> {
+fn read(end: &dyn End, digest: &Digest) -> Result<Manifest, TransferError> {
+    let store = end.opened_store()?;
     let absent = || TransferError::NoManifest {
         digest: digest.clone(),
     };
     let size = store.size(digest)?.ok_or_else(absent)?;
-    stored_manifest(store, digest, size)?.ok_or_else(absent)
+    let bytes = stored_document(&*store, digest, size)?.ok_or_else(absent)?;
+    Manifest::parse_verified(bytes, None, digest).map_err(|source| match source {
+        ManifestError::Verify(_) => TransferError::Damaged {
+            end: end.name(),
+            digest: digest.clone(),
+        },
+        source => TransferError::Manifest {
+            end: end.name(),
+            digest: digest.clone(),
+            source,
+        },
+    })
 }
 
 /// Writes a blob, from where an earlier run stopped.

@@ -1,7 +1,10 @@
 //! How each blob gets to a destination.
 
+use std::sync::atomic::AtomicUsize;
+
 use longshore::Repository;
 
+use super::patience::answer_of;
 use super::{BlobAction, PlannedBlob, PlannedDestination};
 use crate::end::End;
 use crate::error::TransferError;
@@ -15,6 +18,8 @@ pub(super) struct Claim<'a> {
     pub(super) blobs: &'a [PlannedBlob],
     /// Whether every blob is looked for, because the plan is to be exact.
     pub(super) all: bool,
+    /// Whether it is the only destination.
+    pub(super) is_alone: bool,
 }
 
 /// Decides for each blob.
@@ -51,7 +56,9 @@ pub(super) async fn find(claim: Claim<'_>) -> Result<Vec<BlobAction>, TransferEr
         return Ok(vec![BlobAction::Mount { from, after }; blobs.len()]);
     }
     let asked: Vec<&PlannedBlob> = blobs.iter().collect();
-    let has = end.has_blobs(&asked, claim.all).await?;
+    let answered = AtomicUsize::new(0);
+    let asking = end.has_blobs(&asked, claim.all, &answered);
+    let has = answer_of(end, claim.is_alone, &answered, asking).await?;
     let action = |has| match has {
         true => BlobAction::Existing,
         false => BlobAction::Move,

@@ -1,15 +1,19 @@
 //! Reading the manifests of a plan.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
+use bytes::Bytes;
 use longshore_model::{
-    ContentKind, Digest, Manifest, MediaType, Reached, Tag, TagOrDigest, Walk, WalkLimits, WalkStep,
+    ContentKind, Descriptor, Digest, INDEX_DEPTH_LIMIT, MANIFEST_LIMIT_BYTES, Manifest, MediaType,
+    Reached, Tag, TagOrDigest, Walk, WalkError, WalkLimits, WalkStep,
 };
 use longshore_store::Store;
-use tokio::task::JoinSet;
 
 use super::actions::{self, Claim};
+use super::patience::answer_of;
 use super::{Plan, PlannedBlob, PlannedDestination, PlannedManifest, stored_manifest};
 use crate::copy::CopyOptions;
 use crate::digest_tag::{DigestTag, DigestTagKind};
@@ -17,11 +21,17 @@ use crate::end::stored::put_document;
 use crate::end::{End, RawManifest, TakeManifest};
 use crate::error::TransferError;
 use crate::failures::Failures;
+use crate::in_order::InOrder;
 use crate::platform::Chosen;
 use crate::preflight::{Concern, preflight};
+use crate::referrers::{REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT};
 
-/// Number of manifests that are requested concurrently.
+/// Number of manifests, and of lists of referrers, that are requested concurrently.
 const CONCURRENT_MANIFESTS: usize = 16;
+
+/// Maximum size of the manifests that are read concurrently, in bytes; a larger one is read alone.
+/// Reading one takes several times its size (LI2).
+const READ_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many bytes of manifests are kept until they are written. Others are read again (LI2).
 const KEPT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
@@ -30,10 +40,49 @@ const KEPT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 const CONCERNS_LIMIT: usize = 20;
 
 /// The parent of a manifest, and what it says about it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Listed {
     is_index: bool,
+    /// A type that is neither that of an image manifest nor of an index: the content may be a blob.
+    opaque: Option<MediaType>,
     parent: Option<usize>,
+}
+
+impl Listed {
+    fn of(descriptor: &Descriptor) -> Self {
+        let media_type = &descriptor.media_type;
+        let is_known = media_type.is_manifest() || media_type.is_index() || media_type.is_generic();
+        Self {
+            is_index: media_type.is_index(),
+            opaque: (!is_known).then(|| media_type.clone()),
+            parent: None,
+        }
+    }
+
+    fn of_read(manifest: &Manifest) -> Self {
+        Self {
+            is_index: manifest.document().as_index().is_some(),
+            opaque: None,
+            parent: None,
+        }
+    }
+
+    /// What the content is read as.
+    fn kind(&self) -> ContentKind {
+        match self.opaque {
+            Some(_) => ContentKind::Blob,
+            None => ContentKind::Manifest,
+        }
+    }
+}
+
+/// What was read of a step.
+enum Found {
+    Blob(PlannedBlob),
+    /// At its place.
+    Manifest(usize, Taken),
+    /// A manifest of a type that is not known here.
+    Opaque(WalkStep<Listed>, Taken),
 }
 
 /// The data kept about a manifest that was read. The document itself may be large, so it is
@@ -127,17 +176,13 @@ impl Planner {
     pub(super) async fn take_top(&mut self, chosen: &Chosen) -> Result<(), TransferError> {
         let manifest = &chosen.manifest;
         self.wanted.clone_from(&chosen.children);
-        let listed = Listed {
-            is_index: manifest.document().as_index().is_some(),
-            parent: None,
-        };
-        let step = WalkStep::start_at(manifest, listed);
+        let step = WalkStep::start_at(manifest, Listed::of_read(manifest));
         self.walk
             .reach(step.clone())
             .map_err(TransferError::Graph)?;
         // The step is taken here, because the caller already has the manifest.
         let _ = self.walk.next();
-        let place = self.place(&step);
+        self.place(&step);
         let claims = self.reading.claims(manifest.digest(), &self.named).await?;
         let is_finished = self.reading.is_complete(&step, &claims);
         let mut taken = self.reading.take(&step, manifest, claims).await?;
@@ -154,30 +199,36 @@ impl Planner {
                 taken.concerns.push(Concern::Sparse { absent });
             }
         }
-        self.follow_children(place, taken)
+        self.follow_children(0, taken)
     }
 
     /// Follows every manifest that was reached.
     pub(super) async fn follow(&mut self) -> Result<(), TransferError> {
-        let mut reading = JoinSet::new();
+        let mut reading = InOrder::new(CONCURRENT_MANIFESTS, READ_LIMIT_BYTES);
+        let mut waiting = None;
         loop {
-            while reading.len() < CONCURRENT_MANIFESTS
-                && let Some(step) = self.walk.next()
-            {
-                if step.kind == ContentKind::Blob {
+            while let Some(step) = waiting.take().or_else(|| self.walk.next()) {
+                if step.kind == ContentKind::Blob && !may_be_manifest(&step) {
                     let WalkStep { digest, size, .. } = step;
                     self.blobs.push(PlannedBlob { digest, size });
                     continue;
                 }
                 self.walk.check_depth(&step).map_err(TransferError::Graph)?;
-                let place = self.place(&step);
+                if !reading.has_room(step.size) {
+                    waiting = Some(step);
+                    break;
+                }
                 let shared = Arc::clone(&self.reading);
-                reading.spawn(async move { (place, shared.read(&step).await) });
+                let place = self.places.get(&step.digest).copied();
+                reading.start(step.size, async move { shared.find(place, step).await });
             }
-            match reading.join_next().await {
-                Some(Ok((place, taken))) => self.follow_children(place, taken?)?,
-                Some(Err(_)) => return Err(TransferError::Worker),
-                None => return Ok(()),
+            let Some(found) = reading.next().await else {
+                return Ok(());
+            };
+            match found?? {
+                Found::Blob(blob) => self.blobs.push(blob),
+                Found::Manifest(place, taken) => self.follow_children(place, taken)?,
+                Found::Opaque(step, taken) => self.follow_opaque(&step, taken)?,
             }
         }
     }
@@ -185,38 +236,72 @@ impl Planner {
     /// Follows the referrers of every manifest of the plan, their own referrers, and the manifests
     /// whose tags name the digest of one.
     pub(super) async fn follow_referrers(&mut self) -> Result<(), TransferError> {
-        let mut next = 0;
-        while let Some(subject) = self.manifests.get(next).map(|it| it.digest.clone()) {
-            next += 1;
-            let referrers = self.reading.ends.source.referrers(&subject).await?;
-            for referrer in referrers {
-                let listed = Listed {
-                    is_index: referrer.media_type.is_index(),
-                    parent: None,
+        let image = self.manifests.len();
+        let mut subjects = 0..image;
+        // Each round lists what refers to the manifests that the last one has found.
+        for level in 0.. {
+            let next = subjects.end;
+            let mut listing = InOrder::new(CONCURRENT_MANIFESTS, u64::MAX);
+            loop {
+                while listing.has_room(1)
+                    && let Some(place) = subjects.next()
+                    && let Some(subject) = self.manifests.get(place)
+                {
+                    let (shared, subject) = (Arc::clone(&self.reading), subject.digest.clone());
+                    listing.start(
+                        1,
+                        async move { shared.ends.source.referrers(&subject).await },
+                    );
+                }
+                let Some(found) = listing.next().await else {
+                    break;
                 };
-                self.reach(WalkStep::start(&referrer, ContentKind::Manifest, listed))?;
+                for referrer in found?? {
+                    self.reach_referrer(&referrer, level, image)?;
+                }
             }
             self.follow().await?;
+            subjects = next..self.manifests.len();
+            if subjects.is_empty() {
+                break;
+            }
         }
         self.follow_digest_tags().await
     }
 
+    /// Reaches a manifest that refers to one of this level, when the image itself has this many.
+    fn reach_referrer(
+        &mut self,
+        referrer: &Descriptor,
+        level: usize,
+        image: usize,
+    ) -> Result<(), TransferError> {
+        if level >= REFERRERS_DEPTH_LIMIT && !self.places.contains_key(&referrer.digest) {
+            return Err(TransferError::Referrers(WalkError::TooDeep {
+                digest: referrer.digest.clone(),
+                limit: REFERRERS_DEPTH_LIMIT,
+            }));
+        }
+        let listed = Listed::of(referrer);
+        self.reach(WalkStep::start(referrer, listed.kind(), listed))?;
+        if self.manifests.len() - image > REFERRERS_LIMIT {
+            let limit = REFERRERS_LIMIT;
+            return Err(TransferError::Referrers(WalkError::TooMany { limit }));
+        }
+        Ok(())
+    }
+
     async fn follow_digest_tags(&mut self) -> Result<(), TransferError> {
         let source = Arc::clone(&self.reading.ends.source);
-        let is_wanted = |tag: &Tag| {
-            // The list of referrers is read and written as what it stands for.
-            DigestTag::recognize(tag).is_some_and(|it| {
-                it.kind != DigestTagKind::Referrers && self.places.contains_key(&it.subject)
-            })
-        };
-        for tag in source.tags(&is_wanted).await? {
+        let manifests = self.manifests.iter();
+        let tags = manifests.flat_map(|it| DigestTag::all(&it.digest));
+        // The list of referrers is read and written as what it stands for.
+        let tags = tags.filter(|(kind, _)| *kind != DigestTagKind::Referrers);
+        let tags: Vec<Tag> = tags.map(|(_, tag)| tag).collect();
+        for tag in source.existing_tags(&tags).await? {
             let target = TagOrDigest::from(tag.clone());
             let manifest = crate::end::read_manifest(&*source, &target).await?;
-            let listed = Listed {
-                is_index: manifest.document().as_index().is_some(),
-                parent: None,
-            };
-            self.reach(WalkStep::start_at(&manifest, listed))?;
+            self.reach(WalkStep::start_at(&manifest, Listed::of_read(&manifest)))?;
             self.follow().await?;
             if let Some(&place) = self.places.get(manifest.digest()) {
                 self.names.push((tag, place));
@@ -225,8 +310,8 @@ impl Planner {
         Ok(())
     }
 
-    /// Makes a place for a manifest that is read next.
-    fn place(&mut self, step: &WalkStep<Listed>) -> usize {
+    /// Makes a place for a manifest when it is reached, so that each that lists it finds it there.
+    fn place(&mut self, step: &WalkStep<Listed>) {
         let place = self.manifests.len();
         self.manifests.push(PlannedManifest {
             digest: step.digest.clone(),
@@ -234,6 +319,7 @@ impl Planner {
             media_type: MediaType::OCI_MANIFEST,
             kept: None,
             height: 0,
+            opaque: step.item.opaque.is_some(),
             children: Vec::new(),
         });
         // A digest that is listed with two sizes is an error, so each has one place.
@@ -246,7 +332,6 @@ impl Planner {
             None if place > 0 => self.unlisted.push(place),
             None => {}
         }
-        place
     }
 
     fn adopt(&mut self, parent: Option<usize>, child: usize) {
@@ -271,6 +356,10 @@ impl Planner {
         if let Some(manifest) = self.manifests.get_mut(place) {
             manifest.media_type = taken.media_type;
             let fits = self.kept_bytes.saturating_add(manifest.size) <= KEPT_LIMIT_BYTES;
+            if manifest.opaque && !fits {
+                let limit = KEPT_LIMIT_BYTES;
+                return Err(TransferError::Graph(WalkError::TooLarge { limit }));
+            }
             if (place == 0 || fits) && taken.kept.is_some() {
                 self.kept_bytes = self.kept_bytes.saturating_add(manifest.size);
                 manifest.kept = taken.kept;
@@ -287,34 +376,55 @@ impl Planner {
         Ok(())
     }
 
+    /// Counts a manifest of a type that is not known here, which lists nothing.
+    fn follow_opaque(
+        &mut self,
+        step: &WalkStep<Listed>,
+        taken: Taken,
+    ) -> Result<(), TransferError> {
+        if self.places.contains_key(&step.digest) {
+            return Ok(());
+        }
+        let place = self.manifests.len();
+        self.place(step);
+        self.follow_children(place, taken)
+    }
+
     fn reach(&mut self, child: WalkStep<Listed>) -> Result<(), TransferError> {
-        let (kind, size, digest) = (child.kind, child.size, child.digest.clone());
-        let parent = child.item.parent;
-        match self.walk.reach(child).map_err(TransferError::Graph)? {
+        let reached = self.walk.reach(child.clone());
+        match reached.map_err(TransferError::Graph)? {
+            Reached::OtherSize { first } => Err(TransferError::SizeConflict {
+                digest: child.digest,
+                first,
+                second: child.size,
+            }),
+            _ if child.kind == ContentKind::Blob => Ok(()),
+            Reached::First => {
+                self.place(&child);
+                // Counted before the manifests are read, so that the limit applies in time.
+                let counted = self.walk.count_bytes(child.size);
+                counted.map_err(TransferError::Graph)
+            }
             Reached::Again => {
-                if kind == ContentKind::Manifest
-                    && let Some(&place) = self.places.get(&digest)
+                if let Some(parent) = child.item.parent
+                    && let Some(&place) = self.places.get(&child.digest)
                 {
-                    self.adopt(parent, place);
+                    self.adopt(Some(parent), place);
+                    self.walk.count_entry().map_err(TransferError::Graph)?;
                 }
                 Ok(())
             }
-            // Counted before the manifests are read, so that the limit applies in time.
-            Reached::First if kind == ContentKind::Manifest => {
-                self.walk.count_bytes(size).map_err(TransferError::Graph)
-            }
-            Reached::First => Ok(()),
-            Reached::OtherSize { first } => Err(TransferError::SizeConflict {
-                digest,
-                first,
-                second: size,
-            }),
         }
     }
 
     /// Computes how many levels of manifests are below each, so that they can be written from the
-    /// bottom up. The limit of the depth bounds the number of rounds.
-    fn measure(&mut self) {
+    /// bottom up. The limit of the levels bounds the number of rounds.
+    ///
+    /// # Errors
+    ///
+    /// [`WalkError::TooDeep`]: the walk limits the shortest way to a manifest, this the longest.
+    fn measure(&mut self) -> Result<(), TransferError> {
+        let limit = INDEX_DEPTH_LIMIT;
         loop {
             let mut changed = false;
             for place in 0..self.manifests.len() {
@@ -324,6 +434,10 @@ impl Planner {
                 };
                 let height = manifest.children.iter().filter_map(height_of).max();
                 let height = height.unwrap_or_default();
+                if height > limit {
+                    let digest = manifest.digest.clone();
+                    return Err(TransferError::Graph(WalkError::TooDeep { digest, limit }));
+                }
                 if height != manifest.height
                     && let Some(manifest) = self.manifests.get_mut(place)
                 {
@@ -332,14 +446,32 @@ impl Planner {
                 }
             }
             if !changed {
-                return;
+                break;
             }
         }
+        // The opaque ones are written first, because not all of their parents are known.
+        if self.manifests.iter().any(|it| it.opaque) {
+            for manifest in self.manifests.iter_mut().filter(|it| !it.opaque) {
+                manifest.height += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the manifests that an end with a list of its own has to list.
+    fn listed(&self) -> Vec<Descriptor> {
+        let places = iter::once(&0).chain(&self.unlisted);
+        let manifests = places.filter_map(|&place| self.manifests.get(place));
+        let descriptor = |it: &PlannedManifest| {
+            Descriptor::new(it.media_type.clone(), it.digest.clone(), it.size)
+        };
+        manifests.map(descriptor).collect()
     }
 
     /// Finds out what each destination lacks, and returns the plan.
     pub(super) async fn plan(mut self, chosen: Chosen) -> Result<Plan, TransferError> {
-        self.measure();
+        self.measure()?;
+        let listed = self.listed();
         let blobs: Arc<[PlannedBlob]> = self.blobs.into();
         let source = Arc::clone(&self.reading.ends.source);
         let failures = Arc::clone(&self.reading.ends.failures);
@@ -347,6 +479,7 @@ impl Planner {
         let keeper = self.reading.ends.keeper();
         let keeper = keeper.filter(|_| self.reading.keeper.is_some());
         let ends = self.reading.ends.destinations.iter();
+        let is_alone = ends.len() == 1;
         let ends = ends.zip(self.named).zip(self.claims);
         for (number, ((end, is_named), has_manifest)) in ends.enumerate() {
             let claim = Claim {
@@ -355,12 +488,13 @@ impl Planner {
                 end: &**end,
                 blobs: &blobs,
                 all: self.all,
+                is_alone,
             };
-            let actions = if failures.has(number) {
-                None
-            } else {
-                failures.unless(number, actions::find(claim).await)?
-            };
+            let mut actions = None;
+            if !failures.has(number) && failures.unless(number, end.check_room(&listed))?.is_some()
+            {
+                actions = failures.unless(number, actions::find(claim).await)?;
+            }
             let is_keeper = keeper == Some(number);
             destinations.push(PlannedDestination {
                 actions: actions.unwrap_or_default(),
@@ -416,7 +550,9 @@ impl Reading {
             let has = if is_named || failures.has(number) {
                 Some(is_named)
             } else {
-                failures.unless(number, end.has_manifest(digest).await)?
+                let (alone, answered) = (destinations.len() == 1, AtomicUsize::new(0));
+                let asking = answer_of(&**end, alone, &answered, end.has_manifest(digest));
+                failures.unless(number, asking.await)?
             };
             claims.push(has.unwrap_or_default());
         }
@@ -430,6 +566,66 @@ impl Reading {
             && ends.all(|(number, (end, has))| {
                 self.ends.failures.has(number) || (*has && end.store().is_none())
             })
+    }
+
+    /// Finds out what a step is. A manifest has this place.
+    async fn find(
+        &self,
+        place: Option<usize>,
+        step: WalkStep<Listed>,
+    ) -> Result<Found, TransferError> {
+        match (&step.item.opaque, place) {
+            (None, Some(place)) => Ok(Found::Manifest(place, self.read(&step).await?)),
+            (Some(media_type), _) => {
+                let (digest, size) = (step.digest.clone(), step.size);
+                let blob = PlannedBlob { digest, size };
+                match self.ends.source.opaque_manifest(&blob, media_type).await? {
+                    Some(bytes) => {
+                        let taken = self.take_opaque(&step, media_type, bytes).await?;
+                        Ok(Found::Opaque(step, taken))
+                    }
+                    None => Ok(Found::Blob(blob)),
+                }
+            }
+            (None, None) => Err(TransferError::Worker),
+        }
+    }
+
+    /// Takes a manifest of a type that is not known here: all of it, because only an end that keeps
+    /// it as a manifest could give it again.
+    async fn take_opaque(
+        &self,
+        step: &WalkStep<Listed>,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<Taken, TransferError> {
+        check_size(step, bytes.len() as u64)?;
+        let claims = self.claims(&step.digest, &[]).await?;
+        let written = self.write(&step.digest, &bytes).await?;
+        let descriptor = Descriptor::new(media_type.clone(), step.digest.clone(), step.size);
+        Ok(Taken {
+            media_type: media_type.clone(),
+            kept: Some(RawManifest {
+                descriptor,
+                bytes,
+                referrer: None,
+            }),
+            written,
+            claims,
+            children: Vec::new(),
+            foreign: 0,
+            concerns: Vec::new(),
+        })
+    }
+
+    /// Writes a manifest to the store that gets the manifests, if there is one; returns whether it
+    /// was absent.
+    async fn write(&self, digest: &Digest, bytes: &Bytes) -> Result<Option<bool>, TransferError> {
+        let Some(keeper) = &self.keeper else {
+            return Ok(None);
+        };
+        let is_present = put_document(Arc::clone(keeper), digest, bytes).await?;
+        Ok(Some(!is_present))
     }
 
     /// Reads the manifest of a step: from the store that gets the manifests, if it is there and of
@@ -447,6 +643,12 @@ impl Reading {
                 foreign: 0,
                 concerns: Vec::new(),
             });
+        }
+        if let Some(store) = self.ends.source.store()
+            && let Some(actual) = store.size(&step.digest)?
+        {
+            // LI2: how much is read at once is decided by the size in the descriptor.
+            check_size(step, actual)?;
         }
         if let Some(keeper) = &self.keeper {
             let stored = stored_manifest(&**keeper, &step.digest, step.size)?;
@@ -475,12 +677,7 @@ impl Reading {
         manifest: &Manifest,
         claims: Vec<bool>,
     ) -> Result<Taken, TransferError> {
-        let mut written = None;
-        if let Some(keeper) = &self.keeper {
-            let (digest, bytes) = (manifest.digest(), manifest.bytes());
-            let is_present = put_document(Arc::clone(keeper), digest, bytes).await?;
-            written = Some(!is_present);
-        }
+        let written = self.write(manifest.digest(), manifest.bytes()).await?;
         let document = manifest.document();
         let kind = ContentKind::of_children(document);
         let mut foreign = 0;
@@ -490,9 +687,12 @@ impl Reading {
                 foreign += 1;
                 continue;
             }
-            let listed = Listed {
-                is_index: child.media_type.is_index(),
-                parent: None,
+            let (kind, listed) = match kind {
+                ContentKind::Blob => (kind, Listed::default()),
+                ContentKind::Manifest => {
+                    let listed = Listed::of(child);
+                    (listed.kind(), listed)
+                }
             };
             children.push(step.child(child, kind, listed));
         }
@@ -510,20 +710,31 @@ impl Reading {
 
 /// Checks that the size and type of a manifest are those of its descriptor.
 fn check(manifest: &Manifest, step: &WalkStep<Listed>) -> Result<(), TransferError> {
-    let actual = manifest.bytes().len() as u64;
-    if actual != step.size {
-        return Err(TransferError::ManifestSize {
-            digest: step.digest.clone(),
-            expected: step.size,
-            actual,
-        });
-    }
+    check_size(step, manifest.bytes().len() as u64)?;
     if !is_as_listed(manifest, step) {
         return Err(TransferError::ManifestType {
             digest: step.digest.clone(),
         });
     }
     Ok(())
+}
+
+fn check_size(step: &WalkStep<Listed>, actual: u64) -> Result<(), TransferError> {
+    if actual == step.size {
+        return Ok(());
+    }
+    Err(TransferError::ManifestSize {
+        digest: step.digest.clone(),
+        expected: step.size,
+        actual,
+    })
+}
+
+/// Returns whether content of a type that is not known here may be a manifest.
+fn may_be_manifest(step: &WalkStep<Listed>) -> bool {
+    let is_blob = |it: &MediaType| it.is_layer() || it.is_config();
+    let media_type = step.item.opaque.as_ref();
+    media_type.is_some_and(|it| !is_blob(it)) && step.size <= MANIFEST_LIMIT_BYTES as u64
 }
 
 fn is_as_listed(manifest: &Manifest, step: &WalkStep<Listed>) -> bool {

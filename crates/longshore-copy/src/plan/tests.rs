@@ -1,8 +1,12 @@
+use std::collections::{HashMap, HashSet};
+
 use longshore::Client;
-use longshore_model::{Reference, WalkError};
+use longshore_model::{Descriptor, Document, Index, Reference, WalkError};
 use longshore_store::MemoryStore;
 use longshore_testkit::image::{self, Tree};
 use longshore_testkit::registry::{Part, Registry};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 use crate::end::{MemoryEnd, RegistryEnd};
@@ -74,4 +78,91 @@ async fn li2_the_manifests_of_an_image_have_a_limit_together() {
     let (refused, requests) = plan(limits(sizes - 1), &tree).await;
     check_refused(refused, WalkError::TooLarge { limit: sizes - 1 });
     assert_eq!(requests, 1);
+}
+
+/// Writes a nest of indexes to a store, from the bottom up: for each, which of those before it it
+/// lists, at most to `depth` levels. Returns the last one, which lists all that nobody lists.
+fn nest(store: &MemoryStore, picks: &[Vec<usize>], depth: usize) -> Digest {
+    let mut made: Vec<(Descriptor, usize)> = Vec::new();
+    let mut listed = HashSet::new();
+    let add = |made: &mut Vec<(Descriptor, usize)>, children: Vec<usize>| {
+        let levels = children.iter().map(|&it| made[it].1 + 1).max();
+        let mut index = Index::new(children.iter().map(|&it| made[it].0.clone()).collect());
+        let number = ("number".to_owned(), made.len().to_string());
+        index.annotations.extend([number]);
+        let manifest = Manifest::from_document(&Document::Index(index)).unwrap();
+        store.put(manifest.digest(), manifest.bytes()).unwrap();
+        made.push((manifest.descriptor(), levels.unwrap_or_default()));
+    };
+    for pick in picks {
+        let mut children: Vec<usize> = pick.iter().copied().filter(|&it| it < made.len()).collect();
+        children.retain(|&it| made[it].1 + 2 < depth);
+        listed.extend(children.iter().copied());
+        add(&mut made, children);
+    }
+    let rest = (0..made.len()).filter(|it| !listed.contains(it)).collect();
+    add(&mut made, rest);
+    made.last().unwrap().0.digest.clone()
+}
+
+proptest! {
+    // DG7: a manifest is written after everything that it lists, however they are nested.
+    #[test]
+    fn dg7_every_manifest_has_its_children_below_it(
+        picks in vec(vec(0_usize..60, 0..6), 20..60),
+    ) {
+        let store = MemoryStore::new();
+        let digest = nest(&store, &picks, INDEX_DEPTH_LIMIT);
+        let source = Arc::new(MemoryEnd::new(store.clone()).with_image(digest));
+        let target = Arc::new(MemoryEnd::new(MemoryStore::new()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let options = CopyOptions::default();
+        let plan = runtime.block_on(Plan::make(source, vec![target], &options)).unwrap();
+        prop_assert_eq!(plan.manifests().len(), picks.len() + 1);
+        let heights: HashMap<_, _> =
+            plan.manifests().iter().map(|it| (it.digest.clone(), it.height())).collect();
+        for manifest in plan.manifests() {
+            let read = stored_manifest(&store, &manifest.digest, manifest.size).unwrap().unwrap();
+            for child in read.document().children() {
+                prop_assert!(heights[&child.digest] < manifest.height());
+            }
+        }
+    }
+}
+
+// LI: limits of size and count. Breadth first, every manifest is at level 1; the longest way down
+// has more levels than are followed.
+#[tokio::test]
+async fn li_the_longest_nest_counts() {
+    let chain = |levels: usize| -> Vec<Vec<usize>> {
+        (0..levels)
+            .map(|it| it.checked_sub(1).into_iter().collect())
+            .collect()
+    };
+    // Two more indexes are above the chain.
+    for (levels, fits) in [(INDEX_DEPTH_LIMIT - 1, true), (INDEX_DEPTH_LIMIT, false)] {
+        let store = MemoryStore::new();
+        nest(&store, &chain(levels), usize::MAX);
+        let all: Vec<Descriptor> = store
+            .list()
+            .unwrap()
+            .map(|it| {
+                let digest = it.unwrap();
+                let size = store.size(&digest).unwrap().unwrap();
+                Descriptor::new(MediaType::OCI_INDEX, digest, size)
+            })
+            .collect();
+        let top = Manifest::from_document(&Document::Index(Index::new(all))).unwrap();
+        store.put(top.digest(), top.bytes()).unwrap();
+        let source = Arc::new(MemoryEnd::new(store).with_image(top.digest().clone()));
+        let target = Arc::new(MemoryEnd::new(MemoryStore::new()));
+        let plan = Plan::make(source, vec![target], &CopyOptions::default()).await;
+        assert_eq!(plan.is_ok(), fits, "{levels}");
+        if let Err(error) = plan {
+            assert!(
+                matches!(error, TransferError::Graph(WalkError::TooDeep { .. })),
+                "{error}"
+            );
+        }
+    }
 }

@@ -122,10 +122,21 @@ impl Transfer {
     /// Moves a blob, and once more if the content was wrong (RT2: one full re-fetch is allowed
     /// after a digest error).
     pub(super) async fn run(mut self, mut job: Job) -> Result<(), TransferError> {
-        match self.attempt(&mut job).await {
+        let result = match self.attempt(&mut job).await {
             Err(error) if error.is_mismatch() => self.attempt(&mut job).await,
             result => result,
-        }
+        };
+        let source = &self.context.source;
+        result.map_err(
+            |error| match error.is_mismatch() && source.store().is_some() {
+                // Nobody between here and a source on this machine changes its content.
+                true => TransferError::Damaged {
+                    end: source.name(),
+                    digest: job.blob.digest.clone(),
+                },
+                false => error,
+            },
+        )
     }
 
     /// Reads the content and gives it to every destination that still lacks it.

@@ -1,7 +1,7 @@
 //! Which images are copied, and which are left.
 
 use http::StatusCode;
-use longshore_copy::{CopyOptions, Platforms, Subset, TransferError};
+use longshore_copy::{CopyOptions, Plan, Platforms, Subset, TransferError};
 use longshore_model::{Document, Platform};
 use longshore_testkit::image::{self, Image};
 use longshore_testkit::registry::{Misbehaviour, Part, Rule};
@@ -142,4 +142,66 @@ async fn a_blob_that_was_stored_short_is_found_afterwards() {
         .unwrap_err();
     assert!(matches!(error, TransferError::NotStored { .. }), "{error}");
     assert_eq!(count(&scene.target, "PUT", "/manifests/"), 0);
+}
+
+// DG7: what a registry acknowledged is not taken for stored.
+#[tokio::test]
+async fn dg7_a_blob_that_a_registry_has_with_another_size_is_sent_again() {
+    let scene = Scene::set(Image::new(1).layers(1, 2 << 20).build());
+    let layer = &scene.tree.blobs()[1];
+    let digest = &layer.descriptor.digest;
+    for (length, sent) in [(layer.descriptor.size - 1, 1), (0, 0)] {
+        let name = format!("c{sent}");
+        let contents = scene.target.contents();
+        contents.set_blob(&name, digest, layer.content.clone());
+        let length = Misbehaviour::Length(length);
+        let rule = Rule::on(Part::Blob, length).method(http::Method::HEAD);
+        scene.target.misbehave(rule.path(digest.as_str()));
+        scene.target.requests().clear();
+        let mut options = CopyOptions::default();
+        options.dry_run = true;
+        let to = scene.to(&format!("{name}:2")).await;
+        let plan = Plan::make(scene.from().await, vec![to], &options).await;
+        let plan = plan.unwrap();
+        let destination = &plan.destinations()[0];
+        let missing = destination.missing().filter(|it| it.digest == *digest);
+        assert_eq!(missing.count(), sent);
+        scene.target.behave();
+    }
+}
+
+#[tokio::test]
+async fn platforms_are_chosen_in_indexes_only() {
+    let plain = Scene::set(Image::new(1).build());
+    let one = |seed: usize| image::index(seed as u64, &image::platforms()[seed..=seed]);
+    let nested = Scene::set(image::index_of(vec![one(0), one(1)]));
+    for subset in [Subset::Sparse, Subset::NewIndex] {
+        let to = plain.to("b:2").await;
+        let error = copied(&plain.from().await, &to, &several(subset)).await;
+        assert!(matches!(error, Err(TransferError::NotAnIndex)), "{error:?}");
+        let to = nested.to("b:2").await;
+        let error = copied(&nested.from().await, &to, &several(subset)).await;
+        let error = error.map(|it| it.digest);
+        assert!(
+            matches!(error, Err(TransferError::NestedIndexes { .. })),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_destination_that_is_given_twice_is_refused() {
+    let scene = Scene::set(Image::new(1).build());
+    let ends = vec![
+        scene.to("b:2").await,
+        scene.to("c:2").await,
+        scene.to("b:2").await,
+    ];
+    let copied = longshore_copy::copy(scene.from().await, ends, &CopyOptions::default()).await;
+    let error = copied.unwrap_err();
+    assert!(
+        matches!(error, TransferError::SameDestination { .. }),
+        "{error}"
+    );
+    assert_eq!(crate::support::lines(&scene.target), [""; 0]);
 }

@@ -3,6 +3,9 @@
 mod between;
 mod choices;
 mod interrupted;
+mod local;
+mod memory;
+mod opaque;
 mod referrers;
 mod several;
 mod support;

@@ -69,6 +69,9 @@ pub struct Quirks {
     pub immutable_tags: Option<ImmutableTags>,
     /// Whether a manifest without a `mediaType` is refused with 400. Amazon ECR.
     pub media_type_required: bool,
+    /// Whether a manifest of an unknown type is stored as it is. Otherwise it is refused with 400,
+    /// as by distribution.
+    pub unknown_manifests: bool,
     /// What happens to an index if the registry lacks some of its manifests. Nexus, distribution
     /// and others refuse it.
     pub sparse_index: MissingContent,
@@ -137,6 +140,7 @@ impl Default for Quirks {
             sha256_only: false,
             immutable_tags: None,
             media_type_required: false,
+            unknown_manifests: false,
             sparse_index: MissingContent::Refused,
             missing_blobs: MissingContent::Refused,
             no_tag_parameter: false,

@@ -42,14 +42,19 @@ impl State {
                 "the content has another digest",
             ));
         }
-        let manifest = Manifest::parse(body.clone(), Some(wanted.media_type.as_str()));
-        let manifest =
-            manifest.map_err(|error| invalid(ErrorCode::ManifestInvalid, &error.to_string()))?;
-        self.check_document(name, manifest.document(), &body)?;
+        let media_type = &wanted.media_type;
+        let is_known = media_type.is_manifest() || media_type.is_index() || media_type.is_generic();
+        let mut subject = None;
+        if is_known || !self.quirks.unknown_manifests {
+            let manifest = Manifest::parse(body.clone(), Some(media_type.as_str()));
+            let manifest = manifest
+                .map_err(|error| invalid(ErrorCode::ManifestInvalid, &error.to_string()))?;
+            self.check_document(name, manifest.document(), &body)?;
+            subject = manifest.document().subject().map(|it| it.digest.clone());
+        }
         let tags = self.tags_of(wanted, request)?;
         self.check_tags(name, &tags, &digest)?;
-        let subject = manifest.document().subject();
-        let subject = self.subject(subject.map(|subject| &subject.digest))?;
+        let subject = self.subject(subject.as_ref())?;
         let size = body.len() as u64;
         let stored = DescribedContent {
             descriptor: Descriptor::new(wanted.media_type.clone(), digest.clone(), size),

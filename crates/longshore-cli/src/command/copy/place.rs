@@ -86,6 +86,17 @@ impl Place {
         }
     }
 
+    /// Returns whether both are one place. A path may be written in several ways.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Layout(one), Self::Layout(two)) => {
+                let path = |it: &LayoutName| std::path::absolute(&it.path).ok();
+                one.name == two.name && path(one) == path(two)
+            }
+            _ => self == other,
+        }
+    }
+
     fn tag(&self) -> Option<Tag> {
         match self {
             Self::Layout(layout) => layout.name.as_ref()?.parse().ok(),
@@ -138,7 +149,7 @@ pub(super) fn check(source: &Place, destinations: &[Place]) -> Result<(), Failur
         Layout::open(&layout.path).map_err(Failure::source_layout)?;
     }
     for (number, place) in destinations.iter().enumerate() {
-        if destinations.iter().take(number).any(|it| it == place) {
+        if destinations.iter().take(number).any(|it| it.is_same(place)) {
             let what = format!("{place} is given twice");
             return Err(Failure::new(Exit::Usage, &what).hint("name each destination once"));
         }
