@@ -146,7 +146,8 @@ pub trait End: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`TransferError::NotStored`] when the blob is not there; what the end reports.
+    /// [`TransferError::NotStored`] when the blob is not there, [`TransferError::NotServed`] when
+    /// it is listed and cannot be read; what the end reports.
     fn stored_size<'a>(&'a self, blob: &'a PlannedBlob) -> EndFuture<'a, Option<u64>> {
         let size = self
             .opened_store()

@@ -156,4 +156,7 @@ fn note_damaged(progress: &TransferProgress, destinations: &[Place]) {
             names.join(" or ")
         ));
     }
+    for found in progress.lost() {
+        output::note(&format!("warning: {found}; it was sent again"));
+    }
 }

@@ -329,15 +329,29 @@ impl End for RegistryEnd {
         })
     }
 
+    /// Asks with HEAD, and then for the last byte: a registry may list what it cannot serve.
     fn stored_size<'a>(&'a self, blob: &'a PlannedBlob) -> EndFuture<'a, Option<u64>> {
         Box::pin(async move {
-            match self.repository.blob_head(&blob.digest).await? {
-                Some(head) => Ok(head.size),
-                None => Err(TransferError::NotStored {
+            let PlannedBlob { digest, size } = blob;
+            let Some(head) = self.repository.blob_head(digest).await? else {
+                return Err(TransferError::NotStored {
                     end: self.name(),
-                    digest: blob.digest.clone(),
-                }),
+                    digest: digest.clone(),
+                });
+            };
+            if head.size.is_some_and(|found| found != *size) {
+                return Ok(head.size);
             }
+            let last = size.saturating_sub(1);
+            let mut frames = self.repository.blob_frames_from(digest, Some(*size), last);
+            while let Some(frame) = frames.next().await {
+                frame.map_err(|source| TransferError::NotServed {
+                    end: self.name(),
+                    digest: digest.clone(),
+                    source,
+                })?;
+            }
+            Ok(Some(*size))
         })
     }
 

@@ -272,7 +272,6 @@ impl Context {
     ) -> Result<(), TransferError> {
         let target = self.target(number);
         if self.verify_after
-            && outcome == BlobOutcome::Moved
             && let Err(error) = check_stored(&*target.end, blob).await
         {
             return self.fail(number, error);
@@ -288,7 +287,7 @@ impl Context {
 }
 
 /// Checks that an end has stored as many bytes as the blob has.
-async fn check_stored(end: &dyn End, blob: &PlannedBlob) -> Result<(), TransferError> {
+pub(super) async fn check_stored(end: &dyn End, blob: &PlannedBlob) -> Result<(), TransferError> {
     match end.stored_size(blob).await? {
         Some(found) if found != blob.size => Err(TransferError::StoredSize {
             end: end.name(),
