@@ -20,7 +20,7 @@ use super::{
 };
 use crate::content::RegistryContent;
 use crate::error::TransferError;
-use crate::journal::{Journal, JournalEntry, UploadKey};
+use crate::journal::{Journal, JournalEntry, JournalLock, UploadKey};
 use crate::plan::PlannedBlob;
 use crate::referrers::Referrers;
 
@@ -82,6 +82,25 @@ impl RegistryEnd {
     pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);
         self
+    }
+
+    /// The record of an upload in the journal; `None` if it is not kept, or another upload has it.
+    fn record(&self, blob: &PlannedBlob) -> Option<Arc<Record>> {
+        let journal = self.journal.as_ref()?;
+        if blob.size < LARGE_BYTES {
+            return None;
+        }
+        Record::new(Arc::clone(journal), &self.repository, blob).map(Arc::new)
+    }
+
+    /// Removes the entries of blobs that the registry has, whoever uses them.
+    fn forget_existing(&self, blobs: &[&PlannedBlob], has: &[bool]) {
+        let Some(journal) = &self.journal else { return };
+        for (blob, _) in blobs.iter().zip(has).filter(|(_, has)| **has) {
+            if blob.size >= LARGE_BYTES {
+                let _ = journal.remove(&upload_key(&self.repository, blob));
+            }
+        }
     }
 
     /// Asks for each of these blobs whether the registry has it.
@@ -286,6 +305,7 @@ impl End for RegistryEnd {
             let mut answers = vec![false; blobs.len()];
             if all {
                 self.ask(blobs, &mut answers).await?;
+                self.forget_existing(blobs, &answers);
                 return Ok(answers);
             }
             let (large, small): (Vec<usize>, Vec<usize>) = (0..blobs.len())
@@ -298,6 +318,7 @@ impl End for RegistryEnd {
             if has_small {
                 self.ask_some(blobs, rest, &mut answers).await?;
             }
+            self.forget_existing(blobs, &answers);
             Ok(answers)
         })
     }
@@ -310,17 +331,17 @@ impl End for RegistryEnd {
             options.chunk = self.chunk;
             options.verified = put.verified;
             options.observer = Some(Arc::clone(put.observer));
-            if let Some(journal) = self
-                .journal
-                .clone()
-                .filter(|_| put.blob.size >= LARGE_BYTES)
-            {
-                let record = Record::new(journal, &self.repository, put.blob);
+            let record = self.record(put.blob);
+            if let Some(record) = &record {
                 options.session = record.session();
-                options.keeper = Some(Arc::new(record));
+                options.keeper = Some(Arc::clone(record) as _);
             }
             let pushed = self.repository.put_blob(put.content, options).await;
             let pushed = pushed.map_err(TransferError::of_push)?;
+            if let Some(record) = record {
+                // The session that an earlier run has left may not have been used.
+                record.forget();
+            }
             Ok(match pushed.outcome {
                 UploadOutcome::Existing => BlobOutcome::Existing,
                 UploadOutcome::Mounted => BlobOutcome::Mounted,
@@ -385,17 +406,20 @@ struct Record {
     journal: Arc<Journal>,
     key: UploadKey,
     size: u64,
+    _lock: JournalLock,
 }
 
 impl Record {
-    fn new(journal: Arc<Journal>, repository: &Repository, blob: &PlannedBlob) -> Self {
-        let key = UploadKey {
-            origin: repository.origin().clone(),
-            repository: repository.name().clone(),
-            digest: blob.digest.clone(),
-        };
-        let size = blob.size;
-        Self { journal, key, size }
+    /// `None` when another upload has the entry.
+    fn new(journal: Arc<Journal>, repository: &Repository, blob: &PlannedBlob) -> Option<Self> {
+        let key = upload_key(repository, blob);
+        let lock = journal.lock(&key)?;
+        Some(Self {
+            journal,
+            key,
+            size: blob.size,
+            _lock: lock,
+        })
     }
 
     /// The session that an earlier run has left.
@@ -416,11 +440,21 @@ impl SessionKeeper for Record {
             location: session.to_secret_text(),
             saved_at: unix_time(),
         };
-        let _ = self.journal.put(&self.key, &entry);
+        if let Err(error) = self.journal.put(&self.key, &entry) {
+            self.journal.fail(error);
+        }
     }
 
     fn forget(&self) {
         let _ = self.journal.remove(&self.key);
+    }
+}
+
+fn upload_key(repository: &Repository, blob: &PlannedBlob) -> UploadKey {
+    UploadKey {
+        origin: repository.origin().clone(),
+        repository: repository.name().clone(),
+        digest: blob.digest.clone(),
     }
 }
 
