@@ -107,7 +107,8 @@ pub(crate) async fn run(
 ) -> Result<Vec<DestinationReport>, TransferError> {
     let parts = plan.into_parts();
     let stop = StopSender::new();
-    let targets: Vec<Target> = parts.destinations.iter().map(Target::new).collect();
+    let targets = parts.destinations.iter();
+    let targets = targets.map(|it| Target::new(it, options.jobs)).collect();
     let context = Arc::new(Context {
         source: Arc::clone(&parts.source),
         targets,
@@ -120,9 +121,19 @@ pub(crate) async fn run(
         trusts_source: options.trust_existing && parts.source.store().is_some(),
         verify_after: options.verify_after,
     });
+    let _closing = Closing(&context);
     let run = run_parts(&context, stop, parts, options).await;
     run.map_err(|error| context.failures.first_of(error))?;
     Ok(context.reports())
+}
+
+/// Ends the uploads that run on their own when the run is over or dropped (RT9).
+struct Closing<'a>(&'a Context);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.targets.iter().for_each(Target::close);
+    }
 }
 
 async fn run_parts(
@@ -142,7 +153,7 @@ async fn run_parts(
     pool.transfer(jobs, later, existing, &options.cancellation)
         .await?;
     context.failures.unless_all()?;
-    unless_cancelled(options, manifests::write(context, &parts)).await
+    unless_cancelled(options, manifests::write(context, parts)).await
 }
 
 /// Sorts the blobs of a plan: those to move or mount, those to mount when these are done, those
