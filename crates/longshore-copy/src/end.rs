@@ -85,9 +85,14 @@ pub trait End: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`TransferError::Store`] when the blob is not there.
+    /// [`TransferError::Store`] when the blob is not there; [`TransferError::Damaged`] when it has
+    /// another size.
     fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
-        stored::content(self.opened_store()?.as_ref(), blob)
+        let content = stored::content(self.opened_store()?.as_ref(), blob)?;
+        content.ok_or_else(|| TransferError::Damaged {
+            end: self.name(),
+            digest: blob.digest.clone(),
+        })
     }
 
     /// Hears that the end is going to be written to, before it is asked for anything. Nothing is
