@@ -206,8 +206,8 @@ impl TransferError {
         }
     }
 
-    /// Returns whether a registry does not have a blob that it says it has, so that sending it again
-    /// may help.
+    /// Returns whether a registry does not have a blob that it says it has, so that sending the
+    /// blob again may help.
     pub(crate) fn is_loss(&self) -> bool {
         use longshore::ErrorKind;
         match self {

@@ -45,7 +45,8 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The first event but for [`Skipped`](Self::Skipped) and [`Lost`](Self::Lost): what the run will move.
+    /// The first event but for [`Skipped`](Self::Skipped) and [`Lost`](Self::Lost): what the run
+    /// will move.
     Planned {
         /// How many blobs are missing.
         blobs: u64,

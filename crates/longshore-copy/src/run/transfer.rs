@@ -226,16 +226,8 @@ impl Context {
     ) -> Result<(), TransferError> {
         let blob = &job.blob;
         let is_store = |number: usize| self.target(number).end.store().is_some();
-        let verifier = if self.trusts_source || job.to.iter().all(|(it, _)| is_store(*it)) {
-            None
-        } else {
-            let verifier = Verifier::new(&blob.digest, Some(blob.size));
-            let unsupported = |source| StoreError::Unsupported {
-                digest: blob.digest.clone(),
-                source,
-            };
-            Some(verifier.map_err(unsupported)?)
-        };
+        let unverified = self.trusts_source || job.to.iter().all(|(it, _)| is_store(*it));
+        let verifier = (!unverified).then(|| verifier(blob)).transpose()?;
         let repository = job.to.iter().find_map(|(number, _)| {
             let end = &self.target(*number).end;
             end.repository()
@@ -308,6 +300,15 @@ impl Context {
         }
         Ok(())
     }
+}
+
+fn verifier(blob: &PlannedBlob) -> Result<Verifier, TransferError> {
+    let verifier = Verifier::new(&blob.digest, Some(blob.size));
+    let unsupported = |source| StoreError::Unsupported {
+        digest: blob.digest.clone(),
+        source,
+    };
+    Ok(verifier.map_err(unsupported)?)
 }
 
 /// The uploads of a blob. Dropping it ends them.
