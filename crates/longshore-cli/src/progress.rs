@@ -31,6 +31,8 @@ pub(crate) struct TransferProgress {
     planned: watch::Sender<Option<(u64, ByteCounter)>>,
     /// The first blobs in the destination that had to be replaced.
     damaged: Mutex<Vec<Digest>>,
+    /// What was found about the first blobs that a registry did not serve.
+    lost: Mutex<Vec<String>>,
 }
 
 /// Maximum number of damaged blobs that are named.
@@ -48,6 +50,12 @@ impl Observer for TransferProgress {
                     damaged.push(blob.digest.clone());
                 }
             }
+            Event::Lost { error, .. } => {
+                let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+                if lost.len() < DAMAGED_LIMIT {
+                    lost.push(error.to_string());
+                }
+            }
             _ => {}
         }
     }
@@ -58,6 +66,12 @@ impl TransferProgress {
     pub(crate) fn damaged(&self) -> Vec<Digest> {
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         damaged.clone()
+    }
+
+    /// Returns what was found about the first blobs that a registry did not serve.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.clone()
     }
 
     /// Drives `work` to its end, and draws a bar meanwhile if standard error is a terminal.

@@ -135,6 +135,34 @@ struct Progress {
     failed: bool,
 }
 
+/// Says how far a content has come.
+pub(crate) struct Meter(Arc<Mutex<Progress>>, u64);
+
+impl Meter {
+    /// Returns how many bytes were read, without those before the place where reading began.
+    pub(crate) fn moved(&self) -> u64 {
+        let progress = *lock(&self.0);
+        let resumed_at = progress.resumed_at.unwrap_or_default();
+        progress.position.saturating_sub(resumed_at)
+    }
+
+    /// Returns up to where bytes were read.
+    pub(crate) fn position(&self) -> u64 {
+        lock(&self.0).position
+    }
+
+    /// Returns whether all was read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        let progress = lock(&self.0);
+        progress.resumed_at.is_some() && progress.position >= self.1
+    }
+
+    /// Returns whether the content was read.
+    pub(crate) fn was_opened(&self) -> bool {
+        lock(&self.0).resumed_at.is_some()
+    }
+}
+
 impl Counted {
     pub(crate) fn new(content: Box<dyn Content>, blob: PlannedBlob, counts: Arc<Counts>) -> Self {
         Self {
@@ -156,21 +184,14 @@ impl Counted {
         progress.position
     }
 
-    /// Returns how many bytes were read, without those before the place where reading began.
-    pub(crate) fn moved(&self) -> u64 {
-        let progress = *lock(&self.progress);
-        let resumed_at = progress.resumed_at.unwrap_or_default();
-        progress.position.saturating_sub(resumed_at)
+    /// Returns what says how far the content has come.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter(Arc::clone(&self.progress), self.blob.size)
     }
 
     /// Returns whether the source failed.
     pub(crate) fn has_failed(&self) -> bool {
         lock(&self.progress).failed
-    }
-
-    /// Returns whether the content was read.
-    pub(crate) fn was_opened(&self) -> bool {
-        lock(&self.progress).resumed_at.is_some()
     }
 
     /// Returns what tells the run that an upload of this content is resumed.

@@ -100,7 +100,8 @@ pub trait End: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`TransferError::Store`] when the blob is not there.
+    /// [`TransferError::Store`] when the blob is not there; [`TransferError::Damaged`] when it has
+    /// another size.
     fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
         stored::content(&*self.opened_store()?, self.name(), blob)
     }
@@ -172,7 +173,8 @@ pub trait End: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`TransferError::NotStored`] when the blob is not there; what the end reports.
+    /// [`TransferError::NotStored`] when the blob is not there, [`TransferError::NotServed`] when
+    /// it is listed and cannot be read; what the end reports.
     fn stored_size<'a>(&'a self, blob: &'a PlannedBlob) -> EndFuture<'a, Option<u64>> {
         let size = self
             .opened_store()

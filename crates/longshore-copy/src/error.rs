@@ -154,6 +154,17 @@ pub enum TransferError {
         /// The blob.
         digest: Digest,
     },
+    /// A registry lists a blob and does not serve it with its size.
+    #[error("{end} lists {digest}, and does not serve it")]
+    NotServed {
+        /// The name of the end.
+        end: String,
+        /// The blob.
+        digest: Digest,
+        /// What the registry answered.
+        #[source]
+        source: longshore::Error,
+    },
     /// A destination took no content for 30 seconds while others waited for it (RT10).
     #[error("{end} took no content for 30 seconds")]
     Stalled {
@@ -194,6 +205,7 @@ impl TransferError {
             | Self::ManifestType { .. }
             | Self::NoManifest { .. }
             | Self::NotStored { .. }
+            | Self::NotServed { .. }
             | Self::SizeConflict { .. }
             | Self::StoredSize { .. } => TransferErrorKind::Content,
             Self::ConfigTooLarge { .. } => TransferErrorKind::Limit,
@@ -230,6 +242,20 @@ impl TransferError {
             Ok(error) if error.kind() != io::ErrorKind::InvalidData => Self::of_content(error),
             Ok(error) => Self::Source(error),
             Err(error) => Self::Registry(error),
+        }
+    }
+
+    /// Returns whether a registry does not have a blob that it says it has, so that sending the
+    /// blob again may help.
+    pub(crate) fn is_loss(&self) -> bool {
+        use longshore::ErrorKind;
+        match self {
+            Self::NotStored { .. } | Self::StoredSize { .. } => true,
+            Self::NotServed { source, .. } => !matches!(
+                source.kind(),
+                ErrorKind::Auth | ErrorKind::RateLimited | ErrorKind::RealmRefused
+            ),
+            _ => false,
         }
     }
 

@@ -3,14 +3,18 @@
 //! A directory holds one file for each unfinished upload. The file contains the session, which is
 //! a secret: whoever has it can write to the upload. So the directory is readable by its owner
 //! only, and so is each file. The journal saves work and nothing depends on it: a file that is
-//! damaged, foreign or old counts as absent, and a caller may ignore every error.
+//! damaged, foreign or old counts as absent, and a caller may ignore every error. An upload that
+//! is under way is locked, so that no other one continues its session at the same time; the system
+//! releases the lock when the process ends, however it ends.
 //!
 //! The calls block on the file system. The time is passed in.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use longshore::origin::{Origin, Secret};
@@ -27,6 +31,7 @@ pub const JOURNAL_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 const SUFFIX: &str = ".json";
 const TEMPORARY_SUFFIX: &str = ".tmp";
+const LOCK_SUFFIX: &str = ".lock";
 /// Maximum number of names looked at when expired files are removed.
 const SWEEP_LIMIT: usize = 10_000;
 /// Maximum number of names tried for a temporary file.
@@ -49,6 +54,14 @@ pub struct UploadKey {
 impl UploadKey {
     /// Returns the name of the file of this upload.
     fn file_name(&self) -> String {
+        format!("{}{SUFFIX}", self.stem())
+    }
+
+    fn lock_name(&self) -> String {
+        format!("{}{LOCK_SUFFIX}", self.stem())
+    }
+
+    fn stem(&self) -> String {
         // None of the three contains a line feed.
         let Self {
             origin,
@@ -56,7 +69,7 @@ impl UploadKey {
             digest,
         } = self;
         let text = format!("{origin}\n{repository}\n{digest}");
-        format!("{}{SUFFIX}", Digest::sha256(text.as_bytes()).encoded())
+        Digest::sha256(text.as_bytes()).encoded().to_owned()
     }
 }
 
@@ -74,10 +87,27 @@ pub struct JournalEntry {
 
 /// Unfinished uploads of earlier runs, in a private directory.
 ///
-/// Several processes may use one directory. Of two that save the same upload, the last one wins.
+/// Several processes may use one directory. One upload at a time has the [lock](Self::lock) of an
+/// entry. Of two that save an entry without it, the last one wins.
 #[derive(Debug)]
 pub struct Journal {
     dir: Dir,
+    /// Why the first entry was not saved.
+    failure: Mutex<Option<JournalError>>,
+}
+
+/// The right to use one entry of a journal, until it is dropped.
+#[derive(Debug)]
+pub struct JournalLock {
+    journal: Arc<Journal>,
+    name: String,
+    file: File,
+}
+
+impl Drop for JournalLock {
+    fn drop(&mut self) {
+        self.journal.dir.release_lock_file(&self.name, &self.file);
+    }
 }
 
 impl Journal {
@@ -94,36 +124,66 @@ impl Journal {
             .flatten()
     }
 
-    /// Opens the journal in the directory `path`, which is made with mode 0700 when it is absent,
-    /// and removes its expired files. `now` is the time since 1970 (Unix time).
+    /// Opens the journal in the directory `path`, and removes its expired files. The directory and
+    /// the one that it is in are made with mode 0700 when they are absent. `now` is the time since
+    /// 1970 (Unix time).
     ///
     /// # Errors
     ///
-    /// [`JournalError::NotPrivate`] when another user owns the directory or may access it, or when
-    /// the system does not say; [`JournalError::Path`]; [`JournalError::Store`], also for a link.
+    /// [`JournalError::NotPrivate`] when another user owns one of the two directories or may access
+    /// it, or when the system does not say; [`JournalError::Path`]; [`JournalError::Store`], also
+    /// for a link.
     pub fn in_dir(path: &Path, now: Duration) -> Result<Self, JournalError> {
         let not_named = || JournalError::Path {
             path: path.to_owned(),
         };
-        let name = path.file_name().and_then(OsStr::to_str);
-        let (Some(parent), Some(name)) = (path.parent(), name) else {
-            return Err(not_named());
+        let parent = path.parent().ok_or_else(not_named)?;
+        let parent = match (parent.parent(), parent.file_name()) {
+            (Some(above), Some(_)) => {
+                make_parents(above).map_err(|source| JournalError::Create {
+                    path: above.to_owned(),
+                    source,
+                })?;
+                private_dir(&Dir::open(above)?, parent)?
+            }
+            // It is the current directory, or a root.
+            _ => Dir::open(parent)?,
         };
-        make_parents(parent).map_err(|source| JournalError::Create {
-            path: parent.to_owned(),
-            source,
-        })?;
-        let parent = Dir::open(parent)?;
-        parent.make_dir(name, FileMode::Private)?;
-        let dir = parent.dir(name)?.ok_or_else(not_named)?;
-        if !dir.is_private() {
-            return Err(JournalError::NotPrivate {
-                path: path.to_owned(),
-            });
-        }
-        let journal = Self { dir };
+        let journal = Self {
+            dir: private_dir(&parent, path)?,
+            failure: Mutex::new(None),
+        };
         journal.sweep(now)?;
         Ok(journal)
+    }
+
+    /// Takes the lock of an entry; `None` when another upload has it, or when the directory cannot
+    /// be written to. It is released when it is dropped, and when the process ends.
+    #[must_use]
+    pub fn lock(self: &Arc<Self>, key: &UploadKey) -> Option<JournalLock> {
+        let name = key.lock_name();
+        match self.dir.try_lock_file(&name) {
+            Ok(file) => Some(JournalLock {
+                journal: Arc::clone(self),
+                name,
+                file: file?,
+            }),
+            Err(error) => {
+                self.fail(error.into());
+                None
+            }
+        }
+    }
+
+    /// Takes why an entry could not be saved, for the first one for which that is so.
+    pub fn take_failure(&self) -> Option<JournalError> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.take()
+    }
+
+    pub(crate) fn fail(&self, error: JournalError) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert(error);
     }
 
     /// Returns the entry of an upload. A file that is malformed, larger than
@@ -177,7 +237,7 @@ impl Journal {
     }
 
     /// Makes a temporary file. A name may be taken by a process that was killed.
-    fn create(&self) -> Result<(String, std::fs::File), JournalError> {
+    fn create(&self) -> Result<(String, File), JournalError> {
         let process = std::process::id();
         let mut tried = 0;
         loop {
@@ -213,6 +273,24 @@ impl Journal {
             }
         }
         Ok(())
+    }
+}
+
+/// Opens the directory `path` in the one that it is in, or makes it.
+fn private_dir(parent: &Dir, path: &Path) -> Result<Dir, JournalError> {
+    let not_named = || JournalError::Path {
+        path: path.to_owned(),
+    };
+    let name = path.file_name().and_then(OsStr::to_str);
+    let name = name.ok_or_else(not_named)?;
+    parent.make_dir(name, FileMode::Private)?;
+    let dir = parent.dir(name)?.ok_or_else(not_named)?;
+    if dir.is_private() {
+        Ok(dir)
+    } else {
+        Err(JournalError::NotPrivate {
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -262,7 +340,7 @@ fn is_expired(time: Duration, now: Duration) -> bool {
     now.abs_diff(time) > JOURNAL_LIFETIME
 }
 
-fn modified(file: &std::fs::File) -> Option<Duration> {
+fn modified(file: &File) -> Option<Duration> {
     let modified = file.metadata().ok()?.modified().ok()?;
     modified.duration_since(SystemTime::UNIX_EPOCH).ok()
 }
@@ -272,6 +350,7 @@ fn is_ours(name: &str) -> bool {
     let is_entry = |stem: &str| stem.len() == 64 && stem.bytes().all(|b| b.is_ascii_hexdigit());
     let is_temporary = |stem: &str| stem.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     name.strip_suffix(SUFFIX).is_some_and(is_entry)
+        || name.strip_suffix(LOCK_SUFFIX).is_some_and(is_entry)
         || name
             .strip_suffix(TEMPORARY_SUFFIX)
             .is_some_and(is_temporary)

@@ -116,7 +116,8 @@ pub use crate::end::{
 pub use crate::end_name::{END_NAME_LIMIT_BYTES, EndName, EndNameError, LayoutName};
 pub use crate::error::{TransferError, TransferErrorKind};
 pub use crate::journal::{
-    JOURNAL_ENTRY_LIMIT_BYTES, JOURNAL_LIFETIME, Journal, JournalEntry, JournalError, UploadKey,
+    JOURNAL_ENTRY_LIMIT_BYTES, JOURNAL_LIFETIME, Journal, JournalEntry, JournalError, JournalLock,
+    UploadKey,
 };
 pub use crate::observer::{ByteCounter, Event, Observer};
 pub use crate::plan::{

@@ -45,7 +45,8 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The first event but for [`Skipped`](Self::Skipped): what the run will move.
+    /// The first event but for [`Skipped`](Self::Skipped) and [`Lost`](Self::Lost): what the run
+    /// will move.
     Planned {
         /// How many blobs are missing.
         blobs: u64,
@@ -65,6 +66,14 @@ pub enum Event<'a> {
     Damaged {
         /// The blob.
         blob: &'a PlannedBlob,
+    },
+    /// A registry lists the blob and does not serve it with its size; it is sent again (see
+    /// [`RunOptions::verify_after`](crate::RunOptions::verify_after)).
+    Lost {
+        /// The blob.
+        blob: &'a PlannedBlob,
+        /// What was found.
+        error: &'a TransferError,
     },
     /// The transfer of a blob starts.
     Started {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use self::existing::Check;
 use self::pool::TransferPool;
 use self::target::Target;
 use self::transfer::{Context, Job};
@@ -31,8 +32,10 @@ pub struct RunOptions {
     pub observer: Option<Arc<dyn Observer>>,
     /// Ends the run early.
     pub cancellation: Cancellation,
-    /// Compares the size that a registry has stored of each blob with what was sent to it, to find
-    /// registries that store less than they acknowledge.
+    /// Asks registries for the size and the last byte of each blob, to find those that store less
+    /// than they acknowledge, or that have lost a blob and still list it. The plan must be made
+    /// with the same value: it then names every blob, also those of an image that the registry has
+    /// already. A blob that was there before the run and is not served is sent again.
     pub verify_after: bool,
     /// Trusts the blobs that a store on this machine has. As a source, they are sent without being
     /// hashed. As a destination, it reuses blobs that the store has with the right size without
@@ -78,7 +81,8 @@ pub struct Tally {
     pub present: u64,
     /// How many blobs the registry took from another of its repositories.
     pub mounted: u64,
-    /// How many of the moved blobs replaced a file with wrong content.
+    /// How many of the moved blobs replaced a file with wrong content, or a blob that the registry
+    /// did not serve.
     pub replaced: u64,
     /// How many bytes were moved: those that an earlier run had kept are not among them.
     pub bytes: u64,
@@ -103,7 +107,8 @@ pub(crate) async fn run(
 ) -> Result<Vec<DestinationReport>, TransferError> {
     let parts = plan.into_parts();
     let stop = StopSender::new();
-    let targets: Vec<Target> = parts.destinations.iter().map(Target::new).collect();
+    let targets = parts.destinations.iter();
+    let targets = targets.map(|it| Target::new(it, options.jobs)).collect();
     let context = Arc::new(Context {
         source: Arc::clone(&parts.source),
         targets,
@@ -116,9 +121,19 @@ pub(crate) async fn run(
         trusts_source: options.trust_existing && parts.source.store().is_some(),
         verify_after: options.verify_after,
     });
+    let _closing = Closing(&context);
     let run = run_parts(&context, stop, parts, options).await;
     run.map_err(|error| context.failures.first_of(error))?;
     Ok(context.reports())
+}
+
+/// Ends the uploads that run on their own when the run is over or dropped (RT9).
+struct Closing<'a>(&'a Context);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.targets.iter().for_each(Target::close);
+    }
 }
 
 async fn run_parts(
@@ -127,7 +142,8 @@ async fn run_parts(
     parts: Parts,
     options: &RunOptions,
 ) -> Result<(), TransferError> {
-    let (jobs, later, existing) = jobs(context, &parts, options.trust_existing);
+    let (mut jobs, later, existing, listed) = jobs(context, &parts, options.trust_existing);
+    jobs.extend(unless_cancelled(options, existing::find_lost(context, listed)).await?);
     context.counts.tell(Event::Planned {
         blobs: jobs.iter().filter(|job| job.moves).count() as u64,
         bytes: bytes_of(jobs.iter().filter(|job| job.moves).map(|job| &job.blob)),
@@ -137,17 +153,18 @@ async fn run_parts(
     pool.transfer(jobs, later, existing, &options.cancellation)
         .await?;
     context.failures.unless_all()?;
-    unless_cancelled(options, manifests::write(context, &parts)).await
+    unless_cancelled(options, manifests::write(context, parts)).await
 }
 
-/// Sorts the blobs of a plan: those to move or mount, those to mount when these are done, and those
-/// whose content is to be checked, with the place of their destination.
+/// Sorts the blobs of a plan: those to move or mount, those to mount when these are done, those
+/// whose content is to be hashed, and those whose registry is to be asked for them.
 fn jobs(
     context: &Context,
     parts: &Parts,
     trust_existing: bool,
-) -> (Vec<Job>, Vec<Job>, Vec<existing::Check>) {
-    let (mut jobs, mut later, mut existing) = (Vec::new(), Vec::new(), Vec::new());
+) -> (Vec<Job>, Vec<Job>, Vec<Check>, Vec<Check>) {
+    let (mut jobs, mut later) = (Vec::new(), Vec::new());
+    let (mut existing, mut listed) = (Vec::new(), Vec::new());
     for (place, blob) in parts.blobs.iter().enumerate() {
         let (mut now, mut after) = (Job::new(blob), Job::new(blob));
         for (number, destination) in parts.destinations.iter().enumerate() {
@@ -157,12 +174,15 @@ fn jobs(
             match destination.action(place) {
                 BlobAction::Existing => {
                     let target = context.target(number);
-                    if trust_existing || destination.end().store().is_none() {
-                        context.counts.tell(Event::Skipped { blob });
+                    let is_remote = destination.end().store().is_none();
+                    let blob = blob.clone();
+                    if is_remote && context.verify_after {
+                        listed.push(Check { number, blob });
+                    } else if is_remote || trust_existing {
                         target.count_existing();
+                        context.counts.tell(Event::Skipped { blob: &blob });
                     } else {
-                        let blob = blob.clone();
-                        existing.push(existing::Check { number, blob });
+                        existing.push(Check { number, blob });
                     }
                 }
                 BlobAction::Move => now.send(number),
@@ -173,7 +193,7 @@ fn jobs(
         jobs.extend(now.unless_empty());
         later.extend(after.unless_empty());
     }
-    (jobs, later, existing)
+    (jobs, later, existing, listed)
 }
 
 /// Does work unless the run is cancelled.

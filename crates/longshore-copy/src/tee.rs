@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub(crate) struct Tee {
     /// `None` when no reader can stall, because all are on this machine.
     clock: Option<Arc<dyn Clock>>,
     stalled: Vec<usize>,
+    /// Whether the content cannot be read, or does not match.
+    failed: Arc<AtomicBool>,
 }
 
 /// A reader, by its number.
@@ -57,8 +60,15 @@ impl Tee {
             size,
             clock,
             stalled: Vec::new(),
+            failed: Arc::default(),
         };
         (tee, contents)
+    }
+
+    /// Returns what says that the content cannot be read, or does not match, before any reader gets
+    /// that error.
+    pub(crate) fn failure(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.failed)
     }
 
     /// Reads the content once every reader has begun or ended, until the last has ended or stalled.
@@ -80,6 +90,7 @@ impl Tee {
         let start = if self.verifier.is_some() { 0 } else { start };
         let result = self.pump(content, start, &on_stalled).await;
         if let Err(error) = &result {
+            self.failed.store(true, Ordering::Release);
             for reader in &self.readers {
                 let copy = io::Error::new(error.kind(), error.to_string());
                 // A reader that takes no more, or has ended, gets an error in another way.

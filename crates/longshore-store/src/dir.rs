@@ -29,6 +29,9 @@ pub struct Dir {
     path: PathBuf,
 }
 
+/// How often a lock is tried whose file others remove.
+const LOCK_ATTEMPTS: usize = 16;
+
 /// What stands under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -241,6 +244,38 @@ impl Dir {
     pub(crate) fn lock_file(&self, name: &str) -> Result<Option<File>, StoreError> {
         let opened = component(name).and_then(|name| sys::open_or_create(&self.handle, name));
         Ok(self.opened(name, opened)?.map(|(file, _)| file))
+    }
+
+    /// Takes the exclusive lock of the private file `name`, which is made where there is none,
+    /// without waiting; `None` when somebody else has it. The lock ends with the file, also when
+    /// the process is killed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dir::file`]; also when this directory has been removed.
+    pub fn try_lock_file(&self, name: &str) -> Result<Option<File>, StoreError> {
+        // Whoever had the lock may remove the file before it is locked here.
+        for _ in 0..LOCK_ATTEMPTS {
+            let file = self.lock_file(name)?.ok_or_else(|| self.vanished(name))?;
+            match Self::try_lock(&file) {
+                Ok(()) if self.still_holds(name, &file)? => return Ok(Some(file)),
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(self.failed(Action::Lock, name, error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Releases a lock that [`Dir::try_lock_file`] took, and removes its file where whoever has
+    /// just opened it can see that.
+    pub fn release_lock_file(&self, name: &str, file: &File) {
+        if Self::TELLS_REMOVED {
+            // A file that is left is in nobody's way.
+            let _ = self.remove(name);
+        }
+        // Closing would do, unless a child is being started right now and has the file too.
+        let _ = Self::unlock(file);
     }
 
     /// Returns whether `file`, opened here as `name`, has not been removed since.

@@ -1,6 +1,7 @@
 //! `--dry-run`, `--skip-existing` and `--verify-after`.
 
-use longshore_testkit::registry::Quirks;
+use http::{Method, StatusCode};
+use longshore_testkit::registry::{Misbehaviour, Part, Quirks, Rule};
 
 use super::*;
 
@@ -92,3 +93,27 @@ fn verify_after_detects_a_registry_that_stores_less_than_it_says() {
 
 /// The content does not match.
 const DIGEST: i32 = 5;
+
+// DG7: what a registry acknowledged is not taken for stored. It has the image under its name, and
+// lists each blob.
+#[test]
+fn dg7_a_registry_that_lost_a_blob_gets_it_again() {
+    let (source, destination) = (Watched::kit(), Watched::kit());
+    let tree = image::single(95);
+    assert!(source.peer.give(&tree, "some/app", "1"));
+    let (from, to) = (source.image("some/app:1"), destination.image("some/app:1"));
+    let copy = || Longshore::copy(&from, &to).args(["--verify-after"]).run();
+    names(&copy(), &tree);
+    let digest = tree.blobs()[1].descriptor.digest.as_str();
+    let absent = Misbehaviour::Status(StatusCode::NOT_FOUND);
+    let lost = Rule::on(Part::Blob, absent)
+        .method(Method::GET)
+        .path(digest);
+    // It is asked for its last byte, and then for all of it.
+    destination.registry().misbehave(lost.times(2));
+    let ended = copy();
+    names(&ended, &tree);
+    let warning = format!("lists {digest}, and does not serve it; it was sent again");
+    assert!(ended.stderr.contains(&warning), "{}", ended.stderr);
+    assert!(!copy().stderr.contains("warning"));
+}

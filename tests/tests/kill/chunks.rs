@@ -70,7 +70,9 @@ fn rt9_a_copy_that_was_killed_between_two_chunks_continues_its_session() {
 /// parameter `_state` holds a signature of 32 bytes and a JSON object, in base64url.
 fn offset(state: &Path) -> Option<u64> {
     let uploads = state.join("longshore/uploads");
-    let name = layout::names(&uploads).pop()?;
+    // Next to the entry is its lock.
+    let is_entry = |name: &String| name.ends_with(".json");
+    let name = layout::names(&uploads).into_iter().find(is_entry)?;
     let entry = std::fs::read_to_string(uploads.join(name)).ok()?;
     let (_, state) = entry.split_once("_state=")?;
     let mut decoded = Vec::new();

@@ -432,3 +432,41 @@ fn rt11_a_push_is_stopped_and_continues_when_it_is_repeated() {
         tree.digest().as_str()
     );
 }
+
+// DG7: nothing is stored under a digest that is not that of the content. The source changes while
+// the first blob is on its way.
+#[test]
+fn dg7_a_source_that_changes_between_plan_and_run_is_named() {
+    let tree = Image::new(60).layers(2, 1 << 20).build();
+    let last = tree.blobs().last().unwrap().descriptor.digest.clone();
+    let changes = [
+        |path: &Path| fs::write(path, b"shorter").unwrap(),
+        |path: &Path| {
+            let length = fs::metadata(path).unwrap().len();
+            fs::write(path, vec![7; usize::try_from(length).unwrap()]).unwrap();
+        },
+        |path: &Path| fs::remove_file(path).unwrap(),
+    ];
+    for (change, code, advice) in [
+        (changes[0], DIGEST, "longshore verify"),
+        (changes[1], DIGEST, "longshore verify"),
+        (changes[2], NOT_FOUND, "--all-platforms"),
+    ] {
+        let gate = Gate::new();
+        let held = Misbehaviour::Hold(gate.clone());
+        let registry = empty();
+        registry.misbehave(Rule::on(Part::Upload, held).method(Method::POST));
+        let place = tempdir().unwrap();
+        let layout = layout_of(&tree, place.path());
+        let to = format!("{}/a", registry.authority());
+        let push = ["push", &format!("{layout}:v1"), &to, "--jobs", "1"];
+        let mut push = Longshore::new(push).start();
+        push.wait_until(|| gate.is_reached().then_some(()));
+        change(&layout::blob(Path::new(&layout), &last));
+        gate.open();
+        let ended = push.end();
+        let source = format!("cannot read oci:{layout}:v1");
+        ended.failed_with_hint(code, &[&source, last.as_str(), advice]);
+        assert_eq!(current(&format!("{to}:v1")), None);
+    }
+}

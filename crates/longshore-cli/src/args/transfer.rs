@@ -59,7 +59,7 @@ pub(crate) struct Transfer {
     /// Write nothing; print the plan: what exists, is mounted or moved, and the requests it takes
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Ask registries afterwards for the size of each blob, and compare it
+    /// Ask registries whether each blob can be read and has its size; send lost ones again
     #[arg(long)]
     pub(crate) verify_after: bool,
     /// Compare only the sizes of blobs in image layouts; do not hash them

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use longshore::Client;
-use longshore_copy::{Cancellation, CopyOptions, End, Journal, Plan, Platforms, Subset};
+use longshore_copy::{
+    Cancellation, CopyOptions, End, Journal, JournalError, Plan, Platforms, Subset,
+};
 
 use self::place::{Opener, Place};
 use self::report::Shown;
@@ -44,6 +46,7 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
         chunk: args.chunk_size,
         journal: journal(args, destinations),
     };
+    let journal = opener.journal.clone();
     let from = stop::unless_stopped(opener.open(source)).await?;
     let mut to: Vec<Arc<dyn End>> = Vec::new();
     for destination in destinations {
@@ -71,6 +74,9 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
     };
     let reports = stop::cancelling(&cancellation, running).await;
     note_damaged(&progress, destinations);
+    if let Some(error) = journal.and_then(|journal| journal.take_failure()) {
+        note_journal(&error);
+    }
     let reports = reports?;
     shown.add_limits(&limits);
     let failures = shown.add_results(reports);
@@ -109,11 +115,15 @@ fn journal(args: &Transfer, destinations: &[Place]) -> Option<Arc<Journal>> {
     match open(&Journal::default_dir()?) {
         Ok(journal) => Some(Arc::new(journal)),
         Err(error) => {
-            let failure = Failure::journal(&error);
-            output::note(&format!("warning: {}", failure.summary()));
+            note_journal(&error);
             None
         }
     }
+}
+
+fn note_journal(error: &JournalError) {
+    let failure = Failure::journal(error);
+    output::note(&format!("warning: {}", failure.summary()));
 }
 
 fn options(
@@ -155,5 +165,8 @@ fn note_damaged(progress: &TransferProgress, destinations: &[Place]) {
             "{digest} in {} did not match its digest and was replaced",
             names.join(" or ")
         ));
+    }
+    for found in progress.lost() {
+        output::note(&format!("warning: {found}; it was sent again"));
     }
 }

@@ -43,9 +43,9 @@ impl From<TransferError> for Failure {
                 Self::of(Exit::Digest, &error).hint(DAMAGED)
             }
             TransferError::Source(_) => Self::of(Exit::Disk, &error).hint(READABLE),
-            TransferError::NotStored { .. } | TransferError::StoredSize { .. } => {
-                Self::of(Exit::Digest, &error).hint(LOST)
-            }
+            TransferError::NotServed { .. }
+            | TransferError::NotStored { .. }
+            | TransferError::StoredSize { .. } => Self::of(Exit::Digest, &error).hint(LOST),
             TransferError::NoManifest { .. } => Self::of(Exit::NotFound, &error).hint(INCOMPLETE),
             TransferError::WhichImage { .. } => {
                 Self::of(Exit::Usage, &error).hint("name one, as oci:DIR:TAG")
@@ -91,8 +91,8 @@ const INCOMPLETE: &str = "a layout may lack some images of an index: pull with -
                           choose images with --platform";
 
 /// Advice about a registry that does not have what it acknowledged.
-const LOST: &str = "the registry lost content that it had accepted: run the command again, and \
-                    tell the operator of the registry";
+const LOST: &str = "the registry lost content that it had accepted: run the command again with \
+                    --verify-after, and tell the operator of the registry";
 
 /// Advice about files that may not be read.
 pub(crate) const READABLE: &str = "run it as a user who may read the directory and the files in it";

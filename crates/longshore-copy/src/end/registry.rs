@@ -25,7 +25,7 @@ use super::{
 use crate::content::RegistryContent;
 use crate::error::TransferError;
 use crate::in_order::InOrder;
-use crate::journal::{Journal, JournalEntry, UploadKey};
+use crate::journal::{Journal, JournalEntry, JournalLock, UploadKey};
 use crate::plan::PlannedBlob;
 use crate::referrers::list_referrers;
 
@@ -87,6 +87,25 @@ impl RegistryEnd {
     pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);
         self
+    }
+
+    /// The record of an upload in the journal; `None` if it is not kept, or another upload has it.
+    fn record(&self, blob: &PlannedBlob) -> Option<Arc<Record>> {
+        let journal = self.journal.as_ref()?;
+        if blob.size < LARGE_BYTES {
+            return None;
+        }
+        Record::new(Arc::clone(journal), &self.repository, blob).map(Arc::new)
+    }
+
+    /// Removes the entries of blobs that the registry has, whoever uses them.
+    fn forget_existing(&self, blobs: &[&PlannedBlob], has: &[bool]) {
+        let Some(journal) = &self.journal else { return };
+        for (blob, _) in blobs.iter().zip(has).filter(|(_, has)| **has) {
+            if blob.size >= LARGE_BYTES {
+                let _ = journal.remove(&upload_key(&self.repository, blob));
+            }
+        }
     }
 
     /// Asks for each of these blobs whether the registry has it.
@@ -319,6 +338,7 @@ impl End for RegistryEnd {
             let mut answers = vec![false; blobs.len()];
             if all {
                 self.ask(blobs, &mut answers, answered).await?;
+                self.forget_existing(blobs, &answers);
                 return Ok(answers);
             }
             let (large, small): (Vec<usize>, Vec<usize>) = (0..blobs.len())
@@ -331,6 +351,7 @@ impl End for RegistryEnd {
             if has_small {
                 self.ask_some(blobs, rest, &mut answers, answered).await?;
             }
+            self.forget_existing(blobs, &answers);
             Ok(answers)
         })
     }
@@ -343,17 +364,17 @@ impl End for RegistryEnd {
             options.chunk = self.chunk;
             options.verified = put.verified;
             options.observer = Some(Arc::clone(put.observer));
-            if let Some(journal) = self
-                .journal
-                .clone()
-                .filter(|_| put.blob.size >= LARGE_BYTES)
-            {
-                let record = Record::new(journal, &self.repository, put.blob);
+            let record = self.record(put.blob);
+            if let Some(record) = &record {
                 options.session = record.session();
-                options.keeper = Some(Arc::new(record));
+                options.keeper = Some(Arc::clone(record) as _);
             }
             let pushed = self.repository.put_blob(put.content, options).await;
             let pushed = pushed.map_err(TransferError::of_push)?;
+            if let Some(record) = record {
+                // The session that an earlier run has left may not have been used.
+                record.forget();
+            }
             Ok(match pushed.outcome {
                 UploadOutcome::Existing => BlobOutcome::Existing,
                 UploadOutcome::Mounted => BlobOutcome::Mounted,
@@ -362,15 +383,29 @@ impl End for RegistryEnd {
         })
     }
 
+    /// Asks with HEAD, and then for the last byte: a registry may list what it cannot serve.
     fn stored_size<'a>(&'a self, blob: &'a PlannedBlob) -> EndFuture<'a, Option<u64>> {
         Box::pin(async move {
-            match self.repository.blob_head(&blob.digest).await? {
-                Some(head) => Ok(head.size),
-                None => Err(TransferError::NotStored {
+            let PlannedBlob { digest, size } = blob;
+            let Some(head) = self.repository.blob_head(digest).await? else {
+                return Err(TransferError::NotStored {
                     end: self.name(),
-                    digest: blob.digest.clone(),
-                }),
+                    digest: digest.clone(),
+                });
+            };
+            if head.size.is_some_and(|found| found != *size) {
+                return Ok(head.size);
             }
+            let last = size.saturating_sub(1);
+            let mut frames = self.repository.blob_frames_from(digest, Some(*size), last);
+            while let Some(frame) = frames.next().await {
+                frame.map_err(|source| TransferError::NotServed {
+                    end: self.name(),
+                    digest: digest.clone(),
+                    source,
+                })?;
+            }
+            Ok(Some(*size))
         })
     }
 
@@ -404,17 +439,20 @@ struct Record {
     journal: Arc<Journal>,
     key: UploadKey,
     size: u64,
+    _lock: JournalLock,
 }
 
 impl Record {
-    fn new(journal: Arc<Journal>, repository: &Repository, blob: &PlannedBlob) -> Self {
-        let key = UploadKey {
-            origin: repository.origin().clone(),
-            repository: repository.name().clone(),
-            digest: blob.digest.clone(),
-        };
-        let size = blob.size;
-        Self { journal, key, size }
+    /// `None` when another upload has the entry.
+    fn new(journal: Arc<Journal>, repository: &Repository, blob: &PlannedBlob) -> Option<Self> {
+        let key = upload_key(repository, blob);
+        let lock = journal.lock(&key)?;
+        Some(Self {
+            journal,
+            key,
+            size: blob.size,
+            _lock: lock,
+        })
     }
 
     /// The session that an earlier run has left.
@@ -435,11 +473,21 @@ impl SessionKeeper for Record {
             location: session.to_secret_text(),
             saved_at: unix_time(),
         };
-        let _ = self.journal.put(&self.key, &entry);
+        if let Err(error) = self.journal.put(&self.key, &entry) {
+            self.journal.fail(error);
+        }
     }
 
     fn forget(&self) {
         let _ = self.journal.remove(&self.key);
+    }
+}
+
+fn upload_key(repository: &Repository, blob: &PlannedBlob) -> UploadKey {
+    UploadKey {
+        origin: repository.origin().clone(),
+        repository: repository.name().clone(),
+        digest: blob.digest.clone(),
     }
 }
 

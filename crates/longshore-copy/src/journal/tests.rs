@@ -196,10 +196,8 @@ mod unix {
 
     #[test]
     fn a_directory_behind_a_link_is_refused() {
-        let Fixture {
-            path, temporary, ..
-        } = &fixture();
-        let link = temporary.path().join("link");
+        let Fixture { path, .. } = &fixture();
+        let link = path.with_file_name("link");
         symlink(path, &link).unwrap();
         let error = Journal::in_dir(&link, NOW).unwrap_err();
         let JournalError::Store(StoreError::NotADirectory { path }) = error else {
@@ -208,6 +206,58 @@ mod unix {
         assert_eq!(path, link);
         let error = Journal::in_dir(Path::new("/"), NOW).unwrap_err();
         assert!(matches!(error, JournalError::Path { .. }), "{error}");
+    }
+
+    #[test]
+    fn ou3_the_directory_above_is_as_private() {
+        let Fixture {
+            path, temporary, ..
+        } = &fixture();
+        let above = path.parent().unwrap();
+        for open in [0o750, 0o701, 0o1777] {
+            set_mode(above, open);
+            let error = Journal::in_dir(path, NOW).unwrap_err();
+            let JournalError::NotPrivate { path } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(path, above);
+        }
+        set_mode(above, 0o700);
+        let link = temporary.path().join("link");
+        symlink(above, &link).unwrap();
+        let error = Journal::in_dir(&link.join("uploads"), NOW).unwrap_err();
+        let JournalError::Store(StoreError::NotADirectory { path }) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(path, link);
+    }
+
+    #[test]
+    fn one_upload_at_a_time_has_an_entry() {
+        let Fixture {
+            journal,
+            path,
+            temporary: _kept,
+        } = fixture();
+        let (journal, again) = (Arc::new(journal), Journal::in_dir(&path, system_time()));
+        let again = Arc::new(again.unwrap());
+        let held = journal.lock(&key("a")).unwrap();
+        assert!(again.lock(&key("a")).is_none());
+        assert!(journal.lock(&key("a")).is_none());
+        let other = again.lock(&key("b"));
+        assert!(other.is_some());
+        drop((held, other));
+        assert_eq!(names(&path), [""; 0]);
+        assert!(again.lock(&key("a")).is_some());
+        assert!(again.take_failure().is_none());
+        // A lock that nobody holds is left by a process that was killed.
+        fs::write(path.join(key("a").lock_name()), "").unwrap();
+        set_mode(&path.join(key("a").lock_name()), 0o600);
+        assert!(again.lock(&key("a")).is_some());
+        fs::remove_dir(&path).unwrap();
+        assert!(again.lock(&key("a")).is_none());
+        let failure = again.take_failure().unwrap();
+        assert!(matches!(failure, JournalError::Store(_)), "{failure}");
     }
 
     #[test]

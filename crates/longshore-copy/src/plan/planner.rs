@@ -106,6 +106,8 @@ struct Reading {
     keeper: Option<Arc<dyn Store>>,
     /// Whether manifests are kept in memory: they come from elsewhere, and are to be sent.
     keeps: bool,
+    /// Whether each blob is looked at, also those of an image that a destination has.
+    verify: bool,
     foreign_layers: bool,
 }
 
@@ -155,8 +157,9 @@ impl Planner {
                 keeper,
                 ends,
                 foreign_layers: options.foreign_layers,
+                verify: options.run.verify_after,
             }),
-            all: options.dry_run,
+            all: options.dry_run || options.run.verify_after,
             named,
             wanted: None,
             manifests: Vec::new(),
@@ -559,10 +562,12 @@ impl Reading {
         Ok(claims)
     }
 
-    /// Returns whether every destination has an image manifest, and with it the blobs below it.
+    /// Returns whether every destination has an image manifest, and with it the blobs below it,
+    /// unless each of these is looked at.
     fn is_complete(&self, step: &WalkStep<Listed>, claims: &[bool]) -> bool {
         let mut ends = self.ends.destinations.iter().zip(claims).enumerate();
-        !step.item.is_index
+        !self.verify
+            && !step.item.is_index
             && ends.all(|(number, (end, has))| {
                 self.ends.failures.has(number) || (*has && end.store().is_none())
             })

@@ -1,15 +1,17 @@
-//! Checks the existing blobs of destinations on this machine.
+//! Checks the existing blobs of destinations.
 //!
-//! They are hashed on threads of their own, while missing blobs arrive over the network.
+//! On this machine they are hashed on threads of their own, while missing blobs arrive over the
+//! network. Registries are asked for them before.
 
 use std::collections::VecDeque;
 use std::num::NonZero;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use longshore_store::Existing;
+use tokio::task::JoinSet;
 
-use super::transfer::{Context, Job};
+use super::transfer::{Context, Job, check_stored};
 use crate::error::TransferError;
 use crate::observer::Event;
 use crate::plan::PlannedBlob;
@@ -17,6 +19,9 @@ use crate::plan::PlannedBlob;
 /// Maximum number of threads that hash. There is one for each processor up to this number; more
 /// threads would only wait for the disk.
 const THREADS_LIMIT: usize = 8;
+
+/// Maximum number of blobs that registries are asked for concurrently.
+const CONCURRENT_QUESTIONS: usize = 32;
 
 /// A blob to check, and the place of the destination that has it.
 pub(super) struct Check {
@@ -93,4 +98,44 @@ pub(super) fn check(context: &Context, unchecked: &Unchecked) -> Result<(), Tran
         unchecked.queues().useless.push(job);
     }
     Ok(())
+}
+
+/// Asks registries for the blobs that they list; returns those that they do not serve, to be sent
+/// again.
+pub(super) async fn find_lost(
+    context: &Arc<Context>,
+    listed: Vec<Check>,
+) -> Result<Vec<Job>, TransferError> {
+    let (mut lost, mut asking) = (Vec::new(), JoinSet::new());
+    let mut listed = listed.into_iter();
+    loop {
+        while asking.len() < CONCURRENT_QUESTIONS
+            && let Some(Check { number, blob }) = listed.next()
+        {
+            let end = Arc::clone(&context.target(number).end);
+            asking.spawn(async move { (number, check_stored(&*end, &blob).await, blob) });
+        }
+        let Some(asked) = asking.join_next().await else {
+            return Ok(lost);
+        };
+        let (number, result, blob) = asked.map_err(|_| TransferError::Worker)?;
+        let target = context.target(number);
+        match result {
+            Ok(()) => {
+                target.count_existing();
+                context.counts.tell(Event::Skipped { blob: &blob });
+            }
+            Err(error) if error.is_loss() => {
+                target.count_damaged();
+                context.counts.tell(Event::Lost {
+                    blob: &blob,
+                    error: &error,
+                });
+                let mut job = Job::new(&blob);
+                job.send(number);
+                lost.push(job);
+            }
+            Err(error) => context.fail(number, error)?,
+        }
+    }
 }

@@ -28,7 +28,7 @@ const SMALL_PER_LARGE: usize = 8;
 
 /// Maximum number of concurrent small blobs, unless more jobs are allowed: more requests gain
 /// nothing on one connection pool.
-const SMALL_LIMIT: usize = 32;
+pub(super) const SMALL_LIMIT: usize = 32;
 
 /// Number of small blobs that move concurrently at the start between a registry and a store on this
 /// machine. Each connection costs a handshake and buffers, and these are enough where answers come
@@ -107,6 +107,13 @@ impl TransferPool {
         }
         self.transfer_all(jobs).await?;
         self.transfer_all(unchecked.take_useless()).await?;
+        if later.is_empty() {
+            return Ok(());
+        }
+        // They are taken from what was sent to other repositories.
+        for target in &self.context.targets {
+            target.finished().await?;
+        }
         self.transfer_all(later).await
     }
 

@@ -1,23 +1,25 @@
 //! Moving one blob from the source to the destinations that lack it.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use longshore::Repository;
+use longshore::{PushObserver, Repository};
 use longshore_model::{RepositoryName, Verifier};
 use longshore_store::{Interrupt, StoreError};
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use super::DestinationReport;
 use super::target::Target;
 use crate::cancellation::StopSignal;
-use crate::content::{Counted, Counts};
+use crate::content::{Counted, Counts, Meter};
 use crate::end::{BlobOutcome, BlobPut, End};
 use crate::error::TransferError;
 use crate::failures::Failures;
 use crate::observer::Event;
 use crate::plan::PlannedBlob;
-use crate::tee::Tee;
+use crate::tee::{STALL_LIMIT, Tee, TeeContent};
 
 /// What all transfers of a run share.
 pub(super) struct Context {
@@ -154,16 +156,12 @@ impl Transfer {
         };
         let moved = self.stop.unless_stopped(moving).await;
         let result = moved.unwrap_or(Err(TransferError::Cancelled));
-        match &result {
-            Ok(()) if content.was_opened() => {
-                context.counts.tell(Event::Finished { blob: &job.blob });
-            }
-            Err(error) if error.is_mismatch() => {
-                let bytes = content.take_back();
-                let blob = &job.blob;
-                context.counts.tell(Event::TakenBack { blob, bytes });
-            }
-            _ => {}
+        if let Err(error) = &result
+            && error.is_mismatch()
+        {
+            let bytes = content.take_back();
+            let blob = &job.blob;
+            context.counts.tell(Event::TakenBack { blob, bytes });
         }
         result
     }
@@ -187,89 +185,107 @@ impl Context {
             observer: &content.observer(),
             interrupt: &self.interrupt,
         };
-        match target.end.put_blob(put).await {
-            Ok(outcome) => self.on_put(number, blob, outcome, content.moved()).await,
+        let meter = content.meter();
+        let putting = target.end.put_blob(put);
+        match self.unless_stalled(number, putting, &meter).await {
+            Ok(outcome) => {
+                self.on_put(number, blob, outcome, meter.moved()).await?;
+                if meter.was_opened() {
+                    self.counts.tell(Event::Finished { blob });
+                }
+                Ok(())
+            }
             Err(error) if content.has_failed() || error.is_mismatch() => Err(error),
             Err(error) => self.fail(number, error),
         }
     }
 
+    /// Waits for an upload. One of several destinations may make no progress for as long as
+    /// [`STALL_LIMIT`], but for the answer to the last bytes.
+    async fn unless_stalled(
+        &self,
+        number: usize,
+        put: impl Future<Output = Result<BlobOutcome, TransferError>>,
+        meter: &Meter,
+    ) -> Result<BlobOutcome, TransferError> {
+        let end = &self.target(number).end;
+        let clock = end.repository().map(Repository::clock);
+        let Some(clock) = clock.filter(|_| self.targets.len() > 1) else {
+            return put.await;
+        };
+        let mut put = pin!(put);
+        loop {
+            let position = meter.position();
+            tokio::select! {
+                biased;
+                result = &mut put => return result,
+                () = clock.alarm(STALL_LIMIT) => {}
+            }
+            if !meter.is_at_end() && meter.position() == position {
+                return Err(TransferError::Stalled { end: end.name() });
+            }
+        }
+    }
+
     /// Gives the content to several destinations: it is read once, and hashed once for all that do
-    /// not hash it.
+    /// not hash it. It returns when all was read: a registry that takes long to answer the last
+    /// bytes holds nobody up.
     async fn put_to_several(
         self: &Arc<Self>,
         job: &Job,
         content: &Counted,
     ) -> Result<(), TransferError> {
         let blob = &job.blob;
-        let hashes = |(number, _): &(usize, _)| self.target(*number).end.store().is_some();
-        let verifier = if self.trusts_source || job.to.iter().all(hashes) {
-            None
-        } else {
-            let verifier = Verifier::new(&blob.digest, Some(blob.size));
-            let unsupported = |source| StoreError::Unsupported {
-                digest: blob.digest.clone(),
-                source,
-            };
-            Some(verifier.map_err(unsupported)?)
-        };
-        let observer = content.observer();
+        let is_store = |number: usize| self.target(number).end.store().is_some();
+        let unverified = self.trusts_source || job.to.iter().all(|(it, _)| is_store(*it));
+        let verifier = (!unverified).then(|| verifier(blob)).transpose()?;
         let repository = job.to.iter().find_map(|(number, _)| {
             let end = &self.target(*number).end;
             end.repository()
         });
         let clock = repository.map(Repository::clock);
         let (tee, contents) = Tee::new(blob.size, job.to.len(), verifier, clock);
-        let (mut putting, mut handles) = (JoinSet::new(), Vec::new());
+        let shared = Arc::new(Shared {
+            context: Arc::clone(self),
+            blob: blob.clone(),
+            observer: content.observer(),
+            meter: content.meter(),
+            source_failed: tee.failure(),
+            mismatch: Mutex::default(),
+            has_arrived: AtomicBool::new(false),
+        });
+        let (mut uploads, mut ends) = (Uploads(Vec::new()), Vec::new());
         for ((number, mount), content) in job.to.iter().cloned().zip(contents) {
-            let (context, blob, observer) = (Arc::clone(self), blob.clone(), Arc::clone(&observer));
-            let handle = putting.spawn(async move {
-                let put = BlobPut {
-                    blob: &blob,
-                    content: &content,
-                    verified: true,
-                    mount: mount.as_ref(),
-                    observer: &observer,
-                    interrupt: &context.interrupt,
-                };
-                let result = context.target(number).end.put_blob(put).await;
-                (number, result)
-            });
-            handles.push((number, handle));
+            let (shared, (ended, end)) = (Arc::clone(&shared), oneshot::channel::<()>());
+            let upload = async move {
+                shared.put(number, mount, content).await;
+                drop(ended);
+            };
+            let started = self.target(number).start(upload);
+            let started = started.ok_or(TransferError::Cancelled)?;
+            uploads.0.push((number, started));
+            ends.push((number, end));
         }
         let on_stalled = |reader: usize| {
-            if let Some((number, handle)) = handles.get(reader) {
-                handle.abort();
+            if let Some((number, upload)) = uploads.0.get(reader) {
+                upload.abort();
                 let end = self.target(*number).end.name();
                 // The run ends after this blob if no destination is left.
                 let _ = self.fail(*number, TransferError::Stalled { end });
             }
         };
-        let mut reading = pin!(tee.run(content, on_stalled));
-        let mut read = None;
-        loop {
-            tokio::select! {
-                result = &mut reading, if read.is_none() => read = Some(result),
-                Some(ended) = putting.join_next() => {
-                    let (number, result) = match ended {
-                        Ok(ended) => ended,
-                        // It stalled, and was given up.
-                        Err(error) if error.is_cancelled() => continue,
-                        Err(_) => return Err(TransferError::Worker),
-                    };
-                    match result {
-                        Ok(outcome) => self.on_put(number, blob, outcome, content.moved()).await?,
-                        // The source is to blame: see below.
-                        Err(_) if matches!(read, Some(Err(_))) => {}
-                        Err(error) => self.fail(number, error)?,
-                    }
-                }
-                else => break,
+        let read = tee.run(content, on_stalled).await;
+        for (number, end) in ends {
+            if read.is_err() || is_store(number) {
+                // Nothing is ever sent.
+                let _ = end.await;
             }
         }
-        match read {
-            Some(Err(error)) => Err(TransferError::of_content(error)),
-            _ => Ok(()),
+        uploads.0.clear();
+        match (read, lock(&shared.mismatch).take()) {
+            (Err(error), _) => Err(TransferError::of_content(error)),
+            (Ok(()), Some(error)) => Err(error),
+            (Ok(()), None) => Ok(()),
         }
     }
 
@@ -283,7 +299,6 @@ impl Context {
     ) -> Result<(), TransferError> {
         let target = self.target(number);
         if self.verify_after
-            && outcome == BlobOutcome::Moved
             && let Err(error) = check_stored(&*target.end, blob).await
         {
             return self.fail(number, error);
@@ -298,8 +313,89 @@ impl Context {
     }
 }
 
+fn verifier(blob: &PlannedBlob) -> Result<Verifier, TransferError> {
+    let verifier = Verifier::new(&blob.digest, Some(blob.size));
+    let unsupported = |source| StoreError::Unsupported {
+        digest: blob.digest.clone(),
+        source,
+    };
+    Ok(verifier.map_err(unsupported)?)
+}
+
+/// The uploads of a blob. Dropping it ends them.
+struct Uploads(Vec<(usize, AbortHandle)>);
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(_, upload)| upload.abort());
+    }
+}
+
+/// What the uploads of a blob to several destinations share.
+struct Shared {
+    context: Arc<Context>,
+    blob: PlannedBlob,
+    observer: Arc<dyn PushObserver>,
+    meter: Meter,
+    source_failed: Arc<AtomicBool>,
+    /// What a store that hashes has found, if nobody else does.
+    mismatch: Mutex<Option<TransferError>>,
+    /// Whether a destination has the blob.
+    has_arrived: AtomicBool,
+}
+
+impl Shared {
+    /// Gives the content to one of the destinations.
+    async fn put(&self, number: usize, mount: Option<RepositoryName>, content: TeeContent) {
+        let target = self.context.target(number);
+        // The semaphore is never closed.
+        let _room = target.room.acquire().await;
+        let put = BlobPut {
+            blob: &self.blob,
+            content: &content,
+            verified: true,
+            mount: mount.as_ref(),
+            observer: &self.observer,
+            interrupt: &self.context.interrupt,
+        };
+        let result = match target.end.put_blob(put).await {
+            Ok(outcome) => {
+                let bytes = self.meter.moved();
+                let put = self
+                    .context
+                    .on_put(number, &self.blob, outcome, bytes)
+                    .await;
+                self.has_arrived.store(true, Ordering::Relaxed);
+                put
+            }
+            // The source is to blame, and whoever reads it says so.
+            Err(_) if self.source_failed.load(Ordering::Acquire) => Ok(()),
+            Err(error) if error.is_mismatch() => {
+                lock(&self.mismatch).get_or_insert(error);
+                Ok(())
+            }
+            Err(error) => self.context.fail(number, error),
+        };
+        // The run ends when it sees that no destination is left.
+        drop(result);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if *self.has_arrived.get_mut() && self.meter.was_opened() {
+            let blob = &self.blob;
+            self.context.counts.tell(Event::Finished { blob });
+        }
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Checks that an end has stored as many bytes as the blob has.
-async fn check_stored(end: &dyn End, blob: &PlannedBlob) -> Result<(), TransferError> {
+pub(super) async fn check_stored(end: &dyn End, blob: &PlannedBlob) -> Result<(), TransferError> {
     match end.stored_size(blob).await? {
         Some(found) if found != blob.size => Err(TransferError::StoredSize {
             end: end.name(),

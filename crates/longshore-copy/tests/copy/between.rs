@@ -1,11 +1,15 @@
 //! Every end to every end.
 
+use std::sync::{Arc, Mutex};
+
+use http::Method;
 use longshore_copy::{CopyOptions, Plan, RunOptions};
 use longshore_layout::Layout;
-use longshore_testkit::image::{self, Image};
+use longshore_model::MediaType;
+use longshore_testkit::image::{self, DescribedContent, Image};
+use longshore_testkit::registry::{Hook, Misbehaviour, Part, Rule};
 
 use crate::support::{Recorder, Scene, assert_registry_holds, copied, count, end, lines, memory};
-use std::sync::Arc;
 
 #[tokio::test]
 async fn an_image_goes_from_registry_to_registry() {
@@ -201,4 +205,53 @@ async fn a_plan_that_was_looked_at_can_run() {
     let reports = plan.run(&RunOptions::default()).await.unwrap();
     assert_eq!(reports[0].tally.moved, 5);
     assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}
+
+// LI2: memory is not sized by what a peer sends.
+#[tokio::test]
+async fn li2_large_manifests_are_written_a_few_at_a_time() {
+    let media_type = MediaType::OCI_INDEX;
+    let index = |entries: &str, padding: &str| {
+        let kind = format!(r#""schemaVersion":2,"mediaType":"{media_type}""#);
+        let padding = format!(r#""annotations":{{"padding":"{padding}"}}"#);
+        let text = format!(r#"{{{kind},"manifests":[{entries}],{padding}}}"#);
+        DescribedContent::new(MediaType::OCI_INDEX, text.into_bytes().into())
+    };
+    let children = (0..8).map(|number| index("", &number.to_string().repeat(6 << 20)));
+    let children: Vec<_> = children.collect();
+    let entry = |child: &DescribedContent| {
+        let (digest, size) = (&child.descriptor.digest, child.descriptor.size);
+        format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
+    };
+    let entries: Vec<_> = children.iter().map(entry).collect();
+    let scene = Scene::set(image::single(1));
+    let contents = scene.source.contents();
+    for (number, child) in children.iter().enumerate() {
+        contents.add_document("a", &format!("child{number}"), child.clone());
+    }
+    contents.add_document("a", "top", index(&entries.join(","), ""));
+    let from = end(&scene.source, "a:top").await;
+    let options = CopyOptions::default();
+    let plan = Plan::make(from, vec![scene.to("b:2").await], &options).await;
+    // Those that are read and not yet taken, now and at most.
+    let read = Arc::new(Mutex::new((0_usize, 0_usize)));
+    let (reading, taking) = (Arc::clone(&read), Arc::clone(&read));
+    let on_read = Hook::new(move |_, answer| {
+        let mut read = reading.lock().unwrap();
+        read.0 += 1;
+        read.1 = read.1.max(read.0);
+        answer
+    });
+    let on_taken = Hook::new(move |_, answer| {
+        let mut read = taking.lock().unwrap();
+        read.0 = read.0.saturating_sub(1);
+        answer
+    });
+    let rule = |hook| Rule::on(Part::Manifest, Misbehaviour::Hook(hook));
+    scene.source.misbehave(rule(on_read).method(Method::GET));
+    scene.target.misbehave(rule(on_taken).method(Method::PUT));
+    plan.unwrap().run(&options.run).await.unwrap();
+    assert_eq!(count(&scene.target, "PUT", "/manifests/"), 9);
+    let most = read.lock().unwrap().1;
+    assert!((1..=2).contains(&most), "{most}");
 }

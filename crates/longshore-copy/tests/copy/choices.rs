@@ -1,6 +1,6 @@
 //! Which images are copied, and which are left.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use longshore_copy::{CopyOptions, Plan, Platforms, Subset, TransferError};
 use longshore_model::{Document, Platform};
 use longshore_testkit::image::{self, Image};
@@ -133,7 +133,7 @@ async fn a_blob_that_was_stored_short_is_found_afterwards() {
     let absent = Misbehaviour::Status(StatusCode::NOT_FOUND);
     scene
         .target
-        .misbehave(Rule::on(Part::Blob, absent).method(http::Method::HEAD));
+        .misbehave(Rule::on(Part::Blob, absent).method(Method::HEAD));
     let mut options = CopyOptions::default();
     let to = scene.to("b:2").await;
     options.run.verify_after = true;
@@ -155,7 +155,7 @@ async fn dg7_a_blob_that_a_registry_has_with_another_size_is_sent_again() {
         let contents = scene.target.contents();
         contents.set_blob(&name, digest, layer.content.clone());
         let length = Misbehaviour::Length(length);
-        let rule = Rule::on(Part::Blob, length).method(http::Method::HEAD);
+        let rule = Rule::on(Part::Blob, length).method(Method::HEAD);
         scene.target.misbehave(rule.path(digest.as_str()));
         scene.target.requests().clear();
         let mut options = CopyOptions::default();
@@ -167,6 +167,43 @@ async fn dg7_a_blob_that_a_registry_has_with_another_size_is_sent_again() {
         let missing = destination.missing().filter(|it| it.digest == *digest);
         assert_eq!(missing.count(), sent);
         scene.target.behave();
+    }
+}
+
+// DG7: what a registry acknowledged is not taken for stored. It lists the last layer and serves
+// nothing, or too little, or does not list it.
+#[tokio::test]
+async fn dg7_a_blob_that_the_registry_has_lost_is_sent_again() {
+    for bytes in [500, 2 << 20] {
+        let scene = Scene::set(Image::new(1).layers(3, bytes).build());
+        let to = scene.to("b:2").await;
+        copied(&scene.from().await, &to, &CopyOptions::default())
+            .await
+            .unwrap();
+        let layer = &scene.tree.blobs().last().unwrap().descriptor;
+        let digest = layer.digest.as_str();
+        let absent = || Misbehaviour::Status(StatusCode::NOT_FOUND);
+        let rule = |what, method| Rule::on(Part::Blob, what).method(method).path(digest);
+        let losses = [
+            // The registry is asked for the last byte, and then for all.
+            rule(absent(), Method::GET).times(2),
+            rule(absent(), Method::HEAD).times(1),
+            // The plan finds nothing.
+            rule(Misbehaviour::Length(layer.size - 1), Method::HEAD)
+                .after(1)
+                .times(1),
+        ];
+        for loss in losses {
+            let name = format!("{loss:?}");
+            scene.target.misbehave(loss);
+            scene.target.requests().clear();
+            let mut options = CopyOptions::default();
+            options.run.verify_after = true;
+            let report = copied(&scene.from().await, &to, &options).await.unwrap();
+            let tally = report.destinations[0].tally;
+            assert_eq!((tally.moved, tally.present), (1, 4), "{name}");
+            assert_eq!(count(&scene.target, "PUT", "/blobs/"), 1);
+        }
     }
 }
 
@@ -204,4 +241,24 @@ async fn a_destination_that_is_given_twice_is_refused() {
         "{error}"
     );
     assert_eq!(crate::support::lines(&scene.target), [""; 0]);
+}
+
+#[tokio::test]
+async fn dg7_a_registry_that_never_serves_what_it_lists_is_told_with_the_blob() {
+    let scene = Scene::set(Image::new(1).layers(2, 500).build());
+    let to = scene.to("b:2").await;
+    copied(&scene.from().await, &to, &CopyOptions::default())
+        .await
+        .unwrap();
+    let absent = Misbehaviour::Status(StatusCode::NOT_FOUND);
+    let digest = scene.tree.blobs()[1].descriptor.digest.clone();
+    let rule = Rule::on(Part::Blob, absent).method(Method::GET);
+    scene.target.misbehave(rule.path(digest.as_str()));
+    let mut options = CopyOptions::default();
+    options.run.verify_after = true;
+    let error = copied(&scene.from().await, &to, &options)
+        .await
+        .unwrap_err();
+    let expected = format!("{} lists {digest}, and does not serve it", to.name());
+    assert_eq!(error.to_string(), expected);
 }

@@ -1,12 +1,19 @@
 //! Several destinations in one run.
 
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use http::StatusCode;
-use longshore_copy::{CopyOptions, TransferError, copy};
+use http::{Method, StatusCode};
+use longshore::Client;
+use longshore::proto::call::CallPolicy;
+use longshore_copy::{CopyOptions, End, RegistryEnd, TransferError, copy};
 use longshore_layout::Layout;
-use longshore_testkit::image::Image;
+use longshore_model::Reference;
+use longshore_testkit::Gate;
+use longshore_testkit::image::{self, Image};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
+use longshore_transport::{Clock, TestClock, Timer};
 
 use crate::support::{Recorder, Scene, assert_registry_holds, count, end};
 
@@ -121,4 +128,121 @@ async fn a_destination_that_cannot_be_reached_is_given_up_while_the_plan_is_made
     assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
     let layout = Layout::open(&scene.place.path().join("images")).unwrap();
     assert_eq!(layout.resolve("1").unwrap().digest, *scene.tree.digest());
+}
+
+/// A registry that answers some requests only when another one has the image: a copy that waits for
+/// it does not end.
+async fn held_until_another_has_the_image(rule: impl Fn(Misbehaviour) -> Rule) {
+    // More large blobs than move concurrently, and small ones.
+    for tree in [
+        Image::new(1).layers(6, 2 << 20).build(),
+        image::index(1, &image::platforms()[..3]),
+    ] {
+        let scene = Scene::set(tree);
+        let gate = Gate::new();
+        let held = rule(Misbehaviour::Hold(gate.clone()));
+        let slow = Registry::builder().misbehave(held).writable();
+        let slow = slow.start().unwrap();
+        scene.target.requests().watch(move |request| {
+            if request.method == "PUT" && request.path().ends_with("/manifests/2") {
+                gate.open();
+            }
+        });
+        let ends = vec![end(&slow, "c:3").await, scene.to("b:2").await];
+        let report = copy(scene.from().await, ends, &CopyOptions::default()).await;
+        let report = report.unwrap();
+        assert!(report.destinations.iter().all(|it| it.error.is_none()));
+        let bytes = report.destinations.iter().map(|it| it.tally.bytes);
+        assert_eq!(bytes.collect::<Vec<_>>(), [scene.tree.total_bytes(); 2]);
+        assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+        assert_registry_holds(&slow, "c:3", &scene.tree).await;
+    }
+}
+
+#[tokio::test]
+async fn a_destination_that_is_slow_to_take_blobs_holds_no_other_one_up() {
+    held_until_another_has_the_image(|held| Rule::on(Part::Upload, held).method(Method::PUT)).await;
+}
+
+#[tokio::test]
+async fn a_destination_that_is_slow_to_take_manifests_holds_no_other_one_up() {
+    held_until_another_has_the_image(|held| Rule::on(Part::Manifest, held).method(Method::PUT))
+        .await;
+}
+
+// RT9: every operation may be dropped.
+#[tokio::test]
+async fn rt9_an_upload_that_was_read_ends_with_the_copy() {
+    let scene = Scene::set(Image::new(1).layers(2, 500).build());
+    let gate = Gate::new();
+    let held = Rule::on(Part::Upload, Misbehaviour::Hold(gate.clone())).method(Method::PUT);
+    let slow = Registry::builder().misbehave(held).writable();
+    let slow = slow.start().unwrap();
+    let options = CopyOptions::default();
+    let cancellation = options.run.cancellation.clone();
+    scene.target.requests().watch(move |request| {
+        if request.method == "PUT" && request.path().ends_with("/manifests/2") {
+            cancellation.cancel();
+        }
+    });
+    let ends = vec![end(&slow, "c:3").await, scene.to("b:2").await];
+    let error = copy(scene.from().await, ends, &options).await.unwrap_err();
+    assert!(matches!(error, TransferError::Cancelled), "{error}");
+    gate.open();
+    assert_eq!(count(&slow, "PUT", "/manifests/"), 0);
+}
+
+/// A clock of which the alarms of 30 seconds ring as soon as somebody waits at the gate.
+struct StallClock(TestClock, Gate);
+
+impl Clock for StallClock {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Timer {
+        self.0.sleep(duration)
+    }
+
+    fn alarm(&self, duration: Duration) -> Timer {
+        let gate = self.1.clone();
+        Box::pin(std::future::poll_fn(move |cx| {
+            if duration == Duration::from_secs(30) && gate.is_reached() {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+}
+
+// RT10: 30 seconds without progress. The other destination has all blobs, and nobody reads along.
+#[tokio::test]
+async fn rt10_a_destination_that_opens_no_upload_is_dropped() {
+    let scene = Scene::set(Image::new(1).layers(2, 500).build());
+    scene.copy_to(scene.to("b:1").await).await;
+    let gate = Gate::new();
+    let held = Rule::on(Part::Upload, Misbehaviour::Hold(gate.clone()));
+    let stalled = Registry::builder().misbehave(held).writable();
+    let stalled = stalled.start().unwrap();
+    let reference: Reference = format!("{}/c:3", stalled.authority()).parse().unwrap();
+    let clock = StallClock(TestClock::default(), gate.clone());
+    let mut policy = CallPolicy::default();
+    policy.head = Duration::from_secs(100);
+    let client = Client::builder().clock(clock).policy(policy);
+    let repository = client
+        .build()
+        .unwrap()
+        .repository(&reference)
+        .await
+        .unwrap();
+    let bad = RegistryEnd::new(repository, reference.target());
+    let ends = vec![Arc::new(bad) as Arc<dyn End>, scene.to("b:2").await];
+    let report = copy(scene.from().await, ends, &CopyOptions::default()).await;
+    gate.open();
+    let report = report.unwrap();
+    let error = report.destinations[0].error.as_ref().unwrap();
+    assert!(matches!(error, TransferError::Stalled { .. }), "{error}");
+    assert!(report.destinations[1].error.is_none());
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
 }

@@ -340,7 +340,9 @@ pub(super) fn failure(error: TransferError, source: &str, concerns: &[Concern]) 
     let is_local = is_absent
         || matches!(
             &error,
-            TransferError::NoManifest { .. } | TransferError::Source(_)
+            TransferError::Damaged { .. }
+                | TransferError::NoManifest { .. }
+                | TransferError::Source(_)
         );
     let failure = match is_absent {
         true => Failure::absent(&error),
