@@ -19,7 +19,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts a disk of so many KiB; `None`, after saying so, where that is not allowed.
+    /// Mounts a disk of this many KiB; `None`, with a message, if that is not allowed.
     #[must_use]
     pub fn mount(kib: u32) -> Option<Self> {
         let spawned = Command::new("unshare")

@@ -271,7 +271,7 @@ impl Ended {
     ///
     /// # Panics
     ///
-    /// When it failed, with what it said.
+    /// When it failed; the message includes its output.
     #[must_use]
     #[track_caller]
     pub fn succeeded(&self) -> &str {

@@ -20,7 +20,7 @@ impl Nginx {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     #[must_use]
     pub fn start(directives: &str) -> Option<Self> {
         let program = program::find("nginx", "nginx-light")?;
@@ -55,7 +55,7 @@ impl Nginx {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     #[must_use]
     pub fn in_front_of(server: SocketAddr) -> Option<Self> {
         Self::start(&format!(
@@ -68,7 +68,7 @@ impl Nginx {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     #[must_use]
     pub fn of_files(directory: &Path) -> Option<Self> {
         Self::start(&format!("root {};", directory.display()))

@@ -139,7 +139,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Whether an HTTP server answers at `address`, be it to say that it wants TLS.
+/// Whether an HTTP server answers at `address`, even if only with an error that demands TLS.
 #[must_use]
 pub fn answers(address: SocketAddr) -> bool {
     let ask = || {

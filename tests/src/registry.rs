@@ -118,7 +118,7 @@ impl DockerRegistry {
     ///
     /// # Panics
     ///
-    /// When skopeo fails, with what it said.
+    /// When skopeo fails; the message includes its output.
     #[track_caller]
     pub fn push(&self, tree: &Tree, name_and_tag: &str) -> Option<String> {
         let skopeo = self.skopeo()?;
@@ -143,7 +143,7 @@ impl DockerRegistry {
     ///
     /// # Panics
     ///
-    /// When there are never so many.
+    /// When that many requests do not arrive in time.
     pub fn wait_for_requests(&mut self, count: usize) -> Vec<Logged> {
         let address = self.address;
         let requests = self.process.wait_until(|process| {
@@ -281,7 +281,7 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     #[must_use]
     pub fn start(self) -> Option<DockerRegistry> {
         let program = program::find("docker-registry", "docker-registry")?;

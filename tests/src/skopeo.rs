@@ -46,7 +46,7 @@ impl Skopeo {
     ///
     /// # Panics
     ///
-    /// When skopeo fails, with what it said.
+    /// When skopeo fails; the message includes its output.
     #[track_caller]
     pub fn push(&self, tree: &Tree, reference: &str) {
         if tree.media_type().as_str().contains("docker") {
@@ -75,7 +75,7 @@ impl Skopeo {
     ///
     /// # Panics
     ///
-    /// When skopeo fails, with what it said.
+    /// When skopeo fails; the message includes its output.
     #[track_caller]
     pub fn push_layout(&self, layout: &Path, tag: &str, reference: &str) {
         let source = format!("oci:{}:{tag}", layout.display());
@@ -86,7 +86,7 @@ impl Skopeo {
     ///
     /// # Panics
     ///
-    /// When skopeo fails, with what it said.
+    /// When skopeo fails; the message includes its output.
     #[track_caller]
     pub fn pull_layout(&self, reference: &str, layout: &Path, tag: &str) {
         let destination = format!("oci:{}:{tag}", layout.display());
@@ -97,7 +97,7 @@ impl Skopeo {
     ///
     /// # Panics
     ///
-    /// When skopeo finds anything amiss, with what it said.
+    /// When skopeo finds anything amiss; the message includes its output.
     #[track_caller]
     pub fn read_layout(&self, layout: &Path, tag: &str) {
         let directory = process::directory();
@@ -113,7 +113,7 @@ impl Skopeo {
     ///
     /// # Panics
     ///
-    /// When skopeo fails, with what it said.
+    /// When skopeo fails; the message includes its output.
     #[must_use]
     #[track_caller]
     pub fn raw_manifest(&self, image: &str) -> Vec<u8> {
@@ -125,7 +125,7 @@ impl Skopeo {
         succeeded(command.arg(image), image).stdout
     }
 
-    /// `skopeo VERB`, untouched by the policy and credentials of whoever runs the tests.
+    /// `skopeo VERB`, unaffected by the policy and credentials of the user who runs the tests.
     #[must_use]
     pub fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.program);

@@ -19,7 +19,7 @@ impl Tinyproxy {
     ///
     /// # Panics
     ///
-    /// When it does not start, with what it said.
+    /// When it does not start; the message includes its output.
     #[must_use]
     pub fn start(credentials: Option<(&str, &str)>) -> Option<Self> {
         let program = program::find("tinyproxy", "tinyproxy")?;

@@ -83,7 +83,7 @@ impl Scene {
         self.repository.manifest(&tag).await.map(drop)
     }
 
-    /// Demands that the manifest is refused in this way, after so many requests.
+    /// Asserts that the manifest is refused in this way, after this many requests.
     #[track_caller]
     fn refused(
         &self,

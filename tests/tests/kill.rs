@@ -41,7 +41,7 @@ const KILLS: u32 = 10;
 /// Threads that kill: one for each core of a small machine.
 const WORKERS: u32 = 2;
 
-/// A pull is killed at most so often before it may end.
+/// Maximum number of times that a pull is killed before it may end.
 const IN_A_ROW: u64 = 3;
 
 /// The length of the file in a large layer.
@@ -79,7 +79,7 @@ fn kills() -> u32 {
     std::env::var("LONGSHORE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
 }
 
-/// Kills pulls so many times, and lets each end after a few.
+/// Kills pulls this many times, and lets each of them end after a few times.
 fn kill_often(mut random: Random, kills: u32, took: Duration) {
     let mut left = kills;
     while left > 0 {
@@ -109,9 +109,9 @@ fn time_of_a_pull() -> Duration {
 
 /// When a pull is killed.
 enum Moment {
-    /// When so many bytes of this blob have come, and no more do.
+    /// When this many bytes of this blob have arrived, and no more arrive.
     At { blob: Digest, bytes: u64 },
-    /// When so many requests have been answered, and a little later.
+    /// A moment after this many requests have been answered.
     Answered { requests: u64, after: Duration },
     /// So long after it began.
     After(Duration),
@@ -332,7 +332,7 @@ fn assert_valid(layout: &Path, tree: &Tree) {
     let _ = verified.succeeded();
 }
 
-/// What is killed too late has done its work.
+/// Asserts that a command was killed, or succeeded before it was killed.
 #[track_caller]
 fn assert_killed_or_done(ended: &Ended) {
     if ended.signal() != Some(9) {

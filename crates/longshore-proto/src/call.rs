@@ -188,7 +188,7 @@ pub enum Take {
     },
     /// Collect its beginning: an error body, of which the rest is dropped.
     Excerpt,
-    /// There is none, or nobody wants it.
+    /// There is no body, or it is not needed.
     Nothing,
     /// Hand it on as it arrives.
     Stream,

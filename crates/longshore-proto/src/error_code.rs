@@ -36,7 +36,7 @@ const TEXT_LIMIT_BYTES: usize = 1024;
 pub enum ErrorCode {
     /// `BLOB_UNKNOWN`: no such blob.
     BlobUnknown,
-    /// `BLOB_UPLOAD_INVALID`: an upload went wrong and cannot be gone on with.
+    /// `BLOB_UPLOAD_INVALID`: an upload failed and cannot be continued.
     BlobUploadInvalid,
     /// `BLOB_UPLOAD_UNKNOWN`: no such upload.
     BlobUploadUnknown,

@@ -27,15 +27,15 @@ pub enum Fault {
     Reset,
     /// Nothing passes in either direction until the gate opens.
     Hold(Gate),
-    /// The connection is closed once so many bytes have reached the client.
+    /// The connection is closed after this many bytes have reached the client.
     CutAfter(u64),
-    /// The connection is reset once so many bytes have been sent to the client. What the client
+    /// The connection is reset after this many bytes were sent to the client. What the client
     /// had not read by then may be lost to it.
     ResetAfter(u64),
     /// The connection is reset when the request of this number, counted from 1, has come: those
     /// before it are answered. Requests with a body are not meant.
     ResetOnRequest(usize),
-    /// After so many bytes nothing more reaches the client until the gate opens.
+    /// After this many bytes, nothing more reaches the client until the gate opens.
     StallAfter(u64, Gate),
 }
 
@@ -324,7 +324,7 @@ async fn pump(
         if !go_on(buffer.get(..read).unwrap_or_default()) {
             return Ok(End::Limit);
         }
-        // Counted first: whoever has the bytes finds them in the count.
+        // Counted first, so that the count includes the bytes when the client has them.
         counter.fetch_add(read as u64, Ordering::SeqCst);
         to.write_all(buffer.get(..read).unwrap_or_default()).await?;
         left -= read as u64;

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// let valve = Valve::new();
 /// let slow = ScriptedResponse::status(http::StatusCode::OK);
 /// let slow = slow.body(vec![0; 1000]).paced(valve.clone());
-/// // … serve `slow`, then, as often as a byte is due …
+/// // … serve `slow`, then, each time a byte is due …
 /// valve.let_pass(1);
 /// # let _ = slow;
 /// ```

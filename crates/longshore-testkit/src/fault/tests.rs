@@ -102,7 +102,7 @@ fn a_held_connection_reaches_the_server_when_the_gate_opens() {
     assert!(all.len() > BODY_BYTES);
 }
 
-/// The status lines of so many answers on one connection, and how it went on.
+/// The status lines of this many answers on one connection, and what followed.
 fn converse(address: SocketAddr, requests: usize) -> (usize, io::Result<()>) {
     let mut stream = Client::connect(address).unwrap();
     let mut answered = 0;

@@ -52,7 +52,7 @@ pub enum Misbehaviour {
     HangUp,
     /// The answer has this header field.
     Header(HeaderName, HeaderValue),
-    /// The answer has so many header fields more, with values of so many bytes.
+    /// The answer has this many additional header fields, with values of this many bytes.
     Headers(u16, usize),
     /// The whole answer waits for the gate.
     Hold(Gate),
