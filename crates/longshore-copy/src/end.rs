@@ -62,7 +62,7 @@ pub trait End: Send + Sync {
     -> EndFuture<'a, ()>;
 
     /// Reads content that an index lists under a type that is not known here, if the end keeps it
-    /// as a manifest; `None` if it is a blob. In a store nothing tells them apart, and it is a blob.
+    /// as a manifest; `None` if it is a blob, as in every store, where nothing tells them apart.
     ///
     /// # Errors
     ///
