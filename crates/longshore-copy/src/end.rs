@@ -102,7 +102,11 @@ pub trait End: Send + Sync {
     ///
     /// [`TransferError::Store`] when the blob is not there.
     fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
-        stored::content(&*self.opened_store()?, self.name(), blob)
+        let content = stored::content(self.opened_store()?.as_ref(), blob)?;
+        content.ok_or_else(|| TransferError::Damaged {
+            end: self.name(),
+            digest: blob.digest.clone(),
+        })
     }
 
     /// Hears that the end is going to be written to, before it is asked for anything. Nothing is
