@@ -1,19 +1,12 @@
 //! Several destinations in one run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
-use longshore::Client;
-use longshore::transport::{Clock, Timer};
-use longshore_copy::{CopyOptions, Plan, RegistryEnd, TransferError, copy};
+use longshore_copy::{CopyOptions, TransferError, copy};
 use longshore_layout::Layout;
-use longshore_model::Reference;
-use longshore_testkit::Gate;
 use longshore_testkit::image::Image;
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
-
-use longshore_transport::TestClock;
 
 use crate::support::{Recorder, Scene, assert_registry_holds, count, end};
 
@@ -128,58 +121,4 @@ async fn a_destination_that_cannot_be_reached_is_given_up_while_the_plan_is_made
     assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
     let layout = Layout::open(&scene.place.path().join("images")).unwrap();
     assert_eq!(layout.resolve("1").unwrap().digest, *scene.tree.digest());
-}
-
-/// A clock on which 30 seconds have passed once the gate is reached, and no other time limit.
-struct Later(Gate, TestClock);
-
-impl Clock for Later {
-    fn now(&self) -> Duration {
-        self.1.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Timer {
-        self.1.sleep(duration)
-    }
-
-    fn alarm(&self, duration: Duration) -> Timer {
-        if duration != Duration::from_secs(30) {
-            return Box::pin(std::future::pending());
-        }
-        let (gate, clock) = (self.0.clone(), self.1.clone());
-        Box::pin(async move {
-            while !gate.is_reached() {
-                tokio::task::yield_now().await;
-            }
-            clock.advance(duration);
-        })
-    }
-}
-
-// RT10: a transfer without progress is given up.
-#[tokio::test]
-async fn rt10_a_destination_that_answers_nothing_is_given_up_while_the_plan_is_made() {
-    for held in ["/manifests/", "/blobs/"] {
-        let scene = Scene::set(Image::new(1).layers(3, 2 << 20).build());
-        let gate = Gate::new();
-        let hold = Rule::always(Misbehaviour::Hold(gate.clone())).path(held);
-        let silent = Registry::builder().misbehave(hold).writable();
-        let silent = silent.start().unwrap();
-        let client = Client::builder().clock(Later(gate.clone(), TestClock::default()));
-        let client = client.build().unwrap();
-        let reference: Reference = format!("{}/c:3", silent.authority()).parse().unwrap();
-        let bad = RegistryEnd::open(&client, &reference).await.unwrap();
-        let ends = vec![Arc::new(bad) as _, scene.to("b:2").await];
-        let options = CopyOptions::default();
-        let plan = Plan::make(scene.from().await, ends, &options)
-            .await
-            .unwrap();
-        gate.open();
-        let errors = plan.take_errors();
-        assert!(
-            matches!(&*errors, [(0, TransferError::Unanswered { .. })]),
-            "{errors:?}"
-        );
-        assert_eq!(plan.destinations()[1].missing().count(), 4);
-    }
 }
