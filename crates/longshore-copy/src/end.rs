@@ -62,7 +62,7 @@ pub trait End: Send + Sync {
     -> EndFuture<'a, ()>;
 
     /// Reads content that an index lists under a type that is not known here, if the end keeps it
-    /// as a manifest; `None` if it is a blob. In a store nothing tells them apart, and it is a blob.
+    /// as a manifest; `None` if it is a blob, as in every store, where nothing tells them apart.
     ///
     /// # Errors
     ///
@@ -103,7 +103,11 @@ pub trait End: Send + Sync {
     /// [`TransferError::Store`] when the blob is not there; [`TransferError::Damaged`] when it has
     /// another size.
     fn content(&self, blob: &PlannedBlob) -> Result<Box<dyn Content>, TransferError> {
-        stored::content(&*self.opened_store()?, self.name(), blob)
+        let content = stored::content(self.opened_store()?.as_ref(), blob)?;
+        content.ok_or_else(|| TransferError::Damaged {
+            end: self.name(),
+            digest: blob.digest.clone(),
+        })
     }
 
     /// Hears that the end is going to be written to, before it is asked for anything. Nothing is

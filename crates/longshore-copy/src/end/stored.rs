@@ -17,23 +17,19 @@ use crate::plan::{PlannedBlob, stored_document};
 /// Minimum size of a blob of which a store keeps a part when its transfer breaks off, in bytes.
 pub(crate) const RESUMED_BYTES: u64 = 1024 * 1024;
 
-/// Opens a blob.
+/// Opens a blob; `None` when it has another size.
 pub(super) fn content(
     store: &dyn Store,
-    end: String,
     blob: &PlannedBlob,
-) -> Result<Box<dyn Content>, TransferError> {
+) -> Result<Option<Box<dyn Content>>, TransferError> {
     let reader = store.open(&blob.digest)?;
     if reader.size() != blob.size {
-        return Err(TransferError::Damaged {
-            end,
-            digest: blob.digest.clone(),
-        });
+        return Ok(None);
     }
-    Ok(match reader.into_opened() {
+    Ok(Some(match reader.into_opened() {
         Opened::File(file) => Box::new(FileContent::new(file).map_err(TransferError::Source)?),
         Opened::Bytes(bytes) => Box::new(bytes),
-    })
+    }))
 }
 
 pub(super) fn has_blobs(
