@@ -146,9 +146,15 @@ fn only<'a>(registries: &[&'a str]) -> Result<&'a str, Failure> {
 /// Prints a warning: one that the registry sent (distribution-spec v1.1.1 "Warnings"), or one about
 /// the registry or its credentials.
 fn warn(notice: &Notice) {
-    use Notice::{IgnoredHeader, MountRefused, NoCredentials, WaitingForQuota, Warning};
+    use Notice::{
+        DeletedUnseen, IgnoredHeader, MountRefused, NoCredentials, WaitingForQuota, Warning,
+    };
     match notice {
-        IgnoredHeader { .. } | MountRefused { .. } | NoCredentials { .. } | Warning { .. } => {
+        DeletedUnseen { .. }
+        | IgnoredHeader { .. }
+        | MountRefused { .. }
+        | NoCredentials { .. }
+        | Warning { .. } => {
             output::note(&format!("warning: {notice}"));
         }
         WaitingForQuota { .. } => output::note(&notice.to_string()),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
 use longshore::origin::{Escaped, OriginError};
+use longshore::proto::call::CallError;
 use longshore::proto::download::DownloadError;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
 use longshore::{Cause, ErrorKind};
@@ -354,6 +355,10 @@ fn advice(error: &longshore::Error) -> Option<String> {
                 .to_owned()
         }
         (_, Cause::Call(_, Some(wire)) | Cause::Download(_, Some(wire))) => wire_advice(wire)?,
+        (_, Cause::Call(CallError::OtherDeleted, _)) => {
+            "nothing was deleted; if you mean that content, name its repository and digest"
+                .to_owned()
+        }
         (_, Cause::Call(..)) => {
             "the registry is set up in a way that is not safe to follow".to_owned()
         }

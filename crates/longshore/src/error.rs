@@ -345,9 +345,8 @@ fn refused_kind(refusal: &Refusal, write: Option<WriteRefusal>) -> ErrorKind {
     match (write, refusal.kind()) {
         (Some(WriteRefusal::BlobUnknown { .. } | WriteRefusal::RepositoryMissing), _)
         | (_, RefusalKind::Absent) => ErrorKind::NotFound,
-        (Some(WriteRefusal::ManifestInvalid { .. }), _) | (_, RefusalKind::Unsupported) => {
-            ErrorKind::Unsupported
-        }
+        (Some(WriteRefusal::ManifestInvalid { .. } | WriteRefusal::TagsKept), _)
+        | (_, RefusalKind::Unsupported) => ErrorKind::Unsupported,
         (_, RefusalKind::Denied) => ErrorKind::Denied,
         (_, RefusalKind::RateLimited) => ErrorKind::RateLimited,
         (_, RefusalKind::Unauthorized) => ErrorKind::Auth,
