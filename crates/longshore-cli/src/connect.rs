@@ -1,6 +1,7 @@
 //! From arguments to a client and a repository.
 
 use std::io::{ErrorKind, Read as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longshore::auth::Credential;
 use longshore::model::{Digest, Reference, ReferenceParts, Tag};
@@ -150,15 +151,32 @@ fn warn(notice: &Notice) {
         DeletedUnseen, IgnoredHeader, MountRefused, NoCredentials, WaitingForQuota, Warning,
     };
     match notice {
-        DeletedUnseen { .. }
-        | IgnoredHeader { .. }
-        | MountRefused { .. }
-        | NoCredentials { .. }
-        | Warning { .. } => {
+        DeletedUnseen { .. } | IgnoredHeader { .. } | MountRefused { .. } | Warning { .. } => {
             output::note(&format!("warning: {notice}"));
+        }
+        NoCredentials { reason, .. } => {
+            let warning = format!("warning: {notice}");
+            unreported().push((reason.clone(), warning));
         }
         WaitingForQuota { .. } => output::note(&notice.to_string()),
         _ => {}
+    }
+}
+
+/// Reasons why credentials could not be read, and the warnings about them. They are printed at the
+/// end, because the failure of the command may be for the same reason and then says it.
+static UNREPORTED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+fn unreported() -> MutexGuard<'static, Vec<(String, String)>> {
+    UNREPORTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints the warnings about credentials, except those that this failure repeats.
+pub(crate) fn warn_of_credentials(failure: Option<&Failure>) {
+    for (reason, warning) in unreported().drain(..) {
+        if failure.is_none_or(|failure| !failure.says(&reason)) {
+            output::note(&warning);
+        }
     }
 }
 

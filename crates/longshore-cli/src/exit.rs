@@ -222,6 +222,12 @@ impl Failure {
         others.fold(self.exit, Ord::max)
     }
 
+    /// Returns whether the failure names this reason.
+    pub(crate) fn says(&self, reason: &str) -> bool {
+        self.to_string()
+            .contains(&Escaped::text(reason).to_string())
+    }
+
     /// Prints the failure to standard error and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         output::note(&self.to_string());
@@ -251,6 +257,9 @@ impl From<longshore::Error> for Failure {
     fn from(error: longshore::Error) -> Self {
         let exit = match error.kind() {
             ErrorKind::Auth | ErrorKind::Denied => Exit::Auth,
+            ErrorKind::Configuration if matches!(error.cause(), Cause::Credentials(_)) => {
+                Exit::Auth
+            }
             ErrorKind::Body => unreadable(error.cause()),
             ErrorKind::Digest => Exit::Digest,
             ErrorKind::NotFound => Exit::NotFound,

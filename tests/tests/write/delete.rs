@@ -69,9 +69,7 @@ fn a_registry_that_deletes_no_tags_keeps_the_manifest_too() {
 fn rd3_a_tag_is_not_deleted_as_the_digest_that_its_registry_redirects_to() {
     let tree = image::single(19);
     let registry = serving(&tree);
-    let to_digest = ScriptedResponse::status(StatusCode::TEMPORARY_REDIRECT)
-        .header("location", &format!("/v2/a/manifests/{}", tree.digest()));
-    let to_digest = Misbehaviour::Response(Box::new(to_digest));
+    let to_digest = Misbehaviour::Redirect(format!("/v2/a/manifests/{}", tree.digest()));
     registry.misbehave(
         Rule::on(Part::Manifest, to_digest)
             .method(Method::DELETE)

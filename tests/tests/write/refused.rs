@@ -131,3 +131,37 @@ fn a_mount_that_is_refused_is_noted_and_the_blob_is_sent() {
     let words = "refuses to mount blobs of a in b (status 400), so they are sent";
     assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }
+
+// CR11: a failing credential helper is an error for writes, the same for each command.
+#[test]
+fn cr11_a_failing_helper_is_named_once_by_each_command_that_writes() {
+    let tree = image::single(60);
+    let registry = Registry::builder().image("a", "1", &tree).writable();
+    let registry = registry.basic("me", "secret").start().unwrap();
+    let place = tempdir().unwrap();
+    image::write_layout(&place.path().join("layout"), &[("1", &tree)]).unwrap();
+    let source = format!("{}:1", place.path().join("layout").display());
+    let file = place.path().join("manifest.json");
+    fs::write(&file, tree.document()).unwrap();
+    let (tag, file) = (
+        format!("{}/a:1", registry.authority()),
+        file.to_str().unwrap(),
+    );
+    let name = tag.trim_end_matches(":1");
+    let blob = format!("{name}@{}", tree.blobs()[0].descriptor.digest);
+    let config = json!({ "credsStore": "absent" }).to_string();
+    let why = "docker-credential-absent is not installed";
+    for arguments in [
+        &["blob", "put", name, file][..],
+        &["blob", "delete", &blob],
+        &["delete", &tag],
+        &["manifest", "put", &tag, file],
+        &["push", &source, &tag],
+        &["copy", &tag, &format!("{name}:2")],
+        &["tag", &tag, "2"],
+    ] {
+        let ended = Longshore::new(arguments).docker_config(&config).run();
+        ended.failed_with_hint(AUTH, &[why, "repair the credential helper"]);
+        assert_eq!(ended.stderr.matches(why).count(), 1, "{}", ended.stderr);
+    }
+}
