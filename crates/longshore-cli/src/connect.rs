@@ -1,6 +1,7 @@
 //! From arguments to a client and a repository.
 
 use std::io::{ErrorKind, Read as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longshore::auth::Credential;
@@ -107,6 +108,7 @@ pub(crate) fn client_observed(
     }
     if options.wait_for_quota {
         builder = builder.wait_for_quota(QUOTA_WAIT_LIMIT);
+        WAITS_FOR_QUOTA.store(true, Ordering::Relaxed);
     }
     // With -v, warnings are in the log.
     let warns = options.verbose == 0;
@@ -125,6 +127,13 @@ pub(crate) fn client_observed(
         None => builder.credentials(DockerCredentials::from_env()?),
     };
     Ok(builder.build()?)
+}
+
+/// Whether the user gave `--wait-for-quota`.
+static WAITS_FOR_QUOTA: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn waits_for_quota() -> bool {
+    WAITS_FOR_QUOTA.load(Ordering::Relaxed)
 }
 
 /// Returns the registry that all of these are.

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
@@ -14,9 +15,10 @@ use longshore::origin::{Escaped, OriginError};
 use longshore::proto::call::CallError;
 use longshore::proto::download::DownloadError;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
-use longshore::{Cause, ErrorKind};
+use longshore::{Cause, ErrorKind, QUOTA_WAIT_LIMIT};
 use longshore_hyper::{ProxyError, ProxyFault};
 
+use crate::connect;
 use crate::output;
 use crate::redact;
 
@@ -345,14 +347,11 @@ fn advice(error: &longshore::Error) -> Option<String> {
              --password-stdin"
         ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
-            Some(wait) => format!(
-                "try again in {} seconds, give --wait-for-quota, or log in",
-                wait.as_secs()
-            ),
+            Some(wait) => rate_limited(wait, connect::waits_for_quota()),
             None => "try again later, or log in: limits are higher then".to_owned(),
         },
         (ErrorKind::Unavailable, Cause::Refused(_)) => match error.retry_after() {
-            Some(wait) => format!("try again in {} seconds", wait.as_secs()),
+            Some(wait) => format!("try again in {}", duration(wait)),
             None => "try again later".to_owned(),
         },
         (_, Cause::Download(DownloadError::TooLong { .. } | DownloadError::TooShort { .. }, _)) => {
@@ -373,6 +372,31 @@ fn advice(error: &longshore::Error) -> Option<String> {
         }
         _ => wire_advice(beneath(error)?)?,
     })
+}
+
+/// What the user can do about a rate limit that ends after this time.
+fn rate_limited(wait: Duration, waits: bool) -> String {
+    let again = format!("try again in {}", duration(wait));
+    if wait > QUOTA_WAIT_LIMIT {
+        let limit = duration(QUOTA_WAIT_LIMIT);
+        format!("{again}, or log in; --wait-for-quota waits at most {limit}")
+    } else if waits {
+        format!("{again}, or log in; this run has waited as long as it may")
+    } else {
+        format!("{again}, give --wait-for-quota, or log in")
+    }
+}
+
+/// A time span in the largest unit of which it has at least two, rounded up.
+fn duration(span: Duration) -> String {
+    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
+    let found = units.iter().find(|(unit, _)| seconds >= 2 * unit);
+    match (found, seconds) {
+        (_, 1) => "1 second".to_owned(),
+        (Some((unit, name)), _) => format!("{} {name}", seconds.div_ceil(*unit)),
+        (None, _) => format!("{seconds} seconds"),
+    }
 }
 
 /// The first error of this type among the sources of another.
@@ -506,6 +530,40 @@ mod tests {
     use longshore_store::StoreError;
 
     use super::*;
+
+    #[test]
+    fn a_rate_limit_says_when_to_come_back_and_what_helps() {
+        for (seconds, waits, expected) in [
+            (
+                1,
+                false,
+                "try again in 1 second, give --wait-for-quota, or log in",
+            ),
+            (
+                119,
+                false,
+                "try again in 119 seconds, give --wait-for-quota, or log in",
+            ),
+            (
+                3_601,
+                false,
+                "try again in 61 minutes, give --wait-for-quota, or log in",
+            ),
+            (
+                36_000,
+                true,
+                "try again in 10 hours, or log in; this run has waited as long as it may",
+            ),
+            (
+                630_000_000,
+                true,
+                "try again in 7292 days, or log in; --wait-for-quota waits at most 24 hours",
+            ),
+        ] {
+            let wait = Duration::from_secs(seconds);
+            assert_eq!(rate_limited(wait, waits), expected);
+        }
+    }
 
     #[test]
     fn a_transfer_that_fails_has_the_exit_code_of_its_class() {

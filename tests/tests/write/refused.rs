@@ -110,10 +110,17 @@ fn a_rate_limit_says_when_to_come_back() {
     let words = [
         "push manifest v2 of a",
         "too many requests",
-        "try again in 3600 seconds",
+        "try again in 60 minutes",
         "--wait-for-quota",
     ];
     refused(limited).failed_with_hint(RATE_LIMITED, &words);
+    // RT3: for years nobody waits.
+    let registry = serving(&image::single(61));
+    let limited = Misbehaviour::RetryAfter(StatusCode::TOO_MANY_REQUESTS, "630000000".to_owned());
+    registry.misbehave(Rule::on(Part::Manifest, limited));
+    let tag = format!("{}/a:1", registry.authority());
+    let words = ["try again in 7292 days", "waits at most 24 hours"];
+    run(&["delete", &tag, "--wait-for-quota"]).failed_with_hint(RATE_LIMITED, &words);
 }
 
 #[test]
