@@ -14,8 +14,9 @@ use longshore::model::{NoSuchPlatform, ReferenceError};
 use longshore::origin::{Escaped, OriginError};
 use longshore::proto::call::CallError;
 use longshore::proto::download::DownloadError;
+use longshore::proto::endpoint::Endpoint;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
-use longshore::{Cause, ErrorKind, QUOTA_WAIT_LIMIT};
+use longshore::{Cause, ErrorKind, Operation, QUOTA_WAIT_LIMIT};
 use longshore_hyper::{ProxyError, ProxyFault};
 
 use crate::connect;
@@ -358,6 +359,22 @@ fn advice(error: &longshore::Error) -> Option<String> {
             "the content was not saved; ask the publisher of the manifest to check the sizes in it"
                 .to_owned()
         }
+        (_, Cause::Refused(refusal)) if refusal.status.as_u16() == 413 => too_large(error),
+        (_, Cause::Refused(refusal))
+            if refusal.status.as_u16() == 416
+                && matches!(
+                    error.operation(),
+                    Operation::Push { .. } | Operation::Request(Endpoint::Upload(_))
+                ) =>
+        {
+            "the registry has another part of the content than it was sent; another program may \
+             have used the same upload: try again"
+                .to_owned()
+        }
+        (_, Cause::OtherDigest { .. }) => format!(
+            "nothing was read; {registry}, or a proxy in between, answers for other content: ask \
+             its operator"
+        ),
         (ErrorKind::Digest, _) => {
             "the registry, or a proxy in between, changes the content, which was not saved"
                 .to_owned()
@@ -372,6 +389,18 @@ fn advice(error: &longshore::Error) -> Option<String> {
         }
         _ => wire_advice(beneath(error)?)?,
     })
+}
+
+/// What the user can do about a request whose body is too large.
+fn too_large(error: &longshore::Error) -> String {
+    let limit = format!(
+        "{}, or a proxy in front of it, limits the size of a request",
+        error.registry()
+    );
+    match error.operation().endpoint() {
+        Some(Endpoint::ManifestPut(_)) => format!("{limit}: have its operator raise that limit"),
+        _ => format!("{limit}: give a smaller --chunk-size, or have its operator raise that limit"),
+    }
 }
 
 /// What the user can do about a rate limit that ends after this time.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::{
-    Digest, MANIFEST_LIMIT_BYTES, Manifest, MediaType, RepositoryName, TagOrDigest, VerifyError,
+    Digest, MANIFEST_LIMIT_BYTES, Manifest, MediaType, RepositoryName, TagOrDigest,
 };
 use longshore_origin::Origin;
 use longshore_proto::call::{Ask, Take};
@@ -207,8 +207,8 @@ impl Repository {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
         };
-        if let Err(error) = check_claim(target.digest(), claims.digest.as_ref()) {
-            return Err(answer.failed(&self.site, Cause::Digest(error)));
+        if let Err(cause) = check_claim(target.digest(), claims.digest.as_ref()) {
+            return Err(answer.failed(&self.site, cause));
         }
         Ok(Some(ManifestHead {
             digest: claims.digest,
@@ -247,8 +247,8 @@ impl Repository {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
         };
-        if let Err(error) = check_claim(Some(digest), claims.digest.as_ref()) {
-            return Err(answer.failed(&self.site, Cause::Digest(error)));
+        if let Err(cause) = check_claim(Some(digest), claims.digest.as_ref()) {
+            return Err(answer.failed(&self.site, cause));
         }
         Ok(Some(BlobHead {
             size: claims.length.filter(|_| is_credible),
@@ -336,13 +336,13 @@ impl Repository {
 
 /// Refuses a head that claims another digest than the requested one (DG2). A claim under another
 /// algorithm cannot be compared, so it is ignored.
-fn check_claim(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Result<(), VerifyError> {
+fn check_claim(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Result<(), Cause> {
     match (wanted, claimed) {
         (Some(wanted), Some(claimed))
             if wanted.algorithm() == claimed.algorithm() && wanted != claimed =>
         {
-            let (expected, actual) = (wanted.clone(), claimed.clone());
-            Err(VerifyError::Digest { expected, actual })
+            let (wanted, named) = (wanted.clone(), claimed.clone());
+            Err(Cause::OtherDigest { wanted, named })
         }
         _ => Ok(()),
     }

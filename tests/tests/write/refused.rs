@@ -139,6 +139,57 @@ fn a_mount_that_is_refused_is_noted_and_the_blob_is_sent() {
     assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }
 
+#[test]
+fn a_request_that_is_too_large_and_a_session_that_moved_say_what_to_do() {
+    let place = tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "content").unwrap();
+    let file = file.to_str().unwrap();
+    let (large, moved) = (
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::RANGE_NOT_SATISFIABLE,
+    );
+    for (status, command, words) in [
+        (large, "blob", ["413", "--chunk-size"]),
+        (
+            large,
+            "manifest",
+            ["413", "have its operator raise that limit"],
+        ),
+        (moved, "blob", ["416", "may have used the same upload"]),
+    ] {
+        let registry = serving(&image::single(62));
+        registry.misbehave(Rule::always(Misbehaviour::Status(status)).method(Method::PUT));
+        let name = format!("{}/a", registry.authority());
+        let mut put = vec![command, "put", &name, file];
+        let manifest = place.path().join("manifest");
+        fs::write(&manifest, image::single(62).document()).unwrap();
+        if command == "manifest" {
+            put[3] = manifest.to_str().unwrap();
+        }
+        run(&put).failed_with_hint(PROTOCOL, &words);
+    }
+}
+
+// DG2: a registry that answers for other content than it was asked for is not believed.
+#[test]
+fn dg2_a_head_that_names_another_digest_says_what_was_asked_and_what_was_named() {
+    let tree = image::single(63);
+    let registry = serving(&tree);
+    let other = Digest::sha256(b"other");
+    registry.misbehave(Rule::on(
+        Part::Blob,
+        Misbehaviour::DigestHeader(other.clone()),
+    ));
+    let digest = &tree.blobs()[0].descriptor.digest;
+    let blob = format!("{}/a@{digest}", registry.authority());
+    let words = [
+        &*format!("asked for {digest}, the registry names {other}"),
+        "nothing was read",
+    ];
+    run(&["blob", "head", &blob]).failed_with_hint(DIGEST, &words);
+}
+
 // CR11: a failing credential helper is an error for writes, the same for each command.
 #[test]
 fn cr11_a_failing_helper_is_named_once_by_each_command_that_writes() {

@@ -25,6 +25,8 @@ impl From<TransferError> for Failure {
             TransferError::OtherPlatform { .. } => {
                 Self::of(Exit::Platform, &error).hint("choose one of these with --platform")
             }
+            TransferError::OtherDigest { .. } => Self::of(Exit::Digest, &error)
+                .hint("nothing was sent; give the digest of the image, or a tag"),
             TransferError::SizeConflict { .. }
             | TransferError::ManifestSize { .. }
             | TransferError::ManifestType { .. } => Self::of(Exit::Digest, &error),
