@@ -43,8 +43,8 @@ impl From<TransferError> for Failure {
                 Self::of(Exit::Usage, &error).hint("name one, as oci:DIR:TAG")
             }
             TransferError::SeveralPlatforms { .. } => Self::of(Exit::Usage, &error).hint(
-                "give --sparse to keep the index and its digest, or --new-index to make a smaller \
-                 index with another digest",
+                "for an index, give --sparse to keep it and its digest, or --new-index to make a \
+                 smaller one with another digest; an image that is no index is copied without them",
             ),
             TransferError::Stalled { .. } => Self::of(Exit::Unavailable, &error)
                 .hint("the other destinations were finished; repeat the copy to this one"),
