@@ -486,7 +486,7 @@ mod tests {
             let parsed = Args::try_parse_from(words);
             let error = parsed.map_err(|error| error.to_string());
             let named = |error: &String| error.contains("a chunk has at least 64KiB");
-            assert_eq!(error.as_ref().err().is_none_or(named), true, "{text}");
+            assert!(error.as_ref().err().is_none_or(named), "{text}");
             assert_eq!(error.is_ok(), accepted, "{text}");
         }
     }

@@ -209,7 +209,10 @@ impl Failure {
     /// Makes the failure of a file that is to be sent.
     pub(crate) fn input(name: &str, error: &io::Error) -> Self {
         let (exit, hint) = match error.kind() {
-            io::ErrorKind::NotFound => (Exit::NotFound, "check the path"),
+            io::ErrorKind::NotFound => (
+                Exit::NotFound,
+                "check the path; the name in the registry comes first, and then the file",
+            ),
             _ => (Exit::Disk, "give a file that can be read"),
         };
         Self::caused(exit, format!("cannot read {name}"), error).hint(hint)

@@ -95,8 +95,8 @@ impl EndName {
         Ok(Self::Registry(Reference::parse(reference)?))
     }
 
-    /// Returns the text of a reference, a repository or a registry without the prefix of a registry,
-    /// where only a registry is possible.
+    /// Returns the text of a reference, a repository or a registry without the prefix
+    /// `docker://`, where only a registry is possible.
     #[must_use]
     pub fn registry_text(text: &str) -> &str {
         text.strip_prefix(REGISTRY_FORM).unwrap_or(text)

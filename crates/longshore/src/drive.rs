@@ -64,8 +64,8 @@ impl Answer {
         &self.ended
     }
 
-    /// Whether an earlier attempt of the same request was sent and may have been carried out, because
-    /// no answer of the registry to it arrived.
+    /// Whether an earlier attempt of the same request was sent and may have been carried out,
+    /// because no answer of the registry to it arrived.
     pub(crate) const fn follows_lost_answer(&self) -> bool {
         self.lost
     }

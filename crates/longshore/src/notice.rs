@@ -22,8 +22,8 @@ use crate::credentials::CredentialError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Something that was to be deleted is not there, and an earlier attempt, whose answer was lost,
-    /// may have deleted it. It counts as deleted.
+    /// Something that was to be deleted is not there, and an earlier attempt, whose answer was
+    /// lost, may have deleted it. It counts as deleted.
     DeletedUnseen {
         /// The registry.
         origin: Origin,

@@ -207,7 +207,7 @@ impl Repository {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
         };
-        if let Err(cause) = check_claim(target.digest(), claims.digest.as_ref()) {
+        if let Some(cause) = other_digest(target.digest(), claims.digest.as_ref()) {
             return Err(answer.failed(&self.site, cause));
         }
         Ok(Some(ManifestHead {
@@ -247,7 +247,7 @@ impl Repository {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
         };
-        if let Err(cause) = check_claim(Some(digest), claims.digest.as_ref()) {
+        if let Some(cause) = other_digest(Some(digest), claims.digest.as_ref()) {
             return Err(answer.failed(&self.site, cause));
         }
         Ok(Some(BlobHead {
@@ -334,16 +334,16 @@ impl Repository {
     }
 }
 
-/// Refuses a head that claims another digest than the requested one (DG2). A claim under another
-/// algorithm cannot be compared, so it is ignored.
-fn check_claim(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Result<(), Cause> {
+/// Why a head that claims another digest than the requested one is refused (DG2). A claim under
+/// another algorithm cannot be compared, so it is ignored.
+fn other_digest(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Option<Cause> {
     match (wanted, claimed) {
         (Some(wanted), Some(claimed))
             if wanted.algorithm() == claimed.algorithm() && wanted != claimed =>
         {
             let (wanted, named) = (wanted.clone(), claimed.clone());
-            Err(Cause::OtherDigest { wanted, named })
+            Some(Cause::OtherDigest { wanted, named })
         }
-        _ => Ok(()),
+        _ => None,
     }
 }
