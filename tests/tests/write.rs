@@ -36,6 +36,7 @@ const AUTH: i32 = 4;
 const DIGEST: i32 = 5;
 const UNAVAILABLE: i32 = 6;
 const RATE_LIMITED: i32 = 7;
+const PROTOCOL: i32 = 8;
 const UNSUPPORTED: i32 = 9;
 const REFERENCE: i32 = 10;
 const DISK: i32 = 13;

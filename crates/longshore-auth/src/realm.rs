@@ -250,11 +250,12 @@ impl Guard<'_> {
             realm: realm.clone(),
             rule,
         };
+        // First, because no setting of RE4 permits an address.
+        check_known_addresses(realm, addresses).map_err(|e| refused(RealmRule::Address(e)))?;
         if realm.scheme() == Scheme::Http {
             self.check_http(registry, realm, with_credentials)
                 .map_err(refused)?;
         }
-        check_known_addresses(realm, addresses).map_err(|e| refused(RealmRule::Address(e)))?;
         if with_credentials && !self.is_trusted(registry, realm) {
             return Err(refused(RealmRule::OtherDomain));
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use longshore::model::{MediaType, Platform};
 use longshore::origin::Origin;
+use longshore_copy::EndName;
 use longshore_store as store;
 
 use crate::{exit, help};
@@ -433,7 +434,7 @@ pub(crate) enum Output {
 
 /// Removes `docker://`, the prefix of references in skopeo.
 fn without_docker(text: &str) -> Result<String, Infallible> {
-    Ok(text.strip_prefix("docker://").unwrap_or(text).to_owned())
+    Ok(EndName::registry_text(text).to_owned())
 }
 
 /// Parses a number of bytes: `512`, `10MiB`.
@@ -464,6 +465,30 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_chunk_has_at_least_64_kib() {
+        for (text, accepted) in [
+            ("1", false),
+            ("65535", false),
+            ("64KiB", true),
+            ("65536", true),
+        ] {
+            let words = [
+                "longshore",
+                "push",
+                "images",
+                "r.example/a:1",
+                "--chunk-size",
+                text,
+            ];
+            let parsed = Args::try_parse_from(words);
+            let error = parsed.map_err(|error| error.to_string());
+            let named = |error: &String| error.contains("a chunk has at least 64KiB");
+            assert!(error.as_ref().err().is_none_or(named), "{text}");
+            assert_eq!(error.is_ok(), accepted, "{text}");
+        }
     }
 
     #[test]

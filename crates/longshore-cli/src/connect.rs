@@ -1,6 +1,8 @@
 //! From arguments to a client and a repository.
 
 use std::io::{ErrorKind, Read as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longshore::auth::Credential;
 use longshore::model::{Digest, Reference, ReferenceParts, Tag};
@@ -106,6 +108,7 @@ pub(crate) fn client_observed(
     }
     if options.wait_for_quota {
         builder = builder.wait_for_quota(QUOTA_WAIT_LIMIT);
+        WAITS_FOR_QUOTA.store(true, Ordering::Relaxed);
     }
     // With -v, warnings are in the log.
     let warns = options.verbose == 0;
@@ -124,6 +127,13 @@ pub(crate) fn client_observed(
         None => builder.credentials(DockerCredentials::from_env()?),
     };
     Ok(builder.build()?)
+}
+
+/// Whether the user gave `--wait-for-quota`.
+static WAITS_FOR_QUOTA: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn waits_for_quota() -> bool {
+    WAITS_FOR_QUOTA.load(Ordering::Relaxed)
 }
 
 /// Returns the registry that all of these are.
@@ -146,13 +156,36 @@ fn only<'a>(registries: &[&'a str]) -> Result<&'a str, Failure> {
 /// Prints a warning: one that the registry sent (distribution-spec v1.1.1 "Warnings"), or one about
 /// the registry or its credentials.
 fn warn(notice: &Notice) {
-    use Notice::{IgnoredHeader, MountRefused, NoCredentials, WaitingForQuota, Warning};
+    use Notice::{
+        DeletedUnseen, IgnoredHeader, MountRefused, NoCredentials, WaitingForQuota, Warning,
+    };
     match notice {
-        IgnoredHeader { .. } | MountRefused { .. } | NoCredentials { .. } | Warning { .. } => {
+        DeletedUnseen { .. } | IgnoredHeader { .. } | MountRefused { .. } | Warning { .. } => {
             output::note(&format!("warning: {notice}"));
+        }
+        NoCredentials { reason, .. } => {
+            let warning = format!("warning: {notice}");
+            unreported().push((reason.clone(), warning));
         }
         WaitingForQuota { .. } => output::note(&notice.to_string()),
         _ => {}
+    }
+}
+
+/// Reasons why credentials could not be read, and the warnings about them. They are printed at the
+/// end, because the failure of the command may be for the same reason and then says it.
+static UNREPORTED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+fn unreported() -> MutexGuard<'static, Vec<(String, String)>> {
+    UNREPORTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints the warnings about credentials, except those that this failure repeats.
+pub(crate) fn warn_of_credentials(failure: Option<&Failure>) {
+    for (reason, warning) in unreported().drain(..) {
+        if failure.is_none_or(|failure| !failure.says(&reason)) {
+            output::note(&warning);
+        }
     }
 }
 

@@ -7,15 +7,19 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore::auth::{AuthError, RealmRemedy};
 use longshore::model::{NoSuchPlatform, ReferenceError};
 use longshore::origin::{Escaped, OriginError};
+use longshore::proto::call::CallError;
 use longshore::proto::download::DownloadError;
+use longshore::proto::endpoint::Endpoint;
 use longshore::transport::{TlsFault, TransportError, TransportErrorKind};
-use longshore::{Cause, ErrorKind};
+use longshore::{Cause, ErrorKind, Operation, QUOTA_WAIT_LIMIT};
 use longshore_hyper::{ProxyError, ProxyFault};
 
+use crate::connect;
 use crate::output;
 use crate::redact;
 
@@ -205,7 +209,10 @@ impl Failure {
     /// Makes the failure of a file that is to be sent.
     pub(crate) fn input(name: &str, error: &io::Error) -> Self {
         let (exit, hint) = match error.kind() {
-            io::ErrorKind::NotFound => (Exit::NotFound, "check the path"),
+            io::ErrorKind::NotFound => (
+                Exit::NotFound,
+                "check the path; the name in the registry comes first, and then the file",
+            ),
             _ => (Exit::Disk, "give a file that can be read"),
         };
         Self::caused(exit, format!("cannot read {name}"), error).hint(hint)
@@ -219,6 +226,12 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         let others = self.others.iter().map(Self::exit);
         others.fold(self.exit, Ord::max)
+    }
+
+    /// Returns whether the failure names this reason.
+    pub(crate) fn says(&self, reason: &str) -> bool {
+        self.to_string()
+            .contains(&Escaped::text(reason).to_string())
     }
 
     /// Prints the failure to standard error and returns the exit code.
@@ -250,6 +263,9 @@ impl From<longshore::Error> for Failure {
     fn from(error: longshore::Error) -> Self {
         let exit = match error.kind() {
             ErrorKind::Auth | ErrorKind::Denied => Exit::Auth,
+            ErrorKind::Configuration if matches!(error.cause(), Cause::Credentials(_)) => {
+                Exit::Auth
+            }
             ErrorKind::Body => unreadable(error.cause()),
             ErrorKind::Digest => Exit::Digest,
             ErrorKind::NotFound => Exit::NotFound,
@@ -335,30 +351,84 @@ fn advice(error: &longshore::Error) -> Option<String> {
              --password-stdin"
         ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
-            Some(wait) => format!(
-                "try again in {} seconds, give --wait-for-quota, or log in",
-                wait.as_secs()
-            ),
+            Some(wait) => rate_limited(wait, connect::waits_for_quota()),
             None => "try again later, or log in: limits are higher then".to_owned(),
         },
         (ErrorKind::Unavailable, Cause::Refused(_)) => match error.retry_after() {
-            Some(wait) => format!("try again in {} seconds", wait.as_secs()),
+            Some(wait) => format!("try again in {}", duration(wait)),
             None => "try again later".to_owned(),
         },
         (_, Cause::Download(DownloadError::TooLong { .. } | DownloadError::TooShort { .. }, _)) => {
             "the content was not saved; ask the publisher of the manifest to check the sizes in it"
                 .to_owned()
         }
+        (_, Cause::Refused(refusal)) if refusal.status.as_u16() == 413 => too_large(error),
+        (_, Cause::Refused(refusal))
+            if refusal.status.as_u16() == 416
+                && matches!(
+                    error.operation(),
+                    Operation::Push { .. } | Operation::Request(Endpoint::Upload(_))
+                ) =>
+        {
+            "the registry has another part of the content than it was sent; another program may \
+             have used the same upload: try again"
+                .to_owned()
+        }
+        (_, Cause::OtherDigest { .. }) => format!(
+            "nothing was read; {registry}, or a proxy in between, answers for other content: ask \
+             its operator"
+        ),
         (ErrorKind::Digest, _) => {
             "the registry, or a proxy in between, changes the content, which was not saved"
                 .to_owned()
         }
         (_, Cause::Call(_, Some(wire)) | Cause::Download(_, Some(wire))) => wire_advice(wire)?,
+        (_, Cause::Call(CallError::OtherDeleted, _)) => {
+            "nothing was deleted; if you mean that content, name its repository and digest"
+                .to_owned()
+        }
         (_, Cause::Call(..)) => {
             "the registry is set up in a way that is not safe to follow".to_owned()
         }
         _ => wire_advice(beneath(error)?)?,
     })
+}
+
+/// What the user can do about a request whose body is too large.
+fn too_large(error: &longshore::Error) -> String {
+    let limit = format!(
+        "{}, or a proxy in front of it, limits the size of a request",
+        error.registry()
+    );
+    match error.operation().endpoint() {
+        Some(Endpoint::ManifestPut(_)) => format!("{limit}: have its operator raise that limit"),
+        _ => format!("{limit}: give a smaller --chunk-size, or have its operator raise that limit"),
+    }
+}
+
+/// What the user can do about a rate limit that ends after this time.
+fn rate_limited(wait: Duration, waits: bool) -> String {
+    let again = format!("try again in {}", duration(wait));
+    if wait > QUOTA_WAIT_LIMIT {
+        let limit = duration(QUOTA_WAIT_LIMIT);
+        format!("{again}, or log in; --wait-for-quota waits at most {limit}")
+    } else if waits {
+        format!("{again}, or log in; this run has waited as long as it may")
+    } else {
+        format!("{again}, give --wait-for-quota, or log in")
+    }
+}
+
+/// A time span in the largest unit of which it has at least two, rounded up.
+fn duration(span: Duration) -> String {
+    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
+    let found = units.iter().find(|(unit, _)| seconds >= 2 * unit);
+    match (found, seconds) {
+        (_, 1) => "1 second".to_owned(),
+        (Some((unit, name)), _) => format!("{} {name}", seconds.div_ceil(*unit)),
+        (None, _) => format!("{seconds} seconds"),
+    }
 }
 
 /// The first error of this type among the sources of another.
@@ -492,6 +562,40 @@ mod tests {
     use longshore_store::StoreError;
 
     use super::*;
+
+    #[test]
+    fn a_rate_limit_says_when_to_come_back_and_what_helps() {
+        for (seconds, waits, expected) in [
+            (
+                1,
+                false,
+                "try again in 1 second, give --wait-for-quota, or log in",
+            ),
+            (
+                119,
+                false,
+                "try again in 119 seconds, give --wait-for-quota, or log in",
+            ),
+            (
+                3_601,
+                false,
+                "try again in 61 minutes, give --wait-for-quota, or log in",
+            ),
+            (
+                36_000,
+                true,
+                "try again in 10 hours, or log in; this run has waited as long as it may",
+            ),
+            (
+                630_000_000,
+                true,
+                "try again in 7292 days, or log in; --wait-for-quota waits at most 24 hours",
+            ),
+        ] {
+            let wait = Duration::from_secs(seconds);
+            assert_eq!(rate_limited(wait, waits), expected);
+        }
+    }
 
     #[test]
     fn a_transfer_that_fails_has_the_exit_code_of_its_class() {

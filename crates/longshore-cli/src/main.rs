@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     let result = watched.and_then(|()| run(args));
     stop::begin_end();
     progress::end();
+    connect::warn_of_credentials(result.as_ref().err());
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -1,5 +1,6 @@
 //! Results on standard output, and notes on standard error.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 
@@ -9,9 +10,29 @@ use serde::Serialize;
 use crate::exit::Failure;
 use crate::stream::Stream;
 
-/// Prints one line of text.
+/// Prints one line of text, or several.
 pub(crate) fn text(line: &str) -> Result<(), Failure> {
-    bytes(format!("{line}\n").as_bytes())
+    bytes(format!("{}\n", harmless(line)).as_bytes())
+}
+
+/// Returns a text for people with every unsafe character escaped as [`Escaped`] does, but for those
+/// that separate lines and columns. Names of layouts and files, and text of peers, may hold any
+/// (OU1).
+///
+/// [`Escaped`]: longshore::origin::Escaped
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c| is_unsafe(c) && !is_layout(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsafe(c) && !is_layout(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Prints one JSON object on a line. Text of a peer is escaped in it, so that a terminal cannot
@@ -75,8 +96,9 @@ pub(crate) fn document(content: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Prints a line that is not a result to standard error.
+/// Prints a line that is not a result to standard error, or several.
 pub(crate) fn note(line: &str) {
+    let line = harmless(line);
     let mut stderr = Waiting(io::stderr().lock());
     // A closed standard error is not a failure.
     let _ = stderr.write_all(format!("{line}\n").as_bytes());
@@ -185,6 +207,16 @@ pub(crate) fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ou1_text_for_people_keeps_its_lines_and_no_control_characters() {
+        let plain = "error: x\n  caused by: y\tz ä";
+        assert!(matches!(harmless(plain), Cow::Borrowed(it) if it == plain));
+        assert_eq!(
+            harmless("copied oci:a\u{1b}[31m\nto b\u{9b}1m\r\u{202e}"),
+            "copied oci:a\\u{1b}[31m\nto b\\u{9b}1m\\u{d}\\u{202e}"
+        );
+    }
 
     // No byte may be lost if another process makes the pipe non-blocking.
     #[cfg(unix)]

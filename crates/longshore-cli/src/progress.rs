@@ -9,6 +9,8 @@ use longshore::model::Digest;
 use longshore_copy::{ByteCounter, Event, Observer};
 use tokio::sync::watch;
 
+use crate::output;
+
 /// Redraw interval of the progress bar. All transfers share one counter, so a frame costs one
 /// addition.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -114,7 +116,7 @@ pub(crate) fn bar(title: String) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_message(title);
+    bar.set_message(output::harmless(&title).into_owned());
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Shown::Over = *shown {
         bar.set_draw_target(ProgressDrawTarget::hidden());

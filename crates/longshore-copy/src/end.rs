@@ -114,6 +114,12 @@ pub trait End: Send + Sync {
     /// written yet.
     fn expect_writes(&self) {}
 
+    /// The digest that an image must have to be copied here, if the end is named by a digest. A
+    /// copy of another image is refused before anything is written. None by default.
+    fn required_digest(&self) -> Option<&Digest> {
+        None
+    }
+
     /// Makes the end ready to be written to, for example by creating a directory.
     ///
     /// # Errors

@@ -95,6 +95,13 @@ impl EndName {
         Ok(Self::Registry(Reference::parse(reference)?))
     }
 
+    /// Returns the text of a reference, a repository or a registry without the prefix
+    /// `docker://`, where only a registry is possible.
+    #[must_use]
+    pub fn registry_text(text: &str) -> &str {
+        text.strip_prefix(REGISTRY_FORM).unwrap_or(text)
+    }
+
     /// Parses an end where only an image layout is possible: `DIR[:TAG]`, or a form with a prefix.
     ///
     /// Text that begins with `./`, `../` or `/` is always a path. Other text that reads as a

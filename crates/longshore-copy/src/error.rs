@@ -91,6 +91,16 @@ pub enum TransferError {
         /// The manifest.
         digest: Digest,
     },
+    /// A destination is named by the digest of another image.
+    #[error("{end} is for {expected}, and the image has the digest {actual}")]
+    OtherDigest {
+        /// The name of the end.
+        end: String,
+        /// The digest in that name.
+        expected: Digest,
+        /// The digest of the image.
+        actual: Digest,
+    },
     /// It is not clear which image of a layout is meant.
     #[error("{} has {images} images, and none is named", .path.display())]
     WhichImage {
@@ -213,6 +223,7 @@ impl TransferError {
             | Self::NoDestination
             | Self::NotAnIndex
             | Self::SameDestination { .. }
+            | Self::OtherDigest { .. }
             | Self::SeveralPlatforms { .. }
             | Self::WhichImage { .. } => TransferErrorKind::Choice,
             Self::Source(_) => TransferErrorKind::Source,

@@ -185,6 +185,7 @@ impl Plan {
         let first = read_manifest(&*source, &target).await?;
         let chosen = options.platforms.choose(&*source, first).await?;
         let digest = chosen.manifest.digest();
+        check_required(&destinations, &chosen.manifest)?;
         let named = named(&destinations, digest, failures).await?;
         if options.skip_existing && !named.contains(&false) {
             let digest = digest.clone();
@@ -349,6 +350,26 @@ async fn check_different(ends: &[Arc<dyn End>]) -> Result<(), TransferError> {
         if !seen.insert(name) {
             let end = end.name();
             return Err(TransferError::SameDestination { end });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to copy an image to an end that is named by the digest of another.
+fn check_required(ends: &[Arc<dyn End>], manifest: &Manifest) -> Result<(), TransferError> {
+    for end in ends {
+        let Some(expected) = end.required_digest() else {
+            continue;
+        };
+        let actual = Digest::of(&expected.algorithm(), manifest.bytes());
+        let actual = actual.unwrap_or_else(|_| manifest.digest().clone());
+        if actual != *expected {
+            let (end, expected) = (end.name(), expected.clone());
+            return Err(TransferError::OtherDigest {
+                end,
+                expected,
+                actual,
+            });
         }
     }
     Ok(())

@@ -318,6 +318,10 @@ pub enum CallError {
         /// The origin it leads to.
         to: Origin,
     },
+    /// A redirect of a request that deletes leads to something else than it names: to another
+    /// repository, tag or digest (RD3).
+    #[error("a request that deletes is redirected to other content, which is not followed")]
+    OtherDeleted,
     /// A redirect leads to a forbidden place (RD1, RD2).
     #[error("a redirect was refused")]
     Redirect(#[source] HopError),
@@ -694,6 +698,9 @@ impl Call {
             let to = next.origin().clone();
             return Err(CallError::ForeignWrite { to });
         }
+        if request.method == Method::DELETE && !names_the_same(&request, next.path_and_query()) {
+            return Err(CallError::OtherDeleted);
+        }
         Ok((next, request))
     }
 
@@ -792,6 +799,14 @@ impl Call {
             _ => None,
         };
     }
+}
+
+/// Whether a redirect of a request keeps what it names, below a base path that may differ. It is
+/// what follows the first `/v2/`.
+fn names_the_same(request: &RequestHead, location: &str) -> bool {
+    let path = location.split('?').next().unwrap_or_default();
+    let named = |path: &str| path.split_once("/v2/").map(|(_, named)| named.to_owned());
+    path == request.path_and_query || named(path) == named(&request.path_and_query)
 }
 
 /// Whether a 403 asks for a token that covers more (RFC 6750 §3.1).

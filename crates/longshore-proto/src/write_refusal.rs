@@ -9,7 +9,7 @@ use http::StatusCode;
 use longshore_model::{Digest, TagOrDigest};
 use longshore_origin::Escaped;
 
-use crate::endpoint::{Endpoint, UploadStep};
+use crate::endpoint::{Deletable, Endpoint, UploadStep};
 use crate::error_code::ErrorCode;
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -38,6 +38,8 @@ pub enum WriteRefusal {
     ReadOnly,
     /// The repository does not exist, and the registry does not create it with the first push.
     RepositoryMissing,
+    /// The registry deletes manifests by digest, and no tags.
+    TagsKept,
 }
 
 impl WriteRefusal {
@@ -51,6 +53,12 @@ impl WriteRefusal {
             return None;
         }
         match refusal.status {
+            // distribution 2.8 takes the tag for a malformed digest.
+            StatusCode::BAD_REQUEST
+                if deletes_tag(endpoint) && refusal.body.names(&ErrorCode::DigestInvalid) =>
+            {
+                Some(Self::TagsKept)
+            }
             StatusCode::INSUFFICIENT_STORAGE => Some(Self::Quota),
             StatusCode::NOT_FOUND => Self::by_code(write, refusal).or(match write {
                 Write::Start => Some(Self::RepositoryMissing),
@@ -108,6 +116,13 @@ impl WriteRefusal {
             None
         }
     }
+}
+
+fn deletes_tag(endpoint: &Endpoint) -> bool {
+    let Endpoint::Delete(request) = endpoint else {
+        return false;
+    };
+    matches!(request.content, Deletable::Manifest(TagOrDigest::Tag(_)))
 }
 
 /// The target of the write, as far as it matters for a refusal.
@@ -209,6 +224,7 @@ impl fmt::Display for WriteRefusal {
             Self::RepositoryMissing => f.write_str(
                 "the repository does not exist, and the registry does not create it with a push",
             ),
+            Self::TagsKept => f.write_str("the registry does not delete tags"),
         }
     }
 }

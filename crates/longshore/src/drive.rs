@@ -13,7 +13,7 @@ use longshore_origin::{Hop, Peer};
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
 use longshore_proto::endpoint::{Access, AnswerBody, Endpoint, Need};
 use longshore_proto::{Refusal, RefusalKind, is_web_page};
-use longshore_transport::{Body, ConnectionWish, Sensitivity, TransportError, WireWish};
+use longshore_transport::{Body, ConnectionWish, Phase, Sensitivity, TransportError, WireWish};
 
 use crate::body::{NoBody, OpenBody};
 use crate::client::Client;
@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     pub(crate) payload: Payload,
     /// Whether this status of this host means that the content does not exist.
     absent: bool,
+    /// Whether an earlier attempt was sent that got no answer of the registry.
+    lost: bool,
     /// Whether the collected body is a web page.
     web_page: bool,
     ended: Ended,
@@ -60,6 +62,12 @@ impl Answer {
     /// What is known about the call that ended with this answer.
     pub(crate) const fn ended(&self) -> &Ended {
         &self.ended
+    }
+
+    /// Whether an earlier attempt of the same request was sent and may have been carried out,
+    /// because no answer of the registry to it arrived.
+    pub(crate) const fn follows_lost_answer(&self) -> bool {
+        self.lost
     }
 
     /// The head of the answer, with status 429 if it is a 403 that says it is a rate limit (RT2).
@@ -156,6 +164,7 @@ impl Site {
             slot: None,
             host: None,
             last: None,
+            lost: false,
             sent: None,
             pinged: false,
             writes,
@@ -176,6 +185,8 @@ struct Drive<'a> {
     host: Option<usize>,
     /// The last failure of the transport.
     last: Option<TransportError>,
+    /// Whether an attempt was sent that got no answer of the registry.
+    lost: bool,
     /// The secret that the last request was authorized with.
     sent: Option<Authorization>,
     /// The registry was asked for its challenge before a body is sent.
@@ -220,6 +231,7 @@ impl Drive<'_> {
                     };
                     return Ok(Answer {
                         absent: self.call.is_absent(head.status),
+                        lost: self.lost,
                         web_page,
                         head,
                         payload,
@@ -275,6 +287,8 @@ impl Drive<'_> {
         };
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
+        // In 429 and 503 the registry says that it did nothing.
+        self.lost |= matches!(head.status.as_u16(), 408 | 500 | 502 | 504);
         if self.sent.is_none() && self.writes && head.status.is_success() {
             self.site.set_open();
         }
@@ -362,6 +376,7 @@ impl Drive<'_> {
 
     fn on_error(&mut self, error: TransportError) -> Step {
         let jitter = self.client().jitter();
+        self.lost |= error.phase() != Phase::Connect;
         let step = self.call.on_error(class(&error), jitter);
         self.last = Some(error);
         step

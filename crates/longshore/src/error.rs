@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use longshore_auth::{AuthError, ExchangeError};
-use longshore_model::{ManifestError, UnsupportedAlgorithm, VerifyError};
+use longshore_model::{Digest, ManifestError, UnsupportedAlgorithm, VerifyError};
 use longshore_origin::Origin;
 use longshore_proto::call::{CallError, Ended, Place};
 use longshore_proto::document::DocumentError;
@@ -77,6 +77,13 @@ pub enum Cause {
     NoRanges,
     /// The document is a manifest, but not an index.
     NotAnIndex,
+    /// The answer to a `HEAD` by digest names another digest (DG2).
+    OtherDigest {
+        /// The digest that was asked for.
+        wanted: Digest,
+        /// The digest in the answer.
+        named: Digest,
+    },
     /// A page of a list is malformed.
     Page(JsonError),
     /// The registry answers with an error.
@@ -358,7 +365,7 @@ impl Error {
             }
             Cause::Call(..) | Cause::Document(_) | Cause::Violation(_) => ErrorKind::Protocol,
             Cause::Credentials(_) | Cause::Host(_) => ErrorKind::Configuration,
-            Cause::Digest(_) => ErrorKind::Digest,
+            Cause::Digest(_) | Cause::OtherDigest { .. } => ErrorKind::Digest,
             Cause::Download(DownloadError::Resumes { .. }, _) => ErrorKind::Unavailable,
             Cause::Download(DownloadError::Violation(_), _) => ErrorKind::Protocol,
             Cause::Download(..) => ErrorKind::Digest,
@@ -385,9 +392,8 @@ fn refused_kind(refusal: &Refusal, write: Option<WriteRefusal>) -> ErrorKind {
     match (write, refusal.kind()) {
         (Some(WriteRefusal::BlobUnknown { .. } | WriteRefusal::RepositoryMissing), _)
         | (_, RefusalKind::Absent) => ErrorKind::NotFound,
-        (Some(WriteRefusal::ManifestInvalid { .. }), _) | (_, RefusalKind::Unsupported) => {
-            ErrorKind::Unsupported
-        }
+        (Some(WriteRefusal::ManifestInvalid { .. } | WriteRefusal::TagsKept), _)
+        | (_, RefusalKind::Unsupported) => ErrorKind::Unsupported,
         (_, RefusalKind::Denied) => ErrorKind::Denied,
         (_, RefusalKind::RateLimited) => ErrorKind::RateLimited,
         (_, RefusalKind::Unauthorized) => ErrorKind::Auth,
@@ -476,6 +482,9 @@ impl fmt::Display for Cause {
                 f.write_str("the registry does not send parts of it, or does not say its size")
             }
             Self::NotAnIndex => f.write_str("the answer is not an index"),
+            Self::OtherDigest { wanted, named } => {
+                write!(f, "asked for {wanted}, the registry names {named}")
+            }
             Self::Page(_) => f.write_str("the answer is not a list"),
             Self::Refused(refusal) => {
                 let what = match refusal.kind() {
@@ -521,6 +530,7 @@ impl StdError for Error {
             Cause::Page(error) => Some(error),
             Cause::NoRanges
             | Cause::NotAnIndex
+            | Cause::OtherDigest { .. }
             | Cause::Refused(_)
             | Cause::TooLarge { .. }
             | Cause::WebPage => None,

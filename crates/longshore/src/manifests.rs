@@ -130,6 +130,9 @@ impl Repository {
     /// Deletes a manifest, together with every tag that names it (distribution-spec v1.1.1
     /// "Deleting manifests"). `false` when it was not there.
     ///
+    /// After an attempt without an answer, a manifest that is not there counts as deleted, with a
+    /// [`Notice::DeletedUnseen`](crate::Notice::DeletedUnseen).
+    ///
     /// # Errors
     ///
     /// The registry refuses or cannot be reached;
@@ -162,8 +165,19 @@ impl Repository {
 
     async fn delete(&self, content: Deletable) -> Result<bool, Error> {
         let request = DeleteRequest::new(self.name().clone(), content);
-        let ask = Ask::new(Endpoint::Delete(request), Take::Nothing);
-        self.unless_absent(ask).await.map(|answer| answer.is_some())
+        let ask = Ask::new(Endpoint::Delete(request.clone()), Take::Nothing);
+        let site = self.site();
+        let answer = site.drive(ask).await?;
+        if !answer.head.status.is_success() && answer.refusal().kind() == RefusalKind::Absent {
+            let lost = answer.follows_lost_answer();
+            if lost {
+                site.client()
+                    .notices()
+                    .deleted_unseen(site.origin(), &request);
+            }
+            return Ok(lost);
+        }
+        answer.successful(site).map(|_| true)
     }
 
     /// The digest of the bytes under the algorithm of the expected digest, or else sha256.

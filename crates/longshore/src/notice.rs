@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use longshore_model::RepositoryName;
 use longshore_origin::{Escaped, Hop, Origin};
-use longshore_proto::endpoint::ignored_digest;
+use longshore_proto::endpoint::{DeleteRequest, ignored_digest};
 use longshore_proto::{RateLimit, warning};
 
 use crate::credentials::CredentialError;
@@ -22,6 +22,14 @@ use crate::credentials::CredentialError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
+    /// Something that was to be deleted is not there, and an earlier attempt, whose answer was
+    /// lost, may have deleted it. It counts as deleted.
+    DeletedUnseen {
+        /// The registry.
+        origin: Origin,
+        /// What was to be deleted.
+        content: String,
+    },
     /// The source of credentials does not work, so requests that read from this registry carry none
     /// (CR11). Reported once; a request that writes fails with the same reason.
     NoCredentials {
@@ -81,6 +89,11 @@ pub enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::DeletedUnseen { origin, content } => write!(
+                f,
+                "{origin} does not have {content}: an earlier attempt, whose answer was lost, may \
+                 have deleted it"
+            ),
             Self::NoCredentials { registry, reason } => {
                 write!(
                     f,
@@ -179,6 +192,14 @@ impl Notices {
         let reason = error.source().map_or_else(String::new, ToString::to_string);
         let registry = registry.to_owned();
         self.warn(&Notice::NoCredentials { registry, reason });
+    }
+
+    /// Reports that something is not there after an attempt to delete it that got no answer.
+    pub(crate) fn deleted_unseen(&self, origin: &Origin, request: &DeleteRequest) {
+        let (origin, content) = (origin.clone(), request.to_string());
+        let notice = Notice::DeletedUnseen { origin, content };
+        tracing::warn!(target: "longshore::notice", "{notice}");
+        self.tell(&notice);
     }
 
     /// Reports that a request waits for the end of a rate limit's window.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::{
     Digest, MANIFEST_LIMIT_BYTES, Manifest, MediaType, RepositoryName, TagOrDigest, Verifier,
-    VerifyError,
 };
 use longshore_origin::Origin;
 use longshore_proto::RefusalKind;
@@ -254,8 +253,8 @@ impl Repository {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
         };
-        if let Err(error) = check_claim(target.digest(), claims.digest.as_ref()) {
-            return Err(answer.failed(&self.site, Cause::Digest(error)));
+        if let Some(cause) = other_digest(target.digest(), claims.digest.as_ref()) {
+            return Err(answer.failed(&self.site, cause));
         }
         Ok(Some(ManifestHead {
             digest: claims.digest,
@@ -294,8 +293,8 @@ impl Repository {
             Ok(claims) => claims,
             Err(violation) => return Err(answer.failed(&self.site, violation.into())),
         };
-        if let Err(error) = check_claim(Some(digest), claims.digest.as_ref()) {
-            return Err(answer.failed(&self.site, Cause::Digest(error)));
+        if let Some(cause) = other_digest(Some(digest), claims.digest.as_ref()) {
+            return Err(answer.failed(&self.site, cause));
         }
         Ok(Some(BlobHead {
             size: claims.length.filter(|_| is_credible),
@@ -381,16 +380,16 @@ impl Repository {
     }
 }
 
-/// Refuses a head that claims another digest than the requested one (DG2). A claim under another
-/// algorithm cannot be compared, so it is ignored.
-fn check_claim(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Result<(), VerifyError> {
+/// Why a head that claims another digest than the requested one is refused (DG2). A claim under
+/// another algorithm cannot be compared, so it is ignored.
+fn other_digest(wanted: Option<&Digest>, claimed: Option<&Digest>) -> Option<Cause> {
     match (wanted, claimed) {
         (Some(wanted), Some(claimed))
             if wanted.algorithm() == claimed.algorithm() && wanted != claimed =>
         {
-            let (expected, actual) = (wanted.clone(), claimed.clone());
-            Err(VerifyError::Digest { expected, actual })
+            let (wanted, named) = (wanted.clone(), claimed.clone());
+            Some(Cause::OtherDigest { wanted, named })
         }
-        _ => Ok(()),
+        _ => None,
     }
 }

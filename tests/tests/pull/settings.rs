@@ -141,7 +141,6 @@ fn cr11_a_helper_provides_the_credential_and_an_error_names_a_missing_one() {
     assert_eq!(
         lines,
         [
-            format!("warning: no credentials are sent to {name}: {why}"),
             format!("error: cannot read manifest 1 of a from {name}: authentication failed"),
             format!("  caused by: the credentials for {name} cannot be read"),
             format!("  caused by: {why}"),

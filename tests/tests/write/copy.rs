@@ -24,6 +24,27 @@ fn bytes(tree: &Tree) -> u64 {
     blobs.iter().map(|it| it.descriptor.size).sum()
 }
 
+// DG7: what is stored has the expected digest.
+#[test]
+fn dg7_an_image_is_not_sent_to_the_digest_of_another() {
+    let tree = image::single(64);
+    let registry = serving(&image::single(65));
+    let place = tempdir().unwrap();
+    let layout = layout_of(&tree, place.path());
+    let other = Digest::sha256(b"other");
+    let to = format!("{}/b@{other}", registry.authority());
+    let also = format!("{}/b:1", registry.authority());
+    let words = [other.as_str(), tree.digest().as_str(), "nothing was sent"];
+    run(&["push", &layout, &also, &to]).failed_with_hint(DIGEST, &words);
+    run(&["push", "--dry-run", &layout, &to]).failed_with_hint(DIGEST, &words);
+    assert_eq!(changes(&registry), [""; 0]);
+    let to = format!("{}/b@{}", registry.authority(), tree.digest());
+    assert_eq!(
+        run(&["push", &layout, &to]).succeeded(),
+        tree.digest().as_str()
+    );
+}
+
 #[test]
 fn a_push_prints_what_it_moved_and_uses_the_tag_of_the_layout() {
     let tree = image::single(50);
@@ -468,5 +489,27 @@ fn dg7_a_source_that_changes_between_plan_and_run_is_named() {
         let source = format!("cannot read oci:{layout}:v1");
         ended.failed_with_hint(code, &[&source, last.as_str(), advice]);
         assert_eq!(current(&format!("{to}:v1")), None);
+    }
+}
+
+// OU1: text of a peer cannot control a terminal, and a path of the user's cannot either.
+#[test]
+fn ou1_a_path_with_control_characters_is_escaped() {
+    let tree = image::single(66);
+    let registry = serving(&tree);
+    let from = format!("{}/a:1", registry.authority());
+    let place = tempdir().unwrap();
+    let layout = format!("oci:{}/x\u{1b}[31m:1", place.path().display());
+    for command in [
+        &["copy", &from, &layout][..],
+        &["copy", "--dry-run", &from, &layout],
+        &["copy", &layout, &format!("{}/b", registry.authority())],
+        &["copy", &layout, &layout],
+        &["pull", &from, layout.trim_end_matches(":1")],
+    ] {
+        let ended = run(command);
+        let shown = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        assert!(shown.contains(r"x\u{1b}[31m"), "{shown}");
     }
 }

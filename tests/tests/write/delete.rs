@@ -64,6 +64,41 @@ fn a_registry_that_deletes_no_tags_keeps_the_manifest_too() {
     run(&["delete", &by_digest]).failed_with_hint(UNSUPPORTED, &words);
 }
 
+// RD3: a deletion that is redirected deletes nothing but what was named.
+#[test]
+fn rd3_a_tag_is_not_deleted_as_the_digest_that_its_registry_redirects_to() {
+    let tree = image::single(19);
+    let registry = serving(&tree);
+    let to_digest = Misbehaviour::Redirect(format!("/v2/a/manifests/{}", tree.digest()));
+    registry.misbehave(
+        Rule::on(Part::Manifest, to_digest)
+            .method(Method::DELETE)
+            .path("/1"),
+    );
+    let tag = format!("{}/a:1", registry.authority());
+    let words = ["redirected to other content", "nothing was deleted"];
+    run(&["delete", &tag]).failed_with_hint(PROTOCOL, &words);
+    assert_eq!(changes(&registry), ["DELETE /v2/a/manifests/1"]);
+}
+
+// RT4: a lost answer leaves open whether the request was carried out.
+#[test]
+fn rt4_a_tag_that_is_gone_after_a_lost_answer_counts_as_deleted() {
+    let registry = serving(&image::single(20));
+    let lost = Misbehaviour::Status(StatusCode::BAD_GATEWAY);
+    registry.misbehave(
+        Rule::on(Part::Manifest, lost)
+            .method(Method::DELETE)
+            .times(1),
+    );
+    let absent = format!("{}/a:2", registry.authority());
+    let ended = run(&["delete", &absent]);
+    assert_eq!(ended.succeeded(), absent);
+    let notice = "an earlier attempt, whose answer was lost, may have deleted it";
+    assert!(ended.stderr.contains(notice), "{}", ended.stderr);
+    run(&["delete", &absent]).failed_with_hint(NOT_FOUND, &["does not exist"]);
+}
+
 // distribution 2.8 answers 400 where it does not delete tags.
 #[test]
 fn docker_registry_deletes_manifests_and_no_tags() {

@@ -110,10 +110,17 @@ fn a_rate_limit_says_when_to_try_again() {
     let words = [
         "push manifest v2 of a",
         "too many requests",
-        "try again in 3600 seconds",
+        "try again in 60 minutes",
         "--wait-for-quota",
     ];
     refused(limited).failed_with_hint(RATE_LIMITED, &words);
+    // RT3: for years nobody waits.
+    let registry = serving(&image::single(61));
+    let limited = Misbehaviour::RetryAfter(StatusCode::TOO_MANY_REQUESTS, "630000000".to_owned());
+    registry.misbehave(Rule::on(Part::Manifest, limited));
+    let tag = format!("{}/a:1", registry.authority());
+    let words = ["try again in 7292 days", "waits at most 24 hours"];
+    run(&["delete", &tag, "--wait-for-quota"]).failed_with_hint(RATE_LIMITED, &words);
 }
 
 #[test]
@@ -130,4 +137,89 @@ fn a_mount_that_is_refused_is_noted_and_the_blob_is_sent() {
     assert_eq!(ended.succeeded(), tree.digest().as_str());
     let words = "refuses to mount blobs of a in b (status 400), so they are sent";
     assert!(ended.stderr.contains(words), "{}", ended.stderr);
+}
+
+#[test]
+fn a_request_that_is_too_large_and_a_session_that_moved_say_what_to_do() {
+    let place = tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "content").unwrap();
+    let file = file.to_str().unwrap();
+    let (large, moved) = (
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::RANGE_NOT_SATISFIABLE,
+    );
+    for (status, command, words) in [
+        (large, "blob", ["413", "--chunk-size"]),
+        (
+            large,
+            "manifest",
+            ["413", "have its operator raise that limit"],
+        ),
+        (moved, "blob", ["416", "may have used the same upload"]),
+    ] {
+        let registry = serving(&image::single(62));
+        registry.misbehave(Rule::always(Misbehaviour::Status(status)).method(Method::PUT));
+        let name = format!("{}/a", registry.authority());
+        let mut put = vec![command, "put", &name, file];
+        let manifest = place.path().join("manifest");
+        fs::write(&manifest, image::single(62).document()).unwrap();
+        if command == "manifest" {
+            put[3] = manifest.to_str().unwrap();
+        }
+        run(&put).failed_with_hint(PROTOCOL, &words);
+    }
+}
+
+// DG2: a registry that answers for other content than it was asked for is not believed.
+#[test]
+fn dg2_a_head_that_names_another_digest_says_what_was_asked_and_what_was_named() {
+    let tree = image::single(63);
+    let registry = serving(&tree);
+    let other = Digest::sha256(b"other");
+    registry.misbehave(Rule::on(
+        Part::Blob,
+        Misbehaviour::DigestHeader(other.clone()),
+    ));
+    let digest = &tree.blobs()[0].descriptor.digest;
+    let blob = format!("{}/a@{digest}", registry.authority());
+    let words = [
+        &*format!("asked for {digest}, the registry names {other}"),
+        "nothing was read",
+    ];
+    run(&["blob", "head", &blob]).failed_with_hint(DIGEST, &words);
+}
+
+// CR11: a failing credential helper is an error for writes, the same for each command.
+#[test]
+fn cr11_a_failing_helper_is_named_once_by_each_command_that_writes() {
+    let tree = image::single(60);
+    let registry = Registry::builder().image("a", "1", &tree).writable();
+    let registry = registry.basic("me", "secret").start().unwrap();
+    let place = tempdir().unwrap();
+    image::write_layout(&place.path().join("layout"), &[("1", &tree)]).unwrap();
+    let source = format!("{}:1", place.path().join("layout").display());
+    let file = place.path().join("manifest.json");
+    fs::write(&file, tree.document()).unwrap();
+    let (tag, file) = (
+        format!("{}/a:1", registry.authority()),
+        file.to_str().unwrap(),
+    );
+    let name = tag.trim_end_matches(":1");
+    let blob = format!("{name}@{}", tree.blobs()[0].descriptor.digest);
+    let config = json!({ "credsStore": "absent" }).to_string();
+    let why = "docker-credential-absent is not installed";
+    for arguments in [
+        &["blob", "put", name, file][..],
+        &["blob", "delete", &blob],
+        &["delete", &tag],
+        &["manifest", "put", &tag, file],
+        &["push", &source, &tag],
+        &["copy", &tag, &format!("{name}:2")],
+        &["tag", &tag, "2"],
+    ] {
+        let ended = Longshore::new(arguments).docker_config(&config).run();
+        ended.failed_with_hint(AUTH, &[why, "repair the credential helper"]);
+        assert_eq!(ended.stderr.matches(why).count(), 1, "{}", ended.stderr);
+    }
 }

@@ -129,3 +129,16 @@ fn a_tag_belongs_to_the_repository_of_the_image() {
         }
     }
 }
+
+#[test]
+fn a_tag_that_is_given_twice_is_set_once() {
+    let tree = image::single(67);
+    let registry = serving(&tree);
+    let name = format!("{}/a", registry.authority());
+    let (one, two) = (format!("{name}:1"), format!("docker://{name}:2"));
+    assert_eq!(
+        run(&["tag", &one, "2", "2", &two]).succeeded(),
+        tree.digest().as_str()
+    );
+    assert_eq!(changes(&registry), ["PUT /v2/a/manifests/2"]);
+}

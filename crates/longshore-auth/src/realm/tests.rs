@@ -304,6 +304,29 @@ fn re4_a_refusal_names_the_setting_that_would_allow_it() {
     case.allow("http://auth.example").check(Ok(()));
 }
 
+// RE3: what is refused for its address is not permitted by another setting, so none is named.
+#[test]
+fn re3_an_address_that_is_never_permitted_has_no_remedy() {
+    let class = AddressClass::Public;
+    let allow = AllowAddresses::default();
+    let addresses = AddressPolicy::AtLeast { class, allow };
+    for realm in [
+        "http://169.254.169.254",
+        "https://169.254.169.254",
+        "http://10.0.0.1",
+    ] {
+        for credentials in [true, false] {
+            let case = Case::new("http://r.example", realm).addresses(addresses.clone());
+            let case = case.plain_http().credentials(credentials);
+            for case in [case.clone(), case.allow(realm)] {
+                let error = case.run().unwrap_err();
+                assert!(matches!(error.rule, RealmRule::Address(_)), "{error}");
+                assert_eq!(error.remedy(), None);
+            }
+        }
+    }
+}
+
 // RE5
 #[test]
 fn re5_anybody_may_be_asked_without_credentials() {

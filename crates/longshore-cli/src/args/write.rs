@@ -71,10 +71,14 @@ pub(crate) struct ManifestPut {
     pub(crate) connection: Connection,
 }
 
-/// Parses the size of a chunk, which is not zero.
+/// Minimum size of a chunk, in bytes. Each is a request of its own, so smaller ones make an upload
+/// slower and serve no registry.
+const CHUNK_FLOOR_BYTES: u64 = 64 << 10;
+
+/// Parses the size of a chunk.
 pub(super) fn chunk(text: &str) -> Result<u64, String> {
     match size(text)? {
-        0 => Err("a chunk has at least one byte".to_owned()),
+        bytes if bytes < CHUNK_FLOOR_BYTES => Err("a chunk has at least 64KiB".to_owned()),
         bytes => Ok(bytes),
     }
 }

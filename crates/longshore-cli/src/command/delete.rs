@@ -1,7 +1,6 @@
 //! `longshore delete REF…` and `longshore blob delete REF…`
 
 use longshore::model::{Digest, Reference, Tag};
-use longshore::proto::error_code::ErrorCode;
 use longshore::{Client, Error, ErrorKind, Repository};
 use serde::Serialize;
 
@@ -156,7 +155,7 @@ impl Target {
     fn refused(&self, error: Error) -> Failure {
         let is_unsupported = error.kind() == ErrorKind::Unsupported;
         match &self.content {
-            Content::Tag(tag, _) if is_unsupported || wants_digest(&error) => {
+            Content::Tag(tag, _) if is_unsupported => {
                 let what = format!("{} does not delete tags", self.registry());
                 let tagged = self.reference.with_tag(tag);
                 let name = tagged.familiar();
@@ -174,14 +173,6 @@ impl Target {
             _ => error.into(),
         }
     }
-}
-
-/// Whether a registry answers that a manifest is deleted by its digest only. distribution 2.8 takes
-/// the tag for a malformed digest.
-fn wants_digest(error: &Error) -> bool {
-    error.refusal().is_some_and(|refusal| {
-        refusal.status == 400 && refusal.body.names(&ErrorCode::DigestInvalid)
-    })
 }
 
 /// The fields of JSON.

@@ -1,5 +1,7 @@
 //! `longshore tag REF TAG…`
 
+use std::collections::HashSet;
+
 use longshore::Repository;
 use longshore::model::{Digest, Manifest, Reference, Tag as TagName, TagOrDigest};
 use serde::Serialize;
@@ -14,7 +16,9 @@ use crate::output;
 pub(crate) async fn run(args: Tag) -> Result<(), Failure> {
     let reference = connect::reference(&args.reference)?;
     let tags: Vec<_> = args.tags.iter().map(|text| tag(text, &reference)).collect();
-    let tags = tags.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut tags = tags.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut seen = HashSet::new();
+    tags.retain(|tag| seen.insert(tag.clone()));
     let client = connect::client(&args.connection, &[reference.registry()])?;
     let repository = client.repository(&reference).await?;
     let manifest = repository.manifest(&reference.target()).await?.manifest;

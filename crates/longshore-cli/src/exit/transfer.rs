@@ -25,6 +25,8 @@ impl From<TransferError> for Failure {
             TransferError::OtherPlatform { .. } => {
                 Self::of(Exit::Platform, &error).hint("choose one of these with --platform")
             }
+            TransferError::OtherDigest { .. } => Self::of(Exit::Digest, &error)
+                .hint("nothing was sent; give the digest of the image, or a tag"),
             TransferError::SizeConflict { .. }
             | TransferError::ManifestSize { .. }
             | TransferError::ManifestType { .. } => Self::of(Exit::Digest, &error),
@@ -51,8 +53,8 @@ impl From<TransferError> for Failure {
                 Self::of(Exit::Usage, &error).hint("name one, as oci:DIR:TAG")
             }
             TransferError::SeveralPlatforms { .. } => Self::of(Exit::Usage, &error).hint(
-                "give --sparse to keep the index and its digest, or --new-index to make a smaller \
-                 index with another digest",
+                "for an index, give --sparse to keep it and its digest, or --new-index to make a \
+                 smaller one with another digest; an image that is no index is copied without them",
             ),
             TransferError::Stalled { .. } | TransferError::Unanswered { .. } => {
                 Self::of(Exit::Unavailable, &error)

@@ -241,6 +241,10 @@ impl End for RegistryEnd {
         Some(&self.repository)
     }
 
+    fn required_digest(&self) -> Option<&Digest> {
+        self.target.digest()
+    }
+
     fn target(&self) -> EndFuture<'_, TagOrDigest> {
         Box::pin(std::future::ready(Ok(self.target.clone())))
     }

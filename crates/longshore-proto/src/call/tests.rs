@@ -3,7 +3,9 @@ use longshore_model::{Digest, MediaType};
 use longshore_origin::{AddressClass, Origin, Scheme};
 
 use super::*;
-use crate::endpoint::{ManifestPut, ManifestRequest, Read, UploadRequest, UploadStep};
+use crate::endpoint::{
+    Deletable, DeleteRequest, ManifestPut, ManifestRequest, Read, UploadRequest, UploadStep,
+};
 use crate::{Absent, Quirks};
 
 mod head;
@@ -452,6 +454,42 @@ fn rd3_a_write_follows_no_redirect_that_changes_its_method_or_origin() {
             assert_eq!(to.to_string(), "https://cdn.example");
         }
         step => panic!("{step:?}"),
+    }
+}
+
+// RD3: the deletion of a tag never becomes that of the manifest, its other tags included.
+#[test]
+fn rd3_a_deletion_follows_no_redirect_to_other_content() {
+    let digest = Digest::sha256(b"");
+    let delete = |content| {
+        Ask::new(
+            Endpoint::Delete(DeleteRequest::new("app".parse().unwrap(), content)),
+            Take::Nothing,
+        )
+    };
+    let tag = Deletable::Manifest("v1".parse().unwrap());
+    let blob = Deletable::Blob(digest.clone());
+    let by_digest = format!("/v2/app/manifests/{digest}");
+    let blobs = format!("/v2/app/blobs/{digest}");
+    for (content, to, follows) in [
+        (&tag, "/v2/app/manifests/v1", true),
+        (&tag, "/base/v2/app/manifests/v1?shard=2", true),
+        (&tag, "/v2/app/manifests/v2", false),
+        (&tag, "/v2/other/manifests/v1", false),
+        (&tag, "/v2/other/v2/app/manifests/v1", false),
+        (&tag, "/v2/app/manifests/v1/", false),
+        (&tag, "/elsewhere", false),
+        (&tag, by_digest.as_str(), false),
+        (&blob, blobs.as_str(), true),
+        (&blob, by_digest.as_str(), false),
+    ] {
+        let (mut call, _) = begin(delete(content.clone()));
+        let moved = head(307, &[("location", to)]);
+        match next(call.on_head(&moved, public(), JITTER)) {
+            Step::Send(sending) if follows => assert_eq!(sending.hop.path_and_query(), to),
+            Step::Fail(CallError::OtherDeleted) if !follows => {}
+            step => panic!("{to}: {step:?}"),
+        }
     }
 }
 

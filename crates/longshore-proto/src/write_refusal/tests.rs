@@ -49,6 +49,24 @@ fn of(endpoint: &Endpoint, status: u16, code: &str, message: &str) -> Option<Wri
 }
 
 #[test]
+fn a_registry_that_takes_a_tag_for_a_digest_deletes_no_tags() {
+    // distribution 2.8
+    let invalid = |endpoint: &Endpoint| {
+        of(
+            endpoint,
+            400,
+            "DIGEST_INVALID",
+            "provided digest did not match uploaded content",
+        )
+    };
+    assert_eq!(invalid(&delete()), Some(WriteRefusal::TagsKept));
+    let digest = Deletable::Manifest(DIGEST.parse().unwrap());
+    let by_digest = DeleteRequest::new("app".parse().unwrap(), digest);
+    assert_eq!(invalid(&Endpoint::Delete(by_digest)), None);
+    assert_eq!(invalid(&manifest("v1")), None);
+}
+
+#[test]
 fn an_immutable_tag_is_recognized_in_the_words_of_each_registry() {
     for (status, code, message) in [
         // Amazon ECR

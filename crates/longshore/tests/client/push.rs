@@ -374,3 +374,37 @@ async fn what_is_deleted_says_whether_it_was_there() {
         );
     }
 }
+
+// RT4: a lost answer leaves open whether the request was carried out.
+#[tokio::test]
+async fn rt4_what_is_gone_after_a_lost_answer_counts_as_deleted() {
+    for (first, deleted) in [
+        (Err(Phase::Head), true),
+        (Err(Phase::Connect), false),
+        (Ok(502), true),
+        (Ok(504), true),
+        (Ok(429), false),
+        (Ok(503), false),
+    ] {
+        let peer = Peer::new(move |number, _| match (number, first) {
+            (0, Err(phase)) => Err(closed(phase)),
+            (0, Ok(status)) => Ok(reply(status, &[], "")),
+            _ => Ok(reply(404, &[], "")),
+        });
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&notices);
+        let listen = move |notice: &_| told.lock().unwrap().push(ToString::to_string(notice));
+        let repository = peer.limited(|client| client.on_notice(listen)).await;
+        let tag = "v1".parse().unwrap();
+        assert_eq!(
+            repository.delete_tag(&tag).await.unwrap(),
+            deleted,
+            "{first:?}"
+        );
+        assert_eq!(peer.lines(), ["DELETE /v2/app/manifests/v1"; 2]);
+        let notice = "https://r.example.com does not have manifest v1 of app: an earlier attempt, \
+                      whose answer was lost, may have deleted it";
+        let expected: &[&str] = if deleted { &[notice] } else { &[] };
+        assert_eq!(*notices.lock().unwrap(), expected, "{first:?}");
+    }
+}

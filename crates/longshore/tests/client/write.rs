@@ -414,9 +414,15 @@ async fn cr8_a_mount_asks_for_one_token_with_the_target_first() {
 
 #[tokio::test]
 async fn a_tag_that_cannot_be_deleted_costs_no_manifest() {
-    for status in [400, 405] {
-        let body = r#"{"errors":[{"code":"UNSUPPORTED"}]}"#;
-        let net = Net::serving(move |_| reply(status, &[], body));
+    for (status, code) in [
+        (400, "UNSUPPORTED"),
+        (400, "DIGEST_INVALID"),
+        (405, "UNSUPPORTED"),
+    ] {
+        let net = Net::serving(move |_| {
+            let body = format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#);
+            reply(status, &[], Bytes::from(body))
+        });
         let repository = repository(&net).await;
         let error = repository.delete_tag(&"v1".parse().unwrap()).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);

@@ -67,8 +67,7 @@ impl Place {
     /// Parses a destination in a registry, which has a tag or a digest. The tag is that of the
     /// source if none is written; it is never `latest` because nothing was written.
     fn tagged(text: &str, source: &Self) -> Result<Self, Failure> {
-        let plain = text.strip_prefix("docker://").unwrap_or(text);
-        let (reference, tag) = connect::reference_and_tag(plain)?;
+        let (reference, tag) = connect::reference_and_tag(EndName::registry_text(text))?;
         match (tag, reference.digest()) {
             (Some(_), Some(_)) => {
                 let what = format!("\"{text}\" has a tag and a digest, and a destination has one");
