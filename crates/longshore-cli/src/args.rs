@@ -28,7 +28,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Read and write single blobs: layers, configs, what an artifact is made of
+    /// Read and write single blobs: layers, configs, the content of artifacts
     #[command(subcommand, after_long_help = exit::TABLE)]
     Blob(BlobCommand),
     /// Print the config of an image, byte for byte
@@ -47,13 +47,13 @@ pub(crate) enum Command {
     Config(Target),
     /// Copy an image or artifact between registries and image layouts
     ///
-    /// The copy is planned first: what a destination has is not moved, a blob that another
-    /// repository of its registry has is mounted, and every other blob is moved once, even to
-    /// several destinations. Digests do not change. All platforms are copied, unless --platform
-    /// chooses some.
+    /// The program makes a plan first. Content that a destination has is not moved. A blob that
+    /// another repository of the same registry has is mounted. Every other blob is read once, even
+    /// for several destinations. Digests do not change, unless --new-index makes a smaller index.
+    /// All platforms are copied, unless --platform selects some.
     ///
-    /// A copy that was interrupted continues when it is repeated. If a destination fails, the
-    /// others are finished; the highest exit code counts. Prints the digest.
+    /// If a copy is interrupted, run it again to continue. If a destination fails, the copy to the
+    /// others continues; the exit code is the highest one. Prints the digest.
     ///
     /// A layout may also be written as ocidir://DIR[:TAG] or oci-layout://DIR[:TAG].
     #[command(visible_alias = "cp", after_long_help = help::end(help::COPY))]
@@ -61,11 +61,11 @@ pub(crate) enum Command {
     /// Delete tags or manifests
     ///
     /// NAME:TAG deletes the tag and keeps the manifest. NAME@DIGEST deletes the manifest with all
-    /// of its tags. NAME:TAG@DIGEST deletes the tag, but only if it stands for DIGEST. A registry
-    /// that does not delete tags is an error: the manifest is never deleted instead.
+    /// of its tags. NAME:TAG@DIGEST deletes the tag, but only if it stands for DIGEST. If the
+    /// registry does not delete tags, the command fails; it never deletes the manifest instead.
     ///
-    /// Each REF is tried even if another fails; the highest exit code counts. Prints each REF that
-    /// was deleted.
+    /// Each REF is tried even if another fails; the exit code is the highest one. Prints each REF
+    /// that was deleted.
     #[command(
         visible_alias = "rm",
         after_long_help = help::end(help::DELETE),
@@ -133,9 +133,9 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Push an image or artifact from an image layout to a registry
     ///
-    /// As `longshore copy` with a layout as its source: only what the registry lacks is sent, each
-    /// blob is hashed while it is sent, and the tag is written last. An upload that was interrupted
-    /// continues when the command is repeated. Prints the digest.
+    /// Works like `longshore copy` from a layout: sends only what the registry lacks, hashes each
+    /// blob while it is sent, and writes the tag last. If an upload is interrupted, run the command
+    /// again to continue. Prints the digest.
     #[command(after_long_help = help::end(help::PUSH))]
     Push(Push),
     /// Print what refers to a manifest: signatures, attestations, attached files
@@ -152,8 +152,8 @@ pub(crate) enum Command {
     Repos(Repos),
     /// Give an image or artifact further tags in its repository
     ///
-    /// The manifest is read once and put under each TAG as it is, so the digest stays the same; no
-    /// blob is moved. An existing tag is moved. Prints the digest.
+    /// Reads the manifest once and puts it under each TAG unchanged, so the digest stays the same;
+    /// no blob is moved. An existing tag is moved. Prints the digest.
     #[command(after_long_help = help::end(help::TAG))]
     Tag(Tag),
     /// Print the tags of a repository
@@ -183,17 +183,17 @@ pub(crate) enum BlobCommand {
     Head(BlobHead),
     /// Put a file or standard input into a repository as a blob
     ///
-    /// The content is hashed while it is sent. An upload that breaks off continues, unless the
+    /// The content is hashed while it is sent. An upload that breaks off is resumed, unless the
     /// content comes from a pipe, which cannot be read again. Prints the digest.
     #[command(visible_alias = "push", after_long_help = help::end(help::BLOB_PUT))]
     Put(BlobPut),
     /// Delete blobs
     ///
     /// Manifests that refer to a deleted blob can no longer be pulled. Many registries do not
-    /// delete blobs on request, but remove those without a manifest in time.
+    /// delete blobs on request; they later remove blobs that no manifest refers to.
     ///
-    /// Each REF is tried even if another fails; the highest exit code counts. Prints each REF that
-    /// was deleted.
+    /// Each REF is tried even if another fails; the exit code is the highest one. Prints each REF
+    /// that was deleted.
     #[command(
         visible_alias = "rm",
         after_long_help = help::end(help::BLOB_DELETE),
@@ -305,9 +305,9 @@ pub(crate) enum ManifestCommand {
     Get(Target),
     /// Put a manifest or index into a repository, byte for byte
     ///
-    /// The registry must have everything that the manifest names. The media type is that of the
-    /// document, or else --media-type. With NAME alone the manifest gets no tag; with a digest in
-    /// REF, the manifest must have that digest. Prints the digest.
+    /// The registry must have everything that the manifest refers to. The media type is that of the
+    /// document, or else --media-type. NAME alone gives the manifest no tag; a digest in REF must
+    /// be the digest of the manifest. Prints the digest.
     #[command(visible_alias = "push", after_long_help = help::end(help::MANIFEST_PUT))]
     Put(ManifestPut),
 }
@@ -357,7 +357,7 @@ pub(crate) struct Pull {
 /// When pulled content is made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Durability {
-    /// Each blob, before it is visible: slow for many small ones
+    /// Each blob, before it is visible: slow for many small blobs
     Each,
     /// All blobs together, before the image is named: a named image is complete
     Batch,

@@ -67,16 +67,15 @@ pub(crate) async fn repository(
     Ok((reference, repository))
 }
 
-/// Builds the client for the registries that a command is about. The options of the connection
-/// apply to each of them.
+/// Builds the client for the registries of a command. The connection options apply to each of them.
 ///
-/// CR1: a secret belongs to one origin. So a user name on the command line is refused if there is
-/// more than one registry, and other credentials are looked up for each.
+/// CR1 (a secret belongs to one origin): a user name on the command line is refused if there is
+/// more than one registry. Other credentials are looked up for each registry.
 pub(crate) fn client(options: &Connection, registries: &[&str]) -> Result<Client, Failure> {
     client_observed(options, registries, |_| {})
 }
 
-/// As [`client`], and passes what registries say about themselves to `listen` too.
+/// Like [`client`], and also passes the notices of registries to `listen`.
 pub(crate) fn client_observed(
     options: &Connection,
     registries: &[&str],
@@ -136,7 +135,7 @@ pub(crate) fn waits_for_quota() -> bool {
     WAITS_FOR_QUOTA.load(Ordering::Relaxed)
 }
 
-/// Returns the registry that all of these are.
+/// Returns the registry if all of these are the same.
 fn only<'a>(registries: &[&'a str]) -> Result<&'a str, Failure> {
     match registries {
         [first, others @ ..] if others.iter().all(|it| it.eq_ignore_ascii_case(first)) => Ok(first),

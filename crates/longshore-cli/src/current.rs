@@ -1,11 +1,11 @@
-//! What a tag stands for now, as dry runs show it.
+//! The digest that a tag stands for now, for dry runs.
 
 use longshore::Repository;
 use longshore::model::{Digest, Reference, TagOrDigest};
 
 use crate::exit::Failure;
 
-/// Asks for the digest of what is in the repository under this name now.
+/// Returns the digest that this name in the repository stands for now.
 pub(crate) async fn digest(
     repository: &Repository,
     target: &TagOrDigest,
@@ -14,7 +14,7 @@ pub(crate) async fn digest(
     Ok(head.and_then(|head| head.digest))
 }
 
-/// Says what putting the manifest `digest` under a name would change.
+/// Describes what putting the manifest `digest` under a name would change.
 pub(crate) fn change(name: &Reference, digest: &Digest, current: Option<&Digest>) -> String {
     match current {
         None => format!("would add {name}"),

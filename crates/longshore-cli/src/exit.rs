@@ -78,7 +78,7 @@ pub(crate) struct Failure {
     /// What failed, followed by its causes.
     chain: Vec<String>,
     hint: Option<String>,
-    /// Further failures of the same command, each of which is shown in a paragraph of its own.
+    /// Further failures of the same command, each printed in a paragraph of its own.
     others: Vec<Self>,
 }
 
@@ -92,7 +92,7 @@ impl Failure {
         }
     }
 
-    /// Makes a failure with a text of its own above an error and its sources.
+    /// Makes a failure with its own text, followed by an error and its sources.
     pub(crate) fn caused(exit: Exit, what: String, error: &dyn Error) -> Self {
         let mut failure = Self::of(exit, error);
         failure.chain.insert(0, what);
@@ -119,7 +119,7 @@ impl Failure {
         }
     }
 
-    /// Says what was being done, above the failure itself.
+    /// Puts a text that says what was being done before the failure.
     pub(crate) fn within(mut self, what: String) -> Self {
         self.chain.insert(0, what);
         self
@@ -130,8 +130,8 @@ impl Failure {
         self
     }
 
-    /// Makes one failure of those of a command that did several things. The highest exit code
-    /// counts.
+    /// Combines the failures of a command that did several things. The exit code is the highest
+    /// one.
     pub(crate) fn all(failures: Vec<Self>) -> Result<(), Self> {
         let mut failures = failures.into_iter();
         let Some(mut first) = failures.next() else {
@@ -329,7 +329,7 @@ fn advice(error: &longshore::Error) -> Option<String> {
         }
         (ErrorKind::Body, Cause::RequestBody(error)) => match error.kind() {
             io::ErrorKind::InvalidData => {
-                "nothing was stored; the content is not what its digest says, or changed meanwhile"
+                "nothing was stored; the content does not match its digest, or has changed since"
                     .to_owned()
             }
             _ => "check that the content can be read, and try again".to_owned(),
@@ -352,7 +352,7 @@ fn advice(error: &longshore::Error) -> Option<String> {
         ),
         (ErrorKind::RateLimited, _) => match error.retry_after() {
             Some(wait) => rate_limited(wait, connect::waits_for_quota()),
-            None => "try again later, or log in: limits are higher then".to_owned(),
+            None => "try again later, or log in to get higher limits".to_owned(),
         },
         (ErrorKind::Unavailable, Cause::Refused(_)) => match error.retry_after() {
             Some(wait) => format!("try again in {}", duration(wait)),

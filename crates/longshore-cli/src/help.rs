@@ -85,10 +85,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Look around a registry", &["tags", "repos", "ping"]),
     ("Change a repository", &["tag", "delete", "manifest put"]),
     (
-        "Handle single blobs",
+        "Read and write single blobs",
         &["blob get", "blob head", "blob put", "blob delete"],
     ),
-    ("Look after what is on disk", &["verify"]),
+    ("Check what is on disk", &["verify"]),
 ];
 
 /// Width of the column of command names, in characters.

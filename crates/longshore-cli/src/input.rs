@@ -37,7 +37,7 @@ impl Input {
         self.0.as_os_str() == STDIN
     }
 
-    /// Opens the content. A regular file can be read again, a pipe or a device cannot.
+    /// Opens the content. A regular file can be read again; a pipe or a device cannot.
     pub(crate) async fn open(&self) -> Result<Opened, Failure> {
         let (path, is_stdin) = (self.0.clone(), self.is_stdin());
         self.blocking(move || {
@@ -119,7 +119,7 @@ impl Input {
 /// Content that is open.
 pub(crate) struct Opened {
     pub(crate) content: Box<dyn Content>,
-    /// Number of bytes that were read, of content whose size was not known before.
+    /// Number of bytes that were read, if the size of the content was not known before.
     count: Arc<AtomicU64>,
 }
 

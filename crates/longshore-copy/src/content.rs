@@ -1,4 +1,4 @@
-//! Content that a copy moves.
+//! The content that a copy reads and sends.
 
 use std::io;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use longshore_model::Digest;
 use crate::observer::{ByteCounter, Event, Observer};
 use crate::plan::PlannedBlob;
 
-/// A blob of a registry. Each time it is opened, it is requested from that position on; the bytes
-/// are not verified.
+/// A blob of a registry. Opening it requests its bytes from that position to the end; they are not
+/// verified.
 pub(crate) struct RegistryContent {
     repository: Repository,
     digest: Digest,
@@ -86,33 +86,33 @@ impl Stream for RegistryFrames {
     }
 }
 
-/// Content whose bytes are counted for a run, each once however often they are read.
+/// Content that counts its bytes for a run. A byte that is read several times counts once.
 pub(crate) struct Counted {
     content: Box<dyn Content>,
     blob: PlannedBlob,
     counts: Arc<Counts>,
     progress: Arc<Mutex<Progress>>,
-    /// Where the last reader stopped, unless it came to the end. An upload in chunks reads on from
-    /// there, without another request to the source.
+    /// The last reader, if it stopped before the end. The next chunk of an upload continues with
+    /// it, without another request to the source.
     stopped: Arc<Mutex<Option<Stopped>>>,
 }
 
 /// A reader that stopped.
 struct Stopped {
     frames: ContentFrames,
-    /// The last frame that it gave, of which a part may not have been wanted.
+    /// The last frame that it returned; a part of the frame may not have been used.
     last: Bytes,
-    /// The position behind that frame.
+    /// The position after that frame.
     position: u64,
 }
 
-/// What all transfers of a run count together.
+/// The counters that all transfers of a run share.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     /// The bytes that are in the destination, or on their way to it.
     pub(crate) bytes: ByteCounter,
-    /// Those of them that an earlier run had kept.
+    /// The part of these bytes that an earlier run had kept.
     pub(crate) resumed: ByteCounter,
 }
 
@@ -124,14 +124,14 @@ impl Counts {
     }
 }
 
-/// How far one blob has come.
+/// The progress of one blob.
 #[derive(Clone, Copy, Default)]
 struct Progress {
-    /// Where the first reader began; `None` until there is one.
+    /// The position at which the first reader began; `None` before it does.
     resumed_at: Option<u64>,
-    /// Up to where bytes were counted.
+    /// The position up to which bytes were counted.
     position: u64,
-    /// Whether the source failed at last.
+    /// Whether the source failed at the end.
     failed: bool,
 }
 
@@ -139,7 +139,7 @@ struct Progress {
 pub(crate) struct Meter(Arc<Mutex<Progress>>, u64);
 
 impl Meter {
-    /// Returns how many bytes were read, without those before the place where reading began.
+    /// Returns the number of bytes that were read, from the position where reading began.
     pub(crate) fn moved(&self) -> u64 {
         let progress = *lock(&self.0);
         let resumed_at = progress.resumed_at.unwrap_or_default();
@@ -174,7 +174,7 @@ impl Counted {
         }
     }
 
-    /// Takes back what was counted; returns how many bytes that were.
+    /// Subtracts everything that was counted; returns the number of these bytes.
     pub(crate) fn take_back(&self) -> u64 {
         let progress = std::mem::take(&mut *lock(&self.progress));
         self.counts.bytes.subtract(progress.position);
@@ -194,7 +194,7 @@ impl Counted {
         lock(&self.progress).failed
     }
 
-    /// Returns what tells the run that an upload of this content is resumed.
+    /// Returns an observer that tells the run when an upload of this content is resumed.
     pub(crate) fn observer(&self) -> Arc<dyn PushObserver> {
         Arc::new(Resumes {
             counts: Arc::clone(&self.counts),
@@ -202,7 +202,8 @@ impl Counted {
         })
     }
 
-    /// Takes the last reader if it stopped here; returns it with the bytes to give again.
+    /// Takes the last reader if it stopped at this position; returns it with the bytes to return
+    /// again.
     fn continue_at(&self, position: u64) -> Option<(ContentFrames, Bytes)> {
         let stopped = lock(&self.stopped).take()?;
         let again = stopped.position.checked_sub(position)?;
@@ -274,7 +275,7 @@ struct CountedFrames {
     /// `None` at the end, and after an error.
     frames: Option<ContentFrames>,
     last: Bytes,
-    /// What the reader before was given, and did not want.
+    /// Bytes that the previous reader got and did not use.
     again: Bytes,
     position: u64,
     counts: Arc<Counts>,

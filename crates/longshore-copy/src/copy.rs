@@ -10,21 +10,22 @@ use crate::plan::Plan;
 use crate::platform::Platforms;
 use crate::run::{DestinationReport, RunOptions, unless_cancelled};
 
-/// What to copy, and how.
+/// The options of a copy.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CopyOptions {
     /// Which images of an index are copied; by default all.
     pub platforms: Platforms,
-    /// Whether the manifests that refer to the image and to the images in it are copied too, those
-    /// that refer to these, and what other programs put under tags such as `sha256-….sig`.
+    /// Whether to also copy the manifests that refer to the image and to the images in it, the
+    /// referrers of these, and what other programs put under tags such as `sha256-….sig`.
     pub referrers: bool,
-    /// Whether a destination that has the image under its name is left as it is. Only the name is
-    /// asked for, and nothing below the image is looked at.
+    /// Whether to skip a destination that has the image under its name. Only the name is checked,
+    /// and nothing below the image.
     pub skip_existing: bool,
-    /// Whether foreign layers are copied, which by their media type may not be distributed (RD6).
+    /// Whether to copy foreign layers, whose media type says that they may not be distributed
+    /// (RD6).
     pub foreign_layers: bool,
-    /// Whether the plan is made to be looked at: it writes nothing, and looks for every blob.
+    /// Whether the plan is only inspected: making it writes nothing, and it looks for every blob.
     pub dry_run: bool,
     /// How the blobs are moved.
     pub run: RunOptions,
@@ -53,18 +54,18 @@ pub struct CopyReport {
     pub platform: Option<Platform>,
     /// Whether the image at the destinations is a new index with a digest of its own.
     pub new_index: bool,
-    /// How many foreign layers were left out (RD6).
+    /// Number of foreign layers that were left out (RD6).
     pub foreign_layers: u64,
-    /// What was done at each destination, in the order in which they were given.
+    /// The result at each destination, in the order of the destinations.
     pub destinations: Vec<DestinationReport>,
 }
 
 /// Copies an image or artifact from one end to others.
 ///
-/// In order: the manifests are read and what each destination lacks is found out (see
+/// In this order: the manifests are read, and the copy finds out what each destination lacks (see
 /// [`Plan::make`]); blobs are moved, each read once from the source; manifests are written from the
-/// bottom up; the name comes last. Digests do not change, unless a new index was asked for. A copy
-/// that was interrupted moves only what is missing when it is repeated.
+/// bottom up; the name comes last. Digests do not change, unless a new index was requested. If an
+/// interrupted copy is repeated, it moves only what is missing.
 ///
 /// Must be called on a tokio runtime with its blocking pool. Dropping it leaves nothing visible
 /// that is not complete and verified.

@@ -1,18 +1,18 @@
-//! Digest tags: tags whose name says which manifest they belong to.
+//! Digest tags: tags whose name contains the digest of the manifest that they belong to.
 //!
 //! ```text
 //! digest-tag = algorithm "-" encoded [ ".sig" / ".att" / ".sbom" ]
 //! ```
 //!
-//! Without a suffix it is the tag of distribution-spec v1.1.1 "Referrers Tag Schema", which lists
-//! the referrers in a registry without the referrers API. The suffixes are those with which cosign
-//! stores signatures, attestations and bills of materials. A copy of a tag does not include what
-//! belongs to its manifest; a copy of the digest tags does.
+//! Without a suffix, it is the tag of distribution-spec v1.1.1 "Referrers Tag Schema", which lists
+//! the referrers in a registry without the referrers API. With the suffixes, cosign stores
+//! signatures, attestations and bills of materials. A copy of a tag does not include what belongs
+//! to its manifest; a copy of the digest tags does.
 
 use longshore::proto::referrers::fallback_tag;
 use longshore_model::{Digest, Tag, Verifier};
 
-/// What a digest tag holds.
+/// What a digest tag contains.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum DigestTagKind {
@@ -95,8 +95,8 @@ impl DigestTag {
         format!("{algorithm}-{encoded}{suffix}").parse().ok()
     }
 
-    /// Recognizes a digest tag, in a list of tags for example; `None` for any other tag, also for a
-    /// referrers tag that contains only the beginning of a digest, as that of SHA-512 does.
+    /// Recognizes a digest tag, for example in a list of tags. `None` for any other tag, and for a
+    /// referrers tag that contains only the beginning of a digest, such as one of SHA-512.
     #[must_use]
     pub fn recognize(tag: &Tag) -> Option<Self> {
         let text = tag.as_str();
@@ -110,8 +110,8 @@ impl DigestTag {
     }
 }
 
-/// Says whether a digest is of an algorithm that is computed here. Without this check, `build-7`
-/// would be a digest tag: the grammar of digests allows any algorithm.
+/// Returns whether the algorithm of a digest is computed here. Without this check, `build-7` would
+/// be a digest tag, because the grammar of digests allows any algorithm.
 fn is_hash(digest: &Digest) -> bool {
     Verifier::new(digest, None).is_ok()
 }

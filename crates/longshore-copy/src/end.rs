@@ -24,18 +24,18 @@ pub(crate) mod stored;
 
 /// A place that images are copied from or to: a repository of a registry, an image layout, memory.
 ///
-/// One value stands for one image there: it may say which one, by a tag, a name or a digest. What
-/// an end needs to be a source are the methods up to [`content`](Self::content); to be a
-/// destination, the others. An end that keeps its blobs in a [`Store`] only has to hand that out.
+/// One value stands for one image at that place; a tag, a name or a digest may say which one. A
+/// source needs the methods up to [`content`](Self::content), and a destination needs the others.
+/// An end that keeps its blobs in a [`Store`] only has to return that store.
 ///
-/// Content is verified by whoever receives it: a store hashes what it writes, and a push hashes
-/// what it sends, so an end need not hash what it gives.
+/// The receiver of content verifies it: a store hashes what it writes, and a push hashes what it
+/// sends. So an end need not hash the content that it returns.
 pub trait End: Send + Sync {
     /// Returns how a user would write this end, for messages.
     fn name(&self) -> String;
 
-    /// Returns the store on this machine that has or gets the blobs, if there is one and it is
-    /// open. A destination that has a store gets the manifests while the copy is planned, where
+    /// Returns the store on this machine that contains or receives the blobs, if there is one and
+    /// it is open. A destination with a store gets the manifests while the copy is planned, when
     /// nothing refers to them yet.
     fn store(&self) -> Option<Arc<dyn Store>>;
 
@@ -110,8 +110,8 @@ pub trait End: Send + Sync {
         })
     }
 
-    /// Hears that the end is going to be written to, before it is asked for anything. Nothing is
-    /// written yet.
+    /// Tells the end that it will be written to, before any other method of a destination is
+    /// called. Nothing is written yet.
     fn expect_writes(&self) {}
 
     /// The digest that an image must have to be copied here, if the end is named by a digest. A
@@ -120,7 +120,7 @@ pub trait End: Send + Sync {
         None
     }
 
-    /// Makes the end ready to be written to, for example by creating a directory.
+    /// Prepares the end for writing, for example by creating a directory.
     ///
     /// # Errors
     ///
@@ -139,8 +139,8 @@ pub trait End: Send + Sync {
         Ok(())
     }
 
-    /// Returns whether the end has this manifest already. An end without a [`store`](Self::store)
-    /// that has an image manifest also has the blobs of the image.
+    /// Returns whether the end already has this manifest. If an end without a
+    /// [`store`](Self::store) has an image manifest, it also has the blobs of the image.
     ///
     /// # Errors
     ///
@@ -153,9 +153,9 @@ pub trait End: Send + Sync {
         Box::pin(std::future::ready(has))
     }
 
-    /// Returns for each blob whether the end has it. With `all`, every blob is looked for;
-    /// otherwise an end that is asked over the network may say *no* without asking, where a
-    /// transfer costs as little as the question. `answered` counts the answers as they come.
+    /// Returns for each blob whether the end has it. With `all`, every blob is looked for.
+    /// Otherwise, an end over the network may answer *no* without a request, if the transfer of the
+    /// blob costs no more than the request. `answered` counts the answers as they come.
     ///
     /// # Errors
     ///
@@ -178,8 +178,8 @@ pub trait End: Send + Sync {
         Box::pin(async move { stored::put_blob(self.opened_store()?.as_ref(), put).await })
     }
 
-    /// Returns how many bytes the end has stored of a blob, as it says; `None` when it does not
-    /// say.
+    /// Returns the number of bytes that the end reports for a stored blob; `None` when it does not
+    /// report it.
     ///
     /// # Errors
     ///
@@ -234,14 +234,14 @@ pub type TakeManifest<'a> = Box<dyn FnOnce(Manifest) -> EndFuture<'a, ()> + Send
 pub struct BlobPut<'a> {
     /// Its digest and size.
     pub blob: &'a PlannedBlob,
-    /// Its content. An end that has a part of it already opens it behind that part.
+    /// Its content. An end that already has a part of it opens the content after that part.
     pub content: &'a dyn Content,
-    /// Whether the content was verified or is verified by its stream, so that a receiver that only
-    /// passes it on need not hash it again.
+    /// Whether the content was verified before, or its stream verifies it. A receiver that only
+    /// passes the content on then need not hash it again.
     pub verified: bool,
     /// A repository of the same registry that has the blob.
     pub mount: Option<&'a RepositoryName>,
-    /// Is told when an upload is resumed or starts again.
+    /// An observer that is told when an upload is resumed or starts again.
     pub observer: &'a Arc<dyn PushObserver>,
     /// Ends blocking work early.
     pub interrupt: &'a Interrupt,
@@ -261,11 +261,11 @@ impl fmt::Debug for BlobPut<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublishedName<'a> {
-    /// The one that the end stands for.
+    /// The name that the end stands for.
     Own,
-    /// A tag next to it.
+    /// Another tag in the same repository.
     Tag(&'a Tag),
-    /// None: it is found by its digest, as a manifest that refers to another one.
+    /// No name: the manifest is found by its digest, for example because it refers to another one.
     Unnamed,
 }
 
@@ -289,13 +289,13 @@ pub struct RawManifest {
     pub descriptor: Descriptor,
     /// Its bytes, as they are stored.
     pub bytes: Bytes,
-    /// The manifest that it refers to, and the descriptor under which a list of referrers names
-    /// it.
+    /// The manifest that it refers to, and its descriptor in the list of referrers of that
+    /// manifest.
     pub referrer: Option<(Digest, Descriptor)>,
 }
 
 impl RawManifest {
-    /// Takes what is needed from a manifest.
+    /// Takes the required data from a manifest.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         let subject = manifest.document().subject();
@@ -319,6 +319,6 @@ pub(crate) async fn read_manifest(
         Box::pin(std::future::ready(Ok(())))
     });
     end.manifest(target, take).await?;
-    // An end that succeeds has passed the manifest on.
+    // If the end succeeds, it has passed the manifest on.
     read.ok_or(TransferError::Closed)
 }

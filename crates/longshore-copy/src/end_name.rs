@@ -1,4 +1,5 @@
-//! The text of an end of a copy: a reference to a registry, or an image layout with a name in it.
+//! The text form of an end of a copy: a reference to a registry, or an image layout and a name in
+//! it.
 //!
 //! ```text
 //! end       = registry / layout
@@ -13,8 +14,8 @@
 //! *DIR*; a colon in the last component of a *plain* starts a tag, so a directory whose own name
 //! contains a colon is written with a `/` at its end.
 //!
-//! The forms of other programs for archives, daemons and other storage are errors that say what
-//! they are. Nothing is looked up: what a text means does not depend on which files exist.
+//! The forms of other programs for archives, daemons and other storage are errors that name the
+//! form. Nothing is looked up: the meaning of a text does not depend on existing files.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -33,7 +34,7 @@ const SKOPEO_FORM: &str = "oci:";
 /// Prefixes of image layouts in regctl and buildx. The first one is what `Display` writes.
 const LAYOUT_FORMS: [&str; 2] = ["ocidir://", "oci-layout://"];
 
-/// Prefixes with which other programs name what is neither a registry nor an image layout.
+/// Prefixes of other programs for things that are neither a registry nor an image layout.
 const OTHER_FORMS: [(&str, &str); 6] = [
     (
         "containers-storage:",
@@ -75,7 +76,7 @@ impl EndName {
     ///
     /// # Errors
     ///
-    /// [`EndNameError`] says which part leaves the grammar. A text that looks like a path is
+    /// [`EndNameError`] says which part breaks the grammar. A text that looks like a path is
     /// [`EndNameError::Path`], because it is more likely a layout without its prefix.
     pub fn parse(text: &str) -> Result<Self, EndNameError> {
         if let Some(layout) = LayoutName::prefixed(text)? {
@@ -109,7 +110,7 @@ impl EndName {
     ///
     /// # Errors
     ///
-    /// [`EndNameError`] says which part leaves the grammar.
+    /// [`EndNameError`] says which part breaks the grammar.
     pub fn parse_layout(text: &str) -> Result<LayoutName, EndNameError> {
         if let Some(layout) = LayoutName::prefixed(text)? {
             return Ok(layout);
@@ -229,7 +230,7 @@ fn names_registry(text: &str) -> bool {
         || registry.parse::<Ipv4Addr>().is_ok()
 }
 
-/// Refuses a text with a scheme that is none of the known forms.
+/// Refuses a text with a scheme that is not one of the known forms.
 fn check_url(text: &str) -> Result<(), EndNameError> {
     match text.split_once("://") {
         Some((scheme, _)) if !scheme.contains(['/', '.']) => Err(EndNameError::Url),

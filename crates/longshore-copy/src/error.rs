@@ -71,7 +71,7 @@ pub enum TransferError {
     /// The content of a source cannot be read.
     #[error("the content to copy cannot be read")]
     Source(#[source] io::Error),
-    /// The content of a source is not what its digest and size say.
+    /// The content of a source does not match its digest and size.
     #[error("the content of {digest} in {end} does not match its digest or size")]
     Damaged {
         /// The name of the end.
@@ -86,7 +86,7 @@ pub enum TransferError {
         limit: u64,
     },
     /// A source on this machine does not have a manifest, or has another file in its place.
-    #[error("manifest {digest} is not there, or is not a manifest")]
+    #[error("manifest {digest} is absent, or is not a manifest")]
     NoManifest {
         /// The manifest.
         digest: Digest,
@@ -109,7 +109,7 @@ pub enum TransferError {
         /// How many different images its index lists.
         images: usize,
     },
-    /// Several platforms were asked for, and not how the index is to be made.
+    /// Several platforms were requested, without a choice of the index that lists them.
     #[error("several platforms cannot be copied: {reason}")]
     SeveralPlatforms {
         /// Why.
@@ -151,13 +151,13 @@ pub enum TransferError {
         end: String,
         /// The blob.
         digest: Digest,
-        /// How many bytes it has.
+        /// The size of the blob in bytes.
         expected: u64,
-        /// How many bytes the registry has, as it says.
+        /// The number of bytes that the registry reports.
         found: u64,
     },
     /// A registry does not have a blob that it accepted.
-    #[error("{end} accepted {digest}, and does not have it")]
+    #[error("{end} accepted {digest}, but does not have it")]
     NotStored {
         /// The name of the end.
         end: String,
@@ -239,7 +239,8 @@ impl TransferError {
 }
 
 impl TransferError {
-    /// The error of a source that could not read its content: the error of a registry stays one.
+    /// The error of a source that could not read its content. An error of a registry stays an error
+    /// of the registry.
     pub(crate) fn of_content(error: io::Error) -> Self {
         match error.downcast::<longshore::Error>() {
             Ok(error) => Self::Registry(error),
@@ -314,7 +315,7 @@ const PLATFORM_LIMIT_CHARACTERS: usize = 64;
 pub enum TransferErrorKind {
     /// The caller cancelled it.
     Cancelled,
-    /// It is not clear what to copy.
+    /// The request is ambiguous: it does not say exactly what to copy.
     Choice,
     /// The content contradicts its own descriptors.
     Content,

@@ -1,4 +1,4 @@
-//! Destinations that are given up while the others go on.
+//! Destinations that are given up while the copy to the others continues.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,9 +1,9 @@
 //! The journal: upload sessions that a later run can continue.
 //!
-//! A directory holds one file for each unfinished upload. The file contains the session, which is
-//! a secret: whoever has it can write to the upload. So the directory is readable by its owner
-//! only, and so is each file. The journal saves work and nothing depends on it: a file that is
-//! damaged, foreign or old counts as absent, and a caller may ignore every error. An upload that
+//! A directory holds one file for each unfinished upload. The file contains the session, which is a
+//! secret, because a program that has it can write to the upload. So only the owner can read the
+//! directory and its files. The journal only saves work: a damaged, foreign or old file counts as
+//! absent, and a caller may ignore every error. An upload that
 //! is under way is locked, so that no other one continues its session at the same time; the system
 //! releases the lock when the process ends, however it ends.
 //!
@@ -36,7 +36,7 @@ const LOCK_SUFFIX: &str = ".lock";
 const SWEEP_LIMIT: usize = 10_000;
 /// Maximum number of names tried for a temporary file.
 const TEMPORARY_NAMES: u32 = 16;
-/// Makes the temporary files of this process differ.
+/// A number that makes the temporary files of this process distinct.
 static TEMPORARY: AtomicU32 = AtomicU32::new(0);
 
 /// The upload that an entry is about.
@@ -73,7 +73,7 @@ impl UploadKey {
     }
 }
 
-/// What is known about an unfinished upload. `Debug` does not show the session.
+/// The record of an unfinished upload. `Debug` does not show the session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "the file has these fields")]
 pub struct JournalEntry {
@@ -186,9 +186,9 @@ impl Journal {
         failure.get_or_insert(error);
     }
 
-    /// Returns the entry of an upload. A file that is malformed, larger than
-    /// [`JOURNAL_ENTRY_LIMIT_BYTES`], about another upload, not private, older than
-    /// [`JOURNAL_LIFETIME`] or not readable counts as absent and is removed.
+    /// Returns the entry of an upload. A file counts as absent and is removed if it is malformed,
+    /// larger than [`JOURNAL_ENTRY_LIMIT_BYTES`], about another upload, not private, older than
+    /// [`JOURNAL_LIFETIME`], or not readable.
     #[must_use]
     pub fn get(&self, key: &UploadKey, now: Duration) -> Option<JournalEntry> {
         let name = key.file_name();
@@ -199,13 +199,13 @@ impl Journal {
             .and_then(|text| parse(Secret::new(text), key))
             .filter(|entry| !is_expired(entry.saved_at, now));
         if entry.is_none() {
-            // What cannot be removed stays, and counts as absent the next time too.
+            // A file that cannot be removed stays, and counts as absent the next time too.
             let _ = self.dir.remove(&name);
         }
         entry
     }
 
-    /// Saves the entry of an upload, whole or not at all, and replaces the one before.
+    /// Saves the entry of an upload atomically, and replaces an earlier one.
     ///
     /// # Errors
     ///
@@ -221,13 +221,13 @@ impl Journal {
             })
             .and_then(|()| Ok(self.dir.rename(&name, &self.dir, &key.file_name())?));
         if written.is_err() {
-            // The next run removes it otherwise.
+            // If this fails, a later run removes the file.
             let _ = self.dir.remove(&name);
         }
         written
     }
 
-    /// Removes the entry of an upload, for one that is finished or failed for good.
+    /// Removes the entry of an upload that has finished or has failed permanently.
     ///
     /// # Errors
     ///
@@ -265,7 +265,7 @@ impl Journal {
             let is_expired = match self.dir.file(name) {
                 Ok(Some((file, _))) => modified(&file).is_none_or(|time| is_expired(time, now)),
                 Ok(None) => false,
-                // A link, for example, is nothing that the journal has made.
+                // The journal did not create this; it may be a link.
                 Err(_) => true,
             };
             if is_expired {
@@ -334,8 +334,8 @@ fn write(key: &UploadKey, entry: &JournalEntry) -> Option<Secret> {
     (text.expose().len() as u64 <= JOURNAL_ENTRY_LIMIT_BYTES).then_some(text)
 }
 
-/// Says whether a time is further away than an entry lives. A time in the future comes from a clock
-/// that was set back.
+/// Returns whether a time differs from `now` by more than the lifetime of an entry. A time in the
+/// future means that a clock was set back.
 fn is_expired(time: Duration, now: Duration) -> bool {
     now.abs_diff(time) > JOURNAL_LIFETIME
 }
@@ -345,7 +345,7 @@ fn modified(file: &File) -> Option<Duration> {
     modified.duration_since(SystemTime::UNIX_EPOCH).ok()
 }
 
-/// Says whether a name is one that the journal gives to its files.
+/// Returns whether a name is one that the journal gives to its files.
 fn is_ours(name: &str) -> bool {
     let is_entry = |stem: &str| stem.len() == 64 && stem.bytes().all(|b| b.is_ascii_hexdigit());
     let is_temporary = |stem: &str| stem.bytes().all(|b| b.is_ascii_digit() || b == b'-');

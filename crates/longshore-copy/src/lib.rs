@@ -1,22 +1,23 @@
 //! Copies images and artifacts between registries, OCI image layouts and memory.
 //!
-//! [`copy`] does it in one call: it plans what each destination lacks, moves each blob once,
-//! however many manifests and destinations share it, and makes the name of the image visible last.
-//! Digests do not change. What an interrupted copy has moved is not moved again: downloads are
-//! resumed where they stopped, and so are uploads, if the destination has a [`Journal`]. [`pull`]
-//! is a copy of the image for one platform from a registry to a layout or to memory.
+//! [`copy`] does it in one call: it plans what each destination lacks, moves each blob once, even
+//! if several manifests and destinations share it, and makes the name of the image visible last.
+//! Digests do not change. A repeated copy does not move again what an interrupted one has moved:
+//! downloads are resumed where they stopped, and so are uploads, if the destination has a
+//! [`Journal`]. [`pull`] copies the image for one platform from a registry to a layout or to
+//! memory.
 //!
 //! The parts are public too. An [`End`] is a place that images are copied from or to; the crate has
-//! [`RegistryEnd`], [`LayoutEnd`] and [`MemoryEnd`], and [`EndName`] parses what a user writes for
-//! one. A [`Plan`] is a value that says what exists, what is mounted and what moves, before it
-//! runs. A run reports to an [`Observer`] and ends early by a [`Cancellation`]. [`resolve`],
+//! [`RegistryEnd`], [`LayoutEnd`] and [`MemoryEnd`], and [`EndName`] parses the name of an end. A
+//! [`Plan`] can be inspected before it runs: it says what exists, what is mounted and what is
+//! moved. A run reports to an [`Observer`], and a [`Cancellation`] ends it early. [`resolve`],
 //! [`select_platform`], [`fetch_config`] and [`Referrers`] read what surrounds an image.
 //!
 //! What is left to the caller: a [`Repository`](longshore::Repository) for each registry, a tokio
 //! runtime with its blocking pool (a current-thread runtime is the fastest), and what becomes of
 //! the content.
 //!
-//! From one registry to another and to a layout, with a look at the plan:
+//! From one registry to another and to a layout, inspecting the plan first:
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -83,12 +83,12 @@ pub enum Event<'a> {
         /// if they had arrived.
         resumed_at: u64,
     },
-    /// The upload of a blob broke off, or an earlier run began it; it continues at this position.
+    /// An upload continues at this position, because it broke off or an earlier run began it.
     Resumed {
         /// The blob.
         blob: &'a PlannedBlob,
-        /// The first byte that is sent, counted from the beginning of the blob; 0 sends all of it
-        /// again.
+        /// The first byte that is sent, counted from the beginning of the blob; 0 means that the
+        /// whole blob is sent again.
         position: u64,
     },
     /// A registry took the blob from another of its repositories; it is not moved.

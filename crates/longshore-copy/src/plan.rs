@@ -1,4 +1,4 @@
-//! What a copy has to do: a value that can be looked at before it runs.
+//! What a copy has to do, as a value that can be inspected before it runs.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -55,16 +55,16 @@ pub struct PlannedManifest {
     pub digest: Digest,
     /// The size in bytes.
     pub size: u64,
-    /// The media type; that of an image manifest where every destination has it already and it was
-    /// not read. One of a type that is not known here is copied as it is.
+    /// The media type. It is that of an image manifest if the manifest was not read, because every
+    /// destination already has it. One of a type that is not known here is copied as it is.
     pub media_type: MediaType,
-    /// The manifest itself, if it was kept; otherwise it is read again when it is written.
+    /// The manifest itself, if it was kept; otherwise it is read again before it is written.
     kept: Option<RawManifest>,
     /// How many levels of manifests are below it, or may be.
     height: usize,
     /// Whether its type is not known here, so that it lists nothing, and was kept.
     opaque: bool,
-    /// The places of the manifests that it lists.
+    /// The positions in the plan of the manifests that it lists.
     children: Vec<usize>,
 }
 
@@ -74,11 +74,12 @@ pub struct PlannedManifest {
 pub enum BlobAction {
     /// The destination has it already.
     Existing,
-    /// The registry is asked to take it from another of its repositories.
+    /// The registry is asked to mount it from another of its repositories.
     Mount {
         /// That repository.
         from: RepositoryName,
-        /// Whether that repository is a destination of the same copy, which gets the blob first.
+        /// Whether that repository is a destination of the same copy, which must get the blob
+        /// first.
         after: bool,
     },
     /// It is moved.
@@ -88,24 +89,24 @@ pub enum BlobAction {
 /// What a destination of a plan has and lacks.
 pub struct PlannedDestination {
     end: Arc<dyn End>,
-    /// Whether the end has the image under its name already.
+    /// Whether the end already has the image under its name.
     is_named: bool,
-    /// For each manifest of the plan whether the end has it.
+    /// For each manifest of the plan, whether the end has it.
     has_manifest: Vec<bool>,
-    /// How many manifests were written while the plan was made, and their bytes; `None` if the end
-    /// gets its manifests when the plan runs.
+    /// Number of manifests that were written while the plan was made, and their bytes; `None` if
+    /// the manifests are written when the plan runs.
     written: Option<(u64, u64)>,
     blobs: Arc<[PlannedBlob]>,
     /// What to do for each blob.
     actions: Vec<BlobAction>,
 }
 
-/// What to do so that destinations hold an image that a source has: a value that can be looked at
+/// The work that is needed so that destinations have an image of a source. It can be inspected
 /// before it [runs](Self::run).
 ///
-/// A destination with a [store](End::store) gets the manifests while the plan is made, where
-/// nothing refers to them, unless it is a [dry run](CopyOptions::dry_run). Everything else is
-/// written when the plan runs.
+/// A destination with a [store](End::store) gets the manifests while the plan is made, when nothing
+/// refers to them yet, unless it is a [dry run](CopyOptions::dry_run). Everything else is written
+/// when the plan runs.
 pub struct Plan {
     source: Arc<dyn End>,
     digest: Digest,
@@ -113,12 +114,12 @@ pub struct Plan {
     platform: Option<Platform>,
     new_index: bool,
     manifests: Vec<PlannedManifest>,
-    /// Further names, each with the place of its manifest.
+    /// Further names, each with the position of its manifest.
     names: Vec<(Tag, usize)>,
-    /// The places of the manifests that no other one lists, but for the image itself.
+    /// The positions of the manifests that no other manifest lists, except for the image itself.
     unlisted: Vec<usize>,
     blobs: Arc<[PlannedBlob]>,
-    /// How many foreign layers are left out (RD6).
+    /// Number of foreign layers that are left out (RD6).
     foreign: u64,
     concerns: Vec<Concern>,
     destinations: Vec<PlannedDestination>,
@@ -128,12 +129,13 @@ pub struct Plan {
 impl Plan {
     /// Finds out what has to be done to copy the image of `source` to all `destinations`.
     ///
-    /// The manifest is read and the platform chosen first; only then is a destination made ready,
-    /// which may create a layout. All manifests below it are read, each once. Manifests that the
-    /// first destination with a store has are read from there and hashed again. Must be called on
-    /// a tokio runtime.
+    /// The manifest is read and the platform chosen first. Only then is a destination prepared,
+    /// which may create a layout. All manifests below it are read, each once. If the first
+    /// destination with a store has a manifest, it is read from there and hashed again. Must be
+    /// called on a tokio runtime.
     ///
-    /// With several destinations, one that fails is given up, and the plan is for the others.
+    /// With several destinations, a destination that fails is given up, and the plan is for the
+    /// others.
     ///
     /// # Errors
     ///
@@ -287,7 +289,8 @@ impl Plan {
         self.foreign
     }
 
-    /// Returns what some registries are known to refuse in these manifests: the first few findings.
+    /// Returns properties of these manifests that some registries are known to refuse: the first
+    /// few.
     #[must_use]
     pub fn concerns(&self) -> &[Concern] {
         &self.concerns
@@ -307,22 +310,22 @@ impl Plan {
     }
 
     /// Takes the errors of the destinations that were given up while the plan was made, each with
-    /// its place among the destinations. There are none with a single destination, whose error is
-    /// that of the plan.
+    /// the position of its destination. With a single destination there are none, because its error
+    /// is the error of the plan.
     pub fn take_errors(&self) -> Vec<(usize, TransferError)> {
         let numbers = 0..self.destinations.len();
         let error = |number| Some((number, self.failures.take(number)?));
         numbers.filter_map(error).collect()
     }
 
-    /// Does what is planned, and returns what was done at each destination.
+    /// Runs the plan, and returns the result at each destination.
     ///
     /// Must be called on a tokio runtime with a blocking pool. Dropping the future stops all
     /// transfers: nothing is visible that is not verified, and partial large blobs are kept for
     /// the next run (RT9: every operation may be dropped).
     ///
-    /// With several destinations, one that fails is given up and has its error in the result; the
-    /// others are finished.
+    /// With several destinations, a destination that fails is given up, and its result has the
+    /// error; the copy to the others continues.
     ///
     /// # Errors
     ///
@@ -375,8 +378,8 @@ fn check_required(ends: &[Arc<dyn End>], manifest: &Manifest) -> Result<(), Tran
     Ok(())
 }
 
-/// Returns for each end whether it stands for the image with this digest already. One that cannot
-/// be asked is given up, and counts as if it did.
+/// Returns for each end whether it stands for the image with this digest already. An end that fails
+/// to answer is given up, and counts as if it did.
 async fn named(
     ends: &[Arc<dyn End>],
     digest: &Digest,
@@ -404,13 +407,13 @@ impl PlannedDestination {
         &self.end
     }
 
-    /// Returns whether the end has the image under its name already, so that it gets no other name.
+    /// Returns whether the end already has the image under its name, so that it is not named again.
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.is_named
     }
 
-    /// Returns each blob with what is done for it.
+    /// Returns each blob with the action for it.
     pub fn actions(&self) -> impl Iterator<Item = (&PlannedBlob, &BlobAction)> {
         self.blobs.iter().zip(&self.actions)
     }
@@ -420,24 +423,24 @@ impl PlannedDestination {
         self.with(|action| *action == BlobAction::Move)
     }
 
-    /// Returns the blobs that the end has already, by their size. In a store they are hashed when
+    /// Returns the blobs that the end already has, compared by their size. A store hashes them when
     /// the plan runs.
     pub fn existing(&self) -> impl Iterator<Item = &PlannedBlob> {
         self.with(|action| *action == BlobAction::Existing)
     }
 
-    /// Returns the blobs that the registry is asked to take from another repository.
+    /// Returns the blobs that are mounted from another repository.
     pub fn mounted(&self) -> impl Iterator<Item = &PlannedBlob> {
         self.with(|action| matches!(action, BlobAction::Mount { .. }))
     }
 
-    /// Returns how many bytes the blobs that are moved have.
+    /// Returns the total size of the blobs that are moved, in bytes.
     #[must_use]
     pub fn missing_bytes(&self) -> u64 {
         bytes_of(self.missing())
     }
 
-    /// Returns how many manifests the end lacks, or lacked before the plan was made.
+    /// Returns the number of manifests that the end lacks, or lacked before the plan was made.
     #[must_use]
     pub fn missing_manifests(&self) -> u64 {
         let missing = self.has_manifest.iter().filter(|has| !**has).count();
@@ -461,14 +464,14 @@ impl PlannedDestination {
         }
     }
 
-    /// Returns whether the end has the manifest at this place, so that it is not written. What a
-    /// store has is not trusted, unless it was written or hashed while the plan was made.
+    /// Returns whether the end has the manifest at this position, so that it is not written. The
+    /// content of a store is trusted only if it was written or hashed while the plan was made.
     pub(crate) fn is_written(&self, place: usize) -> bool {
         self.has_manifest.get(place) == Some(&true)
             && (self.written.is_some() || self.end.store().is_none())
     }
 
-    /// Returns what is done for the blob at this place.
+    /// Returns the action for the blob at this position.
     pub(crate) fn action(&self, place: usize) -> &BlobAction {
         self.actions.get(place).unwrap_or(&BlobAction::Move)
     }
@@ -500,13 +503,14 @@ impl fmt::Debug for Plan {
     }
 }
 
-/// Returns how many bytes these blobs have together.
+/// Returns the total size of these blobs, in bytes.
 pub(crate) fn bytes_of<'a>(blobs: impl Iterator<Item = &'a PlannedBlob>) -> u64 {
     blobs.fold(0, |sum, blob| sum.saturating_add(blob.size))
 }
 
-/// Reads a manifest from a store, hashed again; `None` when the store has no manifest with this
-/// digest and size. Other programs may have written to the store, so its content is not trusted.
+/// Reads a manifest from a store and hashes it again; `None` when the store has no manifest with
+/// this digest and size. Other programs may have written to the store, so its content is not
+/// trusted.
 ///
 /// # Errors
 ///
@@ -571,7 +575,7 @@ impl Plan {
 }
 
 impl PlannedManifest {
-    /// Reads the manifest to write it: what was kept, or from `end` again.
+    /// Reads the manifest to write it: the kept bytes, or from `end` again.
     pub(crate) async fn read(&self, end: &dyn End) -> Result<RawManifest, TransferError> {
         if let Some(kept) = &self.kept {
             return Ok(kept.clone());

@@ -28,25 +28,25 @@ pub enum Platforms {
     Several(Vec<Platform>, Subset),
 }
 
-/// The index that goes with some of its images.
+/// The index for a copy of only some of its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subset {
-    /// The index as it is, with the same digest. It lists images that the destination does not
-    /// have, which some registries refuse.
+    /// The unchanged index, with the same digest. It lists images that the destination does not
+    /// have; some registries refuse such an index.
     Sparse,
     /// A smaller index, which has another digest.
     NewIndex,
-    /// Nobody chose; the copy fails and names the choices.
+    /// No choice was made; the copy fails and names the choices.
     Undecided,
 }
 
-/// What is copied.
+/// The image that is copied.
 pub(crate) struct Chosen {
     pub(crate) manifest: Manifest,
     /// The platform it was chosen for, if any.
     pub(crate) platform: Option<Platform>,
-    /// Which of its children are copied, if not all.
+    /// The children that are copied, if not all of them are.
     pub(crate) children: Option<HashSet<Digest>>,
     /// Whether the manifest was made here.
     pub(crate) new_index: bool,
@@ -64,8 +64,7 @@ impl Chosen {
 }
 
 impl Platforms {
-    /// Returns whether the image at the destination has the digest that it has at the source,
-    /// whatever it is.
+    /// Returns whether the image always has the same digest at the destination as at the source.
     pub(crate) fn keep_the_index(&self) -> bool {
         matches!(self, Self::All | Self::Several(_, Subset::Sparse))
     }
@@ -110,7 +109,7 @@ fn several(
     for platform in platforms {
         children.insert(choose(index, platform)?.digest.clone());
     }
-    // Attestations have no platform, and say to which image they belong.
+    // Attestations have no platform; an annotation names the image that they belong to.
     for entry in &index.manifests {
         let subject = entry.annotations.get(ATTESTED);
         if subject.is_some_and(|digest| children.iter().any(|it| it.as_str() == digest)) {

@@ -1,8 +1,8 @@
-//! What registries are known to refuse in a manifest, found before it is sent.
+//! Properties of a manifest that registries are known to refuse, found before it is sent.
 //!
-//! A registry that refuses a manifest often answers with a code that names no reason. The rules
-//! here say what was most likely refused. They never stop a copy: most registries accept most of
-//! what is listed here.
+//! A registry that refuses a manifest often answers with a code that gives no reason. The rules
+//! here name the most likely reasons. They never stop a copy, because most registries accept most
+//! of these properties.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use longshore_model::{
 pub const PORTABLE_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// A property of a manifest that some registries refuse. `Display` writes one sentence without a
-/// full stop: what it is, and who is known to refuse it.
+/// full stop: the property, and the registries that are known to refuse it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Concern {
@@ -26,7 +26,7 @@ pub enum Concern {
         /// The first such blob.
         digest: Digest,
     },
-    /// A layer names other places to fetch it from, or is of a type that is not redistributed.
+    /// A layer has URLs to fetch it from, or is of a type that is not redistributed.
     ForeignLayer {
         /// The first such layer.
         digest: Digest,
@@ -36,7 +36,7 @@ pub enum Concern {
         /// Its size in bytes.
         bytes: usize,
     },
-    /// The configuration is the empty one, and no artifact type says what the manifest is.
+    /// The config is the empty one, and no artifact type says what the manifest is.
     NoArtifactType,
     /// An image manifest lists no layers.
     NoLayers,
@@ -52,15 +52,15 @@ pub enum Concern {
         /// The first such manifest.
         digest: Digest,
     },
-    /// An index lists manifests that the destination will not have. [`preflight`] cannot know that:
-    /// the caller adds it.
+    /// An index lists manifests that the destination will not have. Only the caller knows this and
+    /// adds it; [`preflight`] does not find it.
     Sparse {
         /// The number of absent manifests.
         absent: usize,
     },
-    /// The configuration is not that of an image, so the manifest is an artifact.
+    /// The config is not that of an image, so the manifest is an artifact.
     UnknownConfig {
-        /// The type of the configuration.
+        /// The media type of the config.
         media_type: MediaType,
     },
 }
@@ -119,7 +119,7 @@ impl fmt::Display for Concern {
     }
 }
 
-/// Returns what some registries refuse in a manifest, each kind at most once.
+/// Returns the properties of a manifest that some registries refuse, each kind at most once.
 #[must_use]
 pub fn preflight(manifest: &Manifest) -> Vec<Concern> {
     let mut found = Vec::new();

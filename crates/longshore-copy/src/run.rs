@@ -37,10 +37,10 @@ pub struct RunOptions {
     /// with the same value: it then names every blob, also those of an image that the registry has
     /// already. A blob that was there before the run and is not served is sent again.
     pub verify_after: bool,
-    /// Trusts the blobs that a store on this machine has. As a source, they are sent without being
-    /// hashed. As a destination, it reuses blobs that the store has with the right size without
-    /// hashing them. By default they are hashed, unless the store knows that they were verified and
-    /// have not changed (DG10: what a pull names was verified).
+    /// Whether to trust the blobs that a store on this machine has. As a source, a store then sends
+    /// them without hashing. As a destination, it reuses blobs of the right size without hashing.
+    /// By default they are hashed, unless the store has a record that they were verified and have
+    /// not changed (DG10: what a pull names was verified).
     pub trust_existing: bool,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Debug for RunOptions {
 /// The default number of large blobs that move concurrently.
 const JOBS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
-/// What was moved to one destination.
+/// The result of moving content to one destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
@@ -84,11 +84,11 @@ pub struct Tally {
     /// How many of the moved blobs replaced a file with wrong content, or a blob that the registry
     /// did not serve.
     pub replaced: u64,
-    /// How many bytes were moved: those that an earlier run had kept are not among them.
+    /// Number of bytes that were moved, without those that an earlier run had kept.
     pub bytes: u64,
 }
 
-/// What was done at one destination.
+/// The result at one destination.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DestinationReport {
@@ -96,11 +96,11 @@ pub struct DestinationReport {
     pub name: String,
     /// What was moved to it.
     pub tally: Tally,
-    /// Why it was given up before it had the image. The other destinations were finished.
+    /// Why the destination was given up. The copy to the others continued.
     pub error: Option<TransferError>,
 }
 
-/// Does what is planned.
+/// Runs a plan.
 pub(crate) async fn run(
     plan: Plan,
     options: &RunOptions,
@@ -196,7 +196,7 @@ fn jobs(
     (jobs, later, existing, listed)
 }
 
-/// Does work unless the run is cancelled.
+/// Does `work` unless the run is cancelled.
 pub(crate) async fn unless_cancelled<T>(
     options: &RunOptions,
     work: impl Future<Output = Result<T, TransferError>>,

@@ -1,4 +1,4 @@
-//! One content for several destinations: read once, hashed once.
+//! One source for several destinations: read once, hashed once.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,14 +18,14 @@ use tokio::sync::{mpsc, oneshot};
 /// Sends pieces, each with its position in the content.
 type PieceSender = mpsc::Sender<io::Result<(u64, Bytes)>>;
 
-/// Pieces that a destination may be ahead of the slowest one.
+/// Number of pieces by which a destination may be ahead of the slowest one.
 const PIECES_AHEAD: usize = 2;
 
-/// How long a destination may take no content while others wait for it: 30 seconds.
+/// How long a destination may accept no content while others wait for it: 30 seconds.
 pub(crate) const STALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Reads content and gives it to several readers. The slowest reader sets the pace; one that ends
-/// is left out, and so is one that takes nothing for [`STALL_LIMIT`].
+/// Reads content and passes it to several readers. The slowest reader sets the pace. A reader that
+/// ends is left out, and so is one that takes nothing for [`STALL_LIMIT`].
 pub(crate) struct Tee {
     readers: Vec<Reader>,
     verifier: Option<Verifier>,
@@ -45,8 +45,8 @@ struct Reader {
 }
 
 impl Tee {
-    /// Makes the readers of a blob. With a `verifier`, the last bytes are given only if all bytes
-    /// match.
+    /// Makes the readers of a blob. With a `verifier`, the last bytes are passed on only if all
+    /// bytes match.
     pub(crate) fn new(
         size: u64,
         readers: usize,
@@ -93,14 +93,15 @@ impl Tee {
             self.failed.store(true, Ordering::Release);
             for reader in &self.readers {
                 let copy = io::Error::new(error.kind(), error.to_string());
-                // A reader that takes no more, or has ended, gets an error in another way.
+                // A reader that takes no more, or has ended, gets its error in another way.
                 let _ = reader.pieces.try_send(Err(copy));
             }
         }
         result
     }
 
-    /// Waits until every reader has begun or ended; returns where the first one begins.
+    /// Waits until every reader has begun or ended; returns the lowest position at which one
+    /// begins.
     async fn wait_for_readers(&mut self) -> u64 {
         let mut start = u64::MAX;
         let mut begun = Vec::new();
@@ -113,7 +114,7 @@ impl Tee {
                     start = start.min(position);
                     begun.push(reader);
                 }
-                // A reader that ended without a beginning got the blob in another way.
+                // A reader that ended before it began got the blob in another way.
                 Some(Err(_)) => {}
                 None => self.stalled.push(reader.number),
             }
@@ -202,21 +203,23 @@ fn reader(number: usize, size: u64) -> (Reader, TeeContent) {
     (reader, content)
 }
 
-/// The content as one of several destinations reads it: once, from the position that it needs on.
+/// The content for one of several destinations. It is read once, from the position that the
+/// destination needs.
 ///
-/// It may be opened again only where its last reader stopped, as for the next chunk of an upload.
+/// It may be opened again only where its last reader stopped, for example for the next chunk of an
+/// upload.
 pub(crate) struct TeeContent {
     size: u64,
-    /// Tells where the first reader begins.
+    /// Reports the position at which the first reader begins.
     opened: Mutex<Option<oneshot::Sender<u64>>>,
     pieces: Arc<Mutex<Pieces>>,
 }
 
-/// The pieces that arrive, of which the last one is kept.
+/// The pieces that arrive; the last one is kept.
 struct Pieces {
     receiver: mpsc::Receiver<io::Result<(u64, Bytes)>>,
     last: Bytes,
-    /// The position behind the last piece.
+    /// The position after the last piece.
     end: u64,
 }
 
@@ -242,14 +245,14 @@ impl TeeContent {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(opened) = opened {
-            // Nobody waits any more when the copy is being given up.
+            // The receiver is gone if the copy is being given up.
             let _ = opened.send(position);
         } else {
             let pieces = lock(&self.pieces);
             if position < pieces.end.saturating_sub(pieces.last.len() as u64) {
                 return Err(io::Error::new(
                     io::ErrorKind::Unsupported,
-                    "content for several destinations is read only once",
+                    "content for several destinations can be read only once",
                 ));
             }
         }

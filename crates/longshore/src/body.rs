@@ -6,7 +6,7 @@ use std::pin::Pin;
 use longshore_proto::call::BodyName;
 use longshore_transport::Body;
 
-/// Opens the body that an operation named, again each time the request is sent.
+/// Opens the body that an operation named, once for each time the request is sent.
 pub(crate) trait OpenBody: Send + Sync {
     fn open(&self, name: BodyName) -> OpeningBody<'_>;
 }

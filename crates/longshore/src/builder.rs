@@ -127,8 +127,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Waits for the end of a rate limit's window, this long in all for one request, and at most
-    /// [`QUOTA_WAIT_LIMIT`]. Other requests to the registry wait, too. Each wait is reported to the
+    /// Maximum total time for which one request waits until rate limit windows end; at most
+    /// [`QUOTA_WAIT_LIMIT`]. Other requests to the registry wait too. Each wait is reported to the
     /// listener ([`Notice::WaitingForQuota`](crate::Notice::WaitingForQuota)).
     ///
     /// Without this, a request fails at once when a registry asks to wait for more than 60 seconds
@@ -146,8 +146,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Maximum number of requests in flight to one registry, and of those that send content. The
-    /// default is 32 of each.
+    /// Maximum number of requests in flight to one registry, counted separately for requests that
+    /// send content. The default is 32 of each.
     #[must_use]
     pub fn requests_per_origin(mut self, requests: usize) -> Self {
         self.requests = Some(requests);
@@ -157,10 +157,10 @@ impl ClientBuilder {
     /// Maximum memory for all transfers and the documents that are being read together, in bytes.
     /// The default is 64 MiB (LI2).
     ///
-    /// Half of it is for blobs that are read: a transport may buffer 2 MiB of a large blob and
-    /// 1 MiB of any other, until its reader is dropped. A quarter is for documents while they
-    /// arrive and are parsed, and a quarter for content that is sent, with at most 2 MiB for each
-    /// transfer. A transfer that would exceed the limit waits.
+    /// Half of it is for blobs that are read: a transport may buffer 2 MiB of a large blob and 1
+    /// MiB of any other, until its reader is dropped. A quarter is for documents while they arrive
+    /// and are parsed. A quarter is for content that is sent, with at most 2 MiB for each transfer.
+    /// A transfer that would exceed the limit waits.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);

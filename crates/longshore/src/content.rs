@@ -20,17 +20,17 @@ pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces of a file that are read ahead.
 const PIECES_AHEAD: usize = 2;
 
-/// Buffers of one reader that are kept to be used again: those of the pieces that are read ahead,
-/// and of those that the transport has.
+/// Maximum number of buffers of one reader that are kept for reuse: those of the pieces that are
+/// read ahead, and of those that the transport holds.
 const BUFFERS_KEPT: usize = PIECES_AHEAD + 6;
 
 /// Content that can be pushed: bytes, a file, or a stream.
 ///
-/// A push that breaks off continues: it opens the content again, at the position of the first byte
-/// that the registry does not have. Content that can be read only once says so
-/// with [`is_seekable`](Self::is_seekable), and a push of it that breaks off fails.
+/// A push that breaks off resumes: it opens the content again, at the first byte that the registry
+/// does not have. Content that can be read only once says so with
+/// [`is_seekable`](Self::is_seekable); a push of such content fails when it breaks off.
 pub trait Content: Send + Sync {
-    /// The size in bytes; `None` when only the end of the stream tells it.
+    /// The size in bytes; `None` when it is known only at the end of the stream.
     fn size(&self) -> Option<u64>;
 
     /// Whether the content can be opened more than once, and at any position.
@@ -40,9 +40,9 @@ pub trait Content: Send + Sync {
 
     /// Opens the content at this position, in bytes from its beginning.
     ///
-    /// The push has its turn at the registry then, and keeps it until all of the content was sent.
-    /// The content may come from a request to the same registry, because what is read and what is
-    /// sent do not wait for each other's turns; it must not wait for another push.
+    /// The push holds its request slot at the registry from this call until all of the content was
+    /// sent. The content may come from a request to the same registry, because reading and sending
+    /// use separate slots. It must not wait for another push.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ pub struct FileContent {
 }
 
 impl FileContent {
-    /// The whole content of this file, of the size that it has now.
+    /// The whole content of this file, with its current size.
     ///
     /// # Errors
     ///
@@ -154,13 +154,14 @@ fn read_piece(
     }
 }
 
-/// Buffers that are used again after the transport has sent them: the system would otherwise clear
-/// new memory for each.
+/// Buffers that are reused after the transport has sent them. A new buffer would cost the system
+/// the time to clear its memory.
 #[derive(Default)]
 struct Buffers(VecDeque<Bytes>);
 
 impl Buffers {
-    /// A buffer of [`PIECE_BYTES`]: the one that was lent first, if it is no longer in use.
+    /// Returns a buffer of [`PIECE_BYTES`]: the one that was lent first if it is no longer used, or
+    /// a new one.
     fn take(&mut self) -> BytesMut {
         let mut buffer = match self.0.pop_front().map(Bytes::try_into_mut) {
             Some(Ok(buffer)) => buffer,
@@ -235,9 +236,9 @@ pub struct StreamContent {
 }
 
 impl StreamContent {
-    /// The bytes of this stream; `size` is their number, where it is known.
+    /// The bytes of this stream; `size` is their number, if it is known.
     ///
-    /// The registry must accept a body of unknown length where the size is not known.
+    /// Without a size, the registry must accept a body of unknown length.
     #[must_use]
     pub fn new(
         frames: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -249,11 +250,11 @@ impl StreamContent {
         }
     }
 
-    /// The bytes of a reader that may block, such as standard input; `size` is their number, where
-    /// it is known.
+    /// The bytes of a reader that may block, such as standard input; `size` is their number, if it
+    /// is known.
     ///
-    /// A thread reads them. It starts at once, reads at most 1 MiB ahead, and ends after the read
-    /// during which the content is dropped.
+    /// A thread reads them. It starts at once, reads at most 1 MiB ahead, and when the content is
+    /// dropped, it ends after the current read.
     ///
     /// # Errors
     ///

@@ -189,7 +189,7 @@ struct Drive<'a> {
     lost: bool,
     /// The secret that the last request was authorized with.
     sent: Option<Authorization>,
-    /// The registry was asked for its challenge before a body is sent.
+    /// Whether the registry was asked for its challenge before a body is sent.
     pinged: bool,
     /// Whether this call changes something in the registry.
     writes: bool,
@@ -299,7 +299,7 @@ impl Drive<'_> {
         self.conclude(sending, (head, body, peer)).await
     }
 
-    /// Does what the call makes of an answer.
+    /// Does what the call decides about an answer.
     async fn conclude(
         &mut self,
         sending: Box<Sending>,
@@ -516,8 +516,8 @@ impl Drive<'_> {
         }
     }
 
-    /// Whether to ask for the registry's challenge before this request is sent. Without a secret it
-    /// may be refused, and its body is then sent a second time.
+    /// Whether to ask for the registry's challenge before this request is sent. Otherwise the
+    /// registry may refuse the request without a secret, and its body would be sent twice.
     fn needs_challenge(&self, sending: &Sending) -> bool {
         let is_home = sending.hop.is_home() && sending.hop.home() == self.site.origin();
         let mut unknown = has_body(sending) && is_home && !self.pinged && !self.site.is_open();
@@ -525,8 +525,8 @@ impl Drive<'_> {
         unknown
     }
 
-    /// Asks the registry for its challenge with a request that needs no access (end-1). Whatever
-    /// else it answers changes nothing: the request that follows will tell.
+    /// Asks the registry for its challenge with a request that needs no access (end-1). Any other
+    /// answer is ignored, because the request that follows will show the problem.
     async fn ping(&mut self) -> Result<(), Cause> {
         let (site, client) = (self.site, self.site.client());
         let home: Vec<_> = site.hosts().last().cloned().into_iter().collect();
@@ -540,7 +540,7 @@ impl Drive<'_> {
         };
         let peer = response.extensions().get().copied().unwrap_or_default();
         let (head, body) = response.into_parts();
-        // Read to its end, so that the connection can be used again.
+        // The body is read to its end, so that the connection can be reused.
         let _ = self.collect(&head, body, Take::Excerpt).await;
         if head.status.is_success() {
             site.set_open();

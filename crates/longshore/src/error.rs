@@ -112,7 +112,7 @@ pub enum Cause {
 pub enum ErrorKind {
     /// Credentials are required, or were not accepted.
     Auth,
-    /// The content to send cannot be read on this side.
+    /// The content to send cannot be read on the side of the client.
     Body,
     /// Settings, names or credentials on this side cannot be used.
     Configuration,
@@ -230,9 +230,8 @@ impl Error {
         }
     }
 
-    /// Why a write was refused, where the registry's answer tells: an immutable tag, a repository
-    /// that does not exist, a quota, a registry that is read-only, or a manifest that it does not
-    /// accept.
+    /// Why a write was refused, if the registry's answer says so: an immutable tag, a repository
+    /// that does not exist, a quota, a read-only registry, or a manifest that it does not accept.
     #[must_use]
     pub fn write_refusal(&self) -> Option<WriteRefusal> {
         match (&self.0.operation, &self.0.cause) {

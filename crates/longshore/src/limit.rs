@@ -11,9 +11,9 @@ use longshore_proto::pace::{Pace, Round};
 use longshore_transport::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests in flight per registry origin, bodies included. As many others may send content at the
-/// same time, because that content may come from the same origin. There are fewer while the
-/// registry asks the client to slow down ([`Pace`]).
+/// Requests in flight per registry origin, bodies included. The same number of requests may send
+/// content at the same time, because that content may come from the same origin. Both numbers are
+/// lower while the registry asks the client to slow down ([`Pace`]).
 pub const REQUESTS_PER_ORIGIN: usize = 32;
 
 /// The memory that all transfers of one client, and the documents that it reads, may use together,
@@ -31,8 +31,8 @@ const SMALL_KIB: u32 = 1024;
 pub(crate) struct Limit {
     each: usize,
     origins: Mutex<HashMap<Origin, Arc<Lane>>>,
-    /// Memory for the bodies of requests. What they send may be what another request reads, so this
-    /// pool and their turns are separate from those of what is read.
+    /// Memory for the bodies of requests. Their content may come from another request, so this pool
+    /// and their slots are separate from those of reads.
     contents: MemoryPool,
     /// Memory for bodies that are handed on as they arrive.
     streams: MemoryPool,
@@ -51,17 +51,17 @@ pub(crate) struct SlotDemand {
     content_kib: Option<u32>,
 }
 
-/// What requests wait for turns together.
+/// The two kinds of requests, each with its own slots.
 ///
-/// A request that sends content keeps its turn until the source has produced all of it. The source
-/// may be a request for which there has to be a turn.
+/// A request that sends content keeps its slot until the source has produced all of it. The source
+/// may be another request, which needs a slot of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Flow {
     Content,
     Other,
 }
 
-/// How many flows there are.
+/// The number of flows.
 const FLOWS: usize = 2;
 
 impl Flow {
@@ -107,12 +107,12 @@ pub(crate) struct RequestSlot {
 }
 
 impl RequestSlot {
-    /// The origin answered a request of this slot, and did not ask to slow down.
+    /// Records an answer to a request of this slot that did not ask to slow down.
     pub(crate) fn on_good(&self) {
         self.turn.lane.change(Pace::on_good);
     }
 
-    /// The origin asked to slow down, and to wait this long with any request.
+    /// Records an answer that asked to slow down, and to wait this long with every request.
     pub(crate) fn on_pushback(&self, now: Duration, wait: Option<Duration>) {
         let sent = self.turn.round;
         let lane = &self.turn.lane;
@@ -123,7 +123,7 @@ impl RequestSlot {
 /// The requests to one origin: semaphores with as many permits as its pace allows.
 #[derive(Debug)]
 struct Lane {
-    /// The turns of each flow.
+    /// The slots of each flow.
     turns: [Arc<Semaphore>; FLOWS],
     state: Mutex<LaneState>,
 }
@@ -131,7 +131,7 @@ struct Lane {
 #[derive(Debug)]
 struct LaneState {
     pace: Pace,
-    /// For each flow, the permits that are to be removed, and are held by requests in flight.
+    /// For each flow, the number of permits to remove that requests in flight still hold.
     excess: [usize; FLOWS],
 }
 
@@ -167,7 +167,7 @@ impl Lane {
     }
 }
 
-/// A request's turn at its origin, given back when dropped.
+/// The slot of a request at its origin; dropping it frees the slot.
 #[derive(Debug)]
 struct Turn {
     lane: Arc<Lane>,
@@ -204,10 +204,10 @@ impl Limit {
     }
 
     /// Waits for everything that a request needs. Memory comes first, so that a request that waits
-    /// for memory does not keep others from their turn at the origin.
+    /// for memory does not occupy a slot at the origin.
     ///
-    /// A request also waits when an answer to another one has asked for it, so that it does not get
-    /// the same answer.
+    /// A request also waits if the answer to another request asked for it, because it would get the
+    /// same answer.
     pub(crate) async fn slot(
         &self,
         origin: &Origin,
@@ -233,7 +233,7 @@ impl Limit {
         }
     }
 
-    /// Waits for a request's turn at its origin.
+    /// Waits for a slot at the origin.
     async fn turn(&self, origin: &Origin, flow: Flow) -> Turn {
         let lane = {
             let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
@@ -265,8 +265,8 @@ impl Limit {
     }
 }
 
-/// The memory for the body of a request with this length in bytes, in KiB: its pieces that are read
-/// ahead, and those that the transport buffers.
+/// The memory for the body of a request with this length in bytes, in KiB: for the pieces that are
+/// read ahead, and for those that the transport buffers.
 fn content_kib(length: Option<u64>) -> u32 {
     let kib = length.map_or(u64::MAX, |length| length.div_ceil(1024).max(1));
     u32::try_from(kib).map_or(LARGE_KIB, |kib| kib.min(LARGE_KIB))
@@ -348,7 +348,7 @@ mod tests {
         for slot in &held {
             slot.on_pushback(clock.now(), None);
         }
-        // Two are to be removed, so the first two that end make no room.
+        // Two permits are to be removed, so the first two requests that end free no slot.
         held.truncate(2);
         assert!(take().is_none());
         held.truncate(1);

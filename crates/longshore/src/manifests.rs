@@ -16,7 +16,7 @@ use crate::error::{Cause, Error};
 use crate::operation::Operation;
 use crate::repository::Repository;
 
-/// A manifest that a registry has now.
+/// A manifest that a registry has stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushedManifest {
@@ -32,7 +32,8 @@ impl Repository {
     /// Pushes a manifest or index, by tag or by digest (distribution-spec v1.1.1 "Pushing
     /// manifests").
     ///
-    /// The bytes are sent as they are. The registry must have the content that the manifest names.
+    /// The bytes are sent unchanged. The registry must have the content that the manifest refers
+    /// to.
     ///
     /// # Errors
     ///
@@ -55,18 +56,18 @@ impl Repository {
 
     /// Pushes a manifest or index by its digest, and sets any number of tags to it.
     ///
-    /// `digest` is that of the bytes; `None` computes it with sha256. Several tags are set with one
-    /// request for each [`TAGS_PER_PUT`] of them, if the registry supports that (distribution-spec,
-    /// after v1.1.1, "Pushing Manifests": the parameter `tag` and the header `OCI-Tag`), or else
-    /// with one request for each tag. One tag alone is set directly.
+    /// `digest` is the digest of the bytes; with `None`, it is computed with sha256. If the
+    /// registry supports it, up to [`TAGS_PER_PUT`] tags are set with one request
+    /// (distribution-spec, after v1.1.1, "Pushing Manifests": the parameter `tag` and the header
+    /// `OCI-Tag`), otherwise one request is sent for each tag. A single tag is set directly.
     ///
-    /// A registry that needs one request for each tag names the manifest by the algorithm of its
-    /// choice, which is usually sha256, when it is read by one of these tags.
+    /// If a registry needs one request for each tag, it chooses the algorithm of the digest that it
+    /// returns for these tags, usually sha256.
     ///
     /// # Errors
     ///
-    /// As [`put_manifest`](Self::put_manifest). The tags are set in their order; after an error,
-    /// which names the tag, the tags before that one are set.
+    /// As [`put_manifest`](Self::put_manifest). The tags are set in their order. The error names
+    /// the tag that failed; the tags before it are set.
     pub async fn put_manifest_with_tags(
         &self,
         digest: Option<&Digest>,
@@ -105,7 +106,7 @@ impl Repository {
 
     /// Sets tags to an existing manifest: reads it once, and writes it under the new tags.
     ///
-    /// Only the manifest itself is read and written, also if it is an index. Returns its digest.
+    /// Only the manifest itself is read and written, even if it is an index. Returns its digest.
     ///
     /// # Errors
     ///
@@ -212,9 +213,9 @@ impl Repository {
         site.drive_with(ask, &bytes, &mut AuthCall::new()).await
     }
 
-    /// Pushes a manifest by digest together with tags; `None` when the registry does not set tags
-    /// like this, or refuses the request for a reason that may be the tags. A request by tag then
-    /// tells.
+    /// Pushes a manifest by digest together with tags. `None` when the registry does not set tags
+    /// in this way, or refuses the request for a reason that may be the tags; a request by tag then
+    /// shows which.
     async fn put_tags(
         &self,
         request: ManifestPut,

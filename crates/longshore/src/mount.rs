@@ -9,13 +9,13 @@ use longshore_proto::{Mounts, RefusalKind};
 use crate::error::{Cause, Error};
 use crate::repository::Repository;
 
-/// What came of asking a registry to mount a blob.
+/// The result of asking a registry to mount a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MountOutcome {
     /// The repository has the blob now.
     Mounted,
-    /// The registry did not mount it, so it has to be pushed.
+    /// The registry did not mount the blob, so it has to be pushed.
     NotMounted {
         /// The status of the answer: 202 when the registry opened an upload session instead, or
         /// the status of a refusal. `None` without an answer: the registry is known not to mount,
@@ -35,9 +35,9 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// The registry cannot be reached, or says that it mounted another blob (DG7). A refusal is no
-    /// error, but [`MountOutcome::NotMounted`] and a [`Notice`](crate::Notice): it may still be
-    /// allowed to push the blob.
+    /// The registry cannot be reached, or says that it mounted another blob (DG7). A refusal is not
+    /// an error, but [`MountOutcome::NotMounted`] and a [`Notice`](crate::Notice), because pushing
+    /// the blob may still be allowed.
     pub async fn mount_blob(
         &self,
         digest: &Digest,
@@ -68,7 +68,7 @@ impl Repository {
         let jitter = site.client().jitter();
         match upload.on_answer(&answer.head, answer.ended(), jitter) {
             Ok(UploadNext::Finished(_)) => Ok(MountOutcome::Mounted),
-            // A session, or a refusal. What the upload would send next does not matter.
+            // A session or a refusal: the next request of the upload is not sent.
             Ok(_) if !is_unavailable => {
                 self.cancel_upload(&upload).await;
                 if let Some(refused) = upload.mount_refused() {
@@ -82,7 +82,7 @@ impl Repository {
         }
     }
 
-    /// Tells the listener that blobs of this repository are not mounted here.
+    /// Reports to the listener that blobs of this repository are not mounted here.
     pub(crate) fn tell_mount_refused(&self, from: &RepositoryName, status: Option<StatusCode>) {
         let notices = self.site().client().notices();
         notices.mount_refused(self.origin(), from, self.name(), status);

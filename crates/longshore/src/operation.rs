@@ -1,4 +1,4 @@
-//! What was being done when an error happened.
+//! The operation that failed, for error messages.
 
 use std::fmt;
 

@@ -33,32 +33,33 @@ mod session;
 pub struct PushOptions {
     /// The digest of the content; `None` computes it, with sha256, while the content is sent.
     pub digest: Option<Digest>,
-    /// The caller has verified that the content has the [`digest`](Self::digest): it is sent
-    /// without being hashed, and only its size is checked. Without a digest this has no effect.
+    /// Whether the caller has verified that the content has the [`digest`](Self::digest). The
+    /// content is then sent without hashing, and only its size is checked. Without a digest this
+    /// has no effect.
     ///
-    /// A registry that verifies what it stores still refuses content that is not what its digest
-    /// says.
+    /// A registry that verifies what it stores still refuses content that does not match its
+    /// digest.
     pub verified: bool,
-    /// Ask first whether the registry has the blob. One more request, which saves a transfer where
-    /// the answer is yes.
+    /// Whether to ask first if the registry has the blob. This costs one request, and saves the
+    /// transfer if the blob exists.
     pub check: bool,
     /// A repository of the same registry that has the blob, to mount it from.
     pub mount: Option<RepositoryName>,
-    /// The size of a chunk in bytes; `None` leaves it to the size of the blob and to what is known
-    /// of the registry.
+    /// The size of a chunk in bytes; `None` chooses it by the size of the blob and by the quirks of
+    /// the registry.
     pub chunk: Option<u64>,
     /// A session of an earlier push of the same content, which is continued if the registry still
     /// has it. This needs a [`digest`](Self::digest), and content that has a size and is
     /// [seekable](Content::is_seekable).
     pub session: Option<UploadSession>,
-    /// Is given the session of this push, under the same conditions, so that a later run can
-    /// continue it.
+    /// Keeps the session of this push, under the same conditions, so that a later run can continue
+    /// it.
     pub keeper: Option<Arc<dyn SessionKeeper>>,
     /// Is told which bytes are sent, and when the upload is resumed.
     pub observer: Option<Arc<dyn PushObserver>>,
 }
 
-/// A blob that a registry has now.
+/// A blob that a registry has stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushedBlob {
@@ -73,14 +74,14 @@ pub struct PushedBlob {
 impl Repository {
     /// Pushes a blob (distribution-spec v1.1.1 "Pushing blobs").
     ///
-    /// The content is hashed while it is sent, unless it was
-    /// [verified](PushOptions::verified) before, and the last bytes are sent only if it has the
-    /// digest and size that it should have. An upload that breaks off continues where the registry
-    /// has it, if the content is [seekable](Content::is_seekable).
+    /// The content is hashed while it is sent, unless it was [verified](PushOptions::verified)
+    /// before. The last bytes are sent only if the content has the expected digest and size. If the
+    /// content is [seekable](Content::is_seekable), an upload that breaks off continues with the
+    /// first byte that the registry does not have.
     ///
-    /// Dropping the future leaves a session without a blob, which the registry removes in time, or
-    /// which a later push continues, if a [keeper](PushOptions::keeper) has it. A push that fails
-    /// cancels its session, unless a keeper has it and another attempt may succeed.
+    /// If the future is dropped, the upload session stays open without a blob. The registry removes
+    /// it later, or a later push continues it, if a [keeper](PushOptions::keeper) has it. A push
+    /// that fails cancels its session, unless a keeper has it and another attempt may succeed.
     ///
     /// # Errors
     ///
@@ -298,13 +299,13 @@ impl Push<'_> {
     }
 }
 
-/// Whether the cause of this error lies neither in the session nor in the content, so that the same
-/// push in the same session may succeed another time.
+/// Whether the cause of this error is neither the session nor the content, so that the same push
+/// may succeed later in the same session.
 fn may_succeed_later(error: &Error) -> bool {
     match (error.kind(), error.cause()) {
-        // It broke off again and again, although the registry answers.
+        // The upload broke off repeatedly, although the registry answers.
         (_, Cause::Upload(_)) => false,
-        // The content is another than it was said to be.
+        // The content does not have the expected digest or size.
         (_, Cause::RequestBody(error)) => error.kind() != io::ErrorKind::InvalidData,
         (ErrorKind::Auth | ErrorKind::RateLimited | ErrorKind::Unavailable, _) => true,
         _ => false,

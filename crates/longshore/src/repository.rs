@@ -112,8 +112,8 @@ impl Repository {
         self
     }
 
-    /// Asks for access to push from now on, with requests that read too. One token then serves what
-    /// is read before something is written, and the writing. Clones of this value are affected.
+    /// Requests push access from now on, even for requests that only read. One token then serves
+    /// the reads before a write, and the write itself. Clones of this value are affected too.
     pub fn expect_pushes(&self) {
         self.site.set_pushes();
     }

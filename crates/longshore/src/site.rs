@@ -34,9 +34,11 @@ pub(crate) struct Site {
     found: Mutex<Option<Found>>,
     /// Held while the source is queried.
     looking: tokio::sync::Mutex<()>,
-    /// The registry has accepted a write without a secret, or answered a ping without a challenge.
+    /// Whether the registry has accepted a write without a secret, or answered a ping without a
+    /// challenge.
     open: AtomicBool,
-    /// The registry has shown that it ignores the tags of a manifest that is pushed by digest.
+    /// Whether the registry has shown that it ignores the tags of a manifest that is pushed by
+    /// digest.
     one_tag: AtomicBool,
     pushes: AtomicBool,
 }
@@ -84,14 +86,14 @@ impl Site {
         &self.origin
     }
 
-    /// What the registry itself does differently.
+    /// The quirks of the registry itself.
     pub(crate) fn quirks(&self) -> Quirks {
         let registry = self.home.hosts.last();
         registry.map_or_else(Quirks::default, |host| host.quirks().clone())
     }
 
-    /// Whether a request with a body may be sent without a secret, and without a look at the
-    /// registry's challenge before.
+    /// Whether a request with a body may be sent without a secret, and without asking for the
+    /// registry's challenge first.
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
     }
@@ -122,9 +124,9 @@ impl Site {
         &self.home.settings.tls
     }
 
-    /// Gives a call the credential of the registry, if the source was asked before. A call that
-    /// writes does not get the absence of a credential from a source that did not work: it has to
-    /// [look the credential up](Self::look_up).
+    /// Gives a call the credential of the registry, if the source was asked before. If the source
+    /// did not work, a call that writes gets nothing and has to [look the credential
+    /// up](Self::look_up).
     pub(crate) fn provide_known(&self, call: &mut AuthCall, writes: bool) {
         let found = self.found().clone();
         if let Some(found) = found.filter(|found| !writes || found.failure.is_none()) {

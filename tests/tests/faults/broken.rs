@@ -163,7 +163,7 @@ fn rt3_a_long_wait_is_told_at_once() {
         let scene = Scene::set(one_layer(1000));
         scene.registry.misbehave(Rule::always(later(code, "7200")));
         let ended = scene.pull().run();
-        ended.failed_with_hint(exit, &[&scene.name(), "7200 seconds"]);
+        ended.failed_with_hint(exit, &[&scene.name(), "2 hours"]);
         assert_eq!(scene.registry.requests().len(), 1);
     }
 }

@@ -105,7 +105,7 @@ fn ou3_a_malformed_docker_entry_is_not_repeated() {
     let scene = Scene::behind(Registry::builder().basic(USER, PASSWORD), one_layer(1000));
     let auths = serde_json::json!({"auths": {scene.name(): {"auth": "s3cr3t not base64"}}});
     let pull = scene.pull().docker_config(&auths.to_string());
-    let ended = scene.fails(pull, 1, &[&scene.name(), "\"auths\""]);
+    let ended = scene.fails(pull, AUTH, &[&scene.name(), "\"auths\""]);
     assert!(!ended.stderr.contains("s3cr3t"), "{}", ended.stderr);
 }
 

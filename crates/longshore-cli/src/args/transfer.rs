@@ -33,11 +33,11 @@ pub(crate) struct Push {
 /// What is moved, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Transfer {
-    /// Only the image of this platform; give it several times for several images, with --sparse or
-    /// --new-index [default: all platforms and the index itself]
+    /// Copy only the image for this platform; give it several times, with --sparse or --new-index,
+    /// for several images [default: all platforms and the index itself]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Vec<Platform>,
-    /// All platforms, which is the default
+    /// Copy all platforms, which is the default
     #[arg(long, visible_alias = "all", short = 'a', conflicts_with = "platform")]
     pub(crate) all_platforms: bool,
     /// With several platforms, keep the index and its digest; it also lists images that are not
@@ -47,16 +47,16 @@ pub(crate) struct Transfer {
     /// With several platforms, make a smaller index, which has another digest
     #[arg(long, requires = "platform")]
     pub(crate) new_index: bool,
-    /// Also what refers to the image and to the images in it: signatures, attestations, SBOMs
+    /// Also copy what refers to the image and to the images in it: signatures, attestations, SBOMs
     #[arg(long, short = 'r', visible_alias = "recursive")]
     pub(crate) referrers: bool,
-    /// Also layers that by their media type may not be distributed
+    /// Also copy foreign layers, which by their media type may not be distributed
     #[arg(long)]
     pub(crate) foreign_layers: bool,
-    /// Leave a destination alone whose tag has the digest already; nothing below it is looked at
+    /// Skip a destination whose tag already has the digest; the content below it is not checked
     #[arg(long)]
     pub(crate) skip_existing: bool,
-    /// Write nothing; print the plan: what exists, is mounted or moved, and the requests it takes
+    /// Write nothing; print the plan: what exists, is mounted or moved, and the number of requests
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Ask registries whether each blob can be read and has its size; send lost ones again

@@ -22,7 +22,7 @@ pub(crate) struct Tag {
     /// What to tag: [REGISTRY/]NAME[:TAG][@DIGEST]
     #[arg(value_name = "REF", value_parser = without_docker)]
     pub(crate) reference: String,
-    /// The new tags; a whole reference of the same repository is accepted too
+    /// The new tags; a TAG may also be a whole reference to the same repository
     #[arg(value_name = "TAG", required = true, value_parser = without_docker)]
     pub(crate) tags: Vec<String>,
     /// Change nothing; print what each TAG stands for now

@@ -84,7 +84,7 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
     Failure::all(failures)
 }
 
-/// Builds the client for the registries among the ends; `None` if there are none.
+/// Builds the client for the registries of this copy; `None` if there are none.
 fn client(
     args: &Transfer,
     source: &Place,
@@ -101,8 +101,8 @@ fn client(
     connect::client_observed(&args.connection, &registries, listen).map(Some)
 }
 
-/// Opens the journal of unfinished uploads. Without it, an upload that was interrupted starts
-/// again.
+/// Opens the journal of unfinished uploads. Without it, an interrupted upload starts again from the
+/// beginning.
 fn journal(args: &Transfer, destinations: &[Place]) -> Option<Arc<Journal>> {
     let uploads = destinations.iter().any(|it| it.registry_name().is_some());
     if args.dry_run || !uploads {
@@ -154,7 +154,7 @@ fn options(
     options
 }
 
-/// Reports blobs in the layouts of destinations that had to be replaced.
+/// Reports the damaged blobs that were replaced in the layouts of destinations.
 fn note_damaged(progress: &TransferProgress, destinations: &[Place]) {
     let layouts = destinations
         .iter()

@@ -61,7 +61,7 @@ struct Target {
 enum Content {
     Blob(Digest),
     Manifest(Digest),
-    /// A tag, and the digest that it must stand for.
+    /// A tag, and the digest that it must stand for, if one was given.
     Tag(Tag, Option<Digest>),
 }
 
@@ -91,8 +91,8 @@ impl Target {
         self.reference.registry()
     }
 
-    /// Deletes it, unless this is a dry run; fails if it does not exist. Returns the digest if the
-    /// registry was asked for it.
+    /// Deletes the target, unless this is a dry run; fails if it does not exist. Returns the digest
+    /// if the registry was asked for it.
     async fn delete(&self, client: &Client, dry_run: bool) -> Result<Option<Digest>, Failure> {
         let repository = client.repository(&self.reference).await?;
         let found = self.check(&repository, dry_run).await?;
@@ -111,7 +111,8 @@ impl Target {
         }
     }
 
-    /// Asks whether it exists, where this must be known. A tag with a digest must stand for it.
+    /// Checks whether the target exists, if this must be known. A tag with a digest must stand for
+    /// it.
     async fn check(
         &self,
         repository: &Repository,
@@ -142,7 +143,7 @@ impl Target {
         Failure::new(Exit::NotFound, &what).hint("check the name, the tag and the registry")
     }
 
-    /// A tag that stands for another digest than it must.
+    /// Makes the failure for a tag that stands for another digest than required.
     fn moved(&self, found: Option<&Digest>) -> Failure {
         let found = found.map_or("no digest that can be verified", Digest::as_str);
         let what = format!(

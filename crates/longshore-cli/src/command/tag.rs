@@ -116,7 +116,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct Shown {
     tag: TagName,
-    /// What the tag stands for, if a dry run asked.
+    /// The digest that the tag stands for now; only in a dry run.
     previous: Option<Digest>,
     error: Option<String>,
 }

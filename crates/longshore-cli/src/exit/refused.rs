@@ -7,14 +7,14 @@ use longshore::{Error, ErrorKind};
 
 use super::Exit;
 
-/// Returns the exit code and the advice for a write that was refused; `None` for another error, or
-/// if the answer does not tell why.
+/// Returns the exit code and the advice for a refused write; `None` for another error, or if the
+/// answer does not give the reason.
 pub(super) fn advice(error: &Error) -> Option<(Exit, String)> {
     let registry = error.registry();
     Some(match error.write_refusal()? {
         WriteRefusal::BlobUnknown { .. } => (
             Exit::NotFound,
-            "put everything that the manifest names into the repository first; `longshore copy` \
+            "put everything that the manifest refers to into the repository first; `longshore copy` \
              and `longshore push` do that"
                 .to_owned(),
         ),

@@ -70,7 +70,7 @@ impl From<LayoutError> for Failure {
     fn from(error: LayoutError) -> Self {
         match error.kind() {
             LayoutErrorKind::NotALayout => Self::of(Exit::Destination, &error)
-                .hint("name a directory that is empty, an image layout, or not there yet"),
+                .hint("name an image layout, an empty directory, or one that does not exist yet"),
             LayoutErrorKind::Name => Self::of(Exit::NotFound, &error)
                 .hint("check the name; index.json in the directory lists the names of its images"),
             LayoutErrorKind::Malformed => Self::of(Exit::Destination, &error)
@@ -83,16 +83,16 @@ impl From<LayoutError> for Failure {
     }
 }
 
-/// Advice about a source whose content is not what its digest says.
-const DAMAGED: &str = "nothing of it was made visible; if the source is an image layout, \
+/// Advice about a source whose content does not match its digest.
+const DAMAGED: &str = "the content was not made visible; if the source is an image layout, \
                        `longshore verify` names what is damaged, and pulling the image again \
                        replaces it";
 
-/// Advice about a layout without some of the manifests that its indexes list.
+/// Advice about a layout that lacks some of the manifests that its indexes list.
 const INCOMPLETE: &str = "a layout may lack some images of an index: pull with --all-platforms, or \
                           choose images with --platform";
 
-/// Advice about a registry that does not have what it acknowledged.
+/// Advice about a registry that lacks content that it acknowledged.
 const LOST: &str = "the registry lost content that it had accepted: run the command again with \
                     --verify-after, and tell the operator of the registry";
 
@@ -100,7 +100,7 @@ const LOST: &str = "the registry lost content that it had accepted: run the comm
 pub(crate) const READABLE: &str = "run it as a user who may read the directory and the files in it";
 
 impl Failure {
-    /// Makes the failure of a layout that is to be read, and not written.
+    /// Makes the failure of a layout that is only read.
     pub(crate) fn source_layout(error: LayoutError) -> Self {
         let kind = error.kind();
         let failure = Self::from(error);
@@ -113,7 +113,8 @@ impl Failure {
         }
     }
 
-    /// Makes the failure of an argument that names no end of a copy. `what` says which one it is.
+    /// Makes the failure of an argument that is not an end of a copy. `what` names the expected
+    /// kind of end.
     pub(crate) fn end(text: &str, what: &str, error: &EndNameError) -> Self {
         let exit = match error {
             EndNameError::Reference(_) => Exit::Reference,
@@ -160,7 +161,7 @@ impl Failure {
         Self::of(Exit::NotFound, error).hint(INCOMPLETE)
     }
 
-    /// Names properties of a manifest that some registries are known to refuse.
+    /// Adds the properties of a manifest that some registries are known to refuse.
     pub(crate) fn foreseen(mut self, concerns: &[Concern]) -> Self {
         let concerns = concerns.iter();
         self.chain
@@ -168,7 +169,7 @@ impl Failure {
         self
     }
 
-    /// Makes the failure of the journal of uploads, which only matters to later runs.
+    /// Makes the failure of the journal of uploads. It affects only later runs.
     pub(crate) fn journal(error: &JournalError) -> Self {
         let what = "an upload that is interrupted now starts again in the next run";
         Self::caused(Exit::Disk, what.to_owned(), error)

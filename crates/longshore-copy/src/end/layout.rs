@@ -33,7 +33,7 @@ impl LayoutEntry {
         }
     }
 
-    /// Gives the image this name, taking it from the image that had it.
+    /// Sets the name of the image. An image that had this name loses it.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -55,8 +55,8 @@ pub struct LayoutEnd {
 }
 
 impl LayoutEnd {
-    /// An end for this entry. The layout is opened when it is needed, and as a destination it is
-    /// created if necessary.
+    /// Makes an end for this entry. The layout is opened when it is needed. If it is a destination,
+    /// it is created if necessary.
     #[must_use]
     pub fn new(entry: LayoutEntry) -> Self {
         Self {
@@ -203,7 +203,7 @@ impl End for LayoutEnd {
                 // Later calls on the layout have their own interrupts.
                 Ok::<_, TransferError>(layout.with_interrupt(&Interrupt::new()))
             });
-            // Replaces a layout that was opened to be read.
+            // Replaces a layout that was opened for reading.
             *self.opened() = Some(layout.await?);
             Ok(())
         })
@@ -239,7 +239,7 @@ impl End for LayoutEnd {
                     Some(name) => layout.tag(&name, image)?,
                     None => layout.add(image)?,
                 }
-                // Best effort: without the record, the next run hashes the blobs that it reuses.
+                // The record is optional: without it, the next run hashes the blobs that it reuses.
                 let _ = layout.store().record_verified();
                 Ok::<_, TransferError>(())
             })

@@ -12,7 +12,7 @@ use crate::error::TransferError;
 /// An image in memory.
 ///
 /// As a destination, it remembers the image that was copied to it, and can then be a source. The
-/// sizes of blobs are chosen by the other end, so give the store a limit
+/// other end chooses the sizes of blobs, so give the store a limit
 /// ([`MemoryStore::with_limit_bytes`]) unless that end is trusted.
 pub struct MemoryEnd {
     store: MemoryStore,
@@ -20,7 +20,7 @@ pub struct MemoryEnd {
 }
 
 impl MemoryEnd {
-    /// An end that writes to this store; clones of the store share its content.
+    /// Makes an end that writes to this store; clones of the store share its content.
     #[must_use]
     pub fn new(store: MemoryStore) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl MemoryEnd {
         }
     }
 
-    /// The same, which stands for the image with this digest.
+    /// Makes an end for the image with this digest.
     #[must_use]
     pub fn with_image(self, digest: Digest) -> Self {
         *self.image() = Some(digest);

@@ -30,14 +30,14 @@ use crate::plan::PlannedBlob;
 use crate::referrers::list_referrers;
 
 /// Minimum size of a blob that is always looked for before it is sent, in bytes. Sending a smaller
-/// one takes one request more than the question.
+/// blob takes only one request more than looking for it.
 const LARGE_BYTES: u64 = 1024 * 1024;
 
-/// How many small blobs are looked for. If the registry has none of them, it is taken to have none
-/// of the other small ones.
+/// Number of small blobs that are looked for. If the registry has none of them, the other small
+/// blobs are assumed to be absent too.
 const SMALL_PROBES: usize = 8;
 
-/// Maximum number of concurrent questions.
+/// Maximum number of concurrent requests that look for blobs.
 const CONCURRENT_QUESTIONS: usize = 32;
 
 /// An image in a repository of a registry.
@@ -51,7 +51,7 @@ pub struct RegistryEnd {
 }
 
 impl RegistryEnd {
-    /// The image of this repository that has this tag or digest.
+    /// Makes an end for the image with this tag or digest in the repository.
     #[must_use]
     pub fn new(repository: Repository, target: TagOrDigest) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl RegistryEnd {
         }
     }
 
-    /// The image that this reference names.
+    /// Makes an end for the image that this reference names.
     ///
     /// # Errors
     ///
@@ -73,16 +73,16 @@ impl RegistryEnd {
         Ok(Self::new(repository, reference.target()))
     }
 
-    /// The same, sending blobs in chunks of this size in bytes. By default that is left to the size
-    /// of the blob and to what is known of the registry.
+    /// Sets the size of the chunks of uploads, in bytes. By default it depends on the size of the
+    /// blob and on the quirks of the registry.
     #[must_use]
     pub const fn with_chunk(mut self, bytes: u64) -> Self {
         self.chunk = Some(bytes);
         self
     }
 
-    /// The same, keeping the sessions of unfinished uploads in this journal, so that a later run
-    /// continues them.
+    /// Keeps the sessions of unfinished uploads in this journal, so that a later run can continue
+    /// them.
     #[must_use]
     pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);
@@ -108,7 +108,7 @@ impl RegistryEnd {
         }
     }
 
-    /// Asks for each of these blobs whether the registry has it.
+    /// Asks the registry for each of these blobs.
     async fn ask(
         &self,
         blobs: &[&PlannedBlob],
@@ -189,7 +189,7 @@ impl RegistryEnd {
         let target = TagOrDigest::from(tag);
         let _one_at_a_time = self.listing.lock().await;
         let mut manifests = match read_manifest(self, &target).await {
-            // A registry may take the tag for the digest of the subject.
+            // A registry may resolve the tag to the subject itself.
             Ok(list) if list.digest() == subject => Vec::new(),
             Ok(list) => match list.into_document() {
                 Document::Index(index) => index.manifests,
@@ -459,7 +459,7 @@ impl Record {
         })
     }
 
-    /// The session that an earlier run has left.
+    /// The session of an earlier run, if there is one.
     fn session(&self) -> Option<UploadSession> {
         let entry = self.journal.get(&self.key, unix_time())?;
         if entry.size != self.size {
@@ -469,7 +469,7 @@ impl Record {
     }
 }
 
-// The journal saves work, and nothing depends on it.
+// The journal only saves work, so an error is ignored.
 impl SessionKeeper for Record {
     fn keep(&self, session: &UploadSession) {
         let entry = JournalEntry {

@@ -1,4 +1,4 @@
-//! What the ends that keep blobs in a store have in common.
+//! Code that all ends with a store share.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,7 +14,7 @@ use crate::cancellation::blocking;
 use crate::error::TransferError;
 use crate::plan::{PlannedBlob, stored_document};
 
-/// Minimum size of a blob of which a store keeps a part when its transfer breaks off, in bytes.
+/// Minimum size of a blob, in bytes, of which a store keeps a part when its transfer breaks off.
 pub(crate) const RESUMED_BYTES: u64 = 1024 * 1024;
 
 /// Opens a blob; `None` when it has another size.
@@ -72,7 +72,7 @@ fn read(end: &dyn End, digest: &Digest) -> Result<Manifest, TransferError> {
     })
 }
 
-/// Writes a blob, from where an earlier run stopped.
+/// Writes a blob; resumes where an earlier run stopped.
 pub(super) async fn put_blob(
     store: &dyn Store,
     put: BlobPut<'_>,

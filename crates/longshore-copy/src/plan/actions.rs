@@ -9,20 +9,20 @@ use super::{BlobAction, PlannedBlob, PlannedDestination};
 use crate::end::End;
 use crate::error::TransferError;
 
-/// A destination, and what decides how blobs get there.
+/// A destination, with the facts that decide how blobs get there.
 pub(super) struct Claim<'a> {
     pub(super) source: &'a dyn End,
-    /// The destinations that come before.
+    /// The destinations before this one.
     pub(super) earlier: &'a [PlannedDestination],
     pub(super) end: &'a dyn End,
     pub(super) blobs: &'a [PlannedBlob],
-    /// Whether every blob is looked for, because the plan is to be exact.
+    /// Whether to look for every blob, so that the plan is exact.
     pub(super) all: bool,
     /// Whether it is the only destination.
     pub(super) is_alone: bool,
 }
 
-/// Decides for each blob.
+/// Chooses the action for each blob.
 pub(super) async fn find(claim: Claim<'_>) -> Result<Vec<BlobAction>, TransferError> {
     let Claim {
         source, end, blobs, ..

@@ -33,7 +33,8 @@ const CONCURRENT_MANIFESTS: usize = 16;
 /// Reading one takes several times its size (LI2).
 const READ_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How many bytes of manifests are kept until they are written. Others are read again (LI2).
+/// Maximum number of bytes of manifests that are kept until they are written. Other manifests are
+/// read again (LI2).
 const KEPT_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Maximum number of concerns that are kept.
@@ -99,12 +100,12 @@ struct Taken {
     concerns: Vec<Concern>,
 }
 
-/// What the tasks that read manifests share.
+/// Data that the tasks that read manifests share.
 struct Reading {
     ends: Ends,
     /// The store that gets the manifests while they are read.
     keeper: Option<Arc<dyn Store>>,
-    /// Whether manifests are kept in memory: they come from elsewhere, and are to be sent.
+    /// Whether manifests are kept in memory, because they must be sent to a destination.
     keeps: bool,
     /// Whether each blob is looked at, also those of an image that a destination has.
     verify: bool,
@@ -189,7 +190,7 @@ impl Planner {
         let claims = self.reading.claims(manifest.digest(), &self.named).await?;
         let is_finished = self.reading.is_complete(&step, &claims);
         let mut taken = self.reading.take(&step, manifest, claims).await?;
-        // An index that is made here can be read nowhere else.
+        // An index that is made here cannot be read from any end.
         taken.kept.get_or_insert_with(|| RawManifest::of(manifest));
         if is_finished {
             taken.children.clear();
@@ -205,7 +206,7 @@ impl Planner {
         self.follow_children(0, taken)
     }
 
-    /// Follows every manifest that was reached.
+    /// Reads every manifest that was reached.
     pub(super) async fn follow(&mut self) -> Result<(), TransferError> {
         let mut reading = InOrder::new(CONCURRENT_MANIFESTS, READ_LIMIT_BYTES);
         let mut waiting = None;
@@ -325,7 +326,7 @@ impl Planner {
             opaque: step.item.opaque.is_some(),
             children: Vec::new(),
         });
-        // A digest that is listed with two sizes is an error, so each has one place.
+        // A digest with two sizes is an error, so each digest has one position.
         self.places.insert(step.digest.clone(), place);
         for claims in &mut self.claims {
             claims.push(false);
@@ -404,7 +405,8 @@ impl Planner {
             _ if child.kind == ContentKind::Blob => Ok(()),
             Reached::First => {
                 self.place(&child);
-                // Counted before the manifests are read, so that the limit applies in time.
+                // Counted before the manifests are read, so that the limit applies before they take
+                // memory.
                 let counted = self.walk.count_bytes(child.size);
                 counted.map_err(TransferError::Graph)
             }
@@ -539,8 +541,8 @@ impl Ends {
 }
 
 impl Reading {
-    /// Asks every destination whether it has a manifest, but for those that are known to have the
-    /// image. One that cannot be asked is given up.
+    /// Asks every destination whether it has a manifest, except those that are known to have the
+    /// image. A destination that fails to answer is given up.
     async fn claims(&self, digest: &Digest, named: &[bool]) -> Result<Vec<bool>, TransferError> {
         let Ends {
             destinations,
@@ -675,7 +677,8 @@ impl Reading {
         taken.ok_or(TransferError::Closed)
     }
 
-    /// Takes what is needed of a manifest, and writes it to the store that gets the manifests.
+    /// Keeps the data that is needed of a manifest, and writes the manifest to the store that gets
+    /// them.
     async fn take(
         &self,
         step: &WalkStep<Listed>,

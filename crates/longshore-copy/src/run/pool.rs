@@ -31,11 +31,11 @@ const SMALL_PER_LARGE: usize = 8;
 pub(super) const SMALL_LIMIT: usize = 32;
 
 /// Number of small blobs that move concurrently at the start between a registry and a store on this
-/// machine. Each connection costs a handshake and buffers, and these are enough where answers come
-/// at once. An upload waits for several answers, so it starts with all that are allowed.
+/// machine. Each connection costs a handshake and buffers, and this number is enough if answers are
+/// fast. An upload waits for several answers, so it starts with the maximum number.
 const SMALL_AT_START: usize = 8;
 
-/// A small blob that takes longer than this shows that the answers are slow: one more is requested
+/// If a small blob takes longer than this, answers are slow, and one more blob is moved
 /// concurrently from then on.
 const SLOW: Duration = Duration::from_millis(5);
 
@@ -60,7 +60,7 @@ pub(super) struct TransferPool {
 }
 
 impl TransferPool {
-    /// Makes the workers, which end when `stop` signals it.
+    /// Makes the workers. They end when `stop` is signalled.
     pub(super) fn new(context: Arc<Context>, stop: StopSender, jobs: NonZeroUsize) -> Self {
         let jobs = jobs.get();
         Self {
@@ -74,8 +74,8 @@ impl TransferPool {
         }
     }
 
-    /// Moves blobs and concurrently checks existing ones; then moves those that cannot be reused,
-    /// and last those that are `later`. When it returns, every thread has ended.
+    /// Moves blobs, and checks existing ones concurrently. Then moves existing blobs that cannot be
+    /// reused, and last the `later` blobs. When this returns, every thread has ended.
     pub(super) async fn transfer(
         mut self,
         jobs: Vec<Job>,
@@ -118,7 +118,7 @@ impl TransferPool {
     }
 
     async fn transfer_all(&mut self, jobs: Vec<Job>) -> Result<(), TransferError> {
-        // A job that only mounts is a request, whatever the size of its blob is.
+        // A job that only mounts is one small request, whatever the size of its blob.
         let (large, small): (VecDeque<_>, VecDeque<_>) = jobs
             .into_iter()
             .partition(|job| job.moves && job.blob.size >= LARGE_BYTES);

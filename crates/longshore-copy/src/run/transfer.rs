@@ -53,7 +53,7 @@ impl Context {
         self.failures.has(number)
     }
 
-    /// Gives a destination up. That ends the run with an error if it is the last one.
+    /// Gives a destination up. If it is the last one, this ends the run with an error.
     pub(super) fn fail(&self, number: usize, error: TransferError) -> Result<(), TransferError> {
         if !self.has_failed(number) && self.targets.len() > 1 {
             self.counts.tell(Event::Dropped {
@@ -64,7 +64,7 @@ impl Context {
         self.failures.add(number, error)
     }
 
-    /// Returns what was done at each destination.
+    /// Returns the result at each destination.
     pub(super) fn reports(&self) -> Vec<DestinationReport> {
         let targets = self.targets.iter().enumerate();
         let report = |(number, target): (usize, &Target)| DestinationReport {
@@ -80,7 +80,7 @@ impl Context {
 #[derive(Clone)]
 pub(super) struct Job {
     pub(super) blob: PlannedBlob,
-    /// Whether its content is to be read, and not only mounted.
+    /// Whether its content is read, and not only mounted.
     pub(super) moves: bool,
     /// Each destination, and the repository to mount the blob from.
     to: Vec<(usize, Option<RepositoryName>)>,
@@ -141,7 +141,7 @@ impl Transfer {
         )
     }
 
-    /// Reads the content and gives it to every destination that still lacks it.
+    /// Reads the content and sends it to every destination that still lacks it.
     async fn attempt(&mut self, job: &mut Job) -> Result<(), TransferError> {
         let context = Arc::clone(&self.context);
         job.to.retain(|(number, _)| !context.has_failed(*number));
@@ -168,7 +168,7 @@ impl Transfer {
 }
 
 impl Context {
-    /// Gives the content to one destination.
+    /// Sends the content to one destination.
     async fn put(
         &self,
         number: usize,
@@ -227,8 +227,8 @@ impl Context {
         }
     }
 
-    /// Gives the content to several destinations: it is read once, and hashed once for all that do
-    /// not hash it. It returns when all was read: a registry that takes long to answer the last
+    /// Sends the content to several destinations. It is read once, and hashed once for all
+    /// destinations that do not hash it themselves. It returns when all was read: a registry that takes long to answer the last
     /// bytes holds nobody up.
     async fn put_to_several(
         self: &Arc<Self>,
@@ -289,7 +289,7 @@ impl Context {
         }
     }
 
-    /// Counts a blob that a destination has now.
+    /// Counts a blob that a destination has received.
     async fn on_put(
         &self,
         number: usize,

@@ -1,4 +1,4 @@
-//! Every end to every end.
+//! Copies between every pair of ends.
 
 use std::sync::{Arc, Mutex};
 
@@ -137,7 +137,7 @@ async fn a_second_tag_of_a_repository_takes_one_put() {
 async fn small_blobs_are_looked_for_only_where_some_are_there() {
     let scene = Scene::set(Image::new(1).layers(30, 500).build());
     scene.copy_to(scene.to("b:2").await).await;
-    // A registry that has none of the first ones is not asked for the others.
+    // If a registry has none of the first blobs, it is not asked for the others.
     assert_eq!(count(&scene.target, "HEAD", "/blobs/"), 8);
     scene.target.requests().clear();
     // In another repository the blobs are absent again, in this one all are there.

@@ -1,4 +1,4 @@
-//! Which images are copied, and which are left.
+//! Which images are copied, and which are left out.
 
 use http::{Method, StatusCode};
 use longshore_copy::{CopyOptions, Plan, Platforms, Subset, TransferError};

@@ -1,4 +1,4 @@
-//! What refers to an image goes with it.
+//! Copies with the referrers of an image.
 
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};

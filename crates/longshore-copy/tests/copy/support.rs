@@ -58,7 +58,7 @@ impl Scene {
     }
 }
 
-/// A client that does not wait before it tries again.
+/// A client that retries without waiting.
 pub(crate) fn client() -> Client {
     Client::builder().attempts(1).build().unwrap()
 }
@@ -86,7 +86,7 @@ pub(crate) async fn copied(
     copy(Arc::clone(source), vec![Arc::clone(destination)], options).await
 }
 
-/// Demands that a registry has all of `tree` under this name, by pulling it.
+/// Asserts that a registry has all of `tree` under this name, by pulling it.
 pub(crate) async fn assert_registry_holds(registry: &Registry, name: &str, tree: &Tree) {
     let (repository, reference) = repository(registry, name).await;
     let store = MemoryStore::new();
@@ -96,7 +96,7 @@ pub(crate) async fn assert_registry_holds(registry: &Registry, name: &str, tree:
     assert_store_holds(&store, tree);
 }
 
-/// Demands that the store holds exactly the documents and blobs of `tree`.
+/// Asserts that the store holds exactly the documents and blobs of `tree`.
 #[track_caller]
 pub(crate) fn assert_store_holds(store: &MemoryStore, tree: &Tree) {
     let all = tree.documents().into_iter().chain(tree.all_blobs());

@@ -196,7 +196,7 @@ fn put() -> Ask {
     ask
 }
 
-// RD3, RT4: a body is opened anew for each request that carries it, once there is a token.
+// RD3, RT4: after there is a token, a body is opened again for each request that carries it.
 #[tokio::test]
 async fn rd3_a_write_is_sent_whole_after_a_challenge_a_failure_and_a_redirect() {
     let (site, seen) = scripted(&[

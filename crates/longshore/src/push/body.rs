@@ -18,9 +18,9 @@ use crate::content::{Content, ContentFrames, PIECE_BYTES};
 
 /// The content of one upload.
 ///
-/// Every byte is hashed once, in order, while it passes, however often it is sent. A body that
-/// begins behind the hashed bytes reads from there and drops what is not wanted. Content that was
-/// verified before is not hashed.
+/// Every byte is hashed once and in order while it passes, however often it is sent. A body that
+/// begins after the hashed bytes reads and hashes the bytes in between, and does not send them.
+/// Content that was verified before is not hashed.
 pub(super) struct UploadBodies<'a> {
     content: &'a dyn Content,
     hashed: Arc<Mutex<Hashed>>,
@@ -31,15 +31,15 @@ pub(super) struct UploadBodies<'a> {
 ///
 /// The methods are called while the content is sent, so they should return soon.
 pub trait PushObserver: Send + Sync {
-    /// So many bytes of the content were given to the transport, which may still buffer them.
+    /// This many bytes of the content were passed to the transport, which may still buffer them.
     fn sent(&self, bytes: u64) {
         let _ = bytes;
     }
 
-    /// The upload continues at this position of the content, in bytes, and not where it was: it
-    /// broke off, or an earlier push sent what comes before. At 0 it starts again.
+    /// The upload continues at this position of the content, in bytes, because it broke off or an
+    /// earlier push sent the bytes before it. At 0, the upload starts again.
     ///
-    /// All bytes from this position on will be sent, perhaps for another time.
+    /// All bytes from this position on will be sent, some of them perhaps again.
     fn resumed(&self, position: u64) {
         let _ = position;
     }
@@ -51,26 +51,26 @@ impl fmt::Debug for dyn PushObserver {
     }
 }
 
-/// What has been hashed so far.
+/// The state of hashing.
 struct Hashed {
     /// `None` when the digest is known: the content was verified before, or was hashed to its end.
     hasher: Option<Hasher>,
-    /// The end of what was hashed, or of what was read without a hasher.
+    /// The end of the hashed bytes, or of the bytes that were read without a hasher.
     position: u64,
     expected: Option<Digest>,
     size: Option<u64>,
-    /// The end of what was given to the transport last.
+    /// The end of the bytes that were last passed to the transport.
     sent: u64,
     /// How many bodies were opened or closed. Only the body that was opened last is read.
     turn: u64,
     /// Whether the body that was opened last was read to its end.
     is_whole: bool,
-    /// Why the content could not be read, or is not what it was said to be.
+    /// Why the content could not be read, or does not match its digest or size.
     failure: Option<io::Error>,
 }
 
 impl<'a> UploadBodies<'a> {
-    /// `verified` says that the content was found to have the digest before.
+    /// `verified` says that the content was verified against the digest before.
     pub(super) fn new(
         content: &'a dyn Content,
         expected: Option<Digest>,
@@ -79,7 +79,7 @@ impl<'a> UploadBodies<'a> {
         let algorithm = expected
             .as_ref()
             .map_or(Algorithm::Sha256, Digest::algorithm);
-        // DG1: verified or not, the algorithm is one that can be verified.
+        // DG1: even for verified content, the algorithm must be one that can be verified.
         let hasher = Hasher::new(&algorithm)?;
         let mut hashed = Hashed {
             hasher: (!verified || expected.is_none()).then_some(hasher),
@@ -119,7 +119,7 @@ impl<'a> UploadBodies<'a> {
         std::mem::replace(&mut hashed.is_whole, true)
     }
 
-    /// The digest and the size of everything that passed.
+    /// The digest and the size of all bytes that were read.
     ///
     /// # Errors
     ///
@@ -179,15 +179,15 @@ struct Part {
     position: u64,
     /// The position of the next byte to send that was not read yet.
     first: u64,
-    /// The position behind the last byte to send; `None` sends everything.
+    /// The position after the last byte to send; `None` sends everything.
     end: Option<u64>,
     /// A piece that was read and not yet sent.
     next: Option<Bytes>,
 }
 
 impl Part {
-    /// Reads and hashes what comes before the first byte to send, so that the registry does not
-    /// wait for that within the request.
+    /// Reads and hashes the bytes before the first byte to send. This happens before the request,
+    /// so that the registry does not wait for it.
     async fn catch_up(&mut self) -> io::Result<()> {
         if self.position < self.first {
             self.next = poll_fn(|cx| self.poll_piece(cx)).await.transpose()?;
@@ -195,7 +195,7 @@ impl Part {
         Ok(())
     }
 
-    /// Hashes a piece that arrived, and returns what of it is to be sent.
+    /// Hashes a piece that arrived, and returns the part of it that is to be sent.
     fn pass(&mut self, mut piece: Bytes) -> io::Result<Bytes> {
         let begin = self.position;
         self.position = begin.saturating_add(piece.len() as u64);
@@ -282,7 +282,7 @@ impl Hashed {
     }
 
     /// Compares the digest of the whole content before its last bytes are sent, so that a registry
-    /// never has all of a content that is not the wanted one.
+    /// never gets all bytes of wrong content.
     fn check(&mut self) -> io::Result<()> {
         let Some(hasher) = self.hasher.take() else {
             return Ok(());
@@ -335,7 +335,7 @@ impl http_body::Body for Part {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                // The transport wraps the error, so the upload keeps one to report.
+                // The transport wraps this error, so the upload keeps the original to report it.
                 let kept = io::Error::new(error.kind(), error.to_string());
                 lock(&self.hashed).failure = Some(error);
                 Poll::Ready(Some(Err(kept)))

@@ -8,20 +8,20 @@ use longshore_proto::Host;
 use longshore_proto::call::Place;
 use longshore_proto::upload::Upload;
 
-/// An upload session that a registry holds open, so that a later push of the same content can
+/// An upload session that a registry keeps open, so that a later push of the same content can
 /// continue it.
 ///
-/// The value contains the URL of the session. Whoever has the URL may be able to write to the
-/// session, so it is a secret: `Debug` hides it, and it is wiped from memory when the value is
+/// The value contains the URL of the session. A program that has the URL may be able to write to
+/// the session, so it is a secret: `Debug` hides it, and it is wiped from memory when the value is
 /// dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadSession {
     /// The origin of the registry that opened the session.
     registry: Origin,
     location: Secret,
-    /// The narrowest class of address that may be connected to; `None` at the registry's origin.
+    /// The narrowest address class that the client may connect to; `None` at the registry's origin.
     floor: Option<AddressClass>,
-    /// The shortest part that the session accepts, in bytes.
+    /// The minimum length of each part except the last, in bytes.
     min_chunk: u64,
 }
 
@@ -29,8 +29,8 @@ pub struct UploadSession {
 ///
 /// The methods are called between two requests of the push, so they should return soon.
 pub trait SessionKeeper: Send + Sync {
-    /// The session is open, and its next request goes here. Replaces what was kept before: a
-    /// registry may refuse to continue at an earlier place.
+    /// The session is open, and its next request goes to this place. Replaces the kept session,
+    /// because a registry may refuse to continue at an earlier place.
     fn keep(&self, session: &UploadSession);
 
     /// The session is over.
@@ -54,14 +54,14 @@ impl UploadSession {
         }
     }
 
-    /// The session as one line of text, to be kept where only its user can read it:
+    /// The session as one line of text. Store it where only its user can read it:
     ///
     /// ```text
     /// text  = "1" SP registry SP trust SP 1*DIGIT SP location
     /// trust = "home" / "public" / "private" / "loopback" / "never"
     /// ```
     ///
-    /// The number is the shortest part that the session accepts, in bytes.
+    /// The number is the minimum length of each part except the last, in bytes.
     #[must_use]
     pub fn to_secret_text(&self) -> Secret {
         let trust = TRUST.iter().find(|(floor, _)| *floor == self.floor);
@@ -73,9 +73,9 @@ impl UploadSession {
 
     /// Reads the text of [`to_secret_text`](Self::to_secret_text); `None` when it is not one.
     ///
-    /// The text cannot make a place more trusted than the registry itself could: a push sends its
-    /// credentials to the session only at the registry's own origin, and connects to no address
-    /// that a redirect of the registry may not lead to (RD2, RD4).
+    /// The text cannot make a place more trusted than the registry itself could. A push sends its
+    /// credentials to the session only at the registry's own origin, and connects only to addresses
+    /// that a redirect of the registry may lead to (RD2, RD4).
     #[must_use]
     pub fn from_secret_text(text: &str) -> Option<Self> {
         let mut words = text.splitn(5, ' ');
@@ -120,12 +120,12 @@ const TRUST: [(Option<AddressClass>, &str); 5] = [
     (Some(AddressClass::Never), "never"),
 ];
 
-/// The keeper of a push, and what it has.
+/// The keeper of a push, and the session that it has.
 pub(super) struct Record {
     keeper: Option<Arc<dyn SessionKeeper>>,
     /// Whether the keeper has a session.
     is_kept: bool,
-    /// Where the session is that it was given last.
+    /// The place of the session that it was given last.
     place: Option<Place>,
 }
 

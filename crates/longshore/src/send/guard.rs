@@ -13,12 +13,12 @@ use longshore_transport::{Body, Clock, TransportError};
 
 use crate::idle::{IDLE_LIMIT, SLOW_BYTES, SLOW_WINDOW};
 
-/// Ends a request whose body stalls or trickles (RT10: an upload body without progress is
+/// Ends a request whose body stalls or is too slow (RT10: an upload body without progress is
 /// aborted), or whose answer takes too long.
 ///
-/// The limit of the answer counts from the end of the body: a large body takes its time. Of the
-/// time before, only that counts in which the transport holds a piece of the body. A source that
-/// is slow to produce the next piece is no fault of the peer.
+/// The limit of the answer counts from the end of the body, because a large body takes time. Before
+/// that, only the time counts in which the transport holds a piece of the body: a source that is
+/// slow to produce the next piece is not the fault of the peer.
 pub(super) struct RequestGuard {
     clock: Arc<dyn Clock>,
     limit: Duration,
@@ -32,7 +32,7 @@ struct Progress {
     /// Time in which the transport held a piece, and the bytes it took, in the current window.
     held: Duration,
     bytes: u64,
-    /// A whole window brought too few bytes.
+    /// Whether a whole window brought too few bytes.
     is_slow: bool,
 }
 
@@ -43,9 +43,9 @@ enum Stage {
     Begin(Duration),
     /// The head of the answer is due since then: there is no body, or it has been sent.
     Head(Duration),
-    /// The transport holds a piece of the body since then.
+    /// The transport has held a piece of the body since this time.
     Held(Duration),
-    /// The source has been asked for the next piece.
+    /// The source was asked for the next piece.
     Source,
 }
 
@@ -108,7 +108,7 @@ impl RequestGuard {
         .await
     }
 
-    /// How long to wait before looking again; `None` when a limit is exceeded.
+    /// How long to wait before the next check; `None` when a limit is exceeded.
     fn left(&self) -> Option<Duration> {
         let now = self.clock.now();
         let progress = lock(&self.progress);
@@ -124,7 +124,7 @@ impl RequestGuard {
 }
 
 impl Progress {
-    /// The transport asks for the next piece, so it has sent the one before.
+    /// The transport requests the next piece, so it has sent the previous one.
     fn asked(&mut self, now: Duration) {
         if let Stage::Held(since) = self.stage {
             self.held += now.saturating_sub(since);
@@ -211,7 +211,7 @@ mod tests {
         lock(&guard.progress).stage = Stage::Held(clock.now());
         clock.advance(Duration::from_secs(29));
         assert_eq!(seconds(&guard), Some(1));
-        // The next piece is asked for: the time begins anew, and the source may be slow.
+        // The next piece is requested: the time starts again, and the source may be slow.
         lock(&guard.progress).asked(clock.now());
         clock.advance(Duration::from_secs(1000));
         assert_eq!(seconds(&guard), Some(30));

@@ -155,7 +155,7 @@ async fn rt3_a_write_fails_at_once_and_says_when_to_come_back() {
     ] {
         let clock = TestClock::default();
         let net = limited(fields, 1);
-        // A client that waits, but not for so long, fails as well.
+        // A client that waits, but not for this long, fails too.
         let plain = timed(&net, &clock).transport(collecting(&net));
         for client in [plain, quota(&limited(fields, 1), &clock, 0)] {
             let app = app(client.build().unwrap()).await;

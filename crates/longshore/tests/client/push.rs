@@ -17,10 +17,10 @@ use crate::support::{HOME, app, closed, poll_times, reply};
 
 pub(crate) const BLOB: &[u8] = b"the content of a blob";
 
-/// What a registry does with the request of this number and line.
+/// The answer of a registry to the request with this number and line.
 type Script = dyn Fn(usize, &str) -> Result<Response<Body>, TransportError> + Send + Sync;
 
-/// A registry that reads each request whole, notes it in one line, and answers by a script.
+/// A registry that reads each request to its end, records it in one line, and answers by a script.
 #[derive(Clone)]
 pub(crate) struct Peer {
     seen: Arc<Mutex<Vec<String>>>,
@@ -81,7 +81,7 @@ impl Peer {
     }
 }
 
-/// Opens sessions, and takes everything.
+/// Opens sessions, and accepts everything.
 pub(crate) fn accepting(line: &str) -> Response<Body> {
     match line.split(' ').next().unwrap() {
         "POST" => reply(202, &[("location", "/s?a=1")], ""),
@@ -266,7 +266,7 @@ async fn dg3_a_stream_that_is_not_its_digest_is_not_named() {
     assert_eq!(peer.lines().last().unwrap(), "DELETE /s?a=1");
 }
 
-/// Pieces of a stream, the last first.
+/// Pieces of a stream, in reverse order.
 struct Frames(Vec<&'static str>);
 
 impl futures_core::Stream for Frames {
@@ -307,7 +307,7 @@ async fn content_that_is_read_from_the_same_registry_needs_no_second_turn() {
         "GET /v2/app/blobs/D" => Ok(reply(200, &[], Bytes::from_static(BLOB))),
         _ => Ok(accepting(line)),
     });
-    // Memory for one body, and a turn for one request.
+    // The client has memory for one body, and a slot for one request.
     let repository = peer
         .limited(|client| client.requests_per_origin(1).memory(1))
         .await;

@@ -15,7 +15,7 @@ use crate::support::{
     BASIC, EVIL, HOME, Net, PASSWORD, USER, app, basic, builder, closed, poll_times, reply,
 };
 
-/// What a keeper was told, as texts.
+/// The calls of a keeper, as texts.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
@@ -181,7 +181,7 @@ async fn a_refused_push_cancels_its_session_and_a_dropped_one_leaves_it() {
     assert_eq!(told.take(), [first]);
 }
 
-/// Content that is never there.
+/// Content that never arrives.
 struct Stuck;
 
 impl longshore::Content for Stuck {

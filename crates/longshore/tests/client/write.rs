@@ -25,7 +25,7 @@ fn tags(names: &[&str]) -> Vec<Tag> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-/// The requests to the registry but for a ping: method and path, with the digest of [`MANIFEST`] as
+/// The requests to the registry except a ping: method and path, with the digest of [`MANIFEST`] as
 /// `D`.
 fn lines(net: &Net) -> Vec<String> {
     let digest = Digest::sha256(MANIFEST.as_bytes());
@@ -436,7 +436,7 @@ const PUSH_CHALLENGE: &str =
 const INVALID_TOKEN: &str =
     r#"Bearer realm="https://auth.example.com/token",service="r",error="invalid_token""#;
 
-/// A registry that wants a token for all but the paths in `open`, and a token endpoint.
+/// A registry that requires a token, except for the paths in `open`, and a token endpoint.
 fn guarded(open: &'static [&'static str]) -> Net {
     Net::serving(move |seen| {
         if seen.uri.starts_with(AUTH) {
@@ -511,7 +511,8 @@ async fn a_token_for_reading_is_not_tried_for_a_body() {
 
 #[tokio::test]
 async fn a_registry_without_tokens_is_asked_once_for_its_challenge() {
-    // One that lets everybody write, and one whose ping does not say that it requires a token.
+    // One registry lets everybody write; the other one's ping does not say that it requires a
+    // token.
     let put = format!("PUT /v2/app/manifests/v1 {}", MANIFEST.len());
     let token = format!("GET {AUTH}/token");
     for (open, expected) in [

@@ -1,4 +1,5 @@
-//! Bodies that do not arrive, or not wholly, and registries that want to be left alone.
+//! Bodies that do not arrive or arrive only in part, and registries that ask the client to slow
+//! down.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

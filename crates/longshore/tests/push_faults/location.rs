@@ -17,7 +17,7 @@ use crate::support::{BLOB, app, builder, chunked, lines, push, registry, stored,
 const USER: &str = "ahab";
 const PASSWORD: &str = "white-whale";
 
-/// A registry that wants a password, and says once that the session is there.
+/// A registry that requires a password, and names this place for a session once.
 fn registry_at(location: &str) -> Registry {
     let registry = Registry::builder()
         .writable()

@@ -1,4 +1,4 @@
-//! A registry, a client, and the requests between them in short.
+//! A registry, a client, and a short form of the requests between them.
 
 use bytes::Bytes;
 use longshore::model::{Digest, Reference};
@@ -43,14 +43,14 @@ pub(crate) async fn repository(registry: &Registry) -> Repository {
     app(registry, &builder(registry).build().unwrap()).await
 }
 
-/// What is known of [`BLOB`], sent as a whole.
+/// The options for [`BLOB`], sent as a whole.
 pub(crate) fn whole() -> PushOptions {
     let mut options = PushOptions::default();
     options.digest = Some(Digest::sha256(BLOB));
     options
 }
 
-/// What is known of [`BLOB`], sent in chunks of ten bytes.
+/// The options for [`BLOB`], sent in chunks of ten bytes.
 pub(crate) fn chunked() -> PushOptions {
     let mut options = whole();
     options.chunk = Some(10);

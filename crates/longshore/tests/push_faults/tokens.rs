@@ -1,4 +1,4 @@
-//! Pushes that outlive their tokens.
+//! Pushes that need several tokens.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};

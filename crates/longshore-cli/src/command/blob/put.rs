@@ -44,7 +44,7 @@ fn destination(args: &BlobPut) -> Result<(Reference, Option<Digest>), Failure> {
     let text = &args.repository;
     let (reference, tag) = connect::reference_and_tag(text)?;
     if tag.is_some() {
-        let what = format!("\"{text}\" has a tag, and a blob has none");
+        let what = format!("\"{text}\" has a tag, but a blob has no tag");
         return Err(Failure::new(Exit::Reference, &what).hint("give [REGISTRY/]NAME"));
     }
     match (reference.digest(), args.digest.clone()) {
@@ -56,14 +56,14 @@ fn destination(args: &BlobPut) -> Result<(Reference, Option<Digest>), Failure> {
     }
 }
 
-/// A blob that was pushed, or would be.
+/// A blob that was pushed, or would be pushed without --dry-run.
 struct Pushed {
     digest: Digest,
     size: u64,
     outcome: Outcome,
 }
 
-/// Hashes the content, and asks whether the registry has it.
+/// Hashes the content, and asks the registry whether it has the blob.
 async fn look(
     repository: &Repository,
     input: &Input,
@@ -94,7 +94,7 @@ async fn send(
 ) -> Result<Pushed, Failure> {
     let opened = input.open().await?;
     let mut options = PushOptions::default();
-    // Only where the digest is known can the registry be asked for the blob.
+    // The registry can be asked for the blob only if the digest is known.
     options.check = expected.is_some();
     options.digest = expected;
     options.chunk = chunk;

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 #[derive(PartialEq)]
 pub(super) enum Place {
     Layout(LayoutName),
-    /// A reference, and which part of it counts.
+    /// A reference, and the tag or digest in it that is used.
     Registry(Reference, TagOrDigest),
 }
 
@@ -64,13 +64,13 @@ impl Place {
         }
     }
 
-    /// Parses a destination in a registry, which has a tag or a digest. The tag is that of the
-    /// source if none is written; it is never `latest` because nothing was written.
+    /// Parses a destination in a registry, which has a tag or a digest. Without either, it gets the
+    /// tag of the source; `latest` is never assumed.
     fn tagged(text: &str, source: &Self) -> Result<Self, Failure> {
         let (reference, tag) = connect::reference_and_tag(EndName::registry_text(text))?;
         match (tag, reference.digest()) {
             (Some(_), Some(_)) => {
-                let what = format!("\"{text}\" has a tag and a digest, and a destination has one");
+                let what = format!("\"{text}\" has a tag and a digest, but a destination has one");
                 Err(Failure::new(Exit::Usage, &what).hint("leave out the digest"))
             }
             (None, Some(digest)) => Ok(Self::Registry(reference, digest.into())),
@@ -136,13 +136,13 @@ impl fmt::Display for Place {
     }
 }
 
-/// A kind of end that the library knows and this program does not.
+/// Makes the failure for a kind of end that the library supports and this program does not.
 fn unknown(text: &str) -> Failure {
     Failure::new(Exit::Usage, &format!("\"{text}\" cannot be copied"))
 }
 
-/// Checks the ends before anything is requested: the layouts, and that no destination is written
-/// twice.
+/// Checks the ends before any request: that the layouts can be used, and that no destination is
+/// given twice.
 pub(super) fn check(source: &Place, destinations: &[Place]) -> Result<(), Failure> {
     if let Place::Layout(layout) = source {
         Layout::open(&layout.path).map_err(Failure::source_layout)?;

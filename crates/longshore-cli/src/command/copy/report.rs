@@ -1,4 +1,4 @@
-//! What a copy shows: its plan, and what was done.
+//! The output of a copy: its plan, and its results.
 
 use std::fmt::{self, Write as _};
 
@@ -31,9 +31,9 @@ pub(super) struct Shown {
     blobs: u64,
     /// Size of all blobs.
     bytes: u64,
-    /// How many foreign layers are left out.
+    /// Number of foreign layers that are left out.
     foreign_layers: u64,
-    /// Least number of requests to the registry of the source for blobs.
+    /// Minimum number of requests for blobs to the registry of the source.
     source_requests: u64,
     #[serde(serialize_with = "as_texts")]
     concerns: Vec<Concern>,
@@ -57,17 +57,17 @@ struct Destination {
 /// What a destination has and lacks.
 #[derive(Serialize)]
 struct Planned {
-    /// How many manifests it lacks; the other numbers are of blobs.
+    /// Number of manifests that it lacks. The other numbers are of blobs.
     manifests: u64,
     existing: u64,
     mounted: u64,
     moved: u64,
     bytes: u64,
-    /// Least number of requests to write it.
+    /// Minimum number of requests to write it.
     requests: u64,
 }
 
-/// What was done at a destination, with manifests and blobs counted together.
+/// The result at a destination, with manifests and blobs counted together.
 #[derive(Serialize)]
 struct Moved {
     moved: u64,
@@ -115,12 +115,12 @@ impl Shown {
         failure(error, &self.source, &self.concerns)
     }
 
-    /// Adds the rate limits that registries stated meanwhile.
+    /// Adds the rate limits that registries stated during the copy.
     pub(super) fn add_limits(&mut self, limits: &RateLimits) {
         self.rate_limits = limits.shown();
     }
 
-    /// Adds what was done; returns the failures of destinations.
+    /// Adds the results; returns the failures of destinations.
     pub(super) fn add_results(&mut self, reports: Vec<DestinationReport>) -> Vec<Failure> {
         let mut errors = Vec::new();
         for (number, (destination, report)) in self.destinations.iter_mut().zip(reports).enumerate()
@@ -154,7 +154,7 @@ impl Shown {
         }
         if self.foreign_layers > 0 {
             let layers = output::count(self.foreign_layers, "foreign layer");
-            output::note(&format!("left out {layers}, which --foreign-layers copies"));
+            output::note(&format!("left out {layers}; --foreign-layers copies them"));
         }
         let copied = self.destinations.iter().filter(|it| it.error.is_none());
         let lines: Vec<_> = copied
@@ -285,7 +285,7 @@ impl Planned {
         let moved = planned.missing().count() as u64;
         let mounted = planned.mounted().count() as u64;
         let manifests = planned.missing_manifests();
-        // A name for a manifest that is there already is a request too.
+        // Naming an existing manifest takes a request too.
         let writes = manifests.max(u64::from(!planned.is_named()));
         Self {
             manifests,
@@ -321,7 +321,7 @@ impl From<Tally> for Moved {
     }
 }
 
-/// Counts the blobs that are read from the source, each once.
+/// Counts the blobs that are read from the source. Each is read once.
 fn moved_once(plan: &Plan) -> u64 {
     let mut moved = vec![false; plan.blobs().len()];
     for destination in plan.destinations() {
@@ -332,8 +332,8 @@ fn moved_once(plan: &Plan) -> u64 {
     moved.into_iter().filter(|moved| *moved).count() as u64
 }
 
-/// Makes the failure of a copy. If a registry refuses a manifest, what is known to be refused in it
-/// is named. Errors of a local source do not say which one it is.
+/// Makes the failure of a copy. If a registry refuses a manifest, adds the concerns about the
+/// manifest. Errors of a local source do not name the source, so its name is added.
 pub(super) fn failure(error: TransferError, source: &str, concerns: &[Concern]) -> Failure {
     let is_refused = refuses_manifest(&error);
     let is_absent = matches!(&error, TransferError::Store(StoreError::Absent { .. }));

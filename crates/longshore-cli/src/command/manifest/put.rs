@@ -77,7 +77,7 @@ struct Checked {
     subject: Option<Digest>,
 }
 
-/// The fields that documents of unknown types may share with manifests.
+/// The fields that documents of unknown types may have in common with manifests.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Common {
@@ -85,7 +85,7 @@ struct Common {
 }
 
 impl Checked {
-    /// Checks the document. Of a type that this program does not know, it must be a JSON object.
+    /// Checks the document. A document of an unknown type must be a JSON object.
     fn new(bytes: &[u8], given: Option<&MediaType>, input: &Input) -> Result<Self, Failure> {
         let malformed = |error: &dyn std::error::Error| {
             let what = format!("{} is not a manifest", input.name());
@@ -151,7 +151,7 @@ struct Shown {
     subject: Option<Digest>,
     /// Whether the registry lists the manifest as a referrer of its subject.
     subject_listed: Option<bool>,
-    /// What the reference stands for, if a dry run asked.
+    /// The digest that the reference stands for now; only in a dry run.
     previous: Option<Digest>,
     dry_run: bool,
 }
