@@ -17,7 +17,7 @@ impl Content for Bytewise {
     }
 
     fn open(&self, position: u64) -> OpeningContent<'_> {
-        let frames: ContentFrames = Box::pin(Bytewise::from(position));
+        let frames: ContentFrames = Box::pin(Self::from(position));
         Box::pin(std::future::ready(Ok(frames)))
     }
 }
