@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! script = setup *( LF answer )
-//! setup  = [ 1*DIGIT ] *( "c" 1*DIGIT / "e" / "m" / "s" )
-//!                             ; size; chunk size, exists first, mount, a stream that is read once
-//! answer = head / "!"         ; "!" is no answer
+//! setup  = [ 1*DIGIT ] *( "c" 1*DIGIT / "e" / "m" / "o" / "s" )
+//!                             ; size; chunk size, exists first, mount, one attempt, a stream that
+//!                             ; is read once
+//! answer = head / "!" / "?"   ; no answer, no authentication
 //! ```
+
+use std::time::Duration;
 
 use longshore_model::Digest;
 use longshore_origin::{Origin, Scheme};
@@ -42,10 +45,10 @@ pub fn upload(data: &[u8]) {
             sent = sent.max(end);
         }
         let line = lines.line();
-        let next = if line == b"!" {
-            upload.on_failed(Jitter::new(u32::MAX))
-        } else {
-            upload.on_answer(&head(line), &ended, Jitter::new(0))
+        let next = match line {
+            b"!" => upload.on_failed(Jitter::new(u32::MAX)),
+            b"?" => upload.on_denied(None),
+            _ => upload.on_answer(&head(line), &ended, Jitter::new(0)),
         };
         match next {
             Ok(UploadNext::Ask(next)) => ask = next,
@@ -88,6 +91,7 @@ fn new(setup: &[u8]) -> (Upload, u64, bool) {
             }
             b'e' => options.check = true,
             b'm' => options.mount = "tools/base".parse().ok(),
+            b'o' => options.once = Some(Duration::from_secs(60)),
             b's' => content.seekable = false,
             _ => {}
         }
