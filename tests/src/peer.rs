@@ -104,6 +104,18 @@ impl Peer {
         }
     }
 
+    /// Waits until the requests of all clients are known. The clients must be gone.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended, or a client is not gone.
+    #[track_caller]
+    pub fn wait_for_clients(&mut self) {
+        if let Self::Docker(registry) = self {
+            registry.wait_for_clients();
+        }
+    }
+
     /// Number of requests that the registry is known to have answered; there may be more.
     #[must_use]
     pub fn requests_so_far(&self) -> usize {

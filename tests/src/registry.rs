@@ -160,10 +160,25 @@ impl DockerRegistry {
         }
     }
 
+    /// Waits until the registry has closed every connection, because its clients are gone. It has
+    /// logged their requests then, also those that were cut off.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended, or a connection stays open.
+    #[track_caller]
+    pub fn wait_for_clients(&mut self) {
+        let port = self.address.port();
+        let are_gone = self
+            .process
+            .wait_until(|_| (!process::has_connections(port)).then_some(()));
+        assert!(are_gone.is_some(), "docker-registry ended:\n{}", self.log());
+    }
+
     /// Every request that the registry has answered so far, except those of the harness.
     ///
-    /// The registry must use plain HTTP, and every client must be gone: the registry logs an
-    /// answer before it closes the connection. A request of the harness marks the end of the log.
+    /// The registry must use plain HTTP. It writes its log after it answers, so a request of the
+    /// harness marks the end.
     ///
     /// # Panics
     ///
@@ -171,11 +186,6 @@ impl DockerRegistry {
     #[track_caller]
     pub fn settled_requests(&mut self) -> Vec<Logged> {
         static MARKS: AtomicUsize = AtomicUsize::new(0);
-        let port = self.address.port();
-        let left = self
-            .process
-            .wait_until(|_| (!process::has_connections(port)).then_some(()));
-        assert!(left.is_some(), "docker-registry ended:\n{}", self.log());
         let mark = format!("/v2/?mark={} ", MARKS.fetch_add(1, Ordering::Relaxed));
         let _ = http::get(self.address, mark.trim_end());
         let requests = self.process.wait_until(|process| {

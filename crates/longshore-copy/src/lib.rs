@@ -146,6 +146,7 @@ mod failures;
 mod in_order;
 mod journal;
 mod observer;
+mod patience;
 mod plan;
 mod platform;
 mod preflight;

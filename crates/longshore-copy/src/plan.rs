@@ -13,17 +13,16 @@ use longshore_model::{
 };
 use longshore_store::{Store, StoreError};
 
-use self::patience::answer_of;
 use self::planner::{Ends, Planner};
 use crate::copy::CopyOptions;
 use crate::end::{End, RawManifest, read_manifest};
 use crate::error::TransferError;
 use crate::failures::Failures;
+use crate::patience::answer_of;
 use crate::preflight::Concern;
 use crate::run::{DestinationReport, RunOptions, Tally, run};
 
 mod actions;
-mod patience;
 mod planner;
 
 /// Maximum number of manifests and blobs that one plan follows. It bounds what a hostile nest of

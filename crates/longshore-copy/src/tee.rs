@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use longshore::transport::Clock;
 use longshore::{Content, ContentFrames, OpeningContent};
 use longshore_model::Verifier;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::patience::Patience;
 
 /// Sends pieces, each with its position in the content.
 type PieceSender = mpsc::Sender<io::Result<(u64, Bytes)>>;
@@ -21,17 +21,12 @@ type PieceSender = mpsc::Sender<io::Result<(u64, Bytes)>>;
 /// Number of pieces by which a destination may be ahead of the slowest one.
 const PIECES_AHEAD: usize = 2;
 
-/// How long a destination may accept no content while others wait for it: 30 seconds.
-pub(crate) const STALL_LIMIT: Duration = Duration::from_secs(30);
-
 /// Reads content and passes it to several readers. The slowest reader sets the pace. A reader that
-/// ends is left out, and so is one that takes nothing for [`STALL_LIMIT`].
+/// ends is left out, and so is one that exhausts the patience with it.
 pub(crate) struct Tee {
     readers: Vec<Reader>,
     verifier: Option<Verifier>,
     size: u64,
-    /// `None` when no reader can stall, because all are on this machine.
-    clock: Option<Arc<dyn Clock>>,
     stalled: Vec<usize>,
     /// Whether the content cannot be read, or does not match.
     failed: Arc<AtomicBool>,
@@ -42,23 +37,41 @@ struct Reader {
     number: usize,
     opening: Option<oneshot::Receiver<u64>>,
     pieces: PieceSender,
+    /// `None` for a reader on this machine, which does not stall.
+    patience: Option<Patience>,
+}
+
+impl Reader {
+    /// Waits for the reader; `None` when it takes too long.
+    async fn unless_stalled<F: Future>(&self, work: F) -> Option<F::Output> {
+        let Some(patience) = &self.patience else {
+            return Some(work.await);
+        };
+        tokio::select! {
+            biased;
+            output = work => Some(output),
+            () = patience.exhausted() => None,
+        }
+    }
 }
 
 impl Tee {
-    /// Makes the readers of a blob. With a `verifier`, the last bytes are passed on only if all
+    /// Makes the readers of a blob, one for each patience. With a `verifier`, the last bytes are passed on only if all
     /// bytes match.
     pub(crate) fn new(
         size: u64,
-        readers: usize,
+        patience: impl IntoIterator<Item = Option<Patience>>,
         verifier: Option<Verifier>,
-        clock: Option<Arc<dyn Clock>>,
     ) -> (Self, Vec<TeeContent>) {
-        let (readers, contents) = (0..readers).map(|number| reader(number, size)).unzip();
+        let (readers, contents) = patience
+            .into_iter()
+            .enumerate()
+            .map(|(number, patience)| reader(number, size, patience))
+            .unzip();
         let tee = Self {
             readers,
             verifier,
             size,
-            clock,
             stalled: Vec::new(),
             failed: Arc::default(),
         };
@@ -109,7 +122,7 @@ impl Tee {
             let Some(opening) = reader.opening.take() else {
                 continue;
             };
-            match self.unless_stalled(opening).await {
+            match reader.unless_stalled(opening).await {
                 Some(Ok(position)) => {
                     start = start.min(position);
                     begun.push(reader);
@@ -139,7 +152,7 @@ impl Tee {
             let mut still = Vec::with_capacity(self.readers.len());
             for reader in std::mem::take(&mut self.readers) {
                 let sending = reader.pieces.send(Ok((begin, piece.clone())));
-                match self.unless_stalled(sending).await {
+                match reader.unless_stalled(sending).await {
                     Some(Ok(())) => still.push(reader),
                     Some(Err(_)) => {}
                     None => on_stalled(reader.number),
@@ -157,18 +170,6 @@ impl Tee {
         Ok(())
     }
 
-    /// Waits for a reader; `None` when it takes too long.
-    async fn unless_stalled<F: Future>(&self, work: F) -> Option<F::Output> {
-        let Some(clock) = &self.clock else {
-            return Some(work.await);
-        };
-        tokio::select! {
-            biased;
-            output = work => Some(output),
-            () = clock.alarm(STALL_LIMIT) => None,
-        }
-    }
-
     fn check(&mut self, piece: &[u8], position: u64) -> io::Result<()> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let Some(verifier) = &mut self.verifier else {
@@ -182,13 +183,14 @@ impl Tee {
     }
 }
 
-fn reader(number: usize, size: u64) -> (Reader, TeeContent) {
+fn reader(number: usize, size: u64, patience: Option<Patience>) -> (Reader, TeeContent) {
     let (opened, opening) = oneshot::channel();
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
     let reader = Reader {
         number,
         opening: Some(opening),
         pieces: sender,
+        patience,
     };
     let pieces = Pieces {
         receiver,

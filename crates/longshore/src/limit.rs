@@ -233,6 +233,13 @@ impl Limit {
         }
     }
 
+    /// How long the origin asked to wait with every request, from now on.
+    pub(crate) fn requested_wait(&self, origin: &Origin, now: Duration) -> Duration {
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = origins.get(origin);
+        lane.map_or(Duration::ZERO, |lane| lane.state().pace.wait(now))
+    }
+
     /// Waits for a slot at the origin.
     async fn turn(&self, origin: &Origin, flow: Flow) -> Turn {
         let lane = {

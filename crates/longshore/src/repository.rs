@@ -1,6 +1,7 @@
 //! One repository of one registry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_auth::{AuthCall, Credential};
@@ -136,6 +137,18 @@ impl Repository {
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(self.site.client().clock())
+    }
+
+    /// How long the registry asked to wait with every request, from now on (RT3); zero if it did
+    /// not ask, or the time has passed.
+    ///
+    /// A caller that gives up what makes no progress should not count this time.
+    #[must_use]
+    pub fn requested_wait(&self) -> Duration {
+        let client = self.site.client();
+        client
+            .limit()
+            .requested_wait(self.site.origin(), client.clock().now())
     }
 
     /// The origin of its registry: where secrets go, and nowhere else.

@@ -108,6 +108,12 @@ impl End {
         }
     }
 
+    fn wait_for_clients(&mut self) {
+        if let Self::Registry(peer) = self {
+            peer.wait_for_clients();
+        }
+    }
+
     fn requests(&mut self) -> Vec<Logged> {
         match self {
             Self::Layout(_) => Vec::new(),
@@ -251,6 +257,9 @@ impl Scene {
             .map(|blob| blob.descriptor.digest.clone())
             .filter(|digest| self.destination.has(digest))
             .collect();
+        for end in [&mut self.source, &mut self.destination] {
+            end.wait_for_clients();
+        }
         let asked = self.source.requests().len();
         let sent = self.destination.requests();
         let open = self.open_sessions(sent.get(self.before..).unwrap());

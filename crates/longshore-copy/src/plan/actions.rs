@@ -4,10 +4,10 @@ use std::sync::atomic::AtomicUsize;
 
 use longshore::Repository;
 
-use super::patience::answer_of;
 use super::{BlobAction, PlannedBlob, PlannedDestination};
 use crate::end::End;
 use crate::error::TransferError;
+use crate::patience::answer_of;
 
 /// A destination, with the facts that decide how blobs get there.
 pub(super) struct Claim<'a> {

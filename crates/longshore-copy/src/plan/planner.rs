@@ -13,7 +13,6 @@ use longshore_model::{
 use longshore_store::Store;
 
 use super::actions::{self, Claim};
-use super::patience::answer_of;
 use super::{Plan, PlannedBlob, PlannedDestination, PlannedManifest, stored_manifest};
 use crate::copy::CopyOptions;
 use crate::digest_tag::{DigestTag, DigestTagKind};
@@ -22,6 +21,7 @@ use crate::end::{End, RawManifest, TakeManifest};
 use crate::error::TransferError;
 use crate::failures::Failures;
 use crate::in_order::InOrder;
+use crate::patience::answer_of;
 use crate::platform::Chosen;
 use crate::preflight::{Concern, preflight};
 use crate::referrers::{REFERRERS_DEPTH_LIMIT, REFERRERS_LIMIT};

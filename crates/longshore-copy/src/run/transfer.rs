@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use longshore::{PushObserver, Repository};
+use longshore::PushObserver;
 use longshore_model::{RepositoryName, Verifier};
 use longshore_store::{Interrupt, StoreError};
 use tokio::sync::oneshot;
@@ -18,8 +18,9 @@ use crate::end::{BlobOutcome, BlobPut, End};
 use crate::error::TransferError;
 use crate::failures::Failures;
 use crate::observer::Event;
+use crate::patience::Patience;
 use crate::plan::PlannedBlob;
-use crate::tee::{STALL_LIMIT, Tee, TeeContent};
+use crate::tee::{Tee, TeeContent};
 
 /// What all transfers of a run share.
 pub(super) struct Context {
@@ -200,17 +201,16 @@ impl Context {
         }
     }
 
-    /// Waits for an upload. One of several destinations may make no progress for as long as
-    /// [`STALL_LIMIT`], but for the answer to the last bytes.
+    /// Waits for an upload. One of several destinations that makes no progress for too long is given
+    /// up, except if only the answer to its last bytes is due.
     async fn unless_stalled(
         &self,
         number: usize,
         put: impl Future<Output = Result<BlobOutcome, TransferError>>,
         meter: &Meter,
     ) -> Result<BlobOutcome, TransferError> {
-        let end = &self.target(number).end;
-        let clock = end.repository().map(Repository::clock);
-        let Some(clock) = clock.filter(|_| self.targets.len() > 1) else {
+        let end = &*self.target(number).end;
+        let Some(patience) = Patience::with(end).filter(|_| self.targets.len() > 1) else {
             return put.await;
         };
         let mut put = pin!(put);
@@ -219,7 +219,7 @@ impl Context {
             tokio::select! {
                 biased;
                 result = &mut put => return result,
-                () = clock.alarm(STALL_LIMIT) => {}
+                () = patience.exhausted() => {}
             }
             if !meter.is_at_end() && meter.position() == position {
                 return Err(TransferError::Stalled { end: end.name() });
@@ -228,8 +228,8 @@ impl Context {
     }
 
     /// Sends the content to several destinations. It is read once, and hashed once for all
-    /// destinations that do not hash it themselves. It returns when all was read: a registry that takes long to answer the last
-    /// bytes holds nobody up.
+    /// destinations that do not hash it themselves. Returns when everything was read: a registry
+    /// that takes long to answer the last bytes delays no other destination.
     async fn put_to_several(
         self: &Arc<Self>,
         job: &Job,
@@ -239,12 +239,8 @@ impl Context {
         let is_store = |number: usize| self.target(number).end.store().is_some();
         let unverified = self.trusts_source || job.to.iter().all(|(it, _)| is_store(*it));
         let verifier = (!unverified).then(|| verifier(blob)).transpose()?;
-        let repository = job.to.iter().find_map(|(number, _)| {
-            let end = &self.target(*number).end;
-            end.repository()
-        });
-        let clock = repository.map(Repository::clock);
-        let (tee, contents) = Tee::new(blob.size, job.to.len(), verifier, clock);
+        let ends = job.to.iter().map(|(number, _)| &*self.target(*number).end);
+        let (tee, contents) = Tee::new(blob.size, ends.map(Patience::with), verifier);
         let shared = Arc::new(Shared {
             context: Arc::clone(self),
             blob: blob.clone(),

@@ -56,7 +56,7 @@ fn verifier(content: &[u8]) -> Option<Verifier> {
 
 #[tokio::test]
 async fn every_reader_gets_what_it_needs() {
-    let (tee, contents) = Tee::new(CONTENT.len() as u64, 3, verifier(CONTENT), None);
+    let (tee, contents) = Tee::new(CONTENT.len() as u64, vec![None; 3], verifier(CONTENT));
     let mut reading = JoinSet::new();
     let positions = [0, 7, u64::MAX];
     for (content, position) in contents.into_iter().zip(positions) {
@@ -82,7 +82,7 @@ async fn every_reader_gets_what_it_needs() {
 // DG3: digest and length must both match.
 #[tokio::test]
 async fn dg3_the_last_bytes_of_other_content_are_given_to_nobody() {
-    let (tee, contents) = Tee::new(CONTENT.len() as u64, 2, verifier(b"other"), None);
+    let (tee, contents) = Tee::new(CONTENT.len() as u64, vec![None; 2], verifier(b"other"));
     let mut reading = JoinSet::new();
     for content in contents {
         reading.spawn(async move { read(&content, 0).await });
@@ -101,8 +101,8 @@ async fn dg3_the_last_bytes_of_other_content_are_given_to_nobody() {
 async fn rt10_a_reader_that_takes_nothing_is_left_out() {
     for opens in [true, false] {
         let clock = TestClock::default();
-        let alarms: Arc<dyn Clock> = Arc::new(clock.clone());
-        let (tee, contents) = Tee::new(CONTENT.len() as u64, 2, None, Some(alarms));
+        let patience = Patience::by(Arc::new(clock.clone()));
+        let (tee, contents) = Tee::new(CONTENT.len() as u64, vec![Some(patience); 2], None);
         let [first, second] = <[TeeContent; 2]>::try_from(contents).ok().unwrap();
         let stalled_frames = if opens {
             Some(second.open(0).await.unwrap())
@@ -136,7 +136,7 @@ async fn rt10_a_reader_that_takes_nothing_is_left_out() {
 
 #[tokio::test]
 async fn a_reader_goes_on_where_it_stopped_and_nowhere_else() {
-    let (tee, contents) = Tee::new(CONTENT.len() as u64, 1, None, None);
+    let (tee, contents) = Tee::new(CONTENT.len() as u64, vec![None], None);
     let reading = tokio::spawn(async move {
         let [content] = <[TeeContent; 1]>::try_from(contents).ok().unwrap();
         let mut frames = content.open(0).await.unwrap();
