@@ -240,6 +240,11 @@ impl Content for TeeContent {
 }
 
 impl TeeContent {
+    /// Returns whether a part of the content has been read, and may not come again.
+    pub(crate) fn was_read(&self) -> bool {
+        lock(&self.pieces).end > 0
+    }
+
     fn open_at(&self, position: u64) -> io::Result<ContentFrames> {
         let opened = self
             .opened

@@ -25,8 +25,9 @@ pub(crate) struct TooManyResumes {
 /// The budget of resumes of one transfer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResumeBudget {
-    /// The position at which the current request began.
-    began: u64,
+    /// The farthest position that a request began at, or broke off at. What is sent once more up to
+    /// there is no progress, so that a peer that always falls back to one position is given up.
+    farthest: u64,
     stalled: u32,
     resumes: u32,
 }
@@ -34,7 +35,7 @@ pub(crate) struct ResumeBudget {
 impl ResumeBudget {
     pub(crate) const fn new(position: u64) -> Self {
         Self {
-            began: position,
+            farthest: position,
             stalled: 0,
             resumes: 0,
         }
@@ -43,10 +44,16 @@ impl ResumeBudget {
     /// Records that a request begins at this position. What came before it is progress, also if
     /// only a later answer told how much that is.
     pub(crate) const fn begin(&mut self, position: u64) {
-        if position.saturating_sub(self.began) >= PROGRESS_BYTES {
+        if self.advances(position) {
             self.stalled = 0;
         }
-        self.began = position;
+    }
+
+    /// Moves to this position; returns whether it is progress.
+    const fn advances(&mut self, position: u64) -> bool {
+        let bytes = position.saturating_sub(self.farthest);
+        self.farthest = self.farthest.saturating_add(bytes);
+        bytes >= PROGRESS_BYTES
     }
 
     /// Records that the request broke off at this position; returns the wait before the next one.
@@ -55,7 +62,7 @@ impl ResumeBudget {
         position: u64,
         jitter: Jitter,
     ) -> Result<Duration, TooManyResumes> {
-        let has_progress = position.saturating_sub(self.began) >= PROGRESS_BYTES;
+        let has_progress = self.advances(position);
         if has_progress {
             self.stalled = 0;
         } else if self.resumes > 0 {

@@ -78,6 +78,13 @@ impl Target {
         Ok(())
     }
 
+    /// Ends the uploads that run, because the destination was given up.
+    pub(super) fn abort(&self) {
+        if let Some(uploads) = self.uploads().as_mut() {
+            uploads.running.abort_all();
+        }
+    }
+
     /// Ends all uploads, and lets no other one start.
     pub(super) fn close(&self) {
         drop(self.uploads().take());

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use longshore::PushObserver;
+use longshore::{ErrorKind, PushObserver};
 use longshore_model::{RepositoryName, Verifier};
 use longshore_store::{Interrupt, StoreError};
 use tokio::sync::oneshot;
@@ -62,6 +62,7 @@ impl Context {
                 error: &error,
             });
         }
+        self.target(number).abort();
         self.failures.add(number, error)
     }
 
@@ -354,7 +355,10 @@ impl Shared {
             observer: &self.observer,
             interrupt: &self.context.interrupt,
         };
-        let result = match target.end.put_blob(put).await {
+        let result = target.end.put_blob(put).await;
+        let was_read = content.was_read();
+        drop(content);
+        let result = match result {
             Ok(outcome) => {
                 let bytes = self.meter.moved();
                 let put = self
@@ -370,11 +374,39 @@ impl Shared {
                 lock(&self.mismatch).get_or_insert(error);
                 Ok(())
             }
+            Err(error) if was_read && broke_off(&error) => {
+                match self.put_alone(number, &mount).await {
+                    Err(error) => self.context.fail(number, error),
+                    put => put,
+                }
+            }
             Err(error) => self.context.fail(number, error),
         };
         // The run ends when it sees that no destination is left.
         drop(result);
     }
+}
+
+impl Shared {
+    /// Reads the content for one destination, whose upload broke off after the others had moved on.
+    async fn put_alone(
+        &self,
+        number: usize,
+        mount: &Option<RepositoryName>,
+    ) -> Result<(), TransferError> {
+        let Context { source, counts, .. } = &*self.context;
+        let content = source.content(&self.blob)?;
+        let content = Counted::new(content, self.blob.clone(), Arc::clone(counts));
+        self.context.put(number, mount, &self.blob, &content).await
+    }
+}
+
+/// Returns whether an upload broke off that could have continued with other content.
+fn broke_off(error: &TransferError) -> bool {
+    let TransferError::Registry(error) = error else {
+        return false;
+    };
+    matches!(error.kind(), ErrorKind::Body | ErrorKind::Unavailable)
 }
 
 impl Drop for Shared {

@@ -252,3 +252,21 @@ async fn rt10_a_destination_that_opens_no_upload_is_dropped() {
     assert!(report.destinations[1].error.is_none());
     assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
 }
+
+// RT4: an upload that breaks off is continued, also when the others have moved on.
+#[tokio::test]
+async fn rt4_a_destination_whose_upload_breaks_off_reads_the_content_again() {
+    let scene = Scene::set(Image::new(1).layers(2, 2 << 20).build());
+    let busy = Misbehaviour::Status(StatusCode::SERVICE_UNAVAILABLE);
+    let rule = Rule::on(Part::Upload, busy).method(Method::PUT).times(1);
+    let breaking = Registry::builder().misbehave(rule).writable();
+    let breaking = breaking.start().unwrap();
+    let ends = vec![end(&breaking, "c:3").await, scene.to("b:2").await];
+    let options = CopyOptions::default();
+    let report = copy(scene.from().await, ends, &options).await.unwrap();
+    for destination in &report.destinations {
+        assert!(destination.error.is_none(), "{:?}", destination.error);
+    }
+    assert_registry_holds(&breaking, "c:3", &scene.tree).await;
+    assert_registry_holds(&scene.target, "b:2", &scene.tree).await;
+}

@@ -491,6 +491,34 @@ fn rt6_a_range_that_stays_within_a_large_chunk_ends_the_upload_after_waits() {
     assert_eq!(ended, Err(UploadError::Resumes { resumes, received }));
 }
 
+// RT6: what is sent again is no progress. Each chunk of this registry seems to arrive, and the
+// session always falls back to the end of the first.
+#[test]
+fn rt6_an_upload_that_always_falls_back_ends() {
+    let size = 1_000_000;
+    let mut upload = chunked(size, 65_536);
+    let start = upload.start();
+    let mut ask = then(&mut upload, &start, 202, SESSION);
+    let (mut bytes, first) = (0, [("range", "0-65535")]);
+    let ended = loop {
+        bytes += ask.body.and_then(|body| body.length).unwrap_or_default();
+        let status = match sent(&ask).split(' ').next() {
+            Some("PATCH") => 202,
+            Some("PUT") => 416,
+            _ => 204,
+        };
+        match answer(&mut upload, &ask, status, &first) {
+            Ok(UploadNext::Ask(next)) => ask = next,
+            other => break other,
+        }
+    };
+    assert!(
+        matches!(ended, Err(UploadError::Resumes { .. })),
+        "{ended:?}"
+    );
+    assert!(bytes <= 7 * size, "{bytes}");
+}
+
 // RT6: only resumes without progress count, and the session says what progress there was.
 #[test]
 fn rt6_an_upload_that_breaks_off_again_and_again_with_progress_goes_on() {
