@@ -235,19 +235,3 @@ fn cr1_a_user_name_is_for_one_registry() {
     said.failed_with_hint(USAGE, &["--username is for one registry", "config.json"]);
     assert_eq!(registry.requests().all().len(), 0);
 }
-
-// docker-registry refuses to delete any tag, and does not look whether it exists.
-#[test]
-fn a_tag_that_does_not_exist_is_named_where_tags_are_not_deleted() {
-    let registry = serving(&image::single(73));
-    let refusal = refusing(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "no");
-    registry.misbehave(Rule::on(Part::Manifest, refusal).method(Method::DELETE));
-    let name = format!("{}/a", registry.authority());
-    let absent = format!("{name}:nosuch");
-    run(&["delete", &absent]).failed_with_hint(NOT_FOUND, &[&format!("{absent} does not exist")]);
-    let words = [
-        "does not delete tags",
-        "unless the registry deletes nothing at all",
-    ];
-    run(&["delete", &format!("{name}:1")]).failed_with_hint(UNSUPPORTED, &words);
-}

@@ -107,22 +107,7 @@ impl Target {
         match deleted {
             Ok(true) => Ok(found),
             Ok(false) => Err(self.absent()),
-            Err(error) if self.is_missing(&repository, &error).await => Err(self.absent()),
             Err(error) => Err(self.refused(error)),
-        }
-    }
-
-    /// Asks whether a tag is missing that the registry did not delete: it may not look for tags
-    /// that it cannot delete.
-    async fn is_missing(&self, repository: &Repository, error: &Error) -> bool {
-        match &self.content {
-            Content::Tag(tag, _) if error.kind() == ErrorKind::Unsupported => {
-                matches!(
-                    repository.manifest_head(&tag.clone().into()).await,
-                    Ok(None)
-                )
-            }
-            _ => false,
         }
     }
 
@@ -178,7 +163,7 @@ impl Target {
                 let repository = name.strip_suffix(&format!(":{tag}")).unwrap_or(name);
                 let hint = format!(
                     "`longshore delete {repository}@$(longshore digest {name})` deletes the \
-                     manifest with all of its tags, unless the registry deletes nothing at all"
+                     manifest with all of its tags"
                 );
                 Failure::caused(Exit::Unsupported, what, &error).hint(&hint)
             }
