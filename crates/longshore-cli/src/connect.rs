@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Connection;
 use crate::exit::{Exit, Failure};
+use crate::local;
 use crate::output;
 
 /// Maximum length of a password, in bytes.
@@ -27,6 +28,9 @@ const STDIN_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Parses a reference. The error for text that is not a reference shows the text.
 pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
+    if let Some(failure) = local::refused(text) {
+        return Err(failure);
+    }
     Reference::parse(text).map_err(|error| Failure::reference(text, &error))
 }
 
@@ -62,6 +66,7 @@ pub(crate) async fn repository(
     options: &Connection,
 ) -> Result<(Reference, Repository), Failure> {
     let reference = reference(text)?;
+    local::note_layout(text);
     let client = client(options, &[reference.registry()])?;
     let repository = client.repository(&reference).await?;
     Ok((reference, repository))

@@ -130,6 +130,15 @@ impl Failure {
         self
     }
 
+    /// Adds a hint to the one that there is.
+    pub(crate) fn also_hint(mut self, hint: &str) -> Self {
+        self.hint = Some(match self.hint {
+            Some(first) => format!("{first}; {hint}"),
+            None => hint.to_owned(),
+        });
+        self
+    }
+
     /// Combines the failures of a command that did several things. The exit code is the highest
     /// one.
     pub(crate) fn all(failures: Vec<Self>) -> Result<(), Self> {

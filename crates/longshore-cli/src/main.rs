@@ -12,6 +12,7 @@ mod exit;
 mod file;
 mod help;
 mod input;
+mod local;
 mod output;
 mod progress;
 mod rate_limits;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     connect::warn_of_credentials(result.as_ref().err());
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => local::explain(failure).report(),
     }
 }
 

@@ -243,7 +243,10 @@ fn a_refused_index_is_foreseen() {
         &format!("foreseen: {concern}"),
         "--new-index",
     ];
-    ended.failed_with_hint(NOT_FOUND, &words);
+    assert_eq!(ended.status.code(), Some(NOT_FOUND), "{}", ended.stderr);
+    for word in words {
+        assert!(ended.stderr.contains(word), "{}", ended.stderr);
+    }
     let ended = run(&[&push[..], &["--new-index"]].concat());
     assert_ne!(ended.succeeded(), tree.digest().as_str());
     assert!(
@@ -512,4 +515,76 @@ fn ou1_a_path_with_control_characters_is_escaped() {
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
         assert!(shown.contains(r"x\u{1b}[31m"), "{shown}");
     }
+}
+
+// A directory with an image layout was more likely meant than an image of Docker Hub.
+#[test]
+fn the_name_of_an_image_layout_is_not_asked_of_a_registry() {
+    let tree = image::single(70);
+    let place = tempdir().unwrap();
+    layout_of(&tree, place.path());
+    let script = format!("cd '{}' && exec \"$@\"", place.path().display());
+    let registry = serving(&tree);
+    let from = format!("{}/a:1", registry.authority());
+    for (command, hint) in [
+        (["copy", "images:1.0", &from], "write oci:images:1.0 for"),
+        (["copy", &from, "images"], "write oci:images for"),
+    ] {
+        let ended = Longshore::new(command).under(&script).run();
+        ended.failed_with_hint(
+            USAGE,
+            &["may be the image layout images", hint, "docker://"],
+        );
+    }
+    for command in [
+        &["inspect", "oci:images:1.0"][..],
+        &["digest", "oci:images:1.0"],
+        &["tags", "oci:images"],
+        &["pull", "oci:images:1.0", "new"],
+    ] {
+        let words = [
+            "names an image layout",
+            "longshore verify images",
+            "longshore copy oci:",
+        ];
+        run(command).failed_with_hint(USAGE, &words);
+    }
+    assert_eq!(registry.requests().all().len(), 0);
+}
+
+// Without the name of the destination, its failure reads as one of the source.
+#[test]
+fn the_only_destination_is_named_when_it_refuses() {
+    let tree = image::single(71);
+    let registry = empty();
+    registry.misbehave(Rule::on(
+        Part::Manifest,
+        Misbehaviour::Status(StatusCode::FORBIDDEN),
+    ));
+    let place = tempdir().unwrap();
+    let source = format!("{}:v1", layout_of(&tree, place.path()));
+    let to = format!("{}/app:1.0", registry.authority());
+    let ended = run(&["push", &source, &to]);
+    ended.failed_with_hint(AUTH, &[&format!("error: cannot copy to {to}\n")]);
+}
+
+#[test]
+fn a_sparse_index_is_a_warning_before_it_is_sent() {
+    let platforms = ["linux/amd64", "linux/arm64"].map(|it| it.parse().unwrap());
+    let tree = image::index(72, &platforms);
+    let registry = empty();
+    let place = tempdir().unwrap();
+    let source = format!("{}:v1", layout_of(&tree, place.path()));
+    let to = format!("{}/a:1", registry.authority());
+    let push = [
+        "push",
+        &source,
+        &to,
+        "--platform",
+        "linux/amd64",
+        "--sparse",
+    ];
+    let ended = run(&push);
+    let begin = "warning: manifests that the index lists are absent from the destination (1)";
+    assert!(ended.stderr.starts_with(begin), "{}", ended.stderr);
 }

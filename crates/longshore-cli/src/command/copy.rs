@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use longshore::Client;
 use longshore_copy::{
-    Cancellation, CopyOptions, End, Journal, JournalError, Plan, Platforms, Subset,
+    Cancellation, CopyOptions, End, Journal, JournalError, Plan, Platforms, Subset, TransferError,
 };
 
 use self::place::{Opener, Place};
@@ -14,6 +14,7 @@ use self::report::Shown;
 use crate::args::{Copy, Push, Transfer};
 use crate::connect;
 use crate::exit::Failure;
+use crate::local;
 use crate::output;
 use crate::progress::TransferProgress;
 use crate::rate_limits::RateLimits;
@@ -23,6 +24,9 @@ mod place;
 mod report;
 
 pub(crate) async fn copy(args: Copy) -> Result<(), Failure> {
+    for text in std::iter::once(&args.source).chain(&args.destinations) {
+        local::check_end(text)?;
+    }
     let source = Place::source(&args.source)?;
     let parse = |text: &String| Place::destination(text, &source);
     let destinations: Result<Vec<_>, _> = args.destinations.iter().map(parse).collect();
@@ -57,7 +61,7 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
     let options = options(args, &progress, &cancellation);
     let planning = async {
         let plan = Plan::make(from, to, &options).await;
-        plan.map_err(|error| report::failure(error, &source.to_string(), &[]))
+        plan.map_err(|error| unplanned(error, source, destinations))
     };
     let plan = stop::unless_stopped(planning).await?;
     let mut shown = Shown::new(args, source, destinations, &plan);
@@ -67,6 +71,7 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
         shown.print_plan(args.connection.output)?;
         return Failure::all(failures);
     }
+    shown.warn_of_sparse(destinations);
     let title = source.title();
     let running = async {
         let reports = progress.draw(&title, plan.run(&options.run)).await;
@@ -82,6 +87,21 @@ async fn transfer(args: &Transfer, source: &Place, destinations: &[Place]) -> Re
     let failures = shown.add_results(reports);
     shown.print_results(args.connection.output)?;
     Failure::all(failures)
+}
+
+/// Makes the failure of a plan. If the only destination refused, it is named first.
+fn unplanned(error: TransferError, source: &Place, destinations: &[Place]) -> Failure {
+    let refused = match (&error, destinations) {
+        (TransferError::Registry(error), [only]) => {
+            (only.registry_name() == Some(error.registry())).then_some(only)
+        }
+        _ => None,
+    };
+    let failure = report::failure(error, &source.to_string(), &[]);
+    match refused {
+        Some(place) => failure.within(format!("cannot copy to {place}")),
+        None => failure,
+    }
 }
 
 /// Builds the client for the registries of this copy; `None` if there are none.

@@ -10,6 +10,7 @@ use longshore::origin::Escaped;
 use crate::args::{Connection, Output, Page, Repos, Tags};
 use crate::connect;
 use crate::exit::{Exit, Failure};
+use crate::local;
 use crate::output;
 use crate::stream::Stream;
 
@@ -29,6 +30,7 @@ pub(crate) async fn tags(args: Tags) -> Result<(), Failure> {
 /// Parses the name of a repository. A tag or digest is refused, because a list has no use for it.
 fn repository(text: &str) -> Result<Reference, Failure> {
     let (reference, tag) = connect::reference_and_tag(text)?;
+    local::note_layout(text);
     if tag.is_some() || reference.digest_str().is_some() {
         let what = format!("\"{text}\" names one image, and tags are those of a repository");
         return Err(Failure::new(Exit::Reference, &what).hint("give [REGISTRY/]NAME"));

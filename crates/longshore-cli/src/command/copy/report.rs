@@ -115,6 +115,17 @@ impl Shown {
         failure(error, &self.source, &self.concerns)
     }
 
+    /// Warns before the copy that a registry may refuse an index after everything else was sent.
+    pub(super) fn warn_of_sparse(&self, destinations: &[Place]) {
+        let is_sparse = |it: &&Concern| matches!(it, Concern::Sparse { .. });
+        let sent = destinations.iter().any(|it| it.registry_name().is_some());
+        if let Some(concern) = self.concerns.iter().find(is_sparse).filter(|_| sent) {
+            output::note(&format!(
+                "warning: {concern} after the rest was sent; --new-index makes a smaller one"
+            ));
+        }
+    }
+
     /// Adds the rate limits that registries stated during the copy.
     pub(super) fn add_limits(&mut self, limits: &RateLimits) {
         self.rate_limits = limits.shown();
