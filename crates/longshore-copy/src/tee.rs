@@ -56,8 +56,8 @@ impl Reader {
 }
 
 impl Tee {
-    /// Makes the readers of a blob, one for each patience. With a `verifier`, the last bytes are passed on only if all
-    /// bytes match.
+    /// Makes the readers of a blob, one for each patience. With a `verifier`, the last bytes are
+    /// passed on only if all bytes match.
     pub(crate) fn new(
         size: u64,
         patience: impl IntoIterator<Item = Option<Patience>>,

@@ -14,8 +14,8 @@ pub(super) fn advice(error: &Error) -> Option<(Exit, String)> {
     Some(match error.write_refusal()? {
         WriteRefusal::BlobUnknown { .. } => (
             Exit::NotFound,
-            "put everything that the manifest refers to into the repository first; `longshore copy` \
-             and `longshore push` do that"
+            "put everything that the manifest refers to into the repository first; `longshore \
+             copy` and `longshore push` do that"
                 .to_owned(),
         ),
         WriteRefusal::ImmutableTag => (Exit::Auth, immutable(error)),

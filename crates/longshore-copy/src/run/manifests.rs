@@ -17,8 +17,8 @@ const CONCURRENT_MANIFESTS: usize = 16;
 /// memory (LI2).
 const WRITTEN_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Writes the manifests that each destination lacks, and makes the image visible there. No destination waits for
-/// another one.
+/// Writes the manifests that each destination lacks, and makes the image visible there. No
+/// destination waits for another one.
 pub(super) async fn write(context: &Arc<Context>, parts: Parts) -> Result<(), TransferError> {
     let parts = Arc::new(parts);
     let mut writing = JoinSet::new();

@@ -202,8 +202,8 @@ impl Context {
         }
     }
 
-    /// Waits for an upload. One of several destinations that makes no progress for too long is given
-    /// up, except if only the answer to its last bytes is due.
+    /// Waits for an upload. One of several destinations that makes no progress for too long is
+    /// given up, except if only the answer to its last bytes is due.
     async fn unless_stalled(
         &self,
         number: usize,
