@@ -254,7 +254,7 @@ impl Dir {
     ///
     /// As [`Dir::file`]; also when this directory has been removed.
     pub fn try_lock_file(&self, name: &str) -> Result<Option<File>, StoreError> {
-        // Whoever had the lock may remove the file before it is locked here.
+        // The previous holder may remove the file before it is locked here.
         for _ in 0..LOCK_ATTEMPTS {
             let file = self.lock_file(name)?.ok_or_else(|| self.vanished(name))?;
             match Self::try_lock(&file) {
@@ -267,11 +267,11 @@ impl Dir {
         Ok(None)
     }
 
-    /// Releases a lock that [`Dir::try_lock_file`] took, and removes its file where whoever has
-    /// just opened it can see that.
+    /// Releases a lock that [`Dir::try_lock_file`] took, and removes its file if the system lets a
+    /// process that has just opened it see that.
     pub fn release_lock_file(&self, name: &str, file: &File) {
         if Self::TELLS_REMOVED {
-            // A file that is left is in nobody's way.
+            // A file that remains does no harm.
             let _ = self.remove(name);
         }
         // Closing would do, unless a child is being started right now and has the file too.

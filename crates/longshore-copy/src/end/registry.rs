@@ -99,7 +99,7 @@ impl RegistryEnd {
         Record::new(Arc::clone(journal), &self.repository, blob).map(Arc::new)
     }
 
-    /// Removes the entries of blobs that the registry has, whoever uses them.
+    /// Removes the entries of blobs that the registry has, also if another process uses them.
     fn forget_existing(&self, blobs: &[&PlannedBlob], has: &[bool]) {
         let Some(journal) = &self.journal else { return };
         for (blob, _) in blobs.iter().zip(has).filter(|(_, has)| **has) {

@@ -368,7 +368,7 @@ impl Shared {
                 self.has_arrived.store(true, Ordering::Relaxed);
                 put
             }
-            // The source is to blame, and whoever reads it says so.
+            // The source failed, and its reader reports the error.
             Err(_) if self.source_failed.load(Ordering::Acquire) => Ok(()),
             Err(error) if error.is_mismatch() => {
                 lock(&self.mismatch).get_or_insert(error);
