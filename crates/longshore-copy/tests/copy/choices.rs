@@ -262,3 +262,19 @@ async fn dg7_a_registry_that_never_serves_what_it_lists_is_told_with_the_blob() 
     let expected = format!("{} lists {digest}, and does not serve it", to.name());
     assert_eq!(error.to_string(), expected);
 }
+
+// DG2: the length in an answer to HEAD may be 0 whatever the size is.
+#[tokio::test]
+async fn dg2_a_length_of_zero_in_an_answer_to_head_is_not_the_stored_size() {
+    let scene = Scene::set(Image::new(1).layers(2, 500).build());
+    let rule = Rule::on(Part::Blob, Misbehaviour::Length(0)).method(Method::HEAD);
+    scene.target.misbehave(rule);
+    let to = scene.to("b:2").await;
+    let mut options = CopyOptions::default();
+    options.run.verify_after = true;
+    for (moved, present) in [(4, 0), (0, 4)] {
+        let report = copied(&scene.from().await, &to, &options).await.unwrap();
+        let tally = report.destinations[0].tally;
+        assert_eq!((tally.moved, tally.present), (moved, present));
+    }
+}
