@@ -1,0 +1,122 @@
+//! What a cache knows about content: the trait that keeps it, and its drivers.
+//!
+//! Records are facts that can be observed again: a lost record costs a request to the upstream,
+//! never a wrong answer. Bytes are kept elsewhere, in a [`Store`](longshore_store::Store).
+
+use std::time::Duration;
+
+use longshore_model::{Digest, MediaType, Tag};
+
+use crate::name::ImageName;
+
+/// A blob or manifest that a cache has had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContentRecord {
+    /// The digest of the bytes.
+    pub digest: Digest,
+    /// The media type, for a manifest; `None` for a blob, whose type only its descriptor says.
+    pub media_type: Option<MediaType>,
+    /// The size in bytes.
+    pub size: u64,
+    /// When it was first stored, as Unix time.
+    pub first_cached: Duration,
+    /// When its bytes were last verified, as Unix time.
+    pub last_validated: Duration,
+    /// The key of the content in another content store, addressed by another hash. A cache hands it
+    /// back and never reads it.
+    pub content_key: Option<Box<[u8]>>,
+}
+
+impl ContentRecord {
+    /// Describes content that was verified at this Unix time.
+    #[must_use]
+    pub const fn new(
+        digest: Digest,
+        media_type: Option<MediaType>,
+        size: u64,
+        verified: Duration,
+    ) -> Self {
+        Self {
+            digest,
+            media_type,
+            size,
+            first_cached: verified,
+            last_validated: verified,
+            content_key: None,
+        }
+    }
+}
+
+/// What the upstream said last about a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TagRecord {
+    /// The digest of the manifest that the tag names.
+    pub digest: Digest,
+    /// When the tag was first seen with this digest, as Unix time.
+    pub first_cached: Duration,
+    /// When the upstream last said so, as Unix time.
+    pub last_validated: Duration,
+}
+
+impl TagRecord {
+    /// States that the upstream said at this Unix time that the tag names this manifest.
+    #[must_use]
+    pub const fn new(digest: Digest, validated: Duration) -> Self {
+        Self {
+            digest,
+            first_cached: validated,
+            last_validated: validated,
+        }
+    }
+}
+
+/// A repository, with the tags that are known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImageRecord {
+    /// Its name.
+    pub name: ImageName,
+    /// Its tags, sorted by name.
+    pub tags: Vec<(Tag, TagRecord)>,
+}
+
+impl ImageRecord {
+    /// Describes a repository.
+    #[must_use]
+    pub const fn new(name: ImageName, tags: Vec<(Tag, TagRecord)>) -> Self {
+        Self { name, tags }
+    }
+}
+
+/// A list that a cache keeps of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListKey {
+    /// The names of its tags.
+    Tags,
+    /// The referrers of this manifest.
+    Referrers(Digest),
+}
+
+/// A list as the upstream sent it, with all its pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListRecord {
+    /// The entries, each a JSON document; sorted as the list is sent.
+    pub entries: Vec<Box<str>>,
+    /// When the upstream last sent it, as Unix time.
+    pub last_validated: Duration,
+}
+
+impl ListRecord {
+    /// Describes a list that the upstream sent at this Unix time.
+    #[must_use]
+    pub const fn new(entries: Vec<Box<str>>, validated: Duration) -> Self {
+        Self {
+            entries,
+            last_validated: validated,
+        }
+    }
+}
