@@ -5,6 +5,8 @@
 mod name;
 mod observer;
 pub mod records;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{
