@@ -105,7 +105,7 @@ struct Parts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// The number of connections that were cut because they did not end in time.
+    /// The number of connections that were cut because they were still open at the end.
     pub cut: usize,
 }
 
@@ -319,15 +319,14 @@ impl<S> Server<S> {
 /// Waits until all connections have ended, and cuts those that last too long.
 async fn end(slots: &Slots, phase: &PhaseControl, deadline: Timer) -> DrainReport {
     let mut stopped = phase.watch();
-    let cut = tokio::select! {
-        biased;
-        () = slots.all_free() => 0,
-        _ = stopped.reached(Phase::Stopped) => slots.open(),
-        () = deadline => slots.open(),
-    };
+    tokio::select! {
+        () = slots.all_free() => {}
+        _ = stopped.reached(Phase::Stopped) => {}
+        () = deadline => {}
+    }
     phase.enter(Phase::Stopped);
     slots.all_free().await;
-    DrainReport { cut }
+    DrainReport { cut: slots.cut() }
 }
 
 struct StopOnDrop([PhaseControl; 2]);

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use self::body::BytesBody;
-use self::connection::{HttpBody, HttpService, Shared};
+use self::connection::{Ending, HttpBody, HttpService, Shared};
 use super::drain::{Phase, PhaseWatch};
 use super::tls::CertificateError;
 use crate::observer::Event;
@@ -156,6 +156,7 @@ pub(super) struct Slots {
     refused: Arc<Semaphore>,
     limit: u32,
     open: Arc<AtomicUsize>,
+    cut: Arc<AtomicUsize>,
 }
 
 /// Number of connections above the limit that get an answer at the same time; further ones are
@@ -173,12 +174,13 @@ impl Slots {
             refused: slots(REFUSED_LIMIT),
             limit,
             open: Arc::new(AtomicUsize::new(0)),
+            cut: Arc::new(AtomicUsize::new(0)),
         }
     }
 
-    /// The number of connections that are served.
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    /// The number of connections that ended because the server stopped.
+    pub(super) fn cut(&self) -> usize {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Waits until all connections have ended. New ones must no longer be let in.
@@ -227,7 +229,9 @@ impl<S> Door<S> {
             let open = Open::new(&self.shared, &self.slots, slot);
             let serving = converse(self.clone(), stream, client);
             tokio::spawn(async move {
-                serving.await;
+                if serving.await == Ending::Stopped {
+                    open.slots.cut.fetch_add(1, Ordering::Relaxed);
+                }
                 drop(open);
             });
             return;
@@ -245,7 +249,7 @@ impl<S> Door<S> {
             let alarm = self.shared.clock.alarm(limit);
             tokio::spawn(async move {
                 tokio::select! {
-                    () = converse(door, stream, client) => {}
+                    _ = converse(door, stream, client) => {}
                     // HTTP/2 has no `Connection: close`.
                     () = alarm => {}
                 }
@@ -256,7 +260,7 @@ impl<S> Door<S> {
 }
 
 /// Shakes hands, where the listener speaks TLS, and answers requests.
-async fn converse<S, B>(door: Door<S>, stream: TcpStream, client: SocketAddr)
+async fn converse<S, B>(door: Door<S>, stream: TcpStream, client: SocketAddr) -> Ending
 where
     S: HttpService<B>,
     B: HttpBody,
@@ -267,17 +271,18 @@ where
     let mut phase = door.phase.clone();
     let shaken = tokio::select! {
         biased;
-        _ = phase.reached(Phase::Stopped) => return,
-        () = door.shared.clock.alarm(door.shared.limits.head_time) => return,
+        _ = phase.reached(Phase::Stopped) => return Ending::Stopped,
+        () = door.shared.clock.alarm(door.shared.limits.head_time) => return Ending::Over,
         shaken = tls.accept(stream) => shaken,
     };
     match shaken {
         Ok(stream) => {
-            connection::serve(door.shared, stream, client, door.service, door.phase).await;
+            connection::serve(door.shared, stream, client, door.service, door.phase).await
         }
         Err(error) => {
             let error: &dyn std::error::Error = &error;
             tracing::debug!(%client, error, "TLS handshake failed");
+            Ending::Over
         }
     }
 }

@@ -87,15 +87,15 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Answers the requests of a connection until it ends: the client leaves, it is overdue, or the
-/// server stops.
+/// Answers the requests of a connection until it ends.
 pub(super) async fn serve<T, S, B>(
     shared: Arc<Shared>,
     stream: T,
     client: SocketAddr,
     service: S,
     phase: PhaseWatch,
-) where
+) -> Ending
+where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<B>,
     B: HttpBody,
@@ -116,24 +116,28 @@ pub(super) async fn serve<T, S, B>(
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut guard = Guard::new(&context, phase);
     poll_fn(|cx| {
+        match guard.poll_phase(cx) {
+            Some(Phase::Stopped) => return Poll::Ready(Ending::Stopped),
+            // Before the connection is polled: the next head already says that it closes.
+            Some(_) => connection.as_mut().graceful_shutdown(),
+            None => {}
+        }
         // Errors of a connection are the client's: it left, or broke the protocol.
         if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+            return Poll::Ready(Ending::Over);
         }
-        loop {
-            match guard.poll(cx) {
-                Step::Wait => return Poll::Pending,
-                Step::End => return Poll::Ready(()),
-                Step::Drain => {
-                    connection.as_mut().graceful_shutdown();
-                    if connection.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(());
-                    }
-                }
-            }
-        }
+        guard.poll_timer(cx).map(|()| Ending::Over)
     })
-    .await;
+    .await
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// By its client, by draining, or because it was overdue.
+    Over,
+    /// The server stopped.
+    Stopped,
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -150,7 +154,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Ends a connection whose time is over, and tells it to drain.
+/// Tells when a connection has to drain, and when its time is over.
 struct Guard<'a> {
     context: &'a Context,
     phase: Pin<Box<dyn Future<Output = Phase> + Send>>,
@@ -159,12 +163,6 @@ struct Guard<'a> {
     /// The waker with which the phase and the timer were polled: they need no other poll before
     /// they wake it.
     waker: Option<Waker>,
-}
-
-enum Step {
-    Wait,
-    Drain,
-    End,
 }
 
 impl<'a> Guard<'a> {
@@ -178,28 +176,30 @@ impl<'a> Guard<'a> {
         }
     }
 
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Step {
-        let known = self
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !known {
+    /// Returns each phase after [`Phase::Running`] once. To be called before
+    /// [`poll_timer`](Self::poll_timer).
+    fn poll_phase(&mut self, cx: &mut TaskContext<'_>) -> Option<Phase> {
+        let known = self.waker.as_ref();
+        if known.is_none_or(|known| !known.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
+            // A timer for another waker is worth nothing.
+            self.timer = None;
+        } else if !self.watch.has_changed() {
+            return None;
         }
-        if !known || self.watch.has_changed() {
-            match self.phase.as_mut().poll(cx) {
-                Poll::Pending => {}
-                Poll::Ready(Phase::Stopped) => return Step::End,
-                Poll::Ready(_) => {
-                    self.phase = reached(&self.watch, Phase::Stopped);
-                    return Step::Drain;
-                }
-            }
+        let Poll::Ready(phase) = self.phase.as_mut().poll(cx) else {
+            return None;
+        };
+        self.phase = reached(&self.watch, Phase::Stopped);
+        // Registers the waker for the last phase.
+        match self.phase.as_mut().poll(cx) {
+            Poll::Ready(last) => Some(last),
+            Poll::Pending => Some(phase),
         }
-        self.poll_timer(cx, known)
     }
 
-    fn poll_timer(&mut self, cx: &mut TaskContext<'_>, mut known: bool) -> Step {
+    /// Ends when the client is overdue.
+    fn poll_timer(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         let clock = &self.context.clock;
         loop {
             let now = clock.now();
@@ -208,27 +208,22 @@ impl<'a> Guard<'a> {
                 Verdict::Cut(overdue) => {
                     let client = self.context.client;
                     tracing::debug!(%client, reason = overdue.as_str(), "connection cut");
-                    return Step::End;
+                    return Poll::Ready(());
                 }
             };
             // A timer that ends too early costs one more look; setting a timer costs more.
-            let timer = match &mut self.timer {
-                Some((set, timer)) if *set <= due => {
-                    if known && now < *set {
-                        return Step::Wait;
-                    }
-                    timer
-                }
-                _ => {
-                    let timer = clock.alarm(due.saturating_sub(now));
-                    &mut self.timer.insert((due, timer)).1
-                }
-            };
-            if timer.as_mut().poll(cx).is_pending() {
-                return Step::Wait;
+            if self
+                .timer
+                .as_ref()
+                .is_some_and(|(set, _)| now < *set && *set <= due)
+            {
+                return Poll::Pending;
             }
-            self.timer = None;
-            known = false;
+            let mut timer = clock.alarm(due.saturating_sub(now));
+            if timer.as_mut().poll(cx).is_pending() {
+                self.timer = Some((due, timer));
+                return Poll::Pending;
+            }
         }
     }
 }
