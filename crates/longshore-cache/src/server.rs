@@ -173,8 +173,10 @@ impl<S> ServerBuilder<S> {
         self
     }
 
-    /// Listens on an address for probes and metrics, in the clear. Everybody who reaches it sees the
-    /// names and the state of the upstreams, so it should be a loopback or internal address.
+    /// Listens on an address for probes and metrics, in the clear.
+    ///
+    /// Everybody who reaches it sees the names and the state of the upstreams, so it should be a
+    /// loopback or internal address.
     #[must_use]
     pub const fn admin(mut self, address: SocketAddr) -> Self {
         self.admin = Some(address);

@@ -28,8 +28,8 @@ pub struct Limits {
 impl Limits {
     /// Limits the number of open connections; by default [`default_connections`].
     ///
-    /// A client above the limit gets 503 with `Retry-After`, and its connection is closed. The limit
-    /// is at least 1 and at most 1,048,576.
+    /// A client above the limit gets 503 with `Retry-After`, and its connection is closed. The
+    /// limit is at least 1 and at most 1,048,576.
     #[must_use]
     pub fn with_connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 1024 * 1024);
@@ -95,9 +95,11 @@ const CONNECTIONS_LIMIT: u32 = 16_384;
 /// Number of descriptors kept for listeners, the store, logs and upstreams.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
-/// Returns how many connections the limit of open files (`RLIMIT_NOFILE`) allows: half of what is
-/// left after 64 descriptors for other purposes, since each answer may have a file open; at least 16
-/// and at most 16,384.
+/// Returns how many connections the limit of open files (`RLIMIT_NOFILE`) allows, at least 16 and
+/// at most 16,384.
+///
+/// It is half of what is left after 64 descriptors for other purposes, since each answer may have a
+/// file open.
 ///
 /// The result follows the present soft limit; [`raise_descriptor_limit`] raises it.
 #[must_use]

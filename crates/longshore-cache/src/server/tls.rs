@@ -63,7 +63,11 @@ pub enum CertificateError {
         source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// The key does not fit the certificate, or is of a kind that is not supported.
-    #[error("cannot use the key in {} with the certificate in {}", key.display(), certificate.display())]
+    #[error(
+        "cannot use the key in {} with the certificate in {}",
+        key.display(),
+        certificate.display()
+    )]
     Unusable {
         /// The file of the certificate.
         certificate: PathBuf,
