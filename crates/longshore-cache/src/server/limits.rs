@@ -118,6 +118,7 @@ fn connections_for(descriptors: Option<u64>) -> u32 {
         .clamp(16, CONNECTIONS_LIMIT)
 }
 
+/// The soft limit of open files; `None` if there is none.
 #[cfg(unix)]
 fn descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};
@@ -176,5 +177,12 @@ mod tests {
             assert_eq!(connections_for(descriptors), connections, "{descriptors:?}");
         }
         assert_eq!(Limits::default().connections, default_connections());
+    }
+
+    #[test]
+    fn ca10_the_limit_of_open_files_can_be_raised() {
+        let before = default_connections();
+        assert_eq!(raise_descriptor_limit(), descriptor_limit());
+        assert!(default_connections() >= before);
     }
 }

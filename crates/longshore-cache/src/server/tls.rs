@@ -134,10 +134,11 @@ impl Identity {
     }
 }
 
-/// Reads certificates again when their files changed, and when the server is told to. Does not
-/// return.
+/// Reads certificates again when their files changed, and when the server is told to; then it also
+/// carries out these actions. Does not return.
 pub(super) async fn keep_current(
     identities: Vec<Arc<Identity>>,
+    actions: Vec<Box<dyn Fn() + Send + Sync>>,
     clock: Arc<dyn Clock>,
     handle: ServerHandle,
 ) {
@@ -146,6 +147,9 @@ pub(super) async fn keep_current(
             () = handle.reload_requested() => true,
             () = clock.alarm(LOOK_EVERY) => false,
         };
+        if force {
+            actions.iter().for_each(|action| action());
+        }
         for identity in &identities {
             let one = Arc::clone(identity);
             let result = tokio::task::spawn_blocking(move || one.reload(force)).await;
