@@ -28,6 +28,7 @@ use crate::dir::{Dir, Stamp};
 use crate::error::StoreError;
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
+use crate::random::RandomReader;
 use crate::store::{Digests, Existing, Partials, Reader, Store};
 use crate::writer::{Sink, Writer, content_matches};
 
@@ -367,6 +368,10 @@ struct FsSink {
 impl Sink for FsSink {
     fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
         self.temp.append(content)
+    }
+
+    fn reader(&self) -> Result<RandomReader, StoreError> {
+        Ok(RandomReader::from_file(self.temp.file()))
     }
 
     fn publish(self: Box<Self>) -> Result<(), StoreError> {

@@ -55,6 +55,8 @@ mod fs;
 mod interrupt;
 mod lock;
 mod memory;
+mod positioned;
+mod random;
 mod store;
 mod writer;
 
@@ -65,5 +67,6 @@ pub use fs::{
 };
 pub use interrupt::Interrupt;
 pub use memory::MemoryStore;
+pub use random::{RandomReader, ReadAt};
 pub use store::{Digests, Existing, Opened, Partial, Partials, Reader, Store};
 pub use writer::{Sink, Writer};
