@@ -19,7 +19,7 @@ pub use self::durability::Durability;
 pub use self::partials::PARTIAL_AGE_LIMIT;
 pub use self::private::{LOCK_WAIT, PRIVATE_DIR};
 
-use self::blobs::Blobs;
+use self::blobs::{Arrangement, Blobs};
 use self::durability::{Batch, Origin};
 use self::private::PrivateLock;
 use self::session::{Session, Temp};
@@ -65,16 +65,35 @@ impl FsStore {
     ///
     /// [`StoreError::NotADirectory`], [`StoreError::Io`].
     pub fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
-        Ok(Self {
+        let root = Arc::new(Dir::open(root)?);
+        Ok(Self::arranged(root, Arrangement::Image, durability))
+    }
+
+    /// Opens a store of many blobs in the directory `root`, which must exist; it may be empty.
+    ///
+    /// It differs from [`FsStore::open`] in where the blobs lie and who can read them:
+    /// `blobs/<algorithm>/<first two characters>/<encoded>`, directories with mode 0700 and files
+    /// with mode 0600 (CA12). The mode of `root` is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`FsStore::open`].
+    pub fn open_sharded(root: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let root = Arc::new(Dir::open(root)?);
+        Ok(Self::arranged(root, Arrangement::Sharded, durability))
+    }
+
+    fn arranged(root: Arc<Dir>, arrangement: Arrangement, durability: Durability) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                blobs: Blobs::new(Arc::new(Dir::open(root)?)),
+                blobs: Blobs::new(root, arrangement),
                 durability,
                 batch: Batch::default(),
                 verified: Verified::default(),
                 session: Mutex::new(None),
             }),
             interrupt: Interrupt::new(),
-        })
+        }
     }
 
     /// Returns the same store, whose blocking calls end early when `interrupt` is set.
@@ -296,6 +315,7 @@ impl Shared {
         }
         let begun = Arc::new(Session::begin(
             Arc::clone(&self.blobs.root),
+            self.blobs.arrangement.access(),
             SystemTime::now(),
             interrupt,
         )?);

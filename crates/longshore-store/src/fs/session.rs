@@ -23,6 +23,8 @@ pub(crate) struct Session {
     private: Arc<Dir>,
     dir: Dir,
     name: String,
+    /// Who may read a blob under its final name.
+    access: FileMode,
     next: AtomicU64,
     /// What is kept of unfinished blobs, once this session has met it.
     partials: Mutex<Option<Arc<Partials>>>,
@@ -33,6 +35,7 @@ impl Session {
     /// Clears up what dead sessions left, and what was kept for too long, and begins a new one.
     pub(crate) fn begin(
         root: Arc<Dir>,
+        access: FileMode,
         now: SystemTime,
         interrupt: &Interrupt,
     ) -> Result<Self, StoreError> {
@@ -58,6 +61,7 @@ impl Session {
             private: Arc::clone(&lock.dir),
             dir,
             name,
+            access,
             next: AtomicU64::new(0),
             partials: Mutex::new(partials.map(Arc::new)),
             _held: held,
@@ -75,12 +79,12 @@ impl Session {
 
     /// Makes a file to write to, that nobody sees before it is published.
     pub(crate) fn temp(self: &Arc<Self>) -> Result<Temp, StoreError> {
-        self.create(self.number(), FileMode::Shared)
+        self.create(self.number(), self.access)
     }
 
     /// Makes a file as [`Session::temp`], that is kept for `digest` if the process dies.
     pub(crate) fn lasting_temp(self: &Arc<Self>, digest: &Digest) -> Result<Temp, StoreError> {
-        self.create(self.lasting_name(digest), FileMode::Shared)
+        self.create(self.lasting_name(digest), self.access)
     }
 
     /// Replaces the document `name` in the private directory, atomically.
