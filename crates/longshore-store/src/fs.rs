@@ -1,6 +1,7 @@
 //! Blobs as files in a directory.
 
 mod blobs;
+mod directory;
 mod durability;
 mod partials;
 mod private;
@@ -15,6 +16,7 @@ use std::time::SystemTime;
 use longshore_model::Digest;
 
 pub use self::blobs::BLOBS_DIR;
+pub use self::directory::StoreDirectory;
 pub use self::durability::Durability;
 pub use self::partials::PARTIAL_AGE_LIMIT;
 pub use self::private::{LOCK_WAIT, PRIVATE_DIR};

@@ -64,6 +64,7 @@ pub use dir::{Dir, Entry, FileMode};
 pub use error::{Action, LockHolder, StoreError, StoreErrorKind};
 pub use fs::{
     BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PARTIAL_AGE_LIMIT, PRIVATE_DIR,
+    StoreDirectory,
 };
 pub use interrupt::Interrupt;
 pub use memory::MemoryStore;

@@ -14,6 +14,7 @@ use super::*;
 use crate::conformance;
 use crate::error::StoreErrorKind;
 
+mod directory;
 mod partials;
 mod sharded;
 mod verified;
