@@ -4,5 +4,9 @@
 
 mod name;
 pub mod records;
+mod router;
+mod target;
 
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
+pub use router::{Address, KnownUpstreams, Router, RouterBuilder, RouterError, RoutingError};
+pub use target::PAGE_ENTRIES_LIMIT;
