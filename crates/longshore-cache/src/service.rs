@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
-use longshore_proto::Refusal;
+use http::{HeaderName, HeaderValue, Method, Request, Response, request};
+use longshore_model::TagOrDigest;
 use longshore_proto::endpoint::Endpoint;
 use longshore_transport::Clock;
 use tower_service::Service;
@@ -32,7 +32,7 @@ use crate::failure::{Failure, Subject};
 use crate::fill::Fills;
 use crate::flight::{Flight, Flights};
 use crate::known::{ContentKey, Known};
-use crate::name::{ImageName, UpstreamName};
+use crate::name::UpstreamName;
 use crate::observer::{
     AnswerNote, Answered, Event, MissReason, Observer, Outcome, RequestId, RequestKind, Routed,
 };
@@ -156,7 +156,7 @@ impl Shared {
     async fn respond(self: Arc<Self>, parts: request::Parts) -> Response<CacheBody> {
         let id = parts.extensions.get::<RequestId>().copied();
         let id = id.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)));
-        let (subject, kind, image, reply) = match Target::read(&parts, &self.router) {
+        let (subject, kind, read, reply) = match Target::read(&parts, &self.router) {
             Err(refusal) => {
                 let reply = Reply::new(Outcome::Refused, Err(Failure::Request(refusal)));
                 (Subject::Repository, RequestKind::Other, None, reply)
@@ -166,7 +166,7 @@ impl Shared {
                 (Subject::Repository, RequestKind::Ping, None, reply)
             }
             Ok(Target::Catalogue(request)) => {
-                let reply = self.catalogue(&request, "").await;
+                let reply = self.catalogue(&request).await;
                 (Subject::Repository, RequestKind::Catalogue, None, reply)
             }
             Ok(Target::Read(read)) => {
@@ -177,7 +177,7 @@ impl Shared {
                 (subject, kind, Some(read), reply)
             }
         };
-        self.finish(id, &parts.method, (subject, kind), image.as_deref(), reply)
+        self.finish(id, &parts.method, (subject, kind), read.as_deref(), reply)
     }
 
     /// Makes the answer: headers, mark and event.
@@ -205,14 +205,12 @@ impl Shared {
         if let Some(namespace) = namespace {
             headers.insert(NAMESPACE, namespace);
         }
-        let image = read.map(|read| &read.image);
         let mut answered = Answered::new(id, kind, method, reply.outcome, response.status());
-        let target = read.map(|read| target_text(&read.endpoint));
-        if let Some(image) = image {
-            answered = answered.of(image, target.as_deref().flatten());
+        if let Some(read) = read {
+            answered = answered.of(&read.image, target_text(&read.endpoint));
         }
         self.observer.event(&Event::Answered(&answered));
-        let upstream = image.map(|image| image.upstream.clone());
+        let upstream = read.map(|read| read.image.upstream.clone());
         let note = AnswerNote::new(reply.outcome, upstream);
         response.extensions_mut().insert(note);
         response.map(|body| body.reported(id, kind, Arc::clone(&self.observer)))
@@ -243,12 +241,10 @@ impl Shared {
             Endpoint::Manifest(request) => self.manifest(site, image, request).await,
             Endpoint::Blob(request) => self.blob(site, image, request).await,
             Endpoint::Tags(request) => {
-                let named = read.outer.tags(request);
-                self.tags(site, image, &named, read.outer.base()).await
+                self.tags(site, image, request, &read.outer).await
             }
             Endpoint::Referrers(request) => {
-                let named = read.outer.referrers(request);
-                self.referrers(site, image, &named, read.outer.base()).await
+                self.referrers(site, image, request, &read.outer).await
             }
             _ => Reply::new(Outcome::Refused, Err(Failure::NotAllowed)),
         }
@@ -301,4 +297,43 @@ fn pong() -> Response<CacheBody> {
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     response
+}
+
+/// How an answer is described in `Cache-Status` (RFC 9211); `None` for one that no cache made.
+const fn cache_status(outcome: Outcome) -> Option<HeaderValue> {
+    Some(HeaderValue::from_static(match outcome {
+        Outcome::Hit => "longshore; hit",
+        Outcome::Revalidated => "longshore; hit; detail=revalidated",
+        Outcome::Stale => "longshore; hit; detail=stale",
+        Outcome::Negative => "longshore; hit; detail=negative",
+        Outcome::Miss(MissReason::Expired) => "longshore; fwd=stale; stored",
+        Outcome::Miss(_) => "longshore; fwd=uri-miss; stored",
+        Outcome::Joined => "longshore; fwd=uri-miss; collapsed; stored",
+        Outcome::PassedThrough => "longshore; fwd=uri-miss",
+        _ => return None,
+    }))
+}
+
+/// The tag or digest of a request.
+fn target_text(endpoint: &Endpoint) -> Option<&str> {
+    match endpoint {
+        Endpoint::Manifest(request) => Some(match &request.target {
+            TagOrDigest::Tag(tag) => tag.as_str(),
+            TagOrDigest::Digest(digest) => digest.as_str(),
+        }),
+        Endpoint::Blob(request) => Some(request.digest.as_str()),
+        Endpoint::Referrers(request) => Some(request.subject.as_str()),
+        _ => None,
+    }
+}
+
+/// Gives an answer the body that holds the range of the content that it names.
+fn respond_with(
+    response: Response<Range<u64>>,
+    body: impl FnOnce(Range<u64>) -> CacheBody,
+) -> Response<CacheBody> {
+    response.map(|range| match range.is_empty() {
+        true => CacheBody::empty(),
+        false => body(range),
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use longshore_model::Descriptor;
-use longshore_proto::endpoint::{CatalogueRequest, ReferrersRequest, TagsRequest};
+use longshore_proto::endpoint::{ReferrersRequest, TagsRequest};
 
 use super::{Reply, Shared, Site};
 use crate::body::CacheBody;
@@ -15,9 +15,7 @@ use crate::name::ImageName;
 use crate::observer::{MissReason, Outcome};
 use crate::plan::{Age, NameFacts, NamePlan, plan_name};
 use crate::records::{ListKey, ListRecord};
-
-/// Maximum number of entries in one page (CA11).
-const PAGE_ENTRIES: usize = 1000;
+use crate::target::{Outer, PAGE_ENTRIES_LIMIT, TargetCatalogue};
 
 pub(super) type ListId = (ImageName, ListKey);
 pub(super) type ListResult = Result<Arc<ListRecord>, Failure>;
@@ -28,11 +26,13 @@ impl Shared {
         site: &Arc<Site>,
         image: &ImageName,
         request: &TagsRequest,
-        base: &str,
+        outer: &Outer,
     ) -> Reply {
         let (outcome, list) = self.list(site, &(image.clone(), ListKey::Tags)).await;
         let result = list.and_then(|list| {
-            let response = request.answer(base, &list.entries, PAGE_ENTRIES);
+            let mut named = request.clone();
+            named.name = outer.name.clone();
+            let response = named.answer(&outer.base, &list.entries, PAGE_ENTRIES_LIMIT);
             response.map_err(Failure::Request).map(in_memory)
         });
         Reply::new(outcome, result)
@@ -43,7 +43,7 @@ impl Shared {
         site: &Arc<Site>,
         image: &ImageName,
         request: &ReferrersRequest,
-        base: &str,
+        outer: &Outer,
     ) -> Reply {
         let key = (image.clone(), ListKey::Referrers(request.subject.clone()));
         let (outcome, list) = self.list(site, &key).await;
@@ -51,12 +51,14 @@ impl Shared {
             // Written by this cache, so every entry is a descriptor.
             let entries = list.entries.iter();
             let referrers = entries.filter_map(|entry| serde_json::from_str(entry).ok());
-            in_memory(request.answer(base, referrers, PAGE_ENTRIES))
+            let mut named = request.clone();
+            named.name = outer.name.clone();
+            in_memory(named.answer(&outer.base, referrers, PAGE_ENTRIES_LIMIT))
         });
         Reply::new(outcome, result)
     }
 
-    pub(super) async fn catalogue(&self, request: &CatalogueRequest, base: &str) -> Reply {
+    pub(super) async fn catalogue(&self, target: &TargetCatalogue) -> Reply {
         let images = match self.known.records().images().await {
             Ok(images) => images,
             Err(error) => {
@@ -64,9 +66,14 @@ impl Shared {
                 return Reply::new(Outcome::Refused, Err(Failure::Records));
             }
         };
-        let mut names: Vec<String> = images.iter().map(ToString::to_string).collect();
+        let wanted = |image: &&ImageName| match &target.upstream {
+            Some(upstream) => image.upstream == *upstream,
+            None => true,
+        };
+        let images = images.iter().filter(wanted);
+        let mut names: Vec<String> = images.map(ToString::to_string).collect();
         names.sort_unstable();
-        let answer = request.answer(base, &names, PAGE_ENTRIES);
+        let answer = target.request.answer(&target.base, &names, PAGE_ENTRIES_LIMIT);
         let result = answer.map_err(Failure::Request).map(in_memory);
         Reply::new(Outcome::Hit, result)
     }
