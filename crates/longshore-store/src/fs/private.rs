@@ -32,6 +32,7 @@ use super::session::{clear_session, is_session};
 use super::verified::VERIFIED;
 use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, LockHolder, StoreError};
+use crate::failpoint::{self, Step};
 use crate::interrupt::Interrupt;
 
 /// The name of the private directory in a store's root.
@@ -153,10 +154,17 @@ impl PrivateLock {
 
 impl Drop for PrivateLock {
     fn drop(&mut self) {
-        let _ = self.held.set_len(0);
-        // Closing would do, unless a child is being started right now and has the file too.
-        let _ = Dir::unlock(&self.held);
+        release(&self.held);
     }
+}
+
+/// Releases a lock that this process holds, and takes back what [`write_holder`] wrote.
+pub(super) fn release(lock: &File) {
+    if failpoint::pass(Step::WriteHolder).is_ok() {
+        let _ = lock.set_len(0);
+    }
+    // Closing would do, unless a child is being started right now and has the file too.
+    let _ = Dir::unlock(lock);
 }
 
 /// The pauses between attempts to take a lock that another process holds.
@@ -202,7 +210,9 @@ impl LockWait {
 /// Writes the ID of this process to the lock file, for the error message of a waiting process.
 pub(super) fn write_holder(mut lock: &File) {
     // Best effort: the disk may be full.
-    let _ = lock.write_all(format!("{}\n", std::process::id()).as_bytes());
+    if failpoint::pass(Step::WriteHolder).is_ok() {
+        let _ = lock.write_all(format!("{}\n", std::process::id()).as_bytes());
+    }
 }
 
 /// Finds the process that holds the lock: from the system's list of locks, which covers any

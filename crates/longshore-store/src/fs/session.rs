@@ -12,6 +12,7 @@ use super::partials::{self, Partials};
 use super::private::{LOCK, LOCK_WAIT, PrivateLock};
 use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, StoreError};
+use crate::failpoint::{self, Step};
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
 use crate::positioned;
@@ -213,14 +214,14 @@ impl Temp {
 
     /// Makes the content outlive a power cut.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file
-            .sync_all()
+        failpoint::pass(Step::Sync)
+            .and_then(|()| self.file.sync_all())
             .map_err(|error| self.session.dir.failed(Action::Sync, &self.name, error))
     }
 
     /// Sets the time of modification, which the next write changes; returns whether it succeeded.
     pub(crate) fn set_modified(&self, time: SystemTime) -> bool {
-        self.file.set_modified(time).is_ok()
+        failpoint::pass(Step::SetTime).is_ok() && self.file.set_modified(time).is_ok()
     }
 
     /// Renames the file to its final name, replacing an existing file; returns its new stamp.
@@ -265,13 +266,17 @@ impl Temp {
 
 /// Writes `content` at `position` and moves it behind that.
 fn extend(file: &File, position: &mut u64, content: &[u8]) -> io::Result<()> {
-    positioned::write_all_at(file, content, *position)?;
+    let (first, rest) = failpoint::parts(content);
+    positioned::write_all_at(file, first, *position)?;
+    failpoint::pass(Step::Write)?;
+    positioned::write_all_at(file, rest, *position + first.len() as u64)?;
     *position += content.len() as u64;
     Ok(())
 }
 
 impl Read for Temp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        failpoint::pass(Step::Read)?;
         let Some(source) = &mut self.source else {
             let count = positioned::read_at(&self.file, buffer, self.position)?;
             self.position += count as u64;
