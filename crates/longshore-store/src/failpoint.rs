@@ -16,6 +16,7 @@
 //!
 //! In a build without the feature `failpoints` there is nothing of this.
 
+#[cfg(not(any(test, feature = "failpoints")))]
 use std::io;
 
 /// A step of input or output.

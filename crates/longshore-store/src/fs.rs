@@ -5,6 +5,7 @@ mod directory;
 mod durability;
 mod partials;
 mod private;
+mod quarantine;
 mod session;
 mod verified;
 
@@ -42,8 +43,8 @@ use crate::writer::{Sink, Writer, content_matches};
 ///
 /// Reading makes nothing: a store on a read-only file system can be read. The first write
 /// makes the private directory and clears up what dead processes left in it; the last writer
-/// removes it, unless it holds unfinished blobs for [`Store::resume`] or the record of
-/// [`FsStore::record_verified`]. An unfinished blob is removed when the blob is committed, by
+/// removes it, unless it holds unfinished blobs for [`Store::resume`], the record of
+/// [`FsStore::record_verified`], or what [`Store::quarantine`] set aside. An unfinished blob is removed when the blob is committed, by
 /// [`Store::clear_partials`], or at the first write after [`PARTIAL_AGE_LIMIT`].
 #[derive(Clone, Debug)]
 pub struct FsStore {
@@ -289,6 +290,22 @@ impl Store for FsStore {
             Some(dir) => dir.remove(digest.encoded()),
             None => Ok(()),
         }
+    }
+
+    /// Moves the file to `quarantine` in the private directory, which holds at most 16 files and
+    /// 256 MiB: the oldest are removed. Where it cannot be moved, on a full disk for example, it is
+    /// removed.
+    fn quarantine(&self, digest: &Digest) -> Result<(), StoreError> {
+        let Some(dir) = self.shared.blobs.dir(digest)? else {
+            return Ok(());
+        };
+        if dir.entry(digest.encoded())?.is_none() {
+            return Ok(());
+        }
+        let moved = self
+            .session()
+            .and_then(|session| session.quarantine()?.take(digest, &dir, SystemTime::now()));
+        moved.or_else(|_| dir.remove(digest.encoded()))
     }
 
     fn list(&self) -> Result<Digests<'_>, StoreError> {

@@ -11,12 +11,14 @@
 //!         3-sha256-…      a blob being written that is kept if it is not finished
 //!     partial/            what is kept of blobs that were not finished
 //!         sha256-…
+//!     quarantine/         blobs whose bytes proved wrong
+//!         1700000000-sha256-…
 //!     verified            which blobs were verified, and the stamps of their files since
 //! ```
 //!
 //! A session whose lock is free has lost its process; when the next one begins, blobs to be
 //! kept are moved to `partial` and its other files removed. `.longshore` is removed with the
-//! last session unless it holds partial blobs or the record, except on systems where a process
+//! last session unless it holds partial blobs, bad blobs or the record, except on systems where a process
 //! cannot detect that the lock file it holds was removed. While the lock is held, the lock file
 //! contains the process ID.
 
@@ -28,6 +30,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::partials::PARTIAL_DIR;
+use super::quarantine::QUARANTINE_DIR;
 use super::session::{clear_session, is_session};
 use super::verified::VERIFIED;
 use crate::dir::{Dir, FileMode, Stamp};
@@ -136,8 +139,9 @@ impl PrivateLock {
         let mut remembers = false;
         for name in self.dir.names()? {
             let name = name?;
-            remembers |= name == VERIFIED;
-            if name != LOCK && name != PARTIAL_DIR && name != VERIFIED {
+            if name == VERIFIED || name == QUARANTINE_DIR {
+                remembers = true;
+            } else if name != LOCK && name != PARTIAL_DIR {
                 return Ok(());
             }
         }

@@ -10,6 +10,7 @@ use longshore_model::Digest;
 
 use super::partials::{self, Partials};
 use super::private::{LOCK, LOCK_WAIT, PrivateLock};
+use super::quarantine::Quarantine;
 use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, StoreError};
 use crate::failpoint::{self, Step};
@@ -130,6 +131,11 @@ impl Session {
             temp.source = Some(source);
         }
         Ok(Some(temp))
+    }
+
+    /// Opens the place for bad blobs.
+    pub(super) fn quarantine(&self) -> Result<Quarantine, StoreError> {
+        Quarantine::make(&self.private)
     }
 
     /// Opens what is kept, `None` when nothing is.
