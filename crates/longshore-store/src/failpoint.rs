@@ -59,7 +59,7 @@ pub(crate) fn parts(content: &[u8]) -> (&[u8], &[u8]) {
 }
 
 #[cfg(test)]
-pub(crate) use self::active::{Action, was_hit};
+pub(crate) use self::active::was_hit;
 #[cfg(any(test, feature = "failpoints"))]
 pub use self::active::{FAILPOINT_VARIABLE, failpoints};
 #[cfg(any(test, feature = "failpoints"))]
@@ -115,7 +115,7 @@ mod active {
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Action {
+    enum Action {
         Abort,
         Full,
         Io,
@@ -165,7 +165,7 @@ mod active {
     }
 
     impl Action {
-        pub(crate) const ALL: [(&'static str, Self); 5] = [
+        const ALL: [(&'static str, Self); 5] = [
             ("abort", Self::Abort),
             ("full", Self::Full),
             ("io", Self::Io),

@@ -425,6 +425,8 @@ impl Sink for FsSink {
         }
         let set_back = SystemTime::now() - verified::SET_BACK;
         let recordable = shared.durability != Durability::None && temp.set_modified(set_back);
+        // A blob that was visible before stays so whatever fails here.
+        let is_new = !matches!(to.entry(digest.encoded()), Ok(Some(_)));
         let stamp = temp
             .publish_blob(&to, &digest)
             .inspect_err(|_| shared.blobs.forget())?;
@@ -433,7 +435,14 @@ impl Sink for FsSink {
         }
         match shared.durability {
             Durability::Batch => shared.batch.add(digest, Origin::Written(stamp)),
-            Durability::Each => to.sync()?,
+            Durability::Each => {
+                if let Err(error) = to.sync() {
+                    if is_new {
+                        let _ = to.remove(digest.encoded());
+                    }
+                    return Err(error);
+                }
+            }
             Durability::None => {}
         }
         Ok(())

@@ -15,6 +15,7 @@ use crate::conformance;
 use crate::error::StoreErrorKind;
 
 mod directory;
+mod failpoints;
 mod partials;
 mod sharded;
 mod verified;
