@@ -1,7 +1,7 @@
-//! Points where a test makes a step of input or output fail, or ends the process (EN3: the store has
-//! a failpoint at every input and output step).
+//! Failpoints: a test makes one step of input or output fail, or aborts the process there (EN3: the
+//! store has a failpoint at every input and output step).
 //!
-//! A test sets the variable `LONGSHORE_FAILPOINT` for a child process, in the form
+//! A test sets the environment variable `LONGSHORE_FAILPOINT` of a child process:
 //!
 //! ```text
 //! failpoint = step [ ":" pass ] [ "=" action ]
@@ -10,11 +10,12 @@
 //! action    = "abort" / "full" / "io" / "read-only" / "trace"
 //! ```
 //!
-//! At that pass of the step, and at no other, the process is aborted before the step is taken (the
-//! default), or the step fails with the error of a full disk, a broken disk or a read-only file
-//! system. `trace` writes the name of each step taken to the standard error, one a line.
+//! The process passes a failpoint before it takes the step; a write has its failpoint halfway. At
+//! the given pass, and at no other, the process is aborted (the default), or the step fails with
+//! the error of a full disk, a broken disk or a read-only file system. `trace` writes the name of
+//! each step to the standard error, one on a line.
 //!
-//! In a build without the feature `failpoints` there is nothing of this.
+//! Without the feature `failpoints` the functions here do nothing.
 
 #[cfg(not(any(test, feature = "failpoints")))]
 use std::io;
@@ -44,7 +45,7 @@ pub(crate) enum Step {
     WriteHolder,
 }
 
-/// Passes a failpoint: the error that a test asked for, if it did.
+/// Passes a failpoint; returns the error that a test asked for.
 #[cfg(not(any(test, feature = "failpoints")))]
 #[inline]
 pub(crate) fn pass(_step: Step) -> io::Result<()> {

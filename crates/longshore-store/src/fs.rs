@@ -35,7 +35,8 @@ use crate::random::RandomReader;
 use crate::store::{Digests, Existing, Partials, Reader, Store};
 use crate::writer::{Sink, Writer, content_matches};
 
-/// Blobs as files below one directory: `blobs/<algorithm>/<encoded>`.
+/// Blobs as files below one directory: `blobs/<algorithm>/<encoded>`, or with one more directory
+/// in between ([`FsStore::open_sharded`]).
 ///
 /// Content is written to a private directory inside the root and renamed when it is verified,
 /// so that a reader, of this library or any other, sees whole blobs only, whenever the process
@@ -44,8 +45,9 @@ use crate::writer::{Sink, Writer, content_matches};
 /// Reading makes nothing: a store on a read-only file system can be read. The first write
 /// makes the private directory and clears up what dead processes left in it; the last writer
 /// removes it, unless it holds unfinished blobs for [`Store::resume`], the record of
-/// [`FsStore::record_verified`], or what [`Store::quarantine`] set aside. An unfinished blob is removed when the blob is committed, by
-/// [`Store::clear_partials`], or at the first write after [`PARTIAL_AGE_LIMIT`].
+/// [`FsStore::record_verified`], or bad blobs of [`Store::quarantine`]. An unfinished blob is
+/// removed when the blob is committed, by [`Store::clear_partials`], or at the first write after
+/// [`PARTIAL_AGE_LIMIT`].
 #[derive(Clone, Debug)]
 pub struct FsStore {
     shared: Arc<Shared>,
@@ -425,7 +427,7 @@ impl Sink for FsSink {
         }
         let set_back = SystemTime::now() - verified::SET_BACK;
         let recordable = shared.durability != Durability::None && temp.set_modified(set_back);
-        // A blob that was visible before stays so whatever fails here.
+        // A blob that was visible before stays visible, whatever fails here.
         let is_new = !matches!(to.entry(digest.encoded()), Ok(Some(_)));
         let stamp = temp
             .publish_blob(&to, &digest)

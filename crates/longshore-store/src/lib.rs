@@ -44,7 +44,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `conformance` | the module `conformance`: tests every driver passes, for drivers elsewhere |
-//! | `failpoints` | failures on demand in a test's child process, at every step of input and output |
+//! | `failpoints` | failures on request at every step of input and output, for tests |
 //!
 //! Ids such as RT1 name the rules in the project's `RULES.md`.
 

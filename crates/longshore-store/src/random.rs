@@ -47,8 +47,8 @@ impl RandomReader {
         Self(Arc::new(source))
     }
 
-    /// Reads from a regular file; for drivers. The file may be shared with a writer that never
-    /// depends on the cursor of the file.
+    /// Reads from a regular file; for drivers. A writer may use the file at the same time if it
+    /// does not depend on the cursor of the file.
     #[must_use]
     pub fn from_file(file: Arc<File>) -> Self {
         Self::new(FileSource(file))

@@ -168,9 +168,10 @@ pub trait Store: Send + Sync {
     fn delete(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// Takes the blob `digest`, whose bytes or size proved wrong, out of the store, so that it is
-    /// never served again (CA3); one that is not there is out already.
+    /// never served again (CA3: a bad blob is quarantined). An absent blob is no error.
     ///
-    /// A driver may set it aside for whoever looks for the cause; the default removes it.
+    /// A driver may keep the bytes elsewhere so that a person can look for the cause; the default
+    /// removes them.
     ///
     /// # Errors
     ///

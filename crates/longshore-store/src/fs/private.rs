@@ -18,9 +18,9 @@
 //!
 //! A session whose lock is free has lost its process; when the next one begins, blobs to be
 //! kept are moved to `partial` and its other files removed. `.longshore` is removed with the
-//! last session unless it holds partial blobs, bad blobs or the record, except on systems where a process
-//! cannot detect that the lock file it holds was removed. While the lock is held, the lock file
-//! contains the process ID.
+//! last session unless it holds partial blobs, bad blobs or the record, except on systems where a
+//! process cannot detect that the lock file it holds was removed. While the lock is held, the lock
+//! file contains the process ID.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -162,7 +162,7 @@ impl Drop for PrivateLock {
     }
 }
 
-/// Releases a lock that this process holds, and takes back what [`write_holder`] wrote.
+/// Releases a lock that this process holds, and removes the process ID from its file.
 pub(super) fn release(lock: &File) {
     if failpoint::pass(Step::WriteHolder).is_ok() {
         let _ = lock.set_len(0);
@@ -171,7 +171,7 @@ pub(super) fn release(lock: &File) {
     let _ = Dir::unlock(lock);
 }
 
-/// The pauses between attempts to take a lock that another process holds.
+/// Pauses between the attempts to take a lock that another process holds.
 #[derive(Debug)]
 pub(super) struct LockWait {
     path: PathBuf,

@@ -1,5 +1,5 @@
-//! Blobs whose bytes proved wrong, set aside in the private directory for whoever looks for the
-//! cause (CA3: a bad blob is quarantined). Nothing reads them.
+//! Blobs whose bytes proved wrong, kept in the private directory so that a person can look for the
+//! cause (CA3: a bad blob is quarantined). The store never reads them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,7 +32,7 @@ impl Quarantine {
         }
     }
 
-    /// Moves the file of the blob `digest` here from `dir`, and removes what is too much then.
+    /// Moves the file of the blob `digest` here from `dir`, and removes what exceeds the limits.
     pub(super) fn take(
         &self,
         digest: &Digest,
@@ -45,7 +45,7 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Removes the oldest files until the rest is within the limits, and what is no bad blob.
+    /// Removes the oldest files until the rest is within the limits, and files with other names.
     fn limit(&self) -> Result<(), StoreError> {
         let mut files = Vec::new();
         for name in self.0.names()? {
@@ -74,7 +74,7 @@ fn file_name(digest: &Digest, now: SystemTime) -> String {
     format!("{}-{}", since.as_secs(), partials::file_name(digest))
 }
 
-/// Returns when a file of this name was set aside, in seconds since 1970.
+/// Returns when a file of this name was quarantined, in seconds since 1970.
 fn taken_at(name: &str) -> Option<u64> {
     let (seconds, digest) = name.split_once('-')?;
     partials::digest(digest)?;

@@ -193,7 +193,7 @@ pub(crate) struct Temp {
     name: String,
     /// Shared with readers, so its cursor is not used.
     file: Arc<File>,
-    /// How many bytes were appended, or read of what the file shares with a partial blob.
+    /// Where the next call reads or appends, in bytes from the start.
     position: u64,
     /// The partial blob whose content is copied to this file while it is read.
     source: Option<Source>,
@@ -270,7 +270,7 @@ impl Temp {
     }
 }
 
-/// Writes `content` at `position` and moves it behind that.
+/// Writes `content` at `position` and advances the position.
 fn extend(file: &File, position: &mut u64, content: &[u8]) -> io::Result<()> {
     let (first, rest) = failpoint::parts(content);
     positioned::write_all_at(file, first, *position)?;

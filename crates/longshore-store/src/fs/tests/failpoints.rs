@@ -295,12 +295,12 @@ fn check_each_step(durability: &str, action: &str) {
 }
 
 #[test]
-fn en3_a_process_killed_at_any_step_leaves_whole_blobs_each() {
+fn en3_a_process_killed_at_any_step_leaves_whole_blobs() {
     check_each_step("each", "abort");
 }
 
 #[test]
-fn en3_a_process_killed_at_any_step_leaves_whole_blobs_batch() {
+fn ca2_a_process_killed_at_any_step_leaves_whole_blobs() {
     check_each_step("batch", "abort");
 }
 
