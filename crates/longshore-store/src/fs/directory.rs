@@ -58,8 +58,8 @@ impl StoreDirectory {
     ///
     /// `above` belongs to the user: links in it are followed, and an existing one keeps its mode.
     ///
-    /// `version` is that of what the caller writes, the newest it knows. The caller must be able to
-    /// read every older version: an older one found here is replaced by `version`.
+    /// `version`, from 1, is the version of what the caller writes, the newest it knows. The caller
+    /// must be able to read every older version: an older one found here is replaced by `version`.
     ///
     /// # Errors
     ///

@@ -341,8 +341,7 @@ fn child_whose_steps_are_traced() {
 }
 
 /// Returns the steps that change something, by phase, of a blob with the content of `name`.
-fn trace(durability: &str, name: &str) -> BTreeMap<String, Vec<String>> {
-    let root = quick_root();
+fn trace(root: &TempDir, durability: &str, name: &str) -> BTreeMap<String, Vec<String>> {
     let mut child = child(
         "child_whose_steps_are_traced",
         root.path(),
@@ -374,19 +373,22 @@ fn trace(durability: &str, name: &str) -> BTreeMap<String, Vec<String>> {
 fn ca1_a_blob_is_durable_before_it_is_visible() {
     // The names of the directories of the blob come first: `blobs`, the algorithm, the shard.
     let begin = ["sync-dir", "sync-dir", "sync-dir", "create"];
-    let each = trace("each", "a");
+    let root = quick_root();
+    let each = trace(&root, "each", "a");
     assert_eq!(each["begin"], begin);
     assert_eq!(each["write"], ["write"]);
     assert_eq!(each["commit"], ["sync", "rename", "sync-dir"]);
     assert_eq!(each["flush"], [""; 0]);
+    // The directories exist now, but another process may have died before it made them durable.
+    assert_eq!(trace(&root, "each", "a"), each);
     // Together, before anything that refers to them.
-    let batch = trace("batch", "a");
+    let batch = trace(&quick_root(), "batch", "a");
     assert_eq!(batch["begin"], begin);
     assert_eq!(batch["commit"], ["rename"]);
     assert_eq!(batch["flush"], ["sync", "sync-dir"]);
     // Other content gets as far as the verification.
     for durability in ["each", "batch"] {
-        let refused = trace(durability, "b");
+        let refused = trace(&quick_root(), durability, "b");
         assert_eq!(refused["commit"], ["remove"], "{durability}");
         assert_eq!(refused["flush"], [""; 0], "{durability}");
     }
