@@ -33,7 +33,8 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
 ///
 /// It comes from [`Writer::reader`](crate::Writer::reader) for a blob that is being written, or
 /// from [`Reader::into_random`](crate::Reader::into_random). It stays readable when the blob is
-/// committed, kept, discarded or deleted.
+/// committed, kept, discarded or deleted; the disk has the room of a deleted file back when the last
+/// reader is dropped.
 ///
 /// The bytes of an unfinished blob are not verified yet. After a failed
 /// [`Writer::write`](crate::Writer::write) the reader may see a part of the failed write, so a
