@@ -33,7 +33,7 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
 ///
 /// It comes from [`Writer::reader`](crate::Writer::reader) for a blob that is being written, or
 /// from [`Reader::into_random`](crate::Reader::into_random). It stays readable when the blob is
-/// committed, kept, discarded or deleted; the disk has the room of a deleted file back when the last
+/// committed, kept, discarded or deleted. A deleted file takes room on the disk until its last
 /// reader is dropped.
 ///
 /// The bytes of an unfinished blob are not verified yet. After a failed
