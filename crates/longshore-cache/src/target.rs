@@ -82,7 +82,7 @@ impl Target {
         };
         if address.name.is_some() {
             let image = router.find(&address).map_err(|error| error.refusal())?;
-            return TargetRead::new(image, request);
+            return Ok(Self::Read(Box::new(TargetRead::new(image, request)?)));
         }
         let upstream = router.named(&address).map_err(|error| error.refusal())?;
         let (base, upstream) = (request.base(), upstream.cloned());
@@ -99,7 +99,7 @@ impl Target {
 
 impl TargetRead {
     /// Gives the request the name that the repository has at the upstream.
-    fn new(image: ImageName, request: Mounted) -> Result<Target, Refusal> {
+    fn new(image: ImageName, request: Mounted) -> Result<Self, Refusal> {
         let base = request.base();
         let mut endpoint = request.endpoint;
         let name = match &mut endpoint {
@@ -114,12 +114,12 @@ impl TargetRead {
         // A namespace that the router knows is a host, which any header may have.
         let namespace = request.namespace;
         let namespace = namespace.and_then(|ns| HeaderValue::try_from(ns).ok());
-        Ok(Target::Read(Box::new(Self {
+        Ok(Self {
             image,
             endpoint,
             outer: Outer { base, name },
             namespace,
-        })))
+        })
     }
 }
 

@@ -358,11 +358,26 @@ macro_rules! erase {
             })*
         }
 
+        impl DynRecords {
+            $(
+                #[doc = concat!("As [`Records::", stringify!($method), "`].")]
+                ///
+                /// # Errors
+                ///
+                /// Those of the driver.
+                pub async fn $method(
+                    &self, $($by: &$by_type,)* $($own: $own_type,)*
+                ) -> Result<$out, RecordsError> {
+                    Erased::$method(self.0.as_ref(), $($by,)* $($own,)*).await
+                }
+            )*
+        }
+
         impl Records for DynRecords {
             $(async fn $method(
                 &self, $($by: &$by_type,)* $($own: $own_type,)*
             ) -> Result<$out, RecordsError> {
-                Erased::$method(self.0.as_ref(), $($by,)* $($own,)*).await
+                Self::$method(self, $($by,)* $($own,)*).await
             })*
         }
     };

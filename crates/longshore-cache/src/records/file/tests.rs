@@ -145,7 +145,8 @@ async fn a_record_that_would_not_be_read_is_not_written() {
     let expected = "and 65536 are allowed";
     assert!(error.to_string().ends_with(expected), "{error}");
     assert_eq!(records.content(&content.digest).await.unwrap(), None);
-    assert_eq!(files(root.path()), [PathBuf::new(); 0]);
+    let none: [PathBuf; 0] = [];
+    assert_eq!(files(root.path()), none);
 }
 
 #[tokio::test]
