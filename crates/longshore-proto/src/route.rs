@@ -20,6 +20,7 @@ use crate::endpoint::{
     ManifestRequest, PageQuery, Read, ReferrersRequest, TagsRequest, UploadRequest, UploadSession,
 };
 use crate::error_code::{ErrorBody, ErrorCode};
+use crate::range::RangesError;
 
 /// Why a request names no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,9 @@ pub enum RouteError {
     /// The repository name breaks the grammar.
     #[error("the repository name is malformed")]
     Name,
+    /// The requested ranges of a blob are refused.
+    #[error(transparent)]
+    Ranges(RangesError),
     /// The tag or digest of a manifest is malformed.
     #[error("the tag or digest of the manifest is malformed")]
     Reference,
@@ -56,22 +60,22 @@ impl RouteError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Digest | Self::MediaType | Self::Name | Self::Reference | Self::Upload => {
-                StatusCode::BAD_REQUEST
-            }
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unknown => StatusCode::NOT_FOUND,
+            _ => StatusCode::BAD_REQUEST,
         }
     }
 
     /// The error code to answer with.
     #[must_use]
-    pub const fn code(&self) -> ErrorCode {
+    pub fn code(&self) -> ErrorCode {
         match self {
             Self::Digest => ErrorCode::DigestInvalid,
             Self::Method { .. } => ErrorCode::Unsupported,
             Self::Name => ErrorCode::NameInvalid,
             Self::MediaType | Self::Reference => ErrorCode::ManifestInvalid,
+            // The specification has no code for ranges; Distribution has this one.
+            Self::Ranges(_) => ErrorCode::from("RANGE_INVALID"),
             Self::Unknown => ErrorCode::NameUnknown,
             Self::Upload => ErrorCode::BlobUploadInvalid,
         }
@@ -116,12 +120,7 @@ pub fn read_only(
     headers: &HeaderMap,
 ) -> Result<Endpoint, RouteError> {
     let (path, query) = split(target);
-    let resource = Resource::parse(path);
-    let allow = resource.as_ref().map_or(READS, Resource::reads);
-    if !allow.contains(method) {
-        return Err(RouteError::Method { allow });
-    }
-    resource?.endpoint(method, query, headers)
+    Resource::for_reading(method, Resource::parse(path))?.endpoint(method, query, headers)
 }
 
 fn split(target: &str) -> (&str, &str) {
@@ -178,6 +177,16 @@ impl Resource {
         })
     }
 
+    /// What a path names, if this method may read it.
+    fn for_reading(method: &Method, found: Result<Self, RouteError>) -> Result<Self, RouteError> {
+        let allow = found.as_ref().map_or(READS, Self::reads);
+        if allow.contains(method) {
+            found
+        } else {
+            Err(RouteError::Method { allow })
+        }
+    }
+
     /// The methods that the specification has for this path.
     const fn methods(&self) -> &'static [Method] {
         match self {
@@ -218,7 +227,7 @@ impl Resource {
                 Endpoint::Delete(DeleteRequest::new(name, Deletable::Blob(digest)))
             }
             (Self::Blob(name, digest), _) => {
-                Endpoint::Blob(BlobRequest::read(read, name, digest, headers))
+                Endpoint::Blob(BlobRequest::read(read, name, digest, headers)?)
             }
             (Self::Catalogue, _) => Endpoint::Catalogue(CatalogueRequest::new(page())),
             (Self::Manifest(name, target), &Method::DELETE) => {
