@@ -49,7 +49,7 @@ mod names;
 mod not_modified;
 mod page;
 mod ping;
-mod query;
+pub(crate) mod query;
 mod referrer;
 mod request;
 mod slice;

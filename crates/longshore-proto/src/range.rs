@@ -373,7 +373,7 @@ mod tests {
         for (text, expected) in [
             ("bytes=4-5,0-1", Ok(vec![4..6, 0..2])),
             ("bytes=2-3,0-1,4-", Ok(vec![2..4, 0..2, 4..10])),
-            ("bytes=0-1,10-,12-14,-0", Ok(vec![0..2])),
+            ("bytes=0-1,10-,12-14,-0,6-6", Ok(vec![0..2, 6..7])),
             ("bytes=10-,11-", Ok(vec![])),
             ("bytes=10-,-0,20-30,10-", Ok(vec![])),
             ("bytes=0-4,4-5", Err(RangesError::Overlapping)),

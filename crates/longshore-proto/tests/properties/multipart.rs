@@ -42,7 +42,7 @@ fn read_parts(body: &[u8], boundary: &str, total: u64) -> Vec<(u64, Vec<u8>)> {
         };
         assert_eq!(media_type, "Content-Type: application/octet-stream");
         let range = range.strip_prefix("Content-Range: ").unwrap();
-        let content = content[4..].to_vec();
+        let content = content.strip_prefix(b"\r\n\r\n").unwrap().to_vec();
         match ContentRange::parse(range.as_bytes()) {
             Some(ContentRange::Part {
                 first,
@@ -66,8 +66,9 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
 fn split(text: &[u8], separator: &[u8]) -> Vec<Vec<u8>> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while let Some(at) = find(rest, separator) {
-        pieces.push(rest[..at].to_vec());
-        rest = &rest[at + separator.len()..];
+        let (piece, after) = rest.split_at(at);
+        pieces.push(piece.to_vec());
+        rest = after.strip_prefix(separator).unwrap();
     }
     pieces.push(rest.to_vec());
     pieces
