@@ -150,7 +150,7 @@ fn answers(request: &BlobRequest, length: u64, content: Option<&[u8]>) {
         .map(|(first, last)| first..last + 1)
         .collect();
     match head.status {
-        StatusCode::OK => assert_eq!(parts, [0..length]),
+        StatusCode::OK => assert_eq!((parts.first(), parts.len()), (Some(&(0..length)), 1)),
         StatusCode::PARTIAL_CONTENT => assert_eq!(parts, wanted),
         status => {
             assert_eq!((status, bytes), (StatusCode::RANGE_NOT_SATISFIABLE, 0));
