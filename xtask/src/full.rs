@@ -273,8 +273,10 @@ mod tests {
             "link",
             "listing",
             "manifest",
+            "multi_range",
             "reference",
             "retry_after",
+            "route",
             "token_response",
             "upload",
         ] {
