@@ -52,7 +52,8 @@ const LISTED_LIMIT_BYTES: usize = 512;
 ///
 /// let name = "quay.io/prometheus/busybox".parse()?;
 /// let image = router.find(&Address::of_name(&name))?;
-/// assert_eq!((image.upstream.as_str(), image.repository.as_str()), ("quay.io", "prometheus/busybox"));
+/// assert_eq!(image.upstream.as_str(), "quay.io");
+/// assert_eq!(image.repository.as_str(), "prometheus/busybox");
 ///
 /// let name = "alpine".parse()?;
 /// let image = router.find(&Address::of_name(&name))?;

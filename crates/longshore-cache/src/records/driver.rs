@@ -32,7 +32,8 @@ use crate::name::ImageName;
 ///
 /// use longshore_cache::ImageName;
 /// use longshore_cache::records::{
-///     ContentRecord, DynRecords, ImageRecord, ListKey, ListRecord, Records, RecordsError, TagRecord,
+///     ContentRecord, DynRecords, ImageRecord, ListKey, ListRecord, Records, RecordsError,
+///     TagRecord,
 /// };
 /// use longshore_model::{Digest, Tag};
 ///
@@ -100,7 +101,11 @@ use crate::name::ImageName;
 ///         Ok(())
 ///     }
 ///
-///     async fn list(&self, _: &ImageName, _: &ListKey) -> Result<Option<ListRecord>, RecordsError> {
+///     async fn list(
+///         &self,
+///         _: &ImageName,
+///         _: &ListKey,
+///     ) -> Result<Option<ListRecord>, RecordsError> {
 ///         Ok(None)
 ///     }
 ///
@@ -342,7 +347,9 @@ type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, RecordsError>> + Sen
 /// Writes, for each method, its form that fits behind a pointer, and the call through it. Arguments
 /// in brackets are borrowed, those in parentheses are owned.
 macro_rules! erase {
-    ($($method:ident [$($by:ident: $by_type:ty),*] ($($own:ident: $own_type:ty),*) -> $out:ty;)*) => {
+    ($(
+        $method:ident [$($by:ident: $by_type:ty),*] ($($own:ident: $own_type:ty),*) -> $out:ty;
+    )*) => {
         /// `Records` in a form that fits behind a pointer.
         trait Erased: Send + Sync {
             $(fn $method<'a>(

@@ -256,13 +256,16 @@ fn what_is_malformed_is_400_or_404_with_a_document() {
     for (path, status, code) in [
         ("/v2/a/blobs/sha256:abc", 400, "DIGEST_INVALID"),
         ("/v2/a/blobs/latest", 400, "DIGEST_INVALID"),
-        ("/v2/a/referrers/x", 400, "DIGEST_INVALID"),
+        ("/quay.io/v2/a/referrers/x", 400, "DIGEST_INVALID"),
         ("/v2/a/manifests/-x", 400, "MANIFEST_INVALID"),
         ("/v2/UP/manifests/1", 400, "NAME_INVALID"),
         ("/v2/a/../b/manifests/1", 400, "NAME_INVALID"),
         ("/v2/quay.io//a/manifests/1", 400, "NAME_INVALID"),
         ("/v2/quay%2Eio/a/manifests/1", 400, "NAME_INVALID"),
         ("/v2/a", 404, "NAME_UNKNOWN"),
+        ("/UP/v2/a/manifests/1", 400, "NAME_INVALID"),
+        ("/v2/a/manifests/1?ns=a&ns=b", 400, "NAME_INVALID"),
+        ("/v2/a/manifests/1?ns=%ff", 400, "NAME_INVALID"),
         ("/v1/a/manifests/1", 404, "NAME_UNKNOWN"),
         ("/", 404, "NAME_UNKNOWN"),
     ] {

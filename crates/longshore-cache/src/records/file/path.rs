@@ -181,7 +181,10 @@ mod tests {
         }
 
         #[test]
-        fn names_read_back(upstream in "[a-c]{1,2}(/[a-c]{1,2}){0,2}", repository in "[a-c]([._/-][a-c]){0,3}") {
+        fn names_read_back(
+            upstream in "[a-c]{1,2}(/[a-c]{1,2}){0,2}",
+            repository in "[a-c]([._/-][a-c]){0,3}",
+        ) {
             let name = image(&upstream, &repository);
             let path = super::image(OWN, &name);
             let [_, upstream, repository] = &path[..] else { panic!("three components") };
