@@ -66,27 +66,41 @@ impl FileRecords {
     /// Opens the records below this directory, which exists. It blocks while it removes the
     /// temporary files of an earlier process.
     ///
+    /// Links in the path itself are followed: it belongs to the caller.
+    ///
     /// # Errors
     ///
     /// The directory is missing, or cannot be written to.
     pub fn open(path: &Path) -> Result<Self, RecordsError> {
-        let open = || {
-            let root = Dir::open(path)?;
-            let temporary = enter(&root, path::TEMPORARY)?;
-            for name in temporary.names()? {
-                // Names that are not UTF-8 are not ours.
-                if let Some(name) = name?.to_str() {
-                    temporary.remove(name)?;
-                }
+        Dir::open(path).and_then(Self::below).map_err(failed)
+    }
+
+    /// Opens the records in the directory `records` of this one, such as that of the
+    /// [store](longshore_store::StoreDirectory::dir) of the same cache. The directory `records` is
+    /// made where there is none. It blocks as [`open`](Self::open) does.
+    ///
+    /// # Errors
+    ///
+    /// A link or a file has the name `records`, or the directory cannot be written to.
+    pub fn within(directory: &Dir) -> Result<Self, RecordsError> {
+        let records = enter(directory, path::RECORDS);
+        records.and_then(Self::below).map_err(failed)
+    }
+
+    fn below(root: Dir) -> Result<Self, StoreError> {
+        let temporary = enter(&root, path::TEMPORARY)?;
+        for name in temporary.names()? {
+            // Names that are not UTF-8 are not ours.
+            if let Some(name) = name?.to_str() {
+                temporary.remove(name)?;
             }
-            Ok(Files {
-                root,
-                temporary,
-                count: AtomicU64::new(0),
-                changing: Mutex::new(()),
-            })
-        };
-        let files = Arc::new(open().map_err(failed)?);
+        }
+        let files = Arc::new(Files {
+            root,
+            temporary,
+            count: AtomicU64::new(0),
+            changing: Mutex::new(()),
+        });
         Ok(Self { files })
     }
 

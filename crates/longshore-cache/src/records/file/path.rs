@@ -23,6 +23,8 @@ use longshore_model::{Algorithm, Digest, RepositoryName, Tag};
 use crate::name::{ImageName, UpstreamName};
 use crate::records::ListKey;
 
+/// The directory of all records in that of a cache.
+pub(super) const RECORDS: &str = "records";
 /// The directories at the top.
 pub(super) const META: &str = "meta";
 pub(super) const OWN: &str = "own";

@@ -75,6 +75,31 @@ async fn records_outlive_the_process() {
     );
 }
 
+#[tokio::test]
+async fn records_may_have_a_directory_in_that_of_the_store() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = Dir::open(root.path()).unwrap();
+    let records = FileRecords::within(&directory).unwrap();
+    records
+        .set_tag(&image(), &tag("1"), record(b"1"))
+        .await
+        .unwrap();
+    let file = root.path().join("records/tags/r.example/a+b/1");
+    assert_eq!(files(root.path()), [file]);
+    let records = FileRecords::open(&root.path().join("records")).unwrap();
+    let found = records.tag(&image(), &tag("1")).await.unwrap();
+    assert_eq!(found, Some(record(b"1")));
+
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("records"), "").unwrap();
+    let error = FileRecords::within(&Dir::open(other.path()).unwrap()).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.ends_with("is not a directory (links are not followed)"),
+        "{cause}"
+    );
+}
+
 // CA2: after a kill at any point, what is left is complete or counts as absent.
 #[tokio::test]
 async fn ca2_a_corrupt_record_is_absent_and_removed() {
