@@ -4,5 +4,12 @@
 
 mod name;
 pub mod records;
+mod upstream;
 
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
+pub use upstream::{
+    ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, CREDENTIAL_KEPT, Patience, REFUSAL_KEPT, REFUSALS_IN_A_ROW,
+    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamCall, UpstreamCallKind, UpstreamError,
+    UpstreamErrorKind, UpstreamFailure, UpstreamFrames, UpstreamHealth, UpstreamOutcome,
+    revalidation_wait,
+};

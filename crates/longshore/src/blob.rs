@@ -145,7 +145,12 @@ impl BlobFrames {
         poll_fn(|cx| wait.0.poll(cx)).await
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// As [`head`](Self::head), for a caller that polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head).
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let State::Asking(asking) = &mut self.state {
             let answer = ready!(asking.as_mut().poll(cx));
             if let Err(error) = answer.and_then(|answer| self.on_answer(answer)) {
