@@ -40,6 +40,8 @@ struct Inner {
     source: DynCredentials,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Held while the source is asked.
+    asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -52,9 +54,11 @@ struct State {
 }
 
 struct Answer {
-    credential: Option<Credential>,
+    found: Found,
     until: Duration,
 }
+
+type Found = Result<Option<Credential>, CredentialError>;
 
 /// What is known about a refused credential.
 struct Refused {
@@ -68,11 +72,11 @@ struct Refused {
 
 impl Remembered {
     pub(super) fn new(source: DynCredentials, clock: Arc<dyn Clock>) -> Self {
-        let state = Mutex::default();
         Self(Arc::new(Inner {
             source,
             clock,
-            state,
+            state: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -86,7 +90,7 @@ impl Remembered {
         let mut state = self.state();
         let state = &mut *state;
         let answer = state.answers.get(&repository.map(Box::from));
-        if let Some(credential) = answer.and_then(|answer| answer.credential.as_ref())
+        if let Some(credential) = answer.and_then(Answer::credential)
             && let Some(refused) = state.refused.iter_mut().find(|it| it.is_of(credential))
             && !refused.applies(repository, self.0.clock.now())
         {
@@ -104,33 +108,40 @@ impl Remembered {
         refused.is_some_and(|it| it.everywhere || it.in_a_row > 0)
     }
 
-    async fn find(
-        &self,
-        registry: &str,
-        repository: Option<&str>,
-    ) -> Result<Option<Credential>, CredentialError> {
-        let now = self.0.clock.now();
-        if let Some(answer) = self.state().answers.get(&repository.map(Box::from))
-            && now < answer.until
-        {
-            return Ok(answer.credential.clone());
+    /// The answer of the source, which may be up to [`CREDENTIAL_KEPT`] old.
+    async fn find(&self, registry: &str, repository: Option<&str>) -> Found {
+        if let Some(found) = self.known(repository) {
+            return found;
+        }
+        let _one_at_a_time = self.0.asking.lock().await;
+        if let Some(found) = self.known(repository) {
+            return found;
         }
         let source = &self.0.source;
         let found = match repository {
-            Some(repository) => source.lookup_in(registry, repository).await?,
-            None => source.lookup(registry).await?,
+            Some(repository) => source.lookup_in(registry, repository).await,
+            None => source.lookup(registry).await,
         };
         let mut state = self.state();
-        state.current.clone_from(&found);
+        if let Ok(found) = &found {
+            state.current.clone_from(found);
+        }
         if state.answers.len() >= REPOSITORIES_KEPT {
             state.answers.clear();
         }
         let answer = Answer {
-            credential: found.clone(),
-            until: now.saturating_add(CREDENTIAL_KEPT),
+            found: found.clone(),
+            until: self.0.clock.now().saturating_add(CREDENTIAL_KEPT),
         };
         state.answers.insert(repository.map(Box::from), answer);
-        Ok(found)
+        found
+    }
+
+    fn known(&self, repository: Option<&str>) -> Option<Found> {
+        let now = self.0.clock.now();
+        let state = self.state();
+        let answer = state.answers.get(&repository.map(Box::from))?;
+        (now < answer.until).then(|| answer.found.clone())
     }
 
     /// The credential, unless it was refused.
@@ -166,9 +177,15 @@ impl State {
         if let Some(refused) = self.refused.get_mut(at)
             && refused.add(repository, now)
         {
-            let same = |answer: &Answer| answer.credential.as_ref() == Some(credential);
+            let same = |answer: &Answer| answer.credential() == Some(credential);
             self.answers.retain(|_, answer| !same(answer));
         }
+    }
+}
+
+impl Answer {
+    fn credential(&self) -> Option<&Credential> {
+        self.found.as_ref().ok()?.as_ref()
     }
 }
 
@@ -211,16 +228,12 @@ impl Refused {
 }
 
 impl CredentialSource for Remembered {
-    async fn lookup(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
+    async fn lookup(&self, registry: &str) -> Found {
         let found = self.find(registry, None).await?;
         Ok(self.unless_refused(found, None))
     }
 
-    async fn lookup_in(
-        &self,
-        registry: &str,
-        repository: &str,
-    ) -> Result<Option<Credential>, CredentialError> {
+    async fn lookup_in(&self, registry: &str, repository: &str) -> Found {
         let found = self.find(registry, Some(repository)).await?;
         Ok(self.unless_refused(found, Some(repository)))
     }

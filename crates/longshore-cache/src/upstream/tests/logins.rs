@@ -116,6 +116,43 @@ async fn a_wrong_password_causes_three_logins_for_any_number_of_repositories() {
 }
 
 #[tokio::test]
+async fn calls_at_the_same_time_share_one_login() {
+    let (servers, source) = (public(), Changing::new("wrong"));
+    let ((upstream, _), (_, tokens)) = (trusting(&servers, &source), &servers);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let upstream = upstream.clone();
+        calls.spawn(async move { read(&upstream, "a").await });
+    }
+    assert_eq!(calls.join_all().await, vec![Ok(true); 20]);
+    assert_eq!(logins(tokens), 1);
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn cr11_a_source_that_does_not_work_is_not_asked_with_each_request() {
+    #[derive(Clone, Default)]
+    struct Broken(Arc<AtomicUsize>);
+    impl CredentialSource for Broken {
+        async fn lookup(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Err(CredentialError::unavailable(registry, "no such program"))
+        }
+    }
+    let ((registry, _tokens), source) = (public(), Broken::default());
+    let (builder, clock) = builder(&registry.url());
+    let upstream = builder.credentials(source.clone()).build().unwrap();
+    for _ in 0..5 {
+        assert_eq!(read(&upstream, "a").await, Ok(true));
+    }
+    assert_eq!(source.0.load(Ordering::SeqCst), 1);
+    clock.advance(CREDENTIAL_KEPT);
+    assert_eq!(read(&upstream, "a").await, Ok(true));
+    assert_eq!(source.0.load(Ordering::SeqCst), 2);
+    assert!(!upstream.health().credentials_refused);
+}
+
+#[tokio::test]
 async fn another_password_or_a_reload_ends_the_memory_of_a_refusal() {
     let (servers, source) = (public(), Changing::new("wrong"));
     let ((upstream, clock), (registry, tokens)) = (trusting(&servers, &source), &servers);
