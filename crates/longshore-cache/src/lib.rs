@@ -53,3 +53,12 @@ pub const DEFAULT_ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
 /// The header field that names the digest of the content of an answer (distribution-spec v1.1.1
 /// "Pulling manifests").
 pub const DIGEST_HEADER: &str = "docker-content-digest";
+mod upstream;
+
+pub use name::{ImageName, UpstreamName, UpstreamNameError};
+pub use upstream::{
+    ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, CREDENTIAL_KEPT, Patience, REFUSAL_KEPT, REFUSALS_IN_A_ROW,
+    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamCall, UpstreamCallKind, UpstreamError,
+    UpstreamErrorKind, UpstreamFailure, UpstreamFrames, UpstreamHealth, UpstreamOutcome,
+    revalidation_wait,
+};
