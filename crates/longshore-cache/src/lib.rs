@@ -2,6 +2,7 @@
 //!
 //! Ids such as CA5 name the rules in the project's `RULES.md`.
 
+mod evict;
 mod name;
 pub mod records;
 
