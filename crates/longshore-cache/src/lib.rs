@@ -15,6 +15,7 @@ mod failure;
 mod fill;
 mod flight;
 mod known;
+mod evict;
 mod name;
 mod observer;
 mod plan;
