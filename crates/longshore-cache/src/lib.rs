@@ -3,6 +3,11 @@
 //! Ids such as CA5 name the rules in the project's `RULES.md`.
 
 mod name;
+mod observer;
 pub mod records;
 
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
+pub use observer::{
+    AnswerNote, Answered, CallOutcome, Event, FillEnd, MissReason, NoObserver, Observer, Observers,
+    Outcome, RequestId, RequestKind, Routed, Sent, UpstreamCall,
+};
