@@ -70,7 +70,7 @@ impl PartDownload {
     #[must_use]
     pub fn ask(&self) -> Ask {
         let mut request = BlobRequest::new(Read::Get, self.name.clone(), self.digest.clone());
-        request.range = Some(ByteRange::Span(self.at, self.last));
+        request.range = Some(ByteRange::Span(self.at, self.last).into());
         Ask::new(Endpoint::Blob(request), Take::Stream)
     }
 
