@@ -4,5 +4,7 @@
 
 mod name;
 pub mod records;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use name::{ImageName, UpstreamName, UpstreamNameError};

@@ -1,0 +1,3 @@
+//! The server around the cache: configuration, listeners, metrics.
+
+pub mod config;
