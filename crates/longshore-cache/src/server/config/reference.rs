@@ -13,7 +13,8 @@ use super::upstream::built_in;
 pub fn reference() -> String {
     let keys = ServeConfig::keys();
     let mut text = INTRODUCTION.to_owned();
-    table(&mut text, "serve", "[serve]", &keys);
+    text.push_str("\n## `[serve]`\n\n");
+    table(&mut text, "serve", &keys);
     text.push_str("\n## Built-in upstreams\n\n");
     for upstream in built_in() {
         // Writing to a string does not fail.
@@ -27,8 +28,7 @@ pub fn reference() -> String {
 }
 
 /// Writes the keys of a table, and then those of the tables in it.
-fn table(text: &mut String, path: &str, heading: &str, keys: &[Key]) {
-    let _ = writeln!(text, "\n## `{heading}`\n");
+fn table(text: &mut String, path: &str, keys: &[Key]) {
     for key in keys.iter().filter(|key| key.below.is_empty()) {
         let _ = write!(text, "- **`{}`**: {}", key.name, key.form);
         let _ = match key.default.as_str() {
@@ -36,7 +36,7 @@ fn table(text: &mut String, path: &str, heading: &str, keys: &[Key]) {
             plain if is_toml(plain) => writeln!(text, "; default `{plain}`."),
             told => writeln!(text, "; default: {told}."),
         };
-        about(text, key);
+        about(text, key, "  ");
     }
     for key in keys.iter().filter(|key| !key.below.is_empty()) {
         let path = format!("{path}.{}", key.name);
@@ -44,14 +44,17 @@ fn table(text: &mut String, path: &str, heading: &str, keys: &[Key]) {
             true => format!("[[{path}]]"),
             false => format!("[{path}]"),
         };
-        table(text, &path, &heading, &key.below);
+        let _ = writeln!(text, "\n## `{heading}`\n");
+        about(text, key, "");
+        text.push('\n');
+        table(text, &path, &key.below);
     }
 }
 
-/// Writes what a key is for, indented as a part of its entry.
-fn about(text: &mut String, key: &Key) {
+/// Writes what a key is for, with an indent.
+fn about(text: &mut String, key: &Key, indent: &str) {
     for line in key.about.lines() {
-        let _ = writeln!(text, "  {}", line.trim());
+        let _ = writeln!(text, "{indent}{}", line.trim());
     }
 }
 

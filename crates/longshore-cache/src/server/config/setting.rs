@@ -262,7 +262,10 @@ macro_rules! text_setting {
 
             fn shown(&self) -> String {
                 let show: fn(&Self) -> String = $show;
-                $crate::server::config::setting::quoted(&show(self))
+                match show(self) {
+                    text if text.is_empty() => text,
+                    text => $crate::server::config::setting::quoted(&text),
+                }
             }
         }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use longshore_origin::{Origin, OriginError};
+use longshore_origin::{Origin, OriginError, Scheme};
 
 use super::node::{Node, Value};
 use super::setting::{
@@ -73,7 +73,7 @@ section! {
         proxy: UpstreamProxy = UpstreamProxy::Environment,
             "`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`";
         /// Headers to send with each request to the registry itself. A value is text, or a
-        /// reference to a secret: `{ X-Team = \"a\", X-Key = { file = \"/path\" } }`.
+        /// reference to a secret: `{ X-Team = "a", X-Key = { file = "/path" } }`.
         headers: HeaderMap<HeaderSource> = HeaderMap::default(), "`{}`";
         /// URLs of other registries with the same content, in the order in which they are used when
         /// the registry fails.
@@ -87,7 +87,7 @@ section! {
         /// Maximum number of concurrent requests to the registry.
         concurrency: Option<u32> = None, "16";
         /// Patterns of the repositories that clients may read. `*` stands for a whole path segment,
-        /// and `**` at the end for one or more: `[\"library/*\", \"team/**\"]`. Others are not
+        /// and `**` at the end for one or more: `["library/*", "team/**"]`. Others are not
         /// found.
         repositories: Vec<RepositoryPattern> = vec![RepositoryPattern::all()];
     }
@@ -275,7 +275,7 @@ pub(super) fn complete(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
         let hosts = upstream.hosts.iter().map(|name| ("hosts", name));
         let ns = upstream.ns.iter().map(|name| ("ns", name));
         for (kind, name) in hosts.chain(ns) {
-            if name.is_empty() || name.contains(['/', '@']) || name.contains(char::is_whitespace) {
+            if Origin::from_authority(Scheme::Https, name).is_err() {
                 let what = format!("{} is not the name of a host", named(name));
                 reader.fault_of(&format!("{key}.{kind}"), what);
             }
