@@ -4,6 +4,7 @@
 //! What makes a driver itself (files, sizes on disk, lost connections) it tests beside this.
 
 mod partial;
+mod random;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -77,6 +78,26 @@ pub const TESTS: &[(&str, Test)] = &[
     (
         "a_reader_keeps_a_deleted_blob",
         a_reader_keeps_a_deleted_blob,
+    ),
+    (
+        "a_blob_is_read_at_any_position",
+        random::a_blob_is_read_at_any_position,
+    ),
+    (
+        "a_blob_is_read_while_it_is_written",
+        random::a_blob_is_read_while_it_is_written,
+    ),
+    (
+        "a_random_reader_outlives_its_writer",
+        random::a_random_reader_outlives_its_writer,
+    ),
+    (
+        "a_random_reader_sees_what_is_resumed",
+        random::a_random_reader_sees_what_is_resumed,
+    ),
+    (
+        "reading_at_once_does_not_disturb_the_writer",
+        random::reading_at_once_does_not_disturb_the_writer,
     ),
     ("deleting_twice_is_fine", deleting_twice_is_fine),
     ("the_list_has_each_blob_once", the_list_has_each_blob_once),

@@ -218,6 +218,25 @@ impl Dir {
         sys::is_private_dir(&self.handle)
     }
 
+    /// Gives the directory mode 0700; nothing where the system has no modes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotPrivate`] if another user owns it, or the file system does not keep modes.
+    pub(crate) fn make_private(&self) -> Result<(), StoreError> {
+        match sys::make_private(&self.handle) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::NotPrivate {
+                path: self.path.clone(),
+            }),
+            Err(source) => Err(StoreError::Io {
+                action: Action::Open,
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
+
     /// Reads the private document `name` like [`Dir::read`]; `None` also if another user owns it,
     /// or can read or write it.
     #[must_use]

@@ -1,6 +1,7 @@
 //! Blobs as files in a directory.
 
 mod blobs;
+mod directory;
 mod durability;
 mod partials;
 mod private;
@@ -15,11 +16,12 @@ use std::time::SystemTime;
 use longshore_model::Digest;
 
 pub use self::blobs::BLOBS_DIR;
+pub use self::directory::StoreDirectory;
 pub use self::durability::Durability;
 pub use self::partials::PARTIAL_AGE_LIMIT;
 pub use self::private::{LOCK_WAIT, PRIVATE_DIR};
 
-use self::blobs::Blobs;
+use self::blobs::{Arrangement, Blobs};
 use self::durability::{Batch, Origin};
 use self::private::PrivateLock;
 use self::session::{Session, Temp};
@@ -28,6 +30,7 @@ use crate::dir::{Dir, Stamp};
 use crate::error::StoreError;
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
+use crate::random::RandomReader;
 use crate::store::{Digests, Existing, Partials, Reader, Store};
 use crate::writer::{Sink, Writer, content_matches};
 
@@ -64,16 +67,35 @@ impl FsStore {
     ///
     /// [`StoreError::NotADirectory`], [`StoreError::Io`].
     pub fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
-        Ok(Self {
+        let root = Arc::new(Dir::open(root)?);
+        Ok(Self::arranged(root, Arrangement::Image, durability))
+    }
+
+    /// Opens a store of many blobs in the directory `root`, which must exist; it may be empty.
+    ///
+    /// It differs from [`FsStore::open`] in where the blobs lie and who can read them:
+    /// `blobs/<algorithm>/<first two characters>/<encoded>`, directories with mode 0700 and files
+    /// with mode 0600 (CA12). The mode of `root` is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`FsStore::open`].
+    pub fn open_sharded(root: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let root = Arc::new(Dir::open(root)?);
+        Ok(Self::arranged(root, Arrangement::Sharded, durability))
+    }
+
+    fn arranged(root: Arc<Dir>, arrangement: Arrangement, durability: Durability) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                blobs: Blobs::new(Arc::new(Dir::open(root)?)),
+                blobs: Blobs::new(root, arrangement),
                 durability,
                 batch: Batch::default(),
                 verified: Verified::default(),
                 session: Mutex::new(None),
             }),
             interrupt: Interrupt::new(),
-        })
+        }
     }
 
     /// Returns the same store, whose blocking calls end early when `interrupt` is set.
@@ -295,6 +317,7 @@ impl Shared {
         }
         let begun = Arc::new(Session::begin(
             Arc::clone(&self.blobs.root),
+            self.blobs.arrangement.access(),
             SystemTime::now(),
             interrupt,
         )?);
@@ -367,6 +390,10 @@ struct FsSink {
 impl Sink for FsSink {
     fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
         self.temp.append(content)
+    }
+
+    fn reader(&self) -> Result<RandomReader, StoreError> {
+        Ok(RandomReader::from_file(self.temp.file()))
     }
 
     fn publish(self: Box<Self>) -> Result<(), StoreError> {

@@ -55,6 +55,8 @@ mod fs;
 mod interrupt;
 mod lock;
 mod memory;
+mod positioned;
+mod random;
 mod store;
 mod writer;
 
@@ -62,8 +64,10 @@ pub use dir::{Dir, Entry, FileMode};
 pub use error::{Action, LockHolder, StoreError, StoreErrorKind};
 pub use fs::{
     BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PARTIAL_AGE_LIMIT, PRIVATE_DIR,
+    StoreDirectory,
 };
 pub use interrupt::Interrupt;
 pub use memory::MemoryStore;
+pub use random::{RandomReader, ReadAt};
 pub use store::{Digests, Existing, Opened, Partial, Partials, Reader, Store};
 pub use writer::{Sink, Writer};

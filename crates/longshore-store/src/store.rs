@@ -10,6 +10,7 @@ use longshore_model::{Digest, Hasher};
 
 use crate::error::StoreError;
 use crate::interrupt::Interrupt;
+use crate::random::RandomReader;
 use crate::writer::{Writer, content_matches};
 
 /// The blobs of a store, in no particular order.
@@ -252,6 +253,15 @@ impl Reader {
         match self.source {
             ReaderSource::File(file) => Opened::File(file),
             ReaderSource::Memory(bytes) => Opened::Bytes(bytes.into_inner()),
+        }
+    }
+
+    /// Turns this into a reader of any position, which several threads can share.
+    #[must_use]
+    pub fn into_random(self) -> RandomReader {
+        match self.into_opened() {
+            Opened::File(file) => RandomReader::from_file(Arc::new(file)),
+            Opened::Bytes(bytes) => RandomReader::new(bytes),
         }
     }
 

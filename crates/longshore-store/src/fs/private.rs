@@ -22,6 +22,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,8 +62,7 @@ impl PrivateLock {
         wait: Duration,
         interrupt: &Interrupt,
     ) -> Result<Self, StoreError> {
-        let began = Instant::now();
-        let mut pause = FIRST_POLL;
+        let mut turn = LockWait::new(root.path().join(PRIVATE_DIR).join(LOCK), wait);
         loop {
             interrupt.check()?;
             let mut holder = None;
@@ -82,16 +82,7 @@ impl PrivateLock {
                     Err(error) => return Err(dir.failed(Action::Lock, LOCK, error)),
                 }
             }
-            let waited = began.elapsed();
-            if waited >= wait {
-                return Err(StoreError::Locked {
-                    path: root.path().join(PRIVATE_DIR).join(LOCK),
-                    waited,
-                    holder: holder.and_then(find_holder),
-                });
-            }
-            thread::sleep(pause.min(wait.saturating_sub(waited)));
-            pause = (pause * 2).min(LONGEST_POLL);
+            turn.wait(holder)?;
         }
     }
 
@@ -168,8 +159,48 @@ impl Drop for PrivateLock {
     }
 }
 
+/// The pauses between attempts to take a lock that another process holds.
+#[derive(Debug)]
+pub(super) struct LockWait {
+    path: PathBuf,
+    began: Instant,
+    longest: Duration,
+    pause: Duration,
+}
+
+impl LockWait {
+    /// Begins to wait for the lock file at `path`, for at most `longest`.
+    pub(super) fn new(path: PathBuf, longest: Duration) -> Self {
+        Self {
+            path,
+            began: Instant::now(),
+            longest,
+            pause: FIRST_POLL,
+        }
+    }
+
+    /// Waits for a moment; `held` is the lock file if another process has its lock.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] after the longest wait.
+    pub(super) fn wait(&mut self, held: Option<File>) -> Result<(), StoreError> {
+        let waited = self.began.elapsed();
+        if waited >= self.longest {
+            return Err(StoreError::Locked {
+                path: self.path.clone(),
+                waited,
+                holder: held.and_then(find_holder),
+            });
+        }
+        thread::sleep(self.pause.min(self.longest.saturating_sub(waited)));
+        self.pause = (self.pause * 2).min(LONGEST_POLL);
+        Ok(())
+    }
+}
+
 /// Writes the ID of this process to the lock file, for the error message of a waiting process.
-fn write_holder(mut lock: &File) {
+pub(super) fn write_holder(mut lock: &File) {
     // Best effort: the disk may be full.
     let _ = lock.write_all(format!("{}\n", std::process::id()).as_bytes());
 }

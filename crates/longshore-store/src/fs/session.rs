@@ -1,7 +1,7 @@
 //! The place of one store in the private directory, and the files in it.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, StoreError};
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
+use crate::positioned;
 
 /// One store's place to write in, as long as the store or one of its writers lives.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     private: Arc<Dir>,
     dir: Dir,
     name: String,
+    /// Who may read a blob under its final name.
+    access: FileMode,
     next: AtomicU64,
     /// What is kept of unfinished blobs, once this session has met it.
     partials: Mutex<Option<Arc<Partials>>>,
@@ -32,6 +35,7 @@ impl Session {
     /// Clears up what dead sessions left, and what was kept for too long, and begins a new one.
     pub(crate) fn begin(
         root: Arc<Dir>,
+        access: FileMode,
         now: SystemTime,
         interrupt: &Interrupt,
     ) -> Result<Self, StoreError> {
@@ -57,6 +61,7 @@ impl Session {
             private: Arc::clone(&lock.dir),
             dir,
             name,
+            access,
             next: AtomicU64::new(0),
             partials: Mutex::new(partials.map(Arc::new)),
             _held: held,
@@ -74,12 +79,12 @@ impl Session {
 
     /// Makes a file to write to, that nobody sees before it is published.
     pub(crate) fn temp(self: &Arc<Self>) -> Result<Temp, StoreError> {
-        self.create(self.number(), FileMode::Shared)
+        self.create(self.number(), self.access)
     }
 
     /// Makes a file as [`Session::temp`], that is kept for `digest` if the process dies.
     pub(crate) fn lasting_temp(self: &Arc<Self>, digest: &Digest) -> Result<Temp, StoreError> {
-        self.create(self.lasting_name(digest), FileMode::Shared)
+        self.create(self.lasting_name(digest), self.access)
     }
 
     /// Replaces the document `name` in the private directory, atomically.
@@ -148,7 +153,8 @@ impl Session {
         Ok(Temp {
             session: Arc::clone(self),
             name,
-            file,
+            file: Arc::new(file),
+            position: 0,
             source: None,
             moved: false,
         })
@@ -178,7 +184,10 @@ impl Drop for Session {
 pub(crate) struct Temp {
     session: Arc<Session>,
     name: String,
-    file: File,
+    /// Shared with readers, so its cursor is not used.
+    file: Arc<File>,
+    /// How many bytes were appended, or read of what the file shares with a partial blob.
+    position: u64,
     /// The partial blob whose content is copied to this file while it is read.
     source: Option<Source>,
     moved: bool,
@@ -193,9 +202,13 @@ struct Source {
 
 impl Temp {
     pub(crate) fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
-        self.file
-            .write_all(content)
+        extend(&self.file, &mut self.position, content)
             .map_err(|error| self.session.dir.failed(Action::Write, &self.name, error))
+    }
+
+    /// Returns the file, to be read at any position.
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Makes the content outlive a power cut.
@@ -250,14 +263,23 @@ impl Temp {
     }
 }
 
+/// Writes `content` at `position` and moves it behind that.
+fn extend(file: &File, position: &mut u64, content: &[u8]) -> io::Result<()> {
+    positioned::write_all_at(file, content, *position)?;
+    *position += content.len() as u64;
+    Ok(())
+}
+
 impl Read for Temp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(source) = &mut self.source else {
-            return self.file.read(buffer);
+            let count = positioned::read_at(&self.file, buffer, self.position)?;
+            self.position += count as u64;
+            return Ok(count);
         };
         let count = source.file.read(buffer)?;
-        self.file
-            .write_all(buffer.get(..count).unwrap_or_default())?;
+        let read = buffer.get(..count).unwrap_or_default();
+        extend(&self.file, &mut self.position, read)?;
         if count == 0 && !buffer.is_empty() {
             // Best effort: remaining files are removed with the session.
             let _ = self.session.dir.remove(&source.name);

@@ -14,7 +14,9 @@ use super::*;
 use crate::conformance;
 use crate::error::StoreErrorKind;
 
+mod directory;
 mod partials;
+mod sharded;
 mod verified;
 
 fn root() -> TempDir {
@@ -583,7 +585,10 @@ fn what_could_not_be_made_durable_is_tried_again() {
     let (root, elsewhere) = (root(), root());
     let at = root.path().join("blobs");
     symlink(elsewhere.path(), &at).unwrap();
-    let blobs = Blobs::new(Arc::new(Dir::open(root.path()).unwrap()));
+    let blobs = Blobs::new(
+        Arc::new(Dir::open(root.path()).unwrap()),
+        Arrangement::Image,
+    );
     let batch = Batch::default();
     batch.add(Digest::sha256(b"content"), Origin::Reused);
     let flush = || batch.flush(&blobs, &Interrupt::new());
