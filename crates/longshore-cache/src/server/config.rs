@@ -15,22 +15,23 @@ use std::time::Duration;
 
 use longshore_store::Durability;
 
+use crate::policy::{Freshness, Pattern, TagTtl, UnverifiedRanges, UpstreamPolicy};
+use crate::router::{Router, RouterError};
+
 pub use self::error::{ConfigError, ConfigFault};
 pub use self::node::Place;
-pub use self::pattern::{PatternError, RepositoryPattern, TagPattern};
 pub use self::reference::reference;
 use self::setting::{Reader, section, text_setting, word_setting};
 pub use self::source::ConfigSources;
 pub use self::units::{ByteSize, ByteSizeError, DurationError, format_duration, parse_duration};
 pub use self::upstream::{
-    Credentials, HeaderSource, Password, RegistryUrl, RegistryUrlError, TagRule, TagTtl,
-    UpstreamConfig, UpstreamProxy,
+    Credentials, HeaderSource, Password, RegistryUrl, RegistryUrlError, TagRule, UpstreamConfig,
+    UpstreamProxy,
 };
 
 mod environment;
 mod error;
 mod node;
-mod pattern;
 mod reference;
 mod setting;
 mod source;
@@ -51,7 +52,7 @@ section! {
         listen: Vec<SocketAddr> = vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT)];
         /// How long a tag is fresh. After that, the upstream is asked with HEAD whether it has
         /// moved. `never` asks only once. Upstreams can have their own value.
-        tag_ttl: TagTtl = TagTtl::After(Duration::from_secs(300));
+        tag_ttl: TagTtl = TagTtl::For(crate::DEFAULT_TAG_TTL);
         /// How long the cache remembers that an upstream does not have a tag or manifest.
         negative_ttl: Duration = Duration::from_secs(10);
         /// How long an upstream may take to confirm a tag if a stale copy can be answered instead.
@@ -146,16 +147,6 @@ section! {
     }
 }
 
-/// Whether a range of a blob may be answered before the whole blob was verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UnverifiedRanges {
-    /// It may; the response is marked and counted.
-    Allow,
-    /// It waits for the verification.
-    Wait,
-}
-
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -218,7 +209,10 @@ text_setting!(
     TagTtl,
     "a duration, such as `5m`, or `never`",
     upstream::parse_tag_ttl,
-    |ttl| ttl.to_string()
+    |ttl| match ttl {
+        TagTtl::For(time) => format_duration(*time),
+        TagTtl::Never => "never".to_owned(),
+    }
 );
 
 impl ServeConfig {
@@ -252,6 +246,43 @@ impl ServeConfig {
         self.listen
             .iter()
             .all(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    /// Returns how long what an upstream says counts. Where `tag_ttl` is `never`, the
+    /// [policy](Self::policy) of each upstream says so.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        let mut freshness = Freshness::default();
+        if let TagTtl::For(time) = self.tag_ttl {
+            freshness.tag_ttl = time;
+        }
+        freshness.stale_wait = self.stale_wait;
+        freshness.stale_if_error = self.stale_if_error;
+        freshness.negative_ttl = self.negative_ttl;
+        freshness.head_budget = self.head_budget;
+        freshness
+    }
+
+    /// Returns the settings of an upstream for the service.
+    #[must_use]
+    pub fn policy(&self, upstream: &UpstreamConfig) -> UpstreamPolicy {
+        let rules = upstream.tag_rules.iter();
+        let mut tag_ttl: Vec<_> = rules.map(|rule| (rule.tags.clone(), rule.ttl)).collect();
+        tag_ttl.push((Pattern::new("*"), upstream.tag_ttl.unwrap_or(self.tag_ttl)));
+        let mut policy = UpstreamPolicy::default();
+        policy.tag_ttl = tag_ttl;
+        policy.repositories.clone_from(&upstream.repositories);
+        policy
+    }
+
+    /// Makes the router of the upstreams.
+    ///
+    /// # Errors
+    ///
+    /// [`RouterError`] if the upstreams were changed after [`parse`](Self::parse), which checks
+    /// them.
+    pub fn router(&self) -> Result<Router, RouterError> {
+        upstream::router(&self.upstream).map_err(|(_, error)| error)
     }
 
     /// Checks what depends on several settings, and fills in what follows from others.

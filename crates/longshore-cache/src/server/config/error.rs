@@ -78,6 +78,7 @@ impl fmt::Display for ConfigFault {
         if !self.key.is_empty() {
             write!(f, "{}: ", Escaped::text(&self.key))?;
         }
-        f.write_str(&self.what)
+        // It may name texts of the configuration (OU1).
+        Escaped::text(&self.what).fmt(f)
     }
 }

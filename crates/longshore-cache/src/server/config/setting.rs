@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use longshore_origin::{Escaped, Origin};
+use longshore_origin::Origin;
 
 use super::error::ConfigFault;
 use super::node::{Node, Place, Value};
@@ -76,11 +76,6 @@ impl Reader {
                 None => return Place::Default,
             }
         }
-    }
-
-    /// Returns whether a setting was given.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.places.contains_key(key)
     }
 
     /// Reports that a value has another form than the one expected.
@@ -482,9 +477,4 @@ impl Setting for ByteSize {
     fn shown(&self) -> String {
         quoted(&self.to_string())
     }
-}
-
-/// Names a text of the configuration in an error.
-pub(super) fn named(text: &str) -> String {
-    format!("\"{}\"", Escaped::text(text))
 }

@@ -45,16 +45,13 @@ fn without_any_source_the_known_registries_are_cached_on_loopback() {
         ]
     );
     assert_eq!(config.store.path.to_str(), Some("/cache"));
-    assert_eq!(config.tag_ttl, TagTtl::After(Duration::from_secs(300)));
+    assert_eq!(config.tag_ttl, TagTtl::For(Duration::from_secs(300)));
     assert_eq!(config.negative_ttl, Duration::from_secs(10));
     let defaults: Vec<_> = config.upstream.iter().filter(|it| it.is_default).collect();
     assert_eq!(defaults.len(), 1);
     let hub = defaults[0];
     assert_eq!(hub.url.to_string(), "https://registry-1.docker.io");
-    assert_eq!(
-        hub.ns,
-        ["docker.io", "registry-1.docker.io", "index.docker.io"]
-    );
+    assert_eq!(hub.ns, ["docker.io"]);
     assert!(hub.official_images);
     assert_eq!(hub.registries(), ["docker.io"]);
     assert_eq!(config.upstream[2].ns, ["quay.io"]);
@@ -113,11 +110,13 @@ fn every_key_can_be_set_in_a_file() {
     assert_eq!(upstream.mirrors[0].to_string(), "http://mirror.example");
     assert!(upstream.offline && upstream.is_default && upstream.official_images);
     assert_eq!(upstream.concurrency, 4);
-    let ttl = |tag: &str| upstream.tag_ttl_of(&tag.parse().unwrap(), config.tag_ttl);
-    assert_eq!(ttl("v1"), TagTtl::Never);
-    assert_eq!(ttl("latest"), TagTtl::After(Duration::from_secs(60)));
-    assert_eq!(ttl("other"), TagTtl::After(Duration::from_secs(600)));
-    assert!(upstream.repositories[1].matches(&"team/a/b".parse().unwrap()));
+    let policy = config.policy(upstream);
+    let ttl = |tag: &str| policy.tag_ttl(&tag.parse().unwrap(), Duration::ZERO);
+    assert_eq!(ttl("v1"), None);
+    assert_eq!(ttl("latest"), Some(Duration::from_secs(60)));
+    assert_eq!(ttl("other"), Some(Duration::from_secs(600)));
+    assert!(policy.allows(&"team/a/b".parse().unwrap()));
+    assert!(!policy.allows(&"other/a".parse().unwrap()));
     let key = upstream.headers.get("x-key").unwrap();
     let secret = HeaderSource::Secret(Password::Environment("KEY".to_owned()));
     assert_eq!(*key, secret);
@@ -280,7 +279,7 @@ fn the_command_line_precedes_the_environment_and_that_the_file() {
             sources = sources.flag("--negative-ttl", "serve.negative_ttl", ["3s"]);
         }
         let config = ServeConfig::parse(&sources).unwrap();
-        assert_eq!(config.tag_ttl, TagTtl::After(Duration::from_secs(9)));
+        assert_eq!(config.tag_ttl, TagTtl::For(Duration::from_secs(9)));
         config.negative_ttl.as_secs()
     };
     assert_eq!(with(false, false), 1);
@@ -545,16 +544,25 @@ fn prefixes_do_not_overlap_by_segments() {
     };
     assert_eq!(prefixes(&with("gcr", "gcr-eu").unwrap()), ["gcr", "gcr-eu"]);
     for (first, second, what) in [
-        ("a", "a", "another upstream has the prefix `a`"),
-        ("a", "a/b", "`a` and `a/b` overlap"),
-        ("a/b", "a", "`a/b` and `a` overlap"),
+        (
+            "a",
+            "a",
+            "two upstreams have the prefix `a`: give one of them another prefix",
+        ),
+        (
+            "a",
+            "a/b",
+            "the prefix `a/b` is within the prefix `a`: change one of them",
+        ),
+        (
+            "a/b",
+            "a",
+            "the prefix `a/b` is within the prefix `a`: change one of them",
+        ),
     ] {
         assert_eq!(
             with(first, second).unwrap_err().to_string(),
-            format!(
-                "cache.toml:5: serve.upstream[2].prefix: {what}; each prefix belongs to one \
-                 upstream"
-            )
+            format!("cache.toml:5: serve.upstream[2].prefix: {what}")
         );
     }
 }
@@ -567,15 +575,16 @@ fn a_name_stands_for_one_upstream() {
     );
     assert_eq!(
         error,
-        "cache.toml:8: serve.upstream[2].ns: \"quay.io\" also stands for another upstream"
+        "cache.toml:8: serve.upstream[2].ns: `quay.io` cannot name b: it names a already"
     );
     let error = refused(
         "[[serve.upstream]]\nurl = \"https://a.example\"\n\
          [[serve.upstream]]\nurl = \"https://b.example\"\n",
     );
     assert!(
-        error
-            .starts_with("cache.toml:3: serve.upstream[2].prefix: another upstream is the default"),
+        error.starts_with(
+            "cache.toml:3: serve.upstream[2].default: b.example cannot be the default"
+        ),
         "{error}"
     );
     // Two parts of one registry: the name of the host stays with the first one.

@@ -1,22 +1,22 @@
 //! Upstream registries in the configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use longshore_origin::{Origin, OriginError, Scheme};
+use longshore_origin::{Origin, OriginError};
 
 use super::node::{Node, Value};
 use super::setting::{
-    Entry, Key, Reader, Setting, USER_INFORMATION, entry_key, from_text, named, parsed, section,
+    Entry, Key, Reader, Setting, USER_INFORMATION, entry_key, from_text, parsed, section,
     text_setting,
 };
-use super::units::{format_duration, parse_duration};
-use super::{RepositoryPattern, TagPattern};
+use super::units::parse_duration;
 use crate::name::UpstreamName;
+use crate::policy::{Pattern, TagTtl};
+use crate::router::{Router, RouterError};
 
 /// The name of Docker Hub among upstreams, and in references to images.
 const HUB: &str = "docker.io";
@@ -59,7 +59,7 @@ section! {
         hosts: Vec<String> = Vec::new();
         /// Values of the parameter `ns`, with which containerd, BuildKit and podman name the
         /// registry, that stand for this upstream.
-        ns: Option<Vec<String>> = None, "`prefix`, the host in `url`, and the names of Docker Hub";
+        ns: Option<Vec<String>> = None, "`prefix` and the host in `url`";
         /// Whether a name of one segment is an official image: `alpine` is `library/alpine`.
         official_images: Option<bool> = None, "true for Docker Hub";
         /// Where the credentials for the registry are. Requires that all listeners are on loopback.
@@ -86,10 +86,10 @@ section! {
         offline: bool = false;
         /// Maximum number of concurrent requests to the registry.
         concurrency: Option<u32> = None, "16";
-        /// Patterns of the repositories that clients may read. `*` stands for a whole path segment,
-        /// and `**` at the end for one or more: `["library/*", "team/**"]`. Others are not
-        /// found.
-        repositories: Vec<RepositoryPattern> = vec![RepositoryPattern::all()];
+        /// Patterns of the repositories that clients may read, compared by path segments. `*` stands
+        /// for any characters of a segment, and `**` for any number of segments:
+        /// `["library/*", "team/**"]`. Others are not found.
+        repositories: Vec<Pattern> = vec![Pattern::new("**")];
     }
 }
 
@@ -133,7 +133,7 @@ pub struct UpstreamConfig {
     /// Maximum number of concurrent requests.
     pub concurrency: u32,
     /// The repositories that clients may read.
-    pub repositories: Vec<RepositoryPattern>,
+    pub repositories: Vec<Pattern>,
     /// Whether `is_default` and `ns` were given.
     is_default_given: bool,
     is_ns_given: bool,
@@ -149,17 +149,8 @@ impl UpstreamConfig {
     /// Returns the names by which clients refer to this registry in names of images.
     #[must_use]
     pub fn registries(&self) -> Vec<&str> {
-        let names = self.ns.iter().map(String::as_str);
-        names.filter(|name| !HUB_ALIASES.contains(name)).collect()
-    }
-
-    /// Returns how long this tag is fresh, where the server says `default`.
-    #[must_use]
-    pub fn tag_ttl_of(&self, tag: &longshore_model::Tag, default: TagTtl) -> TagTtl {
-        let rule = self.tag_rules.iter().find(|rule| rule.tags.matches(tag));
-        rule.map(|rule| rule.ttl)
-            .or(self.tag_ttl)
-            .unwrap_or(default)
+        let is_host = |name: &&str| name.contains(['.', ':']) || *name == "localhost";
+        self.ns.iter().map(String::as_str).filter(is_host).collect()
     }
 
     fn of_keys(keys: UpstreamKeys, key: &str, reader: &mut Reader) -> Option<Self> {
@@ -265,79 +256,58 @@ pub(super) fn built_in() -> Vec<UpstreamConfig> {
     upstreams.collect()
 }
 
-/// Checks the upstreams together, and fills in what depends on the others.
+/// Fills in what depends on the other upstreams, and checks the upstreams together.
 pub(super) fn complete(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
-    complete_default(upstreams, reader);
+    complete_default(upstreams);
     complete_ns(upstreams);
-    let mut names = BTreeMap::new();
     for (index, upstream) in upstreams.iter().enumerate() {
-        let key = entry_key("serve.upstream", index);
-        let hosts = upstream.hosts.iter().map(|name| ("hosts", name));
-        let ns = upstream.ns.iter().map(|name| ("ns", name));
-        for (kind, name) in hosts.chain(ns) {
-            if Origin::from_authority(Scheme::Https, name).is_err() {
-                let what = format!("{} is not the name of a host", named(name));
-                reader.fault_of(&format!("{key}.{kind}"), what);
-            }
-            let other = names.insert((kind, name.to_ascii_lowercase()), index);
-            if other.is_some_and(|other| other != index) {
-                let what = format!("{} also stands for another upstream", named(name));
-                reader.fault_of(&format!("{key}.{kind}"), what);
-            }
-        }
         if upstream.repositories.is_empty() {
+            let key = format!("{}.repositories", entry_key("serve.upstream", index));
             let what = "the list is empty, so nothing could be read; write `[\"**\"]` for all";
-            reader.fault_of(&format!("{key}.repositories"), what);
+            reader.fault_of(&key, what);
         }
     }
-    check_prefixes(upstreams, reader);
+    if let Err((key, error)) = router(upstreams) {
+        reader.fault_of(&key, error.to_string());
+    }
 }
 
-/// Checks that a name in the cache has one upstream: no prefix is another one or begins with it.
-fn check_prefixes(upstreams: &[UpstreamConfig], reader: &mut Reader) {
-    let segments = |it: &UpstreamConfig| format!("{}/", it.prefix);
+/// Makes the router. The error comes with the key of the setting that caused it.
+pub(super) fn router(upstreams: &[UpstreamConfig]) -> Result<Router, (String, RouterError)> {
+    let mut builder = Router::builder();
     for (index, upstream) in upstreams.iter().enumerate() {
-        let before = upstreams.get(..index).unwrap_or_default();
-        let own = segments(upstream);
-        let overlaps = |other: &&UpstreamConfig| {
-            let other = segments(other);
-            own.starts_with(&other) || other.starts_with(&own)
+        let at = |name: &'static str| {
+            let list = entry_key("serve.upstream", index);
+            move |error| (format!("{list}.{name}"), error)
         };
-        if let Some(other) = before.iter().find(overlaps) {
-            let key = format!("{}.prefix", entry_key("serve.upstream", index));
-            let what = if other.prefix == upstream.prefix {
-                format!("another upstream has the prefix `{}`", other.prefix)
-            } else {
-                format!("`{}` and `{}` overlap", other.prefix, upstream.prefix)
-            };
-            reader.fault_of(&key, format!("{what}; each prefix belongs to one upstream"));
+        let name = &upstream.prefix;
+        builder = builder.upstream(name.clone()).map_err(at("prefix"))?;
+        for ns in &upstream.ns {
+            builder = builder.namespace(ns, name).map_err(at("ns"))?;
+        }
+        for host in &upstream.hosts {
+            builder = builder.host(host, name).map_err(at("hosts"))?;
+        }
+        if upstream.official_images {
+            builder = builder
+                .official_images(name)
+                .map_err(at("official_images"))?;
+        }
+        if upstream.is_default {
+            builder = builder.default_upstream(name).map_err(at("default"))?;
         }
     }
+    Ok(builder.build())
 }
 
-fn complete_default(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
-    let defaults: Vec<_> = (0..)
-        .zip(&*upstreams)
-        .filter(|(_, it)| it.is_default)
-        .collect();
-    match defaults.as_slice() {
-        [] => {
-            let hub = |it: &&mut UpstreamConfig| it.prefix.as_str() == HUB && !it.is_default_given;
-            if let Some(hub) = upstreams.iter_mut().find(hub) {
-                hub.is_default = true;
-            }
-        }
-        [_] => {}
-        [.., (last, _)] => {
-            let key = entry_key("serve.upstream", *last);
-            let name = match reader.has(&format!("{key}.default")) {
-                true => "default",
-                false => "prefix",
-            };
-            let what = "another upstream is the default already; give this one a `prefix`, and \
-                        remove `default`";
-            reader.fault_of(&format!("{key}.{name}"), what);
-        }
+/// Makes Docker Hub the default upstream if the configuration does not decide.
+fn complete_default(upstreams: &mut [UpstreamConfig]) {
+    if upstreams.iter().any(|it| it.is_default) {
+        return;
+    }
+    let hub = |it: &&mut UpstreamConfig| it.prefix.as_str() == HUB && !it.is_default_given;
+    if let Some(hub) = upstreams.iter_mut().find(hub) {
+        hub.is_default = true;
     }
 }
 
@@ -345,23 +315,20 @@ fn complete_default(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
 fn complete_ns(upstreams: &mut [UpstreamConfig]) {
     let given = upstreams.iter().flat_map(|it| &it.ns);
     let mut taken: BTreeSet<_> = given.map(|name| name.to_ascii_lowercase()).collect();
-    let waiting = |it: &&mut UpstreamConfig| !it.is_ns_given;
     // Prefixes are unique; a registry may have several upstreams, for parts of it.
-    for upstream in upstreams.iter_mut().filter(waiting) {
+    for upstream in upstreams.iter_mut() {
         let name = upstream.prefix.as_str();
-        if !name.contains('/') && taken.insert(name.to_owned()) {
+        let is_free = !name.contains('/') && taken.insert(name.to_owned());
+        if is_free && !upstream.is_ns_given {
             upstream.ns.push(name.to_owned());
         }
     }
-    for upstream in upstreams.iter_mut().filter(waiting) {
-        let authority = upstream.url.origin.authority();
-        let aliases = HUB_ALIASES
-            .iter()
-            .filter(|_| is_hub(upstream.url.origin.host()));
-        for name in std::iter::once(authority).chain(aliases.copied()) {
-            if taken.insert(name.to_owned()) {
-                upstream.ns.push(name.to_owned());
-            }
+    for upstream in upstreams.iter_mut().filter(|it| !it.is_ns_given) {
+        let name = upstream.url.origin.authority();
+        // For a router, all names of Docker Hub are one.
+        let name = if is_hub(name) { HUB } else { name };
+        if taken.insert(name.to_owned()) {
+            upstream.ns.push(name.to_owned());
         }
     }
 }
@@ -450,18 +417,17 @@ text_setting!(
 );
 
 text_setting!(
-    RepositoryPattern,
-    "a pattern of repository names",
-    from_text,
-    RepositoryPattern::to_string,
+    Pattern,
+    "a pattern",
+    |text| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "*/._-".contains(c);
+        match !text.is_empty() && text.chars().all(is_plain) {
+            true => Ok(Pattern::new(text)),
+            false => Err("expected a pattern such as `v1.*`, `library/*` or `team/**`".to_owned()),
+        }
+    },
+    |pattern| pattern.as_str().to_owned(),
     "a list of patterns"
-);
-
-text_setting!(
-    TagPattern,
-    "a tag, or a pattern with `*`",
-    from_text,
-    TagPattern::to_string
 );
 
 text_setting!(
@@ -505,30 +471,11 @@ pub enum UpstreamProxy {
     Url(String),
 }
 
-/// How long a tag is fresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TagTtl {
-    /// For this time after the upstream confirmed it.
-    After(Duration),
-    /// For ever: the upstream is asked only once.
-    Never,
-}
-
-impl fmt::Display for TagTtl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::After(time) => f.write_str(&format_duration(*time)),
-            Self::Never => f.write_str("never"),
-        }
-    }
-}
-
 pub(super) fn parse_tag_ttl(text: &str) -> Result<TagTtl, String> {
     match text {
         "never" => Ok(TagTtl::Never),
         _ => match parse_duration(text) {
-            Ok(time) => Ok(TagTtl::After(time)),
+            Ok(time) => Ok(TagTtl::For(time)),
             Err(error) => Err(format!("{error}, or `never`")),
         },
     }
@@ -539,7 +486,7 @@ pub(super) fn parse_tag_ttl(text: &str) -> Result<TagTtl, String> {
 #[non_exhaustive]
 pub struct TagRule {
     /// The tags.
-    pub tags: TagPattern,
+    pub tags: Pattern,
     /// How long they are fresh.
     pub ttl: TagTtl,
 }
@@ -548,7 +495,7 @@ section! {
     /// The keys of a rule for tags, as they are written.
     struct TagRuleKeys as "a table" {
         /// The tags: a tag, or a pattern in which `*` stands for any characters. Required.
-        tags: Option<TagPattern> = None;
+        tags: Option<Pattern> = None;
         /// How long they are fresh, or `never` to ask only once. Required.
         ttl: Option<TagTtl> = None;
     }
