@@ -24,6 +24,11 @@ mod recent;
 pub mod records;
 mod router;
 mod service;
+mod policy;
+pub mod records;
+mod router;
+#[cfg(feature = "server")]
+pub mod server;
 mod target;
 mod tasks;
 mod upstream;
@@ -63,3 +68,5 @@ pub use upstream::{
     UpstreamErrorKind, UpstreamFailure, UpstreamFrames, UpstreamHealth, UpstreamOutcome,
     revalidation_wait,
 };
+/// How long a tag is used without asking the upstream, by default.
+pub const DEFAULT_TAG_TTL: std::time::Duration = std::time::Duration::from_secs(300);
