@@ -15,7 +15,6 @@ mod failure;
 mod fill;
 mod flight;
 mod known;
-mod evict;
 mod name;
 mod observer;
 mod plan;
@@ -23,16 +22,16 @@ mod policy;
 mod recent;
 pub mod records;
 mod router;
-mod service;
-mod policy;
-pub mod records;
-mod router;
 #[cfg(feature = "server")]
 pub mod server;
+mod service;
 mod target;
 mod tasks;
 mod upstream;
 
+pub use body::{CacheBody, CacheBodyError};
+pub use bounded::{BoundedStore, StoredBlob};
+pub use fill::{FillError, FillErrorKind, Fills, FillsBuilder};
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{
     AnswerNote, Answered, CallOutcome, Event, FillEnd, MissReason, NoObserver, Observer, Observers,
@@ -42,6 +41,12 @@ pub use policy::{Freshness, Pattern, TagTtl, UnverifiedRanges, UpstreamPolicy};
 pub use router::{Address, KnownUpstreams, Router, RouterBuilder, RouterError, RoutingError};
 pub use service::{Answering, CacheBuildError, CacheBuilder, CacheHandle, CacheService};
 pub use target::PAGE_ENTRIES_LIMIT;
+pub use upstream::{
+    ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, CREDENTIAL_KEPT, Patience, REFUSAL_KEPT, REFUSALS_IN_A_ROW,
+    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamCallKind, UpstreamError,
+    UpstreamErrorKind, UpstreamFailure, UpstreamFrames, UpstreamHealth, UpstreamOutcome,
+    revalidation_wait,
+};
 
 /// How long a tag is used without asking its upstream, unless something else is set: 5 minutes.
 pub const DEFAULT_TAG_TTL: std::time::Duration = std::time::Duration::from_secs(5 * 60);
@@ -59,14 +64,3 @@ pub const DEFAULT_ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
 /// The header field that names the digest of the content of an answer (distribution-spec v1.1.1
 /// "Pulling manifests").
 pub const DIGEST_HEADER: &str = "docker-content-digest";
-mod upstream;
-
-pub use name::{ImageName, UpstreamName, UpstreamNameError};
-pub use upstream::{
-    ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, CREDENTIAL_KEPT, Patience, REFUSAL_KEPT, REFUSALS_IN_A_ROW,
-    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamCall, UpstreamCallKind, UpstreamError,
-    UpstreamErrorKind, UpstreamFailure, UpstreamFrames, UpstreamHealth, UpstreamOutcome,
-    revalidation_wait,
-};
-/// How long a tag is used without asking the upstream, by default.
-pub const DEFAULT_TAG_TTL: std::time::Duration = std::time::Duration::from_secs(300);
