@@ -172,7 +172,7 @@ impl Shared {
             Ok(Target::Read(read)) => {
                 let (subject, kind) = subject(&read.endpoint);
                 self.observer
-                    .event(&Event::Routed(&Routed::new(id, &read.image, kind)));
+                    .event(&Event::Routed(Routed::new(id, &read.image, kind)));
                 let reply = self.within_budget(&read).await;
                 (subject, kind, Some(read), reply)
             }
@@ -209,7 +209,7 @@ impl Shared {
         if let Some(read) = read {
             answered = answered.of(&read.image, target_text(&read.endpoint));
         }
-        self.observer.event(&Event::Answered(&answered));
+        self.observer.event(&Event::Answered(answered));
         let upstream = read.map(|read| read.image.upstream.clone());
         let note = AnswerNote::new(reply.outcome, upstream);
         response.extensions_mut().insert(note);
@@ -268,8 +268,15 @@ impl Shared {
     /// Whether requests to an upstream are to be spared while stale copies can be used: it failed a
     /// moment ago, or its rate limit is nearly used up.
     fn spares(&self, site: &Site) -> bool {
-        let now = self.clock.now();
-        site.upstream.failed_within(PAUSE_AFTER_FAILURE) || site.upstream.spares_quota(now)
+        let health = site.upstream.health();
+        let now = self.known.unix_time();
+        let failed_recently = health.last_failure.is_some_and(|failure| {
+            health.consecutive_failures > 0
+                && now.saturating_sub(failure.at) < PAUSE_AFTER_FAILURE
+        });
+        failed_recently
+            || health.paused.is_some()
+            || !site.upstream.revalidation_wait().is_zero()
     }
 
     fn fetch<F>(&self, key: &FetchKey, work: impl FnOnce() -> F) -> Flight<FetchResult>

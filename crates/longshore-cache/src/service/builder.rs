@@ -154,8 +154,7 @@ impl CacheBuilder {
             (Some(fills), None) => fills,
             (Some(fills), Some(store)) if fills.store().is(&store) => fills,
             (Some(_), Some(_)) => return Err(CacheBuildError::OtherStore),
-            (None, Some(store)) => Fills::builder(store)
-                .clock(Arc::clone(&clock))
+            (None, Some(store)) => Fills::builder(store, Arc::clone(&clock))
                 .observer(Arc::clone(&self.observer))
                 .build(),
             (None, None) => return Err(CacheBuildError::NoStore),

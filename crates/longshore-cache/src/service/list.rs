@@ -89,7 +89,7 @@ impl Shared {
             at_hand: known.is_some(),
             known_absent: self.known.is_absent(&absent_key(key)),
             offline: site.upstream.is_offline(),
-            spare: self.spares(site),
+            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
         });
         match (plan, known) {
             (NamePlan::Serve { stale }, Some(list)) => {

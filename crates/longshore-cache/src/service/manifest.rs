@@ -76,12 +76,13 @@ impl Shared {
         let age_of = |validated| Age::of(validated, now, ttl, self.freshness.stale_if_error);
         let head = self.known.head(key).filter(|head| age_of(head.at) == Age::Fresh);
         let (record, document) = self.observed(key, head.as_ref()).await;
+        let age = record.as_ref().map(|record| age_of(record.last_validated));
         let plan = plan_name(NameFacts {
-            age: record.as_ref().map(|record| age_of(record.last_validated)),
+            age,
             at_hand: document.is_some(),
             known_absent: self.known.is_absent(&AbsentKey::Tag(key.clone())),
             offline: site.upstream.is_offline(),
-            spare: self.spares(site),
+            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
         });
         match (plan, document) {
             (NamePlan::Serve { stale }, Some(document)) => {
