@@ -10,6 +10,7 @@
 mod body;
 mod bounded;
 mod document;
+mod bounded;
 mod evict;
 mod failure;
 mod fill;
@@ -32,6 +33,7 @@ mod upstream;
 pub use body::{CacheBody, CacheBodyError};
 pub use bounded::{BoundedStore, StoredBlob};
 pub use fill::{FillError, FillErrorKind, Fills, FillsBuilder};
+pub use bounded::{BoundedStore, BoundedStoreBuilder, BoundedWriter, Reservation, StoredBlob};
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{
     AnswerNote, Answered, CallOutcome, Event, FillEnd, MissReason, NoObserver, Observer, Observers,
