@@ -237,7 +237,7 @@ async fn ca7_an_error_shows_neither_secrets_nor_challenges_nor_words_of_the_upst
             assert!(!shown.contains(secret), "{shown}");
         }
     }
-    assert_eq!(error.clone().upstream(), upstream.name());
+    assert_eq!(error.upstream(), upstream.name());
     assert_eq!(error.retry_after(), None);
 }
 
