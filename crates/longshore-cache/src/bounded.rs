@@ -276,6 +276,12 @@ impl BoundedStore {
         self.books().used()
     }
 
+    /// Whether this is the same store as `other`: one is a clone of the other.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Returns the limit in bytes.
     #[must_use]
     pub fn limit(&self) -> u64 {

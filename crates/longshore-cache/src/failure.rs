@@ -102,9 +102,15 @@ impl Failure {
 
 fn absent(subject: Subject) -> Refusal {
     let (code, text) = match subject {
-        Subject::Manifest => (ErrorCode::ManifestUnknown, "the upstream has no such manifest"),
+        Subject::Manifest => (
+            ErrorCode::ManifestUnknown,
+            "the upstream has no such manifest",
+        ),
         Subject::Blob => (ErrorCode::BlobUnknown, "the upstream has no such blob"),
-        Subject::Repository => (ErrorCode::NameUnknown, "the upstream has no such repository"),
+        Subject::Repository => (
+            ErrorCode::NameUnknown,
+            "the upstream has no such repository",
+        ),
     };
     refusal(StatusCode::NOT_FOUND, code, text)
 }

@@ -10,7 +10,6 @@
 mod body;
 mod bounded;
 mod document;
-mod bounded;
 mod evict;
 mod failure;
 mod fill;
@@ -31,9 +30,8 @@ mod tasks;
 mod upstream;
 
 pub use body::{CacheBody, CacheBodyError};
-pub use bounded::{BoundedStore, StoredBlob};
-pub use fill::{FillError, FillErrorKind, Fills, FillsBuilder};
 pub use bounded::{BoundedStore, BoundedStoreBuilder, BoundedWriter, Reservation, StoredBlob};
+pub use fill::{FillError, FillErrorKind, Fills, FillsBuilder};
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{
     AnswerNote, Answered, CallOutcome, Event, FillEnd, MissReason, NoObserver, Observer, Observers,

@@ -150,7 +150,11 @@ impl Shared {
                 Some(fill) => fill,
                 None => self.begin_fill(site, key).await,
             };
-            let outcome = if joined { Outcome::Joined } else { Outcome::Miss(reason) };
+            let outcome = if joined {
+                Outcome::Joined
+            } else {
+                Outcome::Miss(reason)
+            };
             match self.size_of(&fill).await {
                 Ok(size) => {
                     if !joined {
@@ -218,7 +222,10 @@ impl Shared {
         };
         let ranges = match response.body() {
             BlobBody::Bytes(range) if range.is_empty() => {
-                return (Outcome::Miss(reason), Ok(response.map(|_| CacheBody::empty())));
+                return (
+                    Outcome::Miss(reason),
+                    Ok(response.map(|_| CacheBody::empty())),
+                );
             }
             BlobBody::Bytes(range) => std::slice::from_ref(range),
             BlobBody::Multipart(parts) => parts.ranges(),
@@ -318,7 +325,10 @@ impl Shared {
         let (this, site, content) = (Arc::clone(self), Arc::clone(site), key.clone());
         let flight = self.blob_heads.join(key, self.clock.now(), || async move {
             let (image, digest) = &content;
-            let head = site.upstream.blob_head(&image.repository, digest, Patience::Normal).await;
+            let head = site
+                .upstream
+                .blob_head(&image.repository, digest, Patience::Normal)
+                .await;
             let Some(head) = head.map_err(Failure::Upstream)? else {
                 this.known.set_absent(AbsentKey::Blob(content));
                 return Err(Failure::Absent);

@@ -170,7 +170,9 @@ impl CacheBuilder {
         if let Some(name) = router.upstreams().find(|name| !sites.contains_key(*name)) {
             return Err(CacheBuildError::NoUpstream(name.clone()));
         }
-        let records = self.records.unwrap_or_else(|| DynRecords::new(MemoryRecords::new()));
+        let records = self
+            .records
+            .unwrap_or_else(|| DynRecords::new(MemoryRecords::new()));
         let known = Known::new(
             fills.store().clone(),
             records,
