@@ -74,6 +74,8 @@ use self::tls::Identity;
 use crate::observer::{NoObserver, Observer};
 
 mod admin;
+pub mod client_config;
+pub mod config;
 mod drain;
 mod limits;
 mod listen;
