@@ -15,7 +15,7 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 17] = [
+const TARGETS: [(&str, Body); 18] = [
     ("authenticator", bodies::authenticator),
     ("call", bodies::call),
     ("challenge", bodies::challenge),
@@ -31,6 +31,7 @@ const TARGETS: [(&str, Body); 17] = [
     ("reference", bodies::reference),
     ("retry_after", bodies::retry_after),
     ("route", bodies::route),
+    ("serve_config", bodies::serve_config),
     ("token_response", bodies::token_response),
     ("upload", bodies::upload),
 ];
