@@ -52,7 +52,8 @@ const LISTED_LIMIT_BYTES: usize = 512;
 ///
 /// let name = "quay.io/prometheus/busybox".parse()?;
 /// let image = router.find(&Address::of_name(&name))?;
-/// assert_eq!((image.upstream.as_str(), image.repository.as_str()), ("quay.io", "prometheus/busybox"));
+/// assert_eq!(image.upstream.as_str(), "quay.io");
+/// assert_eq!(image.repository.as_str(), "prometheus/busybox");
 ///
 /// let name = "alpine".parse()?;
 /// let image = router.find(&Address::of_name(&name))?;
@@ -203,7 +204,6 @@ impl fmt::Display for KnownUpstreams {
 
 impl Router {
     /// Starts with no upstream.
-    #[must_use]
     pub fn builder() -> RouterBuilder {
         RouterBuilder::default()
     }
@@ -223,9 +223,12 @@ impl Router {
     ///
     /// The base, the prefix of the name, `ns` and the host are read on their own, and all that are
     /// present must name the same upstream. The prefix is then removed from the name. A host that
-    /// is not configured says nothing, while an unknown base or `ns` is an error. A name that
-    /// begins with a prefix is read as such even if the default upstream may have a repository of
-    /// that name.
+    /// is not configured says nothing, while an unknown base or `ns` is an error.
+    ///
+    /// A name that begins with a prefix is read as such even if the default upstream may have a
+    /// repository of that name. If nothing names an upstream and the first of several segments is a
+    /// host by the rules of Docker references (it has a dot or is `localhost`), the client means
+    /// that host and not the default upstream.
     ///
     /// # Errors
     ///
@@ -241,8 +244,8 @@ impl Router {
             (Some(found), _) => found,
             (None, Some(named)) => (named, written),
             (None, None) => match self.default_upstream() {
-                Some(upstream) => (upstream, written),
-                None => return Err(self.no_upstream(written)),
+                Some(upstream) if !begins_with_host(written) => (upstream, written),
+                _ => return Err(self.no_upstream(written)),
             },
         };
         if rest.is_empty() {
@@ -343,6 +346,12 @@ fn conflict(first: &UpstreamName, second: &UpstreamName) -> RoutingError {
         first: first.clone(),
         second: second.clone(),
     }
+}
+
+/// Whether a name of several segments begins with the host of a registry.
+fn begins_with_host(name: &str) -> bool {
+    let first = name.split_once('/').map_or("", |(first, _)| first);
+    first.contains('.') || first == "localhost"
 }
 
 /// A prefix or path with the one name of Docker Hub as its first segment.

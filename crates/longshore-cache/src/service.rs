@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
-use longshore_proto::Refusal;
+use http::{HeaderName, HeaderValue, Method, Request, Response, request};
+use longshore_model::TagOrDigest;
 use longshore_proto::endpoint::Endpoint;
 use longshore_transport::Clock;
 use tower_service::Service;
@@ -32,7 +32,7 @@ use crate::failure::{Failure, Subject};
 use crate::fill::Fills;
 use crate::flight::{Flight, Flights};
 use crate::known::{ContentKey, Known};
-use crate::name::{ImageName, UpstreamName};
+use crate::name::UpstreamName;
 use crate::observer::{
     AnswerNote, Answered, Event, MissReason, Observer, Outcome, RequestId, RequestKind, Routed,
 };
@@ -155,8 +155,9 @@ impl fmt::Debug for Answering {
 impl Shared {
     async fn respond(self: Arc<Self>, parts: request::Parts) -> Response<CacheBody> {
         let id = parts.extensions.get::<RequestId>().copied();
-        let id = id.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)));
-        let (subject, kind, image, reply) = match Target::read(&parts, &self.router) {
+        let id =
+            id.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)));
+        let (subject, kind, read, reply) = match Target::read(&parts, &self.router) {
             Err(refusal) => {
                 let reply = Reply::new(Outcome::Refused, Err(Failure::Request(refusal)));
                 (Subject::Repository, RequestKind::Other, None, reply)
@@ -166,18 +167,18 @@ impl Shared {
                 (Subject::Repository, RequestKind::Ping, None, reply)
             }
             Ok(Target::Catalogue(request)) => {
-                let reply = self.catalogue(&request, "").await;
+                let reply = self.catalogue(&request).await;
                 (Subject::Repository, RequestKind::Catalogue, None, reply)
             }
             Ok(Target::Read(read)) => {
                 let (subject, kind) = subject(&read.endpoint);
                 self.observer
-                    .event(&Event::Routed(&Routed::new(id, &read.image, kind)));
+                    .event(&Event::Routed(Routed::new(id, &read.image, kind)));
                 let reply = self.within_budget(&read).await;
                 (subject, kind, Some(read), reply)
             }
         };
-        self.finish(id, &parts.method, (subject, kind), image.as_deref(), reply)
+        self.finish(id, &parts.method, (subject, kind), read.as_deref(), reply)
     }
 
     /// Makes the answer: headers, mark and event.
@@ -205,15 +206,13 @@ impl Shared {
         if let Some(namespace) = namespace {
             headers.insert(NAMESPACE, namespace);
         }
-        let image = read.map(|read| &read.image);
         let mut answered = Answered::new(id, kind, method, reply.outcome, response.status());
-        let target = read.map(|read| target_text(&read.endpoint));
-        if let Some(image) = image {
-            answered = answered.of(image, target.as_deref().flatten());
+        if let Some(read) = read {
+            answered = answered.of(&read.image, target_text(&read.endpoint));
         }
-        self.observer.event(&Event::Answered(&answered));
-        let upstream = image.map(|image| image.upstream.clone());
-        let note = AnswerNote::new(reply.outcome, upstream);
+        self.observer.event(&Event::Answered(answered));
+        let upstream = read.map(|read| read.image.upstream.clone());
+        let note = AnswerNote::new(kind, reply.outcome, upstream);
         response.extensions_mut().insert(note);
         response.map(|body| body.reported(id, kind, Arc::clone(&self.observer)))
     }
@@ -242,14 +241,8 @@ impl Shared {
         match &read.endpoint {
             Endpoint::Manifest(request) => self.manifest(site, image, request).await,
             Endpoint::Blob(request) => self.blob(site, image, request).await,
-            Endpoint::Tags(request) => {
-                let named = read.outer.tags(request);
-                self.tags(site, image, &named, read.outer.base()).await
-            }
-            Endpoint::Referrers(request) => {
-                let named = read.outer.referrers(request);
-                self.referrers(site, image, &named, read.outer.base()).await
-            }
+            Endpoint::Tags(request) => self.tags(site, image, request, &read.outer).await,
+            Endpoint::Referrers(request) => self.referrers(site, image, request, &read.outer).await,
             _ => Reply::new(Outcome::Refused, Err(Failure::NotAllowed)),
         }
     }
@@ -272,8 +265,12 @@ impl Shared {
     /// Whether requests to an upstream are to be spared while stale copies can be used: it failed a
     /// moment ago, or its rate limit is nearly used up.
     fn spares(&self, site: &Site) -> bool {
-        let now = self.clock.now();
-        site.upstream.failed_within(PAUSE_AFTER_FAILURE) || site.upstream.spares_quota(now)
+        let health = site.upstream.health();
+        let now = self.known.unix_time();
+        let failed_recently = health.last_failure.is_some_and(|failure| {
+            health.consecutive_failures > 0 && now.saturating_sub(failure.at) < PAUSE_AFTER_FAILURE
+        });
+        failed_recently || health.paused.is_some() || !site.upstream.revalidation_wait().is_zero()
     }
 
     fn fetch<F>(&self, key: &FetchKey, work: impl FnOnce() -> F) -> Flight<FetchResult>
@@ -299,6 +296,47 @@ const fn subject(endpoint: &Endpoint) -> (Subject, RequestKind) {
 fn pong() -> Response<CacheBody> {
     let mut response = Response::new(CacheBody::full(Bytes::from_static(b"{}")));
     let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// How an answer is described in `Cache-Status` (RFC 9211); `None` for one that no cache made.
+const fn cache_status(outcome: Outcome) -> Option<HeaderValue> {
+    Some(HeaderValue::from_static(match outcome {
+        Outcome::Hit => "longshore; hit",
+        Outcome::Revalidated => "longshore; hit; detail=revalidated",
+        Outcome::Stale => "longshore; hit; detail=stale",
+        Outcome::Negative => "longshore; hit; detail=negative",
+        Outcome::Miss(MissReason::Expired) => "longshore; fwd=stale; stored",
+        Outcome::Miss(_) => "longshore; fwd=uri-miss; stored",
+        Outcome::Joined => "longshore; fwd=uri-miss; collapsed; stored",
+        Outcome::PassedThrough => "longshore; fwd=uri-miss",
+        _ => return None,
+    }))
+}
+
+/// The tag or digest of a request.
+fn target_text(endpoint: &Endpoint) -> Option<&str> {
+    match endpoint {
+        Endpoint::Manifest(request) => Some(match &request.target {
+            TagOrDigest::Tag(tag) => tag.as_str(),
+            TagOrDigest::Digest(digest) => digest.as_str(),
+        }),
+        Endpoint::Blob(request) => Some(request.digest.as_str()),
+        Endpoint::Referrers(request) => Some(request.subject.as_str()),
+        _ => None,
+    }
+}
+
+/// Gives an answer the body that holds the range of the content that it names.
+fn respond_with(
+    response: Response<Range<u64>>,
+    body: impl FnOnce(Range<u64>) -> CacheBody,
+) -> Response<CacheBody> {
+    response.map(|range| match range.is_empty() {
+        true => CacheBody::empty(),
+        false => body(range),
+    })
 }

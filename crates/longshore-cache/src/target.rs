@@ -6,9 +6,9 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use longshore_model::RepositoryName;
 use longshore_proto::Refusal;
-use longshore_proto::endpoint::{CatalogueRequest, Endpoint, PageQuery};
+use longshore_proto::endpoint::{CatalogueRequest, Endpoint};
 use longshore_proto::error_code::{ErrorBody, ErrorCode};
-use longshore_proto::route::{self, RouteError};
+use longshore_proto::route::{self, Mounted, RouteError};
 
 use crate::name::{ImageName, UpstreamName};
 use crate::router::{Address, Router};
@@ -72,7 +72,9 @@ impl Target {
     /// (CA11: the cache is read-only), 400 if a name or digest is malformed or the names in the
     /// request disagree, and 404 for an unknown path or upstream.
     pub(crate) fn read(parts: &Parts, router: &Router) -> Result<Self, Refusal> {
-        let request = Mounted::read(parts)?;
+        let text = parts.uri.path_and_query().map_or("", |text| text.as_str());
+        let request = route::read_mounted(&parts.method, text, &parts.headers);
+        let request = request.map_err(|error| error.refusal())?;
         let host = host(parts)?;
         let address = Address {
             base: request.outer.as_ref(),
@@ -82,7 +84,7 @@ impl Target {
         };
         if address.name.is_some() {
             let image = router.find(&address).map_err(|error| error.refusal())?;
-            return TargetRead::new(image, request);
+            return Ok(Self::Read(Box::new(TargetRead::new(image, request)?)));
         }
         let upstream = router.named(&address).map_err(|error| error.refusal())?;
         let (base, upstream) = (request.base(), upstream.cloned());
@@ -99,7 +101,7 @@ impl Target {
 
 impl TargetRead {
     /// Gives the request the name that the repository has at the upstream.
-    fn new(image: ImageName, request: Mounted) -> Result<Target, Refusal> {
+    fn new(image: ImageName, request: Mounted) -> Result<Self, Refusal> {
         let base = request.base();
         let mut endpoint = request.endpoint;
         let name = match &mut endpoint {
@@ -114,53 +116,13 @@ impl TargetRead {
         // A namespace that the router knows is a host, which any header may have.
         let namespace = request.namespace;
         let namespace = namespace.and_then(|ns| HeaderValue::try_from(ns).ok());
-        Ok(Target::Read(Box::new(Self {
+        Ok(Self {
             image,
             endpoint,
             outer: Outer { base, name },
             namespace,
-        })))
-    }
-}
-
-struct Mounted {
-    outer: Option<RepositoryName>,
-    namespace: Option<String>,
-    endpoint: Endpoint,
-}
-
-impl Mounted {
-    fn read(parts: &Parts) -> Result<Self, Refusal> {
-        let text = parts.uri.path_and_query().map_or("", |it| it.as_str());
-        let (base, target) = split(text);
-        let endpoint = route::read_only(&parts.method, target, &parts.headers);
-        let endpoint = endpoint.map_err(|error| error.refusal())?;
-        let outer = base.strip_prefix('/').map(str::parse).transpose();
-        let query = PageQuery::raw(parts.uri.query().unwrap_or_default());
-        Ok(Self {
-            outer: outer.map_err(|_| RouteError::Name.refusal())?,
-            namespace: query.get("ns"),
-            endpoint,
         })
     }
-
-    fn base(&self) -> String {
-        let outer = self.outer.as_ref();
-        outer.map_or_else(String::new, |outer| format!("/{outer}"))
-    }
-}
-
-/// Splits the path and query of a request into the path before that of the API and the rest.
-fn split(path_and_query: &str) -> (&str, &str) {
-    let path = path_and_query.split('?').next().unwrap_or_default();
-    let mut at = 0;
-    for segment in path.split('/').skip(1) {
-        if segment == "v2" {
-            return path_and_query.split_at(at);
-        }
-        at += 1 + segment.len();
-    }
-    ("", path_and_query)
 }
 
 /// The host that the request was sent to (RFC 9112 §3.2: that of the URI, else the one field).

@@ -208,7 +208,7 @@ impl Download {
         self.ranged = self.received > 0 && !self.restarted;
         let mut request = BlobRequest::new(Read::Get, self.name.clone(), self.digest.clone());
         if self.ranged {
-            request.range = Some(ByteRange::From(self.received));
+            request.range = Some(ByteRange::From(self.received).into());
             request.if_range.clone_from(&self.etag);
         }
         let missing = self

@@ -17,12 +17,13 @@ use std::fmt;
 use http::{HeaderValue, Method, response};
 use longshore_model::RepositoryName;
 
-pub use self::blob::{BlobAnswer, BlobRequest, Extent};
+pub use self::blob::{BlobAnswer, BlobBody, BlobRequest, Extent};
 pub use self::catalog::CatalogueRequest;
 pub use self::delete::{Deletable, DeleteRequest};
 pub use self::manifest::{
     ManifestAnswer, ManifestPut, ManifestRequest, ManifestStored, TAGS_PER_PUT,
 };
+pub use self::multipart::{Multipart, MultipartPiece};
 pub use self::names::{
     NamesPage, PageError, read_repositories, read_tags, write_repositories, write_tags,
 };
@@ -43,11 +44,12 @@ mod blob;
 mod catalog;
 mod delete;
 mod manifest;
+mod multipart;
 mod names;
 mod not_modified;
 mod page;
 mod ping;
-mod query;
+pub(crate) mod query;
 mod referrer;
 mod request;
 mod slice;
@@ -58,7 +60,7 @@ mod upload;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// A blob or a part of it, or its head (end-2).
+    /// A blob or parts of it, or its head (end-2).
     Blob(BlobRequest),
     /// The repositories of a registry.
     Catalogue(CatalogueRequest),

@@ -1,6 +1,6 @@
 //! Parts of a blob: the `Range` of a request and the `Content-Range` of its answer.
 //!
-//! RFC 9110 §14.1.2, §14.2 and §14.4, with the one unit registries know:
+//! RFC 9110 §14.1.1, §14.1.2, §14.2 and §14.4, with the one unit registries know:
 //!
 //! ```text
 //! Range         = "bytes=" range-set          range-set = 1#( int-range / suffix-range )
@@ -10,8 +10,15 @@
 //! ```
 
 use std::fmt;
+use std::ops::Range;
 
-/// The part of a blob that is asked for.
+/// Maximum number of ranges in one request (LI).
+///
+/// It bounds the work and the memory that a request of a few kilobytes costs a server (RFC 9110
+/// §17.15). Clients that read blobs in parts, such as podman, send at most this many at once.
+pub const RANGES_LIMIT: usize = 1024;
+
+/// A part of a blob that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
@@ -26,23 +33,40 @@ pub enum ByteRange {
     Suffix(u64),
 }
 
+/// The parts of a blob that one request asks for: at least one and at most [`RANGES_LIMIT`], in the
+/// order of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RangeSet(Vec<ByteRange>);
+
 /// What a request's `Range` field asks a server to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "a server can answer with 200, 206 or 416"
+    reason = "a server can answer with 200, 206, 400 or 416"
 )]
 pub enum RangeField {
-    /// Not a range that is served: another unit, several ranges, or malformed. RFC 9110 §14.2 lets
-    /// a server ignore it and send everything.
-    ///
-    /// Several ranges would be a variant of their own, answered with 206 and
-    /// `multipart/byteranges` (RFC 9110 §14.6) instead of the whole.
+    /// Not ranges that are served: another unit, or malformed. RFC 9110 §14.2 lets a server ignore
+    /// the field and send everything.
     Ignored,
-    /// One range.
-    One(ByteRange),
+    /// These ranges.
+    Set(RangeSet),
+    /// More than [`RANGES_LIMIT`] ranges: 400.
+    TooMany,
     /// A last position before the first: no content can satisfy it, so 416.
     Unsatisfiable,
+}
+
+/// Why ranges of one request are refused with 400 (RFC 9110 §14.2 and §17.15: they would make a
+/// server do more work than sending the whole).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RangesError {
+    /// Two of them have bytes in common.
+    #[error("the requested ranges overlap; request every byte at most once")]
+    Overlapping,
+    /// There are more than [`RANGES_LIMIT`].
+    #[error("more than {RANGES_LIMIT} ranges are requested; send several requests")]
+    TooMany,
 }
 
 impl ByteRange {
@@ -58,20 +82,89 @@ impl ByteRange {
             _ => None,
         }
     }
-}
 
-impl fmt::Display for ByteRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes the range as it stands in a set.
+    fn write(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::From(first) => write!(f, "bytes={first}-"),
-            Self::Span(first, last) => write!(f, "bytes={first}-{last}"),
-            Self::Suffix(count) => write!(f, "bytes=-{count}"),
+            Self::From(first) => write!(f, "{first}-"),
+            Self::Span(first, last) => write!(f, "{first}-{last}"),
+            Self::Suffix(count) => write!(f, "-{count}"),
         }
     }
 }
 
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes=")?;
+        self.write(f)
+    }
+}
+
+impl RangeSet {
+    /// A set of these ranges; `None` for no range, and for more than [`RANGES_LIMIT`].
+    #[must_use]
+    pub fn new(ranges: impl IntoIterator<Item = ByteRange>) -> Option<Self> {
+        let ranges: Vec<_> = ranges.into_iter().take(RANGES_LIMIT + 1).collect();
+        (1..=RANGES_LIMIT)
+            .contains(&ranges.len())
+            .then_some(Self(ranges))
+    }
+
+    /// The ranges, in the order of the request.
+    #[must_use]
+    pub fn ranges(&self) -> &[ByteRange] {
+        &self.0
+    }
+
+    /// The parts within content of this length in bytes, in the order of the request; none of them
+    /// is empty. Ranges beyond the content are left out; without any part the answer is 416.
+    ///
+    /// ```
+    /// use longshore_proto::range::{RangeField, RangesError};
+    ///
+    /// let RangeField::Set(set) = RangeField::parse(b"bytes=6-7, 0-2, 90-, -2") else {
+    ///     unreachable!("these are four ranges")
+    /// };
+    /// assert_eq!(set.within(10), Ok(vec![6..8, 0..3, 8..10]));
+    /// assert_eq!(set.within(9), Err(RangesError::Overlapping));
+    /// assert_eq!(set.to_string(), "bytes=6-7,0-2,90-,-2");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RangesError::Overlapping`] when two parts have bytes in common.
+    pub fn within(&self, length: u64) -> Result<Vec<Range<u64>>, RangesError> {
+        let parts = self.0.iter().filter_map(|range| range.within(length));
+        let parts: Vec<_> = parts.map(|(first, last)| first..last + 1).collect();
+        let mut sorted: Vec<_> = parts.iter().collect();
+        sorted.sort_by_key(|part| part.start);
+        let mut pairs = sorted.iter().zip(sorted.iter().skip(1));
+        if pairs.any(|(part, next)| next.start < part.end) {
+            return Err(RangesError::Overlapping);
+        }
+        Ok(parts)
+    }
+}
+
+impl From<ByteRange> for RangeSet {
+    fn from(range: ByteRange) -> Self {
+        Self(vec![range])
+    }
+}
+
+impl fmt::Display for RangeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, range) in self.0.iter().enumerate() {
+            f.write_str(if at == 0 { "bytes=" } else { "," })?;
+            range.write(f)?;
+        }
+        Ok(())
+    }
+}
+
 impl RangeField {
-    /// Reads the value of a `Range` field.
+    /// Reads the value of a `Range` field. Empty elements of the set are skipped (RFC 9110
+    /// §5.6.1.2). If one range cannot be satisfied by any content, the whole set counts as such.
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
         let Some((unit, set)) = split_at(value, b'=') else {
@@ -80,18 +173,47 @@ impl RangeField {
         if !unit.eq_ignore_ascii_case(b"bytes") {
             return Self::Ignored;
         }
-        let Some((first, last)) = split_at(set.trim_ascii(), b'-') else {
-            return Self::Ignored;
-        };
-        match (first, number(first), last, number(last)) {
-            (b"", _, _, Some(count)) => Self::One(ByteRange::Suffix(count)),
-            (_, Some(first), b"", _) => Self::One(ByteRange::From(first)),
-            (_, Some(first), _, Some(last)) if first <= last => {
-                Self::One(ByteRange::Span(first, last))
+        let (mut ranges, mut is_over, mut is_backwards) = (Vec::new(), false, false);
+        let elements = set.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        for element in elements.filter(|element| !element.is_empty()) {
+            match Element::parse(element) {
+                None => return Self::Ignored,
+                Some(Element::Backwards) => is_backwards = true,
+                Some(Element::Range(range)) if ranges.len() < RANGES_LIMIT => ranges.push(range),
+                Some(Element::Range(_)) => is_over = true,
             }
-            (_, Some(_), _, Some(_)) => Self::Unsatisfiable,
-            _ => Self::Ignored,
         }
+        match (is_over, is_backwards) {
+            (true, _) => Self::TooMany,
+            (_, true) => Self::Unsatisfiable,
+            _ => RangeSet::new(ranges).map_or(Self::Ignored, Self::Set),
+        }
+    }
+}
+
+/// One element of the set in a `Range` field.
+enum Element {
+    /// The last position is before the first.
+    Backwards,
+    Range(ByteRange),
+}
+
+impl Element {
+    /// `None` when it is malformed.
+    fn parse(element: &[u8]) -> Option<Self> {
+        let (first, last) = split_at(element, b'-')?;
+        let range = match (first, last) {
+            (b"", last) => ByteRange::Suffix(number(last)?),
+            (first, b"") => ByteRange::From(number(first)?),
+            (first, last) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last {
+                    return Some(Self::Backwards);
+                }
+                ByteRange::Span(first, last)
+            }
+        };
+        Some(Self::Range(range))
     }
 }
 
@@ -188,24 +310,80 @@ mod tests {
         assert_eq!(RangeField::parse(value.as_bytes()), expected, "{value}");
     }
 
+    #[track_caller]
+    fn set<const N: usize>(ranges: [ByteRange; N]) -> RangeField {
+        RangeField::Set(RangeSet::new(ranges).unwrap())
+    }
+
     #[test]
-    fn a_request_range_is_one_range_or_nothing() {
-        check("bytes=0-", RangeField::One(ByteRange::From(0)));
-        check("Bytes=7-9", RangeField::One(ByteRange::Span(7, 9)));
-        check("bytes=-3", RangeField::One(ByteRange::Suffix(3)));
-        check("bytes=3-1", RangeField::Unsatisfiable);
+    fn a_request_range_is_a_set_of_ranges_or_nothing() {
+        let (from, span, suffix) = (ByteRange::From, ByteRange::Span, ByteRange::Suffix);
+        check("bytes=0-", set([from(0)]));
+        check("Bytes=7-9", set([span(7, 9)]));
+        check("bytes=-3", set([suffix(3)]));
+        check("bytes=4-6,0-1", set([span(4, 6), span(0, 1)]));
+        check(
+            "bytes= 0-1 ,\t-2,, 5- ,",
+            set([span(0, 1), suffix(2), from(5)]),
+        );
+        check("bytes=0-0,0-0", set([span(0, 0), span(0, 0)]));
+        for backwards in ["bytes=3-1", "bytes=0-1,3-1", "bytes=3-1,0-1"] {
+            check(backwards, RangeField::Unsatisfiable);
+        }
         for ignored in [
             "",
             "bytes",
             "bytes=",
+            "bytes=,",
             "bytes=-",
             "items=0-1",
-            "bytes=0-1,3-4",
+            "bytes=0-1,-",
+            "bytes=0-1;3-4",
+            "bytes=0 - 1",
             "bytes=a-b",
+            "bytes=0-1,bytes=3-4",
+            "bytes=3-1,x",
+            "bytes=0-9223372036854775808",
+            "bytes=0-1,5-9223372036854775808",
         ] {
             check(ignored, RangeField::Ignored);
         }
-        check("bytes=0-9223372036854775808", RangeField::Ignored);
+    }
+
+    #[test]
+    fn li_a_request_has_at_most_1024_ranges() {
+        let ranges = |count: u64| (0..count).map(|at| ByteRange::Span(at * 2, at * 2));
+        let most = RangeSet::new(ranges(1024)).unwrap();
+        check(&most.to_string(), RangeField::Set(most.clone()));
+        check(&format!("{most},,"), RangeField::Set(most.clone()));
+        assert_eq!(RangeSet::new(ranges(1025)), None);
+        assert_eq!(RangeSet::new([]), None);
+        check(&format!("{most},-1"), RangeField::TooMany);
+        check(&format!("{most},5-1"), RangeField::Unsatisfiable);
+        check(&format!("{most},-1,5-1"), RangeField::TooMany);
+        check(&format!("{most},-1,x"), RangeField::Ignored);
+    }
+
+    #[test]
+    fn parts_keep_the_order_of_the_request_and_do_not_overlap() {
+        let ranges = |text: &str| match RangeField::parse(text.as_bytes()) {
+            RangeField::Set(set) => set,
+            other => panic!("{other:?}"),
+        };
+        for (text, expected) in [
+            ("bytes=4-5,0-1", Ok(vec![4..6, 0..2])),
+            ("bytes=2-3,0-1,4-", Ok(vec![2..4, 0..2, 4..10])),
+            ("bytes=0-1,10-,12-14,-0,6-6", Ok(vec![0..2, 6..7])),
+            ("bytes=10-,11-", Ok(vec![])),
+            ("bytes=10-,-0,20-30,10-", Ok(vec![])),
+            ("bytes=0-4,4-5", Err(RangesError::Overlapping)),
+            ("bytes=5-,0-1,-1", Err(RangesError::Overlapping)),
+            ("bytes=0-0,0-0", Err(RangesError::Overlapping)),
+            ("bytes=8-,-3", Err(RangesError::Overlapping)),
+            ("bytes=0-9,3-4,6-7", Err(RangesError::Overlapping)),
+        ] {
+            assert_eq!(ranges(text).within(10), expected, "{text}");
+        }
     }
 
     #[test]

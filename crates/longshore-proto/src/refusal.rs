@@ -54,14 +54,16 @@ impl Refusal {
         }
     }
 
-    /// Asks the client to wait, in whole seconds, rounded up. Only a 429 and a 503 can ask for it
-    /// (RT3: clients read `Retry-After` of these two); another status stays as it is.
+    /// Asks the client to wait, in whole seconds, rounded up. A 429, a 503 and a 504 can ask for
+    /// it; another status stays as it is. RT3: clients read `Retry-After` of a 429 or 503 only.
+    /// With a 504 it tells other clients and operators when the gateway will have the answer.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         let partial = u64::from(wait.subsec_nanos() > 0);
         let seconds = wait.as_secs().saturating_add(partial);
         let wait = Duration::from_secs(seconds).min(RETRY_AFTER_LIMIT);
-        self.retry_after = allows_retry_after(self.status).then_some(wait);
+        let may_ask = allows_retry_after(self.status) || self.status == StatusCode::GATEWAY_TIMEOUT;
+        self.retry_after = may_ask.then_some(wait);
         self
     }
 
@@ -244,12 +246,21 @@ mod tests {
             (503, 1, Some("1")),
             (429, 0, Some("0")),
             (503, u64::MAX, Some("1000000000")),
+            (504, 7000, Some("7")),
             (500, 7000, None),
         ] {
             let refusal = Refusal::new(StatusCode::from_u16(status).unwrap(), body());
             let refusal = refusal.with_retry_after(Duration::from_millis(milliseconds));
             let response = refusal.write(&Method::GET);
             assert_eq!(header(&response, "retry-after"), written, "{status}");
+            // A client honours it in the answers that RT3 names only.
+            let (head, body) = response.into_parts();
+            let read = Refusal::read(&head, &body, false).retry_after;
+            assert_eq!(
+                read,
+                refusal.retry_after.filter(|_| status != 504),
+                "{status}"
+            );
         }
     }
 

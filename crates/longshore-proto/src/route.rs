@@ -1,10 +1,12 @@
 //! Method and URI of a request, read back into the endpoint they name.
 //!
 //! ```text
-//! path      = "/v2/" [ "_catalog" / name "/" rest ] [ "?" query ]
+//! target    = [ "/" outer ] path [ "?" query ]   ; the outer path only below a mirror
+//! path      = "/v2/" [ "_catalog" / name "/" rest ]
 //! rest      = "manifests/" reference / "blobs/" digest / "tags/list" / "referrers/" digest
 //!           / "blobs/uploads/" [ session ]
 //! reference = tag / digest
+//! outer     = name
 //! ```
 //!
 //! A name may itself contain `manifests` or `blobs`, so the path is read from its end. Percent
@@ -15,11 +17,13 @@ use http::{HeaderMap, Method, StatusCode};
 use longshore_model::{Digest, RepositoryName, TagOrDigest};
 
 use crate::Refusal;
+use crate::endpoint::query;
 use crate::endpoint::{
     BlobRequest, CatalogueRequest, Deletable, DeleteRequest, Endpoint, ManifestPut,
     ManifestRequest, PageQuery, Read, ReferrersRequest, TagsRequest, UploadRequest, UploadSession,
 };
 use crate::error_code::{ErrorBody, ErrorCode};
+use crate::range::RangesError;
 
 /// Why a request names no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,9 +41,19 @@ pub enum RouteError {
         /// The methods it has.
         allow: &'static [Method],
     },
+    /// The path before `/v2` is malformed.
+    #[error("the path before /v2 is malformed: it consists of segments of repository names")]
+    Mount,
     /// The repository name breaks the grammar.
     #[error("the repository name is malformed")]
     Name,
+    /// The parameter `ns` is malformed or longer than [`NAMESPACE_LIMIT_BYTES`], or it has several
+    /// values that differ.
+    #[error("the parameter ns is malformed, too long, or has several values")]
+    Namespace,
+    /// The requested ranges of a blob are refused.
+    #[error(transparent)]
+    Ranges(RangesError),
     /// The tag or digest of a manifest is malformed.
     #[error("the tag or digest of the manifest is malformed")]
     Reference,
@@ -56,22 +70,22 @@ impl RouteError {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Digest | Self::MediaType | Self::Name | Self::Reference | Self::Upload => {
-                StatusCode::BAD_REQUEST
-            }
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unknown => StatusCode::NOT_FOUND,
+            _ => StatusCode::BAD_REQUEST,
         }
     }
 
     /// The error code to answer with.
     #[must_use]
-    pub const fn code(&self) -> ErrorCode {
+    pub fn code(&self) -> ErrorCode {
         match self {
             Self::Digest => ErrorCode::DigestInvalid,
             Self::Method { .. } => ErrorCode::Unsupported,
-            Self::Name => ErrorCode::NameInvalid,
+            Self::Mount | Self::Name | Self::Namespace => ErrorCode::NameInvalid,
             Self::MediaType | Self::Reference => ErrorCode::ManifestInvalid,
+            // The specification has no code for ranges; Distribution has this one.
+            Self::Ranges(_) => ErrorCode::from("RANGE_INVALID"),
             Self::Unknown => ErrorCode::NameUnknown,
             Self::Upload => ErrorCode::BlobUploadInvalid,
         }
@@ -116,12 +130,108 @@ pub fn read_only(
     headers: &HeaderMap,
 ) -> Result<Endpoint, RouteError> {
     let (path, query) = split(target);
-    let resource = Resource::parse(path);
-    let allow = resource.as_ref().map_or(READS, Resource::reads);
-    if !allow.contains(method) {
-        return Err(RouteError::Method { allow });
+    Resource::for_reading(method, Resource::parse(path))?.endpoint(method, query, headers)
+}
+
+/// A request to a read-only registry that clients may also reach below another path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mounted {
+    /// The path before `/v2`, without its slashes: `mirror/quay` of `/mirror/quay/v2/…`.
+    pub outer: Option<RepositoryName>,
+    /// The parameter `ns`, decoded: the registry whose mirror the client takes this server for.
+    /// Any text of at most [`NAMESPACE_LIMIT_BYTES`]; `None` when it is missing or empty.
+    pub namespace: Option<String>,
+    /// The endpoint, as [`read_only`] reads it from the rest of the path.
+    pub endpoint: Endpoint,
+}
+
+impl Mounted {
+    /// The path below which the client finds the API, as
+    /// [`TagsRequest::answer`](crate::endpoint::TagsRequest::answer) takes it: nothing, or a slash
+    /// and the outer path.
+    #[must_use]
+    pub fn base(&self) -> String {
+        let outer = self.outer.as_ref();
+        outer.map_or_else(String::new, |outer| format!("/{outer}"))
     }
-    resource?.endpoint(method, query, headers)
+}
+
+/// Maximum length in bytes of the parameter `ns`: a host name of 253 characters and a port (LI).
+pub const NAMESPACE_LIMIT_BYTES: usize = 259;
+
+/// Reads a request to a read-only registry that serves as a mirror of others.
+///
+/// Clients of a mirror send three things that clients of a registry do not:
+///
+/// - A path before `/v2`: containerd and dockerd append `/v2` to the path of the mirror's URL.
+///   A path that begins with `/v2/` has none, otherwise the first segment `v2` ends it. Its
+///   segments are those of repository names.
+/// - The parameter `ns` in any request, which names the registry of the image.
+/// - A prefix before the name of the repository. It remains in the name of the endpoint.
+///
+/// This function compares neither with any configuration: a parameter or path must only select
+/// among known upstreams, never name an address (CA11).
+///
+/// ```
+/// use http::{HeaderMap, Method};
+/// use longshore_proto::route;
+///
+/// let target = "/mirror/v2/library/alpine/manifests/3.20?ns=docker.io";
+/// let request = route::read_mounted(&Method::GET, target, &HeaderMap::new())?;
+/// assert_eq!(request.base(), "/mirror");
+/// assert_eq!(request.namespace.as_deref(), Some("docker.io"));
+/// assert_eq!(request.endpoint.to_string(), "manifest 3.20 of library/alpine");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`read_only`], and [`RouteError::Mount`] or [`RouteError::Namespace`] when the outer path or
+/// the parameter `ns` is malformed. Several parameters `ns` must agree.
+pub fn read_mounted(
+    method: &Method,
+    target: &str,
+    headers: &HeaderMap,
+) -> Result<Mounted, RouteError> {
+    let (path, query) = split(target);
+    let (outer, path) = split_mount(path);
+    let outer = match outer.map(str::parse) {
+        None => Ok(None),
+        Some(outer) => outer.map(Some).map_err(|_| RouteError::Mount),
+    };
+    let resource = Resource::for_reading(method, Resource::parse(path))?;
+    Ok(Mounted {
+        outer: outer?,
+        namespace: namespace(query)?,
+        endpoint: resource.endpoint(method, query, headers)?,
+    })
+}
+
+/// The path before `/v2`, without its first slash, and the rest.
+fn split_mount(path: &str) -> (Option<&str>, &str) {
+    let is_api = |rest: &str| rest == "/v2" || rest.starts_with("/v2/");
+    let mut slashes = path.match_indices('/').map(|(at, _)| path.split_at(at));
+    match slashes.find(|(_, rest)| is_api(rest)) {
+        Some((outer, rest)) if !outer.is_empty() => {
+            (Some(outer.strip_prefix('/').unwrap_or(outer)), rest)
+        }
+        _ => (None, path),
+    }
+}
+
+/// The value of the parameter `ns`.
+fn namespace(query: &str) -> Result<Option<String>, RouteError> {
+    let values = query::all(query, "ns").map_err(|_| RouteError::Namespace)?;
+    let mut values = values.into_iter().filter(|value| !value.is_empty());
+    let first = values.next();
+    if values.any(|value| Some(value) != first) {
+        return Err(RouteError::Namespace);
+    }
+    match first {
+        Some(first) if first.len() > NAMESPACE_LIMIT_BYTES => Err(RouteError::Namespace),
+        first => Ok(first),
+    }
 }
 
 fn split(target: &str) -> (&str, &str) {
@@ -178,6 +288,16 @@ impl Resource {
         })
     }
 
+    /// What a path names, if this method may read it.
+    fn for_reading(method: &Method, found: Result<Self, RouteError>) -> Result<Self, RouteError> {
+        let allow = found.as_ref().map_or(READS, Self::reads);
+        if allow.contains(method) {
+            found
+        } else {
+            Err(RouteError::Method { allow })
+        }
+    }
+
     /// The methods that the specification has for this path.
     const fn methods(&self) -> &'static [Method] {
         match self {
@@ -218,7 +338,7 @@ impl Resource {
                 Endpoint::Delete(DeleteRequest::new(name, Deletable::Blob(digest)))
             }
             (Self::Blob(name, digest), _) => {
-                Endpoint::Blob(BlobRequest::read(read, name, digest, headers))
+                Endpoint::Blob(BlobRequest::read(read, name, digest, headers)?)
             }
             (Self::Catalogue, _) => Endpoint::Catalogue(CatalogueRequest::new(page())),
             (Self::Manifest(name, target), &Method::DELETE) => {
@@ -427,6 +547,135 @@ mod tests {
             let found = read_only(&Method::HEAD, path, &HeaderMap::new());
             let found = found.map(|endpoint| endpoint.to_string());
             assert_eq!(found, expected.map(str::to_owned));
+        }
+    }
+
+    /// The outer path, the parameter `ns` and the endpoint.
+    #[track_caller]
+    fn check_mounted(
+        target: &str,
+        expected: Result<(Option<&str>, Option<&str>, &str), RouteError>,
+    ) {
+        let found = read_mounted(&Method::GET, target, &HeaderMap::new());
+        let found = found.map(|found| {
+            let outer = found.outer.map(|outer| outer.to_string());
+            (outer, found.namespace, found.endpoint.to_string())
+        });
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let expected = expected.map(|(outer, namespace, endpoint)| {
+            (owned(outer), owned(namespace), endpoint.to_owned())
+        });
+        assert_eq!(found, expected, "{target}");
+    }
+
+    #[test]
+    fn a_mirror_is_reached_below_any_path() {
+        for (target, outer, endpoint) in [
+            ("/v2/", None, "the API version"),
+            ("/mirror/v2", Some("mirror"), "the API version"),
+            ("/a/b.c/v2/", Some("a/b.c"), "the API version"),
+            ("/a/v2/x/manifests/1", Some("a"), "manifest 1 of x"),
+            ("/a/v2/v2/x/manifests/1", Some("a"), "manifest 1 of v2/x"),
+            ("/v2/a/v2/x/manifests/1", None, "manifest 1 of a/v2/x"),
+            ("/v2/v2/manifests/1", None, "manifest 1 of v2"),
+            ("/v21/v2/x/tags/list", Some("v21"), "the tags of x"),
+            ("/a/v2/_catalog", Some("a"), "the list of repositories"),
+        ] {
+            check_mounted(target, Ok((outer, None, endpoint)));
+        }
+        let long = format!("/{}/v2/", "a".repeat(300));
+        for (target, expected) in [
+            ("/Mirror/v2/x/manifests/1", RouteError::Mount),
+            ("/a//v2/x/manifests/1", RouteError::Mount),
+            ("//v2/x/manifests/1", RouteError::Mount),
+            ("/../v2/x/manifests/1", RouteError::Mount),
+            ("/a%2Fb/v2/x/manifests/1", RouteError::Mount),
+            ("a/v2/x/manifests/1/", RouteError::Unknown),
+            (&long, RouteError::Mount),
+            ("/a/v1/x/manifests/1", RouteError::Unknown),
+            ("/a", RouteError::Unknown),
+            ("", RouteError::Unknown),
+            ("/a/v2x/", RouteError::Unknown),
+            ("/a/v2/UP/manifests/1", RouteError::Name),
+        ] {
+            check_mounted(target, Err(expected));
+        }
+    }
+
+    // CA11: `ns` is read, and chooses nothing here.
+    #[test]
+    fn ca11_the_parameter_ns_is_read_from_any_request() {
+        let blob = format!("blob {DIGEST} of a");
+        let path = format!("/v2/a/blobs/{DIGEST}");
+        let longest = "a".repeat(NAMESPACE_LIMIT_BYTES);
+        for (query, expected) in [
+            ("", Ok(None)),
+            ("?ns", Ok(None)),
+            ("?ns=", Ok(None)),
+            ("?ns=docker.io", Ok(Some("docker.io"))),
+            ("?ns=r.example%3A5000", Ok(Some("r.example:5000"))),
+            ("?x=1&ns=a&ns=&ns=%61", Ok(Some("a"))),
+            (
+                "?ns=http://169.254.169.254/",
+                Ok(Some("http://169.254.169.254/")),
+            ),
+            (&format!("?ns={longest}"), Ok(Some(&*longest))),
+            (&format!("?ns={longest}a"), Err(RouteError::Namespace)),
+            ("?ns=a&ns=b", Err(RouteError::Namespace)),
+            ("?ns=%ff", Err(RouteError::Namespace)),
+        ] {
+            let expected = expected.map(|namespace| (None, namespace, blob.as_str()));
+            check_mounted(&format!("{path}{query}"), expected);
+        }
+        check_mounted(
+            "/m/v2/a/tags/list?n=1&ns=docker.io",
+            Ok((Some("m"), Some("docker.io"), "the tags of a")),
+        );
+        check_mounted("/v2/?ns=a", Ok((None, Some("a"), "the API version")));
+        let refusal = RouteError::Namespace.refusal();
+        assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
+        assert!(refusal.body.names(&ErrorCode::NameInvalid));
+    }
+
+    #[test]
+    fn ca11_every_write_is_refused_on_every_path() {
+        let (blob, reads) = (format!("/v2/a/blobs/{DIGEST}"), "GET, HEAD");
+        let referrers = format!("/v2/a/referrers/{DIGEST}");
+        let start = format!("/v2/a/blobs/uploads/?mount={DIGEST}&from=b&ns=x&ns=y");
+        for (path, allow) in [
+            ("/v2/", reads),
+            ("/v2/a/manifests/1", reads),
+            ("/v2/a/manifests/1?ns=%ff", reads),
+            (&blob, reads),
+            ("/v2/_catalog", "GET"),
+            ("/v2/a/tags/list", "GET"),
+            (&referrers, "GET"),
+            (&start, ""),
+            ("/v2/a/blobs/uploads/1", ""),
+            ("/v2/UP/manifests/1", reads),
+            ("/elsewhere", reads),
+        ] {
+            let (mounted, malformed) = (format!("/m{path}"), format!("/M%{path}"));
+            for write in [
+                Method::DELETE,
+                Method::PUT,
+                Method::POST,
+                Method::PATCH,
+                Method::CONNECT,
+                Method::from_bytes(b"PURGE").unwrap(),
+            ] {
+                for target in [path, &mounted, &malformed] {
+                    let error = read_mounted(&write, target, &HeaderMap::new()).unwrap_err();
+                    let (head, body) = error.refusal().write(&write).into_parts();
+                    assert_eq!(head.status, StatusCode::METHOD_NOT_ALLOWED, "{target}");
+                    assert_eq!(head.headers["allow"], allow, "{write} {target}");
+                    assert!(ErrorBody::parse(&body).names(&ErrorCode::Unsupported));
+                }
+            }
+            // As Distribution does, a list has no HEAD.
+            let head = read_mounted(&Method::HEAD, path, &HeaderMap::new());
+            let is_refused = matches!(head, Err(RouteError::Method { .. }));
+            assert_eq!(is_refused, allow != reads, "{path}");
         }
     }
 }

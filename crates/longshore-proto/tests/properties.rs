@@ -6,7 +6,7 @@ use longshore_model::{Digest, MediaType, RepositoryName, Tag, TagOrDigest};
 use longshore_origin::{Origin, Scheme};
 use longshore_proto::Host;
 use longshore_proto::endpoint::Read;
-use longshore_proto::range::ByteRange;
+use longshore_proto::range::{ByteRange, RangeSet};
 use proptest::prelude::*;
 
 #[path = "properties/answer.rs"]
@@ -17,6 +17,8 @@ mod endpoint;
 mod list;
 #[path = "properties/machine.rs"]
 mod machine;
+#[path = "properties/multipart.rs"]
+mod multipart;
 #[path = "properties/range_field.rs"]
 mod range_field;
 
@@ -47,6 +49,10 @@ fn range() -> impl Strategy<Value = ByteRange> {
         (position.clone(), position.clone()).prop_map(|(a, b)| ByteRange::Span(a.min(b), a.max(b))),
         position.prop_map(ByteRange::Suffix),
     ]
+}
+
+fn range_set() -> impl Strategy<Value = RangeSet> {
+    proptest::collection::vec(range(), 1..5).prop_map(|ranges| RangeSet::new(ranges).unwrap())
 }
 
 fn read() -> impl Strategy<Value = Read> {

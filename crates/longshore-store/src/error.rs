@@ -93,11 +93,11 @@ pub enum StoreError {
         /// Where it stands.
         path: PathBuf,
     },
-    /// The directory of a store can be used by others, and this process cannot change that (CA12:
-    /// the directory has mode 0700).
+    /// Other users can read or write the directory of a store, and this process cannot change that
+    /// (CA12: the directory has mode 0700).
     #[error(
-        "{} belongs to another user or its mode cannot be set to 0700; remove it, or choose another \
-         directory",
+        "{} belongs to another user or its mode cannot be set to 0700; \
+         remove it, or choose another directory",
         path.display()
     )]
     NotPrivate {
@@ -120,8 +120,8 @@ pub enum StoreError {
         /// Its algorithm.
         source: UnsupportedAlgorithm,
     },
-    /// The version file of a store's directory is not one, or there is none among other files (CA12:
-    /// a version file guards upgrades).
+    /// The version file of a store's directory is malformed, or the directory has files but no
+    /// version file (CA12: a version file guards upgrades).
     #[error(
         "{} does not state the version of a store; empty its directory, or choose another one",
         path.display()
@@ -207,7 +207,7 @@ pub enum StoreErrorKind {
     ReadOnly,
     /// No verifier exists for the digest's algorithm.
     Unsupported,
-    /// The directory is that of a newer program, or no store's.
+    /// A newer program has written to the directory, or the directory is not that of a store.
     Version,
 }
 

@@ -1,6 +1,7 @@
 //! Bytes that are held, or made again from a seed whenever they are read.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -74,6 +75,21 @@ impl BlobContent {
             offset -= length;
         }
         Bytes::new()
+    }
+
+    /// These bytes of it, held in memory; only those that exist.
+    pub(crate) fn cut(&self, range: Range<u64>) -> Self {
+        let (mut segments, mut offset) = (Vec::new(), range.start);
+        while offset < range.end {
+            let most = usize::try_from(range.end - offset).unwrap_or(usize::MAX);
+            let chunk = self.read_at(offset, most.min(CHUNK_BYTES));
+            if chunk.is_empty() {
+                break;
+            }
+            offset += chunk.len() as u64;
+            segments.push(Segment::Held(chunk));
+        }
+        Self(segments)
     }
 
     /// All of it in memory.
@@ -191,6 +207,8 @@ mod tests {
                 "at {offset}"
             );
             assert_eq!(part.is_empty(), offset == whole.len());
+            let cut = content.cut(offset as u64..offset as u64 + 40).bytes();
+            assert_eq!(cut, whole.slice(offset..whole.len().min(offset + 40)));
         }
     }
 

@@ -370,7 +370,8 @@ impl State {
     fn blob(&self, wanted: &BlobRequest) -> Result<ScriptedResponse, Refusal> {
         let found = self.contents.blob(wanted.name.as_str(), &wanted.digest);
         let found = found.ok_or_else(|| not_found(ErrorCode::BlobUnknown, "blob unknown"))?;
-        Ok(ScriptedResponse::of(wanted.answer(found.length()), found))
+        let answer = wanted.answer(found.length())?;
+        Ok(ScriptedResponse::of_blob(answer, found))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Response;
 use longshore_model::Descriptor;
-use longshore_proto::endpoint::{CatalogueRequest, ReferrersRequest, TagsRequest};
+use longshore_proto::endpoint::{ReferrersRequest, TagsRequest};
 
 use super::{Reply, Shared, Site};
 use crate::body::CacheBody;
@@ -15,9 +15,7 @@ use crate::name::ImageName;
 use crate::observer::{MissReason, Outcome};
 use crate::plan::{Age, NameFacts, NamePlan, plan_name};
 use crate::records::{ListKey, ListRecord};
-
-/// Maximum number of entries in one page (CA11).
-const PAGE_ENTRIES: usize = 1000;
+use crate::target::{Outer, PAGE_ENTRIES_LIMIT, TargetCatalogue};
 
 pub(super) type ListId = (ImageName, ListKey);
 pub(super) type ListResult = Result<Arc<ListRecord>, Failure>;
@@ -28,11 +26,13 @@ impl Shared {
         site: &Arc<Site>,
         image: &ImageName,
         request: &TagsRequest,
-        base: &str,
+        outer: &Outer,
     ) -> Reply {
         let (outcome, list) = self.list(site, &(image.clone(), ListKey::Tags)).await;
         let result = list.and_then(|list| {
-            let response = request.answer(base, &list.entries, PAGE_ENTRIES);
+            let mut named = request.clone();
+            named.name = outer.name.clone();
+            let response = named.answer(&outer.base, &list.entries, PAGE_ENTRIES_LIMIT);
             response.map_err(Failure::Request).map(in_memory)
         });
         Reply::new(outcome, result)
@@ -43,7 +43,7 @@ impl Shared {
         site: &Arc<Site>,
         image: &ImageName,
         request: &ReferrersRequest,
-        base: &str,
+        outer: &Outer,
     ) -> Reply {
         let key = (image.clone(), ListKey::Referrers(request.subject.clone()));
         let (outcome, list) = self.list(site, &key).await;
@@ -51,12 +51,14 @@ impl Shared {
             // Written by this cache, so every entry is a descriptor.
             let entries = list.entries.iter();
             let referrers = entries.filter_map(|entry| serde_json::from_str(entry).ok());
-            in_memory(request.answer(base, referrers, PAGE_ENTRIES))
+            let mut named = request.clone();
+            named.name = outer.name.clone();
+            in_memory(named.answer(&outer.base, referrers, PAGE_ENTRIES_LIMIT))
         });
         Reply::new(outcome, result)
     }
 
-    pub(super) async fn catalogue(&self, request: &CatalogueRequest, base: &str) -> Reply {
+    pub(super) async fn catalogue(&self, target: &TargetCatalogue) -> Reply {
         let images = match self.known.records().images().await {
             Ok(images) => images,
             Err(error) => {
@@ -64,9 +66,16 @@ impl Shared {
                 return Reply::new(Outcome::Refused, Err(Failure::Records));
             }
         };
-        let mut names: Vec<String> = images.iter().map(ToString::to_string).collect();
+        let wanted = |image: &&ImageName| match &target.upstream {
+            Some(upstream) => image.upstream == *upstream,
+            None => true,
+        };
+        let images = images.iter().filter(wanted);
+        let mut names: Vec<String> = images.map(ToString::to_string).collect();
         names.sort_unstable();
-        let answer = request.answer(base, &names, PAGE_ENTRIES);
+        let answer = target
+            .request
+            .answer(&target.base, &names, PAGE_ENTRIES_LIMIT);
         let result = answer.map_err(Failure::Request).map(in_memory);
         Reply::new(Outcome::Hit, result)
     }
@@ -82,7 +91,7 @@ impl Shared {
             at_hand: known.is_some(),
             known_absent: self.known.is_absent(&absent_key(key)),
             offline: site.upstream.is_offline(),
-            spare: self.spares(site),
+            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
         });
         match (plan, known) {
             (NamePlan::Serve { stale }, Some(list)) => {
@@ -118,21 +127,24 @@ impl Shared {
 
     fn fetch_list(self: &Arc<Self>, site: &Arc<Site>, key: &ListId) -> super::Flight<ListResult> {
         let (this, site, list) = (Arc::clone(self), Arc::clone(site), key.clone());
-        self.lists
-            .join(key, self.clock.now(), || async move {
-                this.ask_for_list(&site, &list).await
-            })
+        self.lists.join(key, self.clock.now(), || async move {
+            this.ask_for_list(&site, &list).await
+        })
     }
 
     async fn ask_for_list(&self, site: &Site, key: &ListId) -> ListResult {
         let repository = &key.0.repository;
-        let entries: Option<Vec<Box<str>>> = match &key.1 {
+        let entries: Option<Vec<String>> = match &key.1 {
             ListKey::Tags => {
-                let tags = site.upstream.tags(repository).await.map_err(Failure::Upstream)?;
+                let tags = site
+                    .upstream
+                    .tags(repository)
+                    .await
+                    .map_err(Failure::Upstream)?;
                 tags.map(|mut tags| {
                     tags.sort_unstable();
                     tags.dedup();
-                    tags.into_iter().map(String::into_boxed_str).collect()
+                    tags
                 })
             }
             ListKey::Referrers(subject) => {
@@ -156,9 +168,8 @@ fn absent_key(key: &ListId) -> AbsentKey {
 }
 
 /// The entry of a list for this referrer.
-fn entry(referrer: &Descriptor) -> Option<Box<str>> {
-    let json = serde_json::to_string(referrer);
-    json.ok().map(String::into_boxed_str)
+fn entry(referrer: &Descriptor) -> Option<String> {
+    serde_json::to_string(referrer).ok()
 }
 
 fn in_memory(response: Response<Bytes>) -> Response<CacheBody> {

@@ -139,8 +139,8 @@ fn every_url_shape_of_each_client_names_the_same_image() {
         (
             "not a whole segment",
             CACHE,
-            "/v2/quay.io-x/a",
-            "docker.io/quay.io-x/a",
+            "/v2/team/mirror-x/a",
+            "docker.io/team/mirror-x/a",
         ),
         (
             "a part of a prefix",
@@ -234,6 +234,9 @@ fn ca11_names_that_disagree_or_are_unknown_are_refused() {
         (CACHE, "/v2/a/b?ns=169.254.169.254", 404, "NAME_UNKNOWN"),
         (CACHE, "/evil.example/v2/a/b", 404, "NAME_UNKNOWN"),
         (CACHE, "/quay.io/x/v2/a/b", 404, "NAME_UNKNOWN"),
+        (CACHE, "/v2/ghcr.io/a/b", 404, "NAME_UNKNOWN"),
+        (CACHE, "/v2/quay.io-x/a", 404, "NAME_UNKNOWN"),
+        (CACHE, "/v2/localhost/a", 404, "NAME_UNKNOWN"),
         (CACHE, "/v2/quay.io", 400, "NAME_INVALID"),
         (CACHE, "/docker.io/v2/docker.io", 400, "NAME_INVALID"),
     ] {
@@ -253,13 +256,16 @@ fn what_is_malformed_is_400_or_404_with_a_document() {
     for (path, status, code) in [
         ("/v2/a/blobs/sha256:abc", 400, "DIGEST_INVALID"),
         ("/v2/a/blobs/latest", 400, "DIGEST_INVALID"),
-        ("/v2/a/referrers/x", 400, "DIGEST_INVALID"),
+        ("/quay.io/v2/a/referrers/x", 400, "DIGEST_INVALID"),
         ("/v2/a/manifests/-x", 400, "MANIFEST_INVALID"),
         ("/v2/UP/manifests/1", 400, "NAME_INVALID"),
         ("/v2/a/../b/manifests/1", 400, "NAME_INVALID"),
         ("/v2/quay.io//a/manifests/1", 400, "NAME_INVALID"),
         ("/v2/quay%2Eio/a/manifests/1", 400, "NAME_INVALID"),
         ("/v2/a", 404, "NAME_UNKNOWN"),
+        ("/UP/v2/a/manifests/1", 400, "NAME_INVALID"),
+        ("/v2/a/manifests/1?ns=a&ns=b", 400, "NAME_INVALID"),
+        ("/v2/a/manifests/1?ns=%ff", 400, "NAME_INVALID"),
         ("/v1/a/manifests/1", 404, "NAME_UNKNOWN"),
         ("/", 404, "NAME_UNKNOWN"),
     ] {
@@ -413,7 +419,8 @@ proptest! {
         let begins_like_a_prefix = upstreams.iter().any(|it| {
             format!("{repository}/").starts_with(&format!("{it}/"))
         });
-        let is_default = router.default_upstream() == Some(upstream);
+        let begins_with_host = repository.split('/').next().is_some_and(|it| it.contains('.'));
+        let is_default = router.default_upstream() == Some(upstream) && !begins_with_host;
         // Without another name only the default is meant, and without its prefix a name that
         // begins with a prefix is another one.
         prop_assume!(prefix || !begins_like_a_prefix);

@@ -21,7 +21,7 @@ fn head(status: u16, fields: &[(&str, &str)]) -> response::Parts {
 #[track_caller]
 fn range(ask: &Ask) -> Option<ByteRange> {
     match &ask.endpoint {
-        Endpoint::Blob(request) => request.range,
+        Endpoint::Blob(request) => request.range.as_ref().map(|set| set.ranges()[0]),
         other => panic!("{other:?}"),
     }
 }

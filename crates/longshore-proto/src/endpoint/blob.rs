@@ -7,15 +7,16 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 use longshore_model::{Digest, RepositoryName};
 
 use super::request::{Access, AnswerBody, Need, Patience, Request, RequestHead};
-use super::{Endpoint, NotModified, Read};
-use crate::range::{ByteRange, ContentRange, RangeField};
+use super::{Endpoint, Multipart, NotModified, Read};
+use crate::range::{ByteRange, ContentRange, RangeField, RangeSet, RangesError};
+use crate::route::RouteError;
 use crate::violation::Violation;
-use crate::{Host, entity_tag, field};
+use crate::{Host, Refusal, entity_tag, field};
 
 /// The section of distribution-spec v1.1.1 that says how blobs are read.
 const SECTION: &str = "Pulling blobs";
 
-/// A request for a blob, a part of it, or its head.
+/// A request for a blob, parts of it, or its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlobRequest {
@@ -25,8 +26,8 @@ pub struct BlobRequest {
     pub name: RepositoryName,
     /// The blob.
     pub digest: Digest,
-    /// The part that is wanted; `None` is the whole.
-    pub range: Option<ByteRange>,
+    /// The parts that are wanted; `None` is the whole.
+    pub range: Option<RangeSet>,
     /// Only if the blob still has this entity tag; else the whole is sent (RFC 9110 §13.1.5).
     pub if_range: Option<String>,
     /// The entity tags that the client already has. If the blob has one of them, the answer is
@@ -48,24 +49,26 @@ impl BlobRequest {
         }
     }
 
-    /// Asks for this part only.
+    /// Asks for this part, or these parts, only.
     #[must_use]
-    pub const fn with_range(mut self, range: ByteRange) -> Self {
-        self.range = Some(range);
+    pub fn with_range(mut self, range: impl Into<RangeSet>) -> Self {
+        self.range = Some(range.into());
         self
     }
 
     /// Makes the answer of a server that has the blob, which has this length in bytes: the head,
-    /// and the range of the bytes that follow it. The range is empty for a `HEAD`, a 304 and a 416.
+    /// and what follows it.
     ///
     /// The conditions of the request come first, `If-None-Match` before `If-Range` (RFC 9110
-    /// §13.2.2). A range applies to `GET` only (RFC 9110 §14.2). A request for several ranges
-    /// counts as a request without a range (see [`RangeField::Ignored`]) and gets the whole blob.
+    /// §13.2.2). A range applies to `GET` only (RFC 9110 §14.2). Of several ranges, those beyond
+    /// the end of the blob are left out: if one is left, the answer is that of a request for this
+    /// one (RFC 9110 §15.3.7.2); if none is left, it is a 416.
     ///
     /// ```
     /// use http::{HeaderMap, Method, StatusCode};
     /// use longshore_model::Digest;
-    /// use longshore_proto::{endpoint::Endpoint, route};
+    /// use longshore_proto::endpoint::{BlobBody, Endpoint};
+    /// use longshore_proto::route;
     ///
     /// let (blob, mut headers) = (b"0123456789", HeaderMap::new());
     /// headers.insert("range", "bytes=-4".parse()?);
@@ -73,31 +76,41 @@ impl BlobRequest {
     /// let Endpoint::Blob(request) = route::read_only(&Method::GET, &path, &headers)? else {
     ///     unreachable!("the path names a blob")
     /// };
-    /// let (head, bytes) = request.answer(10).into_parts();
-    /// assert_eq!((head.status, bytes), (StatusCode::PARTIAL_CONTENT, 6..10));
+    /// let (head, body) = request.answer(10)?.into_parts();
+    /// assert_eq!((head.status, body), (StatusCode::PARTIAL_CONTENT, BlobBody::Bytes(6..10)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
-    pub fn answer(&self, length: u64) -> Response<Range<u64>> {
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] to send, a 400, when the requested ranges overlap.
+    pub fn answer(&self, length: u64) -> Result<Response<BlobBody>, Refusal> {
         let digest = self.digest.clone();
         let known = self.if_none_match.as_deref();
         if known.is_some_and(|tags| entity_tag::is_listed(tags, &self.digest)) {
-            return field::response(NotModified::new(digest).write(), 0..0);
+            let head = NotModified::new(digest).write();
+            return Ok(field::response(head, BlobBody::Bytes(0..0)));
         }
         let changed = self.if_range.as_deref();
         let changed = changed.is_some_and(|tag| !entity_tag::is_same(tag, &self.digest));
-        let answer = match self.range {
-            Some(range) if self.read == Read::Get && !changed => {
-                BlobAnswer::part(digest, length, range)
+        let parts = match &self.range {
+            Some(set) if self.read == Read::Get && !changed => Some(set.within(length)),
+            _ => None,
+        };
+        let parts = parts.transpose();
+        let parts = parts.map_err(|error| RouteError::Ranges(error).refusal())?;
+        let (answer, bytes) = match parts.as_deref() {
+            None if self.read == Read::Head => (BlobAnswer::whole(digest, length), 0..0),
+            None => (BlobAnswer::whole(digest, length), 0..length),
+            Some([]) => (BlobAnswer::beyond(digest, length), 0..0),
+            Some([part]) => (BlobAnswer::of(digest, length, part), part.clone()),
+            Some(parts) => {
+                let parts = Multipart::new(&digest, length, parts.to_vec());
+                let head = parts.head(&digest);
+                return Ok(field::response(head, BlobBody::Multipart(parts)));
             }
-            _ => BlobAnswer::whole(digest, length),
         };
-        let bytes = match (self.read, answer.extent) {
-            (Read::Head, _) | (_, Extent::Beyond(_)) => 0..0,
-            (_, Extent::Part { first, last, .. }) => first..last + 1,
-            (_, Extent::Whole) => 0..length,
-        };
-        field::response(answer.write(), bytes)
+        Ok(field::response(answer.write(), BlobBody::Bytes(bytes)))
     }
 
     /// Reads the headers of a request whose path named this blob. A `Range` that cannot be
@@ -108,21 +121,38 @@ impl BlobRequest {
         name: RepositoryName,
         digest: Digest,
         headers: &HeaderMap,
-    ) -> Self {
+    ) -> Result<Self, RouteError> {
         let range = field::text(headers, &header::RANGE);
-        Self {
+        let range = match range.map(|value| RangeField::parse(value.as_bytes())) {
+            Some(RangeField::Set(set)) => Some(set),
+            Some(RangeField::TooMany) if read == Read::Get => {
+                return Err(RouteError::Ranges(RangesError::TooMany));
+            }
+            Some(RangeField::Unsatisfiable) => Some(ByteRange::Suffix(0).into()),
+            Some(RangeField::TooMany | RangeField::Ignored) | None => None,
+        };
+        Ok(Self {
             read,
             name,
             digest,
-            range: match range.map(|value| RangeField::parse(value.as_bytes())) {
-                Some(RangeField::One(range)) => Some(range),
-                Some(RangeField::Unsatisfiable) => Some(ByteRange::Suffix(0)),
-                Some(RangeField::Ignored) | None => None,
-            },
+            range,
             if_range: field::text(headers, &header::IF_RANGE),
             if_none_match: field::list(headers, &header::IF_NONE_MATCH),
-        }
+        })
     }
+}
+
+/// What follows the head of an answer to a request for a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a server must send every kind of body"
+)]
+pub enum BlobBody {
+    /// These bytes of the blob. The range is empty for a `HEAD`, a 304 and a 416.
+    Bytes(Range<u64>),
+    /// Several parts of the blob.
+    Multipart(Multipart),
 }
 
 impl Request for BlobRequest {
@@ -235,22 +265,27 @@ impl BlobAnswer {
     /// What a server says when it sends a part: 206, or 416 where there is no such part.
     #[must_use]
     pub fn part(digest: Digest, total: u64, range: ByteRange) -> Self {
-        let (extent, length) = match range.within(total) {
-            Some((first, last)) => (
-                Extent::Part {
-                    first,
-                    last,
-                    total: Some(total),
-                },
-                last - first + 1,
-            ),
-            None => (Extent::Beyond(Some(total)), 0),
-        };
+        match range.within(total) {
+            Some((first, last)) => Self::of(digest, total, &(first..last + 1)),
+            None => Self::beyond(digest, total),
+        }
+    }
+
+    /// What a server says when it sends these bytes, which are not empty.
+    fn of(digest: Digest, total: u64, part: &Range<u64>) -> Self {
+        let (first, last) = (part.start, part.end - 1);
+        let total = Some(total);
         Self {
-            length: Some(length),
-            etag: Some(entity_tag::of(&digest)),
-            digest: Some(digest),
-            extent,
+            extent: Extent::Part { first, last, total },
+            ..Self::whole(digest, part.end - first)
+        }
+    }
+
+    /// What a server says when the blob has no part that was asked for.
+    fn beyond(digest: Digest, total: u64) -> Self {
+        Self {
+            extent: Extent::Beyond(Some(total)),
+            ..Self::whole(digest, 0)
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) fn first_bytes(query: &str, name: &str) -> Option<Vec<u8>> {
 
 /// The values of all parameters of this name in their order, decoded. A value whose decoded bytes
 /// are not UTF-8 is an error.
-pub(super) fn all(query: &str, name: &str) -> Result<Vec<String>, FromUtf8Error> {
+pub(crate) fn all(query: &str, name: &str) -> Result<Vec<String>, FromUtf8Error> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let named = pairs.filter(|(found, _)| *found == name);
     named

@@ -11,7 +11,7 @@ use longshore_proto::route;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{digest, host, media_type, name, range, read, tag, target};
+use super::{digest, host, media_type, name, range_set, read, tag, target};
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
     let page = "(n=[0-9]{1,4}(&last=[a-z0-9%]{0,9})?)?";
@@ -52,7 +52,7 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
             read(),
             name(),
             digest(),
-            proptest::option::of(range()),
+            proptest::option::of(range_set()),
             proptest::option::of("\"[a-z]{1,9}\""),
             proptest::option::of(entity_tags())
         )

@@ -202,7 +202,7 @@ proptest! {
                 Ok(Next::Ask(ask)) => {
                     let Endpoint::Blob(request) = ask.endpoint else { unreachable!() };
                     let rest = ByteRange::Span(first + delivered, range.1);
-                    prop_assert_eq!(request.range, Some(rest));
+                    prop_assert_eq!(request.range, Some(rest.into()));
                 }
                 Ok(Next::Finished) => {
                     prop_assert_eq!(delivered, length);

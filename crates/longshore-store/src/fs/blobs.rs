@@ -1,5 +1,5 @@
-//! Where the blobs lie: `blobs/<algorithm>/<encoded>`, as in an image layout, or in one directory
-//! more for a store of many blobs.
+//! Where the blobs lie: `blobs/<algorithm>/<encoded>` as in an image layout, or with one more
+//! directory in between in a store of many blobs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -61,8 +61,9 @@ pub(super) struct Blobs {
     /// The directories met so far, held open: an image may have hundreds of small blobs, and
     /// two directories opened for each would cost as much as the blob.
     opened: Mutex<[Option<Arc<Dir>>; ALGORITHMS.len()]>,
-    /// The directories, as paths in the root, whose own names this store has made durable. That
-    /// one exists proves nothing: whoever made it may not have come to that yet, or have died.
+    /// The directories whose own names this store has made durable, as paths in the root. An
+    /// existing directory may have a name that is not durable: the process that made it may have
+    /// died before its sync, or not have reached it yet.
     durable: Mutex<BTreeSet<PathBuf>>,
 }
 
@@ -86,8 +87,8 @@ impl Blobs {
         }
     }
 
-    /// Opens the directory the blob `digest` goes to, made where there is none. Unless nothing is
-    /// to be durable, the names of this directory and those above are.
+    /// Opens the directory the blob `digest` goes to, made where there is none. The names of this
+    /// directory and of those above it are durable then, except with [`Durability::None`].
     pub(super) fn make_dir(
         &self,
         digest: &Digest,

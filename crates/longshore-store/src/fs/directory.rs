@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blobs::Arrangement;
-use super::private::{LOCK, LockWait, write_holder};
+use super::private::{LOCK, LockWait, release, write_holder};
 use super::{Durability, FsStore};
 use crate::dir::{Dir, FileMode};
 use crate::error::{Action, StoreError};
+use crate::failpoint::{self, Step};
 use crate::interrupt::Interrupt;
 
 /// The name of the file that states the version of what is in the directory.
@@ -57,8 +58,8 @@ impl StoreDirectory {
     ///
     /// `above` belongs to the user: links in it are followed, and an existing one keeps its mode.
     ///
-    /// `version` is that of what the caller writes, the newest it knows. The caller must be able to
-    /// read every older version: an older one found here is replaced by `version`.
+    /// `version`, from 1, is the version of what the caller writes, the newest it knows. The caller
+    /// must be able to read every older version: an older one found here is replaced by `version`.
     ///
     /// # Errors
     ///
@@ -138,9 +139,11 @@ impl StoreDirectory {
         let name = NEW_VERSION_FILE;
         self.dir.remove(name)?;
         let mut file = self.dir.create(name, FileMode::Private)?;
-        file.write_all(format!("{version}\n").as_bytes())
+        failpoint::pass(Step::Write)
+            .and_then(|()| file.write_all(format!("{version}\n").as_bytes()))
             .map_err(|error| self.dir.failed(Action::Write, name, error))?;
-        file.sync_all()
+        failpoint::pass(Step::Sync)
+            .and_then(|()| file.sync_all())
             .map_err(|error| self.dir.failed(Action::Sync, name, error))?;
         self.dir.rename(name, &self.dir, VERSION_FILE)?;
         self.dir.sync()
@@ -149,9 +152,7 @@ impl StoreDirectory {
 
 impl Drop for StoreDirectory {
     fn drop(&mut self) {
-        let _ = self.held.set_len(0);
-        // Closing would do, unless a child is being started right now and has the file too.
-        let _ = Dir::unlock(&self.held);
+        release(&self.held);
     }
 }
 
@@ -160,7 +161,7 @@ fn make_above(above: &Path) -> Result<Dir, StoreError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(above) {
+    match failpoint::pass(Step::MakeDir).and_then(|()| builder.create(above)) {
         Ok(()) => Dir::open(above),
         // `Dir::open` says what stands there.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Dir::open(above),

@@ -15,6 +15,7 @@ use crate::conformance;
 use crate::error::StoreErrorKind;
 
 mod directory;
+mod failpoints;
 mod partials;
 mod sharded;
 mod verified;
@@ -315,6 +316,7 @@ fn child_on_a_small_disk() {
     exclusive.replace("document", b"new").unwrap();
     drop(exclusive);
     drop(store);
+    directory::check_full_disk(disk);
 
     let remounted = Command::new("mount")
         .args(["-o", "remount,ro"])
@@ -330,6 +332,7 @@ fn child_on_a_small_disk() {
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
     let error = store.lock().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
+    directory::check_read_only_disk(disk);
 }
 
 #[test]

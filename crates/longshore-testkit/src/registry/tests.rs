@@ -148,7 +148,8 @@ fn ranges_are_served_as_the_rfc_says() {
         ("bytes=0-", 206, 0, total),
         ("bytes=5-9", 206, 5, 10),
         ("bytes=-7", 206, total - 7, total),
-        ("bytes=1-2,4-5", 200, 0, total),
+        ("bytes=1-2,x", 200, 0, total),
+        ("bytes=1-2,999999-", 206, 1, 3),
         ("bytes=999999-", 416, 0, 0),
     ] {
         let reply = get_with(&layer(&registry, &tree), &[("range", range)]);
@@ -160,6 +161,34 @@ fn ranges_are_served_as_the_rfc_says() {
         registry.requests().all()[0].header("range"),
         Some("bytes=0-")
     );
+}
+
+#[test]
+fn several_ranges_are_served_as_parts() {
+    let (registry, tree) = registry();
+    let whole = tree.blobs()[1].content.bytes();
+    let url = layer(&registry, &tree);
+    let reply = get_with(&url, &[("range", "bytes=-7,1-2")]);
+    assert_eq!(reply.status, 206);
+    let media_type = reply.header("content-type").unwrap();
+    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=");
+    let end = format!("--{}--\r\n", boundary.unwrap());
+    let sent: Vec<u8> = reply.body.chars().map(|c| c as u8).collect();
+    assert!(sent.ends_with(end.as_bytes()));
+    assert_eq!(
+        reply.header("content-length"),
+        Some(&*sent.len().to_string())
+    );
+    let heads = format!("Content-Range: bytes 1-2/{}\r\n\r\n", whole.len());
+    let at = reply.body.find(&heads).unwrap() + heads.len();
+    assert_eq!(
+        &reply.body[at..at + 2]
+            .chars()
+            .map(|c| c as u8)
+            .collect::<Vec<_>>(),
+        &whole[1..3]
+    );
+    assert_eq!(get_with(&url, &[("range", "bytes=0-1,1-2")]).status, 400);
 }
 
 #[test]

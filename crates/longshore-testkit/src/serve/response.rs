@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use longshore_proto::endpoint::{BlobBody, MultipartPiece};
 
 use super::line::Line;
 use super::outgoing::{Course, Outgoing};
@@ -108,6 +109,25 @@ impl ScriptedResponse {
         answer.headers = head.headers;
         answer.range = (bytes.start, bytes.end);
         answer
+    }
+
+    /// As [`of`](Self::of), for a blob, of which the response may name several ranges.
+    pub(crate) fn of_blob(response: Response<BlobBody>, blob: BlobContent) -> Self {
+        let (head, body) = response.into_parts();
+        match body {
+            BlobBody::Bytes(bytes) => Self::of(Response::from_parts(head, bytes), blob),
+            BlobBody::Multipart(parts) => {
+                let pieces = parts.map(|piece| match piece {
+                    MultipartPiece::Delimiter(text) => BlobContent::from(text),
+                    MultipartPiece::Content(range) => blob.cut(range),
+                });
+                let nothing = BlobContent::from(Bytes::new());
+                let mut answer =
+                    Self::status(head.status).body(pieces.fold(nothing, BlobContent::then));
+                answer.headers = head.headers;
+                answer
+            }
+        }
     }
 
     /// Sends the whole content instead of the range that [`of`](Self::of) selected.

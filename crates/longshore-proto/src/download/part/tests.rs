@@ -20,7 +20,7 @@ fn head(status: u16, fields: &[(&str, &str)]) -> response::Parts {
 #[track_caller]
 fn range(ask: &Ask) -> ByteRange {
     match &ask.endpoint {
-        Endpoint::Blob(request) => request.range.unwrap(),
+        Endpoint::Blob(request) => request.range.as_ref().unwrap().ranges()[0],
         other => panic!("{other:?}"),
     }
 }

@@ -142,3 +142,31 @@ fn li_a_page_of_referrers_is_not_longer_than_a_client_reads() {
     assert_eq!(slice.entries.len(), 1);
     assert!(slice.next.is_some());
 }
+
+// CA11: a cache clamps `n` to 1,000, whatever the upstream allows.
+#[test]
+fn ca11_a_list_of_somebody_else_is_sliced_for_the_path_of_the_client() {
+    let tags: Vec<_> = (0..1500).map(|tag| format!("{tag:04}")).collect();
+    let target = "/mirror/v2/docker.io/library/app/tags/list?n=5000&ns=docker.io&last=0099";
+    let request = route::read_mounted(&Method::GET, target, &HeaderMap::new()).unwrap();
+    let (base, Endpoint::Tags(wanted)) = (request.base(), request.endpoint) else {
+        panic!("{target}")
+    };
+    let (head, body) = wanted.answer(&base, &tags, 1000).unwrap().into_parts();
+    assert!(body.starts_with(br#"{"name":"docker.io/library/app","tags":["0100","0101","#));
+    assert!(
+        read_tags(&body)
+            .unwrap()
+            .eq(tags[100..1100].iter().cloned())
+    );
+    let next = "/mirror/v2/docker.io/library/app/tags/list?ns=docker.io&n=1000&last=1099";
+    assert_eq!(ListAnswer::read(&head).unwrap().next.as_deref(), Some(next));
+    let request = route::read_mounted(&Method::GET, next, &HeaderMap::new()).unwrap();
+    assert_eq!(request.base(), base);
+    let Endpoint::Tags(wanted) = request.endpoint else {
+        panic!("{next}")
+    };
+    let (head, body) = wanted.answer(&base, &tags, 1000).unwrap().into_parts();
+    assert!(read_tags(&body).unwrap().eq(tags[1100..].iter().cloned()));
+    assert_eq!(ListAnswer::read(&head).unwrap().next, None);
+}

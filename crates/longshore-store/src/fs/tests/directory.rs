@@ -252,3 +252,44 @@ fn ca12_another_process_is_named_and_its_death_frees_the_directory() {
     child.wait().unwrap();
     drop(open_at(root.path(), KNOWN).unwrap());
 }
+
+/// CA9: on a full disk nothing is written, and what is there is still read.
+pub(super) fn check_full_disk(disk: &Path) {
+    let small = Digest::sha256(b"content");
+    let content = vec![0; 1 << 20];
+    let large = Digest::sha256(&content);
+    let directory = open_at(disk, KNOWN).unwrap();
+    let store = directory.store(Durability::Each);
+    store.put(&small, b"content").unwrap();
+    let mut writer = store.begin(&large, Some(1 << 20)).unwrap();
+    let early = writer.reader().unwrap();
+    let mut taken = 0;
+    let error = content.chunks(1 << 14).find_map(|piece| {
+        taken = writer.position();
+        writer.write(piece).err()
+    });
+    assert_eq!(error.unwrap().kind(), StoreErrorKind::Full);
+    assert!(taken > 0);
+    // Readers of the blob still have what was written, although its file has no name any more.
+    let mut last = [1];
+    assert_eq!(early.read_at(&mut last, taken - 1).unwrap(), 1);
+    assert_eq!(last, [0]);
+    drop(early);
+    let mut found = [0; 7];
+    let reader = store.open(&small).unwrap().into_random();
+    assert_eq!(reader.read_at(&mut found, 0).unwrap(), 7);
+    assert_eq!(&found, b"content");
+    let listed: Vec<_> = store.list().unwrap().map(Result::unwrap).collect();
+    assert_eq!(listed, [small]);
+}
+
+/// CA9: a directory on a read-only disk is refused as such.
+pub(super) fn check_read_only_disk(disk: &Path) {
+    let error = open_at(disk, KNOWN).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
+    let store = FsStore::open_sharded(&disk.join("store"), Durability::Each).unwrap();
+    let small = Digest::sha256(b"content");
+    assert_eq!(store.size(&small).unwrap(), Some(7));
+    let error = store.quarantine(&small).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
+}

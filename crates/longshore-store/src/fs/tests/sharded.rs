@@ -77,6 +77,46 @@ fn ca12_no_link_is_followed_in_any_directory() {
 }
 
 #[test]
+fn ca3_a_bad_blob_is_set_aside() {
+    let root = root();
+    let store = sharded(&root);
+    let digest = Digest::sha256(b"content");
+    store.put(&digest, b"content").unwrap();
+    fs::write(blob(&root, &digest), "c0ntent").unwrap();
+    store.quarantine(&digest).unwrap();
+    assert_eq!(store.list().unwrap().count(), 0);
+    drop(store);
+    let names = tree(&root.path().join(".longshore"));
+    let [directory, name] = names.iter().collect::<Vec<_>>()[..] else {
+        panic!("{names:?}");
+    };
+    assert_eq!(directory, "quarantine/");
+    assert!(
+        name.ends_with(&format!("-sha256-{}", digest.encoded())),
+        "{name}"
+    );
+    let path = root.path().join(".longshore").join(name);
+    assert_eq!(fs::read_to_string(path).unwrap(), "c0ntent");
+}
+
+#[test]
+fn ca3_a_bad_blob_that_cannot_be_set_aside_is_removed() {
+    let root = root();
+    let store = sharded(&root);
+    let digest = Digest::sha256(b"content");
+    store.put(&digest, b"content").unwrap();
+    let place = root.path().join(".longshore/quarantine");
+    symlink(root.path(), &place).unwrap();
+    store.quarantine(&digest).unwrap();
+    assert_eq!(store.size(&digest).unwrap(), None);
+    // What stands where a blob should be is taken away too.
+    let file = blob(&root, &digest);
+    symlink(root.path(), &file).unwrap();
+    store.quarantine(&digest).unwrap();
+    assert!(fs::symlink_metadata(&file).is_err());
+}
+
+#[test]
 fn a_blob_in_the_directory_of_another_is_not_listed() {
     let root = root();
     let store = sharded(&root);
