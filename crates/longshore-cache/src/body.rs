@@ -2,6 +2,8 @@
 
 mod buffers;
 mod part;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
