@@ -262,6 +262,7 @@ mod tests {
         let targets = fuzz_targets(&files::walk(checkout.root(), FUZZ_TARGETS).unwrap());
         for target in [
             "authenticator",
+            "cache_route",
             "call",
             "challenge",
             "config",
@@ -273,8 +274,10 @@ mod tests {
             "link",
             "listing",
             "manifest",
+            "multi_range",
             "reference",
             "retry_after",
+            "route",
             "token_response",
             "upload",
         ] {

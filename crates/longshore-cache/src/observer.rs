@@ -128,10 +128,11 @@ impl fmt::Display for RequestId {
 pub enum Event<'a> {
     /// A request was assigned to an upstream. There is no such event for a request that names no
     /// upstream, such as `ping`.
-    Routed(&'a Routed<'a>),
+    Routed(Routed<'a>),
     /// The head of an answer is ready. Every request gets exactly one.
-    Answered(&'a Answered<'a>),
-    /// The body of an answer has been sent, or its client has left.
+    Answered(Answered<'a>),
+    /// The body of an answer has been sent, or its client has left. A listener reports it, for
+    /// answers with an [`AnswerNote`].
     Sent(Sent),
     /// A fill started: one transfer of a blob from an upstream, for any number of readers.
     FillStarted {
@@ -198,6 +199,10 @@ pub enum Event<'a> {
         /// Number of requests allowed in a window, if the upstream said so.
         limit: Option<u64>,
     },
+    /// The number of open connections of clients changed.
+    Connections(usize),
+    /// A connection was refused, because too many are open.
+    ConnectionRefused,
 }
 
 /// A request was assigned to an upstream.
@@ -551,6 +556,8 @@ impl CallOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AnswerNote {
+    /// What was requested.
+    pub kind: RequestKind,
     /// Where the answer came from.
     pub outcome: Outcome,
     /// The upstream; `None` if the request named none.
@@ -560,8 +567,12 @@ pub struct AnswerNote {
 impl AnswerNote {
     /// Describes an answer.
     #[must_use]
-    pub const fn new(outcome: Outcome, upstream: Option<UpstreamName>) -> Self {
-        Self { outcome, upstream }
+    pub const fn new(kind: RequestKind, outcome: Outcome, upstream: Option<UpstreamName>) -> Self {
+        Self {
+            kind,
+            outcome,
+            upstream,
+        }
     }
 }
 

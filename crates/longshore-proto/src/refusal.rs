@@ -54,9 +54,9 @@ impl Refusal {
         }
     }
 
-    /// Asks the client to wait, in whole seconds, rounded up. A 429, a 503 and a 504 can ask for it;
-    /// another status stays as it is. RT3: clients read `Retry-After` of a 429 or 503 only. With a
-    /// 504 it tells other clients and operators when the gateway will have the answer.
+    /// Asks the client to wait, in whole seconds, rounded up. A 429, a 503 and a 504 can ask for
+    /// it; another status stays as it is. RT3: clients read `Retry-After` of a 429 or 503 only.
+    /// With a 504 it tells other clients and operators when the gateway will have the answer.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         let partial = u64::from(wait.subsec_nanos() > 0);

@@ -1,6 +1,7 @@
 //! Reading and writing a file at a position, without regard to its cursor.
 //!
-//! Windows moves the cursor with each call, so whoever shares a file with a reader never uses it.
+//! On Windows each call also moves the cursor, so a file that is shared with a reader is used
+//! through these functions only.
 
 use std::fs::File;
 use std::io;
@@ -38,7 +39,7 @@ pub(crate) fn write_all_at(file: &File, content: &[u8], position: u64) -> io::Re
 pub(crate) fn read_cached_at(file: &File, buffer: &mut [u8], position: u64) -> Option<usize> {
     let mut buffers = [io::IoSliceMut::new(buffer)];
     let flags = rustix::io::ReadWriteFlags::NOWAIT;
-    // Every error has its turn in `read_at`.
+    // The caller repeats the call with `read_at`, which reports the error.
     let count = rustix::io::preadv2(file, &mut buffers, position, flags).ok()?;
     (count > 0).then_some(count)
 }

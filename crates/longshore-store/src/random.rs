@@ -33,7 +33,8 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
 ///
 /// It comes from [`Writer::reader`](crate::Writer::reader) for a blob that is being written, or
 /// from [`Reader::into_random`](crate::Reader::into_random). It stays readable when the blob is
-/// committed, kept, discarded or deleted.
+/// committed, kept, discarded or deleted. A deleted file takes room on the disk until its last
+/// reader is dropped.
 ///
 /// The bytes of an unfinished blob are not verified yet. After a failed
 /// [`Writer::write`](crate::Writer::write) the reader may see a part of the failed write, so a
@@ -47,8 +48,8 @@ impl RandomReader {
         Self(Arc::new(source))
     }
 
-    /// Reads from a regular file; for drivers. The file may be shared with a writer that never
-    /// depends on the cursor of the file.
+    /// Reads from a regular file; for drivers. A writer may use the file at the same time if it
+    /// does not depend on the cursor of the file.
     #[must_use]
     pub fn from_file(file: Arc<File>) -> Self {
         Self::new(FileSource(file))

@@ -167,6 +167,19 @@ pub trait Store: Send + Sync {
     /// What the driver meets.
     fn delete(&self, digest: &Digest) -> Result<(), StoreError>;
 
+    /// Takes the blob `digest`, whose bytes or size proved wrong, out of the store, so that it is
+    /// never served again (CA3: a bad blob is quarantined). An absent blob is no error.
+    ///
+    /// A driver may keep the bytes elsewhere so that a person can look for the cause; the default
+    /// removes them.
+    ///
+    /// # Errors
+    ///
+    /// What the driver meets; the blob may still be there.
+    fn quarantine(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.delete(digest)
+    }
+
     /// Lists the blobs; names that are no digest, and things that are no file, are passed over.
     ///
     /// What is written or deleted meanwhile may appear or not.

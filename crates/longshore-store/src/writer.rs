@@ -21,8 +21,8 @@ pub trait Sink: fmt::Debug + Send {
     /// What the driver meets; the sink is dropped then.
     fn append(&mut self, content: &[u8]) -> Result<(), StoreError>;
 
-    /// Returns a reader of what was appended and of what will be. It stays readable whatever
-    /// becomes of this sink, and does not disturb later calls.
+    /// Returns a reader of the bytes that were appended and of those that will be. It stays
+    /// readable after this sink is published, kept or dropped, and does not disturb later calls.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Returns a reader of what was written and of what will be, for this thread or others.
+    /// Returns a reader of the bytes that were written and of those that will be.
     ///
     /// Nothing it reads is verified before [`Writer::commit`] has returned.
     ///

@@ -239,6 +239,9 @@ impl Drive<'_> {
                     });
                 }
                 Err(cause) => {
+                    if matches!(&cause, Cause::Auth(AuthError::CredentialsRefused { .. }, _)) {
+                        self.site.credential_refused();
+                    }
                     let ended = self.call.end();
                     let operation = Operation::Request(ended.endpoint.clone());
                     return Err(self.site.error(operation, cause).of_call(&ended));

@@ -45,6 +45,15 @@ pub struct HostSettings {
 }
 
 impl HostSettings {
+    /// The origin of a URL that can be a [`base_url`](Self::base_url).
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] when the URL cannot be a base URL.
+    pub fn origin_of(base_url: &str) -> Result<Origin, HostError> {
+        Ok(base(base_url)?.origin().clone())
+    }
+
     /// The settings that concern the authenticator.
     pub(crate) fn auth(&self) -> RegistrySettings {
         let mut settings = RegistrySettings::new().allow_addresses(self.allow_addresses.clone());

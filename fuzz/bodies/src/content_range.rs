@@ -7,6 +7,8 @@ use longshore_proto::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read}
 use longshore_proto::range::{ByteRange, ContentRange, RangeField};
 use longshore_proto::{Host, route};
 
+use crate::multi_range::{plain_field, plain_number};
+
 /// Reads the bytes as the value of `Content-Range`, and of `Range`.
 ///
 /// # Panics
@@ -23,11 +25,13 @@ pub fn content_range(data: &[u8]) {
     answers(data, read);
 
     let read = RangeField::parse(data);
-    assert_eq!(read, plain_range(text));
-    if let RangeField::One(range) = read {
-        assert_eq!(RangeField::parse(range.to_string().as_bytes()), read);
-        lies_within(range);
-        is_asked_and_served(range);
+    assert_eq!(read, plain_field(text));
+    let RangeField::Set(set) = read else { return };
+    for range in set.ranges() {
+        let one = RangeField::parse(range.to_string().as_bytes());
+        assert_eq!(one, RangeField::Set((*range).into()));
+        lies_within(*range);
+        is_asked_and_served(*range);
     }
 }
 
@@ -50,41 +54,6 @@ fn plain_content_range(text: &str) -> Option<ContentRange> {
     };
     let makes_sense = first <= last && total.is_none_or(|total| last < total);
     makes_sense.then_some(ContentRange::Part { first, last, total })
-}
-
-/// `bytes=F-`, `bytes=F-L` or `bytes=-N`, by RFC 9110 §14.1.2.
-fn plain_range(text: &str) -> RangeField {
-    let one = |range: ByteRange| RangeField::One(range);
-    let parts = text.split_once('=').and_then(|(unit, set)| {
-        let set = set.trim_matches(|c: char| c.is_ascii_whitespace());
-        unit.eq_ignore_ascii_case("bytes")
-            .then_some(set)?
-            .split_once('-')
-    });
-    let Some((first, last)) = parts else {
-        return RangeField::Ignored;
-    };
-    match (plain_number(first), plain_number(last)) {
-        (Some(first), Some(last)) if first > last => RangeField::Unsatisfiable,
-        (Some(first), Some(last)) => one(ByteRange::Span(first, last)),
-        (Some(first), None) if last.is_empty() => one(ByteRange::From(first)),
-        (None, Some(count)) if first.is_empty() => one(ByteRange::Suffix(count)),
-        _ => RangeField::Ignored,
-    }
-}
-
-/// LI3: digits below 2^63, and no sign.
-fn plain_number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-    let digits = digits.then(|| text.trim_start_matches('0'))?;
-    match digits {
-        "" => Some(0),
-        digits if digits.len() > 19 => None,
-        digits => {
-            let number = digits.parse::<u128>().ok()?;
-            u64::try_from(number).ok().filter(|n| *n < 1 << 63)
-        }
-    }
 }
 
 /// A part is exactly those positions of the content that the range names.

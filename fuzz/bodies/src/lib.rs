@@ -6,6 +6,7 @@
 
 mod answer;
 mod authenticator;
+mod cache_route;
 mod call;
 mod challenge;
 mod config;
@@ -18,6 +19,7 @@ mod json;
 mod link;
 mod listing;
 mod manifest;
+mod multi_range;
 mod reference;
 mod retry_after;
 mod route;
@@ -26,6 +28,7 @@ mod token_response;
 mod upload;
 
 pub use authenticator::authenticator;
+pub use cache_route::cache_route;
 pub use call::call;
 pub use challenge::challenge;
 pub use config::config;
@@ -37,6 +40,7 @@ pub use end_name::end_name;
 pub use link::link;
 pub use listing::listing;
 pub use manifest::manifest;
+pub use multi_range::multi_range;
 pub use reference::reference;
 pub use retry_after::retry_after;
 pub use route::route;

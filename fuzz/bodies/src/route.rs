@@ -10,11 +10,11 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use longshore_model::{Descriptor, Digest, Manifest, MediaType};
 use longshore_proto::endpoint::{
-    BlobAnswer, Endpoint, Extent, ListAnswer, ManifestAnswer, NotModified, Read, read_repositories,
-    read_tags,
+    BlobAnswer, BlobBody, Endpoint, Extent, ListAnswer, ManifestAnswer, NotModified, Read,
+    read_repositories, read_tags,
 };
 use longshore_proto::error_code::ErrorCode;
-use longshore_proto::route::{self, RouteError};
+use longshore_proto::route::{self, NAMESPACE_LIMIT_BYTES, RouteError};
 use longshore_proto::{Host, Refusal};
 
 /// Reads the bytes as a request, and answers it.
@@ -23,8 +23,8 @@ use longshore_proto::{Host, Refusal};
 ///
 /// When an endpoint that is written is not read as the same endpoint, when its path could mean
 /// another path (DG8: nothing encoded and no `..` gets past the grammars), when the status of a
-/// refusal does not blame the client, when a write reaches a read-only registry (CA11), or when a
-/// client cannot read the server's response.
+/// refusal does not blame the client, when a write reaches a read-only registry (CA11), when a path
+/// before `/v2` changes the endpoint, or when a client cannot read the server's response.
 pub fn route(data: &[u8]) {
     let (method, target, headers) = request(data);
     let read = route::read(&method, &target, &headers);
@@ -48,10 +48,61 @@ pub fn route(data: &[u8]) {
         let is_of_method = matches!(error, RouteError::Method { .. });
         assert!(is_of_method || !is_write, "CA11: {error}");
     }
+    is_mounted(&method, &target, &headers, &read_only);
+}
+
+/// Checks that the same request names the same endpoint below another path.
+fn is_mounted(
+    method: &Method,
+    target: &str,
+    headers: &HeaderMap,
+    read_only: &Result<Endpoint, RouteError>,
+) {
+    let here = route::read_mounted(method, target, headers);
+    if let Err(error) = &here {
+        is_refused(error, method);
+    }
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    if !is_read {
+        assert!(matches!(here, Err(RouteError::Method { .. })), "CA11");
+    }
+    if let Ok(here) = &here {
+        let namespace = here.namespace.as_deref();
+        assert!(namespace.is_none_or(|text| (1..=NAMESPACE_LIMIT_BYTES).contains(&text.len())));
+        let (path, base) = (target.split('?').next().unwrap_or_default(), here.base());
+        let rest = path.strip_prefix(&base);
+        assert!(rest.is_some_and(|rest| rest.starts_with("/v2")), "{path}");
+        assert_eq!(base.is_empty(), here.outer.is_none());
+    }
+    if !target.starts_with("/v2/") {
+        return;
+    }
+    match (&here, read_only) {
+        (Ok(here), _) => assert_eq!(Ok(&here.endpoint), read_only.as_ref()),
+        (Err(RouteError::Namespace), Ok(_)) => {}
+        (Err(error), _) => assert!(
+            read_only.as_ref() == Err(error) || *error == RouteError::Namespace,
+            "{error}"
+        ),
+    }
+    let below = route::read_mounted(method, &format!("/a/b{target}"), headers);
+    match (here, below) {
+        (Ok(here), Ok(below)) => {
+            assert_eq!(
+                (below.base(), here.base()),
+                ("/a/b".to_owned(), String::new())
+            );
+            assert_eq!(
+                (here.endpoint, here.namespace),
+                (below.endpoint, below.namespace)
+            );
+        }
+        (here, below) => assert_eq!(here.err(), below.err()),
+    }
 }
 
 /// Reads a request. Invalid header fields are skipped, and an invalid method becomes GET.
-fn request(data: &[u8]) -> (Method, String, HeaderMap) {
+pub(crate) fn request(data: &[u8]) -> (Method, String, HeaderMap) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let line = lines.next().unwrap_or_default();
     let blank = line.iter().position(|byte| *byte == b' ');
@@ -122,9 +173,15 @@ fn answers(endpoint: &Endpoint) {
         Endpoint::Blob(request) => {
             for length in [0, 1, 4096] {
                 let digest = &request.digest;
-                let (head, bytes) = request.answer(length).into_parts();
-                is_sent(&head, &bytes, digest, request.read);
-                assert!(bytes.end <= length, "{endpoint}");
+                match request.answer(length).map(Response::into_parts) {
+                    Ok((head, BlobBody::Bytes(bytes))) => {
+                        is_sent(&head, &bytes, digest, request.read);
+                        assert!(bytes.end <= length, "{endpoint}");
+                    }
+                    // The target `multi_range` checks these.
+                    Ok((_, BlobBody::Multipart(_))) => assert_eq!(request.read, Read::Get),
+                    Err(refusal) => assert_eq!(refusal.status, StatusCode::BAD_REQUEST),
+                }
             }
         }
         Endpoint::Manifest(request) => {

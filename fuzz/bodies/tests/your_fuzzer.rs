@@ -15,8 +15,9 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 17] = [
+const TARGETS: [(&str, Body); 19] = [
     ("authenticator", bodies::authenticator),
+    ("cache_route", bodies::cache_route),
     ("call", bodies::call),
     ("challenge", bodies::challenge),
     ("config", bodies::config),
@@ -28,6 +29,7 @@ const TARGETS: [(&str, Body); 17] = [
     ("link", bodies::link),
     ("listing", bodies::listing),
     ("manifest", bodies::manifest),
+    ("multi_range", bodies::multi_range),
     ("reference", bodies::reference),
     ("retry_after", bodies::retry_after),
     ("route", bodies::route),
@@ -87,7 +89,9 @@ fn the_corpus_of_challenges_replays() {
 fn the_corpus_of_ranges_replays() {
     for input in corpus("ranges.jsonl") {
         println!("{input}");
-        bodies::content_range(input["value"].as_str().unwrap().as_bytes());
+        let value = input["value"].as_str().unwrap();
+        bodies::content_range(value.as_bytes());
+        bodies::multi_range(format!("10\n{value}").as_bytes());
     }
 }
 

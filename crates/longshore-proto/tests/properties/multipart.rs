@@ -107,7 +107,8 @@ proptest! {
         if is_overlapping {
             let refusal = answer.unwrap_err();
             prop_assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
-            prop_assert_eq!(&refusal.body.entries[0].message, &Some(RangesError::Overlapping.to_string()));
+            let message = Some(RangesError::Overlapping.to_string());
+            prop_assert_eq!(&refusal.body.entries[0].message, &message);
             return Ok(());
         }
         let (head, body) = answer.unwrap().into_parts();
@@ -126,7 +127,9 @@ proptest! {
                 let (boundary, told) = (parts.boundary().to_owned(), parts.length());
                 let body: Vec<u8> = parts.flat_map(|piece| match piece {
                     MultipartPiece::Delimiter(text) => text.to_vec(),
-                    MultipartPiece::Content(range) => content[at(range.start)..at(range.end)].to_vec(),
+                    MultipartPiece::Content(range) => {
+                        content[at(range.start)..at(range.end)].to_vec()
+                    }
                 }).collect();
                 prop_assert_eq!(told, body.len() as u64);
                 let length = head.headers["content-length"].to_str().unwrap();

@@ -10,8 +10,10 @@ use longshore_model::Digest;
 
 use super::partials::{self, Partials};
 use super::private::{LOCK, LOCK_WAIT, PrivateLock};
+use super::quarantine::Quarantine;
 use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, StoreError};
+use crate::failpoint::{self, Step};
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
 use crate::positioned;
@@ -23,6 +25,8 @@ pub(crate) struct Session {
     private: Arc<Dir>,
     dir: Dir,
     name: String,
+    /// Who may read a blob under its final name.
+    access: FileMode,
     next: AtomicU64,
     /// What is kept of unfinished blobs, once this session has met it.
     partials: Mutex<Option<Arc<Partials>>>,
@@ -33,6 +37,7 @@ impl Session {
     /// Clears up what dead sessions left, and what was kept for too long, and begins a new one.
     pub(crate) fn begin(
         root: Arc<Dir>,
+        access: FileMode,
         now: SystemTime,
         interrupt: &Interrupt,
     ) -> Result<Self, StoreError> {
@@ -58,6 +63,7 @@ impl Session {
             private: Arc::clone(&lock.dir),
             dir,
             name,
+            access,
             next: AtomicU64::new(0),
             partials: Mutex::new(partials.map(Arc::new)),
             _held: held,
@@ -75,12 +81,12 @@ impl Session {
 
     /// Makes a file to write to, that nobody sees before it is published.
     pub(crate) fn temp(self: &Arc<Self>) -> Result<Temp, StoreError> {
-        self.create(self.number(), FileMode::Shared)
+        self.create(self.number(), self.access)
     }
 
     /// Makes a file as [`Session::temp`], that is kept for `digest` if the process dies.
     pub(crate) fn lasting_temp(self: &Arc<Self>, digest: &Digest) -> Result<Temp, StoreError> {
-        self.create(self.lasting_name(digest), FileMode::Shared)
+        self.create(self.lasting_name(digest), self.access)
     }
 
     /// Replaces the document `name` in the private directory, atomically.
@@ -125,6 +131,11 @@ impl Session {
             temp.source = Some(source);
         }
         Ok(Some(temp))
+    }
+
+    /// Opens the place for bad blobs.
+    pub(super) fn quarantine(&self) -> Result<Quarantine, StoreError> {
+        Quarantine::make(&self.private)
     }
 
     /// Opens what is kept, `None` when nothing is.
@@ -182,7 +193,7 @@ pub(crate) struct Temp {
     name: String,
     /// Shared with readers, so its cursor is not used.
     file: Arc<File>,
-    /// How many bytes were appended, or read of what the file shares with a partial blob.
+    /// Where the next call reads or appends, in bytes from the start.
     position: u64,
     /// The partial blob whose content is copied to this file while it is read.
     source: Option<Source>,
@@ -209,14 +220,14 @@ impl Temp {
 
     /// Makes the content outlive a power cut.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file
-            .sync_all()
+        failpoint::pass(Step::Sync)
+            .and_then(|()| self.file.sync_all())
             .map_err(|error| self.session.dir.failed(Action::Sync, &self.name, error))
     }
 
     /// Sets the time of modification, which the next write changes; returns whether it succeeded.
     pub(crate) fn set_modified(&self, time: SystemTime) -> bool {
-        self.file.set_modified(time).is_ok()
+        failpoint::pass(Step::SetTime).is_ok() && self.file.set_modified(time).is_ok()
     }
 
     /// Renames the file to its final name, replacing an existing file; returns its new stamp.
@@ -259,15 +270,19 @@ impl Temp {
     }
 }
 
-/// Writes `content` at `position` and moves it behind that.
+/// Writes `content` at `position` and advances the position.
 fn extend(file: &File, position: &mut u64, content: &[u8]) -> io::Result<()> {
-    positioned::write_all_at(file, content, *position)?;
+    let (first, rest) = failpoint::parts(content);
+    positioned::write_all_at(file, first, *position)?;
+    failpoint::pass(Step::Write)?;
+    positioned::write_all_at(file, rest, *position + first.len() as u64)?;
     *position += content.len() as u64;
     Ok(())
 }
 
 impl Read for Temp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        failpoint::pass(Step::Read)?;
         let Some(source) = &mut self.source else {
             let count = positioned::read_at(&self.file, buffer, self.position)?;
             self.position += count as u64;
