@@ -8,6 +8,7 @@
 //!
 //! What is built for this alone is in `bench/`, which is not part of the workspace.
 
+pub(crate) mod cache;
 mod case;
 mod image;
 mod invoke;

@@ -186,9 +186,13 @@ fn steps(checkout: &Checkout, name: &str, all: &[Step], names: &[&str]) -> Resul
 
 fn bench(checkout: &Checkout, words: &[&str]) -> Result<bool, String> {
     let [word, options @ ..] = words else {
-        let why = "bench measures `pull`, `push` or `copy`; `cargo xtask bench --help` explains it";
+        let why = "bench measures `pull`, `push`, `copy` or `cache`; `cargo xtask bench --help` \
+                   explains it";
         return Err(why.to_owned());
     };
+    if *word == bench::cache::VERB {
+        return bench::cache::run(checkout, options).map(|()| true);
+    }
     match Verb::ALL.into_iter().find(|verb| verb.name() == *word) {
         Some(verb) => bench::run(checkout, verb, options).map(|()| true),
         None => Err(unknown("bench", word)),
@@ -281,10 +285,14 @@ mod tests {
             (&["full", "-x"], "unknown option -x; "),
             (&["tidy", "all"], "unknown argument all; "),
             (&["demo", "--quick"], "unknown option --quick; "),
-            (&["bench"], "bench measures `pull`, `push` or `copy`; "),
+            (
+                &["bench"],
+                "bench measures `pull`, `push`, `copy` or `cache`; ",
+            ),
             (&["bench", "delete"], "unknown argument delete; "),
             (&["bench", "push", "--slow"], "unknown option --slow; "),
             (&["bench", "pull", "--slow"], "unknown option --slow; "),
+            (&["bench", "cache", "--slow"], "unknown option --slow; "),
         ] {
             let why = refused(words);
             assert!(why.starts_with(expected), "{words:?}: {why}");

@@ -2,6 +2,8 @@
 
 mod buffers;
 mod part;
+mod relayed;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -18,16 +21,22 @@ use longshore_proto::endpoint::Multipart;
 
 use crate::bounded::StoredBlob;
 use crate::fill::{Fill, FillError};
+use crate::observer::{Observer, RequestId, RequestKind};
 use crate::upstream::{UpstreamError, UpstreamFrames};
 
 use part::{Content, Parts};
+use relayed::RelayedParts;
+use report::Report;
 
 /// The body of an answer of a cache: bytes in memory, parts of a stored blob or of one that
 /// arrives, or frames that are passed on.
 ///
 /// A body of known length never ends cleanly before all of it was sent (CA3).
 #[derive(Default)]
-pub struct CacheBody(Inner);
+pub struct CacheBody {
+    inner: Inner,
+    report: Option<Box<Report>>,
+}
 
 #[derive(Default)]
 enum Inner {
@@ -88,19 +97,19 @@ impl CacheBody {
     /// A body without a byte.
     #[must_use]
     pub const fn empty() -> Self {
-        Self(Inner::Empty)
+        Self::of(Inner::Empty)
     }
 
     /// These bytes.
     #[must_use]
     pub const fn full(bytes: Bytes) -> Self {
-        Self(Inner::Bytes(bytes))
+        Self::of(Inner::Bytes(bytes))
     }
 
     /// A part of a stored blob. The blob is not evicted while the body exists.
     #[must_use]
     pub fn stored(blob: StoredBlob, range: Range<u64>) -> Self {
-        let end = range.end.min(blob.size);
+        let end = range.end.min(blob.size());
         Self::parts(Parts::one(Content::Stored(blob), range.start..end))
     }
 
@@ -132,15 +141,45 @@ impl CacheBody {
         frames: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static,
         length: u64,
     ) -> Self {
-        Self(Inner::Relay(Relay {
+        Self::of(Inner::Relay(Relay {
             frames: Box::pin(frames),
             to_come: length,
             last: Bytes::new(),
         }))
     }
 
+    /// Several parts of a blob, each of which `open` requests from the upstream. They are not
+    /// verified.
+    pub(crate) fn relay_parts(
+        parts: Multipart,
+        open: impl FnMut(Range<u64>) -> UpstreamFrames + Send + Unpin + 'static,
+    ) -> Self {
+        let length = parts.length();
+        Self::pass_on(RelayedParts::new(parts, open), length)
+    }
+
+    /// The same body, whose end is reported.
+    pub(crate) fn reported(
+        mut self,
+        id: RequestId,
+        kind: RequestKind,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let mut report = Report::new(id, kind, observer);
+        report.complete = http_body::Body::is_end_stream(&self);
+        self.report = Some(Box::new(report));
+        self
+    }
+
+    const fn of(inner: Inner) -> Self {
+        Self {
+            inner,
+            report: None,
+        }
+    }
+
     fn parts(parts: Parts) -> Self {
-        Self(Inner::Parts(Box::new(parts)))
+        Self::of(Inner::Parts(Box::new(parts)))
     }
 }
 
@@ -180,13 +219,21 @@ impl http_body::Body for CacheBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CacheBodyError>>> {
-        let inner = &mut self.get_mut().0;
+        let this = self.get_mut();
+        let inner = &mut this.inner;
         let frame = match inner {
             Inner::Empty => None,
             Inner::Bytes(bytes) => Some(Ok(std::mem::take(bytes))).filter(not_empty),
             Inner::Parts(parts) => ready!(parts.poll_frame(cx)),
             Inner::Relay(relay) => ready!(relay.poll_frame(cx)).filter(not_empty),
         };
+        if let Some(report) = &mut this.report {
+            match &frame {
+                Some(Ok(bytes)) => report.bytes += bytes.len() as u64,
+                Some(Err(_)) => {}
+                None => report.complete = true,
+            }
+        }
         if !matches!(frame, Some(Ok(_))) {
             // Nothing follows an error, or the end. Files and readers are released.
             *inner = Inner::Empty;
@@ -195,7 +242,7 @@ impl http_body::Body for CacheBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.inner {
             Inner::Empty => true,
             Inner::Bytes(bytes) => bytes.is_empty(),
             Inner::Parts(parts) => parts.left() == Some(0),
@@ -204,7 +251,7 @@ impl http_body::Body for CacheBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = match &self.0 {
+        let left = match &self.inner {
             Inner::Empty => Some(0),
             Inner::Bytes(bytes) => Some(bytes.len() as u64),
             Inner::Parts(parts) => parts.left(),

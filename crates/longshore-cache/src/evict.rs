@@ -36,8 +36,6 @@ mod entries;
 mod ghost;
 mod key;
 
-use longshore_model::Digest;
-
 use self::entries::{Entries, Number};
 use self::ghost::Ghost;
 

@@ -64,10 +64,10 @@ impl Failure {
                 "the settings of this cache do not allow this repository",
             ),
             Self::Upstream(error) => upstream(error, has_namespace, subject),
-            Self::Fill(error) => match error.kind() {
-                FillErrorKind::Absent => absent(subject),
-                FillErrorKind::Upstream(error) => upstream(error, has_namespace, subject),
-                FillErrorKind::Deadline => Self::TooSlow.refusal(subject, has_namespace),
+            Self::Fill(error) => match (error.kind(), error.upstream()) {
+                (_, Some(error)) => upstream(error, has_namespace, subject),
+                (FillErrorKind::Deadline, _) => Self::TooSlow.refusal(subject, has_namespace),
+                (FillErrorKind::Stopped, _) => Self::Interrupted.refusal(subject, has_namespace),
                 _ => refusal(StatusCode::BAD_GATEWAY, unavailable(), &error.to_string()),
             },
             Self::TooSlow => refusal(
@@ -102,9 +102,15 @@ impl Failure {
 
 fn absent(subject: Subject) -> Refusal {
     let (code, text) = match subject {
-        Subject::Manifest => (ErrorCode::ManifestUnknown, "the upstream has no such manifest"),
+        Subject::Manifest => (
+            ErrorCode::ManifestUnknown,
+            "the upstream has no such manifest",
+        ),
         Subject::Blob => (ErrorCode::BlobUnknown, "the upstream has no such blob"),
-        Subject::Repository => (ErrorCode::NameUnknown, "the upstream has no such repository"),
+        Subject::Repository => (
+            ErrorCode::NameUnknown,
+            "the upstream has no such repository",
+        ),
     };
     refusal(StatusCode::NOT_FOUND, code, text)
 }
@@ -112,6 +118,7 @@ fn absent(subject: Subject) -> Refusal {
 fn upstream(error: &UpstreamError, has_namespace: bool, subject: Subject) -> Refusal {
     let text = error.to_string();
     match error.kind() {
+        UpstreamErrorKind::Absent => absent(subject),
         UpstreamErrorKind::Denied => refusal(StatusCode::FORBIDDEN, ErrorCode::Denied, &text),
         UpstreamErrorKind::RateLimited { .. } => {
             let status = match has_namespace {

@@ -37,7 +37,7 @@ use crate::observer::{Event, NoObserver, Observer};
 
 pub use error::{FillError, FillErrorKind};
 pub(crate) use progress::{FillState, Progress};
-pub(crate) use source::{BlobSource, Frames};
+pub(crate) use source::{BlobSource, FillSource, Frames};
 pub(crate) use spool::Piece;
 
 use readers::{ReaderId, Readers};
@@ -129,6 +129,21 @@ pub(crate) struct Fill {
     reader: ReaderId,
     #[expect(dead_code, reason = "held, never read")]
     pool: Arc<PoolUse>,
+}
+
+/// The end of a fill. A fill does not count as read because somebody waits for its end.
+#[derive(Debug)]
+pub(crate) struct Verdict(Arc<Shared>);
+
+impl Verdict {
+    /// Waits until the blob was verified.
+    ///
+    /// # Errors
+    ///
+    /// Why the fill failed.
+    pub(crate) async fn reached(&self) -> Result<(), FillError> {
+        self.0.done().await
+    }
 }
 
 /// What is known about a blob when the upstream has answered.
@@ -387,15 +402,16 @@ impl Fill {
     ///
     /// Why the fill failed.
     pub(crate) async fn done(&self) -> Result<(), FillError> {
-        let progress = self.shared.wait_for(Progress::is_over).await;
-        match progress.state {
-            FillState::Failed(error) => Err(error),
-            _ => Ok(()),
-        }
+        self.shared.done().await
     }
 
     pub(crate) fn progress(&self) -> Progress {
         self.shared.progress.borrow().clone()
+    }
+
+    /// The end of the fill, for somebody who does not read it.
+    pub(crate) fn verdict(&self) -> Verdict {
+        Verdict(Arc::clone(&self.shared))
     }
 
     /// Whether the blob is not stored. Only those who read from the beginning find all bytes.
@@ -467,6 +483,13 @@ impl Shared {
         let reached = receiver.wait_for(is_reached).await.map(|it| it.clone());
         // The sender lives as long as `self`.
         reached.unwrap_or_else(|_| self.progress.borrow().clone())
+    }
+
+    async fn done(&self) -> Result<(), FillError> {
+        match self.wait_for(Progress::is_over).await.state {
+            FillState::Failed(error) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

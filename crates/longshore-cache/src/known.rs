@@ -263,11 +263,22 @@ impl Known {
 
     /// Remembers a manifest that the upstream sent for this repository, and the tag that names it,
     /// in memory. [`keep_document`](Self::keep_document) writes them.
-    pub(crate) fn learn_document(&self, image: &ImageName, tag: Option<&Tag>, document: &Arc<Document>) {
+    pub(crate) fn learn_document(
+        &self,
+        image: &ImageName,
+        tag: Option<&Tag>,
+        document: &Arc<Document>,
+    ) {
         self.remember_document(document);
         let digest = document.digest().clone();
         if let Some(tag) = tag {
-            self.learn_tag(&TagKey { image: image.clone(), tag: tag.clone() }, digest.clone());
+            self.learn_tag(
+                &TagKey {
+                    image: image.clone(),
+                    tag: tag.clone(),
+                },
+                digest.clone(),
+            );
         }
         self.shown.insert((image.clone(), digest), ());
     }
@@ -276,7 +287,11 @@ impl Known {
     fn learn_tag(&self, key: &TagKey, digest: Digest) {
         let now = self.unix_time();
         let mut record = TagRecord::new(digest, now);
-        if let Some(before) = self.tags.get(key).filter(|before| before.digest == record.digest) {
+        if let Some(before) = self
+            .tags
+            .get(key)
+            .filter(|before| before.digest == record.digest)
+        {
             record.first_cached = before.first_cached;
         }
         self.heads.remove(key);
@@ -285,8 +300,17 @@ impl Known {
 
     /// Writes a manifest, its record, the mark of the repository and the tag, in this order: a
     /// reference is never written before what it names (CA1).
-    pub(crate) async fn keep_document(&self, image: &ImageName, tag: Option<&Tag>, document: &Document) {
-        let (store, digest, bytes) = (self.store.clone(), document.digest().clone(), document.bytes.clone());
+    pub(crate) async fn keep_document(
+        &self,
+        image: &ImageName,
+        tag: Option<&Tag>,
+        document: &Document,
+    ) {
+        let (store, digest, bytes) = (
+            self.store.clone(),
+            document.digest().clone(),
+            document.bytes.clone(),
+        );
         let write = tokio::task::spawn_blocking(move || store.put(&digest, &bytes));
         match write.await {
             Ok(Ok(true)) => {}
@@ -323,7 +347,10 @@ impl Known {
     pub(crate) async fn refresh_tag(&self, key: &TagKey, digest: &Digest) {
         self.learn_tag(key, digest.clone());
         let now = self.unix_time();
-        let refreshed = self.records.refresh_tag(&key.image, &key.tag, digest, now).await;
+        let refreshed = self
+            .records
+            .refresh_tag(&key.image, &key.tag, digest, now)
+            .await;
         let refreshed = match refreshed {
             Ok(false) => {
                 let record = TagRecord::new(digest.clone(), now);
@@ -359,7 +386,10 @@ impl Known {
     /// Records a list that the upstream sent just now.
     pub(crate) async fn keep_list(&self, key: &(ImageName, ListKey), list: &Arc<ListRecord>) {
         self.lists.insert(key.clone(), Arc::clone(list));
-        let kept = self.records.put_list(&key.0, &key.1, (**list).clone()).await;
+        let kept = self
+            .records
+            .put_list(&key.0, &key.1, (**list).clone())
+            .await;
         if let Err(error) = kept {
             log(&error);
         }

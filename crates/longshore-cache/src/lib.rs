@@ -30,7 +30,7 @@ mod tasks;
 mod upstream;
 
 pub use body::{CacheBody, CacheBodyError};
-pub use bounded::{BoundedStore, StoredBlob};
+pub use bounded::{BoundedStore, BoundedStoreBuilder, BoundedWriter, Reservation, StoredBlob};
 pub use fill::{FillError, FillErrorKind, Fills, FillsBuilder};
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{

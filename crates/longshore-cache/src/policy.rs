@@ -120,11 +120,18 @@ impl Pattern {
     /// Whether a tag or a repository name matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        let (pattern, text): (Vec<_>, Vec<_>) = (self.0.split('/').collect(), text.split('/').collect());
-        is_match(&pattern, &text, |segment| *segment == "**", |segment, text| {
-            let (segment, text): (Vec<_>, Vec<_>) = (segment.chars().collect(), text.chars().collect());
-            is_match(&segment, &text, |it| *it == '*', |a, b| a == b)
-        })
+        let (pattern, text): (Vec<_>, Vec<_>) =
+            (self.0.split('/').collect(), text.split('/').collect());
+        is_match(
+            &pattern,
+            &text,
+            |segment| *segment == "**",
+            |segment, text| {
+                let (segment, text): (Vec<_>, Vec<_>) =
+                    (segment.chars().collect(), text.chars().collect());
+                is_match(&segment, &text, |it| *it == '*', |a, b| a == b)
+            },
+        )
     }
 }
 
@@ -185,7 +192,11 @@ mod tests {
             ("v1.*", "v12", false),
             ("***", "abc", true),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(text), expected, "{pattern} {text}");
+            assert_eq!(
+                Pattern::new(pattern).matches(text),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 

@@ -152,7 +152,7 @@ pub enum ListKey {
 #[non_exhaustive]
 pub struct ListRecord {
     /// The entries, each a JSON document; sorted as the list is sent.
-    pub entries: Vec<Box<str>>,
+    pub entries: Vec<String>,
     /// When the upstream last sent it, as Unix time.
     pub last_validated: Duration,
 }
@@ -160,7 +160,7 @@ pub struct ListRecord {
 impl ListRecord {
     /// Describes a list that the upstream sent at this Unix time.
     #[must_use]
-    pub const fn new(entries: Vec<Box<str>>, validated: Duration) -> Self {
+    pub const fn new(entries: Vec<String>, validated: Duration) -> Self {
         Self {
             entries,
             last_validated: validated,

@@ -2,13 +2,13 @@
 //!
 //! [`Server`] takes any service of HTTP requests, such as that of this crate.
 //!
-//! ```no_run
+//! ```
 //! use std::convert::Infallible;
 //! use std::future::{Ready, ready};
 //! use std::task::{Context, Poll};
 //!
 //! use http::{Request, Response};
-//! use longshore_cache::server::Server;
+//! use longshore_cache::server::{DrainReport, Metrics, Server};
 //!
 //! #[derive(Clone)]
 //! struct Hello;
@@ -26,7 +26,27 @@
 //!         ready(Ok(Response::new("hello".to_owned())))
 //!     }
 //! }
-//! # fn main() {}
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let metrics = Metrics::new();
+//! let server = Server::builder(Hello)
+//!     .listen("127.0.0.1:0".parse()?)
+//!     .admin("127.0.0.1:0".parse()?)
+//!     .observer(metrics.clone())
+//!     .metrics(metrics)
+//!     .bind()
+//!     .await?;
+//! println!("clients can connect to {:?}", server.addresses());
+//!
+//! let handle = server.handle();
+//! let running = tokio::spawn(server.run());
+//! // A program would await `handle.obey_signals()` here.
+//! handle.drain();
+//! let report: DrainReport = running.await?;
+//! assert_eq!(report.cut, 0);
+//! # Ok(())
+//! # }
 //! ```
 
 use std::convert::Infallible;
@@ -78,8 +98,12 @@ pub use self::tls::{CertificateError, TlsFiles};
 /// [`RequestId`](crate::RequestId); a service may put an [`AnswerNote`](crate::AnswerNote) into
 /// those of its response.
 ///
-/// `/healthz` and `/readyz` are answered before the service. `/readyz` shows details, and
-/// `/metrics` exists, on the [admin listener](ServerBuilder::admin) only.
+/// `/healthz` and `/readyz` are answered before the service, and have no line in the access log.
+/// `/readyz` shows details, and `/metrics` exists, on the [admin listener](ServerBuilder::admin)
+/// only.
+///
+/// The body of a request is not read unless the service reads it: after the answer, what has not
+/// arrived of it ends the connection (HTTP/1.1) or the stream (HTTP/2).
 pub struct Server<S> {
     service: S,
     listeners: Vec<Listener>,
@@ -100,6 +124,7 @@ struct Parts {
     observer: Arc<dyn Observer>,
     report: Report,
     metrics: Option<Metrics>,
+    reloaded: Vec<Box<dyn Fn() + Send + Sync>>,
     handle: ServerHandle,
 }
 
@@ -132,6 +157,7 @@ impl<S> Server<S> {
                 observer: Arc::new(NoObserver::new()),
                 report: Arc::new(Readiness::new),
                 metrics: None,
+                reloaded: Vec::new(),
                 handle: ServerHandle::new(),
             },
         }
@@ -168,15 +194,18 @@ impl<S> ServerBuilder<S> {
     /// Listens on an address, with TLS.
     ///
     /// The files are read when the server binds its addresses, again within a minute after they
-    /// changed, and after [`ServerHandle::reload_certificates`].
+    /// changed, and after [`ServerHandle::reload`]. Files that cannot be used then are reported in
+    /// the log, and the old certificate stays.
     #[must_use]
     pub fn listen_tls(mut self, address: SocketAddr, files: TlsFiles) -> Self {
         self.addresses.push((address, Some(files)));
         self
     }
 
-    /// Listens on an address for probes and metrics, in the clear. Everybody who reaches it sees the
-    /// names and the state of the upstreams, so it should be a loopback or internal address.
+    /// Listens on an address for probes and metrics, in the clear.
+    ///
+    /// Everybody who reaches it sees the names and the state of the upstreams, so it should be a
+    /// loopback or internal address.
     #[must_use]
     pub const fn admin(mut self, address: SocketAddr) -> Self {
         self.admin = Some(address);
@@ -208,6 +237,13 @@ impl<S> ServerBuilder<S> {
     #[must_use]
     pub fn readiness(mut self, report: impl Fn() -> Readiness + Send + Sync + 'static) -> Self {
         self.parts.report = Arc::new(report);
+        self
+    }
+
+    /// Adds what else is done after [`ServerHandle::reload`]. It must not block.
+    #[must_use]
+    pub fn on_reload(mut self, action: impl Fn() + Send + Sync + 'static) -> Self {
+        self.parts.reloaded.push(Box::new(action));
         self
     }
 
@@ -278,7 +314,8 @@ impl<S> Server<S> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let parts = self.parts;
+        let mut parts = self.parts;
+        let reloaded = std::mem::take(&mut parts.reloaded);
         let phase = parts.handle.phase();
         let slots = Slots::new(parts.limits.connections);
         // Connections end with their server, whatever ends it.
@@ -295,10 +332,8 @@ impl<S> Server<S> {
             .iter()
             .filter_map(|one| one.tls.clone())
             .collect();
-        if !identities.is_empty() {
-            let (clock, handle) = (Arc::clone(&parts.clock), parts.handle.clone());
-            admin.spawn(tls::keep_current(identities, clock, handle));
-        }
+        let (clock, handle) = (Arc::clone(&parts.clock), parts.handle.clone());
+        admin.spawn(tls::keep_current(identities, reloaded, clock, handle));
 
         let mut accepting = JoinSet::new();
         let shared = parts.shared(false);
@@ -353,6 +388,7 @@ impl Parts {
                 Arc::clone(&self.observer)
             },
             ids: RequestIds::new(),
+            access_log: !admin,
             probes: Probes {
                 report: Arc::clone(&self.report),
                 phase: self.handle.phase().clone(),

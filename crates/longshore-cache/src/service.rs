@@ -155,7 +155,8 @@ impl fmt::Debug for Answering {
 impl Shared {
     async fn respond(self: Arc<Self>, parts: request::Parts) -> Response<CacheBody> {
         let id = parts.extensions.get::<RequestId>().copied();
-        let id = id.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)));
+        let id =
+            id.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)));
         let (subject, kind, read, reply) = match Target::read(&parts, &self.router) {
             Err(refusal) => {
                 let reply = Reply::new(Outcome::Refused, Err(Failure::Request(refusal)));
@@ -172,7 +173,7 @@ impl Shared {
             Ok(Target::Read(read)) => {
                 let (subject, kind) = subject(&read.endpoint);
                 self.observer
-                    .event(&Event::Routed(&Routed::new(id, &read.image, kind)));
+                    .event(&Event::Routed(Routed::new(id, &read.image, kind)));
                 let reply = self.within_budget(&read).await;
                 (subject, kind, Some(read), reply)
             }
@@ -209,9 +210,9 @@ impl Shared {
         if let Some(read) = read {
             answered = answered.of(&read.image, target_text(&read.endpoint));
         }
-        self.observer.event(&Event::Answered(&answered));
+        self.observer.event(&Event::Answered(answered));
         let upstream = read.map(|read| read.image.upstream.clone());
-        let note = AnswerNote::new(reply.outcome, upstream);
+        let note = AnswerNote::new(kind, reply.outcome, upstream);
         response.extensions_mut().insert(note);
         response.map(|body| body.reported(id, kind, Arc::clone(&self.observer)))
     }
@@ -240,12 +241,8 @@ impl Shared {
         match &read.endpoint {
             Endpoint::Manifest(request) => self.manifest(site, image, request).await,
             Endpoint::Blob(request) => self.blob(site, image, request).await,
-            Endpoint::Tags(request) => {
-                self.tags(site, image, request, &read.outer).await
-            }
-            Endpoint::Referrers(request) => {
-                self.referrers(site, image, request, &read.outer).await
-            }
+            Endpoint::Tags(request) => self.tags(site, image, request, &read.outer).await,
+            Endpoint::Referrers(request) => self.referrers(site, image, request, &read.outer).await,
             _ => Reply::new(Outcome::Refused, Err(Failure::NotAllowed)),
         }
     }
@@ -268,8 +265,12 @@ impl Shared {
     /// Whether requests to an upstream are to be spared while stale copies can be used: it failed a
     /// moment ago, or its rate limit is nearly used up.
     fn spares(&self, site: &Site) -> bool {
-        let now = self.clock.now();
-        site.upstream.failed_within(PAUSE_AFTER_FAILURE) || site.upstream.spares_quota(now)
+        let health = site.upstream.health();
+        let now = self.known.unix_time();
+        let failed_recently = health.last_failure.is_some_and(|failure| {
+            health.consecutive_failures > 0 && now.saturating_sub(failure.at) < PAUSE_AFTER_FAILURE
+        });
+        failed_recently || health.paused.is_some() || !site.upstream.revalidation_wait().is_zero()
     }
 
     fn fetch<F>(&self, key: &FetchKey, work: impl FnOnce() -> F) -> Flight<FetchResult>
@@ -295,7 +296,9 @@ const fn subject(endpoint: &Endpoint) -> (Subject, RequestKind) {
 fn pong() -> Response<CacheBody> {
     let mut response = Response::new(CacheBody::full(Bytes::from_static(b"{}")));
     let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, json);
     response
 }
 

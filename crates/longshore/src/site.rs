@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::HeaderMap;
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::RepositoryName;
 use longshore_origin::Origin;
@@ -118,6 +119,11 @@ impl Site {
 
     pub(crate) fn set_one_tag(&self) {
         self.one_tag.store(true, Ordering::Relaxed);
+    }
+
+    /// The header fields for requests to the registry itself.
+    pub(crate) const fn headers(&self) -> &HeaderMap {
+        &self.home.settings.headers
     }
 
     pub(crate) const fn tls(&self) -> &TlsIdentity {

@@ -63,6 +63,16 @@ const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Image {
+    /// An image with one layer.
+    pub(super) const fn new(name: &'static str, layer_bytes: u64, quick_bytes: u64) -> Self {
+        Self {
+            name,
+            layers: 1,
+            layer_bytes,
+            quick_bytes,
+        }
+    }
+
     /// The image with the smaller layers of a quick run.
     pub(super) fn quick(self) -> Self {
         Self {
@@ -108,6 +118,17 @@ impl Trees {
     /// The OCI image layout that holds an image.
     pub(super) fn layout(&self, image: Image) -> PathBuf {
         self.layouts.join(image.name)
+    }
+
+    /// The digest of the manifest of an image, and of its first layer.
+    pub(super) fn digests(&self, image: Image) -> io::Result<(String, String)> {
+        let directory = self.files.join("v2").join(image.repository());
+        let manifest = fs::read(directory.join("manifests").join(TAG))?;
+        let document: serde_json::Value = serde_json::from_slice(&manifest)?;
+        let layer = document.pointer("/layers/0/digest");
+        let layer = layer.and_then(serde_json::Value::as_str);
+        let layer = layer.ok_or(io::ErrorKind::InvalidData)?.to_owned();
+        Ok((format!("sha256:{}", hex(&Sha256::digest(&manifest))), layer))
     }
 
     fn add(&self, image: Image) -> io::Result<()> {

@@ -17,6 +17,7 @@ system calls as ratios. bench/README.md says how the comparison is made fair.
   push               from a layout to docker-registry, to a server that discards what it receives,
                      and to the same with tokens and delays
   copy               between servers, to two at once, and within one
+  cache              what a cache costs its server: hits, memory, and cold clients
 
   --quick            use layers of a sixteenth of the size and three rounds, for a first try
   --rounds N         number of rounds (default: 7)
@@ -30,6 +31,10 @@ system calls as ratios. bench/README.md says how the comparison is made fair.
   --dir DIR          directory for images and pulled files during the run, 3.5 GiB
                      (default: target/bench)
   --output FORMAT    text (default), or json; then the tables go to standard error
+
+cache has --quick, --rounds (default: 5), --longshore, --dir and --output as above, and:
+  --works NAME,…     only these: tag digest head small large memory cold
+  --programs NAME,…  only these: floor nginx longshore docker-registry
 ";
 
 /// The requested measurement.
@@ -154,11 +159,11 @@ impl Options {
 }
 
 /// Whether a name was requested; an empty list requests all.
-fn has(names: &[String], name: &str) -> bool {
+pub(super) fn has(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|known| known == name)
 }
 
-fn list(text: &str, known: &[&str]) -> Result<Vec<String>, String> {
+pub(super) fn list(text: &str, known: &[&str]) -> Result<Vec<String>, String> {
     let names: Vec<String> = text.split(',').map(str::to_owned).collect();
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(format!("unknown: {name}; there are: {}", known.join(" "))),
@@ -166,7 +171,7 @@ fn list(text: &str, known: &[&str]) -> Result<Vec<String>, String> {
     }
 }
 
-fn wrong(option: &str) -> String {
+pub(super) fn wrong(option: &str) -> String {
     format!("{option} needs another value; `cargo xtask bench --help` lists the values")
 }
 

@@ -76,43 +76,90 @@ impl Programs {
         if let Some(path) = &options.before {
             programs.paths.insert("before", path.clone());
         }
-        match options.longshore.as_deref() {
-            Some(path) => {
-                programs.paths.insert("longshore", path.to_path_buf());
-                let which = format!("longshore was not built, but is {}", path.display());
-                programs.absent.push(which);
-            }
-            None if options.measures(&["longshore", "batch", "trusting"]) => {
-                programs.build(checkout, &["--package=longshore-cli", "--bin=longshore"])?;
-            }
-            None => {}
-        }
-        programs.build(checkout, &["--manifest-path=bench/Cargo.toml"])?;
+        let is_measured = options.measures(&["longshore", "batch", "trusting"]);
+        programs.take_or_build(checkout, options.longshore.as_deref(), is_measured)?;
+        programs.build(checkout, &[BENCH_MANIFEST])?;
         let rival = ["--manifest-path=bench/rival-oci-client/Cargo.toml"];
         if options.measures(&["oci-client"])
             && let Err(why) = programs.build(checkout, &rival)
         {
             programs.absent.push(format!("rival-oci-client: {why}"));
         }
-        for (name, package) in [
+        programs.find(&[
             ("docker-registry", "docker-registry"),
             ("nginx", "nginx-light"),
             ("openssl", "openssl"),
             ("skopeo", "skopeo"),
             ("strace", "strace"),
-        ] {
-            match peers::find(name) {
-                Some(path) => {
-                    programs.paths.insert(name, path);
-                }
-                None => {
-                    let how = format!("{name} is not installed: apt-get install {package}");
-                    programs.absent.push(how);
-                }
-            }
+        ]);
+        let longshore = programs.paths.get("longshore");
+        let help = longshore.map(|path| said(Command::new(path).args(["pull", "--help"])));
+        programs.durability = help.is_some_and(|help| help.contains("--durability"));
+        if programs.paths.contains_key("longshore") && !programs.durability {
+            let why = "longshore pull has no --durability: it is measured as it is";
+            programs.absent.push(why.to_owned());
         }
         programs.ask_versions(checkout);
         Ok(programs)
+    }
+
+    /// Builds and finds what the benchmark of caches needs; `longshore` is not built if it is given
+    /// or not measured.
+    ///
+    /// # Errors
+    ///
+    /// The floor or longshore cannot be built.
+    pub(super) fn of_caches(
+        checkout: &Checkout,
+        longshore: Option<&Path>,
+        is_measured: bool,
+    ) -> Result<Self, String> {
+        let mut programs = Self::default();
+        programs.take_or_build(checkout, longshore, is_measured)?;
+        programs.build(checkout, &[BENCH_MANIFEST, "--package=bench-serve"])?;
+        programs.find(&[
+            ("docker-registry", "docker-registry"),
+            ("nginx", "nginx-light"),
+            ("wrk", "wrk"),
+        ]);
+        programs.ask_versions(checkout);
+        Ok(programs)
+    }
+
+    /// Takes the given program, or builds it if it is measured.
+    fn take_or_build(
+        &mut self,
+        checkout: &Checkout,
+        given: Option<&Path>,
+        is_measured: bool,
+    ) -> Result<(), String> {
+        match given {
+            Some(path) => {
+                self.paths.insert("longshore", path.to_path_buf());
+                let which = format!("longshore was not built, but is {}", path.display());
+                self.absent.push(which);
+                Ok(())
+            }
+            None if is_measured => {
+                self.build(checkout, &["--package=longshore-cli", "--bin=longshore"])
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Looks for installed programs, each with the Debian package that brings it.
+    fn find(&mut self, names: &[(&'static str, &str)]) {
+        for (name, package) in names {
+            match peers::find(name) {
+                Some(path) => {
+                    self.paths.insert(name, path);
+                }
+                None => {
+                    let how = format!("{name} is not installed: apt-get install {package}");
+                    self.absent.push(how);
+                }
+            }
+        }
     }
 
     /// The path of a program by its file name.
@@ -142,13 +189,6 @@ impl Programs {
     }
 
     fn ask_versions(&mut self, checkout: &Checkout) {
-        let longshore = self.paths.get("longshore");
-        let help = longshore.map(|path| said(Command::new(path).args(["pull", "--help"])));
-        self.durability = help.is_some_and(|help| help.contains("--durability"));
-        if longshore.is_some() && !self.durability {
-            let why = "longshore pull has no --durability: it is measured as it is";
-            self.absent.push(why.to_owned());
-        }
         for (name, option) in [
             ("docker-registry", "--version"),
             ("longshore", "--version"),
@@ -156,6 +196,7 @@ impl Programs {
             ("openssl", "version"),
             ("skopeo", "--version"),
             ("strace", "-V"),
+            ("wrk", "-v"),
         ] {
             if let Some(path) = self.paths.get(name) {
                 let said = said(Command::new(path).arg(option));
@@ -200,13 +241,16 @@ fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
 }
 
 /// What cargo builds for a run.
-const BUILT: [&str; 5] = [
+const BUILT: [&str; 6] = [
     "bench-floor",
     "bench-measure",
     "bench-registry",
+    "bench-serve",
     "longshore",
     "rival-oci-client",
 ];
+
+const BENCH_MANIFEST: &str = "--manifest-path=bench/Cargo.toml";
 
 const MESSAGES: &str = "--message-format=json-render-diagnostics";
 

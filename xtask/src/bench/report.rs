@@ -168,7 +168,7 @@ fn cells(outcome: &Outcome) -> impl Fn(&Row) -> Vec<String> {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-fn dash() -> String {
+pub(super) fn dash() -> String {
     "–".to_owned()
 }
 
@@ -195,7 +195,7 @@ pub(super) fn waits(rows: &[Row]) -> Vec<String> {
 }
 
 /// A table in Markdown whose columns line up.
-fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let headings: Vec<String> = headings
         .iter()
         .map(|heading| (*heading).to_owned())

@@ -122,15 +122,38 @@ impl Server {
         directory: &Path,
         storage: &Path,
     ) -> Result<Self, String> {
+        Self::docker_registry_with(program, directory, storage, "info", "")
+    }
+
+    /// Starts a `docker-registry` in proxy mode, over an empty storage below the directory. Its log
+    /// has errors only.
+    pub(super) fn docker_registry_proxy(
+        program: &Path,
+        directory: &Path,
+        upstream: SocketAddr,
+    ) -> Result<Self, String> {
+        let storage = directory.join("storage");
+        let proxy = format!("proxy: {{remoteurl: \"http://{upstream}\"}}\n");
+        Self::docker_registry_with(program, directory, &storage, "error", &proxy)
+    }
+
+    fn docker_registry_with(
+        program: &Path,
+        directory: &Path,
+        storage: &Path,
+        level: &str,
+        more: &str,
+    ) -> Result<Self, String> {
         let address = free_address()?;
         let file = directory.join("config.yml");
         let storage = storage.display();
         write(
             &file,
             &format!(
-                "version: 0.1\nlog: {{level: info, formatter: json, accesslog: {{disabled: true}}}}\
-                 \nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\
-                 \nhttp: {{addr: \"{address}\", secret: bench}}\n"
+                "version: 0.1\n\
+                 log: {{level: {level}, formatter: json, accesslog: {{disabled: true}}}}\n\
+                 storage: {{filesystem: {{rootdirectory: {storage}}}}}\n\
+                 http: {{addr: \"{address}\", secret: bench}}\n{more}"
             ),
         )?;
         let mut command = Command::new(program);
@@ -147,12 +170,39 @@ impl Server {
         trees: &Trees,
         delay: Option<u32>,
     ) -> Result<Self, String> {
-        let log = directory.join(STDOUT);
         let mut command = Command::new(program);
         command.arg(&trees.files);
         command.arg(delay.unwrap_or_default().to_string());
         command.arg(if delay.is_some() { "tokens" } else { "open" });
+        Self::naming_itself(&mut command, directory)
+    }
+
+    /// Starts the floor of servers over the files.
+    pub(super) fn floor(program: &Path, directory: &Path, trees: &Trees) -> Result<Self, String> {
+        Self::naming_itself(Command::new(program).arg(&trees.files), directory)
+    }
+
+    /// Starts `longshore serve` in front of an upstream, with an empty cache of this many bytes.
+    pub(super) fn longshore(
+        program: &Path,
+        directory: &Path,
+        upstream: SocketAddr,
+        bytes: u64,
+    ) -> Result<Self, String> {
+        let address = free_address()?;
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen"]).arg(address.to_string());
+        command.arg("--dir").arg(directory.join("cache"));
+        command.arg("--upstream").arg(format!("http://{upstream}"));
+        command.arg("--size").arg(bytes.to_string());
         let child = start(&mut command, directory)?;
+        Self::new(child, address, directory.join(STDOUT), plain_line).answering(directory)
+    }
+
+    /// Starts a server whose first line of output is its address.
+    fn naming_itself(command: &mut Command, directory: &Path) -> Result<Self, String> {
+        let log = directory.join(STDOUT);
+        let child = start(command, directory)?;
         let mut server = Self::new(child, nowhere(), log, plain_line);
         let first = |log: &Path| fs::read_to_string(log).ok()?.lines().next()?.parse().ok();
         match wait(|| first(&server.log)) {
@@ -188,6 +238,43 @@ impl Server {
     /// The host and port, as a reference names them.
     pub(super) fn authority(&self) -> String {
         self.address.to_string()
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The processor time in seconds, user and system, that the process has taken.
+    pub(super) fn cpu(&self) -> Result<f64, String> {
+        let stat = self.status("stat")?;
+        // The name of the program, in parentheses, may contain blanks.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: Vec<u64> = fields
+            .split_ascii_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        match ticks.as_slice() {
+            [user, system] => Ok((user + system) as f64 / TICKS_PER_SECOND),
+            _ => Err("the system does not tell the processor time".to_owned()),
+        }
+    }
+
+    /// The most memory that the process has had resident, in MiB.
+    pub(super) fn peak_mib(&self) -> Result<f64, String> {
+        let status = self.status("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u32>().ok());
+        match kib {
+            Some(kib) => Ok(f64::from(kib) / 1024.0),
+            None => Err("the system does not tell the peak memory".to_owned()),
+        }
+    }
+
+    fn status(&self, name: &str) -> Result<String, String> {
+        let path = format!("/proc/{}/{name}", self.child.id());
+        fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
     }
 
     /// The current end of the log, after writing to it has stopped.
@@ -412,6 +499,9 @@ fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
 
 const STDOUT: &str = "stdout";
 const STDERR: &str = "stderr";
+
+/// `USER_HZ`: the unit of processor times in `/proc`, on every architecture that matters here.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -17,7 +17,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn new(what: impl Into<String>, wanted: impl Into<String>, found: f64, most: f64) -> Self {
+    pub(super) fn new(
+        what: impl Into<String>,
+        wanted: impl Into<String>,
+        found: f64,
+        most: f64,
+    ) -> Self {
         Self {
             what: what.into(),
             wanted: wanted.into(),

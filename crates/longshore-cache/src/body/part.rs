@@ -124,7 +124,7 @@ impl Parts {
             }
             let (start, end) = (self.range.start, self.range.end);
             let (reader, end) = match &mut self.content {
-                Content::Stored(blob) => (&blob.reader, end),
+                Content::Stored(blob) => (blob.reader(), end),
                 Content::Filling { fill, wait } => {
                     match ready!(poll_piece(fill, wait, start, cx)) {
                         Err(error) => return Poll::Ready(Err(error)),

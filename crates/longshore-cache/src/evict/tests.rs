@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use longshore_model::Digest;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -72,7 +72,7 @@ impl Spool {
                 let position = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
                 Piece::Bytes(bytes.slice(position(range.start)..position(range.end)))
             }
-            Self::Stored(blob) => Piece::Source(&blob.reader, range.end),
+            Self::Stored(blob) => Piece::Source(blob.reader(), range.end),
             Self::Transfer { file, ring } => {
                 let from = ring.get().map_or(u64::MAX, Ring::from);
                 match (file, ring.get()) {

@@ -223,8 +223,8 @@ impl<S: BlobSource> Transfer<S> {
         let Ok(Some(blob)) = self.pool.store.get(digest) else {
             return Ok(false);
         };
-        self.written = blob.size;
-        self.size = Some(blob.size);
+        self.written = blob.size();
+        self.size = Some(blob.size());
         let _ = self.shared.spool.set(Spool::Stored(blob));
         Ok(true)
     }

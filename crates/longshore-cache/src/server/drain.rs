@@ -61,7 +61,7 @@ impl PhaseWatch {
     }
 }
 
-/// Stops a [`Server`](super::Server), and makes it read its certificates again. Clones control the
+/// Stops a [`Server`](super::Server), or makes it reload. Clones control the
 /// same server.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
@@ -94,8 +94,9 @@ impl ServerHandle {
         self.phase.current() > Phase::Running
     }
 
-    /// Reads the certificates of TLS listeners again, even if their files seem unchanged.
-    pub fn reload_certificates(&self) {
+    /// Reads the certificates of TLS listeners again, even if their files seem unchanged, and
+    /// carries out [what else was asked for](super::ServerBuilder::on_reload).
+    pub fn reload(&self) {
         self.reload.notify_one();
     }
 
@@ -103,13 +104,13 @@ impl ServerHandle {
         &self.phase
     }
 
-    /// Waits for [`reload_certificates`](Self::reload_certificates).
+    /// Waits for [`reload`](Self::reload).
     pub(super) async fn reload_requested(&self) {
         self.reload.notified().await;
     }
 
     /// Obeys the signals of the process: the first SIGTERM or SIGINT drains, the second stops, and
-    /// SIGHUP reads the certificates again. On systems without these signals it is Ctrl-C that
+    /// SIGHUP [reloads](Self::reload). On systems without these signals it is Ctrl-C that
     /// drains and stops.
     ///
     /// Returns after the second signal; drop the future to stop obeying. A program runs it
@@ -122,7 +123,7 @@ impl ServerHandle {
         let mut signals = Signals::new()?;
         loop {
             match signals.next().await {
-                Signal::Reload => self.reload_certificates(),
+                Signal::Reload => self.reload(),
                 Signal::End if self.is_draining() => {
                     self.stop();
                     return Ok(());

@@ -28,8 +28,8 @@ pub struct Limits {
 impl Limits {
     /// Limits the number of open connections; by default [`default_connections`].
     ///
-    /// A client above the limit gets 503 with `Retry-After`, and its connection is closed. The limit
-    /// is at least 1 and at most 1,048,576.
+    /// A client above the limit gets 503 with `Retry-After`, and its connection is closed. The
+    /// limit is at least 1 and at most 1,048,576.
     #[must_use]
     pub fn with_connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 1024 * 1024);
@@ -95,9 +95,11 @@ const CONNECTIONS_LIMIT: u32 = 16_384;
 /// Number of descriptors kept for listeners, the store, logs and upstreams.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
-/// Returns how many connections the limit of open files (`RLIMIT_NOFILE`) allows: half of what is
-/// left after 64 descriptors for other purposes, since each answer may have a file open; at least 16
-/// and at most 16,384.
+/// Returns how many connections the limit of open files (`RLIMIT_NOFILE`) allows, at least 16 and
+/// at most 16,384.
+///
+/// It is half of what is left after 64 descriptors for other purposes, since each answer may have a
+/// file open.
 ///
 /// The result follows the present soft limit; [`raise_descriptor_limit`] raises it.
 #[must_use]
@@ -116,6 +118,7 @@ fn connections_for(descriptors: Option<u64>) -> u32 {
         .clamp(16, CONNECTIONS_LIMIT)
 }
 
+/// The soft limit of open files; `None` if there is none.
 #[cfg(unix)]
 fn descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};
@@ -174,5 +177,12 @@ mod tests {
             assert_eq!(connections_for(descriptors), connections, "{descriptors:?}");
         }
         assert_eq!(Limits::default().connections, default_connections());
+    }
+
+    #[test]
+    fn ca10_the_limit_of_open_files_can_be_raised() {
+        let before = default_connections();
+        assert_eq!(raise_descriptor_limit(), descriptor_limit());
+        assert!(default_connections() >= before);
     }
 }

@@ -63,7 +63,11 @@ pub enum CertificateError {
         source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// The key does not fit the certificate, or is of a kind that is not supported.
-    #[error("cannot use the key in {} with the certificate in {}", key.display(), certificate.display())]
+    #[error(
+        "cannot use the key in {} with the certificate in {}",
+        key.display(),
+        certificate.display()
+    )]
     Unusable {
         /// The file of the certificate.
         certificate: PathBuf,
@@ -130,10 +134,11 @@ impl Identity {
     }
 }
 
-/// Reads certificates again when their files changed, and when the server is told to. Does not
-/// return.
+/// Reads certificates again when their files changed, and when the server is told to; then it also
+/// carries out these actions. Does not return.
 pub(super) async fn keep_current(
     identities: Vec<Arc<Identity>>,
+    actions: Vec<Box<dyn Fn() + Send + Sync>>,
     clock: Arc<dyn Clock>,
     handle: ServerHandle,
 ) {
@@ -142,6 +147,9 @@ pub(super) async fn keep_current(
             () = handle.reload_requested() => true,
             () = clock.alarm(LOOK_EVERY) => false,
         };
+        if force {
+            actions.iter().for_each(|action| action());
+        }
         for identity in &identities {
             let one = Arc::clone(identity);
             let result = tokio::task::spawn_blocking(move || one.reload(force)).await;

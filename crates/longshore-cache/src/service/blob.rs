@@ -10,13 +10,13 @@ use longshore_proto::endpoint::{BlobBody, BlobRequest, Read};
 use super::{Reply, Shared, Site};
 use crate::body::CacheBody;
 use crate::failure::Failure;
-use crate::fill::{Fill, FillErrorKind};
+use crate::fill::{Fill, FillError, FillErrorKind, FillKey, FillSource, FillState};
 use crate::known::{AbsentKey, ContentKey, ContentKind};
 use crate::name::ImageName;
 use crate::observer::{Event, MissReason, Outcome};
 use crate::plan::{ContentFacts, ContentPlan, RangeFacts, RangeSource, plan_content, plan_range};
 use crate::policy::UnverifiedRanges;
-use crate::upstream::Patience;
+use crate::upstream::{Patience, UpstreamErrorKind, UpstreamFrames};
 
 /// Marks an answer whose bytes were sent before the whole blob was verified.
 const VERIFIED: HeaderName = HeaderName::from_static("longshore-verified");
@@ -121,7 +121,7 @@ impl Shared {
     ) -> BlobResult {
         match self.fill(site, key, reason).await {
             (outcome, Ok((fill, size))) => {
-                let result = answer_with(request, size, |body| fill_body(&fill, body));
+                let result = answer_with(request, size, |body| fill_body(fill, body));
                 (outcome, result)
             }
             (outcome, Err(failure)) => (outcome, Err(failure)),
@@ -134,10 +134,10 @@ impl Shared {
         site: &Arc<Site>,
         key: &ContentKey,
         reason: MissReason,
-    ) -> (Outcome, Result<(Arc<Fill>, u64), Failure>) {
+    ) -> (Outcome, Result<(Fill, u64), Failure>) {
         let (image, digest) = key;
         loop {
-            let running = self.fills.join(&image.upstream, digest);
+            let running = self.fills.join(&fill_key(key));
             if running.is_some()
                 && !self.known.is_shown(key).await
                 // CA6: the answer to another repository shows nothing about this one.
@@ -150,19 +150,23 @@ impl Shared {
                 Some(fill) => fill,
                 None => self.begin_fill(site, key).await,
             };
-            let outcome = if joined { Outcome::Joined } else { Outcome::Miss(reason) };
-            match fill.head().await {
-                Ok(head) => {
+            let outcome = if joined {
+                Outcome::Joined
+            } else {
+                Outcome::Miss(reason)
+            };
+            match self.size_of(&fill).await {
+                Ok(size) => {
                     if !joined {
                         self.known.set_shown(key).await;
-                        self.known.set_blob_size(digest, head.size);
+                        self.known.set_blob_size(digest, size);
                     }
-                    return (outcome, Ok((fill, head.size)));
+                    return (outcome, Ok((fill, size)));
                 }
                 // Another repository's error is no answer to this one.
                 Err(_) if joined && *fill.repository() != image.repository => {}
                 Err(error) => {
-                    if matches!(error.kind(), FillErrorKind::Absent) {
+                    if error.kind() == ABSENT {
                         self.known.set_absent(AbsentKey::Blob(key.clone()));
                     }
                     return (outcome, Err(Failure::Fill(error)));
@@ -171,18 +175,27 @@ impl Shared {
         }
     }
 
-    async fn begin_fill(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> Arc<Fill> {
+    /// The size of a blob that is filled. If the upstream does not announce it, it is known only at
+    /// the end of the transfer.
+    async fn size_of(&self, fill: &Fill) -> Result<u64, FillError> {
+        if let Some(size) = fill.head().await?.size {
+            return Ok(size);
+        }
+        fill.done().await?;
+        Ok(fill.progress().written)
+    }
+
+    async fn begin_fill(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> Fill {
         let (image, digest) = key;
         let size = match self.known.kind(digest).await {
             Some(ContentKind::Blob(size)) => Some(size),
             _ => None,
         };
-        let fill = self
-            .fills
-            .begin(&site.upstream, &image.repository, digest, size);
-        let (this, key, filling) = (Arc::clone(self), key.clone(), Arc::clone(&fill));
+        let source = FillSource::new(site.upstream.clone(), image.repository.clone());
+        let fill = self.fills.begin(fill_key(key), source, size);
+        let (this, key, verdict) = (Arc::clone(self), key.clone(), fill.verdict());
         self.tasks.spawn(async move {
-            if filling.done().await.is_ok()
+            if verdict.reached().await.is_ok()
                 && let Some(size) = this.known.store().size(&key.1)
             {
                 this.known.on_blob_stored(&key.1, size).await;
@@ -209,14 +222,17 @@ impl Shared {
         };
         let ranges = match response.body() {
             BlobBody::Bytes(range) if range.is_empty() => {
-                return (Outcome::Miss(reason), Ok(response.map(|_| CacheBody::empty())));
+                return (
+                    Outcome::Miss(reason),
+                    Ok(response.map(|_| CacheBody::empty())),
+                );
             }
             BlobBody::Bytes(range) => std::slice::from_ref(range),
             BlobBody::Multipart(parts) => parts.ranges(),
         };
         let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         let wanted = length.saturating_add(self.known.relayed(&key.1));
-        let running = self.fills.join(&key.0.upstream, &key.1);
+        let running = self.fills.join(&fill_key(key));
         let plan = plan_range(RangeFacts {
             first: farthest(ranges),
             wanted,
@@ -232,14 +248,15 @@ impl Shared {
                     self.fill_behind(site, key);
                 }
                 let response = response.map(|body| match body {
-                    BlobBody::Bytes(range) => CacheBody::relay(self.relayed(site, key, size, range)),
-                    BlobBody::Multipart(parts) => CacheBody::relay_parts(
-                        site.upstream.clone(),
-                        key.0.repository.clone(),
-                        key.1.clone(),
-                        size,
-                        parts,
-                    ),
+                    BlobBody::Bytes(range) => {
+                        let length = range.end - range.start;
+                        CacheBody::relay(part_of(site, key, size, range), length)
+                    }
+                    BlobBody::Multipart(parts) => {
+                        let (site, key) = (Arc::clone(site), key.clone());
+                        let open = move |range| part_of(&site, &key, size, range);
+                        CacheBody::relay_parts(parts, open)
+                    }
                 });
                 (Outcome::PassedThrough, Ok(self.marked(key, response)))
             }
@@ -254,8 +271,8 @@ impl Shared {
                 {
                     return (outcome, Err(Failure::Fill(error)));
                 }
-                let verified = fill.progress().is_verified();
-                let response = response.map(|body| fill_body(&fill, body));
+                let verified = matches!(fill.progress().state, FillState::Verified);
+                let response = response.map(|body| fill_body(fill, body));
                 match verified {
                     true => (outcome, Ok(response)),
                     false => (outcome, Ok(self.marked(key, response))),
@@ -308,7 +325,10 @@ impl Shared {
         let (this, site, content) = (Arc::clone(self), Arc::clone(site), key.clone());
         let flight = self.blob_heads.join(key, self.clock.now(), || async move {
             let (image, digest) = &content;
-            let head = site.upstream.blob_head(&image.repository, digest, Patience::Normal).await;
+            let head = site
+                .upstream
+                .blob_head(&image.repository, digest, Patience::Normal)
+                .await;
             let Some(head) = head.map_err(Failure::Upstream)? else {
                 this.known.set_absent(AbsentKey::Blob(content));
                 return Err(Failure::Absent);
@@ -321,20 +341,24 @@ impl Shared {
         });
         flight.result().await.unwrap_or(Err(Failure::Interrupted))
     }
+}
 
-    fn relayed(
-        &self,
-        site: &Site,
-        key: &ContentKey,
-        size: u64,
-        range: Range<u64>,
-    ) -> (crate::upstream::UpstreamFrames, u64) {
-        let last = range.end.saturating_sub(1);
-        let frames = site
-            .upstream
-            .blob_range(&key.0.repository, &key.1, size, range.start, last);
-        (frames, range.end - range.start)
+/// The error of an upstream that does not have the blob.
+const ABSENT: FillErrorKind = FillErrorKind::Upstream(UpstreamErrorKind::Absent);
+
+fn fill_key(key: &ContentKey) -> FillKey {
+    FillKey {
+        upstream: key.0.upstream.clone(),
+        digest: key.1.clone(),
     }
+}
+
+/// A part of a blob, straight from the upstream.
+fn part_of(site: &Site, key: &ContentKey, size: u64, range: Range<u64>) -> UpstreamFrames {
+    let last = range.end.saturating_sub(1);
+    let repository = &key.0.repository;
+    site.upstream
+        .blob_range(repository, &key.1, size, range.start, last)
 }
 
 /// The start of the range that is farthest from the beginning.
@@ -352,9 +376,9 @@ fn answer_with(
     Ok(response.map(body))
 }
 
-fn fill_body(fill: &Arc<Fill>, body: BlobBody) -> CacheBody {
+fn fill_body(fill: Fill, body: BlobBody) -> CacheBody {
     match body {
-        BlobBody::Bytes(range) => fill.reader(range),
-        BlobBody::Multipart(parts) => fill.parts(parts),
+        BlobBody::Bytes(range) => CacheBody::filling(fill, range),
+        BlobBody::Multipart(parts) => CacheBody::filling_parts(fill, parts),
     }
 }

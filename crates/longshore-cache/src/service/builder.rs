@@ -154,8 +154,7 @@ impl CacheBuilder {
             (Some(fills), None) => fills,
             (Some(fills), Some(store)) if fills.store().is(&store) => fills,
             (Some(_), Some(_)) => return Err(CacheBuildError::OtherStore),
-            (None, Some(store)) => Fills::builder(store)
-                .clock(Arc::clone(&clock))
+            (None, Some(store)) => Fills::builder(store, Arc::clone(&clock))
                 .observer(Arc::clone(&self.observer))
                 .build(),
             (None, None) => return Err(CacheBuildError::NoStore),
@@ -171,7 +170,9 @@ impl CacheBuilder {
         if let Some(name) = router.upstreams().find(|name| !sites.contains_key(*name)) {
             return Err(CacheBuildError::NoUpstream(name.clone()));
         }
-        let records = self.records.unwrap_or_else(|| DynRecords::new(MemoryRecords::new()));
+        let records = self
+            .records
+            .unwrap_or_else(|| DynRecords::new(MemoryRecords::new()));
         let known = Known::new(
             fills.store().clone(),
             records,

@@ -73,7 +73,9 @@ impl Shared {
         let images = images.iter().filter(wanted);
         let mut names: Vec<String> = images.map(ToString::to_string).collect();
         names.sort_unstable();
-        let answer = target.request.answer(&target.base, &names, PAGE_ENTRIES_LIMIT);
+        let answer = target
+            .request
+            .answer(&target.base, &names, PAGE_ENTRIES_LIMIT);
         let result = answer.map_err(Failure::Request).map(in_memory);
         Reply::new(Outcome::Hit, result)
     }
@@ -89,7 +91,7 @@ impl Shared {
             at_hand: known.is_some(),
             known_absent: self.known.is_absent(&absent_key(key)),
             offline: site.upstream.is_offline(),
-            spare: self.spares(site),
+            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
         });
         match (plan, known) {
             (NamePlan::Serve { stale }, Some(list)) => {
@@ -125,21 +127,24 @@ impl Shared {
 
     fn fetch_list(self: &Arc<Self>, site: &Arc<Site>, key: &ListId) -> super::Flight<ListResult> {
         let (this, site, list) = (Arc::clone(self), Arc::clone(site), key.clone());
-        self.lists
-            .join(key, self.clock.now(), || async move {
-                this.ask_for_list(&site, &list).await
-            })
+        self.lists.join(key, self.clock.now(), || async move {
+            this.ask_for_list(&site, &list).await
+        })
     }
 
     async fn ask_for_list(&self, site: &Site, key: &ListId) -> ListResult {
         let repository = &key.0.repository;
-        let entries: Option<Vec<Box<str>>> = match &key.1 {
+        let entries: Option<Vec<String>> = match &key.1 {
             ListKey::Tags => {
-                let tags = site.upstream.tags(repository).await.map_err(Failure::Upstream)?;
+                let tags = site
+                    .upstream
+                    .tags(repository)
+                    .await
+                    .map_err(Failure::Upstream)?;
                 tags.map(|mut tags| {
                     tags.sort_unstable();
                     tags.dedup();
-                    tags.into_iter().map(String::into_boxed_str).collect()
+                    tags
                 })
             }
             ListKey::Referrers(subject) => {
@@ -163,9 +168,8 @@ fn absent_key(key: &ListId) -> AbsentKey {
 }
 
 /// The entry of a list for this referrer.
-fn entry(referrer: &Descriptor) -> Option<Box<str>> {
-    let json = serde_json::to_string(referrer);
-    json.ok().map(String::into_boxed_str)
+fn entry(referrer: &Descriptor) -> Option<String> {
+    serde_json::to_string(referrer).ok()
 }
 
 fn in_memory(response: Response<Bytes>) -> Response<CacheBody> {

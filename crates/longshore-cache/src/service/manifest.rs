@@ -74,14 +74,18 @@ impl Shared {
         let now = self.known.unix_time();
         let ttl = site.policy.tag_ttl(&key.tag, self.freshness.tag_ttl);
         let age_of = |validated| Age::of(validated, now, ttl, self.freshness.stale_if_error);
-        let head = self.known.head(key).filter(|head| age_of(head.at) == Age::Fresh);
+        let head = self
+            .known
+            .head(key)
+            .filter(|head| age_of(head.at) == Age::Fresh);
         let (record, document) = self.observed(key, head.as_ref()).await;
+        let age = record.as_ref().map(|record| age_of(record.last_validated));
         let plan = plan_name(NameFacts {
-            age: record.as_ref().map(|record| age_of(record.last_validated)),
+            age,
             at_hand: document.is_some(),
             known_absent: self.known.is_absent(&AbsentKey::Tag(key.clone())),
             offline: site.upstream.is_offline(),
-            spare: self.spares(site),
+            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
         });
         match (plan, document) {
             (NamePlan::Serve { stale }, Some(document)) => {
@@ -174,7 +178,10 @@ impl Shared {
     ) -> FetchResult {
         let target = TagOrDigest::Tag(key.tag.clone());
         let repository = &key.image.repository;
-        let head = site.upstream.manifest_head(repository, &target, patience.clone()).await;
+        let head = site
+            .upstream
+            .manifest_head(repository, &target, patience.clone())
+            .await;
         let Some(head) = head.map_err(Failure::Upstream)? else {
             self.known.drop_tag(key).await;
             self.known.set_absent(AbsentKey::Tag(key.clone()));
@@ -222,17 +229,23 @@ impl Shared {
     async fn head_tag(self: Arc<Self>, site: &Arc<Site>, key: &TagKey) -> FetchResult {
         let target = TagOrDigest::Tag(key.tag.clone());
         let repository = &key.image.repository;
-        let head = site.upstream.manifest_head(repository, &target, Patience::Normal).await;
+        let head = site
+            .upstream
+            .manifest_head(repository, &target, Patience::Normal)
+            .await;
         let Some(head) = head.map_err(Failure::Upstream)? else {
             self.known.set_absent(AbsentKey::Tag(key.clone()));
             return Err(Failure::Absent);
         };
-        let (Some(digest), Some(media_type), Some(size)) = (head.digest, head.media_type, head.size)
+        let (Some(digest), Some(media_type), Some(size)) =
+            (head.digest, head.media_type, head.size)
         else {
             // Clients need all three in an answer to HEAD.
             return self.fetch_tag(site, key, Patience::Normal).await;
         };
-        self.known.set_shown(&(key.image.clone(), digest.clone())).await;
+        self.known
+            .set_shown(&(key.image.clone(), digest.clone()))
+            .await;
         if let Some(document) = self.known.document(&digest).await {
             self.known.refresh_tag(key, &digest).await;
             return Ok(Fetched::Document(document));
@@ -326,7 +339,10 @@ impl Shared {
     async fn head_digest(self: Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> FetchResult {
         let target = TagOrDigest::Digest(key.1.clone());
         let repository = &key.0.repository;
-        let head = site.upstream.manifest_head(repository, &target, Patience::Normal).await;
+        let head = site
+            .upstream
+            .manifest_head(repository, &target, Patience::Normal)
+            .await;
         let Some(head) = head.map_err(Failure::Upstream)? else {
             self.known.set_absent(AbsentKey::Manifest(key.clone()));
             return Err(Failure::Absent);
@@ -365,7 +381,10 @@ impl Shared {
         target: &TagOrDigest,
         patience: Patience,
     ) -> Result<Option<Arc<Document>>, Failure> {
-        let pulled = site.upstream.manifest(&image.repository, target, patience).await;
+        let pulled = site
+            .upstream
+            .manifest(&image.repository, target, patience)
+            .await;
         let pulled = pulled.map_err(Failure::Upstream)?;
         Ok(pulled.map(|pulled| Arc::new(Document::from(pulled))))
     }
@@ -376,7 +395,9 @@ impl Shared {
         let (this, image, tag) = (Arc::clone(self), image.clone(), tag.cloned());
         let document = Arc::clone(document);
         self.tasks.spawn(async move {
-            this.known.keep_document(&image, tag.as_ref(), &document).await;
+            this.known
+                .keep_document(&image, tag.as_ref(), &document)
+                .await;
         });
     }
 }
@@ -393,11 +414,8 @@ fn answer(request: &ManifestRequest, fetched: &Fetched) -> Response<CacheBody> {
             })
         }
         Fetched::Head(head) => {
-            let descriptor = Descriptor::new(
-                head.media_type.clone(),
-                head.digest.clone(),
-                head.size,
-            );
+            let descriptor =
+                Descriptor::new(head.media_type.clone(), head.digest.clone(), head.size);
             respond_with(request.answer(&descriptor), |_| CacheBody::empty())
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
 use longshore::{
     Anonymous, BuildError, Client, CredentialSource, DynCredentials, HostError, HostSettings,
     Notice, TokenCache,
@@ -161,7 +162,17 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Calls this listener with every call that has ended. It should return soon.
+    /// Sends this header field with every request to the upstream itself, as a gateway in front of
+    /// it may demand. It is a secret: mirrors, redirects to other origins and token endpoints do
+    /// not get it (CR10).
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.settings.headers.append(name, value);
+        self
+    }
+
+    /// Calls this listener with every call that has ended. It should return soon. A call for which
+    /// no request may be sent, because the upstream is offline or paused, is not reported.
     #[must_use]
     pub fn on_call(mut self, listener: impl Fn(&UpstreamCall<'_>) + Send + Sync + 'static) -> Self {
         self.on_call = Some(Box::new(listener));

@@ -136,7 +136,7 @@ impl UpstreamFrames {
                 },
                 State::Reading(frames) => match ready!(frames.poll_head(cx)) {
                     Ok(()) => {
-                        self.size = self.size.or(frames.size());
+                        self.size = self.size.or_else(|| frames.size());
                         if let Some(meter) = &mut self.meter {
                             meter.on_head();
                         }

@@ -145,7 +145,7 @@ pub(super) struct List {
     /// `None` for the list of tags.
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Digest>,
-    entries: Vec<Box<str>>,
+    entries: Vec<String>,
     last_validated: Duration,
 }
 

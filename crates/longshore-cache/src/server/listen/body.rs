@@ -104,7 +104,7 @@ impl<B: Body<Data = Bytes> + Unpin> Source<B> {
             Self::Service(body) => Pin::new(body).poll_frame(cx),
             Self::Own(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|Ok(frame)| Ok(frame)))
+                Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
             }
         }
     }

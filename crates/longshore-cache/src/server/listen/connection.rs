@@ -68,6 +68,7 @@ pub(in crate::server) struct Shared {
     pub(in crate::server) observer: Arc<dyn Observer>,
     pub(in crate::server) ids: RequestIds,
     pub(in crate::server) probes: Probes,
+    pub(in crate::server) access_log: bool,
 }
 
 /// What the requests of one connection share.
@@ -245,7 +246,7 @@ where
 {
     let id = context.shared.ids.next();
     let shown = log::shown_id(request.headers(), id);
-    let line = log::is_enabled()
+    let line = (context.shared.access_log && log::is_enabled())
         .then(|| AccessLine::new(&shown, context.client, &request, context.clock.now()));
     let mut exchange = Exchange {
         active: context.watch.request(),
@@ -260,6 +261,8 @@ where
             let (parts, body) = own.into_parts();
             exchange.end.status = Some(parts.status);
             exchange.end.complete = head_only;
+            // Probes come every few seconds.
+            exchange.line = None;
             Response::from_parts(parts, ServedBody::own(body, exchange))
         }
         None => {

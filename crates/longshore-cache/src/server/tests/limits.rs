@@ -116,6 +116,17 @@ async fn ca10_a_connection_above_the_limit_gets_503() {
     assert!(answer.ends_with("hello"), "{answer}");
 }
 
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_frees_its_connection() {
+    let mut server = start(|builder| builder).await;
+    let (arrival, _go_on) = server.toy.wait();
+    let mut stream = server.connect().await;
+    stream.write_all(get("/wait").as_bytes()).await.unwrap();
+    arrival.await.unwrap();
+    drop(stream);
+    server.event("Connections(0)").await;
+}
+
 /// Fails as a process without free descriptors does, and then never again.
 struct NoDescriptors(AtomicUsize, mpsc::UnboundedSender<usize>);
 

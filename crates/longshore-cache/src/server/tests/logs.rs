@@ -41,7 +41,11 @@ async fn ou4_each_request_has_one_line_without_secrets() {
         .with_writer(lines.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let mut server = start(|builder| builder).await;
+    let mut server = start(|builder| builder.admin(ANY)).await;
+    // Probes have no line.
+    exchange(server.address, &get_and_close("/healthz")).await;
+    server.event("Connections(0)").await;
+    exchange(server.admin.unwrap(), &get_and_close("/metrics")).await;
     let request = "GET /a%0ab?ns=quay.io&token=hunter2 HTTP/1.1\r\nhost: cache\r\n\
                    x-request-id: trace-7\r\nauthorization: Basic aHVudGVyMg==\r\n\
                    connection: close\r\n\r\n";

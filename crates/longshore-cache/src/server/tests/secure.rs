@@ -95,10 +95,17 @@ async fn http1_and_http2_are_offered_over_tls() {
 #[tokio::test]
 async fn a_certificate_is_replaced_while_the_server_runs() {
     let files = Files::new();
-    let server = start_on(|builder| builder.listen_tls(ANY, files.names())).await;
+    let (sender, mut reloaded) = mpsc::unbounded_channel();
+    let server = start_on(|builder| {
+        builder
+            .listen_tls(ANY, files.names())
+            .on_reload(move || sender.send(()).unwrap())
+    })
+    .await;
     files.connect(server.address, b"h2").await;
     let new = files.renew();
-    server.handle.reload_certificates();
+    server.handle.reload();
+    reloaded.recv().await.unwrap();
     // The files are read on another thread.
     let mut tries = 0;
     while shown(&files.connect(server.address, b"h2").await) != new {

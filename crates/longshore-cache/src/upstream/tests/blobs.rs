@@ -2,6 +2,7 @@
 
 use futures_core::Stream;
 use http::StatusCode;
+use longshore_proto::HeadBlob;
 use longshore_testkit::registry::{Misbehaviour, Part, Quirks};
 
 use super::*;
@@ -243,6 +244,19 @@ async fn frames_are_a_stream_too() {
         bytes.extend_from_slice(&frame.unwrap());
     }
     assert!(bytes == content());
+}
+
+#[tokio::test]
+async fn a_registry_that_is_known_to_refuse_head_of_a_blob_is_asked_with_get_at_once() {
+    let registry = holding();
+    let mut quirks = longshore_proto::Quirks::default();
+    quirks.head_blob = HeadBlob::Get;
+    let (builder, _) = builder(&registry.url());
+    let upstream = builder.quirks(quirks).build().unwrap();
+    let (app, digest) = (app(), digest());
+    let head = upstream.blob_head(&app, &digest, Patience::OneAttempt);
+    assert_eq!(head.await.unwrap().unwrap().size, Some(SIZE));
+    assert_eq!(lines(&registry), [format!("GET {}", path())]);
 }
 
 // ECR Public answers HEAD of a blob with 401, even to a good token.

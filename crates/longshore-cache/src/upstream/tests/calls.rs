@@ -3,8 +3,10 @@
 use std::error::Error as _;
 
 use http::{HeaderName, HeaderValue, StatusCode};
+use longshore::{Credential, CredentialError, CredentialSource, OneCredential};
 use longshore_model::Algorithm;
 use longshore_testkit::registry::{Misbehaviour, Part};
+use longshore_transport::{Exchange, ScriptedTransport};
 
 use super::*;
 
@@ -218,8 +220,8 @@ async fn an_upstream_that_is_offline_is_not_asked() {
 async fn ca7_an_error_shows_neither_secrets_nor_challenges_nor_words_of_the_upstream() {
     let registry = Registry::builder().basic("ahab", "white-whale");
     let registry = started(registry.challenges(&["Basic realm=\"the-realm\""]));
-    let credential = longshore::Credential::basic("ahab", "moby".to_owned().into()).unwrap();
-    let source = longshore::OneCredential::new(&registry.authority(), credential);
+    let credential = Credential::basic("ahab", "moby".to_owned().into()).unwrap();
+    let source = OneCredential::new(&registry.authority(), credential);
     let (builder, _) = builder(&registry.url());
     let builder = builder.credentials(source);
     assert!(!format!("{builder:?}").contains("moby"));
@@ -237,8 +239,63 @@ async fn ca7_an_error_shows_neither_secrets_nor_challenges_nor_words_of_the_upst
             assert!(!shown.contains(secret), "{shown}");
         }
     }
-    assert_eq!(error.clone().upstream(), upstream.name());
+    assert_eq!(error.upstream(), upstream.name());
     assert_eq!(error.retry_after(), None);
+}
+
+#[tokio::test]
+async fn the_api_of_docker_hub_is_at_another_host_and_its_credentials_are_not() {
+    #[derive(Clone, Default)]
+    struct Asked(Arc<Mutex<Vec<String>>>);
+    impl CredentialSource for Asked {
+        async fn lookup(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
+            self.0.lock().unwrap().push(registry.to_owned());
+            Ok(None)
+        }
+    }
+    let name: UpstreamName = "docker.io".parse().unwrap();
+    let url = Upstream::default_url(&name);
+    let ping = Exchange::new("GET", "https://registry-1.docker.io/v2/", 401)
+        .header("www-authenticate", "Basic realm=\"r\"");
+    let (transport, asked) = (ScriptedTransport::new([ping]), Asked::default());
+    let upstream = Upstream::builder(name, &url)
+        .transport(transport.clone())
+        .clock(TestClock::default())
+        .credentials(asked.clone())
+        .build()
+        .unwrap();
+    let error = upstream.ping().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "upstream docker.io: cannot check the registry: access is denied"
+    );
+    assert_eq!(*asked.0.lock().unwrap(), ["docker.io"]);
+    transport.finish();
+}
+
+#[tokio::test]
+async fn cr10_a_mirror_gets_neither_credentials_nor_header_fields() {
+    let mirror = started(Registry::builder().basic("ahab", "right"));
+    let home = started(Registry::builder().basic("ahab", "right"));
+    let credential = Credential::basic("ahab", "right".to_owned().into()).unwrap();
+    let source = OneCredential::new(&home.authority(), credential);
+    let (builder, _) = builder(&home.url());
+    let (field, value) = ("x-gateway", "s3cret");
+    let builder = builder
+        .header(
+            HeaderName::from_static(field),
+            HeaderValue::from_static(value),
+        )
+        .mirror(&mirror.url())
+        .credentials(source);
+    assert!(!format!("{builder:?}").contains(value));
+    let upstream = builder.build().unwrap();
+    assert!(pull(&upstream).await.unwrap().is_some());
+    assert_eq!(mirror.requests().len(), 1);
+    assert!(!mirror.requests().hold(value));
+    assert_eq!(mirror.requests().count(|it| it.is_authorized()), 0);
+    let told = home.requests().all();
+    assert!(told.iter().all(|it| it.header(field) == Some(value)));
 }
 
 #[test]
