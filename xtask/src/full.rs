@@ -262,6 +262,7 @@ mod tests {
         let targets = fuzz_targets(&files::walk(checkout.root(), FUZZ_TARGETS).unwrap());
         for target in [
             "authenticator",
+            "cache_route",
             "call",
             "challenge",
             "config",

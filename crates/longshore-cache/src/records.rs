@@ -7,7 +7,16 @@ use std::time::Duration;
 
 use longshore_model::{Digest, MediaType, Tag};
 
+pub use self::driver::{DynRecords, Records, RecordsError};
+pub use self::file::FileRecords;
+pub use self::memory::MemoryRecords;
 use crate::name::ImageName;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod driver;
+mod file;
+mod memory;
 
 /// A blob or manifest that a cache has had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +55,17 @@ impl ContentRecord {
             content_key: None,
         }
     }
+
+    /// The record to keep in place of an earlier one of the same content: it keeps the earliest
+    /// time of the first, and the latest of the last verification.
+    #[must_use]
+    pub fn after(mut self, known: Option<&Self>) -> Self {
+        if let Some(known) = known {
+            self.first_cached = self.first_cached.min(known.first_cached);
+            self.last_validated = self.last_validated.max(known.last_validated);
+        }
+        self
+    }
 }
 
 /// What the upstream said last about a tag.
@@ -69,6 +89,33 @@ impl TagRecord {
             first_cached: validated,
             last_validated: validated,
         }
+    }
+
+    /// The record to keep in place of an earlier one of the same tag; `None` if the earlier one was
+    /// validated later and stays (CA8: a tag never moves back). With the same digest the time at
+    /// which it was first seen is kept.
+    #[must_use]
+    pub fn after(mut self, known: Option<&Self>) -> Option<Self> {
+        let Some(known) = known else {
+            return Some(self);
+        };
+        if known.last_validated > self.last_validated {
+            return None;
+        }
+        if known.digest == self.digest {
+            self.first_cached = self.first_cached.min(known.first_cached);
+        }
+        Some(self)
+    }
+
+    /// Sets the time of validation to this Unix time if the tag names this digest; returns whether
+    /// it does. If not, nothing changes.
+    pub fn refresh(&mut self, digest: &Digest, validated: Duration) -> bool {
+        let is_same = self.digest == *digest;
+        if is_same {
+            self.last_validated = validated;
+        }
+        is_same
     }
 }
 
@@ -105,7 +152,7 @@ pub enum ListKey {
 #[non_exhaustive]
 pub struct ListRecord {
     /// The entries, each a JSON document; sorted as the list is sent.
-    pub entries: Vec<Box<str>>,
+    pub entries: Vec<String>,
     /// When the upstream last sent it, as Unix time.
     pub last_validated: Duration,
 }
@@ -113,7 +160,7 @@ pub struct ListRecord {
 impl ListRecord {
     /// Describes a list that the upstream sent at this Unix time.
     #[must_use]
-    pub const fn new(entries: Vec<Box<str>>, validated: Duration) -> Self {
+    pub const fn new(entries: Vec<String>, validated: Duration) -> Self {
         Self {
             entries,
             last_validated: validated,

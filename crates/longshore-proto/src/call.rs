@@ -40,7 +40,7 @@ use crate::endpoint::{Access, AnswerBody, Endpoint, Need, Patience, Repeatable, 
 use crate::error_code::ErrorBody;
 use crate::refusal::is_rate_limit;
 use crate::retry::{Jitter, RetryPolicy, backoff, is_retryable, retry_after};
-use crate::{HeadManifest, Host, field};
+use crate::{HeadBlob, HeadManifest, Host, field};
 
 /// What an operation wants to know or do, before any host is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -792,12 +792,12 @@ impl Call {
 
     /// Sends `GET` at once to a host that is known not to answer `HEAD`.
     fn meet_host(&mut self) {
-        let quirks = self.host().map(Host::quirks);
-        let refuses_head = quirks.is_some_and(|it| it.head_manifest == HeadManifest::Get);
-        self.get = match &self.ask.endpoint {
-            endpoint @ Endpoint::Manifest(_) if refuses_head => endpoint.with_get(),
-            _ => None,
-        };
+        let refuses_head = self.host().is_some_and(|host| match self.ask.endpoint {
+            Endpoint::Blob(_) => host.quirks().head_blob == HeadBlob::Get,
+            Endpoint::Manifest(_) => host.quirks().head_manifest == HeadManifest::Get,
+            _ => false,
+        });
+        self.get = self.ask.endpoint.with_get().filter(|_| refuses_head);
     }
 }
 

@@ -38,7 +38,8 @@
 
 pub use crate::host::Host;
 pub use crate::quirk::{
-    Absent, Chunks, HeadManifest, Mounts, Quirks, RangeTrust, ReferrersSupport, UploadQuirks,
+    Absent, Chunks, HeadBlob, HeadManifest, Mounts, Quirks, RangeTrust, ReferrersSupport,
+    UploadQuirks,
 };
 pub use crate::rate_limit::RateLimit;
 pub use crate::refusal::{Refusal, RefusalKind};

@@ -10,6 +10,8 @@ use http::StatusCode;
 pub struct Quirks {
     /// Which statuses mean that the thing asked for is not there.
     pub absent: Absent,
+    /// How to ask for a blob's head.
+    pub head_blob: HeadBlob,
     /// How to ask for a manifest's head.
     pub head_manifest: HeadManifest,
     /// How to ask what refers to a manifest.
@@ -85,6 +87,7 @@ impl Quirks {
 
     const DEFAULT: Self = Self {
         absent: Absent::NotFound,
+        head_blob: HeadBlob::Head,
         head_manifest: HeadManifest::Head,
         referrers: ReferrersSupport::Api,
         upload: UploadQuirks::DEFAULT,
@@ -96,6 +99,7 @@ impl Quirks {
 /// - GHCR redirects the referrers API to a web page and limits its rate there, and refuses chunks
 ///   above 4 MiB.
 /// - Ollama's registry answers 405 to `HEAD` on a manifest.
+/// - Amazon's ECR Public answers 401 to `HEAD` on a blob, whatever the token.
 /// - Amazon's ECR always returns the `Range` of the first chunk of a session.
 /// - Google's registries accept a blob only as a whole.
 const KNOWN: &[(&str, Quirks)] = &[
@@ -114,6 +118,13 @@ const KNOWN: &[(&str, Quirks)] = &[
         "registry.ollama.ai",
         Quirks {
             head_manifest: HeadManifest::Get,
+            ..Quirks::DEFAULT
+        },
+    ),
+    (
+        "public.ecr.aws",
+        Quirks {
+            head_blob: HeadBlob::Get,
             ..Quirks::DEFAULT
         },
     ),
@@ -176,6 +187,18 @@ impl Absent {
     }
 }
 
+/// How a host answers `HEAD` on a blob.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeadBlob {
+    /// `HEAD` is not supported: send `GET` at once, and do not read the body. Every host gets a
+    /// `GET` after a `HEAD` without a usable answer, so this only saves a request.
+    Get,
+    /// As the specification says.
+    #[default]
+    Head,
+}
+
 /// How a host answers `HEAD` on a manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -208,6 +231,7 @@ mod tests {
         assert_eq!(Quirks::of("registry.example"), Quirks::default());
         assert_eq!(Quirks::DEFAULT, Quirks::default());
         assert_eq!(Quirks::of("ghcr.io").referrers, ReferrersSupport::Tag);
+        assert_eq!(Quirks::of("public.ecr.aws").head_blob, HeadBlob::Get);
     }
 
     #[test]

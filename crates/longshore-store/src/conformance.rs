@@ -4,6 +4,7 @@
 //! What makes a driver itself (files, sizes on disk, lost connections) it tests beside this.
 
 mod partial;
+mod random;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -78,7 +79,31 @@ pub const TESTS: &[(&str, Test)] = &[
         "a_reader_keeps_a_deleted_blob",
         a_reader_keeps_a_deleted_blob,
     ),
+    (
+        "a_blob_is_read_at_any_position",
+        random::a_blob_is_read_at_any_position,
+    ),
+    (
+        "a_blob_is_read_while_it_is_written",
+        random::a_blob_is_read_while_it_is_written,
+    ),
+    (
+        "a_random_reader_outlives_its_writer",
+        random::a_random_reader_outlives_its_writer,
+    ),
+    (
+        "a_random_reader_sees_what_is_resumed",
+        random::a_random_reader_sees_what_is_resumed,
+    ),
+    (
+        "reading_at_once_does_not_disturb_the_writer",
+        random::reading_at_once_does_not_disturb_the_writer,
+    ),
     ("deleting_twice_is_fine", deleting_twice_is_fine),
+    (
+        "ca3_a_bad_blob_is_taken_out_and_may_be_written_again",
+        ca3_a_bad_blob_is_taken_out_and_may_be_written_again,
+    ),
     ("the_list_has_each_blob_once", the_list_has_each_blob_once),
     (
         "a_blob_is_reused_only_at_its_size",
@@ -383,6 +408,26 @@ fn deleting_twice_is_fine(store: &dyn Store) -> Result<(), StoreError> {
     assert_eq!(store.size(&kept)?, Some(4));
     // A flush has nothing to say about what is gone.
     store.flush()
+}
+
+fn ca3_a_bad_blob_is_taken_out_and_may_be_written_again(
+    store: &dyn Store,
+) -> Result<(), StoreError> {
+    let digest = Digest::sha256(b"content");
+    store.quarantine(&digest)?;
+    for _ in 0..2 {
+        store.put(&digest, b"content")?;
+        let reader = store.open(&digest)?.into_random();
+        store.quarantine(&digest)?;
+        store.quarantine(&digest)?;
+        nothing_visible(store, &digest)?;
+        partial::nothing_kept(store)?;
+        let mut buffer = [0; 7];
+        assert_eq!(reader.read_at(&mut buffer, 0).ok(), Some(7));
+    }
+    store.put(&digest, b"content")?;
+    assert_eq!(read(store, &digest)?, b"content");
+    Ok(())
 }
 
 fn the_list_has_each_blob_once(store: &dyn Store) -> Result<(), StoreError> {

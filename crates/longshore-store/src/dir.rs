@@ -19,6 +19,7 @@ use self::portable as sys;
 #[cfg(unix)]
 use self::unix as sys;
 use crate::error::{Action, StoreError};
+use crate::failpoint::{self, Step};
 
 /// A directory held open by its descriptor, and the path it was reached by for messages.
 ///
@@ -89,7 +90,7 @@ impl Dir {
         } else {
             path
         };
-        match sys::open_root(here) {
+        match failpoint::pass(Step::OpenDir).and_then(|()| sys::open_root(here)) {
             Ok(handle) => Ok(Self {
                 handle,
                 path: path.to_owned(),
@@ -111,7 +112,7 @@ impl Dir {
     /// [`StoreError::NotADirectory`] for a link or anything else, [`StoreError::Io`].
     pub fn dir(&self, name: &str) -> Result<Option<Self>, StoreError> {
         let path = self.path.join(name);
-        match component(name).and_then(|name| sys::open_dir(&self.handle, name)) {
+        match step(Step::OpenDir, name).and_then(|name| sys::open_dir(&self.handle, name)) {
             Ok(handle) => Ok(Some(Self { handle, path })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Self::open_failed(path, error)),
@@ -126,7 +127,7 @@ impl Dir {
     pub fn file(&self, name: &str) -> Result<Option<(File, u64)>, StoreError> {
         self.opened(
             name,
-            component(name).and_then(|name| sys::open_file(&self.handle, name)),
+            step(Step::Open, name).and_then(|name| sys::open_file(&self.handle, name)),
         )
     }
 
@@ -143,8 +144,8 @@ impl Dir {
         let path = || self.path.join(name);
         let mut content = Vec::new();
         if size <= limit {
-            file.take(limit.saturating_add(1))
-                .read_to_end(&mut content)
+            failpoint::pass(Step::Read)
+                .and_then(|()| file.take(limit.saturating_add(1)).read_to_end(&mut content))
                 .map_err(|error| self.failed(Action::Read, name, error))?;
         }
         if size > limit || content.len() as u64 > limit {
@@ -162,7 +163,7 @@ impl Dir {
     ///
     /// [`StoreError::Io`].
     pub fn entry(&self, name: &str) -> Result<Option<Entry>, StoreError> {
-        match component(name).and_then(|name| sys::entry(&self.handle, name)) {
+        match step(Step::Stat, name).and_then(|name| sys::entry(&self.handle, name)) {
             Ok(entry) => Ok(Some(entry)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed(Action::Open, name, error)),
@@ -183,7 +184,9 @@ impl Dir {
             path: path.clone(),
             source,
         };
-        let names = sys::names(&self.handle).map_err(&failed)?;
+        let names = failpoint::pass(Step::List)
+            .and_then(|()| sys::names(&self.handle))
+            .map_err(&failed)?;
         Ok(names.map(move |name| name.map_err(&failed)))
     }
 
@@ -193,7 +196,7 @@ impl Dir {
     ///
     /// [`StoreError::Io`].
     pub fn make_dir(&self, name: &str, access: FileMode) -> Result<bool, StoreError> {
-        match component(name).and_then(|name| sys::make_dir(&self.handle, name, access)) {
+        match step(Step::MakeDir, name).and_then(|name| sys::make_dir(&self.handle, name, access)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(self.failed(Action::Create, name, error)),
@@ -206,7 +209,7 @@ impl Dir {
     ///
     /// [`StoreError::Io`], also when something stands there.
     pub fn create(&self, name: &str, access: FileMode) -> Result<File, StoreError> {
-        component(name)
+        step(Step::Create, name)
             .and_then(|name| sys::create(&self.handle, name, access))
             .map_err(|error| self.failed(Action::Create, name, error))
     }
@@ -216,6 +219,25 @@ impl Dir {
     #[must_use]
     pub fn is_private(&self) -> bool {
         sys::is_private_dir(&self.handle)
+    }
+
+    /// Gives the directory mode 0700; nothing where the system has no modes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotPrivate`] if another user owns it, or the file system does not keep modes.
+    pub(crate) fn make_private(&self) -> Result<(), StoreError> {
+        match failpoint::pass(Step::SetMode).and_then(|()| sys::make_private(&self.handle)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::NotPrivate {
+                path: self.path.clone(),
+            }),
+            Err(source) => Err(StoreError::Io {
+                action: Action::Open,
+                path: self.path.clone(),
+                source,
+            }),
+        }
     }
 
     /// Reads the private document `name` like [`Dir::read`]; `None` also if another user owns it,
@@ -232,7 +254,7 @@ impl Dir {
     /// Makes an empty file share the content of another file without copying it (reflink); returns
     /// whether the file system supports that.
     pub(crate) fn share_content(from: &File, to: &File) -> bool {
-        sys::share_content(from, to)
+        failpoint::pass(Step::Share).is_ok() && sys::share_content(from, to)
     }
 
     /// Opens the private file `name` for locking and makes it where there is none; `None` when
@@ -242,7 +264,8 @@ impl Dir {
     ///
     /// As [`Dir::file`].
     pub(crate) fn lock_file(&self, name: &str) -> Result<Option<File>, StoreError> {
-        let opened = component(name).and_then(|name| sys::open_or_create(&self.handle, name));
+        let opened =
+            step(Step::OpenLock, name).and_then(|name| sys::open_or_create(&self.handle, name));
         Ok(self.opened(name, opened)?.map(|(file, _)| file))
     }
 
@@ -280,7 +303,9 @@ impl Dir {
 
     /// Returns whether `file`, opened here as `name`, has not been removed since.
     pub(crate) fn still_holds(&self, name: &str, file: &File) -> Result<bool, StoreError> {
-        sys::is_linked(file).map_err(|error| self.failed(Action::Lock, name, error))
+        failpoint::pass(Step::Stat)
+            .and_then(|()| sys::is_linked(file))
+            .map_err(|error| self.failed(Action::Lock, name, error))
     }
 
     /// Takes the exclusive lock of a file that [`Dir::lock_file`] opened, without waiting.
@@ -289,6 +314,7 @@ impl Dir {
     ///
     /// [`io::ErrorKind::WouldBlock`] when another process has the lock.
     pub(crate) fn try_lock(file: &File) -> io::Result<()> {
+        failpoint::pass(Step::Lock)?;
         sys::try_lock(file)
     }
 
@@ -298,6 +324,7 @@ impl Dir {
     ///
     /// The system refuses it.
     pub(crate) fn unlock(file: &File) -> io::Result<()> {
+        failpoint::pass(Step::Unlock)?;
         sys::unlock(file)
     }
 
@@ -307,7 +334,7 @@ impl Dir {
     ///
     /// [`StoreError::Io`].
     pub fn rename(&self, name: &str, to: &Self, to_name: &str) -> Result<(), StoreError> {
-        component(name)
+        step(Step::Rename, name)
             .and_then(|name| sys::rename(&self.handle, name, &to.handle, component(to_name)?))
             .map_err(|error| to.failed(Action::Rename, to_name, error))
     }
@@ -320,7 +347,7 @@ impl Dir {
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         self.removed(
             name,
-            component(name).and_then(|name| sys::remove(&self.handle, name)),
+            step(Step::Remove, name).and_then(|name| sys::remove(&self.handle, name)),
         )
     }
 
@@ -332,7 +359,7 @@ impl Dir {
     pub fn remove_dir(&self, name: &str) -> Result<(), StoreError> {
         self.removed(
             name,
-            component(name).and_then(|name| sys::remove_dir(&self.handle, name)),
+            step(Step::RemoveDir, name).and_then(|name| sys::remove_dir(&self.handle, name)),
         )
     }
 
@@ -342,16 +369,18 @@ impl Dir {
     ///
     /// [`StoreError::Io`].
     pub fn sync(&self) -> Result<(), StoreError> {
-        sys::sync(&self.handle).map_err(|source| StoreError::Io {
-            action: Action::Sync,
-            path: self.path.clone(),
-            source,
-        })
+        failpoint::pass(Step::SyncDir)
+            .and_then(|()| sys::sync(&self.handle))
+            .map_err(|source| StoreError::Io {
+                action: Action::Sync,
+                path: self.path.clone(),
+                source,
+            })
     }
 
     /// Makes the content of the regular file `name` outlive a power cut.
     pub(crate) fn sync_file(&self, name: &str) -> io::Result<()> {
-        sys::sync_file(&self.handle, component(name)?)?
+        sys::sync_file(&self.handle, step(Step::Sync, name)?)?
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -404,6 +433,12 @@ impl Dir {
             }
         }
     }
+}
+
+/// Passes the failpoint of a step that is taken with `name`.
+fn step(step: Step, name: &str) -> io::Result<&str> {
+    failpoint::pass(step)?;
+    component(name)
 }
 
 /// Refuses a name that would lead out of the directory.

@@ -67,6 +67,20 @@ pub enum StoreError {
         /// The process that holds the lock, if it is known.
         holder: Option<LockHolder>,
     },
+    /// A newer program has written to the store's directory (CA12).
+    #[error(
+        "{} states version {found}, but this program knows only versions up to {known}; \
+         use a newer program, or another directory",
+        path.display()
+    )]
+    NewerVersion {
+        /// The version file.
+        path: PathBuf,
+        /// The version it states.
+        found: u32,
+        /// The newest version that the caller knows.
+        known: u32,
+    },
     /// Something else, a link for example, stands where a directory must be (DG9).
     #[error("{} is not a directory (links are not followed)", path.display())]
     NotADirectory {
@@ -77,6 +91,17 @@ pub enum StoreError {
     #[error("{} is not a regular file (links are not followed)", path.display())]
     NotAFile {
         /// Where it stands.
+        path: PathBuf,
+    },
+    /// Other users can read or write the directory of a store, and this process cannot change that
+    /// (CA12: the directory has mode 0700).
+    #[error(
+        "{} belongs to another user or its mode cannot be set to 0700; \
+         remove it, or choose another directory",
+        path.display()
+    )]
+    NotPrivate {
+        /// The directory.
         path: PathBuf,
     },
     /// A document is longer than its limit allows (LI1).
@@ -95,6 +120,16 @@ pub enum StoreError {
         /// Its algorithm.
         source: UnsupportedAlgorithm,
     },
+    /// The version file of a store's directory is malformed, or the directory has files but no
+    /// version file (CA12: a version file guards upgrades).
+    #[error(
+        "{} does not state the version of a store; empty its directory, or choose another one",
+        path.display()
+    )]
+    Unversioned {
+        /// The version file.
+        path: PathBuf,
+    },
 }
 
 impl StoreError {
@@ -109,9 +144,11 @@ impl StoreError {
             Self::Interrupted => StoreErrorKind::Interrupted,
             Self::Io { source, .. } => StoreErrorKind::of(source.kind()),
             Self::Locked { .. } => StoreErrorKind::Locked,
-            Self::NotADirectory { .. } | Self::NotAFile { .. } | Self::TooLarge { .. } => {
-                StoreErrorKind::Hostile
-            }
+            Self::NotADirectory { .. }
+            | Self::NotAFile { .. }
+            | Self::NotPrivate { .. }
+            | Self::TooLarge { .. } => StoreErrorKind::Hostile,
+            Self::NewerVersion { .. } | Self::Unversioned { .. } => StoreErrorKind::Version,
             Self::Unsupported { .. } => StoreErrorKind::Unsupported,
         }
     }
@@ -170,6 +207,8 @@ pub enum StoreErrorKind {
     ReadOnly,
     /// No verifier exists for the digest's algorithm.
     Unsupported,
+    /// A newer program has written to the directory, or the directory is not that of a store.
+    Version,
 }
 
 impl StoreErrorKind {

@@ -1,9 +1,11 @@
 //! Blobs as files in a directory.
 
 mod blobs;
+mod directory;
 mod durability;
 mod partials;
 mod private;
+mod quarantine;
 mod session;
 mod verified;
 
@@ -15,11 +17,12 @@ use std::time::SystemTime;
 use longshore_model::Digest;
 
 pub use self::blobs::BLOBS_DIR;
+pub use self::directory::StoreDirectory;
 pub use self::durability::Durability;
 pub use self::partials::PARTIAL_AGE_LIMIT;
 pub use self::private::{LOCK_WAIT, PRIVATE_DIR};
 
-use self::blobs::Blobs;
+use self::blobs::{Arrangement, Blobs};
 use self::durability::{Batch, Origin};
 use self::private::PrivateLock;
 use self::session::{Session, Temp};
@@ -28,10 +31,12 @@ use crate::dir::{Dir, Stamp};
 use crate::error::StoreError;
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
+use crate::random::RandomReader;
 use crate::store::{Digests, Existing, Partials, Reader, Store};
 use crate::writer::{Sink, Writer, content_matches};
 
-/// Blobs as files below one directory: `blobs/<algorithm>/<encoded>`.
+/// Blobs as files below one directory: `blobs/<algorithm>/<encoded>`, or with one more directory
+/// in between ([`FsStore::open_sharded`]).
 ///
 /// Content is written to a private directory inside the root and renamed when it is verified,
 /// so that a reader, of this library or any other, sees whole blobs only, whenever the process
@@ -39,9 +44,10 @@ use crate::writer::{Sink, Writer, content_matches};
 ///
 /// Reading makes nothing: a store on a read-only file system can be read. The first write
 /// makes the private directory and clears up what dead processes left in it; the last writer
-/// removes it, unless it holds unfinished blobs for [`Store::resume`] or the record of
-/// [`FsStore::record_verified`]. An unfinished blob is removed when the blob is committed, by
-/// [`Store::clear_partials`], or at the first write after [`PARTIAL_AGE_LIMIT`].
+/// removes it, unless it holds unfinished blobs for [`Store::resume`], the record of
+/// [`FsStore::record_verified`], or bad blobs of [`Store::quarantine`]. An unfinished blob is
+/// removed when the blob is committed, by [`Store::clear_partials`], or at the first write after
+/// [`PARTIAL_AGE_LIMIT`].
 #[derive(Clone, Debug)]
 pub struct FsStore {
     shared: Arc<Shared>,
@@ -64,16 +70,35 @@ impl FsStore {
     ///
     /// [`StoreError::NotADirectory`], [`StoreError::Io`].
     pub fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
-        Ok(Self {
+        let root = Arc::new(Dir::open(root)?);
+        Ok(Self::arranged(root, Arrangement::Image, durability))
+    }
+
+    /// Opens a store of many blobs in the directory `root`, which must exist; it may be empty.
+    ///
+    /// It differs from [`FsStore::open`] in where the blobs lie and who can read them:
+    /// `blobs/<algorithm>/<first two characters>/<encoded>`, directories with mode 0700 and files
+    /// with mode 0600 (CA12). The mode of `root` is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`FsStore::open`].
+    pub fn open_sharded(root: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let root = Arc::new(Dir::open(root)?);
+        Ok(Self::arranged(root, Arrangement::Sharded, durability))
+    }
+
+    fn arranged(root: Arc<Dir>, arrangement: Arrangement, durability: Durability) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                blobs: Blobs::new(Arc::new(Dir::open(root)?)),
+                blobs: Blobs::new(root, arrangement),
                 durability,
                 batch: Batch::default(),
                 verified: Verified::default(),
                 session: Mutex::new(None),
             }),
             interrupt: Interrupt::new(),
-        })
+        }
     }
 
     /// Returns the same store, whose blocking calls end early when `interrupt` is set.
@@ -269,6 +294,22 @@ impl Store for FsStore {
         }
     }
 
+    /// Moves the file to `quarantine` in the private directory, which holds at most 16 files and
+    /// 256 MiB: the oldest are removed. Where it cannot be moved, on a full disk for example, it is
+    /// removed.
+    fn quarantine(&self, digest: &Digest) -> Result<(), StoreError> {
+        let Some(dir) = self.shared.blobs.dir(digest)? else {
+            return Ok(());
+        };
+        if dir.entry(digest.encoded())?.is_none() {
+            return Ok(());
+        }
+        let moved = self
+            .session()
+            .and_then(|session| session.quarantine()?.take(digest, &dir, SystemTime::now()));
+        moved.or_else(|_| dir.remove(digest.encoded()))
+    }
+
     fn list(&self) -> Result<Digests<'_>, StoreError> {
         self.shared.blobs.list()
     }
@@ -295,6 +336,7 @@ impl Shared {
         }
         let begun = Arc::new(Session::begin(
             Arc::clone(&self.blobs.root),
+            self.blobs.arrangement.access(),
             SystemTime::now(),
             interrupt,
         )?);
@@ -369,6 +411,10 @@ impl Sink for FsSink {
         self.temp.append(content)
     }
 
+    fn reader(&self) -> Result<RandomReader, StoreError> {
+        Ok(RandomReader::from_file(self.temp.file()))
+    }
+
     fn publish(self: Box<Self>) -> Result<(), StoreError> {
         let Self {
             temp,
@@ -381,6 +427,8 @@ impl Sink for FsSink {
         }
         let set_back = SystemTime::now() - verified::SET_BACK;
         let recordable = shared.durability != Durability::None && temp.set_modified(set_back);
+        // A blob that was visible before stays visible, whatever fails here.
+        let is_new = !matches!(to.entry(digest.encoded()), Ok(Some(_)));
         let stamp = temp
             .publish_blob(&to, &digest)
             .inspect_err(|_| shared.blobs.forget())?;
@@ -389,7 +437,14 @@ impl Sink for FsSink {
         }
         match shared.durability {
             Durability::Batch => shared.batch.add(digest, Origin::Written(stamp)),
-            Durability::Each => to.sync()?,
+            Durability::Each => {
+                if let Err(error) = to.sync() {
+                    if is_new {
+                        let _ = to.remove(digest.encoded());
+                    }
+                    return Err(error);
+                }
+            }
             Durability::None => {}
         }
         Ok(())

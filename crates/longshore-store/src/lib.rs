@@ -44,6 +44,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `conformance` | the module `conformance`: tests every driver passes, for drivers elsewhere |
+//! | `failpoints` | failures on request at every step of input and output, for tests |
 //!
 //! Ids such as RT1 name the rules in the project's `RULES.md`.
 
@@ -51,19 +52,26 @@
 pub mod conformance;
 mod dir;
 mod error;
+mod failpoint;
 mod fs;
 mod interrupt;
 mod lock;
 mod memory;
+mod positioned;
+mod random;
 mod store;
 mod writer;
 
 pub use dir::{Dir, Entry, FileMode};
 pub use error::{Action, LockHolder, StoreError, StoreErrorKind};
+#[cfg(any(test, feature = "failpoints"))]
+pub use failpoint::{FAILPOINT_VARIABLE, failpoints};
 pub use fs::{
     BLOBS_DIR, Durability, Exclusive, FsStore, LOCK_WAIT, PARTIAL_AGE_LIMIT, PRIVATE_DIR,
+    StoreDirectory,
 };
 pub use interrupt::Interrupt;
 pub use memory::MemoryStore;
+pub use random::{RandomReader, ReadAt};
 pub use store::{Digests, Existing, Opened, Partial, Partials, Reader, Store};
 pub use writer::{Sink, Writer};

@@ -1,6 +1,7 @@
 //! Blobs in memory.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use longshore_model::Digest;
 use crate::error::StoreError;
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
+use crate::random::{RandomReader, ReadAt, copy_at};
 use crate::store::{Digests, Existing, Partial, Partials, Reader, Store, supported};
 use crate::writer::{Sink, Writer};
 
@@ -23,7 +25,7 @@ pub struct MemoryStore(Arc<Mutex<MemoryContents>>);
 #[derive(Debug)]
 struct MemoryContents {
     blobs: BTreeMap<Digest, Bytes>,
-    partials: BTreeMap<Digest, Vec<u8>>,
+    partials: BTreeMap<Digest, Bytes>,
     /// Bytes in `blobs`, in `partials` and in writers.
     used: u64,
     limit: u64,
@@ -59,10 +61,12 @@ impl MemoryStore {
     }
 
     fn sink(&self, digest: &Digest, written: Vec<u8>) -> MemorySink {
+        let reserved = written.len();
         MemorySink {
             digest: digest.clone(),
-            written,
+            written: Arc::new(Written(Mutex::new(Growth::Growing(written)))),
             read: 0,
+            reserved,
             content: Arc::clone(&self.0),
         }
     }
@@ -84,7 +88,7 @@ impl Store for MemoryStore {
         Writer::resume(
             digest,
             size,
-            || Ok(kept().map(|written| self.sink(digest, written))),
+            || Ok(kept().map(|written| self.sink(digest, Vec::from(written)))),
             || Ok(self.sink(digest, Vec::new())),
             &Interrupt::new(),
         )
@@ -172,25 +176,77 @@ impl MemoryContents {
     }
 }
 
+/// The bytes of one sink, as its readers see them.
+struct Written(Mutex<Growth>);
+
+enum Growth {
+    Growing(Vec<u8>),
+    /// Published or kept; nothing is appended any more.
+    Finished(Bytes),
+}
+
+impl Written {
+    /// Ends the growth and returns all bytes, without copying them.
+    fn finish(&self) -> Bytes {
+        let mut growth = locked(&self.0);
+        let bytes = match &mut *growth {
+            Growth::Growing(written) => Bytes::from(std::mem::take(written)),
+            Growth::Finished(bytes) => bytes.clone(),
+        };
+        *growth = Growth::Finished(bytes.clone());
+        bytes
+    }
+}
+
+impl ReadAt for Arc<Written> {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        Ok(match &*locked(&self.0) {
+            Growth::Growing(written) => copy_at(written, buffer, position),
+            Growth::Finished(bytes) => copy_at(bytes, buffer, position),
+        })
+    }
+
+    fn try_read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<Option<usize>> {
+        self.read_at(buffer, position).map(Some)
+    }
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").finish_non_exhaustive()
+    }
+}
+
 /// One blob on its way into memory.
 #[derive(Debug)]
 struct MemorySink {
     digest: Digest,
-    written: Vec<u8>,
+    /// Shared with readers.
+    written: Arc<Written>,
     /// How much of what was kept was hashed again.
-    read: usize,
+    read: u64,
+    /// How many bytes of the limit this sink uses.
+    reserved: usize,
     content: Arc<Mutex<MemoryContents>>,
 }
 
 impl Sink for MemorySink {
     fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
         locked(&self.content).reserve(content.len())?;
-        self.written.extend_from_slice(content);
+        if let Growth::Growing(written) = &mut *locked(&self.written.0) {
+            written.extend_from_slice(content);
+        }
+        self.reserved += content.len();
         Ok(())
     }
 
+    fn reader(&self) -> Result<RandomReader, StoreError> {
+        Ok(RandomReader::new(Arc::clone(&self.written)))
+    }
+
     fn publish(mut self: Box<Self>) -> Result<(), StoreError> {
-        let bytes = Bytes::from(std::mem::take(&mut self.written));
+        let bytes = self.written.finish();
+        self.reserved = 0;
         let mut content = locked(&self.content);
         // What was reserved while writing now belongs to the blob, and its predecessor's is free.
         if let Some(replaced) = content.blobs.insert(self.digest.clone(), bytes) {
@@ -204,9 +260,10 @@ impl Sink for MemorySink {
 
     fn keep(mut self: Box<Self>) -> Result<(), StoreError> {
         let mut content = locked(&self.content);
-        let before = content.partials.get(&self.digest).map_or(0, Vec::len);
-        if self.written.len() > before {
-            let written = std::mem::take(&mut self.written);
+        let before = content.partials.get(&self.digest).map_or(0, Bytes::len);
+        if self.reserved > before {
+            self.reserved = 0;
+            let written = self.written.finish();
             content.partials.insert(self.digest.clone(), written);
             content.release(before);
         }
@@ -217,16 +274,15 @@ impl Sink for MemorySink {
 
 impl Read for MemorySink {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut rest = self.written.get(self.read..).unwrap_or_default();
-        let count = rest.read(buffer)?;
-        self.read += count;
+        let count = self.written.read_at(buffer, self.read)?;
+        self.read += count as u64;
         Ok(count)
     }
 }
 
 impl Drop for MemorySink {
     fn drop(&mut self) {
-        locked(&self.content).release(self.written.len());
+        locked(&self.content).release(self.reserved);
     }
 }
 

@@ -10,6 +10,7 @@ use longshore_model::{Digest, Hasher};
 
 use crate::error::StoreError;
 use crate::interrupt::Interrupt;
+use crate::random::RandomReader;
 use crate::writer::{Writer, content_matches};
 
 /// The blobs of a store, in no particular order.
@@ -166,6 +167,19 @@ pub trait Store: Send + Sync {
     /// What the driver meets.
     fn delete(&self, digest: &Digest) -> Result<(), StoreError>;
 
+    /// Takes the blob `digest`, whose bytes or size proved wrong, out of the store, so that it is
+    /// never served again (CA3: a bad blob is quarantined). An absent blob is no error.
+    ///
+    /// A driver may keep the bytes elsewhere so that a person can look for the cause; the default
+    /// removes them.
+    ///
+    /// # Errors
+    ///
+    /// What the driver meets; the blob may still be there.
+    fn quarantine(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.delete(digest)
+    }
+
     /// Lists the blobs; names that are no digest, and things that are no file, are passed over.
     ///
     /// What is written or deleted meanwhile may appear or not.
@@ -252,6 +266,15 @@ impl Reader {
         match self.source {
             ReaderSource::File(file) => Opened::File(file),
             ReaderSource::Memory(bytes) => Opened::Bytes(bytes.into_inner()),
+        }
+    }
+
+    /// Turns this into a reader of any position, which several threads can share.
+    #[must_use]
+    pub fn into_random(self) -> RandomReader {
+        match self.into_opened() {
+            Opened::File(file) => RandomReader::from_file(Arc::new(file)),
+            Opened::Bytes(bytes) => RandomReader::new(bytes),
         }
     }
 

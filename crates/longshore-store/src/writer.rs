@@ -7,6 +7,7 @@ use longshore_model::{Digest, Verifier, VerifyError};
 
 use crate::error::StoreError;
 use crate::interrupt::Interrupt;
+use crate::random::RandomReader;
 
 /// Where a driver puts the bytes of one blob until they are verified.
 ///
@@ -19,6 +20,14 @@ pub trait Sink: fmt::Debug + Send {
     ///
     /// What the driver meets; the sink is dropped then.
     fn append(&mut self, content: &[u8]) -> Result<(), StoreError>;
+
+    /// Returns a reader of the bytes that were appended and of those that will be. It stays
+    /// readable after this sink is published, kept or dropped, and does not disturb later calls.
+    ///
+    /// # Errors
+    ///
+    /// What the driver meets; the sink stays usable.
+    fn reader(&self) -> Result<RandomReader, StoreError>;
 
     /// Makes the verified content visible, all at once.
     ///
@@ -149,6 +158,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Returns a reader of the bytes that were written and of those that will be.
+    ///
+    /// Nothing it reads is verified before [`Writer::commit`] has returned.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Abandoned`] after an earlier error, or what the driver meets; this writer
+    /// stays usable.
+    pub fn reader(&self) -> Result<RandomReader, StoreError> {
+        match &self.unfinished.sink {
+            Some(sink) => sink.reader(),
+            None => Err(self.abandoned()),
+        }
+    }
+
     /// Verifies length and digest and makes the blob visible.
     ///
     /// # Errors
@@ -194,12 +218,16 @@ impl Writer {
     }
 
     fn take_sink(&mut self) -> Result<Box<dyn Sink>, StoreError> {
-        self.unfinished
-            .sink
-            .take()
-            .ok_or_else(|| StoreError::Abandoned {
-                digest: self.digest().clone(),
-            })
+        match self.unfinished.sink.take() {
+            Some(sink) => Ok(sink),
+            None => Err(self.abandoned()),
+        }
+    }
+
+    fn abandoned(&self) -> StoreError {
+        StoreError::Abandoned {
+            digest: self.digest().clone(),
+        }
     }
 
     fn refused(&self, source: VerifyError) -> StoreError {

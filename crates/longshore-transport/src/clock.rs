@@ -1,10 +1,11 @@
 //! Time as the client sees it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 #[cfg(feature = "test-util")]
 use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "test-util")]
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 #[cfg(feature = "test-util")]
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,6 +35,24 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Ends after `duration`: the limit of something that should be over before.
     fn alarm(&self, duration: Duration) -> Timer;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Duration {
+        (**self).now()
+    }
+
+    fn unix_time(&self) -> Duration {
+        (**self).unix_time()
+    }
+
+    fn sleep(&self, duration: Duration) -> Timer {
+        (**self).sleep(duration)
+    }
+
+    fn alarm(&self, duration: Duration) -> Timer {
+        (**self).alarm(duration)
+    }
 }
 
 /// A clock for tests: waits end at once and move the time on; alarms ring on command.

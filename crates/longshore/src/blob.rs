@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use longshore_model::{Digest, RepositoryName, UnsupportedAlgorithm, Verifier, VerifyError};
 use longshore_proto::call::Ask;
-use longshore_proto::download::{self, Download, DownloadError, Next};
+use longshore_proto::download::{self, Download, DownloadError, Next, PartDownload};
 use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
 use longshore_transport::{Body, TransportError};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -24,6 +24,10 @@ use crate::operation::Operation;
 use crate::repository::Repository;
 use crate::site::Site;
 
+use self::plan::Plan;
+
+mod plan;
+
 /// The frames of a blob: resumed where they break off, guarded against stalls, **not verified**.
 ///
 /// This type is for callers that verify the bytes themselves, such as a store that hashes while it
@@ -32,7 +36,7 @@ pub struct BlobFrames {
     site: Arc<Site>,
     name: RepositoryName,
     digest: Digest,
-    download: Download,
+    plan: Plan,
     state: State,
     guard: StallGuard,
     last: Option<TransportError>,
@@ -67,17 +71,49 @@ impl BlobFrames {
             site,
             name,
             digest,
-            download,
+            plan: Plan::Whole(download),
             state,
             guard,
             last: None,
         }
     }
 
-    /// The size of the blob in bytes: from the descriptor, or from the registry once it answered.
+    /// The frames of one part.
+    pub(crate) fn of_part(
+        site: Arc<Site>,
+        name: RepositoryName,
+        digest: Digest,
+        part: PartDownload,
+    ) -> Self {
+        let guard = StallGuard::new(Arc::clone(site.client().clock()));
+        let state = State::Asking(asking(&site, part.ask()));
+        Self {
+            site,
+            name,
+            digest,
+            plan: Plan::part(part),
+            state,
+            guard,
+            last: None,
+        }
+    }
+
+    /// The size of the whole blob in bytes: from the descriptor, or from the registry once it
+    /// answered.
     #[must_use]
     pub const fn size(&self) -> Option<u64> {
-        self.download.size()
+        self.plan.size()
+    }
+
+    /// Waits until the registry has answered, without reading bytes.
+    ///
+    /// Cancel-safe. [`next`](Self::next) does this too.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next), which returns `None` after an error.
+    pub async fn head(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_head(cx)).await
     }
 
     /// The same, reading at most this many bytes if no descriptor says the size (LI). By default
@@ -85,7 +121,9 @@ impl BlobFrames {
     /// [`BLOB_LIMIT_BYTES`](crate::BLOB_LIMIT_BYTES), 32 GiB, if it announces none.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> Self {
-        self.download.set_limit(bytes);
+        if let Plan::Whole(download) = &mut self.plan {
+            download.set_limit(bytes);
+        }
         self
     }
 
@@ -107,31 +145,47 @@ impl BlobFrames {
         poll_fn(|cx| wait.0.poll(cx)).await
     }
 
+    /// As [`head`](Self::head), for a caller that polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head).
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while let State::Asking(asking) = &mut self.state {
+            let answer = ready!(asking.as_mut().poll(cx));
+            if let Err(error) = answer.and_then(|answer| self.on_answer(answer)) {
+                self.state = State::Done;
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            let step = match &mut self.state {
-                State::Done => return Poll::Ready(None),
-                State::Asking(asking) => match ready!(asking.as_mut().poll(cx)) {
-                    Ok(answer) => self.on_answer(answer),
+            if let Err(error) = ready!(self.poll_head(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            let State::Reading(body, _) = &mut self.state else {
+                return Poll::Ready(None);
+            };
+            let jitter = self.site.client().jitter();
+            let step = match ready!(self.guard.poll_frame(body, cx)) {
+                Some(Ok(bytes)) => match self.on_bytes(bytes) {
+                    Ok(bytes) if bytes.is_empty() => continue,
+                    Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
                     Err(error) => Err(error),
                 },
-                State::Reading(body, _) => match ready!(self.guard.poll_frame(body, cx)) {
-                    Some(Ok(bytes)) => match self.on_bytes(bytes) {
-                        Ok(bytes) if bytes.is_empty() => continue,
-                        Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
-                        Err(error) => Err(error),
-                    },
-                    Some(Err(error)) => {
-                        tracing::debug!(digest = %self.digest, %error, "the blob broke off");
-                        self.last = Some(error);
-                        let next = self.download.on_interrupted(self.site.client().jitter());
-                        self.advance(next)
-                    }
-                    None => {
-                        let next = self.download.on_end(self.site.client().jitter());
-                        self.advance(next)
-                    }
-                },
+                Some(Err(error)) => {
+                    tracing::debug!(digest = %self.digest, %error, "the blob broke off");
+                    self.last = Some(error);
+                    let next = self.plan.on_interrupted(jitter);
+                    self.advance(next)
+                }
+                None => {
+                    let next = self.plan.on_end(jitter);
+                    self.advance(next)
+                }
             };
             if let Err(error) = step {
                 self.state = State::Done;
@@ -141,10 +195,10 @@ impl BlobFrames {
     }
 
     fn on_answer(&mut self, answer: Answer) -> Result<(), Error> {
-        if !self.download.takes(answer.head.status) {
+        if !self.plan.takes(answer.head.status) {
             return Err(answer.refused(&self.site));
         }
-        let verdict = self.download.on_head(&answer.head);
+        let verdict = self.plan.on_head(&answer.head);
         match (verdict.map_err(|error| self.failed(error))?, answer.payload) {
             (download::Body::Read, Payload::Stream(body, slot)) => {
                 self.guard.begin();
@@ -159,7 +213,7 @@ impl BlobFrames {
     fn on_bytes(&mut self, mut bytes: Bytes) -> Result<Bytes, Error> {
         let count = bytes.len() as u64;
         let dropped = self
-            .download
+            .plan
             .on_bytes(count)
             .map_err(|error| self.failed(error))?;
         // At most the length of `bytes`, which is a usize.
@@ -182,6 +236,7 @@ impl BlobFrames {
     fn failed(&mut self, error: DownloadError) -> Error {
         let last = self.last.take();
         self.error(match error {
+            DownloadError::NoPart => Cause::NoRanges,
             DownloadError::OverLimit { limit } => Cause::TooLarge { limit },
             error => Cause::Download(error, last),
         })
@@ -215,7 +270,7 @@ impl fmt::Debug for BlobFrames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlobFrames")
             .field("digest", &self.digest)
-            .field("received", &self.download.received())
+            .field("received", &self.plan.received())
             .finish_non_exhaustive()
     }
 }

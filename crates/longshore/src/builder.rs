@@ -190,7 +190,7 @@ impl ClientBuilder {
         if let Some(tokens) = &tokens {
             auth = auth.with_tokens(tokens.table().clone());
         }
-        Ok(Client::new(Shared {
+        let shared = Shared {
             sender: Sender::new(transport, clock),
             jitter: self.jitter.unwrap_or_else(|| Box::new(random)),
             auth: Mutex::new(auth),
@@ -204,8 +204,8 @@ impl ClientBuilder {
                 self.requests.unwrap_or(REQUESTS_PER_ORIGIN),
                 self.memory.unwrap_or(MEMORY_LIMIT_BYTES),
             ),
-            policy: self.policy,
-        }))
+        };
+        Ok(Client::new(shared, self.policy))
     }
 }
 

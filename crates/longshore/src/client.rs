@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_auth::Authenticator;
-use longshore_model::Reference;
+use longshore_model::{Reference, RepositoryName};
 use longshore_origin::without_user_information;
 use longshore_proto::call::CallPolicy;
 use longshore_proto::endpoint::PingAnswer;
-use longshore_proto::retry::Jitter;
+use longshore_proto::retry::{Jitter, RetryPolicy};
 use longshore_transport::Clock;
 
 use crate::builder::ClientBuilder;
@@ -28,7 +28,10 @@ use crate::tokens::TokenCache;
 /// A client of any number of registries. Cheap to clone; clones share connections, tokens and
 /// limits.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client {
+    shared: Arc<Shared>,
+    policy: CallPolicy,
+}
 
 pub(crate) struct Shared {
     pub(crate) sender: Sender,
@@ -39,7 +42,6 @@ pub(crate) struct Shared {
     pub(crate) notices: Notices,
     pub(crate) hosts: Hosts,
     pub(crate) limit: Limit,
-    pub(crate) policy: CallPolicy,
 }
 
 impl Client {
@@ -50,8 +52,20 @@ impl Client {
         ClientBuilder::default()
     }
 
-    pub(crate) fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
+    pub(crate) fn new(shared: Shared, policy: CallPolicy) -> Self {
+        let shared = Arc::new(shared);
+        Self { shared, policy }
+    }
+
+    /// The same client, but tries each request at most this many times; 1 disables retries (RT1).
+    ///
+    /// It shares connections, tokens and limits with this one. It is for requests whose answer is
+    /// only useful soon.
+    #[must_use]
+    pub fn with_attempts(&self, attempts: u32) -> Self {
+        let mut client = self.clone();
+        client.policy.retry.attempts = RetryPolicy::with_attempts(attempts).attempts;
+        client
     }
 
     /// The repository a reference names.
@@ -64,8 +78,23 @@ impl Client {
     /// [`Cause::Host`] when the registry's name or settings cannot be used.
     pub async fn repository(&self, reference: &Reference) -> Result<Repository, Error> {
         let name = reference.repository();
-        let site = self.site(reference.registry()).await?.of(name.clone());
-        Ok(Repository::new(Arc::new(site), name))
+        self.repository_of(reference.registry(), &name).await
+    }
+
+    /// The repository of this name, as [`repository`](Self::repository) without the rules for the
+    /// text of references: `registry` is a host name with an optional port, or a name that
+    /// [`ClientBuilder::host`] has settings for.
+    ///
+    /// # Errors
+    ///
+    /// As [`repository`](Self::repository).
+    pub async fn repository_of(
+        &self,
+        registry: &str,
+        name: &RepositoryName,
+    ) -> Result<Repository, Error> {
+        let site = self.site(registry).await?.of(name.clone());
+        Ok(Repository::new(Arc::new(site), name.clone()))
     }
 
     /// Checks whether this is a registry that this client may use (distribution-spec v1.1.1
@@ -102,8 +131,8 @@ impl Client {
             let shown = without_user_information(registry);
             Error::new(Operation::Connect, &shown, Cause::Host(error))
         };
-        let hosts = &self.0.hosts;
-        let home = hosts.resolve(registry, &self.0.sender).await;
+        let hosts = &self.shared.hosts;
+        let home = hosts.resolve(registry, &self.shared.sender).await;
         let home = home.map_err(failed)?;
         let Some(origin) = home.hosts.last().map(|host| host.origin().clone()) else {
             return Err(failed(crate::hosts::HostError::BaseUrl));
@@ -113,11 +142,11 @@ impl Client {
     }
 
     pub(crate) fn sender(&self) -> &Sender {
-        &self.0.sender
+        &self.shared.sender
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        self.0.sender.clock()
+        self.shared.sender.clock()
     }
 
     pub(crate) fn jitter(&self) -> Jitter {
@@ -125,41 +154,44 @@ impl Client {
     }
 
     pub(crate) fn random(&self) -> &(dyn Fn() -> u32 + Send + Sync) {
-        &*self.0.jitter
+        &*self.shared.jitter
     }
 
     /// For short calls only: the guard is never held across an `await`.
     pub(crate) fn auth(&self) -> MutexGuard<'_, Authenticator> {
-        self.0.auth.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .auth
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time that decides whether a token has expired. It comes from the clock of the cache,
     /// which several clients may share.
     pub(crate) fn auth_now(&self) -> Duration {
-        self.0
+        self.shared
             .tokens
             .as_ref()
             .map_or_else(|| self.clock().now(), TokenCache::now)
     }
 
     pub(crate) fn tokens(&self) -> Option<&TokenCache> {
-        self.0.tokens.as_ref()
+        self.shared.tokens.as_ref()
     }
 
     pub(crate) fn credentials(&self) -> &DynCredentials {
-        &self.0.credentials
+        &self.shared.credentials
     }
 
     pub(crate) fn notices(&self) -> &Notices {
-        &self.0.notices
+        &self.shared.notices
     }
 
     pub(crate) fn limit(&self) -> &Limit {
-        &self.0.limit
+        &self.shared.limit
     }
 
     pub(crate) fn policy(&self) -> &CallPolicy {
-        &self.0.policy
+        &self.policy
     }
 }
 

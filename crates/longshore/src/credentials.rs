@@ -54,6 +54,15 @@ pub trait CredentialSource: Send + Sync + 'static {
         let _ = registry;
         false
     }
+
+    /// Learns that the registry, or its token endpoint, refused this credential for a request that
+    /// concerns this repository; `None` for a request that concerns the whole registry.
+    ///
+    /// The client calls this before it looks up a credential once more (CR7), and when the request
+    /// has failed, so one refusal may be reported twice. By default nothing happens.
+    fn refused(&self, registry: &str, repository: Option<&str>, credential: &Credential) {
+        let _ = (registry, repository, credential);
+    }
 }
 
 /// A credential that exists or may exist, but cannot be read.
@@ -143,6 +152,7 @@ type Looking<'a> =
 trait Erased: Send + Sync {
     fn lookup_boxed<'a>(&'a self, registry: &'a str, repository: Option<&'a str>) -> Looking<'a>;
     fn is_renewable(&self, registry: &str) -> bool;
+    fn refused(&self, registry: &str, repository: Option<&str>, credential: &Credential);
 }
 
 impl<T: CredentialSource> Erased for T {
@@ -156,27 +166,51 @@ impl<T: CredentialSource> Erased for T {
     fn is_renewable(&self, registry: &str) -> bool {
         CredentialSource::is_renewable(self, registry)
     }
+
+    fn refused(&self, registry: &str, repository: Option<&str>, credential: &Credential) {
+        CredentialSource::refused(self, registry, repository, credential);
+    }
 }
 
-/// A source behind a pointer.
+/// A source of credentials behind a pointer: what a client holds, cheap to clone.
 #[derive(Clone)]
-pub(crate) struct DynCredentials(Arc<dyn Erased>);
+pub struct DynCredentials(Arc<dyn Erased>);
 
 impl DynCredentials {
-    pub(crate) fn new(source: impl CredentialSource) -> Self {
+    /// Hides the type of a source.
+    pub fn new(source: impl CredentialSource) -> Self {
         Self(Arc::new(source))
     }
 
-    pub(crate) async fn lookup(
+    /// Looks up for a repository, or for the whole registry.
+    pub(crate) async fn find(
         &self,
         registry: &str,
         repository: Option<&str>,
     ) -> Result<Option<Credential>, CredentialError> {
         self.0.lookup_boxed(registry, repository).await
     }
+}
 
-    pub(crate) fn is_renewable(&self, registry: &str) -> bool {
+impl CredentialSource for DynCredentials {
+    async fn lookup(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
+        self.find(registry, None).await
+    }
+
+    async fn lookup_in(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credential>, CredentialError> {
+        self.find(registry, Some(repository)).await
+    }
+
+    fn is_renewable(&self, registry: &str) -> bool {
         self.0.is_renewable(registry)
+    }
+
+    fn refused(&self, registry: &str, repository: Option<&str>, credential: &Credential) {
+        self.0.refused(registry, repository, credential);
     }
 }
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header, response};
+use http::{HeaderMap, Request, StatusCode, header, response};
 use longshore_auth::{AuthCall, AuthError, Authorization, Prepare, ScopeSet, TokenKey};
 use longshore_origin::{Hop, Peer};
 use longshore_proto::call::{Ask, Call, Ended, Sending, Step, Take, Verdict};
@@ -239,6 +239,9 @@ impl Drive<'_> {
                     });
                 }
                 Err(cause) => {
+                    if matches!(&cause, Cause::Auth(AuthError::CredentialsRefused { .. }, _)) {
+                        self.site.credential_refused();
+                    }
                     let ended = self.call.end();
                     let operation = Operation::Request(ended.endpoint.clone());
                     return Err(self.site.error(operation, cause).of_call(&ended));
@@ -429,7 +432,7 @@ impl Drive<'_> {
         *request.headers_mut() = sending.headers.clone();
         // An authorization gives its header only to a hop of the origin it was made for (CR1: a
         // secret goes to the origin it belongs to).
-        let sensitivity = match authorization.and_then(|auth| auth.header(&sending.hop)) {
+        let mut sensitivity = match authorization.and_then(|auth| auth.header(&sending.hop)) {
             Some(value) => {
                 let headers = request.headers_mut();
                 headers.insert(header::AUTHORIZATION, value.clone());
@@ -437,6 +440,11 @@ impl Drive<'_> {
             }
             None => Sensitivity::Plain,
         };
+        let is_home = sending.hop.is_home() && sending.hop.home() == self.site.origin();
+        if is_home && !self.site.headers().is_empty() {
+            add_headers(request.headers_mut(), self.site.headers());
+            sensitivity = Sensitivity::Secret;
+        }
         let wishes = request.extensions_mut();
         wishes.insert(sensitivity);
         wishes.insert(sending.hop.policy());
@@ -448,7 +456,7 @@ impl Drive<'_> {
         if sending.fresh {
             wishes.insert(ConnectionWish::New);
         }
-        if sending.hop.is_home() && sending.hop.home() == self.site.origin() {
+        if is_home {
             wishes.insert(self.site.tls().clone());
         }
         request
@@ -575,6 +583,20 @@ impl Drive<'_> {
         let now = client.auth_now();
         let finished = client.auth().finish(self.auth, key, issued, now);
         finished.map_err(failed)
+    }
+}
+
+/// Adds configured fields, as secrets, except where the client has set the field (CR10).
+fn add_headers(headers: &mut HeaderMap, configured: &HeaderMap) {
+    for name in configured.keys().filter(|name| **name != header::HOST) {
+        if headers.contains_key(name) {
+            continue;
+        }
+        for value in configured.get_all(name) {
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            headers.append(name, value);
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::Request;
+use http::{HeaderMap, Request};
 use longshore_auth::RegistrySettings;
 use longshore_model::RepositoryName;
 use longshore_origin::{AllowAddresses, Origin, OriginError, Scheme};
@@ -23,7 +24,7 @@ const HUB: &str = "docker.io";
 const HUB_API: &str = "registry-1.docker.io";
 
 /// What is configured for one registry; the default is TLS on the registry's own name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct HostSettings {
     /// Where the API is, if not at `https://<registry>/v2/`: `https://host[:port][/path]`.
@@ -38,6 +39,10 @@ pub struct HostSettings {
     pub allow_addresses: AllowAddresses,
     /// Which of the transport's TLS settings to use for the registry itself.
     pub tls: TlsIdentity,
+    /// Header fields for every request to the registry itself, as a gateway in front of it may
+    /// demand. They are secrets of its origin (CR10): neither a redirect to another origin nor a
+    /// token endpoint gets them. They replace no field that the client sets.
+    pub headers: HeaderMap,
     /// A prefix that is put before every repository name, as for a cache of many registries.
     pub prefix: Option<RepositoryName>,
     /// The peculiarities of the registry; `None` uses the known ones for its name.
@@ -45,6 +50,15 @@ pub struct HostSettings {
 }
 
 impl HostSettings {
+    /// The origin of a URL that can be a [`base_url`](Self::base_url).
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] when the URL cannot be a base URL.
+    pub fn origin_of(base_url: &str) -> Result<Origin, HostError> {
+        Ok(base(base_url)?.origin().clone())
+    }
+
     /// The settings that concern the authenticator.
     pub(crate) fn auth(&self) -> RegistrySettings {
         let mut settings = RegistrySettings::new().allow_addresses(self.allow_addresses.clone());
@@ -60,6 +74,32 @@ impl HostSettings {
             .iter()
             .cloned()
             .fold(settings, RegistrySettings::allow_realm)
+    }
+}
+
+/// Of the header fields it shows only the names (OU3).
+impl fmt::Debug for HostSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            base_url,
+            plain_http,
+            allow_realm,
+            allow_addresses,
+            tls,
+            headers,
+            prefix,
+            quirks,
+        } = self;
+        f.debug_struct("HostSettings")
+            .field("base_url", base_url)
+            .field("plain_http", plain_http)
+            .field("allow_realm", allow_realm)
+            .field("allow_addresses", allow_addresses)
+            .field("tls", tls)
+            .field("headers", &headers.keys().collect::<Vec<_>>())
+            .field("prefix", prefix)
+            .field("quirks", quirks)
+            .finish()
     }
 }
 
@@ -225,6 +265,26 @@ mod tests {
         check("a.example", Err(HostError::BaseUrl));
         check("ftp://a.example", Err(HostError::BaseUrl));
         check("https://a.example/?x", Err(HostError::BaseUrl));
+    }
+
+    #[test]
+    fn the_origin_of_a_base_url_is_known_before_a_client_is_built() {
+        let origin = HostSettings::origin_of("https://a.example:8443/registry").unwrap();
+        assert_eq!(origin.authority(), "a.example:8443");
+        let refused = HostSettings::origin_of("a.example");
+        assert_eq!(refused, Err(HostError::BaseUrl));
+    }
+
+    #[test]
+    fn ou3_settings_show_the_names_of_header_fields_only() {
+        let mut settings = HostSettings::default();
+        let value = http::HeaderValue::from_static("s3cret");
+        settings.headers.insert("x-gateway", value);
+        let shown = format!("{settings:?}");
+        assert!(
+            shown.contains("x-gateway") && !shown.contains("s3cret"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -72,8 +72,8 @@ pub use crate::client::Client;
 pub use crate::content::{Content, ContentFrames, FileContent, OpeningContent, StreamContent};
 pub use crate::credentials::{
     Anonymous, CredentialError, CredentialSource, DOCKER_CONFIG_LIMIT_BYTES, DockerConfig,
-    DockerConfigError, DockerCredentials, HELPER_LIMIT, HELPER_OUTPUT_LIMIT_BYTES, HelperError,
-    HelperReason, OneCredential,
+    DockerConfigError, DockerCredentials, DynCredentials, HELPER_LIMIT, HELPER_OUTPUT_LIMIT_BYTES,
+    HelperError, HelperReason, OneCredential,
 };
 pub use crate::error::{Cause, Error, ErrorClass, ErrorKind, JsonError};
 pub use crate::fetch_token::{TokenRequest, fetch_token};

@@ -12,6 +12,7 @@ use longshore_origin::Origin;
 use longshore_proto::RefusalKind;
 use longshore_proto::call::{Ask, Take};
 use longshore_proto::document::{self, DocumentError};
+use longshore_proto::download::PartDownload;
 use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, Read,
 };
@@ -349,6 +350,24 @@ impl Repository {
     ) -> BlobFrames {
         let site = Arc::clone(&self.site);
         BlobFrames::new(site, self.name.clone(), digest.clone(), size, position)
+    }
+
+    /// Reads one part of a blob, from the first to the last of these positions, both included, and
+    /// nothing but that part. `size` is the size of the whole blob in bytes. `None` when the blob
+    /// has no such part.
+    ///
+    /// A part cannot be verified, because the digest covers the whole blob. A registry that does
+    /// not send parts of a blob is an error ([`Cause::NoRanges`]).
+    #[must_use]
+    pub fn blob_part_frames(
+        &self,
+        digest: &Digest,
+        size: u64,
+        part: (u64, u64),
+    ) -> Option<BlobFrames> {
+        let (site, name) = (Arc::clone(&self.site), self.name.clone());
+        let part = PartDownload::new(name.clone(), digest.clone(), size, part)?;
+        Some(BlobFrames::of_part(site, name, digest.clone(), part))
     }
 
     /// Gets a bearer token for reading this repository, to use elsewhere: another client takes it

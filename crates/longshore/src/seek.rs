@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,16 +9,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use longshore_model::{Digest, RepositoryName};
-use longshore_proto::download::{self, DownloadError, Next, PartDownload};
 use longshore_proto::endpoint::{BlobRequest, Endpoint, Read};
 use longshore_proto::range::ByteRange;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 
-use crate::blob::BlobReader;
-use crate::drive::Payload;
+use crate::blob::{BlobFrames, BlobReader};
 use crate::error::{Cause, Error};
-use crate::idle::StallGuard;
 use crate::operation::Operation;
+use crate::repository::Repository;
 use crate::site::Site;
 
 /// Size of the blocks in which a seekable blob is read, in bytes.
@@ -105,21 +102,21 @@ impl BlobSeeker {
         position: u64,
         length: u64,
     ) -> impl Future<Output = Result<Bytes, Error>> + Send + use<> {
-        let site = Arc::clone(&self.site);
-        let download = self.download(position, length);
+        let part = self.part(position, length);
         async move {
-            match download {
-                Some(download) => part(site, download).await,
+            match part {
+                Some(part) => collect(part).await,
                 None => Ok(Bytes::new()),
             }
         }
     }
 
     /// The part of this length from this position on, cut at the end of the blob.
-    fn download(&self, position: u64, length: u64) -> Option<PartDownload> {
+    fn part(&self, position: u64, length: u64) -> Option<BlobFrames> {
         let last = position.checked_add(length)?.checked_sub(1)?;
         let range = ByteRange::Span(position, last.max(position)).within(self.size)?;
-        PartDownload::new(self.name.clone(), self.digest.clone(), self.size, range)
+        let repository = Repository::new(Arc::clone(&self.site), self.name.clone());
+        repository.blob_part_frames(&self.digest, self.size, range)
     }
 
     /// The block of this number, from the cache or the registry.
@@ -136,11 +133,10 @@ impl BlobSeeker {
             .is_none_or(|(asked, _)| *asked != number)
         {
             let position = number.saturating_mul(SEEK_BLOCK_BYTES);
-            let Some(download) = self.download(position, SEEK_BLOCK_BYTES) else {
+            let Some(part) = self.part(position, SEEK_BLOCK_BYTES) else {
                 return Poll::Ready(Ok(Bytes::new()));
             };
-            let asking = part(Arc::clone(&self.site), download);
-            self.asking = Some((number, Box::pin(asking)));
+            self.asking = Some((number, Box::pin(collect(part))));
         }
         let Some((_, asking)) = &mut self.asking else {
             return Poll::Ready(Ok(Bytes::new()));
@@ -155,56 +151,13 @@ impl BlobSeeker {
     }
 }
 
-/// Fetches one part, resumed where it breaks off (RT6), and nothing but that part.
-async fn part(site: Arc<Site>, mut download: PartDownload) -> Result<Bytes, Error> {
-    let mut ask = download.ask();
-    let failed = |download: &PartDownload, error, last| {
-        let cause = match error {
-            DownloadError::NoPart => Cause::NoRanges,
-            error => Cause::Download(error, last),
-        };
-        let operation = Operation::Request(download.ask().endpoint);
-        site.error(operation, cause)
-    };
+/// Reads all frames of a part.
+async fn collect(mut frames: BlobFrames) -> Result<Bytes, Error> {
     let mut bytes = BytesMut::new();
-    let mut broke = None;
-    loop {
-        let answer = site.drive(ask).await?;
-        if !download.takes(answer.head.status) {
-            return Err(answer.refused(&site));
-        }
-        let verdict = download.on_head(&answer.head);
-        if let download::Body::Ask(whole) =
-            verdict.map_err(|error| failed(&download, error, None))?
-        {
-            bytes.clear();
-            ask = whole;
-            continue;
-        }
-        // `_slot` is dropped at the end of each pass, before the rest of the part is requested.
-        let Payload::Stream(mut body, _slot) = answer.payload else {
-            return Err(failed(&download, DownloadError::NoPart, None));
-        };
-        let mut guard = StallGuard::new(Arc::clone(site.client().clock()));
-        while let Some(frame) = poll_fn(|cx| guard.poll_frame(&mut body, cx)).await {
-            match frame {
-                Ok(frame) => {
-                    let counted = download.on_bytes(frame.len() as u64);
-                    counted.map_err(|error| failed(&download, error, None))?;
-                    bytes.extend_from_slice(&frame);
-                }
-                Err(error) => {
-                    broke = Some(error);
-                    break;
-                }
-            }
-        }
-        let next = download.on_end(site.client().jitter());
-        match next.map_err(|error| failed(&download, error, broke.take()))? {
-            Next::Ask(rest) => ask = rest,
-            Next::Finished => return Ok(bytes.freeze()),
-        }
+    while let Some(frame) = frames.next().await {
+        bytes.extend_from_slice(&frame?);
     }
+    Ok(bytes.freeze())
 }
 
 impl AsyncRead for BlobSeeker {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::HeaderMap;
 use longshore_auth::{AuthCall, Credential};
 use longshore_model::RepositoryName;
 use longshore_origin::Origin;
@@ -13,7 +14,7 @@ use longshore_proto::{Host, Quirks};
 use longshore_transport::TlsIdentity;
 
 use crate::client::Client;
-use crate::credentials::CredentialError;
+use crate::credentials::{CredentialError, CredentialSource as _};
 use crate::error::{Cause, Error, FoundCredentials};
 use crate::hosts::Registry;
 use crate::operation::Operation;
@@ -120,6 +121,11 @@ impl Site {
         self.one_tag.store(true, Ordering::Relaxed);
     }
 
+    /// The header fields for requests to the registry itself.
+    pub(crate) const fn headers(&self) -> &HeaderMap {
+        &self.home.settings.headers
+    }
+
     pub(crate) const fn tls(&self) -> &TlsIdentity {
         &self.home.settings.tls
     }
@@ -146,6 +152,9 @@ impl Site {
     ) -> Result<(), CredentialError> {
         let _one_at_a_time = self.looking.lock().await;
         let refused = call.refused_credential(&self.origin);
+        if let Some(refused) = refused {
+            self.report_refused(refused);
+        }
         let known = self.found().clone();
         let known = known.filter(|it| refused.is_none() || it.credential.as_ref() != refused);
         let found = match known {
@@ -168,7 +177,7 @@ impl Site {
     async fn ask_source(&self) -> Result<Found, CredentialError> {
         let source = self.client.credentials();
         let repository = self.repository.as_ref().map(RepositoryName::as_str);
-        let (credential, failure) = match source.lookup(&self.registry, repository).await {
+        let (credential, failure) = match source.find(&self.registry, repository).await {
             Ok(credential) => (credential, None),
             Err(error) if error.is_unavailable() => (None, Some(error)),
             Err(error) => return Err(error),
@@ -178,6 +187,20 @@ impl Site {
             renewable: source.is_renewable(&self.registry),
             failure,
         })
+    }
+
+    /// Tells the source that the credential it gave last was refused.
+    pub(crate) fn credential_refused(&self) {
+        let found = self.found().as_ref().and_then(|it| it.credential.clone());
+        if let Some(credential) = found {
+            self.report_refused(&credential);
+        }
+    }
+
+    fn report_refused(&self, credential: &Credential) {
+        let repository = self.repository.as_ref().map(RepositoryName::as_str);
+        let source = self.client.credentials();
+        source.refused(&self.registry, repository, credential);
     }
 
     fn provide(&self, call: &mut AuthCall, found: Found) {

@@ -274,3 +274,73 @@ async fn rt6_a_refused_resume_of_a_part_is_followed_by_the_whole_part() {
         transport.finish();
     }
 }
+
+#[tokio::test]
+async fn a_part_is_read_as_frames_and_resumed() {
+    let content = content();
+    let (digest, size) = (Digest::sha256(&content), content.len() as u64);
+    let (repository, transport) = repository([
+        cut(&content, 5, 60_004, 20_005),
+        part(&content, 20_005, 60_004),
+    ])
+    .await;
+    let mut frames = repository
+        .blob_part_frames(&digest, size, (5, 60_004))
+        .unwrap();
+    frames.head().await.unwrap();
+    frames.head().await.unwrap();
+    assert_eq!(frames.size(), Some(size));
+    let mut read = Vec::new();
+    while let Some(frame) = frames.next().await {
+        read.extend_from_slice(&frame.unwrap());
+    }
+    assert_eq!(read, content[5..60_005]);
+    transport.finish();
+    for no_part in [(size, size), (0, size), (7, 6)] {
+        let frames = repository.blob_part_frames(&digest, size, no_part);
+        assert!(frames.is_none(), "{no_part:?}");
+    }
+}
+
+#[tokio::test]
+async fn rt6_a_restarted_part_does_not_repeat_bytes() {
+    let content = content();
+    let (digest, size) = (Digest::sha256(&content), content.len() as u64);
+    let refused = Exchange::new("GET", &uri(&content), 400).wants("range", "bytes=20005-60004");
+    let (repository, transport) = repository([
+        cut(&content, 5, 60_004, 20_005),
+        refused,
+        cut(&content, 5, 60_004, 30_005),
+        part(&content, 30_005, 60_004),
+    ])
+    .await;
+    let frames = repository.blob_part_frames(&digest, size, (5, 60_004));
+    let (mut frames, mut read) = (frames.unwrap(), Vec::new());
+    while let Some(frame) = frames.next().await {
+        read.extend_from_slice(&frame.unwrap());
+    }
+    assert_eq!(read, content[5..60_005]);
+    transport.finish();
+}
+
+#[tokio::test]
+async fn the_head_of_a_blob_is_awaited_before_its_bytes() {
+    let content = content();
+    let digest = Digest::sha256(&content);
+    let get = Exchange::new("GET", &uri(&content), 200)
+        .header("content-length", &content.len().to_string())
+        .body(content.clone());
+    let absent = Exchange::new("GET", &uri(&content), 404);
+    let (repository, transport) = repository([get, absent]).await;
+    let mut frames = repository.blob_frames(&digest, None);
+    assert_eq!(frames.size(), None);
+    frames.head().await.unwrap();
+    assert_eq!(frames.size(), Some(content.len() as u64));
+    assert_eq!(frames.next().await.unwrap().unwrap(), content);
+    assert!(frames.next().await.is_none());
+    let mut frames = repository.blob_frames(&digest, None);
+    let error = frames.head().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(frames.next().await.is_none());
+    transport.finish();
+}

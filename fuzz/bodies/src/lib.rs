@@ -6,6 +6,7 @@
 
 mod answer;
 mod authenticator;
+mod cache_route;
 mod call;
 mod challenge;
 mod config;
@@ -27,6 +28,7 @@ mod token_response;
 mod upload;
 
 pub use authenticator::authenticator;
+pub use cache_route::cache_route;
 pub use call::call;
 pub use challenge::challenge;
 pub use config::config;

@@ -102,7 +102,7 @@ fn is_mounted(
 }
 
 /// Reads a request. Invalid header fields are skipped, and an invalid method becomes GET.
-fn request(data: &[u8]) -> (Method, String, HeaderMap) {
+pub(crate) fn request(data: &[u8]) -> (Method, String, HeaderMap) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let line = lines.next().unwrap_or_default();
     let blank = line.iter().position(|byte| *byte == b' ');

@@ -15,8 +15,9 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 18] = [
+const TARGETS: [(&str, Body); 19] = [
     ("authenticator", bodies::authenticator),
+    ("cache_route", bodies::cache_route),
     ("call", bodies::call),
     ("challenge", bodies::challenge),
     ("config", bodies::config),

@@ -16,7 +16,7 @@
 use http::{StatusCode, response};
 use longshore_model::{Digest, RepositoryName};
 
-use super::{Body, DownloadError, Next, is_answer, is_strong, may_refuse_range};
+use super::{BULK_BYTES, Body, DownloadError, Next, is_answer, is_strong, may_refuse_range};
 use crate::call::{Ask, Take};
 use crate::endpoint::{BlobAnswer, BlobRequest, Endpoint, Extent, Read};
 use crate::range::ByteRange;
@@ -71,7 +71,15 @@ impl PartDownload {
     pub fn ask(&self) -> Ask {
         let mut request = BlobRequest::new(Read::Get, self.name.clone(), self.digest.clone());
         request.range = Some(ByteRange::Span(self.at, self.last).into());
-        Ask::new(Endpoint::Blob(request), Take::Stream)
+        let mut ask = Ask::new(Endpoint::Blob(request), Take::Stream);
+        ask.bulk = self.last - self.at >= BULK_BYTES;
+        ask
+    }
+
+    /// The size of the whole blob, in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
     }
 
     /// Whether an answer with this status must be passed to [`on_head`](Self::on_head), as for

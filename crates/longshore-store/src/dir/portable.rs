@@ -79,6 +79,12 @@ pub(super) fn is_private_dir(_handle: &Handle) -> bool {
     false
 }
 
+/// There is no mode to set here.
+#[cfg(not(unix))]
+pub(super) fn make_private(_handle: &Handle) -> io::Result<bool> {
+    Ok(true)
+}
+
 pub(super) fn share_content(_from: &File, _to: &File) -> bool {
     false
 }

@@ -91,6 +91,18 @@ pub(super) fn is_private_dir(handle: &Handle) -> bool {
     is_private(handle)
 }
 
+/// Makes a directory private; returns whether it is now.
+pub(super) fn make_private(handle: &Handle) -> io::Result<bool> {
+    // Its owner may have the mode already, on a file system that does not let it be set.
+    if !is_private(handle) {
+        match rustix::fs::fchmod(handle, Mode::RWXU) {
+            Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(is_private(handle))
+}
+
 #[cfg(target_os = "linux")]
 pub(super) fn share_content(from: &File, to: &File) -> bool {
     rustix::fs::ioctl_ficlone(to, from).is_ok()

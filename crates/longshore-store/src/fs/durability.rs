@@ -100,11 +100,11 @@ impl Batch {
     }
 }
 
-/// Makes the names of a batch durable, with one sync for the directory of each algorithm.
+/// Makes the names of a batch durable, with one sync for each directory.
 fn sync_dirs(blobs: &Blobs, batch: &[(Digest, Origin)]) -> Result<(), StoreError> {
     let mut seen = BTreeSet::new();
     for (digest, _) in batch {
-        if seen.insert(digest.algorithm())
+        if seen.insert((digest.algorithm(), blobs.arrangement.shard(digest)))
             && let Some(dir) = blobs.dir(digest)?
         {
             dir.sync()?;

@@ -11,26 +11,31 @@
 //!         3-sha256-…      a blob being written that is kept if it is not finished
 //!     partial/            what is kept of blobs that were not finished
 //!         sha256-…
+//!     quarantine/         blobs whose bytes proved wrong
+//!         1700000000-sha256-…
 //!     verified            which blobs were verified, and the stamps of their files since
 //! ```
 //!
 //! A session whose lock is free has lost its process; when the next one begins, blobs to be
 //! kept are moved to `partial` and its other files removed. `.longshore` is removed with the
-//! last session unless it holds partial blobs or the record, except on systems where a process
-//! cannot detect that the lock file it holds was removed. While the lock is held, the lock file
-//! contains the process ID.
+//! last session unless it holds partial blobs, bad blobs or the record, except on systems where a
+//! process cannot detect that the lock file it holds was removed. While the lock is held, the lock
+//! file contains the process ID.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::partials::PARTIAL_DIR;
+use super::quarantine::QUARANTINE_DIR;
 use super::session::{clear_session, is_session};
 use super::verified::VERIFIED;
 use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, LockHolder, StoreError};
+use crate::failpoint::{self, Step};
 use crate::interrupt::Interrupt;
 
 /// The name of the private directory in a store's root.
@@ -61,8 +66,7 @@ impl PrivateLock {
         wait: Duration,
         interrupt: &Interrupt,
     ) -> Result<Self, StoreError> {
-        let began = Instant::now();
-        let mut pause = FIRST_POLL;
+        let mut turn = LockWait::new(root.path().join(PRIVATE_DIR).join(LOCK), wait);
         loop {
             interrupt.check()?;
             let mut holder = None;
@@ -82,16 +86,7 @@ impl PrivateLock {
                     Err(error) => return Err(dir.failed(Action::Lock, LOCK, error)),
                 }
             }
-            let waited = began.elapsed();
-            if waited >= wait {
-                return Err(StoreError::Locked {
-                    path: root.path().join(PRIVATE_DIR).join(LOCK),
-                    waited,
-                    holder: holder.and_then(find_holder),
-                });
-            }
-            thread::sleep(pause.min(wait.saturating_sub(waited)));
-            pause = (pause * 2).min(LONGEST_POLL);
+            turn.wait(holder)?;
         }
     }
 
@@ -144,8 +139,9 @@ impl PrivateLock {
         let mut remembers = false;
         for name in self.dir.names()? {
             let name = name?;
-            remembers |= name == VERIFIED;
-            if name != LOCK && name != PARTIAL_DIR && name != VERIFIED {
+            if name == VERIFIED || name == QUARANTINE_DIR {
+                remembers = true;
+            } else if name != LOCK && name != PARTIAL_DIR {
                 return Ok(());
             }
         }
@@ -162,16 +158,65 @@ impl PrivateLock {
 
 impl Drop for PrivateLock {
     fn drop(&mut self) {
-        let _ = self.held.set_len(0);
-        // Closing would do, unless a child is being started right now and has the file too.
-        let _ = Dir::unlock(&self.held);
+        release(&self.held);
+    }
+}
+
+/// Releases a lock that this process holds, and removes the process ID from its file.
+pub(super) fn release(lock: &File) {
+    if failpoint::pass(Step::WriteHolder).is_ok() {
+        let _ = lock.set_len(0);
+    }
+    // Closing would do, unless a child is being started right now and has the file too.
+    let _ = Dir::unlock(lock);
+}
+
+/// Pauses between the attempts to take a lock that another process holds.
+#[derive(Debug)]
+pub(super) struct LockWait {
+    path: PathBuf,
+    began: Instant,
+    longest: Duration,
+    pause: Duration,
+}
+
+impl LockWait {
+    /// Begins to wait for the lock file at `path`, for at most `longest`.
+    pub(super) fn new(path: PathBuf, longest: Duration) -> Self {
+        Self {
+            path,
+            began: Instant::now(),
+            longest,
+            pause: FIRST_POLL,
+        }
+    }
+
+    /// Waits for a moment; `held` is the lock file if another process has its lock.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] after the longest wait.
+    pub(super) fn wait(&mut self, held: Option<File>) -> Result<(), StoreError> {
+        let waited = self.began.elapsed();
+        if waited >= self.longest {
+            return Err(StoreError::Locked {
+                path: self.path.clone(),
+                waited,
+                holder: held.and_then(find_holder),
+            });
+        }
+        thread::sleep(self.pause.min(self.longest.saturating_sub(waited)));
+        self.pause = (self.pause * 2).min(LONGEST_POLL);
+        Ok(())
     }
 }
 
 /// Writes the ID of this process to the lock file, for the error message of a waiting process.
-fn write_holder(mut lock: &File) {
+pub(super) fn write_holder(mut lock: &File) {
     // Best effort: the disk may be full.
-    let _ = lock.write_all(format!("{}\n", std::process::id()).as_bytes());
+    if failpoint::pass(Step::WriteHolder).is_ok() {
+        let _ = lock.write_all(format!("{}\n", std::process::id()).as_bytes());
+    }
 }
 
 /// Finds the process that holds the lock: from the system's list of locks, which covers any

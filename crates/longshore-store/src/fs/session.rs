@@ -1,7 +1,7 @@
 //! The place of one store in the private directory, and the files in it.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -10,10 +10,13 @@ use longshore_model::Digest;
 
 use super::partials::{self, Partials};
 use super::private::{LOCK, LOCK_WAIT, PrivateLock};
+use super::quarantine::Quarantine;
 use crate::dir::{Dir, FileMode, Stamp};
 use crate::error::{Action, StoreError};
+use crate::failpoint::{self, Step};
 use crate::interrupt::Interrupt;
 use crate::lock::locked;
+use crate::positioned;
 
 /// One store's place to write in, as long as the store or one of its writers lives.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Session {
     private: Arc<Dir>,
     dir: Dir,
     name: String,
+    /// Who may read a blob under its final name.
+    access: FileMode,
     next: AtomicU64,
     /// What is kept of unfinished blobs, once this session has met it.
     partials: Mutex<Option<Arc<Partials>>>,
@@ -32,6 +37,7 @@ impl Session {
     /// Clears up what dead sessions left, and what was kept for too long, and begins a new one.
     pub(crate) fn begin(
         root: Arc<Dir>,
+        access: FileMode,
         now: SystemTime,
         interrupt: &Interrupt,
     ) -> Result<Self, StoreError> {
@@ -57,6 +63,7 @@ impl Session {
             private: Arc::clone(&lock.dir),
             dir,
             name,
+            access,
             next: AtomicU64::new(0),
             partials: Mutex::new(partials.map(Arc::new)),
             _held: held,
@@ -74,12 +81,12 @@ impl Session {
 
     /// Makes a file to write to, that nobody sees before it is published.
     pub(crate) fn temp(self: &Arc<Self>) -> Result<Temp, StoreError> {
-        self.create(self.number(), FileMode::Shared)
+        self.create(self.number(), self.access)
     }
 
     /// Makes a file as [`Session::temp`], that is kept for `digest` if the process dies.
     pub(crate) fn lasting_temp(self: &Arc<Self>, digest: &Digest) -> Result<Temp, StoreError> {
-        self.create(self.lasting_name(digest), FileMode::Shared)
+        self.create(self.lasting_name(digest), self.access)
     }
 
     /// Replaces the document `name` in the private directory, atomically.
@@ -126,6 +133,11 @@ impl Session {
         Ok(Some(temp))
     }
 
+    /// Opens the place for bad blobs.
+    pub(super) fn quarantine(&self) -> Result<Quarantine, StoreError> {
+        Quarantine::make(&self.private)
+    }
+
     /// Opens what is kept, `None` when nothing is.
     pub(crate) fn partials(&self) -> Result<Option<Arc<Partials>>, StoreError> {
         let mut partials = locked(&self.partials);
@@ -148,7 +160,8 @@ impl Session {
         Ok(Temp {
             session: Arc::clone(self),
             name,
-            file,
+            file: Arc::new(file),
+            position: 0,
             source: None,
             moved: false,
         })
@@ -178,7 +191,10 @@ impl Drop for Session {
 pub(crate) struct Temp {
     session: Arc<Session>,
     name: String,
-    file: File,
+    /// Shared with readers, so its cursor is not used.
+    file: Arc<File>,
+    /// Where the next call reads or appends, in bytes from the start.
+    position: u64,
     /// The partial blob whose content is copied to this file while it is read.
     source: Option<Source>,
     moved: bool,
@@ -193,21 +209,25 @@ struct Source {
 
 impl Temp {
     pub(crate) fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
-        self.file
-            .write_all(content)
+        extend(&self.file, &mut self.position, content)
             .map_err(|error| self.session.dir.failed(Action::Write, &self.name, error))
+    }
+
+    /// Returns the file, to be read at any position.
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Makes the content outlive a power cut.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file
-            .sync_all()
+        failpoint::pass(Step::Sync)
+            .and_then(|()| self.file.sync_all())
             .map_err(|error| self.session.dir.failed(Action::Sync, &self.name, error))
     }
 
     /// Sets the time of modification, which the next write changes; returns whether it succeeded.
     pub(crate) fn set_modified(&self, time: SystemTime) -> bool {
-        self.file.set_modified(time).is_ok()
+        failpoint::pass(Step::SetTime).is_ok() && self.file.set_modified(time).is_ok()
     }
 
     /// Renames the file to its final name, replacing an existing file; returns its new stamp.
@@ -250,14 +270,27 @@ impl Temp {
     }
 }
 
+/// Writes `content` at `position` and advances the position.
+fn extend(file: &File, position: &mut u64, content: &[u8]) -> io::Result<()> {
+    let (first, rest) = failpoint::parts(content);
+    positioned::write_all_at(file, first, *position)?;
+    failpoint::pass(Step::Write)?;
+    positioned::write_all_at(file, rest, *position + first.len() as u64)?;
+    *position += content.len() as u64;
+    Ok(())
+}
+
 impl Read for Temp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        failpoint::pass(Step::Read)?;
         let Some(source) = &mut self.source else {
-            return self.file.read(buffer);
+            let count = positioned::read_at(&self.file, buffer, self.position)?;
+            self.position += count as u64;
+            return Ok(count);
         };
         let count = source.file.read(buffer)?;
-        self.file
-            .write_all(buffer.get(..count).unwrap_or_default())?;
+        let read = buffer.get(..count).unwrap_or_default();
+        extend(&self.file, &mut self.position, read)?;
         if count == 0 && !buffer.is_empty() {
             // Best effort: remaining files are removed with the session.
             let _ = self.session.dir.remove(&source.name);

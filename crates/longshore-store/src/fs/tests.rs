@@ -14,7 +14,10 @@ use super::*;
 use crate::conformance;
 use crate::error::StoreErrorKind;
 
+mod directory;
+mod failpoints;
 mod partials;
+mod sharded;
 mod verified;
 
 fn root() -> TempDir {
@@ -313,6 +316,7 @@ fn child_on_a_small_disk() {
     exclusive.replace("document", b"new").unwrap();
     drop(exclusive);
     drop(store);
+    directory::check_full_disk(disk);
 
     let remounted = Command::new("mount")
         .args(["-o", "remount,ro"])
@@ -328,6 +332,7 @@ fn child_on_a_small_disk() {
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
     let error = store.lock().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::ReadOnly, "{error}");
+    directory::check_read_only_disk(disk);
 }
 
 #[test]
@@ -583,7 +588,10 @@ fn what_could_not_be_made_durable_is_tried_again() {
     let (root, elsewhere) = (root(), root());
     let at = root.path().join("blobs");
     symlink(elsewhere.path(), &at).unwrap();
-    let blobs = Blobs::new(Arc::new(Dir::open(root.path()).unwrap()));
+    let blobs = Blobs::new(
+        Arc::new(Dir::open(root.path()).unwrap()),
+        Arrangement::Image,
+    );
     let batch = Batch::default();
     batch.add(Digest::sha256(b"content"), Origin::Reused);
     let flush = || batch.flush(&blobs, &Interrupt::new());

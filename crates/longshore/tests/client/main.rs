@@ -22,5 +22,6 @@ mod refusals;
 mod renewal;
 mod retry;
 mod session;
+mod source;
 mod support;
 mod write;

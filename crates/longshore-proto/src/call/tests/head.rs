@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::endpoint::BlobRequest;
-use crate::{HeadManifest, Quirks};
+use crate::{HeadBlob, HeadManifest, Quirks};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const LIMIT: u64 = 1000;
@@ -192,6 +192,22 @@ fn dg2_the_answer_to_head_of_a_tag_must_have_a_verifiable_digest() {
     let page = ("content-type", "Text/HTML; charset=utf-8");
     check(manifest(DIGEST), &[length("7"), page], false);
     check(manifest(DIGEST), &[digest("sha256:short")], true);
+}
+
+#[test]
+fn a_host_that_refuses_head_of_blobs_is_asked_with_get() {
+    let quirks = Quirks {
+        head_blob: HeadBlob::Get,
+        ..Quirks::default()
+    };
+    let hosts = [host("a.example").with_quirks(quirks)];
+    let start = |ask: Ask| Call::start(ask, hosts.clone().into(), CallPolicy::default());
+    let (mut call, step) = start(blob());
+    assert_eq!(sent(step).method, Method::GET);
+    let answered = call.on_head(&head(200, &[]), public(), JITTER);
+    answers(&answered, Take::Nothing);
+    // This does not concern manifests.
+    assert_eq!(sent(start(manifest("v1")).1).method, Method::HEAD);
 }
 
 #[test]

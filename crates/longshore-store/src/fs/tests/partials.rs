@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::dir::FileMode;
 use crate::store::Partial;
 
 const CONTENT: &[u8] = b"content";
@@ -100,7 +101,8 @@ fn what_was_not_added_to_for_a_week_goes_at_the_next_write() {
         plant(&root, ".longshore/partial/notes", b"");
         plant(&root, ".longshore/partial/md4-00", b"");
         let dir = Arc::new(Dir::open(root.path()).unwrap());
-        let session = Arc::new(Session::begin(dir, later, &Interrupt::new()).unwrap());
+        let session =
+            Arc::new(Session::begin(dir, FileMode::Shared, later, &Interrupt::new()).unwrap());
         let resumed = session.resume(&content(), 7).unwrap();
         assert_eq!(resumed.is_some(), expected);
         let left = fs::read_dir(root.path().join(".longshore/partial")).unwrap();

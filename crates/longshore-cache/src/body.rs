@@ -1,0 +1,279 @@
+//! The body of an answer.
+
+mod buffers;
+mod part;
+mod relayed;
+mod report;
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http_body::{Frame, SizeHint};
+use longshore_proto::endpoint::Multipart;
+
+use crate::bounded::StoredBlob;
+use crate::fill::{Fill, FillError};
+use crate::observer::{Observer, RequestId, RequestKind};
+use crate::upstream::{UpstreamError, UpstreamFrames};
+
+use part::{Content, Parts};
+use relayed::RelayedParts;
+use report::Report;
+
+/// The body of an answer of a cache: bytes in memory, parts of a stored blob or of one that
+/// arrives, or frames that are passed on.
+///
+/// A body of known length never ends cleanly before all of it was sent (CA3).
+#[derive(Default)]
+pub struct CacheBody {
+    inner: Inner,
+    report: Option<Box<Report>>,
+}
+
+#[derive(Default)]
+enum Inner {
+    #[default]
+    Empty,
+    Bytes(Bytes),
+    Parts(Box<Parts>),
+    Relay(Relay),
+}
+
+/// Frames that are passed on without being verified.
+struct Relay {
+    frames: Pin<Box<dyn Stream<Item = Result<Bytes, UpstreamError>> + Send>>,
+    /// Number of bytes that the upstream has still to send.
+    to_come: u64,
+    /// The last frame. It waits for the end, so that a body that is too long is noticed: a
+    /// connection sends no more than was announced, and the client would not know.
+    last: Bytes,
+}
+
+/// Why a body broke off. The connection is then aborted, so that the client does not take what it
+/// has for the whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheBodyError {
+    /// A stored file became shorter than the blob (CA3).
+    #[error("the stored blob ends at byte {position}: it was truncated")]
+    Truncated {
+        /// Where it ends.
+        position: u64,
+    },
+    /// A stored file cannot be read.
+    #[error("the stored blob cannot be read at byte {position}")]
+    Read {
+        /// Where reading failed.
+        position: u64,
+        /// The answer of the operating system.
+        source: io::Error,
+    },
+    /// The blob arrives from the upstream, and that failed.
+    #[error("the blob did not arrive from the upstream")]
+    Fill(#[source] FillError),
+    /// The blob is not stored, and this client was too slow for the others who read it.
+    #[error("the blob is not stored, and the client is too slow to read it as it arrives")]
+    FellBehind,
+    /// Frames were passed on from the upstream, and that failed.
+    #[error("the upstream failed while its answer was passed on")]
+    Relay(#[source] UpstreamError),
+    /// The upstream sent fewer or more bytes than it announced.
+    #[error("the upstream sent {} bytes than it announced", if *.longer { "more" } else { "fewer" })]
+    Length {
+        /// Whether it sent more.
+        longer: bool,
+    },
+}
+
+impl CacheBody {
+    /// A body without a byte.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self::of(Inner::Empty)
+    }
+
+    /// These bytes.
+    #[must_use]
+    pub const fn full(bytes: Bytes) -> Self {
+        Self::of(Inner::Bytes(bytes))
+    }
+
+    /// A part of a stored blob. The blob is not evicted while the body exists.
+    #[must_use]
+    pub fn stored(blob: StoredBlob, range: Range<u64>) -> Self {
+        let end = range.end.min(blob.size());
+        Self::parts(Parts::one(Content::Stored(blob), range.start..end))
+    }
+
+    /// Several parts of a stored blob.
+    #[must_use]
+    pub fn stored_parts(blob: StoredBlob, parts: Multipart) -> Self {
+        Self::parts(Parts::several(Content::Stored(blob), parts))
+    }
+
+    /// A part of a blob that arrives.
+    pub(crate) fn filling(fill: Fill, range: Range<u64>) -> Self {
+        let end = fill.progress().size.unwrap_or(u64::MAX);
+        let range = range.start..range.end.min(end);
+        Self::parts(Parts::one(Content::filling(fill), range))
+    }
+
+    /// Several parts of a blob that arrives.
+    pub(crate) fn filling_parts(fill: Fill, parts: Multipart) -> Self {
+        Self::parts(Parts::several(Content::filling(fill), parts))
+    }
+
+    /// The next `length` bytes of an upstream, which must be all. They are not verified.
+    #[must_use]
+    pub fn relay(frames: UpstreamFrames, length: u64) -> Self {
+        Self::pass_on(frames, length)
+    }
+
+    fn pass_on(
+        frames: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static,
+        length: u64,
+    ) -> Self {
+        Self::of(Inner::Relay(Relay {
+            frames: Box::pin(frames),
+            to_come: length,
+            last: Bytes::new(),
+        }))
+    }
+
+    /// Several parts of a blob, each of which `open` requests from the upstream. They are not
+    /// verified.
+    pub(crate) fn relay_parts(
+        parts: Multipart,
+        open: impl FnMut(Range<u64>) -> UpstreamFrames + Send + Unpin + 'static,
+    ) -> Self {
+        let length = parts.length();
+        Self::pass_on(RelayedParts::new(parts, open), length)
+    }
+
+    /// The same body, whose end is reported.
+    pub(crate) fn reported(
+        mut self,
+        id: RequestId,
+        kind: RequestKind,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let mut report = Report::new(id, kind, observer);
+        report.complete = http_body::Body::is_end_stream(&self);
+        self.report = Some(Box::new(report));
+        self
+    }
+
+    const fn of(inner: Inner) -> Self {
+        Self {
+            inner,
+            report: None,
+        }
+    }
+
+    fn parts(parts: Parts) -> Self {
+        Self::of(Inner::Parts(Box::new(parts)))
+    }
+}
+
+impl Relay {
+    /// Number of bytes that were not returned yet.
+    const fn left(&self) -> u64 {
+        self.to_come + self.last.len() as u64
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CacheBodyError>>> {
+        loop {
+            match ready!(self.frames.as_mut().poll_next(cx)) {
+                Some(Ok(frame)) if frame.is_empty() => {}
+                Some(Ok(frame)) => {
+                    let to_come = self.to_come.checked_sub(frame.len() as u64);
+                    self.to_come = to_come.ok_or(CacheBodyError::Length { longer: true })?;
+                    if self.to_come > 0 {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    self.last = frame;
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(CacheBodyError::Relay(error)))),
+                None if self.to_come > 0 => {
+                    return Poll::Ready(Some(Err(CacheBodyError::Length { longer: false })));
+                }
+                None => return Poll::Ready(Some(Ok(std::mem::take(&mut self.last)))),
+            }
+        }
+    }
+}
+
+impl http_body::Body for CacheBody {
+    type Data = Bytes;
+    type Error = CacheBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CacheBodyError>>> {
+        let this = self.get_mut();
+        let inner = &mut this.inner;
+        let frame = match inner {
+            Inner::Empty => None,
+            Inner::Bytes(bytes) => Some(Ok(std::mem::take(bytes))).filter(not_empty),
+            Inner::Parts(parts) => ready!(parts.poll_frame(cx)),
+            Inner::Relay(relay) => ready!(relay.poll_frame(cx)).filter(not_empty),
+        };
+        if let Some(report) = &mut this.report {
+            match &frame {
+                Some(Ok(bytes)) => report.bytes += bytes.len() as u64,
+                Some(Err(_)) => {}
+                None => report.complete = true,
+            }
+        }
+        if !matches!(frame, Some(Ok(_))) {
+            // Nothing follows an error, or the end. Files and readers are released.
+            *inner = Inner::Empty;
+        }
+        Poll::Ready(frame.map(|frame| frame.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Empty => true,
+            Inner::Bytes(bytes) => bytes.is_empty(),
+            Inner::Parts(parts) => parts.left() == Some(0),
+            Inner::Relay(relay) => relay.left() == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = match &self.inner {
+            Inner::Empty => Some(0),
+            Inner::Bytes(bytes) => Some(bytes.len() as u64),
+            Inner::Parts(parts) => parts.left(),
+            Inner::Relay(relay) => Some(relay.left()),
+        };
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+fn not_empty(bytes: &Result<Bytes, CacheBodyError>) -> bool {
+    !matches!(bytes, Ok(bytes) if bytes.is_empty())
+}
+
+impl From<Bytes> for CacheBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::full(bytes)
+    }
+}
+
+impl fmt::Debug for CacheBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hint = http_body::Body::size_hint(self);
+        f.debug_struct("CacheBody")
+            .field("left", &hint.exact())
+            .finish_non_exhaustive()
+    }
+}

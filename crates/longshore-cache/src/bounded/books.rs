@@ -1,0 +1,194 @@
+//! The books of a bounded store: every byte on disk, promised or about to leave.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::evict::{Eviction, Key};
+
+/// The share of the limit that partial blobs may take: one part in ten.
+const KEPT_SHARE: u64 = 10;
+
+/// Maximum number of partial blobs. A list of them is searched from end to end.
+const KEPT_LIMIT: usize = 1_024;
+
+/// What is in a store, what it is used for, and what was promised.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) limit: u64,
+    pub(super) blobs: Eviction,
+    /// How many leases there are of a blob; no entry where there is none.
+    leases: HashMap<Key, u32>,
+    /// Digests whose files somebody writes or deletes at this moment.
+    pub(super) claimed: HashSet<Key>,
+    /// Blobs that are no longer served, whose files may still be there.
+    leaving: HashMap<Key, u64>,
+    leaving_bytes: u64,
+    /// Partial blobs, from the oldest to the newest.
+    kept: VecDeque<(Key, u64)>,
+    kept_bytes: u64,
+    reserved: u64,
+}
+
+/// What has to be done so that bytes fit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// They were reserved.
+    Reserved,
+    /// This content has to be deleted first; its key is claimed.
+    Delete(Doomed),
+    /// Somebody else deletes something at this moment.
+    Wait,
+    /// Nothing can be deleted.
+    None,
+}
+
+/// Content that has to be deleted, whose key is claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Doomed {
+    /// A blob that was evicted now, with its size.
+    Blob(Key, u64),
+    /// A blob that could not be deleted before.
+    Left(Key),
+    /// A partial blob.
+    Partial(Key),
+}
+
+impl Books {
+    pub(super) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            blobs: Eviction::new(limit),
+            leases: HashMap::new(),
+            claimed: HashSet::new(),
+            leaving: HashMap::new(),
+            leaving_bytes: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            reserved: 0,
+        }
+    }
+
+    /// Returns the bytes that count towards the limit.
+    pub(super) fn used(&self) -> u64 {
+        self.blobs.bytes() + self.leaving_bytes + self.kept_bytes + self.reserved
+    }
+
+    /// Reserves bytes, or returns what to do first.
+    pub(super) fn room(&mut self, bytes: u64) -> Room {
+        let fits = |used: u64, limit| used.checked_add(bytes).is_some_and(|sum| sum <= limit);
+        if fits(self.used(), self.limit) {
+            self.reserved += bytes;
+            return Room::Reserved;
+        }
+        let leased = self.leases.keys().filter_map(|key| self.blobs.size(key));
+        if !fits(self.reserved + leased.sum::<u64>(), self.limit) {
+            return Room::None;
+        }
+        match self.doomed() {
+            Some(doomed) => Room::Delete(doomed),
+            None if !self.leaving.is_empty() => Room::Wait,
+            None => Room::None,
+        }
+    }
+
+    fn doomed(&mut self) -> Option<Doomed> {
+        let left = self.leaving.keys().find(|key| !self.claimed.contains(*key));
+        if let Some(key) = left.cloned() {
+            self.claimed.insert(key.clone());
+            return Some(Doomed::Left(key));
+        }
+        let (leases, claimed) = (&self.leases, &self.claimed);
+        let in_use = |key: &Key| leases.contains_key(key) || claimed.contains(key);
+        if let Some((key, size)) = self.blobs.evict(in_use) {
+            self.leave(key.clone(), size);
+            self.claimed.insert(key.clone());
+            return Some(Doomed::Blob(key, size));
+        }
+        self.oldest_partial()
+    }
+
+    fn oldest_partial(&mut self) -> Option<Doomed> {
+        let mut kept = self.kept.iter().map(|(key, _)| key);
+        let key = kept.find(|key| !self.claimed.contains(*key))?.clone();
+        self.claimed.insert(key.clone());
+        Some(Doomed::Partial(key))
+    }
+
+    /// Returns a partial blob that has to be deleted because there are too many.
+    pub(super) fn surplus_partial(&mut self) -> Option<Doomed> {
+        let surplus = self.kept_bytes > self.limit / KEPT_SHARE || self.kept.len() > KEPT_LIMIT;
+        surplus.then(|| self.oldest_partial())?
+    }
+
+    /// Gives reserved bytes back.
+    pub(super) fn release(&mut self, bytes: u64) {
+        self.reserved = self.reserved.saturating_sub(bytes);
+    }
+
+    /// Counts a use of a blob, protects it from eviction and returns its size. A use that begins
+    /// while another one lasts is not counted, so that the ranges that one client reads in parallel
+    /// count once.
+    pub(super) fn lease(&mut self, key: &Key) -> Option<u64> {
+        let size = match self.leases.contains_key(key) {
+            true => self.blobs.size(key)?,
+            false => self.blobs.touch(key)?,
+        };
+        *self.leases.entry(key.clone()).or_default() += 1;
+        Some(size)
+    }
+
+    /// Ends what [`Books::lease`] began.
+    pub(super) fn end_lease(&mut self, key: &Key) {
+        if let Some(count) = self.leases.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.leases.remove(key);
+            }
+        }
+    }
+
+    /// Adds a blob that was written; nothing else of the same digest is left.
+    pub(super) fn store(&mut self, key: Key, size: u64) {
+        self.left(&key);
+        self.set_kept(&key, 0);
+        self.blobs.insert(key, size);
+    }
+
+    /// Takes a blob out of what is served; its bytes count until [`Books::left`].
+    pub(super) fn withdraw(&mut self, key: &Key) -> Option<u64> {
+        let size = self.blobs.remove(key)?;
+        self.leave(key.clone(), size);
+        Some(size)
+    }
+
+    /// Counts the file of a blob that is not served.
+    pub(super) fn leave(&mut self, key: Key, size: u64) {
+        self.left(&key);
+        self.leaving_bytes += size;
+        self.leaving.insert(key, size);
+    }
+
+    /// The file of a blob that left is deleted or replaced.
+    pub(super) fn left(&mut self, key: &Key) {
+        if let Some(size) = self.leaving.remove(key) {
+            self.leaving_bytes -= size;
+        }
+    }
+
+    /// Returns the size of the partial blob of a digest.
+    pub(super) fn kept(&self, key: &Key) -> u64 {
+        let mut kept = self.kept.iter();
+        kept.find(|(kept, _)| kept == key)
+            .map_or(0, |(_, size)| *size)
+    }
+
+    /// Sets the size of the partial blob of a digest, which is the newest then; 0 for none.
+    pub(super) fn set_kept(&mut self, key: &Key, size: u64) {
+        if let Some(at) = self.kept.iter().position(|(kept, _)| kept == key) {
+            self.kept_bytes -= self.kept.remove(at).map_or(0, |(_, size)| size);
+        }
+        if size > 0 {
+            self.kept_bytes += size;
+            self.kept.push_back((key.clone(), size));
+        }
+    }
+}

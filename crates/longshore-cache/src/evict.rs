@@ -1,0 +1,232 @@
+//! Which blob leaves a full store: S3-FIFO, by bytes.
+//!
+//! Source: Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction",
+//! SOSP 2023. Nothing here does input or output, or asks for the time.
+//!
+//! A new blob enters the *small* queue, which gets a tenth of the limit. If it was used again by
+//! the time it is the oldest there, it moves to the *main* queue, else it leaves, and its digest
+//! is remembered in the *ghost* queue. A blob that returns while it is remembered enters the main
+//! queue at once. The oldest blob of the main queue leaves if it was not used since it last was
+//! the oldest; each use, up to three, gives it another round. A use only raises a counter, so
+//! neither queue changes on a hit.
+//!
+//! **Scans.** Images that are pulled once pass through the small queue and push out only each
+//! other.
+//!
+//! **Shared layers.** Blobs are counted, not images. The layers of an image that nobody pulls
+//! again have a count of 0 and leave. The pull of another image that shares a base layer raises
+//! the count of that layer, so the base layer outlives the layers that only one image has.
+//!
+//! **Memory.** A blob takes 64 bytes in a slot and 4 to 8 in the hash table; a digest in the
+//! ghost queue, which has at most as many as there are blobs, takes 17 to 36. A million blobs
+//! take 72 to 110 MB, and up to 64 MB more of capacity that growing vectors have ahead of use.
+//!
+//! **Evidence.** Hit ratios of requests for popular blobs, measured by the tests of this module
+//! with LRU and FIFO beside it. A trace has 200,000 requests; there are 10,000 popular blobs of 1 to
+//! 100 units, asked for by the Zipf distribution with exponent 0.9, and the limit is a tenth of
+//! their bytes. In the second trace every other run of 2,000 requests is a scan: requests for blobs
+//! that nobody asks for again.
+//!
+//! | trace | FIFO | LRU | S3-FIFO |
+//! |---|---|---|---|
+//! | Zipf | 50.6 % | 55.3 % | 62.8 % |
+//! | Zipf and scans | 44.8 % | 45.3 % | 62.9 % |
+
+mod entries;
+mod ghost;
+mod key;
+
+use self::entries::{Entries, Number};
+use self::ghost::Ghost;
+
+pub(crate) use self::entries::Queue;
+pub(crate) use self::key::Key;
+
+/// The share of the limit that the small queue gets: one part in ten, as in the paper.
+const SMALL_SHARE: u64 = 10;
+
+/// The highest count of uses. Source: the paper uses two bits.
+const COUNT_LIMIT: u8 = 3;
+
+/// The sizes and uses of the blobs in a store, and the order in which they leave.
+#[derive(Debug)]
+pub(crate) struct Eviction {
+    entries: Entries,
+    ghost: Ghost,
+    small_limit: u64,
+}
+
+/// One blob with its place, to find it again after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) key: Key,
+    pub(crate) queue: Queue,
+    pub(crate) count: u8,
+}
+
+impl Eviction {
+    /// Makes empty books for a store of at most `limit` bytes. The limit only divides the queues:
+    /// the caller decides when a blob must leave.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            entries: Entries::new(),
+            ghost: Ghost::default(),
+            small_limit: limit / SMALL_SHARE,
+        }
+    }
+
+    /// Returns how many blobs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns the sum of the sizes of all blobs.
+    pub(crate) fn bytes(&self) -> u64 {
+        let queue = |queue| self.entries.queue(queue).bytes;
+        queue(Queue::Small) + queue(Queue::Main)
+    }
+
+    /// Returns the size of a blob.
+    pub(crate) fn size(&self, key: &Key) -> Option<u64> {
+        let (_, slot) = self.entries.get(self.entries.find(key)?)?;
+        Some(slot.size)
+    }
+
+    /// Adds a blob that was written. One that is there gets this size and keeps its place.
+    pub(crate) fn insert(&mut self, key: Key, size: u64) {
+        if let Some(number) = self.entries.find(&key) {
+            self.entries.resize(number, size);
+            return;
+        }
+        let queue = match self.ghost.take(key.fingerprint()) {
+            true => Queue::Main,
+            false => Queue::Small,
+        };
+        self.entries.add(key, size, queue);
+    }
+
+    /// Adds a blob of unknown use to the main queue, so that blobs to come are on probation and it
+    /// is not.
+    pub(crate) fn insert_found(&mut self, key: Key, size: u64) {
+        if self.entries.find(&key).is_none() {
+            self.entries.add(key, size, Queue::Main);
+        }
+    }
+
+    /// Counts a use of a blob and returns its size; `None` when there is no such blob.
+    pub(crate) fn touch(&mut self, key: &Key) -> Option<u64> {
+        let slot = self.entries.get_mut(self.entries.find(key)?)?;
+        slot.count = slot.count.saturating_add(1).min(COUNT_LIMIT);
+        Some(slot.size)
+    }
+
+    /// Removes a blob and returns its size.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<u64> {
+        let (_, size) = self.entries.remove(self.entries.find(key)?)?;
+        Some(size)
+    }
+
+    /// Removes the blob that is of least use, of those that are not in use now, and returns it;
+    /// `None` when every blob is in use.
+    ///
+    /// A blob in use that is the oldest becomes the newest of its queue. So a call looks at each
+    /// blob in use at most once in the small queue and four times in the main queue, and else at a
+    /// number of blobs that is constant on average: each further look was paid for by a use.
+    pub(crate) fn evict(&mut self, in_use: impl Fn(&Key) -> bool) -> Option<(Key, u64)> {
+        // Looks at blobs in use in the small queue, and at all that stay in the main queue.
+        let (mut small_looks, mut main_looks) = (0, 0);
+        loop {
+            let small = self.entries.queue(Queue::Small);
+            let main = self.entries.queue(Queue::Main);
+            let small_open = small_looks < small.len;
+            let main_open = main_looks < main.len * (usize::from(COUNT_LIMIT) + 1);
+            let main_spent = main.len > 0 && !main_open;
+            let small_full = small.bytes > self.small_limit;
+            let number = match (small_open, main_open) {
+                (true, main_open) if small_full || !main_open => small.oldest,
+                (_, true) => main.oldest,
+                _ => return None,
+            };
+            let (key, slot) = self.entries.get(number)?;
+            let (queue, count) = (slot.queue, slot.count);
+            match (queue, in_use(key)) {
+                (Queue::Small, true) => {
+                    self.entries.renew(number, Queue::Small);
+                    small_looks += 1;
+                }
+                // Where nothing of the main queue can leave, a blob on probation has to.
+                (Queue::Small, false) if count == 0 || main_spent => {
+                    return self.evict_small(number);
+                }
+                (Queue::Small, false) => self.promote(number),
+                (Queue::Main, false) if count == 0 => return self.entries.remove(number),
+                (Queue::Main, in_use) => {
+                    self.next_round(number, in_use);
+                    main_looks += 1;
+                }
+            }
+        }
+    }
+
+    fn evict_small(&mut self, number: Number) -> Option<(Key, u64)> {
+        let (key, size) = self.entries.remove(number)?;
+        self.ghost.add(key.fingerprint(), self.entries.len());
+        Some((key, size))
+    }
+
+    fn promote(&mut self, number: Number) {
+        if let Some(slot) = self.entries.get_mut(number) {
+            slot.count = 0;
+        }
+        self.entries.renew(number, Queue::Main);
+    }
+
+    fn next_round(&mut self, number: Number, in_use: bool) {
+        if let Some(slot) = self.entries.get_mut(number) {
+            slot.count -= u8::from(!in_use);
+        }
+        self.entries.renew(number, Queue::Main);
+    }
+
+    /// Returns up to `limit` blobs, those of the small queue first, in each queue from the newest to
+    /// the oldest.
+    pub(crate) fn newest(&self, limit: usize) -> Vec<Place> {
+        let queue = |queue| self.entries.newest(queue);
+        queue(Queue::Small)
+            .chain(queue(Queue::Main))
+            .map(|(key, slot)| Place {
+                key: key.clone(),
+                queue: slot.queue,
+                count: slot.count,
+            })
+            .take(limit)
+            .collect()
+    }
+
+    /// Puts a blob at its place, as the newest of its queue; one that is not there is ignored.
+    pub(crate) fn place(&mut self, place: &Place) {
+        let Some(number) = self.entries.find(&place.key) else {
+            return;
+        };
+        if let Some(slot) = self.entries.get_mut(number) {
+            slot.count = place.count.min(COUNT_LIMIT);
+        }
+        self.entries.renew(number, place.queue);
+    }
+
+    /// Returns up to `limit` blobs, and where to go on; `None` at the end. Begin at 0. What is added
+    /// or removed between calls may be missing or not.
+    pub(crate) fn page(&self, from: Number, limit: usize) -> (Vec<(Key, u64)>, Option<Number>) {
+        let slots = self.entries.slots();
+        let end = from.saturating_add(Number::try_from(limit).unwrap_or(Number::MAX));
+        let end = end.min(slots);
+        let blobs = (from..end)
+            .filter_map(|number| self.entries.get(number))
+            .map(|(key, slot)| (key.clone(), slot.size))
+            .collect();
+        (blobs, (end < slots).then_some(end))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Why a request gets no content, and the answer that says so.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use longshore_proto::Refusal;
+use longshore_proto::error_code::{ErrorBody, ErrorCode};
+
+use crate::fill::{FillError, FillErrorKind};
+use crate::upstream::{UpstreamError, UpstreamErrorKind};
+
+/// Why a request gets no content.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The upstream does not have it.
+    Absent,
+    /// It is not in the cache, and the upstream must not be asked.
+    Offline,
+    /// The settings of the cache do not allow this repository.
+    NotAllowed,
+    /// The upstream refused, failed or could not be reached.
+    Upstream(UpstreamError),
+    /// The transfer of a blob failed before its first byte.
+    Fill(FillError),
+    /// The upstream did not answer within the time for a response head.
+    TooSlow,
+    /// The cache cannot verify content of this digest's algorithm (DG1).
+    Unverifiable(String),
+    /// The request itself is wrong.
+    Request(Refusal),
+    /// The records of the cache cannot be read.
+    Records,
+    /// The task that did the work ended without a result.
+    Interrupted,
+}
+
+/// What a request is about, for the code and the words of its refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Manifest,
+    Blob,
+    Repository,
+}
+
+/// How long a client is asked to wait after a time-out, or when the upstream is at its limit and
+/// does not say how long.
+const WAIT_AFTER_TIMEOUT: Duration = Duration::from_secs(5);
+const WAIT_AFTER_LIMIT: Duration = Duration::from_secs(60);
+
+impl Failure {
+    /// Returns the refusal to send. To a client that named the upstream in `ns`, a rate limit is a
+    /// 503: containerd repeats a request at once after a 429, and goes to the next host after a 503.
+    pub(crate) fn refusal(&self, subject: Subject, has_namespace: bool) -> Refusal {
+        match self {
+            Self::Absent => absent(subject),
+            Self::Offline => refusal(
+                StatusCode::GATEWAY_TIMEOUT,
+                unavailable(),
+                "it is not in the cache, and the cache is set not to ask its upstream",
+            ),
+            Self::NotAllowed => refusal(
+                StatusCode::FORBIDDEN,
+                ErrorCode::Denied,
+                "the settings of this cache do not allow this repository",
+            ),
+            Self::Upstream(error) => upstream(error, has_namespace, subject),
+            Self::Fill(error) => match (error.kind(), error.upstream()) {
+                (_, Some(error)) => upstream(error, has_namespace, subject),
+                (FillErrorKind::Deadline, _) => Self::TooSlow.refusal(subject, has_namespace),
+                (FillErrorKind::Stopped, _) => Self::Interrupted.refusal(subject, has_namespace),
+                _ => refusal(StatusCode::BAD_GATEWAY, unavailable(), &error.to_string()),
+            },
+            Self::TooSlow => refusal(
+                StatusCode::GATEWAY_TIMEOUT,
+                unavailable(),
+                "the upstream did not answer in time; the cache goes on asking it",
+            )
+            .with_retry_after(WAIT_AFTER_TIMEOUT),
+            Self::Unverifiable(text) => {
+                refusal(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, text)
+            }
+            Self::Request(refusal) => refusal.clone(),
+            Self::Records => refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                unavailable(),
+                "the cache cannot read its records; its log says why",
+            ),
+            Self::Interrupted => refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                unavailable(),
+                "the cache is shutting down",
+            )
+            .with_retry_after(WAIT_AFTER_TIMEOUT),
+        }
+    }
+
+    /// Whether the upstream said that there is no such content.
+    pub(crate) const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+fn absent(subject: Subject) -> Refusal {
+    let (code, text) = match subject {
+        Subject::Manifest => (
+            ErrorCode::ManifestUnknown,
+            "the upstream has no such manifest",
+        ),
+        Subject::Blob => (ErrorCode::BlobUnknown, "the upstream has no such blob"),
+        Subject::Repository => (
+            ErrorCode::NameUnknown,
+            "the upstream has no such repository",
+        ),
+    };
+    refusal(StatusCode::NOT_FOUND, code, text)
+}
+
+fn upstream(error: &UpstreamError, has_namespace: bool, subject: Subject) -> Refusal {
+    let text = error.to_string();
+    match error.kind() {
+        UpstreamErrorKind::Absent => absent(subject),
+        UpstreamErrorKind::Denied => refusal(StatusCode::FORBIDDEN, ErrorCode::Denied, &text),
+        UpstreamErrorKind::RateLimited { .. } => {
+            let status = match has_namespace {
+                true => StatusCode::SERVICE_UNAVAILABLE,
+                false => StatusCode::TOO_MANY_REQUESTS,
+            };
+            let wait = error.retry_after().unwrap_or(WAIT_AFTER_LIMIT);
+            refusal(status, ErrorCode::TooManyRequests, &text).with_retry_after(wait)
+        }
+        UpstreamErrorKind::Offline => Failure::Offline.refusal(subject, has_namespace),
+        UpstreamErrorKind::Unverifiable => {
+            refusal(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid, &text)
+        }
+        _ => refusal(StatusCode::BAD_GATEWAY, unavailable(), &text),
+    }
+}
+
+/// The code for a registry that cannot answer now. The specification has none; Distribution uses
+/// this one.
+fn unavailable() -> ErrorCode {
+    ErrorCode::from("UNAVAILABLE")
+}
+
+fn refusal(status: StatusCode, code: ErrorCode, text: &str) -> Refusal {
+    Refusal::new(status, ErrorBody::one(code, text))
+}

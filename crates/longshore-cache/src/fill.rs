@@ -1,0 +1,508 @@
+//! Fills: one transfer of a blob from an upstream, for any number of readers.
+//!
+//! A transfer runs in a task of its own. It writes into the partial file of the store and publishes
+//! how far it has come; each reader reads that file at its own offset and speed. Neither a reader
+//! that leaves nor a slow one affects the transfer (CA5).
+
+mod error;
+mod limits;
+mod progress;
+mod readers;
+mod ring;
+mod source;
+mod spool;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use longshore_model::{Digest, RepositoryName};
+use longshore_store::StoreError;
+use longshore_transport::Clock;
+use tokio::sync::{Semaphore, watch};
+
+use crate::body::CacheBody;
+use crate::bounded::BoundedStore;
+use crate::name::UpstreamName;
+use crate::observer::{Event, NoObserver, Observer};
+
+pub use error::{FillError, FillErrorKind};
+pub(crate) use progress::{FillState, Progress};
+pub(crate) use source::{BlobSource, FillSource, Frames};
+pub(crate) use spool::Piece;
+
+use readers::{ReaderId, Readers};
+use ring::Ring;
+use spool::Spool;
+use transfer::Transfer;
+
+/// Number of bytes at the end of a blob that readers get only after its digest was verified: 64 KiB
+/// (CA4).
+pub const HOLD_BACK_BYTES: u64 = 64 * 1024;
+
+/// A fill ends after this time, even if bytes still arrive: 6 hours.
+pub const DEADLINE: Duration = Duration::from_secs(6 * 3600);
+
+/// A fill that nobody reads, and that is not finished anyway, ends after this time: 30 s.
+pub const UNREAD_GRACE: Duration = Duration::from_secs(30);
+
+/// A fill that nobody reads is finished if more than this part of the blob arrived: 25 %.
+pub const UNREAD_PERCENT: u64 = 25;
+
+/// A fill that nobody reads is finished if the blob is smaller than this: 64 MiB.
+pub const UNREAD_SMALL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Default maximum number of transfers that run concurrently, each in a thread that may block: 64.
+/// Further ones wait for their turn.
+pub const CONCURRENT_FILLS: usize = 64;
+
+/// Minimum time between two warnings that blobs cannot be stored: 1 minute (CA9).
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The running fills of a cache. Clones share them, and so may several services.
+///
+/// When the last clone and the last body of a fill are dropped, the transfers end as with
+/// [`stop`](Self::stop). Before that a Tokio runtime that is dropped waits for them.
+#[derive(Clone)]
+pub struct Fills(Arc<PoolUse>);
+
+/// Ends the transfers when nobody can use them any more.
+#[derive(Debug)]
+struct PoolUse(Arc<Pool>);
+
+/// Makes [`Fills`].
+#[must_use = "builders do nothing until `build` is called"]
+pub struct FillsBuilder {
+    store: BoundedStore,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    concurrency: usize,
+}
+
+/// The blob of a fill. The same digest from two upstreams is transferred twice.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FillKey {
+    pub(crate) upstream: UpstreamName,
+    pub(crate) digest: Digest,
+}
+
+/// What all transfers share.
+struct Pool {
+    store: BoundedStore,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    permits: Arc<Semaphore>,
+    running: Mutex<HashMap<FillKey, Arc<Shared>>>,
+    /// Number of transfers, for those who wait for their end.
+    count: watch::Sender<usize>,
+    is_stopping: AtomicBool,
+    /// Whether the last attempt to store a blob failed.
+    is_degraded: AtomicBool,
+    /// When a warning about the store was logged.
+    warned: Mutex<Option<Duration>>,
+}
+
+/// What a transfer and its readers share.
+#[derive(Debug)]
+struct Shared {
+    key: FillKey,
+    repository: RepositoryName,
+    progress: watch::Sender<Progress>,
+    readers: Readers,
+    /// Set before the head is published.
+    spool: OnceLock<Spool>,
+}
+
+/// The part that one client has in a fill. As long as it exists, or the body that it became, the
+/// fill counts as read.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    shared: Arc<Shared>,
+    reader: ReaderId,
+    #[expect(dead_code, reason = "held, never read")]
+    pool: Arc<PoolUse>,
+}
+
+/// The end of a fill. A fill does not count as read because somebody waits for its end.
+#[derive(Debug)]
+pub(crate) struct Verdict(Arc<Shared>);
+
+impl Verdict {
+    /// Waits until the blob was verified.
+    ///
+    /// # Errors
+    ///
+    /// Why the fill failed.
+    pub(crate) async fn reached(&self) -> Result<(), FillError> {
+        self.0.done().await
+    }
+}
+
+/// What is known about a blob when the upstream has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FillHead {
+    /// The size in bytes; `None` if neither the client of the cache nor the upstream said it.
+    pub(crate) size: Option<u64>,
+}
+
+/// What a reader finds at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Available {
+    /// Bytes, up to this position.
+    UpTo(u64),
+    /// The end of the blob.
+    End,
+}
+
+impl Fills {
+    /// Begins to set up fills into this store.
+    pub fn builder(store: BoundedStore, clock: Arc<dyn Clock>) -> FillsBuilder {
+        FillsBuilder {
+            store,
+            clock,
+            observer: Arc::new(NoObserver::new()),
+            concurrency: CONCURRENT_FILLS,
+        }
+    }
+
+    /// Returns the store into which they write.
+    #[must_use]
+    pub fn store(&self) -> &BoundedStore {
+        &self.pool().store
+    }
+
+    /// Joins the running fill of a blob, if there is one that can still be read from its beginning.
+    ///
+    /// The caller has shown that its repository contains the digest (CA6).
+    pub(crate) fn join(&self, key: &FillKey) -> Option<Fill> {
+        let running = self.pool().running();
+        let fill = running
+            .get(key)
+            .and_then(|shared| self.join_running(shared));
+        drop(running);
+        if fill.is_some() {
+            self.pool().joined(key);
+        }
+        fill
+    }
+
+    /// Joins the running fill of a blob, or begins one.
+    ///
+    /// A blob that is not stored, because there is no room, passes through. Those who come after
+    /// its first bytes are gone get a transfer of their own.
+    ///
+    /// The caller has shown that its repository contains the digest (CA6). It must be within a
+    /// Tokio runtime.
+    pub(crate) fn begin<S: BlobSource>(&self, key: FillKey, source: S, size: Option<u64>) -> Fill {
+        let mut running = self.pool().running();
+        if let Some(fill) = running
+            .get(&key)
+            .and_then(|shared| self.join_running(shared))
+        {
+            drop(running);
+            self.pool().joined(&key);
+            return fill;
+        }
+        let shared = Arc::new(Shared {
+            key: key.clone(),
+            repository: source.repository().clone(),
+            progress: watch::Sender::new(Progress::new(size)),
+            readers: Readers::default(),
+            spool: OnceLock::new(),
+        });
+        running.insert(key, Arc::clone(&shared));
+        self.pool().count.send_modify(|count| *count += 1);
+        let fill = self.enter(&shared);
+        drop(running);
+        tokio::spawn(Transfer::new(Arc::clone(self.pool()), shared, source).run());
+        fill
+    }
+
+    /// Ends all transfers and waits for them; what arrived is kept, and the next start resumes it.
+    /// Transfers that begin later end at once.
+    pub async fn stop(&self) {
+        self.pool().stop();
+        // The sender lives as long as `self`.
+        let _ = self
+            .pool()
+            .count
+            .subscribe()
+            .wait_for(|count| *count == 0)
+            .await;
+    }
+
+    fn pool(&self) -> &Arc<Pool> {
+        &self.0.0
+    }
+
+    /// `None` if the first bytes are gone.
+    fn join_running(&self, shared: &Arc<Shared>) -> Option<Fill> {
+        let ring = shared.spool.get().and_then(Spool::as_ring);
+        ring.is_none_or(Ring::is_whole).then(|| self.enter(shared))
+    }
+
+    fn enter(&self, shared: &Arc<Shared>) -> Fill {
+        Fill {
+            shared: Arc::clone(shared),
+            reader: shared.readers.enter(),
+            pool: Arc::clone(&self.0),
+        }
+    }
+}
+
+impl Drop for PoolUse {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl FillsBuilder {
+    /// Reports events to this observer.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Sets the maximum number of transfers that run concurrently; by default it is
+    /// [`CONCURRENT_FILLS`]. Each large one occupies a thread that may block.
+    pub const fn concurrency(mut self, transfers: usize) -> Self {
+        self.concurrency = transfers;
+        self
+    }
+
+    /// Makes the fills.
+    #[must_use]
+    pub fn build(self) -> Fills {
+        let permits = self.concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        let pool = Pool {
+            store: self.store,
+            clock: self.clock,
+            observer: self.observer,
+            permits: Arc::new(Semaphore::new(permits)),
+            running: Mutex::default(),
+            count: watch::Sender::new(0),
+            is_stopping: AtomicBool::new(false),
+            is_degraded: AtomicBool::new(false),
+            warned: Mutex::default(),
+        };
+        Fills(Arc::new(PoolUse(Arc::new(pool))))
+    }
+}
+
+impl Pool {
+    fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        for shared in self.running().values() {
+            shared.readers.wake();
+        }
+    }
+
+    /// The values stay whole even if a thread panics while it holds the lock.
+    fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Shared>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes a fill, unless another one took its place.
+    fn remove(&self, shared: &Arc<Shared>) {
+        remove_from(&mut self.running(), shared);
+    }
+
+    /// Removes a fill, unless somebody has begun to read it again.
+    fn remove_unread(&self, shared: &Arc<Shared>) -> bool {
+        let mut running = self.running();
+        let is_unread = shared.readers.is_empty();
+        if is_unread {
+            remove_from(&mut running, shared);
+        }
+        is_unread
+    }
+
+    fn joined(&self, key: &FillKey) {
+        self.observer.event(&Event::FillJoined {
+            upstream: &key.upstream,
+            digest: &key.digest,
+        });
+    }
+
+    /// A blob was stored.
+    fn stored(&self) {
+        if self.is_degraded.swap(false, Ordering::Relaxed) {
+            self.observer.event(&Event::StoreDegraded(false));
+        }
+    }
+
+    /// A blob could not be stored: it passes through (CA9).
+    fn not_stored(&self, digest: &Digest, error: &StoreError) {
+        if !self.is_degraded.swap(true, Ordering::Relaxed) {
+            self.observer.event(&Event::StoreDegraded(true));
+        }
+        let now = self.clock.now();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_INTERVAL) {
+            *warned = Some(now);
+            drop(warned);
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(%digest, error, "a blob cannot be stored and passes through");
+        }
+    }
+}
+
+fn remove_from(running: &mut HashMap<FillKey, Arc<Shared>>, shared: &Arc<Shared>) {
+    let known = running.get(&shared.key);
+    if known.is_some_and(|known| Arc::ptr_eq(known, shared)) {
+        running.remove(&shared.key);
+    }
+}
+
+impl Fill {
+    /// The repository from which the blob is transferred. If the fill fails, that says nothing
+    /// about another repository.
+    pub(crate) fn repository(&self) -> &RepositoryName {
+        &self.shared.repository
+    }
+
+    /// Waits until the upstream has answered.
+    ///
+    /// # Errors
+    ///
+    /// Why the fill failed.
+    pub(crate) async fn head(&self) -> Result<FillHead, FillError> {
+        let is_known = |progress: &Progress| !matches!(progress.state, FillState::Asking);
+        let progress = self.shared.wait_for(is_known).await;
+        match progress.state {
+            FillState::Failed(error) => Err(error),
+            _ => Ok(FillHead {
+                size: progress.size,
+            }),
+        }
+    }
+
+    /// Waits until the blob was verified.
+    ///
+    /// # Errors
+    ///
+    /// Why the fill failed.
+    pub(crate) async fn done(&self) -> Result<(), FillError> {
+        self.shared.done().await
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.shared.progress.borrow().clone()
+    }
+
+    /// The end of the fill, for somebody who does not read it.
+    pub(crate) fn verdict(&self) -> Verdict {
+        Verdict(Arc::clone(&self.shared))
+    }
+
+    /// Whether the blob is not stored. Only those who read from the beginning find all bytes.
+    pub(crate) fn passes_through(&self) -> bool {
+        self.shared.spool.get().and_then(Spool::as_ring).is_some()
+    }
+
+    /// Returns up to where bytes may be read; `None` if that is not beyond this position yet.
+    ///
+    /// # Errors
+    ///
+    /// Why the fill failed.
+    pub(crate) fn available(&self, position: u64) -> Result<Option<Available>, FillError> {
+        let progress = self.shared.progress.borrow();
+        match &progress.state {
+            FillState::Failed(error) => Err(error.clone()),
+            FillState::Verified if position >= progress.written => Ok(Some(Available::End)),
+            _ => {
+                let released = progress.released();
+                Ok((released > position).then_some(Available::UpTo(released)))
+            }
+        }
+    }
+
+    /// Ends when bytes beyond this position may be read, or the fill has ended.
+    pub(crate) fn wait_beyond(&self, position: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut receiver = self.shared.progress.subscribe();
+        Box::pin(async move {
+            let is_reached = |it: &Progress| it.is_over() || it.released() > position;
+            // Without a sender there is nothing to wait for.
+            let _ = receiver.wait_for(is_reached).await;
+        })
+    }
+
+    /// Finds bytes that are available.
+    pub(crate) fn find(&self, range: Range<u64>) -> Piece<'_> {
+        let spool = self.shared.spool.get();
+        spool.map_or(Piece::Gone, |spool| spool.find(range))
+    }
+
+    /// States that a client reads now, from this position.
+    pub(crate) fn starts_reading(&self, position: u64) {
+        self.shared.readers.moved(self.reader, position);
+    }
+
+    /// States which byte this reader needs next. Only a transfer that is not stored depends on it.
+    pub(crate) fn needs(&self, position: u64) {
+        if self.passes_through() {
+            self.shared.readers.moved(self.reader, position);
+        }
+    }
+
+    /// Reads a part of the blob, to its end at most; if the size is not known, `0..u64::MAX` reads
+    /// all of it. To be called after [`head`](Self::head).
+    pub(crate) fn reader(self, range: Range<u64>) -> CacheBody {
+        CacheBody::filling(self, range)
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        self.shared.readers.leave(self.reader);
+    }
+}
+
+impl Shared {
+    async fn wait_for(&self, is_reached: impl FnMut(&Progress) -> bool) -> Progress {
+        let mut receiver = self.progress.subscribe();
+        let reached = receiver.wait_for(is_reached).await.map(|it| it.clone());
+        // The sender lives as long as `self`.
+        reached.unwrap_or_else(|_| self.progress.borrow().clone())
+    }
+
+    async fn done(&self) -> Result<(), FillError> {
+        match self.wait_for(Progress::is_over).await.state {
+            FillState::Failed(error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("running", &self.running().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Fills {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fills")
+            .field("running", &self.pool().running().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FillsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FillsBuilder")
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! The last bytes of a transfer that is not stored.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::readers::Place;
+
+/// Size of the ring of a transfer that is not stored, in bytes: 4 MiB.
+pub(crate) const RING_BYTES: usize = 4 * 1024 * 1024;
+
+/// The last bytes of a transfer that is not stored (CA9: without a disk, a blob passes through).
+///
+/// A byte stays until all readers have had it, if they do not take too long; see [`Room`].
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// The position of the first byte that is not in a file.
+    from: u64,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// The position of the first byte that is held.
+    start: u64,
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+/// Whether a frame can be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Free,
+    /// The only reader has to read first. It is waited for as long as it takes.
+    OneReader,
+    /// Several readers share the transfer, or one that waits does not read yet. The slowest of
+    /// them has to read first, but the others do not wait for it for long.
+    SlowestOfSeveral,
+}
+
+impl Ring {
+    pub(crate) const fn new(from: u64) -> Self {
+        let held = Held {
+            start: from,
+            frames: VecDeque::new(),
+            bytes: 0,
+        };
+        Self {
+            from,
+            held: Mutex::new(held),
+        }
+    }
+
+    /// The position of the first byte that is not in a file.
+    pub(crate) const fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// Whether one that reads from the first byte of the blob still finds all bytes.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lock().start == self.from
+    }
+
+    /// Removes bytes that all these readers have had, until there is room for so many more.
+    ///
+    /// A reader whose next byte was removed already is not waited for.
+    pub(crate) fn make_room(&self, bytes: usize, places: &[Place]) -> Room {
+        let mut held = self.lock();
+        let waited_for = |place: &&Place| place.position.max(self.from) >= held.start;
+        let slowest = places.iter().filter(waited_for);
+        let slowest = slowest.min_by_key(|place| place.position).copied();
+        let keep_from = slowest.map_or(u64::MAX, |place| place.position.max(self.from));
+        while !held.has_room(bytes) {
+            if held.first_end() > keep_from {
+                let is_alone = places.len() == 1 && slowest.is_some_and(|it| it.is_reading);
+                return match is_alone {
+                    true => Room::OneReader,
+                    false => Room::SlowestOfSeveral,
+                };
+            }
+            held.remove_first();
+        }
+        Room::Free
+    }
+
+    /// Removes the oldest bytes until there is room for so many more. Readers that need them have
+    /// [fallen behind](RingRead::Behind).
+    pub(crate) fn force_room(&self, bytes: usize) {
+        let mut held = self.lock();
+        while !held.has_room(bytes) {
+            held.remove_first();
+        }
+    }
+
+    pub(crate) fn push(&self, frame: Bytes) {
+        let mut held = self.lock();
+        held.bytes += frame.len();
+        held.frames.push_back(frame);
+    }
+
+    /// Returns bytes at this position: at most so many, and at most to the end of a frame; `None`
+    /// if they were removed.
+    pub(crate) fn read(&self, position: u64, limit: u64) -> Option<Bytes> {
+        let held = self.lock();
+        let mut start = held.start;
+        let frame = held.frames.iter().find_map(|frame| {
+            let offset = usize::try_from(position.checked_sub(start)?).ok()?;
+            start += frame.len() as u64;
+            (offset < frame.len()).then(|| frame.slice(offset..))
+        });
+        drop(held);
+        let mut frame = frame?;
+        frame.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Some(frame)
+    }
+
+    /// The values stay whole even if a thread panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// An empty ring takes a frame of any length.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.frames.is_empty() || self.bytes.saturating_add(bytes) <= RING_BYTES
+    }
+
+    fn first_end(&self) -> u64 {
+        self.start + self.frames.front().map_or(0, Bytes::len) as u64
+    }
+
+    fn remove_first(&mut self) {
+        if let Some(frame) = self.frames.pop_front() {
+            self.start += frame.len() as u64;
+            self.bytes -= frame.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn reader(position: u64) -> Place {
+        Place {
+            position,
+            is_reading: true,
+        }
+    }
+
+    fn full(from: u64) -> Ring {
+        let ring = Ring::new(from);
+        for number in 0..4 {
+            assert_eq!(ring.make_room(MIB, &[reader(from)]), Room::Free);
+            ring.push(vec![number; MIB].into());
+        }
+        ring
+    }
+
+    #[test]
+    fn bytes_are_read_across_frames_until_they_are_removed() {
+        let ring = full(10);
+        assert_eq!(ring.read(9, 1), None);
+        assert_eq!(ring.read(10, 3).as_deref(), Some(&[0, 0, 0][..]));
+        let end = 10 + MIB as u64;
+        assert_eq!(ring.read(end - 1, 9).as_deref(), Some(&[0][..]));
+        assert_eq!(ring.read(end, 1).as_deref(), Some(&[1][..]));
+        assert_eq!(ring.read(10 + 4 * MIB as u64, 1), None);
+        assert!(ring.is_whole());
+        ring.force_room(1);
+        assert!(!ring.is_whole());
+        assert_eq!(ring.read(end - 1, 9), None);
+        assert_eq!(ring.read(end, 1).as_deref(), Some(&[1][..]));
+    }
+
+    #[test]
+    fn ca9_the_slowest_reader_holds_the_ring() {
+        let mib = MIB as u64;
+        // One that reads the file before the ring needs the ring from its beginning.
+        assert_eq!(full(10).make_room(1, &[reader(0)]), Room::OneReader);
+        assert_eq!(full(10).make_room(1, &[reader(9 + mib)]), Room::OneReader);
+        assert_eq!(full(10).make_room(1, &[reader(10 + mib)]), Room::Free);
+        let waiting = Place {
+            position: 0,
+            is_reading: false,
+        };
+        assert_eq!(full(0).make_room(1, &[waiting]), Room::SlowestOfSeveral);
+        let both = [reader(5), reader(4 * mib)];
+        assert_eq!(full(0).make_room(1, &both), Room::SlowestOfSeveral);
+        let ring = full(0);
+        ring.force_room(1);
+        // The one that has fallen behind is not waited for.
+        assert_eq!(ring.make_room(MIB + 1, &both), Room::Free);
+        assert_eq!(full(0).make_room(1, &[]), Room::Free);
+    }
+}

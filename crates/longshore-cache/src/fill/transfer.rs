@@ -1,0 +1,509 @@
+//! The task that brings a blob from an upstream into the store.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use longshore_model::{Verifier, VerifyError};
+use longshore_store::{RandomReader, StoreError};
+use longshore_transport::Timer;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::limits::{Limits, Standing};
+use super::progress::Pace;
+use super::ring::{Ring, Room};
+use super::{
+    BlobSource, FillError, FillErrorKind, FillState, Frames, HOLD_BACK_BYTES, Pool, Shared, Spool,
+};
+use crate::bounded::BoundedWriter;
+use crate::observer::{Event, FillEnd};
+
+/// A blob of at most this size is received into memory, and stored after it was answered: 64 KiB,
+/// because none of it is released before it was verified.
+const SMALL_BYTES: u64 = HOLD_BACK_BYTES;
+
+/// If the size of a blob is not known, room for it is reserved in steps of 64 MiB.
+const RESERVE_STEP_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long, in one transfer that is not stored, slow readers may hold up the others: 10 s.
+const SLOW_READER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Size of the buffer for hashing what was stored before the store failed, in bytes.
+const REHASH_BUFFER_BYTES: usize = 128 * 1024;
+
+/// One transfer.
+pub(super) struct Transfer<S: BlobSource> {
+    pool: Arc<Pool>,
+    shared: Arc<Shared>,
+    source: S,
+    size: Option<u64>,
+    /// Position of the next byte, from the beginning of the blob.
+    written: u64,
+    /// Number of bytes that came from the upstream.
+    received: u64,
+    is_stored: bool,
+    pace: Pace,
+    limits: Limits,
+    /// Rings when a limit may be reached.
+    alarm: Option<(Duration, Timer)>,
+    /// What is left of [`SLOW_READER_PATIENCE`].
+    patience: Duration,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Where the bytes go.
+enum Sink {
+    Store(BoundedWriter, RandomReader),
+    /// Nowhere but to the readers.
+    Readers(Verifier),
+}
+
+/// Frames from the upstream, of which the first was read.
+struct Opened<F> {
+    frames: F,
+    first: Option<Bytes>,
+}
+
+impl<S: BlobSource> Transfer<S> {
+    pub(super) fn new(pool: Arc<Pool>, shared: Arc<Shared>, source: S) -> Self {
+        let size = shared.progress.borrow().size;
+        Self {
+            limits: Limits::new(pool.clock.now()),
+            pool,
+            shared,
+            source,
+            size,
+            written: 0,
+            received: 0,
+            is_stored: true,
+            pace: Pace::new(),
+            alarm: None,
+            patience: SLOW_READER_PATIENCE,
+            permit: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let opened = match self.open().await {
+            Ok(opened) => opened,
+            Err(error) => return self.end(Err(error)),
+        };
+        if self.size.is_some_and(|size| size <= SMALL_BYTES) && !self.is_listed() {
+            let received = self.receive_small(opened).await;
+            return self.store_small(received).await;
+        }
+        let handle = Handle::current();
+        // If the runtime ends first, the transfer is dropped, and so ends.
+        drop(tokio::task::spawn_blocking(move || {
+            let ended = handle.block_on(self.transfer(opened));
+            self.end(ended);
+        }));
+    }
+
+    /// Waits for its turn, and asks the upstream if the size is not known.
+    async fn open(&mut self) -> Result<Option<Opened<S::Frames>>, FillError> {
+        self.pool.observer.event(&Event::FillStarted {
+            upstream: &self.shared.key.upstream,
+            digest: &self.shared.key.digest,
+        });
+        self.permit = Some(self.turn().await?);
+        if self.size.is_some() || self.is_listed() {
+            return Ok(None);
+        }
+        let digest = &self.shared.key.digest;
+        let mut frames = self.source.open(digest, None, 0);
+        let first = self.next(&mut frames).await?;
+        self.size = frames.size();
+        Ok(Some(Opened { frames, first }))
+    }
+
+    async fn turn(&mut self) -> Result<OwnedSemaphorePermit, FillError> {
+        let permits = Arc::clone(&self.pool.permits);
+        let mut turn = std::pin::pin!(permits.acquire_owned());
+        loop {
+            let until = self.check()?;
+            tokio::select! {
+                biased;
+                // The semaphore is never closed.
+                permit = &mut turn => {
+                    return permit.map_err(|_| FillErrorKind::Stopped.into());
+                }
+                () = self.wait(until) => {}
+            }
+        }
+    }
+
+    /// Receives a small blob into memory; returns it verified.
+    async fn receive_small(
+        &mut self,
+        opened: Option<Opened<S::Frames>>,
+    ) -> Result<Bytes, FillError> {
+        let mut verifier = self.verifier()?;
+        let mut content = BytesMut::new();
+        let Opened { mut frames, first } = self.opened_at(0, opened);
+        let mut next = match first {
+            Some(first) => Some(first),
+            None => self.next(&mut frames).await?,
+        };
+        while let Some(frame) = next {
+            verifier.update(&frame).map_err(mismatch)?;
+            content.extend_from_slice(&frame);
+            next = self.next(&mut frames).await?;
+        }
+        verifier.finish().map_err(mismatch)?;
+        Ok(content.freeze())
+    }
+
+    /// Answers with a small blob, then stores it.
+    async fn store_small(mut self, received: Result<Bytes, FillError>) {
+        let content = match received {
+            Ok(content) => content,
+            Err(error) => return self.end(Err(error)),
+        };
+        self.written = content.len() as u64;
+        let _ = self.shared.spool.set(Spool::Memory(content.clone()));
+        self.publish(FillState::Verified);
+        let handle = tokio::task::spawn_blocking(move || {
+            let digest = &self.shared.key.digest;
+            match self.pool.store.put(digest, &content) {
+                Ok(true) => self.pool.stored(),
+                Ok(false) => {}
+                Err(error) => self.pool.not_stored(digest, &error),
+            }
+            // It is removed from the running fills now that the store has it.
+            self.end(Ok(()));
+        });
+        drop(handle);
+    }
+
+    /// Transfers a blob into the store. Blocks.
+    async fn transfer(&mut self, opened: Option<Opened<S::Frames>>) -> Result<(), FillError> {
+        if self.is_there()? {
+            return Ok(());
+        }
+        let mut sink = self.sink()?;
+        let Opened { mut frames, first } = self.opened_at(self.written, opened);
+        let mut next = match first {
+            Some(first) => {
+                self.publish(FillState::Filling);
+                Ok(Some(first))
+            }
+            None => self.next(&mut frames).await,
+        };
+        loop {
+            match next {
+                Ok(Some(frame)) => self.write(&mut sink, frame).await?,
+                Ok(None) => return self.finish(sink),
+                Err(error) => {
+                    self.keep(sink);
+                    return Err(error);
+                }
+            }
+            next = self.next(&mut frames).await;
+        }
+    }
+
+    /// Whether the store seems to have the blob: another fill may have ended since the caller
+    /// looked.
+    fn is_listed(&self) -> bool {
+        self.pool.store.size(&self.shared.key.digest).is_some()
+    }
+
+    /// Whether the store has the blob.
+    fn is_there(&mut self) -> Result<bool, FillError> {
+        let digest = &self.shared.key.digest;
+        let Ok(Some(blob)) = self.pool.store.get(digest) else {
+            return Ok(false);
+        };
+        self.written = blob.size();
+        self.size = Some(blob.size());
+        let _ = self.shared.spool.set(Spool::Stored(blob));
+        Ok(true)
+    }
+
+    /// Reserves room and begins to store, or to continue; without room the blob passes through.
+    fn sink(&mut self) -> Result<Sink, FillError> {
+        match self.begin_to_store() {
+            Ok(Some((writer, reader))) => {
+                self.written = writer.position();
+                let _ = self.shared.spool.set(Spool::file(reader.clone()));
+                return Ok(Sink::Store(writer, reader));
+            }
+            Ok(None) => {
+                tracing::debug!(digest = %self.shared.key.digest, "no room to store the blob");
+            }
+            Err(error @ StoreError::Unsupported { .. }) => {
+                return Err(FillError::new(FillErrorKind::Unsupported, error));
+            }
+            Err(error) => self.pool.not_stored(&self.shared.key.digest, &error),
+        }
+        let verifier = self.verifier()?;
+        self.is_stored = false;
+        let _ = self.shared.spool.set(Spool::ring());
+        Ok(Sink::Readers(verifier))
+    }
+
+    fn begin_to_store(&self) -> Result<Option<(BoundedWriter, RandomReader)>, StoreError> {
+        let (store, digest) = (&self.pool.store, &self.shared.key.digest);
+        let Some(room) = store.reserve(self.size.unwrap_or(RESERVE_STEP_BYTES)) else {
+            return Ok(None);
+        };
+        let writer = store.begin(digest, self.size, room)?;
+        let reader = writer.reader()?;
+        Ok(Some((writer, reader)))
+    }
+
+    fn opened_at(&self, position: u64, opened: Option<Opened<S::Frames>>) -> Opened<S::Frames> {
+        // A blob of which a part was kept is requested again, from the end of that part.
+        opened.filter(|_| position == 0).unwrap_or_else(|| Opened {
+            frames: self
+                .source
+                .open(&self.shared.key.digest, self.size, position),
+            first: None,
+        })
+    }
+
+    async fn write(&mut self, sink: &mut Sink, frame: Bytes) -> Result<(), FillError> {
+        if let Sink::Store(writer, reader) = sink {
+            match writer.write(&frame) {
+                Ok(()) => {
+                    self.written += frame.len() as u64;
+                    return Ok(());
+                }
+                Err(StoreError::Content { source, .. }) => return Err(mismatch(source)),
+                Err(error) => {
+                    self.pool.not_stored(&self.shared.key.digest, &error);
+                    *sink = Sink::Readers(self.overflow(&reader.clone())?);
+                }
+            }
+        }
+        if let Sink::Readers(verifier) = sink {
+            verifier.update(&frame).map_err(mismatch)?;
+            self.pass_on(frame).await?;
+        }
+        Ok(())
+    }
+
+    /// Continues without the store, which failed (CA9). What it has of the blob can still be read.
+    fn overflow(&mut self, stored: &RandomReader) -> Result<Verifier, FillError> {
+        let mut verifier = self.verifier()?;
+        let mut buffer = vec![0; REHASH_BUFFER_BYTES];
+        while verifier.position() < self.written {
+            let left = self.written - verifier.position();
+            let length = usize::try_from(left).unwrap_or(usize::MAX);
+            let length = length.min(REHASH_BUFFER_BYTES);
+            let part = buffer.get_mut(..length).unwrap_or_default();
+            let read = match stored.read_at(part, verifier.position()) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other,
+            };
+            let count = read.map_err(|error| FillError::new(FillErrorKind::Store, error))?;
+            let part = part.get(..count).unwrap_or_default();
+            verifier.update(part).map_err(mismatch)?;
+        }
+        self.is_stored = false;
+        if let Some(spool) = self.shared.spool.get() {
+            spool.overflow(self.written);
+        }
+        Ok(verifier)
+    }
+
+    /// Gives a frame to the readers, and waits for the slowest of them if the ring is full.
+    async fn pass_on(&mut self, frame: Bytes) -> Result<(), FillError> {
+        let shared = Arc::clone(&self.shared);
+        let Some(ring) = shared.spool.get().and_then(Spool::as_ring) else {
+            return Ok(());
+        };
+        let length = frame.len();
+        loop {
+            let until = self.check()?;
+            match ring.make_room(length, &shared.readers.places()) {
+                Room::Free => break,
+                Room::OneReader => {
+                    self.publish(FillState::Filling);
+                    self.wait(until).await;
+                }
+                Room::SlowestOfSeveral => {
+                    self.publish(FillState::Filling);
+                    self.wait_for_slow_readers(ring, length, until).await;
+                }
+            }
+        }
+        ring.push(frame);
+        self.written += length as u64;
+        Ok(())
+    }
+
+    /// Waits for slow readers; those who are still too slow lose their place.
+    async fn wait_for_slow_readers(&mut self, ring: &Ring, length: usize, until: Duration) {
+        let begin = self.pool.clock.now();
+        self.wait(until.min(begin.saturating_add(self.patience)))
+            .await;
+        let waited = self.pool.clock.now().saturating_sub(begin);
+        self.patience = self.patience.saturating_sub(waited);
+        if self.patience.is_zero() {
+            ring.force_room(length);
+        }
+    }
+
+    fn finish(&mut self, sink: Sink) -> Result<(), FillError> {
+        match sink {
+            Sink::Readers(verifier) => verifier.finish().map_err(mismatch)?,
+            Sink::Store(writer, _) => match writer.commit() {
+                Ok(()) => self.pool.stored(),
+                Err(StoreError::Content { source, .. }) => return Err(mismatch(source)),
+                // The bytes are right. Their readers have the file open.
+                Err(error) => self.pool.not_stored(&self.shared.key.digest, &error),
+            },
+        }
+        Ok(())
+    }
+
+    /// Keeps what arrived, for the next fill of the blob.
+    fn keep(&self, sink: Sink) {
+        if let Sink::Store(writer, _) = sink
+            && let Err(error) = writer.keep()
+        {
+            self.pool.not_stored(&self.shared.key.digest, &error);
+        }
+    }
+
+    /// Waits for the next bytes, and publishes progress meanwhile.
+    async fn next(&mut self, frames: &mut S::Frames) -> Result<Option<Bytes>, FillError> {
+        loop {
+            let until = self.check()?;
+            let due = self.pace.due(self.written, self.pool.clock.now());
+            if due.is_some_and(|due| due.is_zero()) {
+                self.publish(FillState::Filling);
+                continue;
+            }
+            let clock = Arc::clone(&self.pool.clock);
+            let publication = async {
+                match due {
+                    Some(due) => clock.sleep(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                frame = frames.next() => return self.arrived(frame.transpose()?),
+                () = publication => {}
+                () = self.wait(until) => {}
+            }
+        }
+    }
+
+    /// Publishes the head with the first answer of the upstream.
+    fn arrived(&mut self, frame: Option<Bytes>) -> Result<Option<Bytes>, FillError> {
+        let length = frame.as_ref().map_or(0, Bytes::len);
+        self.received = self.received.saturating_add(length as u64);
+        let is_first = matches!(self.shared.progress.borrow().state, FillState::Asking);
+        if is_first && self.shared.spool.get().is_some() {
+            self.publish(FillState::Filling);
+        }
+        Ok(frame)
+    }
+
+    /// Returns until when the transfer may go on if nothing changes.
+    fn check(&mut self) -> Result<Duration, FillError> {
+        if self.pool.is_stopping.load(Ordering::Relaxed) {
+            return Err(FillErrorKind::Stopped.into());
+        }
+        loop {
+            let standing = Standing {
+                is_read: !self.shared.readers.is_empty(),
+                is_stored: self.is_stored,
+                written: self.written,
+                size: self.size,
+            };
+            match self.limits.check(self.pool.clock.now(), standing) {
+                Ok(until) => return Ok(until),
+                // Somebody may begin to read just now.
+                Err(FillErrorKind::Abandoned) if !self.pool.remove_unread(&self.shared) => {}
+                Err(kind) => return Err(kind.into()),
+            }
+        }
+    }
+
+    /// Waits for a change of the readers, or until this time.
+    async fn wait(&mut self, until: Duration) {
+        let timer = match &mut self.alarm {
+            Some((at, timer)) if *at == until => timer,
+            alarm => {
+                let clock = &self.pool.clock;
+                let timer = clock.alarm(until.saturating_sub(clock.now()));
+                &mut alarm.insert((until, timer)).1
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.shared.readers.changed() => {}
+            () = timer => self.alarm = None,
+        }
+    }
+
+    fn publish(&mut self, state: FillState) {
+        let (written, size) = (self.written, self.size);
+        self.shared.progress.send_modify(|progress| {
+            progress.written = written;
+            progress.size = size;
+            progress.state = state;
+        });
+        self.pace.published(written, self.pool.clock.now());
+    }
+
+    fn verifier(&self) -> Result<Verifier, FillError> {
+        let verifier = Verifier::new(&self.shared.key.digest, self.size);
+        verifier.map_err(|error| FillError::new(FillErrorKind::Unsupported, error))
+    }
+
+    /// Publishes the verdict. Who comes later finds the blob in the store, or begins a new fill.
+    fn end(&mut self, ended: Result<(), FillError>) {
+        self.pool.remove(&self.shared);
+        let state = match ended {
+            Ok(()) => FillState::Verified,
+            Err(error) => FillState::Failed(error),
+        };
+        if !self.shared.progress.borrow().is_over() {
+            self.publish(state);
+        }
+    }
+}
+
+impl<S: BlobSource> Drop for Transfer<S> {
+    fn drop(&mut self) {
+        // The runtime ends, or the transfer panicked.
+        self.end(Err(FillErrorKind::Stopped.into()));
+        let progress = self.shared.progress.borrow();
+        let end = match &progress.state {
+            FillState::Failed(error) => end_of(error.kind()),
+            _ => FillEnd::Verified,
+        };
+        drop(progress);
+        self.pool.observer.event(&Event::FillEnded {
+            upstream: &self.shared.key.upstream,
+            digest: &self.shared.key.digest,
+            bytes: self.received,
+            end,
+        });
+        self.pool.count.send_modify(|count| *count -= 1);
+    }
+}
+
+fn mismatch(error: VerifyError) -> FillError {
+    FillError::new(FillErrorKind::Mismatch, error)
+}
+
+const fn end_of(kind: FillErrorKind) -> FillEnd {
+    match kind {
+        FillErrorKind::Mismatch => FillEnd::Mismatch,
+        FillErrorKind::Upstream(_) => FillEnd::Upstream,
+        FillErrorKind::Deadline => FillEnd::Deadline,
+        FillErrorKind::Abandoned | FillErrorKind::Stopped => FillEnd::Abandoned,
+        FillErrorKind::Store | FillErrorKind::Unsupported => FillEnd::Store,
+    }
+}

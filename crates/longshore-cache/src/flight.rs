@@ -1,0 +1,147 @@
+//! One piece of work for everybody who needs its result.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Work in flight, by what it is about.
+///
+/// The first caller starts the work, in a task of its own; others join it. Callers that leave do
+/// not end it.
+pub(crate) struct Flights<K, V> {
+    running: Arc<Mutex<HashMap<K, Flight<V>>>>,
+}
+
+/// The result of work in flight, once it is there.
+pub(crate) struct Flight<V> {
+    result: watch::Receiver<Option<V>>,
+    began: Duration,
+}
+
+impl<V> Clone for Flight<V> {
+    fn clone(&self) -> Self {
+        Self {
+            result: self.result.clone(),
+            began: self.began,
+        }
+    }
+}
+
+impl<V: Clone> Flight<V> {
+    /// When the work began, by the clock of the caller that started it.
+    pub(crate) const fn began(&self) -> Duration {
+        self.began
+    }
+
+    /// Waits for the result. `None` if the work ended without one: its runtime is shutting down, or
+    /// it panicked.
+    pub(crate) async fn result(mut self) -> Option<V> {
+        let ended = self.result.wait_for(Option::is_some).await;
+        ended.ok().and_then(|value| value.clone())
+    }
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// No work yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            running: Arc::default(),
+        }
+    }
+
+    /// Joins the work about `key`, or starts it at this time.
+    pub(crate) fn join<F>(&self, key: &K, now: Duration, work: impl FnOnce() -> F) -> Flight<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let mut running = lock(&self.running);
+        if let Some(flight) = running.get(key) {
+            return flight.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        let flight = Flight {
+            result: receiver,
+            began: now,
+        };
+        running.insert(key.clone(), flight.clone());
+        let landing = Landing {
+            running: Arc::clone(&self.running),
+            key: key.clone(),
+        };
+        let work = work();
+        tokio::spawn(async move {
+            let value = work.await;
+            // Whoever comes after the result starts anew.
+            drop(landing);
+            sender.send_replace(Some(value));
+        });
+        flight
+    }
+}
+
+/// Removes work from the map when it ends, however it ends.
+struct Landing<K: Hash + Eq, V> {
+    running: Arc<Mutex<HashMap<K, Flight<V>>>>,
+    key: K,
+}
+
+impl<K: Hash + Eq, V> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        lock(&self.running).remove(&self.key);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    #[tokio::test]
+    async fn everybody_gets_the_result_of_one_run() {
+        let (flights, runs) = (Flights::new(), Arc::new(AtomicUsize::new(0)));
+        let (go, gone) = oneshot::channel::<()>();
+        let mut gone = Some(gone);
+        let mut joined = Vec::new();
+        for _ in 0..8 {
+            let (runs, gone) = (Arc::clone(&runs), gone.take());
+            joined.push(flights.join(&"key", NOW, || async move {
+                if let Some(gone) = gone {
+                    let _ = gone.await;
+                }
+                runs.fetch_add(1, Ordering::SeqCst)
+            }));
+        }
+        drop(joined.pop());
+        go.send(()).unwrap();
+        for flight in joined {
+            assert_eq!(flight.result().await, Some(0));
+        }
+        let again = flights.join(&"key", NOW, || async { 7 });
+        assert_eq!(again.result().await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_ends_without_a_result_and_can_be_started_again() {
+        let flights = Flights::<_, usize>::new();
+        let flight = flights.join(&1, NOW, || async { panic!("as the test wants") });
+        assert_eq!(flight.result().await, None);
+        let again = flights.join(&1, NOW, || async { 7 });
+        assert_eq!(again.result().await, Some(7));
+    }
+}

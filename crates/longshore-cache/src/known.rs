@@ -1,0 +1,435 @@
+//! What a service knows: memory in front of the records and the store.
+//!
+//! Memory holds what was used recently, so that a hit on a manifest touches no disk. Everything in
+//! it can be read again from the records and the store, or asked again from the upstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_model::{Digest, MediaType, Tag};
+use longshore_transport::Clock;
+
+use crate::bounded::{BoundedStore, StoredBlob};
+use crate::document::Document;
+use crate::name::ImageName;
+use crate::recent::Recent;
+use crate::records::{ContentRecord, DynRecords, ListKey, ListRecord, RecordsError, TagRecord};
+
+/// Maximum memory for manifests, in bytes: 16 MiB.
+const DOCUMENTS_BYTES: usize = 16 * 1024 * 1024;
+
+/// Maximum memory for lists, in bytes: 8 MiB.
+const LISTS_BYTES: usize = 8 * 1024 * 1024;
+
+/// Maximum number of tags, of marks, and of other small facts, each.
+const ENTRIES: usize = 65_536;
+
+/// A tag of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TagKey {
+    /// The repository.
+    pub(crate) image: ImageName,
+    /// The tag.
+    pub(crate) tag: Tag,
+}
+
+/// Content of a repository.
+pub(crate) type ContentKey = (ImageName, Digest);
+
+/// What content is, where it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContentKind {
+    /// A blob of this size in bytes.
+    Blob(u64),
+    /// A manifest.
+    Manifest,
+}
+
+/// Something that an upstream said that it does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum AbsentKey {
+    Tag(TagKey),
+    Manifest(ContentKey),
+    Blob(ContentKey),
+    List(ImageName, ListKey),
+}
+
+/// What an upstream said about a manifest in answer to `HEAD`.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadFact {
+    /// Its digest.
+    pub(crate) digest: Digest,
+    /// Its media type.
+    pub(crate) media_type: MediaType,
+    /// Its size in bytes.
+    pub(crate) size: u64,
+    /// When the upstream said so, as Unix time.
+    pub(crate) at: Duration,
+}
+
+/// The facts of one service.
+pub(crate) struct Known {
+    store: BoundedStore,
+    records: DynRecords,
+    clock: Arc<dyn Clock>,
+    /// How long the word of an upstream that something does not exist is believed.
+    negative_ttl: Duration,
+    documents: Recent<Digest, Arc<Document>>,
+    kinds: Recent<Digest, ContentKind>,
+    tags: Recent<TagKey, TagRecord>,
+    heads: Recent<TagKey, HeadFact>,
+    shown: Recent<ContentKey, ()>,
+    /// Until when each is believed to be absent, by the time of the clock.
+    absent: Recent<AbsentKey, Duration>,
+    lists: Recent<(ImageName, ListKey), Arc<ListRecord>>,
+    /// Number of bytes of each blob that were fetched in ranges and not stored.
+    relayed: Recent<Digest, u64>,
+}
+
+impl Known {
+    pub(crate) fn new(
+        store: BoundedStore,
+        records: DynRecords,
+        clock: Arc<dyn Clock>,
+        negative_ttl: Duration,
+    ) -> Self {
+        Self {
+            store,
+            records,
+            clock,
+            negative_ttl,
+            documents: Recent::with_weight(DOCUMENTS_BYTES, |document| document.weight()),
+            kinds: Recent::with_entries(ENTRIES),
+            tags: Recent::with_entries(ENTRIES),
+            heads: Recent::with_entries(ENTRIES),
+            shown: Recent::with_entries(ENTRIES),
+            absent: Recent::with_entries(ENTRIES),
+            lists: Recent::with_weight(LISTS_BYTES, |list| list_weight(list)),
+            relayed: Recent::with_entries(ENTRIES),
+        }
+    }
+
+    pub(crate) const fn store(&self) -> &BoundedStore {
+        &self.store
+    }
+
+    pub(crate) const fn records(&self) -> &DynRecords {
+        &self.records
+    }
+
+    /// The current Unix time.
+    pub(crate) fn unix_time(&self) -> Duration {
+        self.clock.unix_time()
+    }
+
+    /// Whether the upstream said a moment ago that this does not exist.
+    pub(crate) fn is_absent(&self, key: &AbsentKey) -> bool {
+        let until = self.absent.get(key);
+        until.is_some_and(|until| self.clock.now() < until)
+    }
+
+    /// Remembers that the upstream said that this does not exist.
+    pub(crate) fn set_absent(&self, key: AbsentKey) {
+        let until = self.clock.now().saturating_add(self.negative_ttl);
+        self.absent.insert(key, until);
+    }
+
+    /// What the upstream said last about a tag.
+    pub(crate) async fn tag(&self, key: &TagKey) -> Option<TagRecord> {
+        if let Some(record) = self.tags.get(key) {
+            return Some(record);
+        }
+        let record = known(self.records.tag(&key.image, &key.tag).await)?;
+        self.tags.insert(key.clone(), record.clone());
+        Some(record)
+    }
+
+    /// What the upstream said about a tag in answer to `HEAD`, if its manifest was not fetched
+    /// since.
+    pub(crate) fn head(&self, key: &TagKey) -> Option<HeadFact> {
+        self.heads.get(key)
+    }
+
+    pub(crate) fn set_head(&self, key: TagKey, head: HeadFact) {
+        self.heads.insert(key, head);
+    }
+
+    /// Whether the repository was shown to contain the content (CA6).
+    pub(crate) async fn is_shown(&self, key: &ContentKey) -> bool {
+        if self.shown.get(key).is_some() {
+            return true;
+        }
+        let shown = match self.records.contains(&key.0, &key.1).await {
+            Ok(shown) => shown,
+            Err(error) => {
+                log(&error);
+                false
+            }
+        };
+        if shown {
+            self.shown.insert(key.clone(), ());
+        }
+        shown
+    }
+
+    /// As [`is_shown`](Self::is_shown), from memory alone.
+    pub(crate) fn is_shown_in_memory(&self, key: &ContentKey) -> bool {
+        self.shown.get(key).is_some()
+    }
+
+    /// Remembers that the upstream showed that the repository contains the content.
+    pub(crate) async fn set_shown(&self, key: &ContentKey) {
+        let is_new = self.shown.get(key).is_none();
+        self.shown.insert(key.clone(), ());
+        if is_new && let Err(error) = self.records.mark(&key.0, &key.1).await {
+            log(&error);
+        }
+    }
+
+    /// What content is, if it was seen before.
+    pub(crate) async fn kind(&self, digest: &Digest) -> Option<ContentKind> {
+        if let Some(kind) = self.kinds.get(digest) {
+            return Some(kind);
+        }
+        let record = known(self.records.content(digest).await)?;
+        let kind = match record.media_type {
+            Some(_) => ContentKind::Manifest,
+            None => ContentKind::Blob(record.size),
+        };
+        self.kinds.insert(digest.clone(), kind);
+        Some(kind)
+    }
+
+    /// As [`kind`](Self::kind), from memory alone.
+    pub(crate) fn kind_in_memory(&self, digest: &Digest) -> Option<ContentKind> {
+        self.kinds.get(digest)
+    }
+
+    /// Remembers the size of a blob, as the upstream said it.
+    pub(crate) fn set_blob_size(&self, digest: &Digest, size: u64) {
+        self.kinds.insert(digest.clone(), ContentKind::Blob(size));
+    }
+
+    /// How many bytes of a blob were fetched in ranges and not stored.
+    pub(crate) fn relayed(&self, digest: &Digest) -> u64 {
+        self.relayed.get(digest).unwrap_or_default()
+    }
+
+    pub(crate) fn set_relayed(&self, digest: &Digest, bytes: u64) {
+        self.relayed.insert(digest.clone(), bytes);
+    }
+
+    /// The stored bytes of a blob; `None` when they are not there, or were damaged.
+    pub(crate) fn blob(&self, digest: &Digest) -> Option<StoredBlob> {
+        match self.store.get(digest) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::warn!(%digest, %error, "a stored blob cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Records a blob that a fill has verified and stored.
+    pub(crate) async fn on_blob_stored(&self, digest: &Digest, size: u64) {
+        self.set_blob_size(digest, size);
+        let record = ContentRecord::new(digest.clone(), None, size, self.unix_time());
+        if let Err(error) = self.records.put_content(record).await {
+            log(&error);
+        }
+    }
+
+    /// A manifest, from memory or the store.
+    pub(crate) async fn document(&self, digest: &Digest) -> Option<Arc<Document>> {
+        if let Some(document) = self.documents.get(digest) {
+            return Some(document);
+        }
+        let record = known(self.records.content(digest).await)?;
+        let media_type = record.media_type?;
+        let store = self.store.clone();
+        let wanted = digest.clone();
+        let read = tokio::task::spawn_blocking(move || read_document(&store, &wanted));
+        let bytes = read.await.ok()??;
+        let document = Arc::new(Document::new(media_type, digest.clone(), bytes));
+        self.remember_document(&document);
+        Some(document)
+    }
+
+    fn remember_document(&self, document: &Arc<Document>) {
+        let digest = document.digest().clone();
+        self.kinds.insert(digest.clone(), ContentKind::Manifest);
+        self.documents.insert(digest, Arc::clone(document));
+    }
+
+    /// Remembers a manifest that the upstream sent for this repository, and the tag that names it,
+    /// in memory. [`keep_document`](Self::keep_document) writes them.
+    pub(crate) fn learn_document(
+        &self,
+        image: &ImageName,
+        tag: Option<&Tag>,
+        document: &Arc<Document>,
+    ) {
+        self.remember_document(document);
+        let digest = document.digest().clone();
+        if let Some(tag) = tag {
+            self.learn_tag(
+                &TagKey {
+                    image: image.clone(),
+                    tag: tag.clone(),
+                },
+                digest.clone(),
+            );
+        }
+        self.shown.insert((image.clone(), digest), ());
+    }
+
+    /// Remembers in memory that the upstream said just now which manifest a tag names.
+    fn learn_tag(&self, key: &TagKey, digest: Digest) {
+        let now = self.unix_time();
+        let mut record = TagRecord::new(digest, now);
+        if let Some(before) = self
+            .tags
+            .get(key)
+            .filter(|before| before.digest == record.digest)
+        {
+            record.first_cached = before.first_cached;
+        }
+        self.heads.remove(key);
+        self.tags.insert(key.clone(), record);
+    }
+
+    /// Writes a manifest, its record, the mark of the repository and the tag, in this order: a
+    /// reference is never written before what it names (CA1).
+    pub(crate) async fn keep_document(
+        &self,
+        image: &ImageName,
+        tag: Option<&Tag>,
+        document: &Document,
+    ) {
+        let (store, digest, bytes) = (
+            self.store.clone(),
+            document.digest().clone(),
+            document.bytes.clone(),
+        );
+        let write = tokio::task::spawn_blocking(move || store.put(&digest, &bytes));
+        match write.await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) | Err(_) => return,
+            Ok(Err(error)) => {
+                tracing::debug!(digest = %document.digest(), %error, "a manifest is not stored");
+                return;
+            }
+        }
+        let descriptor = &document.descriptor;
+        let record = ContentRecord::new(
+            descriptor.digest.clone(),
+            Some(descriptor.media_type.clone()),
+            descriptor.size,
+            self.unix_time(),
+        );
+        let kept = async {
+            self.records.put_content(record).await?;
+            self.records.mark(image, &descriptor.digest).await?;
+            match tag {
+                Some(tag) => {
+                    let record = TagRecord::new(descriptor.digest.clone(), self.unix_time());
+                    self.records.set_tag(image, tag, record).await
+                }
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = kept.await {
+            log(&error);
+        }
+    }
+
+    /// Records that the upstream confirmed a tag just now.
+    pub(crate) async fn refresh_tag(&self, key: &TagKey, digest: &Digest) {
+        self.learn_tag(key, digest.clone());
+        let now = self.unix_time();
+        let refreshed = self
+            .records
+            .refresh_tag(&key.image, &key.tag, digest, now)
+            .await;
+        let refreshed = match refreshed {
+            Ok(false) => {
+                let record = TagRecord::new(digest.clone(), now);
+                self.records.set_tag(&key.image, &key.tag, record).await
+            }
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = refreshed {
+            log(&error);
+        }
+    }
+
+    /// Drops a tag that the upstream does not have any more; its content stays (CA8).
+    pub(crate) async fn drop_tag(&self, key: &TagKey) {
+        self.tags.remove(key);
+        self.heads.remove(key);
+        if let Err(error) = self.records.drop_tag(&key.image, &key.tag).await {
+            log(&error);
+        }
+    }
+
+    /// A list as the upstream sent it last.
+    pub(crate) async fn list(&self, key: &(ImageName, ListKey)) -> Option<Arc<ListRecord>> {
+        if let Some(list) = self.lists.get(key) {
+            return Some(list);
+        }
+        let list = Arc::new(known(self.records.list(&key.0, &key.1).await)?);
+        self.lists.insert(key.clone(), Arc::clone(&list));
+        Some(list)
+    }
+
+    /// Records a list that the upstream sent just now.
+    pub(crate) async fn keep_list(&self, key: &(ImageName, ListKey), list: &Arc<ListRecord>) {
+        self.lists.insert(key.clone(), Arc::clone(list));
+        let kept = self
+            .records
+            .put_list(&key.0, &key.1, (**list).clone())
+            .await;
+        if let Err(error) = kept {
+            log(&error);
+        }
+    }
+}
+
+/// Reads a stored manifest whole; `None` when it is not there or cannot be read.
+fn read_document(store: &BoundedStore, digest: &Digest) -> Option<bytes::Bytes> {
+    let stored = store.get(digest).ok()??;
+    let mut bytes = vec![0; usize::try_from(stored.size()).ok()?];
+    let mut position = 0;
+    while position < bytes.len() {
+        let rest = bytes.get_mut(position..)?;
+        match stored.reader().read_at(rest, position as u64) {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => position += count,
+        }
+    }
+    // Read once an hour at most, since memory holds it after that: worth a hash (CA3).
+    if Digest::of(&digest.algorithm(), &bytes).ok().as_ref() != Some(digest) {
+        store.quarantine(digest);
+        return None;
+    }
+    Some(bytes.into())
+}
+
+fn list_weight(list: &ListRecord) -> usize {
+    let entries = list.entries.iter().map(|entry| entry.len() + 16);
+    entries.sum::<usize>() + size_of::<ListRecord>()
+}
+
+/// A fact that was read; `None` if there is none. A record that cannot be read counts as absent: it
+/// costs a request to the upstream.
+fn known<T>(read: Result<Option<T>, RecordsError>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        log(&error);
+        None
+    })
+}
+
+fn log(error: &RecordsError) {
+    tracing::warn!(%error, "a record of the cache cannot be read or written");
+}

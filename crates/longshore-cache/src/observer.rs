@@ -1,0 +1,629 @@
+//! Events that a cache reports: for metrics, logs and tests.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use longshore_model::Digest;
+
+use crate::name::{ImageName, UpstreamName};
+
+/// Takes the events of a cache, for example to count them.
+///
+/// Events come from several threads, often while a client waits: an observer must neither block nor
+/// wait. Everything that an event borrows exists already, so that reporting allocates nothing.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use longshore_cache::{Event, Observer};
+///
+/// /// Counts the requests that the store answered.
+/// #[derive(Default)]
+/// struct Hits(AtomicU64);
+///
+/// impl Observer for Hits {
+///     fn event(&self, event: &Event<'_>) {
+///         if let Event::Answered(answer) = event
+///             && answer.outcome.is_hit()
+///         {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Takes one event.
+    fn event(&self, event: &Event<'_>);
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn event(&self, event: &Event<'_>) {
+        (**self).event(event);
+    }
+}
+
+/// An observer that ignores every event.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct NoObserver;
+
+impl NoObserver {
+    /// Makes one.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Observer for NoObserver {
+    fn event(&self, _event: &Event<'_>) {}
+}
+
+/// Several observers, each of which takes every event, in the order in which they were added.
+#[derive(Clone, Default)]
+pub struct Observers(Vec<Arc<dyn Observer>>);
+
+impl Observers {
+    /// Makes an empty list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds an observer.
+    #[must_use]
+    pub fn with(mut self, observer: impl Observer) -> Self {
+        self.0.push(Arc::new(observer));
+        self
+    }
+}
+
+impl Observer for Observers {
+    fn event(&self, event: &Event<'_>) {
+        for observer in &self.0 {
+            observer.event(event);
+        }
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observers")
+            .field("count", &self.0.len())
+            .finish()
+    }
+}
+
+/// The number of a request: different for each request of a process.
+///
+/// A listener puts it into the extensions of a request; a service numbers requests that have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// Makes an id of this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What happened in a cache.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A request was assigned to an upstream. There is no such event for a request that names no
+    /// upstream, such as `ping`.
+    Routed(Routed<'a>),
+    /// The head of an answer is ready. Every request gets exactly one.
+    Answered(Answered<'a>),
+    /// The body of an answer has been sent, or its client has left. A listener reports it, for
+    /// answers with an [`AnswerNote`].
+    Sent(Sent),
+    /// A fill started: one transfer of a blob from an upstream, for any number of readers.
+    FillStarted {
+        /// The upstream.
+        upstream: &'a UpstreamName,
+        /// The blob.
+        digest: &'a Digest,
+    },
+    /// A client reads from a fill that another client started.
+    FillJoined {
+        /// The upstream.
+        upstream: &'a UpstreamName,
+        /// The blob.
+        digest: &'a Digest,
+    },
+    /// A fill ended.
+    FillEnded {
+        /// The upstream.
+        upstream: &'a UpstreamName,
+        /// The blob.
+        digest: &'a Digest,
+        /// How many bytes arrived from the upstream.
+        bytes: u64,
+        /// How it ended.
+        end: FillEnd,
+    },
+    /// Bytes of a blob were sent before the whole blob was verified; the answer was marked.
+    UnverifiedRange {
+        /// The upstream.
+        upstream: &'a UpstreamName,
+        /// The blob.
+        digest: &'a Digest,
+    },
+    /// The store removed content to make room.
+    Evicted {
+        /// The content.
+        digest: &'a Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Stored content was wrong: its size or digest did not match. It is fetched again when needed.
+    Quarantined {
+        /// The content.
+        digest: &'a Digest,
+    },
+    /// How full the store is, after a change.
+    StoreUsed {
+        /// Bytes in use, with those reserved for running fills.
+        used: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The store cannot be written to (`true`), or can be again (`false`). Meanwhile content is
+    /// passed through without being stored.
+    StoreDegraded(bool),
+    /// A request to an upstream ended.
+    UpstreamCall(UpstreamCall<'a>),
+    /// An upstream said how many requests are left.
+    Quota {
+        /// The upstream.
+        upstream: &'a UpstreamName,
+        /// Number of requests left in this window.
+        remaining: u64,
+        /// Number of requests allowed in a window, if the upstream said so.
+        limit: Option<u64>,
+    },
+    /// The number of open connections of clients changed.
+    Connections(usize),
+    /// A connection was refused, because too many are open.
+    ConnectionRefused,
+}
+
+/// A request was assigned to an upstream.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Routed<'a> {
+    /// The request.
+    pub id: RequestId,
+    /// The repository at the upstream.
+    pub image: &'a ImageName,
+    /// What was requested.
+    pub kind: RequestKind,
+}
+
+impl<'a> Routed<'a> {
+    /// Describes the assignment.
+    #[must_use]
+    pub const fn new(id: RequestId, image: &'a ImageName, kind: RequestKind) -> Self {
+        Self { id, image, kind }
+    }
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answered<'a> {
+    /// The request.
+    pub id: RequestId,
+    /// What was requested.
+    pub kind: RequestKind,
+    /// The method of the request.
+    pub method: &'a Method,
+    /// The repository at the upstream; `None` if the request named none.
+    pub image: Option<&'a ImageName>,
+    /// The tag or digest; `None` if the request named none.
+    pub target: Option<&'a str>,
+    /// Where the answer came from.
+    pub outcome: Outcome,
+    /// The status of the answer. It says nothing about the outcome: an answer with 206, 304 or 404
+    /// may be a hit or a miss.
+    pub status: StatusCode,
+}
+
+impl<'a> Answered<'a> {
+    /// Describes an answer to a request that names neither a repository nor a target.
+    #[must_use]
+    pub const fn new(
+        id: RequestId,
+        kind: RequestKind,
+        method: &'a Method,
+        outcome: Outcome,
+        status: StatusCode,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            method,
+            image: None,
+            target: None,
+            outcome,
+            status,
+        }
+    }
+
+    /// Adds the repository, and the tag or digest.
+    #[must_use]
+    pub const fn of(mut self, image: &'a ImageName, target: Option<&'a str>) -> Self {
+        self.image = Some(image);
+        self.target = target;
+        self
+    }
+}
+
+/// The end of the body of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sent {
+    /// The request.
+    pub id: RequestId,
+    /// What was requested.
+    pub kind: RequestKind,
+    /// How many bytes of the body were given to the connection.
+    pub bytes: u64,
+    /// Whether that was the whole body.
+    pub complete: bool,
+}
+
+impl Sent {
+    /// Describes the end of a body.
+    #[must_use]
+    pub const fn new(id: RequestId, kind: RequestKind, bytes: u64, complete: bool) -> Self {
+        Self {
+            id,
+            kind,
+            bytes,
+            complete,
+        }
+    }
+}
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RequestKind {
+    /// The version check.
+    Ping,
+    /// A manifest, by tag or digest.
+    Manifest,
+    /// A blob.
+    Blob,
+    /// The list of the tags of a repository.
+    Tags,
+    /// The list of the referrers of a manifest.
+    Referrers,
+    /// The list of the repositories in the cache.
+    Catalogue,
+    /// Anything else, such as a write, or a path outside the protocol.
+    Other,
+}
+
+impl RequestKind {
+    /// Returns the name used in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Manifest => "manifest",
+            Self::Blob => "blob",
+            Self::Tags => "tags",
+            Self::Referrers => "referrers",
+            Self::Catalogue => "catalogue",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// From the store or memory, without a request to the upstream.
+    Hit,
+    /// From the store, after the upstream confirmed that it is current.
+    Revalidated,
+    /// From the store, although the upstream did not confirm that it is current.
+    Stale,
+    /// From memory: the upstream said shortly before that it has no such content.
+    Negative,
+    /// From the upstream.
+    Miss(MissReason),
+    /// From the transfer that another client had started.
+    Joined,
+    /// From the upstream, and nothing was stored: a distant range of a blob, or no room for it.
+    PassedThrough,
+    /// The cache refused the request by itself: it was malformed, or nothing may answer it.
+    Refused,
+}
+
+impl Outcome {
+    /// Whether the content came from the store or memory.
+    #[must_use]
+    pub const fn is_hit(self) -> bool {
+        match self {
+            Self::Hit | Self::Revalidated | Self::Stale | Self::Negative => true,
+            Self::Miss(_) | Self::Joined | Self::PassedThrough | Self::Refused => false,
+        }
+    }
+
+    /// Whether the content had to come from an upstream, also if the upstream had none or failed.
+    #[must_use]
+    pub const fn is_miss(self) -> bool {
+        match self {
+            Self::Miss(_) | Self::Joined | Self::PassedThrough => true,
+            Self::Hit | Self::Revalidated | Self::Stale | Self::Negative | Self::Refused => false,
+        }
+    }
+
+    /// Returns the name used in logs and metrics, such as `hit`; for a miss it is the reason.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Revalidated => "revalidated",
+            Self::Stale => "stale",
+            Self::Negative => "negative",
+            Self::Miss(reason) => reason.as_str(),
+            Self::Joined => "joined",
+            Self::PassedThrough => "passed_through",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Why the store could not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MissReason {
+    /// Nothing is known about the content.
+    Cold,
+    /// The time of a tag or list was over, and the upstream has a newer one.
+    Expired,
+    /// The content was known, but it was evicted.
+    Evicted,
+    /// The content is stored, but this repository was not yet shown to contain it.
+    Unmarked,
+    /// The stored content was damaged.
+    Damaged,
+    /// The content is not stored, and the upstream may not be asked.
+    Offline,
+}
+
+impl MissReason {
+    /// Returns the name used in logs and metrics, such as `miss_cold`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "miss_cold",
+            Self::Expired => "miss_expired",
+            Self::Evicted => "miss_evicted",
+            Self::Unmarked => "miss_unmarked",
+            Self::Damaged => "miss_damaged",
+            Self::Offline => "miss_offline",
+        }
+    }
+}
+
+/// How a fill ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FillEnd {
+    /// The content was verified; it is in the store unless there was no room.
+    Verified,
+    /// The bytes did not match the digest or the size.
+    Mismatch,
+    /// Every host of the upstream failed.
+    Upstream,
+    /// The fill did not end within its deadline.
+    Deadline,
+    /// The store failed.
+    Store,
+    /// No client waited for it any more.
+    Abandoned,
+}
+
+impl FillEnd {
+    /// Returns the name used in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Mismatch => "mismatch",
+            Self::Upstream => "upstream",
+            Self::Deadline => "deadline",
+            Self::Store => "store",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// A request to an upstream that ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UpstreamCall<'a> {
+    /// The upstream.
+    pub upstream: &'a UpstreamName,
+    /// What was requested; never [`RequestKind::Catalogue`] or [`RequestKind::Other`].
+    pub kind: RequestKind,
+    /// Whether only the head was requested.
+    pub head: bool,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// Time until the head of the answer arrived, or until the request failed.
+    pub latency: Duration,
+    /// How many bytes of the body arrived.
+    pub bytes: u64,
+}
+
+impl<'a> UpstreamCall<'a> {
+    /// Describes a request that ended; without a body that arrived.
+    #[must_use]
+    pub const fn new(
+        upstream: &'a UpstreamName,
+        kind: RequestKind,
+        outcome: CallOutcome,
+        latency: Duration,
+    ) -> Self {
+        Self {
+            upstream,
+            kind,
+            head: false,
+            outcome,
+            latency,
+            bytes: 0,
+        }
+    }
+
+    /// Says that only the head was requested.
+    #[must_use]
+    pub const fn head_only(mut self) -> Self {
+        self.head = true;
+        self
+    }
+
+    /// Says how many bytes of the body arrived.
+    #[must_use]
+    pub const fn with_bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes;
+        self
+    }
+}
+
+/// How a request to an upstream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallOutcome {
+    /// It was answered.
+    Found,
+    /// The upstream has no such content.
+    Absent,
+    /// The upstream refused access.
+    Denied,
+    /// Too many requests.
+    RateLimited,
+    /// It could not be reached, failed, or was too slow.
+    Unavailable,
+    /// The answer broke the protocol, or the bytes did not match.
+    Invalid,
+    /// The cache ended it before its answer was complete.
+    Abandoned,
+}
+
+impl CallOutcome {
+    /// Returns the name used in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Absent => "absent",
+            Self::Denied => "denied",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Invalid => "invalid",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// What the access log says about an answer, besides what the listener sees.
+///
+/// A service puts it into the extensions of a response; [`Event::Answered`] has the same facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AnswerNote {
+    /// What was requested.
+    pub kind: RequestKind,
+    /// Where the answer came from.
+    pub outcome: Outcome,
+    /// The upstream; `None` if the request named none.
+    pub upstream: Option<UpstreamName>,
+}
+
+impl AnswerNote {
+    /// Describes an answer.
+    #[must_use]
+    pub const fn new(kind: RequestKind, outcome: Outcome, upstream: Option<UpstreamName>) -> Self {
+        Self {
+            kind,
+            outcome,
+            upstream,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl Observer for Kept {
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(format!("{event:?}"));
+        }
+    }
+
+    #[test]
+    fn several_observers_take_every_event() {
+        let (first, second) = (Arc::new(Kept::default()), Arc::new(Kept::default()));
+        let all = Observers::new()
+            .with(Arc::clone(&first))
+            .with(NoObserver::new())
+            .with(Arc::clone(&second));
+        all.event(&Event::StoreDegraded(true));
+        all.event(&Event::StoreUsed { used: 1, limit: 2 });
+        let expected = ["StoreDegraded(true)", "StoreUsed { used: 1, limit: 2 }"];
+        assert_eq!(*first.0.lock().unwrap(), expected);
+        assert_eq!(*second.0.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn every_outcome_but_a_refusal_is_either_a_hit_or_a_miss() {
+        let outcomes = [
+            Outcome::Hit,
+            Outcome::Revalidated,
+            Outcome::Stale,
+            Outcome::Negative,
+            Outcome::Miss(MissReason::Cold),
+            Outcome::Miss(MissReason::Expired),
+            Outcome::Miss(MissReason::Evicted),
+            Outcome::Miss(MissReason::Unmarked),
+            Outcome::Miss(MissReason::Damaged),
+            Outcome::Miss(MissReason::Offline),
+            Outcome::Joined,
+            Outcome::PassedThrough,
+        ];
+        for outcome in outcomes {
+            assert_ne!(outcome.is_hit(), outcome.is_miss(), "{outcome:?}");
+        }
+        assert!(!Outcome::Refused.is_hit() && !Outcome::Refused.is_miss());
+    }
+}

@@ -1,0 +1,501 @@
+//! Records in small files.
+
+mod document;
+mod path;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use longshore_model::{Digest, Tag};
+use longshore_store::{Dir, Entry, FileMode, StoreError, StoreErrorKind};
+use serde::Serialize;
+use tracing::{debug, warn};
+
+use self::document::{Content, List, Parsed, TagDocument};
+use self::path::FilePath;
+use super::{ContentRecord, ImageRecord, ListKey, ListRecord, Records, RecordsError, TagRecord};
+use crate::name::ImageName;
+
+/// The largest file of a record but a list, in bytes. A larger file is corrupt.
+const RECORD_LIMIT_BYTES: u64 = 64 * 1024;
+
+/// The largest file of a list, in bytes. A larger file is corrupt.
+const LIST_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Keeps each record in a small file below one directory, readable only by its owner.
+///
+/// A file is written beside the others and renamed, so it is there whole or not at all, also after
+/// a kill. A power cut may take the last records, because a record can be observed again. A file
+/// that is truncated or otherwise corrupt counts as absent: a warning is logged, and the file is
+/// removed. Links below the directory are not followed (CA12).
+///
+/// One process uses a directory at a time; the caller ensures that, for example with the lock of
+/// its store. Files are read and written on the blocking threads of tokio, so every call needs a
+/// tokio runtime.
+///
+/// Limits: 64 KiB for each record, 64 MiB for each list.
+#[derive(Clone)]
+pub struct FileRecords {
+    files: Arc<Files>,
+}
+
+struct Files {
+    root: Dir,
+    temporary: Dir,
+    /// Makes the names of temporary files unique.
+    count: AtomicU64,
+    /// Held while a record is read and then replaced.
+    changing: Mutex<()>,
+}
+
+impl fmt::Debug for FileRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileRecords")
+            .field("path", &self.files.root.path())
+            .finish()
+    }
+}
+
+impl FileRecords {
+    /// Opens the records below this directory, which exists. It blocks while it removes the
+    /// temporary files of an earlier process.
+    ///
+    /// Links in the path itself are followed: it belongs to the caller.
+    ///
+    /// # Errors
+    ///
+    /// The directory is missing, or cannot be written to.
+    pub fn open(path: &Path) -> Result<Self, RecordsError> {
+        Dir::open(path).and_then(Self::below).map_err(failed)
+    }
+
+    /// Opens the records in the directory `records` of this one, such as that of the
+    /// [store](longshore_store::StoreDirectory::dir) of the same cache. The directory `records` is
+    /// made where there is none. It blocks as [`open`](Self::open) does.
+    ///
+    /// # Errors
+    ///
+    /// A link or a file has the name `records`, or the directory cannot be written to.
+    pub fn within(directory: &Dir) -> Result<Self, RecordsError> {
+        let records = enter(directory, path::RECORDS);
+        records.and_then(Self::below).map_err(failed)
+    }
+
+    fn below(root: Dir) -> Result<Self, StoreError> {
+        let temporary = enter(&root, path::TEMPORARY)?;
+        for name in temporary.names()? {
+            // Names that are not UTF-8 are not ours.
+            if let Some(name) = name?.to_str() {
+                temporary.remove(name)?;
+            }
+        }
+        let files = Arc::new(Files {
+            root,
+            temporary,
+            count: AtomicU64::new(0),
+            changing: Mutex::new(()),
+        });
+        Ok(Self { files })
+    }
+
+    /// Runs a call that blocks on a thread that may block.
+    async fn run<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Files) -> Result<T, RecordsError> + Send + 'static,
+    ) -> Result<T, RecordsError> {
+        let files = Arc::clone(&self.files);
+        let task = tokio::task::spawn_blocking(move || call(&files));
+        task.await.unwrap_or_else(|error| {
+            Err(RecordsError::new(
+                "the access to a record was interrupted",
+                Some(error.into()),
+            ))
+        })
+    }
+}
+
+fn failed(error: StoreError) -> RecordsError {
+    RecordsError::new(
+        "the files with the cache's records are not usable",
+        Some(error.into()),
+    )
+}
+
+/// Opens a directory, which is made where there is none.
+fn enter(within: &Dir, name: &str) -> Result<Dir, StoreError> {
+    if let Some(found) = within.dir(name)? {
+        return Ok(found);
+    }
+    within.make_dir(name, FileMode::Private)?;
+    within.dir(name)?.ok_or_else(|| StoreError::NotADirectory {
+        path: within.path().join(name),
+    })
+}
+
+impl Files {
+    /// The directory of a file; `None` if it does not exist.
+    fn find(&self, directories: &[String]) -> Result<Option<Dir>, RecordsError> {
+        let mut found: Option<Dir> = None;
+        for name in directories {
+            let next = found
+                .as_ref()
+                .unwrap_or(&self.root)
+                .dir(name)
+                .map_err(failed)?;
+            let Some(next) = next else { return Ok(None) };
+            found = Some(next);
+        }
+        Ok(found)
+    }
+
+    /// The directory of a file, made where there is none, for a use that may fail.
+    fn within<T>(
+        &self,
+        directories: &[String],
+        use_it: impl FnOnce(&Dir) -> Result<T, StoreError>,
+    ) -> Result<T, RecordsError> {
+        let mut found: Option<Dir> = None;
+        for name in directories {
+            let within = found.as_ref().unwrap_or(&self.root);
+            found = Some(enter(within, name).map_err(failed)?);
+        }
+        use_it(found.as_ref().unwrap_or(&self.root)).map_err(failed)
+    }
+
+    /// Reads the record in a file. A corrupt file is removed.
+    fn read<T>(
+        &self,
+        path: &FilePath,
+        limit: u64,
+        parse: impl FnOnce(&[u8]) -> Parsed<T>,
+    ) -> Result<Option<T>, RecordsError> {
+        match self.find(&path.directories)? {
+            Some(dir) => read(&dir, &path.name, limit, parse).map_err(failed),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes a file under a temporary name and gives it its own.
+    fn write(
+        &self,
+        path: &FilePath,
+        limit: u64,
+        record: &impl Serialize,
+    ) -> Result<(), RecordsError> {
+        let document = document::write(record).map_err(|error| {
+            RecordsError::new("a record does not fit into JSON", Some(error.into()))
+        })?;
+        if document.len() as u64 > limit {
+            let what = format!(
+                "a record has {} bytes, and {limit} are allowed",
+                document.len()
+            );
+            return Err(RecordsError::new(&what, None));
+        }
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{count}", std::process::id());
+        self.within(&path.directories, |dir| {
+            let mut file = self.temporary.create(&name, FileMode::Private)?;
+            let written = file.write_all(&document).map_err(|source| StoreError::Io {
+                action: longshore_store::Action::Write,
+                path: self.temporary.path().join(&name),
+                source,
+            });
+            let renamed = written.and_then(|()| self.temporary.rename(&name, dir, &path.name));
+            if renamed.is_err() {
+                // The first error is the one to report.
+                let _ = self.temporary.remove(&name);
+            }
+            renamed
+        })
+    }
+
+    fn remove(&self, path: &FilePath) -> Result<(), RecordsError> {
+        match self.find(&path.directories)? {
+            Some(dir) => dir.remove(&path.name).map_err(failed),
+            None => Ok(()),
+        }
+    }
+
+    fn content(&self, digest: &Digest) -> Result<Option<ContentRecord>, RecordsError> {
+        let parse = |document: &[u8]| Content::read(document, digest);
+        self.read(&path::content(digest), RECORD_LIMIT_BYTES, parse)
+    }
+
+    fn tag(&self, image: &ImageName, tag: &Tag) -> Result<Option<TagRecord>, RecordsError> {
+        let parse = |document: &[u8]| TagDocument::read_of(document, tag);
+        self.read(&path::tag(image, tag), RECORD_LIMIT_BYTES, parse)
+    }
+
+    fn write_tag(
+        &self,
+        image: &ImageName,
+        tag: &Tag,
+        record: TagRecord,
+    ) -> Result<(), RecordsError> {
+        let document = TagDocument::new(tag, record);
+        self.write(&path::tag(image, tag), RECORD_LIMIT_BYTES, &document)
+    }
+
+    fn contains(&self, image: &ImageName, digest: &Digest) -> Result<bool, RecordsError> {
+        let path = path::mark(image, digest);
+        let Some(dir) = self.find(&path.directories)? else {
+            return Ok(false);
+        };
+        let entry = dir.entry(&path.name).map_err(failed)?;
+        Ok(matches!(entry, Some(Entry::File(_))))
+    }
+
+    fn mark(&self, image: &ImageName, digest: &Digest) -> Result<(), RecordsError> {
+        let path = path::mark(image, digest);
+        self.within(&path.directories, |dir| {
+            match dir.entry(&path.name)? {
+                Some(Entry::File(_)) => return Ok(()),
+                Some(_) => dir.remove(&path.name)?,
+                None => {}
+            }
+            match dir.create(&path.name, FileMode::Private) {
+                Err(StoreError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::AlreadyExists =>
+                {
+                    Ok(())
+                }
+                created => created.map(drop),
+            }
+        })
+    }
+
+    /// The repositories that have a file below this top directory.
+    fn images(&self, top: &str) -> Result<Vec<ImageName>, RecordsError> {
+        let mut images = Vec::new();
+        let Some(top) = self.root.dir(top).map_err(failed)? else {
+            return Ok(images);
+        };
+        for (name, dir) in directories(&top).map_err(failed)? {
+            let Some(upstream) = path::upstream_of(&name) else {
+                continue;
+            };
+            for (name, dir) in directories(&dir).map_err(failed)? {
+                let Some(repository) = path::repository_of(&name) else {
+                    continue;
+                };
+                if dir.names().map_err(failed)?.next().is_some() {
+                    images.push(ImageName::new(upstream.clone(), repository));
+                }
+            }
+        }
+        Ok(images)
+    }
+
+    fn image(&self, name: &ImageName) -> Result<Option<ImageRecord>, RecordsError> {
+        let mut tags = Vec::new();
+        if let Some(dir) = self.find(&path::image(path::TAGS, name))? {
+            for file in dir.names().map_err(failed)? {
+                let file = file.map_err(failed)?;
+                let Some(file) = file.to_str() else { continue };
+                let found = read(&dir, file, RECORD_LIMIT_BYTES, TagDocument::read);
+                let Some((tag, record)) = found.map_err(failed)? else {
+                    continue;
+                };
+                // A file under the name of another tag is not what a look-up of the tag finds.
+                if path::tag(name, &tag).name == file {
+                    tags.push((tag, record));
+                }
+            }
+        }
+        tags.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let is_marked = match self.find(&path::image(path::OWN, name))? {
+            Some(dir) => dir.names().map_err(failed)?.next().is_some(),
+            None => false,
+        };
+        let is_known = is_marked || !tags.is_empty();
+        Ok(is_known.then(|| ImageRecord::new(name.clone(), tags)))
+    }
+
+    /// Runs a change that depends on the record that it replaces.
+    fn change<T>(&self, change: impl FnOnce() -> T) -> T {
+        // The lock protects no data, so a panic leaves nothing half done.
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        change()
+    }
+}
+
+/// Reads the record in a file of this directory. A corrupt file is removed.
+fn read<T>(
+    dir: &Dir,
+    name: &str,
+    limit: u64,
+    parse: impl FnOnce(&[u8]) -> Parsed<T>,
+) -> Result<Option<T>, StoreError> {
+    let parsed = match dir.read(name, limit) {
+        Ok(Some(document)) => parse(&document),
+        Ok(None) => return Ok(None),
+        // A link, a pipe, or a file that is too long.
+        Err(error) if error.kind() == StoreErrorKind::Hostile => Parsed::Corrupt,
+        Err(error) => return Err(error),
+    };
+    match parsed {
+        Parsed::Record(record) => Ok(Some(record)),
+        Parsed::OtherVersion => Ok(None),
+        Parsed::Corrupt => {
+            let file = dir.path().join(name);
+            match dir.remove(name) {
+                Ok(()) => warn!(file = %file.display(), "removed a corrupt record"),
+                Err(error) => debug!(%error, "a corrupt record cannot be removed"),
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// The directories in a directory, without anything that is not one.
+fn directories(within: &Dir) -> Result<Vec<(String, Dir)>, StoreError> {
+    let mut found = Vec::new();
+    for name in within.names()? {
+        let Ok(name) = name?.into_string() else {
+            continue;
+        };
+        match within.dir(&name) {
+            Ok(Some(dir)) => found.push((name, dir)),
+            Ok(None) | Err(StoreError::NotADirectory { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+impl Records for FileRecords {
+    async fn content(&self, digest: &Digest) -> Result<Option<ContentRecord>, RecordsError> {
+        let digest = digest.clone();
+        self.run(move |files| files.content(&digest)).await
+    }
+
+    async fn put_content(&self, record: ContentRecord) -> Result<(), RecordsError> {
+        self.run(move |files| {
+            files.change(|| {
+                let path = path::content(&record.digest);
+                let known = files.content(&record.digest)?;
+                let record = record.after(known.as_ref());
+                files.write(&path, RECORD_LIMIT_BYTES, &Content::new(record))
+            })
+        })
+        .await
+    }
+
+    async fn forget_content(&self, digest: &Digest) -> Result<(), RecordsError> {
+        let path = path::content(digest);
+        self.run(move |files| files.remove(&path)).await
+    }
+
+    async fn contains(&self, image: &ImageName, digest: &Digest) -> Result<bool, RecordsError> {
+        let (image, digest) = (image.clone(), digest.clone());
+        self.run(move |files| files.contains(&image, &digest)).await
+    }
+
+    async fn mark(&self, image: &ImageName, digest: &Digest) -> Result<(), RecordsError> {
+        let (image, digest) = (image.clone(), digest.clone());
+        self.run(move |files| files.mark(&image, &digest)).await
+    }
+
+    async fn unmark(&self, image: &ImageName, digest: &Digest) -> Result<(), RecordsError> {
+        let path = path::mark(image, digest);
+        self.run(move |files| files.remove(&path)).await
+    }
+
+    async fn tag(&self, image: &ImageName, tag: &Tag) -> Result<Option<TagRecord>, RecordsError> {
+        let (image, tag) = (image.clone(), tag.clone());
+        self.run(move |files| files.tag(&image, &tag)).await
+    }
+
+    async fn set_tag(
+        &self,
+        image: &ImageName,
+        tag: &Tag,
+        record: TagRecord,
+    ) -> Result<(), RecordsError> {
+        let (image, tag) = (image.clone(), tag.clone());
+        self.run(move |files| {
+            files.change(|| match record.after(files.tag(&image, &tag)?.as_ref()) {
+                Some(record) => files.write_tag(&image, &tag, record),
+                None => Ok(()),
+            })
+        })
+        .await
+    }
+
+    async fn refresh_tag(
+        &self,
+        image: &ImageName,
+        tag: &Tag,
+        digest: &Digest,
+        validated: Duration,
+    ) -> Result<bool, RecordsError> {
+        let (image, tag, digest) = (image.clone(), tag.clone(), digest.clone());
+        self.run(move |files| {
+            files.change(|| {
+                let Some(mut record) = files.tag(&image, &tag)? else {
+                    return Ok(false);
+                };
+                let is_same = record.refresh(&digest, validated);
+                if is_same {
+                    files.write_tag(&image, &tag, record)?;
+                }
+                Ok(is_same)
+            })
+        })
+        .await
+    }
+
+    async fn drop_tag(&self, image: &ImageName, tag: &Tag) -> Result<(), RecordsError> {
+        let path = path::tag(image, tag);
+        self.run(move |files| files.change(|| files.remove(&path)))
+            .await
+    }
+
+    async fn list(
+        &self,
+        image: &ImageName,
+        key: &ListKey,
+    ) -> Result<Option<ListRecord>, RecordsError> {
+        let (path, key) = (path::list(image, key), key.clone());
+        self.run(move |files| {
+            files.read(&path, LIST_LIMIT_BYTES, |document| {
+                List::read(document, &key)
+            })
+        })
+        .await
+    }
+
+    async fn put_list(
+        &self,
+        image: &ImageName,
+        key: &ListKey,
+        record: ListRecord,
+    ) -> Result<(), RecordsError> {
+        let (path, list) = (path::list(image, key), List::new(key, record));
+        self.run(move |files| files.write(&path, LIST_LIMIT_BYTES, &list))
+            .await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageName>, RecordsError> {
+        self.run(|files| {
+            let mut images = files.images(path::OWN)?;
+            images.append(&mut files.images(path::TAGS)?);
+            images.sort();
+            images.dedup();
+            Ok(images)
+        })
+        .await
+    }
+
+    async fn image(&self, image: &ImageName) -> Result<Option<ImageRecord>, RecordsError> {
+        let image = image.clone();
+        self.run(move |files| files.image(&image)).await
+    }
+}

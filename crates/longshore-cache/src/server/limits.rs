@@ -1,0 +1,188 @@
+//! What clients may use: connections, time and bytes (CA10: the limit of connections comes from the
+//! limit of open files, and waits for a client are bounded).
+
+use std::time::Duration;
+
+pub(super) mod watch;
+
+/// What clients may use. The defaults are those of rule CA10.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use longshore_cache::server::Limits;
+///
+/// let limits = Limits::default()
+///     .with_connections(1000)
+///     .with_idle_time(Duration::from_secs(20));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub(super) connections: u32,
+    pub(super) head_time: Duration,
+    pub(super) idle_time: Duration,
+    pub(super) stall_time: Duration,
+    pub(super) drain_time: Duration,
+}
+
+impl Limits {
+    /// Limits the number of open connections; by default [`default_connections`].
+    ///
+    /// A client above the limit gets 503 with `Retry-After`, and its connection is closed. The
+    /// limit is at least 1 and at most 1,048,576.
+    #[must_use]
+    pub fn with_connections(mut self, connections: u32) -> Self {
+        self.connections = connections.clamp(1, 1024 * 1024);
+        self
+    }
+
+    /// Limits the time from the first byte of a request until its head is complete, and the time of
+    /// a TLS handshake; 10 s by default.
+    #[must_use]
+    pub const fn with_head_time(mut self, time: Duration) -> Self {
+        self.head_time = time;
+        self
+    }
+
+    /// Limits the time that a connection stays open without a request; 60 s by default.
+    #[must_use]
+    pub const fn with_idle_time(mut self, time: Duration) -> Self {
+        self.idle_time = time;
+        self
+    }
+
+    /// Limits the time in which a client takes nothing of an answer that is ready for it; 5 minutes
+    /// by default. Then its connection is cut.
+    ///
+    /// The time is checked at least once a minute, so a connection may live up to one minute
+    /// longer. Waiting for an upstream does not count.
+    #[must_use]
+    pub const fn with_stall_time(mut self, time: Duration) -> Self {
+        self.stall_time = time;
+        self
+    }
+
+    /// Limits the time that a stopping server gives to answers that have begun; 30 s by default
+    /// (CA12: a first signal lets answers finish).
+    #[must_use]
+    pub const fn with_drain_time(mut self, time: Duration) -> Self {
+        self.drain_time = time;
+        self
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: default_connections(),
+            head_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(60),
+            stall_time: Duration::from_secs(5 * 60),
+            drain_time: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Maximum size in bytes of the head of a request: more is answered with 431.
+pub(super) const HEAD_LIMIT_BYTES: u32 = 32 * 1024;
+
+/// Maximum number of concurrent requests on one HTTP/2 connection.
+pub(super) const STREAMS_LIMIT: u32 = 128;
+
+/// Maximum number of connections, if the limit of open files allows as many.
+const CONNECTIONS_LIMIT: u32 = 16_384;
+
+/// Number of descriptors kept for listeners, the store, logs and upstreams.
+const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// Returns how many connections the limit of open files (`RLIMIT_NOFILE`) allows, at least 16 and
+/// at most 16,384.
+///
+/// It is half of what is left after 64 descriptors for other purposes, since each answer may have a
+/// file open.
+///
+/// The result follows the present soft limit; [`raise_descriptor_limit`] raises it.
+#[must_use]
+pub fn default_connections() -> u32 {
+    connections_for(descriptor_limit())
+}
+
+/// How many connections fit into this number of descriptors; `None` is no limit.
+fn connections_for(descriptors: Option<u64>) -> u32 {
+    let Some(descriptors) = descriptors else {
+        return CONNECTIONS_LIMIT;
+    };
+    let half = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
+    u32::try_from(half)
+        .unwrap_or(u32::MAX)
+        .clamp(16, CONNECTIONS_LIMIT)
+}
+
+/// The soft limit of open files; `None` if there is none.
+#[cfg(unix)]
+fn descriptor_limit() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit};
+
+    getrlimit(Resource::Nofile).current
+}
+
+#[cfg(not(unix))]
+fn descriptor_limit() -> Option<u64> {
+    None
+}
+
+/// Raises the soft limit of open files of this process to what it needs, as far as the hard limit
+/// allows, and returns the limit that applies now; `None` if there is none.
+///
+/// A program calls this once, before it makes [`Limits`]: many systems start programs with a soft
+/// limit of 1,024. If the limit cannot be raised, it stays.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let wanted = maximum.unwrap_or(u64::MAX).min(WANTED_DESCRIPTORS);
+        if current.is_some_and(|current| current < wanted) {
+            let raised = Rlimit {
+                current: Some(wanted),
+                maximum,
+            };
+            // The old limit is enough for fewer connections.
+            let _ = setrlimit(Resource::Nofile, raised);
+        }
+    }
+    descriptor_limit()
+}
+
+/// Number of descriptors with which [`CONNECTIONS_LIMIT`] connections are allowed.
+#[cfg(unix)]
+const WANTED_DESCRIPTORS: u64 = 2 * 16_384 + RESERVED_DESCRIPTORS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ca10_connections_follow_the_limit_of_open_files() {
+        for (descriptors, connections) in [
+            (None, 16_384),
+            (Some(u64::MAX), 16_384),
+            (Some(32_832), 16_384),
+            (Some(32_830), 16_383),
+            (Some(1024), 480),
+            (Some(96), 16),
+            (Some(0), 16),
+        ] {
+            assert_eq!(connections_for(descriptors), connections, "{descriptors:?}");
+        }
+        assert_eq!(Limits::default().connections, default_connections());
+    }
+
+    #[test]
+    fn ca10_the_limit_of_open_files_can_be_raised() {
+        let before = default_connections();
+        assert_eq!(raise_descriptor_limit(), descriptor_limit());
+        assert!(default_connections() >= before);
+    }
+}

@@ -1,0 +1,147 @@
+//! The body of an answer, as the connection reads it.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::connection::Context as ConnectionContext;
+use crate::observer::{Event, RequestId, Sent};
+use crate::server::limits::watch::Active;
+use crate::server::log::{AccessEnd, AccessLine};
+
+/// A request from its head to the end of its answer. When it is dropped, the request is over, and
+/// its line is written to the log.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) context: Arc<ConnectionContext>,
+    pub(super) active: Active,
+    pub(super) id: RequestId,
+    /// `None` if the access log is off.
+    pub(super) line: Option<AccessLine>,
+    pub(super) end: AccessEnd,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let end = &self.end;
+        if let Some(note) = &end.note {
+            let sent = Sent::new(self.id, note.kind, end.bytes, end.complete);
+            self.context.observer.event(&Event::Sent(sent));
+        }
+        if let Some(line) = &self.line {
+            line.write(end, self.context.clock.now());
+        }
+    }
+}
+
+/// The body of an answer, by a service or by the listener itself.
+#[derive(Debug)]
+pub(super) struct ServedBody<B> {
+    body: Source<B>,
+    exchange: Exchange,
+}
+
+#[derive(Debug)]
+enum Source<B> {
+    Service(B),
+    Own(BytesBody),
+}
+
+/// A body that is in memory.
+#[derive(Debug)]
+pub(in crate::server) struct BytesBody(pub(in crate::server) Bytes);
+
+impl Body for BytesBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = std::mem::take(&mut self.0);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.0.len()).unwrap_or(u64::MAX))
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> ServedBody<B> {
+    pub(super) fn of_service(body: B, exchange: Exchange) -> Self {
+        Self::new(Source::Service(body), exchange)
+    }
+
+    pub(super) fn own(body: Bytes, exchange: Exchange) -> Self {
+        Self::new(Source::Own(BytesBody(body)), exchange)
+    }
+
+    fn new(body: Source<B>, mut exchange: Exchange) -> Self {
+        exchange.end.complete |= body.is_over();
+        Self { body, exchange }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Source<B> {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Service(body) => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self {
+            Self::Service(body) => Pin::new(body).poll_frame(cx),
+            Self::Own(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for ServedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        this.exchange.active.gave(false);
+        let frame = ready!(this.body.poll(cx));
+        match &frame {
+            None => this.exchange.end.complete = true,
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().map_or(0, Bytes::len);
+                this.exchange.end.bytes += u64::try_from(data).unwrap_or(u64::MAX);
+                this.exchange.end.complete = this.body.is_over();
+                this.exchange.active.gave(true);
+            }
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Source::Service(body) => body.size_hint(),
+            Source::Own(body) => body.size_hint(),
+        }
+    }
+}

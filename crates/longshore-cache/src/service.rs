@@ -1,0 +1,342 @@
+//! The cache as a service: one request in, one answer out.
+
+mod blob;
+mod builder;
+mod list;
+mod manifest;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, request};
+use longshore_model::TagOrDigest;
+use longshore_proto::endpoint::Endpoint;
+use longshore_transport::Clock;
+use tower_service::Service;
+
+pub use self::builder::{CacheBuildError, CacheBuilder, CacheHandle};
+
+use self::blob::BlobHeadResult;
+use self::list::{ListId, ListResult};
+use self::manifest::{FetchKey, FetchResult};
+use crate::body::CacheBody;
+use crate::failure::{Failure, Subject};
+use crate::fill::Fills;
+use crate::flight::{Flight, Flights};
+use crate::known::{ContentKey, Known};
+use crate::name::UpstreamName;
+use crate::observer::{
+    AnswerNote, Answered, Event, MissReason, Observer, Outcome, RequestId, RequestKind, Routed,
+};
+use crate::policy::{Freshness, UnverifiedRanges, UpstreamPolicy};
+use crate::router::Router;
+use crate::target::{Target, TargetRead};
+use crate::tasks::Tasks;
+use crate::upstream::Upstream;
+
+/// A read-through cache of registries, as a service for any HTTP server.
+///
+/// It answers the reads of the distribution specification. It has no listener and no global state,
+/// and clones share everything. Make one with [`CacheService::builder`].
+///
+/// Requests must be handled within a tokio runtime: the work that several clients wait for runs in
+/// tasks of its own. The body of a request is dropped unread.
+#[derive(Clone)]
+pub struct CacheService {
+    shared: Arc<Shared>,
+}
+
+/// An upstream and its settings.
+#[derive(Debug)]
+pub(crate) struct Site {
+    upstream: Upstream,
+    policy: UpstreamPolicy,
+}
+
+/// What all clones of a service share.
+pub(crate) struct Shared {
+    router: Router,
+    sites: HashMap<UpstreamName, Arc<Site>>,
+    known: Known,
+    fills: Fills,
+    clock: Arc<dyn Clock>,
+    freshness: Freshness,
+    unverified_ranges: UnverifiedRanges,
+    observer: Arc<dyn Observer>,
+    fetches: Flights<FetchKey, FetchResult>,
+    blob_heads: Flights<ContentKey, BlobHeadResult>,
+    lists: Flights<ListId, ListResult>,
+    tasks: Tasks,
+    requests: AtomicU64,
+}
+
+/// How a request was answered.
+pub(crate) struct Reply {
+    outcome: Outcome,
+    result: Result<Response<CacheBody>, Failure>,
+}
+
+impl Reply {
+    const fn new(outcome: Outcome, result: Result<Response<CacheBody>, Failure>) -> Self {
+        Self { outcome, result }
+    }
+}
+
+/// The version of the API. Docker's clients expect the field in the answer to the version check.
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// Names the upstream that a client chose by `ns` (distribution-spec, registry proxying).
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+
+/// How the cache handled the request (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Time after a failure of an upstream during which stale copies are answered without asking it
+/// again.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+impl CacheService {
+    /// Starts to set up a service.
+    #[must_use]
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder::new()
+    }
+}
+
+impl fmt::Debug for CacheService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheService")
+            .field("upstreams", &self.shared.sites.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for CacheService {
+    type Response = Response<CacheBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answering {
+        let (parts, _) = request.into_parts();
+        let shared = Arc::clone(&self.shared);
+        Answering(Box::pin(async move { shared.respond(parts).await }))
+    }
+}
+
+/// The answer of a [`CacheService`], once its head is ready.
+pub struct Answering(Pin<Box<dyn Future<Output = Response<CacheBody>> + Send>>);
+
+impl Future for Answering {
+    type Output = Result<Response<CacheBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answering").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    async fn respond(self: Arc<Self>, parts: request::Parts) -> Response<CacheBody> {
+        let id = parts.extensions.get::<RequestId>().copied();
+        let id =
+            id.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)));
+        let (subject, kind, read, reply) = match Target::read(&parts, &self.router) {
+            Err(refusal) => {
+                let reply = Reply::new(Outcome::Refused, Err(Failure::Request(refusal)));
+                (Subject::Repository, RequestKind::Other, None, reply)
+            }
+            Ok(Target::Ping) => {
+                let reply = Reply::new(Outcome::Hit, Ok(pong()));
+                (Subject::Repository, RequestKind::Ping, None, reply)
+            }
+            Ok(Target::Catalogue(request)) => {
+                let reply = self.catalogue(&request).await;
+                (Subject::Repository, RequestKind::Catalogue, None, reply)
+            }
+            Ok(Target::Read(read)) => {
+                let (subject, kind) = subject(&read.endpoint);
+                self.observer
+                    .event(&Event::Routed(Routed::new(id, &read.image, kind)));
+                let reply = self.within_budget(&read).await;
+                (subject, kind, Some(read), reply)
+            }
+        };
+        self.finish(id, &parts.method, (subject, kind), read.as_deref(), reply)
+    }
+
+    /// Makes the answer: headers, mark and event.
+    fn finish(
+        &self,
+        id: RequestId,
+        method: &Method,
+        (subject, kind): (Subject, RequestKind),
+        read: Option<&TargetRead>,
+        reply: Reply,
+    ) -> Response<CacheBody> {
+        let namespace = read.and_then(|read| read.namespace.clone());
+        let mut response = match reply.result {
+            Ok(response) => response,
+            Err(failure) => {
+                let refusal = failure.refusal(subject, namespace.is_some());
+                refusal.write(method).map(CacheBody::full)
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        if let Some(status) = cache_status(reply.outcome) {
+            headers.insert(CACHE_STATUS, status);
+        }
+        if let Some(namespace) = namespace {
+            headers.insert(NAMESPACE, namespace);
+        }
+        let mut answered = Answered::new(id, kind, method, reply.outcome, response.status());
+        if let Some(read) = read {
+            answered = answered.of(&read.image, target_text(&read.endpoint));
+        }
+        self.observer.event(&Event::Answered(answered));
+        let upstream = read.map(|read| read.image.upstream.clone());
+        let note = AnswerNote::new(kind, reply.outcome, upstream);
+        response.extensions_mut().insert(note);
+        response.map(|body| body.reported(id, kind, Arc::clone(&self.observer)))
+    }
+
+    /// Answers a read, at the latest when the time for a response head is over. What was begun for
+    /// it goes on.
+    async fn within_budget(self: &Arc<Self>, read: &TargetRead) -> Reply {
+        let Some(site) = self.sites.get(&read.image.upstream) else {
+            // The builder checked that every upstream of the router is there.
+            return Reply::new(Outcome::Refused, Err(Failure::Interrupted));
+        };
+        if !site.policy.allows(&read.image.repository) {
+            return Reply::new(Outcome::Refused, Err(Failure::NotAllowed));
+        }
+        tokio::select! {
+            biased;
+            reply = self.read(site, read) => reply,
+            () = self.clock.alarm(self.freshness.head_budget) => {
+                Reply::new(Outcome::Miss(MissReason::Cold), Err(Failure::TooSlow))
+            }
+        }
+    }
+
+    async fn read(self: &Arc<Self>, site: &Arc<Site>, read: &TargetRead) -> Reply {
+        let image = &read.image;
+        match &read.endpoint {
+            Endpoint::Manifest(request) => self.manifest(site, image, request).await,
+            Endpoint::Blob(request) => self.blob(site, image, request).await,
+            Endpoint::Tags(request) => self.tags(site, image, request, &read.outer).await,
+            Endpoint::Referrers(request) => self.referrers(site, image, request, &read.outer).await,
+            _ => Reply::new(Outcome::Refused, Err(Failure::NotAllowed)),
+        }
+    }
+
+    /// Waits for work while a stale copy is at hand: until the work has had the time that is
+    /// allowed for it. `None` when that time is over.
+    async fn unless_stale_wait_ends<T: Clone>(
+        &self,
+        flight: Flight<Result<T, Failure>>,
+    ) -> Option<Result<T, Failure>> {
+        let spent = self.clock.now().saturating_sub(flight.began());
+        let left = self.freshness.stale_wait.saturating_sub(spent);
+        tokio::select! {
+            biased;
+            result = flight.result() => Some(result.unwrap_or(Err(Failure::Interrupted))),
+            () = self.clock.alarm(left) => None,
+        }
+    }
+
+    /// Whether requests to an upstream are to be spared while stale copies can be used: it failed a
+    /// moment ago, or its rate limit is nearly used up.
+    fn spares(&self, site: &Site) -> bool {
+        let health = site.upstream.health();
+        let now = self.known.unix_time();
+        let failed_recently = health.last_failure.is_some_and(|failure| {
+            health.consecutive_failures > 0 && now.saturating_sub(failure.at) < PAUSE_AFTER_FAILURE
+        });
+        failed_recently || health.paused.is_some() || !site.upstream.revalidation_wait().is_zero()
+    }
+
+    fn fetch<F>(&self, key: &FetchKey, work: impl FnOnce() -> F) -> Flight<FetchResult>
+    where
+        F: Future<Output = FetchResult> + Send + 'static,
+    {
+        self.fetches.join(key, self.clock.now(), work)
+    }
+}
+
+/// What a read is about.
+const fn subject(endpoint: &Endpoint) -> (Subject, RequestKind) {
+    match endpoint {
+        Endpoint::Manifest(_) => (Subject::Manifest, RequestKind::Manifest),
+        Endpoint::Blob(_) => (Subject::Blob, RequestKind::Blob),
+        Endpoint::Tags(_) => (Subject::Repository, RequestKind::Tags),
+        Endpoint::Referrers(_) => (Subject::Repository, RequestKind::Referrers),
+        _ => (Subject::Repository, RequestKind::Other),
+    }
+}
+
+/// The answer to the version check.
+fn pong() -> Response<CacheBody> {
+    let mut response = Response::new(CacheBody::full(Bytes::from_static(b"{}")));
+    let json = HeaderValue::from_static("application/json");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// How an answer is described in `Cache-Status` (RFC 9211); `None` for one that no cache made.
+const fn cache_status(outcome: Outcome) -> Option<HeaderValue> {
+    Some(HeaderValue::from_static(match outcome {
+        Outcome::Hit => "longshore; hit",
+        Outcome::Revalidated => "longshore; hit; detail=revalidated",
+        Outcome::Stale => "longshore; hit; detail=stale",
+        Outcome::Negative => "longshore; hit; detail=negative",
+        Outcome::Miss(MissReason::Expired) => "longshore; fwd=stale; stored",
+        Outcome::Miss(_) => "longshore; fwd=uri-miss; stored",
+        Outcome::Joined => "longshore; fwd=uri-miss; collapsed; stored",
+        Outcome::PassedThrough => "longshore; fwd=uri-miss",
+        _ => return None,
+    }))
+}
+
+/// The tag or digest of a request.
+fn target_text(endpoint: &Endpoint) -> Option<&str> {
+    match endpoint {
+        Endpoint::Manifest(request) => Some(match &request.target {
+            TagOrDigest::Tag(tag) => tag.as_str(),
+            TagOrDigest::Digest(digest) => digest.as_str(),
+        }),
+        Endpoint::Blob(request) => Some(request.digest.as_str()),
+        Endpoint::Referrers(request) => Some(request.subject.as_str()),
+        _ => None,
+    }
+}
+
+/// Gives an answer the body that holds the range of the content that it names.
+fn respond_with(
+    response: Response<Range<u64>>,
+    body: impl FnOnce(Range<u64>) -> CacheBody,
+) -> Response<CacheBody> {
+    response.map(|range| match range.is_empty() {
+        true => CacheBody::empty(),
+        false => body(range),
+    })
+}

@@ -1,0 +1,384 @@
+//! Blobs: from the store, from a fill, or a distant range straight from the upstream.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Response};
+use longshore_model::Hasher;
+use longshore_proto::endpoint::{BlobBody, BlobRequest, Read};
+
+use super::{Reply, Shared, Site};
+use crate::body::CacheBody;
+use crate::failure::Failure;
+use crate::fill::{Fill, FillError, FillErrorKind, FillKey, FillSource, FillState};
+use crate::known::{AbsentKey, ContentKey, ContentKind};
+use crate::name::ImageName;
+use crate::observer::{Event, MissReason, Outcome};
+use crate::plan::{ContentFacts, ContentPlan, RangeFacts, RangeSource, plan_content, plan_range};
+use crate::policy::UnverifiedRanges;
+use crate::upstream::{Patience, UpstreamErrorKind, UpstreamFrames};
+
+/// Marks an answer whose bytes were sent before the whole blob was verified.
+const VERIFIED: HeaderName = HeaderName::from_static("longshore-verified");
+
+/// The result of asking an upstream about a blob: its size, if the upstream says it.
+pub(super) type BlobHeadResult = Result<Option<u64>, Failure>;
+
+type BlobResult = (Outcome, Result<Response<CacheBody>, Failure>);
+
+impl Shared {
+    pub(super) async fn blob(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        image: &ImageName,
+        request: &BlobRequest,
+    ) -> Reply {
+        if let Err(error) = Hasher::new(&request.digest.algorithm()) {
+            let failure = Failure::Unverifiable(error.to_string());
+            return Reply::new(Outcome::Refused, Err(failure));
+        }
+        let key = (image.clone(), request.digest.clone());
+        let (outcome, result) = self.blob_result(site, &key, request).await;
+        Reply::new(outcome, result)
+    }
+
+    async fn blob_result(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+        request: &BlobRequest,
+    ) -> BlobResult {
+        // containerd asks for any content as a blob first, and as a manifest after a 404.
+        if self.known.kind(&key.1).await == Some(ContentKind::Manifest) {
+            return (Outcome::Negative, Err(Failure::Absent));
+        }
+        let plan = plan_content(ContentFacts {
+            shown: self.known.is_shown(key).await,
+            at_hand: self.known.store().size(&key.1).is_some(),
+            known_absent: self.known.is_absent(&AbsentKey::Blob(key.clone())),
+            offline: site.upstream.is_offline(),
+        });
+        let (outcome, reason) = match plan {
+            ContentPlan::Serve => (Outcome::Hit, MissReason::Damaged),
+            ContentPlan::Show => {
+                let outcome = Outcome::Miss(MissReason::Unmarked);
+                if let Err(failure) = self.head_blob(site, key).await {
+                    return (outcome, Err(failure));
+                }
+                (outcome, MissReason::Damaged)
+            }
+            ContentPlan::Fetch => return self.fetched(site, key, request, MissReason::Cold).await,
+            ContentPlan::Absent => return (Outcome::Negative, Err(Failure::Absent)),
+            ContentPlan::Offline => {
+                let offline = Outcome::Miss(MissReason::Offline);
+                return (offline, Err(Failure::Offline));
+            }
+        };
+        match self.known.blob(&key.1) {
+            Some(stored) => {
+                let answered = request.answer(stored.size()).map_err(Failure::Request);
+                let result = answered.map(|response| {
+                    response.map(|body| match body {
+                        BlobBody::Bytes(range) => CacheBody::stored(stored, range),
+                        BlobBody::Multipart(parts) => CacheBody::stored_parts(stored, parts),
+                    })
+                });
+                (outcome, result)
+            }
+            // It was damaged, or somebody deleted its file.
+            None => self.fetched(site, key, request, reason).await,
+        }
+    }
+
+    /// Answers for a blob that is not stored.
+    async fn fetched(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+        request: &BlobRequest,
+        reason: MissReason,
+    ) -> BlobResult {
+        if request.read == Read::Head {
+            let result = match self.blob_size(site, key).await {
+                Ok(size) => answer_with(request, size, |_| CacheBody::empty()),
+                Err(failure) => Err(failure),
+            };
+            return (Outcome::Miss(reason), result);
+        }
+        match request.range {
+            None => self.whole(site, key, request, reason).await,
+            Some(_) => self.part(site, key, request, reason).await,
+        }
+    }
+
+    /// The whole blob, from the fill that runs or a new one.
+    async fn whole(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+        request: &BlobRequest,
+        reason: MissReason,
+    ) -> BlobResult {
+        match self.fill(site, key, reason).await {
+            (outcome, Ok((fill, size))) => {
+                let result = answer_with(request, size, |body| fill_body(fill, body));
+                (outcome, result)
+            }
+            (outcome, Err(failure)) => (outcome, Err(failure)),
+        }
+    }
+
+    /// Joins the fill of a blob or begins it, and waits for its head.
+    async fn fill(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+        reason: MissReason,
+    ) -> (Outcome, Result<(Fill, u64), Failure>) {
+        let (image, digest) = key;
+        loop {
+            let running = self.fills.join(&fill_key(key));
+            if running.is_some()
+                && !self.known.is_shown(key).await
+                // CA6: the answer to another repository shows nothing about this one.
+                && let Err(failure) = self.head_blob(site, key).await
+            {
+                return (Outcome::Miss(reason), Err(failure));
+            }
+            let joined = running.is_some();
+            let fill = match running {
+                Some(fill) => fill,
+                None => self.begin_fill(site, key).await,
+            };
+            let outcome = if joined {
+                Outcome::Joined
+            } else {
+                Outcome::Miss(reason)
+            };
+            match self.size_of(&fill).await {
+                Ok(size) => {
+                    if !joined {
+                        self.known.set_shown(key).await;
+                        self.known.set_blob_size(digest, size);
+                    }
+                    return (outcome, Ok((fill, size)));
+                }
+                // Another repository's error is no answer to this one.
+                Err(_) if joined && *fill.repository() != image.repository => {}
+                Err(error) => {
+                    if error.kind() == ABSENT {
+                        self.known.set_absent(AbsentKey::Blob(key.clone()));
+                    }
+                    return (outcome, Err(Failure::Fill(error)));
+                }
+            }
+        }
+    }
+
+    /// The size of a blob that is filled. If the upstream does not announce it, it is known only at
+    /// the end of the transfer.
+    async fn size_of(&self, fill: &Fill) -> Result<u64, FillError> {
+        if let Some(size) = fill.head().await?.size {
+            return Ok(size);
+        }
+        fill.done().await?;
+        Ok(fill.progress().written)
+    }
+
+    async fn begin_fill(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> Fill {
+        let (image, digest) = key;
+        let size = match self.known.kind(digest).await {
+            Some(ContentKind::Blob(size)) => Some(size),
+            _ => None,
+        };
+        let source = FillSource::new(site.upstream.clone(), image.repository.clone());
+        let fill = self.fills.begin(fill_key(key), source, size);
+        let (this, key, verdict) = (Arc::clone(self), key.clone(), fill.verdict());
+        self.tasks.spawn(async move {
+            if verdict.reached().await.is_ok()
+                && let Some(size) = this.known.store().size(&key.1)
+            {
+                this.known.on_blob_stored(&key.1, size).await;
+            }
+        });
+        fill
+    }
+
+    /// A range of a blob, or several.
+    async fn part(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+        request: &BlobRequest,
+        reason: MissReason,
+    ) -> BlobResult {
+        let size = match self.blob_size(site, key).await {
+            Ok(size) => size,
+            Err(failure) => return (Outcome::Miss(reason), Err(failure)),
+        };
+        let response = match request.answer(size) {
+            Ok(response) => response,
+            Err(refusal) => return (Outcome::Refused, Err(Failure::Request(refusal))),
+        };
+        let ranges = match response.body() {
+            BlobBody::Bytes(range) if range.is_empty() => {
+                return (
+                    Outcome::Miss(reason),
+                    Ok(response.map(|_| CacheBody::empty())),
+                );
+            }
+            BlobBody::Bytes(range) => std::slice::from_ref(range),
+            BlobBody::Multipart(parts) => parts.ranges(),
+        };
+        let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        let wanted = length.saturating_add(self.known.relayed(&key.1));
+        let running = self.fills.join(&fill_key(key));
+        let plan = plan_range(RangeFacts {
+            first: farthest(ranges),
+            wanted,
+            size,
+            written: running.map(|fill| fill.progress().written),
+            store_limit: self.known.store().limit(),
+            may_be_unverified: self.unverified_ranges == UnverifiedRanges::Allow,
+        });
+        match plan.from {
+            RangeSource::Upstream => {
+                self.known.set_relayed(&key.1, wanted);
+                if plan.fill {
+                    self.fill_behind(site, key);
+                }
+                let response = response.map(|body| match body {
+                    BlobBody::Bytes(range) => {
+                        let length = range.end - range.start;
+                        CacheBody::relay(part_of(site, key, size, range), length)
+                    }
+                    BlobBody::Multipart(parts) => {
+                        let (site, key) = (Arc::clone(site), key.clone());
+                        let open = move |range| part_of(&site, &key, size, range);
+                        CacheBody::relay_parts(parts, open)
+                    }
+                });
+                (Outcome::PassedThrough, Ok(self.marked(key, response)))
+            }
+            RangeSource::Fill | RangeSource::Verified => {
+                let (outcome, filled) = self.fill(site, key, reason).await;
+                let fill = match filled {
+                    Ok((fill, _)) => fill,
+                    Err(failure) => return (outcome, Err(failure)),
+                };
+                if plan.from == RangeSource::Verified
+                    && let Err(error) = fill.done().await
+                {
+                    return (outcome, Err(Failure::Fill(error)));
+                }
+                let verified = matches!(fill.progress().state, FillState::Verified);
+                let response = response.map(|body| fill_body(fill, body));
+                match verified {
+                    true => (outcome, Ok(response)),
+                    false => (outcome, Ok(self.marked(key, response))),
+                }
+            }
+        }
+    }
+
+    /// Starts a fill that nobody waits for.
+    fn fill_behind(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) {
+        let (this, site, key) = (Arc::clone(self), Arc::clone(site), key.clone());
+        self.tasks.spawn(async move {
+            // A failure shows when the whole blob is requested.
+            let _ = this.fill(&site, &key, MissReason::Cold).await;
+        });
+    }
+
+    /// Marks and counts an answer that is sent before the whole blob was verified.
+    fn marked(&self, key: &ContentKey, mut response: Response<CacheBody>) -> Response<CacheBody> {
+        let headers = response.headers_mut();
+        headers.insert(VERIFIED, HeaderValue::from_static("no"));
+        self.observer.event(&Event::UnverifiedRange {
+            upstream: &key.0.upstream,
+            digest: &key.1,
+        });
+        response
+    }
+
+    /// The size of a blob of this repository, which is shown to contain it.
+    async fn blob_size(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+    ) -> Result<u64, Failure> {
+        if self.known.is_shown(key).await
+            && let Some(ContentKind::Blob(size)) = self.known.kind(&key.1).await
+        {
+            return Ok(size);
+        }
+        if let Some(size) = self.head_blob(site, key).await? {
+            return Ok(size);
+        }
+        // The upstream does not say the size before it sends the blob.
+        let (_, filled) = self.fill(site, key, MissReason::Cold).await;
+        filled.map(|(_, size)| size)
+    }
+
+    /// Asks the upstream whether a repository contains a blob.
+    async fn head_blob(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> BlobHeadResult {
+        let (this, site, content) = (Arc::clone(self), Arc::clone(site), key.clone());
+        let flight = self.blob_heads.join(key, self.clock.now(), || async move {
+            let (image, digest) = &content;
+            let head = site
+                .upstream
+                .blob_head(&image.repository, digest, Patience::Normal)
+                .await;
+            let Some(head) = head.map_err(Failure::Upstream)? else {
+                this.known.set_absent(AbsentKey::Blob(content));
+                return Err(Failure::Absent);
+            };
+            this.known.set_shown(&content).await;
+            if let Some(size) = head.size {
+                this.known.set_blob_size(digest, size);
+            }
+            Ok(head.size)
+        });
+        flight.result().await.unwrap_or(Err(Failure::Interrupted))
+    }
+}
+
+/// The error of an upstream that does not have the blob.
+const ABSENT: FillErrorKind = FillErrorKind::Upstream(UpstreamErrorKind::Absent);
+
+fn fill_key(key: &ContentKey) -> FillKey {
+    FillKey {
+        upstream: key.0.upstream.clone(),
+        digest: key.1.clone(),
+    }
+}
+
+/// A part of a blob, straight from the upstream.
+fn part_of(site: &Site, key: &ContentKey, size: u64, range: Range<u64>) -> UpstreamFrames {
+    let last = range.end.saturating_sub(1);
+    let repository = &key.0.repository;
+    site.upstream
+        .blob_range(repository, &key.1, size, range.start, last)
+}
+
+/// The start of the range that is farthest from the beginning.
+fn farthest(ranges: &[Range<u64>]) -> u64 {
+    let starts = ranges.iter().map(|range| range.start);
+    starts.max().unwrap_or_default()
+}
+
+fn answer_with(
+    request: &BlobRequest,
+    size: u64,
+    body: impl FnOnce(BlobBody) -> CacheBody,
+) -> Result<Response<CacheBody>, Failure> {
+    let response = request.answer(size).map_err(Failure::Request)?;
+    Ok(response.map(body))
+}
+
+fn fill_body(fill: Fill, body: BlobBody) -> CacheBody {
+    match body {
+        BlobBody::Bytes(range) => CacheBody::filling(fill, range),
+        BlobBody::Multipart(parts) => CacheBody::filling_parts(fill, parts),
+    }
+}

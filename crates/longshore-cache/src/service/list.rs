@@ -1,0 +1,177 @@
+//! Lists of tags and of referrers, and the catalogue of what is cached.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use longshore_model::Descriptor;
+use longshore_proto::endpoint::{ReferrersRequest, TagsRequest};
+
+use super::{Reply, Shared, Site};
+use crate::body::CacheBody;
+use crate::failure::Failure;
+use crate::known::AbsentKey;
+use crate::name::ImageName;
+use crate::observer::{MissReason, Outcome};
+use crate::plan::{Age, NameFacts, NamePlan, plan_name};
+use crate::records::{ListKey, ListRecord};
+use crate::target::{Outer, PAGE_ENTRIES_LIMIT, TargetCatalogue};
+
+pub(super) type ListId = (ImageName, ListKey);
+pub(super) type ListResult = Result<Arc<ListRecord>, Failure>;
+
+impl Shared {
+    pub(super) async fn tags(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        image: &ImageName,
+        request: &TagsRequest,
+        outer: &Outer,
+    ) -> Reply {
+        let (outcome, list) = self.list(site, &(image.clone(), ListKey::Tags)).await;
+        let result = list.and_then(|list| {
+            let mut named = request.clone();
+            named.name = outer.name.clone();
+            let response = named.answer(&outer.base, &list.entries, PAGE_ENTRIES_LIMIT);
+            response.map_err(Failure::Request).map(in_memory)
+        });
+        Reply::new(outcome, result)
+    }
+
+    pub(super) async fn referrers(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        image: &ImageName,
+        request: &ReferrersRequest,
+        outer: &Outer,
+    ) -> Reply {
+        let key = (image.clone(), ListKey::Referrers(request.subject.clone()));
+        let (outcome, list) = self.list(site, &key).await;
+        let result = list.map(|list| {
+            // Written by this cache, so every entry is a descriptor.
+            let entries = list.entries.iter();
+            let referrers = entries.filter_map(|entry| serde_json::from_str(entry).ok());
+            let mut named = request.clone();
+            named.name = outer.name.clone();
+            in_memory(named.answer(&outer.base, referrers, PAGE_ENTRIES_LIMIT))
+        });
+        Reply::new(outcome, result)
+    }
+
+    pub(super) async fn catalogue(&self, target: &TargetCatalogue) -> Reply {
+        let images = match self.known.records().images().await {
+            Ok(images) => images,
+            Err(error) => {
+                tracing::warn!(%error, "the images of the cache cannot be listed");
+                return Reply::new(Outcome::Refused, Err(Failure::Records));
+            }
+        };
+        let wanted = |image: &&ImageName| match &target.upstream {
+            Some(upstream) => image.upstream == *upstream,
+            None => true,
+        };
+        let images = images.iter().filter(wanted);
+        let mut names: Vec<String> = images.map(ToString::to_string).collect();
+        names.sort_unstable();
+        let answer = target
+            .request
+            .answer(&target.base, &names, PAGE_ENTRIES_LIMIT);
+        let result = answer.map_err(Failure::Request).map(in_memory);
+        Reply::new(Outcome::Hit, result)
+    }
+
+    async fn list(self: &Arc<Self>, site: &Arc<Site>, key: &ListId) -> (Outcome, ListResult) {
+        let known = self.known.list(key).await;
+        let now = self.known.unix_time();
+        let (ttl, limit) = (self.freshness.tag_ttl, self.freshness.stale_if_error);
+        let age = known.as_ref();
+        let age = age.map(|list| Age::of(list.last_validated, now, Some(ttl), limit));
+        let plan = plan_name(NameFacts {
+            age,
+            at_hand: known.is_some(),
+            known_absent: self.known.is_absent(&absent_key(key)),
+            offline: site.upstream.is_offline(),
+            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
+        });
+        match (plan, known) {
+            (NamePlan::Serve { stale }, Some(list)) => {
+                let outcome = if stale { Outcome::Stale } else { Outcome::Hit };
+                (outcome, Ok(list))
+            }
+            (NamePlan::Revalidate { stale: true }, Some(list)) => {
+                let flight = self.fetch_list(site, key);
+                match self.unless_stale_wait_ends(flight).await {
+                    Some(Ok(fetched)) => (Outcome::Miss(MissReason::Expired), Ok(fetched)),
+                    Some(Err(Failure::Absent)) => {
+                        (Outcome::Miss(MissReason::Expired), Err(Failure::Absent))
+                    }
+                    Some(Err(_)) | None => (Outcome::Stale, Ok(list)),
+                }
+            }
+            (NamePlan::Absent, _) => (Outcome::Negative, Err(Failure::Absent)),
+            (NamePlan::Offline, _) => {
+                let offline = Outcome::Miss(MissReason::Offline);
+                (offline, Err(Failure::Offline))
+            }
+            (_, known) => {
+                let reason = match known {
+                    Some(_) => MissReason::Expired,
+                    None => MissReason::Cold,
+                };
+                let result = self.fetch_list(site, key).result().await;
+                let result = result.unwrap_or(Err(Failure::Interrupted));
+                (Outcome::Miss(reason), result)
+            }
+        }
+    }
+
+    fn fetch_list(self: &Arc<Self>, site: &Arc<Site>, key: &ListId) -> super::Flight<ListResult> {
+        let (this, site, list) = (Arc::clone(self), Arc::clone(site), key.clone());
+        self.lists.join(key, self.clock.now(), || async move {
+            this.ask_for_list(&site, &list).await
+        })
+    }
+
+    async fn ask_for_list(&self, site: &Site, key: &ListId) -> ListResult {
+        let repository = &key.0.repository;
+        let entries: Option<Vec<String>> = match &key.1 {
+            ListKey::Tags => {
+                let tags = site
+                    .upstream
+                    .tags(repository)
+                    .await
+                    .map_err(Failure::Upstream)?;
+                tags.map(|mut tags| {
+                    tags.sort_unstable();
+                    tags.dedup();
+                    tags
+                })
+            }
+            ListKey::Referrers(subject) => {
+                let referrers = site.upstream.referrers(repository, subject).await;
+                let referrers = referrers.map_err(Failure::Upstream)?;
+                Some(referrers.iter().filter_map(entry).collect())
+            }
+        };
+        let Some(entries) = entries else {
+            self.known.set_absent(absent_key(key));
+            return Err(Failure::Absent);
+        };
+        let list = Arc::new(ListRecord::new(entries, self.known.unix_time()));
+        self.known.keep_list(key, &list).await;
+        Ok(list)
+    }
+}
+
+fn absent_key(key: &ListId) -> AbsentKey {
+    AbsentKey::List(key.0.clone(), key.1.clone())
+}
+
+/// The entry of a list for this referrer.
+fn entry(referrer: &Descriptor) -> Option<String> {
+    serde_json::to_string(referrer).ok()
+}
+
+fn in_memory(response: Response<Bytes>) -> Response<CacheBody> {
+    response.map(CacheBody::full)
+}
