@@ -114,7 +114,7 @@ fn limited() -> (MemoryStore, BoundedStore) {
 }
 
 /// Returns the bytes of blobs and partial blobs on disk.
-fn on_disk(disk: &MemoryStore) -> u64 {
+fn on_disk(disk: &dyn Store) -> u64 {
     let blobs = disk.list().unwrap().map(|digest| {
         let size = disk.size(&digest.unwrap()).unwrap();
         size.unwrap_or_default()
@@ -126,29 +126,48 @@ fn on_disk(disk: &MemoryStore) -> u64 {
     blobs.sum::<u64>() + partials.sum::<u64>()
 }
 
+fn check(disk: &dyn Store, store: &BoundedStore, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let evicted = evictions(store);
+    let mut user = User::default();
+    for step in steps {
+        locked(&evicted).clear();
+        let in_use: Vec<Digest> = user
+            .blobs
+            .iter()
+            .map(|(id, _)| digest(*id, size_of_blob(*id)))
+            .collect();
+        user.step(store, step);
+        prop_assert!(store.used() <= LIMIT);
+        prop_assert!(on_disk(disk) <= store.used());
+        if !matches!(step, Step::Quarantine(_)) {
+            let gone = locked(&evicted);
+            prop_assert!(gone.iter().all(|(digest, _)| !in_use.contains(digest)));
+        }
+    }
+    drop(user);
+    prop_assert_eq!(on_disk(disk), store.used());
+    let mut listed = disk.list().unwrap().flatten();
+    prop_assert!(listed.all(|digest| store.size(&digest) == disk.size(&digest).unwrap()));
+    prop_assert_eq!(disk.list().unwrap().count(), store.entries().count());
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn ca9_the_limit_is_never_exceeded(steps in vec(step(), 0..120)) {
         let (disk, store) = limited();
-        let evicted = evictions(&store);
-        let mut user = User::default();
-        for step in steps {
-            locked(&evicted).clear();
-            let in_use: Vec<Digest> =
-                user.blobs.iter().map(|(id, _)| digest(*id, size_of_blob(*id))).collect();
-            user.step(&store, step);
-            prop_assert!(store.used() <= LIMIT);
-            prop_assert!(on_disk(&disk) <= store.used());
-            if !matches!(step, Step::Quarantine(_)) {
-                let gone = locked(&evicted);
-                prop_assert!(gone.iter().all(|(digest, _)| !in_use.contains(digest)));
-            }
-        }
-        drop(user);
-        prop_assert_eq!(on_disk(&disk), store.used());
-        let found: u64 = store.entries().map(|(_, size)| size).sum();
-        let listed: u64 = disk.list().unwrap().flatten().filter_map(|digest| store.size(&digest)).sum();
-        prop_assert_eq!(found, listed);
+        check(&disk, &store, steps)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn ca9_the_limit_is_never_exceeded_in_files(steps in vec(step(), 0..120)) {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FsStore::open(root.path(), Durability::None).unwrap());
+        let store = BoundedStore::open(Arc::<FsStore>::clone(&disk), LIMIT).unwrap();
+        check(&*disk, &store, steps)?;
     }
 }
 
