@@ -1,5 +1,6 @@
 //! Random operations, alone and from several threads.
 
+use super::stubborn::Stubborn;
 use super::*;
 
 const LIMIT: u64 = 1_000;
@@ -107,8 +108,8 @@ impl User {
 
 /// Opens a store on a disk that has no more room than the budget: were there ever more bytes, a
 /// write would fail.
-fn limited() -> (MemoryStore, BoundedStore) {
-    let disk = MemoryStore::with_limit_bytes(LIMIT);
+fn limited() -> (Stubborn, BoundedStore) {
+    let disk = Stubborn::with_limit_bytes(LIMIT);
     let store = BoundedStore::open(Arc::new(disk.clone()), LIMIT).unwrap();
     (disk, store)
 }

@@ -1,4 +1,4 @@
-//! A store that cannot delete.
+//! A store that deletes slowly, or not at all.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -8,9 +8,18 @@ use longshore_store::{Digests, Interrupt, Partials, Reader, Writer};
 use super::*;
 
 #[derive(Clone, Default)]
-struct Stubborn {
+pub(super) struct Stubborn {
     memory: MemoryStore,
     refuses: Arc<AtomicBool>,
+}
+
+impl Stubborn {
+    pub(super) fn with_limit_bytes(limit: u64) -> Self {
+        Self {
+            memory: MemoryStore::with_limit_bytes(limit),
+            ..Self::default()
+        }
+    }
 }
 
 impl Store for Stubborn {
@@ -39,6 +48,10 @@ impl Store for Stubborn {
     }
 
     fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
+        // Other threads do here what they must not do now.
+        for _ in 0..100 {
+            thread::yield_now();
+        }
         match self.refuses.load(Ordering::SeqCst) {
             true => Err(StoreError::Full { limit: 0 }),
             false => self.memory.delete(digest),
