@@ -49,7 +49,7 @@ impl Store for Stubborn {
 
     fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
         // Other threads do here what they must not do now.
-        for _ in 0..100 {
+        for _ in 0..20 {
             thread::yield_now();
         }
         match self.refuses.load(Ordering::SeqCst) {
