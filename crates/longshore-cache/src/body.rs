@@ -4,6 +4,8 @@ mod buffers;
 mod part;
 mod relayed;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;

@@ -107,8 +107,7 @@ struct Pool {
     is_stopping: AtomicBool,
     /// Whether the last attempt to store a blob failed.
     is_degraded: AtomicBool,
-    /// When a warning about the store was logged.
-    warned: Mutex<Option<Duration>>,
+    warnings: Warnings,
 }
 
 /// What a transfer and its readers share.
@@ -292,7 +291,7 @@ impl FillsBuilder {
             count: watch::Sender::new(0),
             is_stopping: AtomicBool::new(false),
             is_degraded: AtomicBool::new(false),
-            warned: Mutex::default(),
+            warnings: Warnings::default(),
         };
         Fills(Arc::new(PoolUse(Arc::new(pool))))
     }
@@ -345,14 +344,25 @@ impl Pool {
         if !self.is_degraded.swap(true, Ordering::Relaxed) {
             self.observer.event(&Event::StoreDegraded(true));
         }
-        let now = self.clock.now();
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_INTERVAL) {
-            *warned = Some(now);
-            drop(warned);
+        if self.warnings.is_due(self.clock.now()) {
             let error = error as &dyn std::error::Error;
             tracing::warn!(%digest, error, "a blob cannot be stored and passes through");
         }
+    }
+}
+
+/// Limits warnings to one in each [`WARNING_INTERVAL`].
+#[derive(Debug, Default)]
+struct Warnings(Mutex<Option<Duration>>);
+
+impl Warnings {
+    fn is_due(&self, now: Duration) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|at| now.saturating_sub(at) >= WARNING_INTERVAL);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
     }
 }
 

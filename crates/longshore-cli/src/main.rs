@@ -18,13 +18,14 @@ mod progress;
 mod rate_limits;
 mod redact;
 mod referrer;
+mod settings;
 mod stop;
 mod stream;
 
 use std::process::ExitCode;
 use std::thread;
 
-use crate::args::{Args, BlobCommand, Command, ManifestCommand};
+use crate::args::{Args, BlobCommand, CacheCommand, Command, ManifestCommand};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
@@ -61,8 +62,8 @@ fn run(args: Args) -> Result<(), Failure> {
 
 async fn dispatch(command: Command) -> Result<(), Failure> {
     use command::{
-        blob, config, copy, delete, digest, inspect, list, manifest, ping, pull, referrers, tag,
-        verify,
+        blob, cache, config, copy, delete, digest, inspect, list, manifest, ping, pull, referrers,
+        serve, tag, verify,
     };
     use stop::keeping_nothing;
     match command {
@@ -70,6 +71,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Blob(BlobCommand::Head(args)) => keeping_nothing(blob::head(args)).await,
         Command::Blob(BlobCommand::Put(args)) => keeping_nothing(blob::put(args)).await,
         Command::Blob(BlobCommand::Delete(args)) => keeping_nothing(delete::blobs(args)).await,
+        Command::Cache(CacheCommand::ClientConfig(args)) => cache::client(&args),
         Command::Config(args) => keeping_nothing(config::run(args)).await,
         Command::Copy(args) => copy::copy(args).await,
         Command::Delete(args) => keeping_nothing(delete::run(args)).await,
@@ -82,6 +84,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Push(args) => copy::push(args).await,
         Command::Referrers(args) => keeping_nothing(referrers::run(args)).await,
         Command::Repos(args) => keeping_nothing(list::repos(args)).await,
+        Command::Serve(args) => keeping_nothing(serve::run(args)).await,
         Command::Tag(args) => keeping_nothing(tag::run(args)).await,
         Command::Tags(args) => keeping_nothing(list::tags(args)).await,
         Command::Verify(args) => keeping_nothing(verify::run(args)).await,

@@ -1,41 +1,75 @@
-//! Buffers that are used again after the connection has sent them.
+//! Buffers that are used again after a connection has sent them.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Maximum size of a frame that is read from a file: 128 KiB. Larger ones cost the processor no
 /// less, and memory for each connection.
 pub(super) const FRAME_BYTES: usize = 128 * 1024;
 
-/// Maximum number of buffers of one body that are kept: those that the connection holds.
-const BUFFERS_KEPT: usize = 4;
+/// A frame of fewer bytes has a buffer of its own, of its length.
+const SMALL_BYTES: usize = 16 * 1024;
 
-/// The buffers of one body. A new buffer costs the time to clear its memory.
-#[derive(Debug, Default)]
-pub(super) struct Buffers(VecDeque<Bytes>);
+/// Maximum number of free buffers that one thread keeps: 1 MiB.
+const BUFFERS_KEPT: usize = 8;
 
-impl Buffers {
-    /// Returns a buffer of this length, at most [`FRAME_BYTES`]: the one that was lent first if the
-    /// connection has sent it, or a new one.
-    pub(super) fn take(&mut self, length: usize) -> BytesMut {
+thread_local! {
+    /// Buffers of [`FRAME_BYTES`] that nobody uses. A new buffer would cost the time to clear its
+    /// memory, and often the time in which the system provides it.
+    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer that returns to the free ones when its last frame is dropped.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    memory: Vec<u8>,
+    /// Number of bytes that are used.
+    length: usize,
+}
+
+impl Buffer {
+    /// Returns a buffer of this length, at most [`FRAME_BYTES`], with any content.
+    pub(super) fn take(length: usize) -> Self {
         let length = length.min(FRAME_BYTES);
-        match self.0.pop_front().map(Bytes::try_into_mut) {
-            Some(Ok(mut buffer)) => {
-                buffer.resize(length, 0);
-                return buffer;
-            }
-            Some(Err(in_use)) if self.0.len() + 1 < BUFFERS_KEPT => self.0.push_front(in_use),
-            Some(Err(_)) | None => {}
-        }
-        BytesMut::zeroed(length)
+        let memory = if length < SMALL_BYTES {
+            vec![0; length]
+        } else {
+            let free = FREE.try_with(|free| free.borrow_mut().pop());
+            free.ok().flatten().unwrap_or_else(|| vec![0; FRAME_BYTES])
+        };
+        Self { memory, length }
     }
 
-    /// Freezes what was read, and keeps the buffer.
-    pub(super) fn lend(&mut self, buffer: BytesMut) -> Bytes {
-        let frame = buffer.freeze();
-        self.0.push_back(frame.clone());
-        frame
+    pub(super) fn as_mut(&mut self) -> &mut [u8] {
+        self.memory.get_mut(..self.length).unwrap_or_default()
+    }
+
+    /// The first bytes, so many as were read.
+    pub(super) fn into_frame(mut self, length: usize) -> Bytes {
+        self.length = length.min(self.length);
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self.memory.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        if memory.len() == FRAME_BYTES {
+            // A thread that ends keeps nothing.
+            let _ = FREE.try_with(|free| {
+                let mut free = free.borrow_mut();
+                if free.len() < BUFFERS_KEPT {
+                    free.push(memory);
+                }
+            });
+        }
     }
 }
 
@@ -43,35 +77,40 @@ impl Buffers {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_buffer_is_used_again_when_its_frame_was_sent() {
-        let mut buffers = Buffers::default();
-        let mut lend = |length, read| {
-            let mut buffer = buffers.take(length);
-            assert_eq!(buffer.len(), length.min(FRAME_BYTES));
-            buffer.truncate(read);
-            buffers.lend(buffer)
-        };
-        let first = lend(FRAME_BYTES + 1, FRAME_BYTES);
-        let second = lend(FRAME_BYTES, 7);
-        let addresses = [first.as_ptr(), second.as_ptr()];
-        assert_ne!(addresses[0], addresses[1]);
-        drop(first);
-        let third = lend(FRAME_BYTES, FRAME_BYTES);
-        assert_eq!(third.as_ptr(), addresses[0]);
-        drop(second);
-        assert_eq!(lend(FRAME_BYTES, 1).as_ptr(), addresses[1]);
-        assert_eq!(third.len(), FRAME_BYTES);
+    fn free() -> usize {
+        FREE.with_borrow(Vec::len)
+    }
+
+    fn frame(length: usize) -> Bytes {
+        let mut buffer = Buffer::take(length);
+        buffer.as_mut().fill(7);
+        buffer.into_frame(length)
     }
 
     #[test]
-    fn no_more_buffers_are_kept_than_there_is_room_for() {
-        let mut buffers = Buffers::default();
-        let mut frames = Vec::new();
-        for _ in 0..3 * BUFFERS_KEPT {
-            let buffer = buffers.take(1);
-            frames.push(buffers.lend(buffer));
-            assert!(buffers.0.len() <= BUFFERS_KEPT);
-        }
+    fn a_buffer_is_used_again_when_its_frame_was_sent() {
+        let first = frame(FRAME_BYTES + 1);
+        assert_eq!(first.len(), FRAME_BYTES);
+        let second = frame(SMALL_BYTES);
+        assert_eq!(&second[..], [7; SMALL_BYTES]);
+        let address = first.as_ptr();
+        assert_ne!(address, second.as_ptr());
+        let part = first.slice(..1);
+        drop(first);
+        assert_eq!(free(), 0);
+        drop(part);
+        assert_eq!(free(), 1);
+        let third = frame(SMALL_BYTES);
+        assert_eq!((third.as_ptr(), third.len()), (address, SMALL_BYTES));
+    }
+
+    #[test]
+    fn small_buffers_are_not_kept_and_others_up_to_a_number() {
+        assert_eq!(frame(SMALL_BYTES - 1).len(), SMALL_BYTES - 1);
+        assert_eq!(frame(0).len(), 0);
+        assert_eq!(free(), 0);
+        let frames: Vec<Bytes> = (0..2 * BUFFERS_KEPT).map(|_| frame(FRAME_BYTES)).collect();
+        drop(frames);
+        assert_eq!(free(), BUFFERS_KEPT);
     }
 }

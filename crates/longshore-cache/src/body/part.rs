@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use longshore_proto::endpoint::{Multipart, MultipartPiece};
 use longshore_store::RandomReader;
 use tokio::task::JoinHandle;
 
 use super::CacheBodyError;
-use super::buffers::Buffers;
+use super::buffers::Buffer;
 use crate::bounded::StoredBlob;
 use crate::fill::{Available, Fill, Piece};
 
@@ -24,12 +24,11 @@ pub(super) struct Parts {
     rest: Option<Multipart>,
     /// Number of bytes that are left; `None` if the size of the blob is not known.
     left: Option<u64>,
-    buffers: Buffers,
     /// A read that may block, in another thread.
     reading: Option<JoinHandle<ReadAnswer>>,
 }
 
-type ReadAnswer = (BytesMut, io::Result<usize>);
+type ReadAnswer = (Buffer, io::Result<usize>);
 
 /// Where the bytes of a blob come from.
 pub(super) enum Content {
@@ -73,7 +72,6 @@ impl Parts {
             range,
             rest,
             left,
-            buffers: Buffers::default(),
             reading: None,
         }
     }
@@ -142,25 +140,18 @@ impl Parts {
                 }
             };
             let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-            let mut buffer = self.buffers.take(length);
-            match reader.try_read_at(&mut buffer, start).transpose() {
+            let mut buffer = Buffer::take(length);
+            match reader.try_read_at(buffer.as_mut(), start).transpose() {
                 Some(read) => return Poll::Ready(self.read(buffer, read).map(Some)),
                 None => self.reading = Some(read_elsewhere(reader.clone(), buffer, start)),
             }
         }
     }
 
-    fn read(
-        &mut self,
-        mut buffer: BytesMut,
-        read: io::Result<usize>,
-    ) -> Result<Bytes, CacheBodyError> {
+    fn read(&self, buffer: Buffer, read: io::Result<usize>) -> Result<Bytes, CacheBodyError> {
         match read.map_err(|source| self.read_error(source))? {
             0 => Err(self.truncated()),
-            count => {
-                buffer.truncate(count);
-                Ok(self.buffers.lend(buffer))
-            }
+            count => Ok(buffer.into_frame(count)),
         }
     }
 
@@ -200,12 +191,12 @@ fn poll_piece(
 /// Reads in a thread that may block.
 fn read_elsewhere(
     reader: RandomReader,
-    mut buffer: BytesMut,
+    mut buffer: Buffer,
     position: u64,
 ) -> JoinHandle<ReadAnswer> {
     tokio::task::spawn_blocking(move || {
         let read = loop {
-            match reader.read_at(&mut buffer, position) {
+            match reader.read_at(buffer.as_mut(), position) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::HOLD_BACK_BYTES;
 use super::readers::Place;
 
 /// Size of the ring of a transfer that is not stored, in bytes: 4 MiB.
@@ -12,7 +13,8 @@ pub(crate) const RING_BYTES: usize = 4 * 1024 * 1024;
 
 /// The last bytes of a transfer that is not stored (CA9: without a disk, a blob passes through).
 ///
-/// A byte stays until all readers have had it, if they do not take too long; see [`Room`].
+/// A byte stays until all readers have had it, but a reader does not hold up others for long; see
+/// [`Room`].
 #[derive(Debug)]
 pub(crate) struct Ring {
     /// The position of the first byte that is not in a file.
@@ -28,15 +30,16 @@ struct Held {
     bytes: usize,
 }
 
-/// Whether a frame can be added.
+/// Whether bytes can be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Free,
-    /// The only reader has to read first. It is waited for as long as it takes.
-    OneReader,
-    /// Several readers share the transfer, or one that waits does not read yet. The slowest of
-    /// them has to read first, but the others do not wait for it for long.
-    SlowestOfSeveral,
+    /// The readers have to read first. None of them waits for another one, so this may take as long
+    /// as it takes.
+    Unread,
+    /// The slowest reader has to read first, and holds up another one that has read everything; or
+    /// somebody has not begun to read.
+    HeldUp,
 }
 
 impl Ring {
@@ -67,16 +70,19 @@ impl Ring {
     /// A reader whose next byte was removed already is not waited for.
     pub(crate) fn make_room(&self, bytes: usize, places: &[Place]) -> Room {
         let mut held = self.lock();
-        let waited_for = |place: &&Place| place.position.max(self.from) >= held.start;
-        let slowest = places.iter().filter(waited_for);
-        let slowest = slowest.min_by_key(|place| place.position).copied();
-        let keep_from = slowest.map_or(u64::MAX, |place| place.position.max(self.from));
+        let start = held.start;
+        let position = |place: &Place| place.position.max(self.from);
+        let waited_for = || places.iter().filter(|place| position(place) >= start);
+        let slowest = waited_for().min_by_key(|place| position(place));
+        let keep_from = slowest.map_or(u64::MAX, position);
         while !held.has_room(bytes) {
             if held.first_end() > keep_from {
-                let is_alone = places.len() == 1 && slowest.is_some_and(|it| it.is_reading);
-                return match is_alone {
-                    true => Room::OneReader,
-                    false => Room::SlowestOfSeveral,
+                let released = held.end().saturating_sub(HOLD_BACK_BYTES);
+                let has_all = |place: &Place| place.is_reading && position(place) >= released;
+                let is_reading = slowest.is_some_and(|slowest| slowest.is_reading);
+                return match is_reading && !waited_for().any(has_all) {
+                    true => Room::Unread,
+                    false => Room::HeldUp,
                 };
             }
             held.remove_first();
@@ -125,6 +131,10 @@ impl Held {
     /// An empty ring takes a frame of any length.
     fn has_room(&self, bytes: usize) -> bool {
         self.frames.is_empty() || self.bytes.saturating_add(bytes) <= RING_BYTES
+    }
+
+    const fn end(&self) -> u64 {
+        self.start + self.bytes as u64
     }
 
     fn first_end(&self) -> u64 {
@@ -181,20 +191,23 @@ mod tests {
     fn ca9_the_slowest_reader_holds_the_ring() {
         let mib = MIB as u64;
         // One that reads the file before the ring needs the ring from its beginning.
-        assert_eq!(full(10).make_room(1, &[reader(0)]), Room::OneReader);
-        assert_eq!(full(10).make_room(1, &[reader(9 + mib)]), Room::OneReader);
+        assert_eq!(full(10).make_room(1, &[reader(0)]), Room::Unread);
+        assert_eq!(full(10).make_room(1, &[reader(9 + mib)]), Room::Unread);
         assert_eq!(full(10).make_room(1, &[reader(10 + mib)]), Room::Free);
+        assert_eq!(full(0).make_room(1, &[]), Room::Free);
         let waiting = Place {
             position: 0,
             is_reading: false,
         };
-        assert_eq!(full(0).make_room(1, &[waiting]), Room::SlowestOfSeveral);
-        let both = [reader(5), reader(4 * mib)];
-        assert_eq!(full(0).make_room(1, &both), Room::SlowestOfSeveral);
-        let ring = full(0);
-        ring.force_room(1);
-        // The one that has fallen behind is not waited for.
-        assert_eq!(ring.make_room(MIB + 1, &both), Room::Free);
-        assert_eq!(full(0).make_room(1, &[]), Room::Free);
+        assert_eq!(full(0).make_room(1, &[waiting]), Room::HeldUp);
+        let released = 4 * mib - HOLD_BACK_BYTES;
+        for (fast, expected) in [(released - 1, Room::Unread), (released, Room::HeldUp)] {
+            let both = [reader(5), reader(fast)];
+            let ring = full(0);
+            assert_eq!(ring.make_room(1, &both), expected);
+            ring.force_room(1);
+            // The one that has fallen behind is not waited for.
+            assert_eq!(ring.make_room(MIB + 1, &both), Room::Free);
+        }
     }
 }

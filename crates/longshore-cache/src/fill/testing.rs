@@ -177,6 +177,13 @@ pub(crate) async fn written(fill: &Fill, bytes: u64) {
         .await;
 }
 
+/// Lets the transfers look at the clock.
+pub(crate) fn wake(scene: &Scene) {
+    for shared in scene.fills.pool().running().values() {
+        shared.readers.wake();
+    }
+}
+
 /// Waits until no transfer runs.
 pub(crate) async fn idle(scene: &Scene) {
     let mut count = scene.fills.pool().count.subscribe();
@@ -207,15 +214,15 @@ pub(crate) async fn read_whole(body: CacheBody) -> Vec<u8> {
     bytes
 }
 
-/// Reads what is there.
-pub(crate) async fn read_released(body: &mut CacheBody) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let mut next = std::pin::pin!(frame(body));
-        let polled = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-        match polled {
-            Poll::Ready(Some(frame)) => bytes.extend_from_slice(&frame.unwrap()),
-            Poll::Ready(None) | Poll::Pending => return bytes,
-        }
+/// Reads so many bytes, after which there are no more for now.
+pub(crate) async fn read_released(body: &mut CacheBody, bytes: usize) -> Vec<u8> {
+    let mut had = Vec::new();
+    while had.len() < bytes {
+        had.extend_from_slice(&frame(body).await.unwrap().unwrap());
     }
+    assert_eq!(had.len(), bytes);
+    let mut next = std::pin::pin!(frame(body));
+    let polled = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+    assert!(polled.is_pending(), "{polled:?}");
+    had
 }

@@ -7,6 +7,7 @@ use crate::body::CacheBodyError;
 use crate::upstream::UpstreamErrorKind;
 
 mod abandoned;
+mod reported;
 mod shared;
 mod unstored;
 mod verified;

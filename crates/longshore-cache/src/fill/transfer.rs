@@ -28,8 +28,11 @@ const SMALL_BYTES: u64 = HOLD_BACK_BYTES;
 /// If the size of a blob is not known, room for it is reserved in steps of 64 MiB.
 const RESERVE_STEP_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long, in one transfer that is not stored, slow readers may hold up the others: 10 s.
+/// How long a slow reader of a transfer that is not stored may hold up the others: 10 s in all.
 const SLOW_READER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Maximum size of what is added to a ring at once, in bytes: much less than the ring.
+const PART_BYTES: usize = 128 * 1024;
 
 /// Size of the buffer for hashing what was stored before the store failed, in bytes.
 const REHASH_BUFFER_BYTES: usize = 128 * 1024;
@@ -49,7 +52,7 @@ pub(super) struct Transfer<S: BlobSource> {
     limits: Limits,
     /// Rings when a limit may be reached.
     alarm: Option<(Duration, Timer)>,
-    /// What is left of [`SLOW_READER_PATIENCE`].
+    /// What is left of [`SLOW_READER_PATIENCE`] for the slowest reader.
     patience: Duration,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -109,6 +112,8 @@ impl<S: BlobSource> Transfer<S> {
             upstream: &self.shared.key.upstream,
             digest: &self.shared.key.digest,
         });
+        // An upstream is not asked for what cannot be verified.
+        self.verifier()?;
         self.permit = Some(self.turn().await?);
         if self.size.is_some() || self.is_listed() {
             return Ok(None);
@@ -313,40 +318,47 @@ impl<S: BlobSource> Transfer<S> {
     }
 
     /// Gives a frame to the readers, and waits for the slowest of them if the ring is full.
-    async fn pass_on(&mut self, frame: Bytes) -> Result<(), FillError> {
+    async fn pass_on(&mut self, mut frame: Bytes) -> Result<(), FillError> {
         let shared = Arc::clone(&self.shared);
         let Some(ring) = shared.spool.get().and_then(Spool::as_ring) else {
             return Ok(());
         };
-        let length = frame.len();
-        loop {
-            let until = self.check()?;
-            match ring.make_room(length, &shared.readers.places()) {
-                Room::Free => break,
-                Room::OneReader => {
-                    self.publish(FillState::Filling);
-                    self.wait(until).await;
-                }
-                Room::SlowestOfSeveral => {
-                    self.publish(FillState::Filling);
-                    self.wait_for_slow_readers(ring, length, until).await;
-                }
-            }
+        while !frame.is_empty() {
+            let part = frame.split_to(frame.len().min(PART_BYTES));
+            self.wait_for_room(ring, part.len()).await?;
+            self.written += part.len() as u64;
+            ring.push(part);
         }
-        ring.push(frame);
-        self.written += length as u64;
         Ok(())
     }
 
-    /// Waits for slow readers; those who are still too slow lose their place.
-    async fn wait_for_slow_readers(&mut self, ring: &Ring, length: usize, until: Duration) {
+    async fn wait_for_room(&mut self, ring: &Ring, bytes: usize) -> Result<(), FillError> {
+        loop {
+            let until = self.check()?;
+            match ring.make_room(bytes, &self.shared.readers.places()) {
+                Room::Free => return Ok(()),
+                Room::Unread => {
+                    self.publish(FillState::Filling);
+                    self.wait(until).await;
+                }
+                Room::HeldUp => {
+                    self.publish(FillState::Filling);
+                    self.wait_for_slow_reader(ring, bytes, until).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for the slowest reader. One that is too slow loses its place.
+    async fn wait_for_slow_reader(&mut self, ring: &Ring, bytes: usize, until: Duration) {
         let begin = self.pool.clock.now();
         self.wait(until.min(begin.saturating_add(self.patience)))
             .await;
         let waited = self.pool.clock.now().saturating_sub(begin);
         self.patience = self.patience.saturating_sub(waited);
         if self.patience.is_zero() {
-            ring.force_room(length);
+            ring.force_room(bytes);
+            self.patience = SLOW_READER_PATIENCE;
         }
     }
 

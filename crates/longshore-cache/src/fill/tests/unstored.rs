@@ -1,3 +1,5 @@
+use longshore_transport::Clock as _;
+
 use super::*;
 
 #[tokio::test]
@@ -107,24 +109,33 @@ async fn ca5_a_slow_reader_of_what_is_not_stored_holds_up_the_others_for_a_while
     let fast = scene.begin(&digest, &source, Some(16 * MIB));
     slow.head().await.unwrap();
     let slow = slow.reader(0..16 * MIB);
-    let clock = scene.clock.clone();
-    let hurry = tokio::spawn(async move {
-        // Its patience is over when time passes.
-        loop {
-            clock.ring(true);
-            tokio::task::yield_now().await;
+    let mut fast = fast.reader(0..16 * MIB);
+    let mut had = Vec::new();
+    while had.len() < (4 << 20) - (64 << 10) {
+        had.extend_from_slice(&frame(&mut fast).await.unwrap().unwrap());
+    }
+    // The ring is full. The slow reader needs its first byte, and the other one has the last.
+    let begin = scene.clock.now();
+    let next = loop {
+        tokio::select! {
+            biased;
+            next = frame(&mut fast) => break next,
+            () = tokio::task::yield_now() => {
+                scene.clock.advance(Duration::from_secs(1));
+                wake(&scene);
+            }
         }
-    });
-    let fast = tokio::spawn(read_whole(fast.reader(0..16 * MIB)));
-    assert!(fast.await.unwrap() == content);
-    hurry.abort();
+    };
+    assert!(scene.clock.now() - begin >= Duration::from_secs(10));
+    had.extend_from_slice(&next.unwrap().unwrap());
+    had.extend(read_whole(fast).await);
+    assert!(had == content);
     let (had, error) = read(slow).await;
     assert!((had.len() as u64) < 16 * MIB);
     assert!(
         matches!(error, Some(CacheBodyError::FellBehind)),
         "{error:?}"
     );
-    // One that comes when the beginning is gone has a transfer of its own.
     idle(&scene).await;
     assert_eq!(source.opened(), [0]);
 }
@@ -165,4 +176,13 @@ async fn a_transfer_that_is_not_stored_ends_with_its_last_reader() {
     drop(fill.reader(0..MIB));
     idle(&scene).await;
     assert_eq!((scene.store.size(&digest), scene.store.used()), (None, 0));
+}
+
+#[test]
+fn ca9_a_warning_is_logged_once_a_minute() {
+    let warnings = Warnings::default();
+    let due: Vec<u64> = (100..300)
+        .filter(|&second| warnings.is_due(Duration::from_secs(second)))
+        .collect();
+    assert_eq!(due, [100, 160, 220, 280]);
 }

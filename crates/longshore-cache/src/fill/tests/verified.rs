@@ -15,15 +15,15 @@ async fn ca4_the_last_64_kib_are_held_back_to_the_byte() {
         let mut tail = tail.reader(size - 64 * KIB..size);
         let watched = scene.fills.join(&key(&digest)).unwrap();
         let mut body = fill.reader(0..size);
-        assert_eq!(read_released(&mut body).await, b"");
+        assert_eq!(read_released(&mut body, 0).await, b"");
         let mut had = Vec::new();
         for allowed in [64 * KIB + 1, 128 * KIB + 1, 256 * KIB + 1] {
             source.allow(allowed);
             written(&watched, allowed).await;
-            had.extend(read_released(&mut body).await);
-            assert_eq!(had.len() as u64, allowed - 64 * KIB);
+            let released = (allowed - 64 * KIB) as usize - had.len();
+            had.extend(read_released(&mut body, released).await);
         }
-        assert_eq!(read_released(&mut tail).await, b"");
+        assert_eq!(read_released(&mut tail, 0).await, b"");
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(64 * KIB));
         source.allow_all();
         had.extend(read_whole(body).await);
@@ -106,7 +106,7 @@ async fn ca4_no_reader_gets_a_complete_body_of_wrong_bytes() {
 #[tokio::test]
 async fn ca3_a_body_ends_with_an_error_when_the_upstream_fails_and_the_next_fill_resumes() {
     let directory = tempfile::tempdir().unwrap();
-    let store = FsStore::open(directory.path(), Durability::Once).unwrap();
+    let store = FsStore::open(directory.path(), Durability::None).unwrap();
     let scene = Scene::new(store, ROOM);
     let content = content(1 << 20);
     let digest = Digest::sha256(&content);
