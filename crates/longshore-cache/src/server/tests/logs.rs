@@ -55,21 +55,40 @@ async fn ou4_each_request_has_one_line_without_secrets() {
     let answer = exchange(server.address, request).await;
     assert!(answer.contains("\r\nx-request-id: trace-7\r\n"), "{answer}");
     server.event("Connections(0)").await;
+    exchange(
+        server.address,
+        &get_and_close("/?n=7").replace("GET", "HEAD"),
+    )
+    .await;
+    server.event("Connections(0)").await;
+    let held = server.toy.hold();
+    let mut stream = server.connect().await;
+    let request = get("/held").replace("/held", "/held?n=7");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    held.send(Bytes::from_static(b"abc")).unwrap();
+    read_until(&mut stream, "abc\r\n").await;
+    drop(stream);
+    server.event("Connections(0)").await;
 
     let text = lines.text();
     let access: Vec<_> = text
         .lines()
         .filter(|line| line.contains("longshore_cache::access"))
         // Other tests write lines as well.
-        .filter(|line| {
-            ["/healthz?n=7", "/metrics?n=7", "/a%0ab"]
-                .iter()
-                .any(|uri| line.contains(uri))
-        })
+        .filter(|line| line.contains("n=7 ") || line.contains("/a%0ab"))
         .collect();
-    let [line] = access.as_slice() else {
-        panic!("not one line:\n{text}");
+    let [line, head, left] = access.as_slice() else {
+        panic!("not three lines:\n{text}");
     };
+    let sent = " status=200 bytes=0 complete=true ";
+    assert!(
+        head.contains(" method=HEAD ") && head.contains(sent),
+        "{head}"
+    );
+    assert!(
+        left.contains(" status=200 bytes=3 complete=false "),
+        "{left}"
+    );
     for part in [
         r#" id="trace-7" "#,
         " client=127.0.0.1:",
@@ -79,7 +98,8 @@ async fn ou4_each_request_has_one_line_without_secrets() {
         " bytes=5 ",
         " complete=true ",
         " milliseconds=",
-        r#" outcome="hit""#,
+        r#" kind="blob" "#,
+        r#" outcome="hit" "#,
         r#" upstream="quay.io""#,
     ] {
         assert!(line.contains(part), "no {part} in {line}");
