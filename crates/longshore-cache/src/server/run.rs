@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use longshore_hyper::TokioClock;
-use longshore_store::{Durability, FsStore, Interrupt, Store, StoreDirectory, StoreError};
+use longshore_store::{FsStore, Interrupt, Store, StoreDirectory, StoreError};
 use longshore_transport::Clock;
 
 use super::config::{ConnectError, ServeConfig};

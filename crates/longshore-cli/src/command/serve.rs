@@ -1,7 +1,14 @@
 //! `longshore serve`
 
-use longshore_cache::server::client_config;
-use longshore_cache::server::config::{ConfigSources, ServeConfig};
+use longshore::origin::Escaped;
+use longshore_cache::server::config::{ConfigSources, LogFormat, LogLevel, ServeConfig};
+use longshore_cache::server::{
+    CacheServer, ListenError, StartError, client_config, ping_upstreams, raise_descriptor_limit,
+};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::Serve;
 use crate::exit::{Exit, Failure};
@@ -11,16 +18,102 @@ use crate::settings;
 pub(crate) async fn run(args: Serve) -> Result<(), Failure> {
     let config = settings::parse(&sources(&args)?)?;
     if args.check {
-        return output::text(&format!("the configuration is valid\n{}", summary(&config)));
+        return check(&config).await;
     }
     serve(config).await
 }
 
+/// Says that the configuration is valid, and which upstreams answer.
+async fn check(config: &ServeConfig) -> Result<(), Failure> {
+    output::text(&format!("the configuration is valid\n{}", summary(config)))?;
+    let mut failed = Vec::new();
+    for (name, result) in ping_upstreams(config).await.map_err(start_failure)? {
+        match result {
+            Ok(()) => output::text(&format!("{name}: answers"))?,
+            Err(error) => {
+                output::text(&format!("{name}: {}", Escaped::text(&error.to_string())))?;
+                failed.push(name.to_string());
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "these upstreams do not answer as registries: {}",
+        failed.join(", ")
+    );
+    let hint = "the cache starts all the same, and answers what it has; check their URLs";
+    Err(Failure::new(Exit::Unavailable, &what).hint(hint))
+}
+
 /// Serves until the program is stopped.
 async fn serve(config: ServeConfig) -> Result<(), Failure> {
-    output::note(&summary(&config));
-    let what = "this build has no listener";
-    Err(Failure::new(Exit::Unsupported, what).hint("check the configuration with --check"))
+    log(&config);
+    raise_descriptor_limit();
+    let server = CacheServer::start(&config).await.map_err(start_failure)?;
+    let mut bound = config;
+    bound.listen = server.addresses();
+    bound.store.size = Some(longshore_cache::server::config::ByteSize::new(
+        server.store_limit(),
+    ));
+    output::note(&summary(&bound));
+    if let Some(address) = server.admin_address() {
+        output::note(&format!(
+            "health and metrics: http://{address}/readyz, /healthz, /metrics"
+        ));
+    }
+    let handle = server.handle();
+    let signals = tokio::spawn(async move { handle.obey_signals().await });
+    let report = server.run().await;
+    signals.abort();
+    if report.cut > 0 {
+        let (count, s) = (report.cut, if report.cut == 1 { "" } else { "s" });
+        output::note(&format!("{count} connection{s} had to be cut"));
+    }
+    Ok(())
+}
+
+/// The failure of a start, with what to do about it.
+fn start_failure(error: StartError) -> Failure {
+    let (exit, hint) = match &error {
+        StartError::Listen(ListenError::Busy { .. }) => (
+            Exit::Unavailable,
+            "choose another address with --listen, or stop the program that uses this one",
+        ),
+        StartError::Listen(_) => (Exit::Unavailable, "choose another address with --listen"),
+        StartError::Store(_) | StartError::Records(_) => (
+            Exit::Disk,
+            "choose another directory with --dir, or stop the process that uses it",
+        ),
+        _ => (Exit::Usage, "check the configuration with --check"),
+    };
+    Failure::of(exit, &error).hint(hint)
+}
+
+/// Logs to standard error as the configuration says. The level of requests to upstreams is one
+/// below that of requests of clients.
+fn log(config: &ServeConfig) {
+    let level = match config.log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+        _ => LevelFilter::INFO,
+    };
+    let targets = Targets::new()
+        .with_target("longshore", level)
+        .with_target("longshore_cache", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log.format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        _ => lines.with_ansi(false).boxed(),
+    };
+    // Fails only if it is already set, and a process runs one command.
+    let _ = tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
+        .try_init();
 }
 
 /// Returns the sources of the configuration, with the options of the command line.
