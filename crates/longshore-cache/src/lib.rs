@@ -43,9 +43,8 @@ pub use service::{Answering, CacheBuildError, CacheBuilder, CacheHandle, CacheSe
 pub use target::PAGE_ENTRIES_LIMIT;
 pub use upstream::{
     ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, CREDENTIAL_KEPT, Patience, REFUSAL_KEPT, REFUSALS_IN_A_ROW,
-    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamCallKind, UpstreamError,
-    UpstreamErrorKind, UpstreamFailure, UpstreamFrames, UpstreamHealth, UpstreamOutcome,
-    revalidation_wait,
+    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamError, UpstreamErrorKind,
+    UpstreamFailure, UpstreamFrames, UpstreamHealth, revalidation_wait,
 };
 
 /// How long a tag is used without asking its upstream, unless something else is set: 5 minutes.

@@ -13,15 +13,14 @@ pub use self::builder::{UpstreamBuildError, UpstreamBuilder};
 pub use self::credentials::{CREDENTIAL_KEPT, REFUSAL_KEPT, REFUSALS_IN_A_ROW};
 pub use self::error::{UpstreamError, UpstreamErrorKind};
 pub use self::frames::UpstreamFrames;
-pub use self::monitor::{
-    UpstreamCall, UpstreamCallKind, UpstreamFailure, UpstreamHealth, UpstreamOutcome,
-};
+pub use self::monitor::{UpstreamFailure, UpstreamHealth};
 pub use self::quota::{ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, revalidation_wait};
 
 use self::credentials::Remembered;
 use self::error::What;
-use self::monitor::{Meter, Monitor, OnCall};
+use self::monitor::{CallEnd, CallKind, Meter, Monitor};
 use crate::name::UpstreamName;
+use crate::observer::{Observer, RequestKind};
 
 mod builder;
 mod credentials;
@@ -52,7 +51,7 @@ struct Inner {
     monitor: Arc<Monitor>,
     credentials: Remembered,
     offline: bool,
-    on_call: Option<OnCall>,
+    observer: Arc<dyn Observer>,
 }
 
 /// The registry itself or a mirror.
@@ -169,7 +168,7 @@ impl Upstream {
     ///
     /// [`UpstreamError`] says why it cannot be used.
     pub async fn ping(&self) -> Result<(), UpstreamError> {
-        let kind = UpstreamCallKind::Ping;
+        let kind = CallKind::of(RequestKind::Ping);
         let ping = |host: Host| async move { host.client.ping(&host.registry).await.map(Some) };
         let home = std::slice::from_ref(&self.0.home);
         self.call(kind, What::Ping, home, ping).await.map(|_| ())
@@ -197,7 +196,7 @@ impl Upstream {
             }
         };
         let what = What::Manifest(repository.clone(), target.clone());
-        let kind = UpstreamCallKind::ManifestHead;
+        let kind = CallKind::head(RequestKind::Manifest);
         self.call(kind, what, &self.0.hosts, head).await
     }
 
@@ -221,8 +220,13 @@ impl Upstream {
             }
         };
         let what = What::Manifest(repository.clone(), target.clone());
-        self.call(UpstreamCallKind::Manifest, what, &self.0.hosts, pull)
-            .await
+        self.call(
+            CallKind::of(RequestKind::Manifest),
+            what,
+            &self.0.hosts,
+            pull,
+        )
+        .await
     }
 
     /// What the upstream says about a blob; `None` when it does not exist.
@@ -246,7 +250,7 @@ impl Upstream {
             }
         };
         let what = What::Blob(repository.clone(), digest.clone());
-        self.call(UpstreamCallKind::BlobHead, what, &self.0.hosts, head)
+        self.call(CallKind::head(RequestKind::Blob), what, &self.0.hosts, head)
             .await
     }
 
@@ -300,7 +304,8 @@ impl Upstream {
         };
         let what = What::Tags(repository.clone());
         let home = std::slice::from_ref(&self.0.home);
-        self.call(UpstreamCallKind::Tags, what, home, list).await
+        self.call(CallKind::of(RequestKind::Tags), what, home, list)
+            .await
     }
 
     /// The manifests that refer to this one, from the referrers API or the fallback tag
@@ -323,14 +328,14 @@ impl Upstream {
         };
         let what = What::Referrers(repository.clone(), subject.clone());
         let home = std::slice::from_ref(&self.0.home);
-        let found = self.call(UpstreamCallKind::Referrers, what, home, list);
+        let found = self.call(CallKind::of(RequestKind::Referrers), what, home, list);
         Ok(found.await?.unwrap_or_default())
     }
 
     /// Asks these hosts in turn. The answer of the last one counts if none before has the content.
     async fn call<T, F>(
         &self,
-        kind: UpstreamCallKind,
+        kind: CallKind,
         what: What,
         hosts: &[Host],
         ask: impl Fn(Host) -> F,
@@ -345,14 +350,14 @@ impl Upstream {
             last = ask(host.clone()).await;
             if let Ok(Some(found)) = last {
                 self.accepted(&what);
-                meter.end(UpstreamOutcome::Found);
+                meter.end(CallEnd::Found);
                 return Ok(Some(found));
             }
         }
         match last {
             Ok(_) => {
                 self.accepted(&what);
-                meter.end(UpstreamOutcome::Absent);
+                meter.end(CallEnd::Absent);
                 Ok(None)
             }
             Err(error) => Err(self.failed(what, error, &mut meter)),
@@ -389,7 +394,7 @@ impl Upstream {
             self.monitor()
                 .pause(self.clock().now(), error.retry_after());
         }
-        meter.end(UpstreamOutcome::Failed(kind));
+        meter.end(CallEnd::Failed(kind));
         UpstreamError::new(self.name(), what, kind, error)
     }
 
@@ -401,8 +406,8 @@ impl Upstream {
         &self.0.monitor
     }
 
-    fn on_call(&self) -> Option<&OnCall> {
-        self.0.on_call.as_ref()
+    fn observer(&self) -> &dyn Observer {
+        &*self.0.observer
     }
 }
 

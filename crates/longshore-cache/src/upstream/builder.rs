@@ -14,9 +14,10 @@ use longshore_proto::Quirks;
 use longshore_transport::{Clock, DynTransport, TlsIdentity, Transport};
 
 use super::credentials::Remembered;
-use super::monitor::{Monitor, OnCall};
-use super::{Host, Inner, Upstream, UpstreamCall};
+use super::monitor::Monitor;
+use super::{Host, Inner, Upstream};
 use crate::name::UpstreamName;
+use crate::observer::{Event, NoObserver, Observer};
 
 /// The settings of an upstream that is not built yet; see [`Upstream::builder`].
 pub struct UpstreamBuilder {
@@ -29,7 +30,7 @@ pub struct UpstreamBuilder {
     settings: HostSettings,
     offline: bool,
     concurrency: Option<usize>,
-    on_call: Option<OnCall>,
+    observer: Arc<dyn Observer>,
 }
 
 /// Why an upstream cannot be built.
@@ -74,7 +75,7 @@ impl UpstreamBuilder {
             settings: HostSettings::default(),
             offline: false,
             concurrency: None,
-            on_call: None,
+            observer: Arc::new(NoObserver::new()),
         }
     }
 
@@ -171,11 +172,13 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Calls this listener with every call that has ended. It should return soon. A call for which
-    /// no request may be sent, because the upstream is offline or paused, is not reported.
+    /// Tells this observer of every call that has ended
+    /// ([`Event::UpstreamCall`]), with all its attempts and mirrors, and of the quota that the
+    /// upstream itself states ([`Event::Quota`]). A call for which no request may be sent, because
+    /// the upstream is offline or paused, is not reported.
     #[must_use]
-    pub fn on_call(mut self, listener: impl Fn(&UpstreamCall<'_>) + Send + Sync + 'static) -> Self {
-        self.on_call = Some(Box::new(listener));
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Arc::new(observer);
         self
     }
 
@@ -216,7 +219,7 @@ impl UpstreamBuilder {
             monitor,
             credentials,
             offline: self.offline,
-            on_call: self.on_call,
+            observer: self.observer,
         })))
     }
 
@@ -249,9 +252,17 @@ impl UpstreamBuilder {
         }
         if let Some(monitor) = watch.monitor {
             let (monitor, clock) = (Arc::clone(monitor), Arc::clone(clock));
+            let (observer, upstream) = (Arc::clone(&self.observer), self.name.clone());
             builder = builder.on_notice(move |notice| {
                 if let Notice::RateLimit { limit, .. } = notice {
                     monitor.saw_quota(*limit, clock.now());
+                    if let Some(remaining) = limit.remaining {
+                        observer.event(&Event::Quota {
+                            upstream: &upstream,
+                            remaining,
+                            limit: limit.limit,
+                        });
+                    }
                 }
             });
         }

@@ -11,10 +11,11 @@ use longshore::{BlobFrames, Error};
 use longshore_model::{Digest, RepositoryName};
 
 use super::error::What;
-use super::monitor::Meter;
-use super::{
-    Host, Patience, Upstream, UpstreamCallKind, UpstreamError, UpstreamErrorKind, UpstreamOutcome,
-};
+use super::monitor::{CallEnd, CallKind, Meter};
+use super::{Host, Patience, Upstream, UpstreamError, UpstreamErrorKind};
+use crate::observer::RequestKind;
+
+const BLOB: CallKind = CallKind::of(RequestKind::Blob);
 
 /// The frames of a blob, or of a part of it, **not verified**.
 ///
@@ -155,11 +156,7 @@ impl UpstreamFrames {
     fn open(&mut self) -> Result<Opening, UpstreamError> {
         if self.meter.is_none() {
             self.upstream.check_open(&self.what())?;
-            let kind = match self.last {
-                Some(_) => UpstreamCallKind::BlobRange,
-                None => UpstreamCallKind::Blob,
-            };
-            self.meter = Some(Meter::start(self.upstream.clone(), kind));
+            self.meter = Some(Meter::start(self.upstream.clone(), BLOB));
         }
         let host = self.host().clone();
         let (repository, digest) = (self.repository.clone(), self.digest.clone());
@@ -202,7 +199,7 @@ impl UpstreamFrames {
                 self.state = State::Done;
                 self.upstream.accepted(&self.what());
                 if let Some(mut meter) = self.meter.take() {
-                    meter.end(UpstreamOutcome::Found);
+                    meter.end(CallEnd::Found);
                 }
                 Some(None)
             }
@@ -222,9 +219,8 @@ impl UpstreamFrames {
         }
         self.state = State::Done;
         let what = self.what();
-        let kind = UpstreamCallKind::Blob;
         let meter = self.meter.take();
-        let mut meter = meter.unwrap_or_else(|| Meter::start(self.upstream.clone(), kind));
+        let mut meter = meter.unwrap_or_else(|| Meter::start(self.upstream.clone(), BLOB));
         Err(self.upstream.failed(what, error, &mut meter))
     }
 

@@ -8,7 +8,7 @@ use longshore_transport::Clock;
 
 use super::quota::{ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, Quota};
 use super::{Upstream, UpstreamErrorKind};
-use crate::name::UpstreamName;
+use crate::observer::{CallOutcome, Event, RequestKind, UpstreamCall};
 
 /// How an upstream does, as its calls show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,79 +39,49 @@ pub struct UpstreamFailure {
     pub at: Duration,
 }
 
-/// A call to an upstream that has ended, for an observer.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct UpstreamCall<'a> {
-    /// The upstream.
-    pub upstream: &'a UpstreamName,
-    /// What was asked for.
-    pub kind: UpstreamCallKind,
-    /// How long it took, with all attempts and mirrors.
-    pub duration: Duration,
-    /// How long it took until the head of the answer to a request for a blob.
-    pub head: Option<Duration>,
-    /// Number of content bytes that were received.
-    pub bytes: u64,
-    /// How it ended.
-    pub outcome: UpstreamOutcome,
+/// What is read from an upstream, for an observer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallKind {
+    pub(super) kind: RequestKind,
+    /// Whether only the head is requested.
+    pub(super) head: bool,
 }
 
-/// What an upstream is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum UpstreamCallKind {
-    /// A blob.
-    Blob,
-    /// Whether a blob exists, and its size.
-    BlobHead,
-    /// A part of a blob.
-    BlobRange,
-    /// A manifest.
-    Manifest,
-    /// The digest of a manifest.
-    ManifestHead,
-    /// Whether it is a registry.
-    Ping,
-    /// The list of the manifests that refer to one.
-    Referrers,
-    /// The list of the tags of a repository.
-    Tags,
-}
+impl CallKind {
+    pub(super) const fn of(kind: RequestKind) -> Self {
+        Self { kind, head: false }
+    }
 
-impl UpstreamCallKind {
-    /// Returns the name, for the label of a metric: `blob_head`, for example.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Blob => "blob",
-            Self::BlobHead => "blob_head",
-            Self::BlobRange => "blob_range",
-            Self::Manifest => "manifest",
-            Self::ManifestHead => "manifest_head",
-            Self::Ping => "ping",
-            Self::Referrers => "referrers",
-            Self::Tags => "tags",
-        }
+    pub(super) const fn head(kind: RequestKind) -> Self {
+        Self { kind, head: true }
     }
 }
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UpstreamOutcome {
+pub(super) enum CallEnd {
     /// The caller did not wait for the end.
     Abandoned,
-    /// The upstream does not have it.
     Absent,
-    /// It failed.
     Failed(UpstreamErrorKind),
-    /// It was found.
     Found,
 }
 
-/// The listener of the calls of an upstream.
-pub(super) type OnCall = Box<dyn Fn(&UpstreamCall<'_>) + Send + Sync>;
+impl CallEnd {
+    const fn outcome(self) -> CallOutcome {
+        match self {
+            Self::Abandoned => CallOutcome::Abandoned,
+            Self::Absent | Self::Failed(UpstreamErrorKind::Absent) => CallOutcome::Absent,
+            Self::Failed(UpstreamErrorKind::Denied) => CallOutcome::Denied,
+            Self::Failed(UpstreamErrorKind::RateLimited { .. }) => CallOutcome::RateLimited,
+            Self::Failed(UpstreamErrorKind::Offline | UpstreamErrorKind::Unavailable) => {
+                CallOutcome::Unavailable
+            }
+            Self::Failed(_) => CallOutcome::Invalid,
+            Self::Found => CallOutcome::Found,
+        }
+    }
+}
 
 /// What the calls to an upstream have shown.
 #[derive(Debug, Default)]
@@ -178,15 +148,15 @@ impl Monitor {
         }
     }
 
-    fn ended(&self, outcome: UpstreamOutcome, at: Duration) {
+    fn ended(&self, end: CallEnd, at: Duration) {
         let mut observed = self.lock();
-        match outcome {
-            UpstreamOutcome::Abandoned | UpstreamOutcome::Failed(UpstreamErrorKind::Offline) => {}
-            UpstreamOutcome::Failed(kind) if kind.is_failure() => {
+        match end {
+            CallEnd::Abandoned | CallEnd::Failed(UpstreamErrorKind::Offline) => {}
+            CallEnd::Failed(kind) if kind.is_failure() => {
                 observed.last_failure = Some(UpstreamFailure { kind, at });
                 observed.consecutive_failures = observed.consecutive_failures.saturating_add(1);
             }
-            UpstreamOutcome::Absent | UpstreamOutcome::Failed(_) | UpstreamOutcome::Found => {
+            CallEnd::Absent | CallEnd::Failed(_) | CallEnd::Found => {
                 observed.last_success = Some(at);
                 observed.consecutive_failures = 0;
             }
@@ -203,7 +173,7 @@ impl Monitor {
 #[derive(Debug)]
 pub(super) struct Meter {
     upstream: Upstream,
-    kind: UpstreamCallKind,
+    kind: CallKind,
     begun: Duration,
     head: Option<Duration>,
     bytes: u64,
@@ -211,7 +181,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn start(upstream: Upstream, kind: UpstreamCallKind) -> Self {
+    pub(super) fn start(upstream: Upstream, kind: CallKind) -> Self {
         Self {
             begun: upstream.clock().now(),
             upstream,
@@ -238,24 +208,20 @@ impl Meter {
         self.bytes = self.bytes.saturating_add(count);
     }
 
-    pub(super) fn end(&mut self, outcome: UpstreamOutcome) {
+    pub(super) fn end(&mut self, end: CallEnd) {
         if std::mem::replace(&mut self.reported, true) {
             return;
         }
         let upstream = &self.upstream;
-        upstream
-            .monitor()
-            .ended(outcome, upstream.clock().unix_time());
-        if let Some(on_call) = upstream.on_call() {
-            on_call(&UpstreamCall {
-                upstream: upstream.name(),
-                kind: self.kind,
-                duration: self.elapsed(),
-                head: self.head,
-                bytes: self.bytes,
-                outcome,
-            });
+        upstream.monitor().ended(end, upstream.clock().unix_time());
+        let latency = self.head.unwrap_or_else(|| self.elapsed());
+        let kind = self.kind.kind;
+        let mut call =
+            UpstreamCall::new(upstream.name(), kind, end.outcome(), latency).with_bytes(self.bytes);
+        if self.kind.head {
+            call = call.head_only();
         }
+        upstream.observer().event(&Event::UpstreamCall(call));
     }
 
     fn elapsed(&self) -> Duration {
@@ -265,6 +231,6 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.end(UpstreamOutcome::Abandoned);
+        self.end(CallEnd::Abandoned);
     }
 }

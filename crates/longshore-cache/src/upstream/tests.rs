@@ -5,6 +5,7 @@ use longshore_testkit::registry::{Registry, Rule};
 use longshore_transport::TestClock;
 
 use super::*;
+use crate::observer::{CallOutcome, Event};
 
 mod blobs;
 mod calls;
@@ -41,21 +42,28 @@ fn v1() -> TagOrDigest {
     "v1".parse().unwrap()
 }
 
-/// Calls as they were reported: kind, bytes and outcome.
-type Reported = Arc<Mutex<Vec<(UpstreamCallKind, u64, UpstreamOutcome)>>>;
+/// Calls as they were reported: kind, whether of the head, bytes and outcome.
+type Reported = Arc<Mutex<Vec<(RequestKind, bool, u64, CallOutcome)>>>;
+
+struct Reporting(Reported);
+
+impl Observer for Reporting {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::UpstreamCall(call) = event {
+            assert_eq!(call.upstream.as_str(), "registry.example");
+            let call = (call.kind, call.head, call.bytes, call.outcome);
+            self.0.lock().unwrap().push(call);
+        }
+    }
+}
 
 fn reporting(builder: UpstreamBuilder) -> (UpstreamBuilder, Reported) {
     let reported = Reported::default();
-    let into = Arc::clone(&reported);
-    let builder = builder.on_call(move |call| {
-        assert_eq!(call.upstream.as_str(), "registry.example");
-        let call = (call.kind, call.bytes, call.outcome);
-        into.lock().unwrap().push(call);
-    });
-    (builder, reported)
+    let observer = Reporting(Arc::clone(&reported));
+    (builder.observer(observer), reported)
 }
 
-fn taken(reported: &Reported) -> Vec<(UpstreamCallKind, u64, UpstreamOutcome)> {
+fn taken(reported: &Reported) -> Vec<(RequestKind, bool, u64, CallOutcome)> {
     std::mem::take(&mut *reported.lock().unwrap())
 }
 

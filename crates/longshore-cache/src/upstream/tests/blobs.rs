@@ -55,7 +55,7 @@ async fn the_size_is_known_after_the_head_and_no_byte_is_lost() {
     assert_eq!(frames.position(), SIZE);
     assert!(frames.next().await.is_none());
     assert_eq!(lines(&registry), [format!("GET {}", path())]);
-    let expected = [(UpstreamCallKind::Blob, SIZE, UpstreamOutcome::Found)];
+    let expected = [(RequestKind::Blob, false, SIZE, CallOutcome::Found)];
     assert_eq!(taken(&reported), expected);
 }
 
@@ -100,7 +100,7 @@ async fn the_next_mirror_continues_at_the_position_where_the_first_died() {
     assert_eq!(lines(&mirror)[0], format!("GET {}", path()));
     assert!(lines(&mirror)[1..].iter().all(|line| *line == resume));
     assert_eq!(lines(&home), [resume]);
-    let expected = [(UpstreamCallKind::Blob, SIZE, UpstreamOutcome::Found)];
+    let expected = [(RequestKind::Blob, false, SIZE, CallOutcome::Found)];
     assert_eq!(taken(&reported), expected);
 }
 
@@ -165,8 +165,7 @@ async fn a_range_is_streamed_and_nothing_else_is_requested() {
         lines(&registry),
         [format!("GET {} bytes=10-109999", path())]
     );
-    let kind = UpstreamCallKind::BlobRange;
-    let expected = [(kind, 109_990, UpstreamOutcome::Found)];
+    let expected = [(RequestKind::Blob, false, 109_990, CallOutcome::Found)];
     assert_eq!(taken(&reported), expected);
 }
 
@@ -223,8 +222,7 @@ async fn a_reader_that_leaves_is_reported() {
     let mut frames = upstream.blob(&app(), &digest(), None, 0);
     let first = frames.next().await.unwrap().unwrap().len() as u64;
     drop(frames);
-    let kind = UpstreamCallKind::Blob;
-    let expected = [(kind, first, UpstreamOutcome::Abandoned)];
+    let expected = [(RequestKind::Blob, false, first, CallOutcome::Abandoned)];
     assert_eq!(taken(&reported), expected);
     assert_eq!(upstream.health(), UpstreamHealth::default());
     drop(upstream.blob(&app(), &digest(), None, 0));

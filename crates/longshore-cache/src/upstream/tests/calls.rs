@@ -57,22 +57,22 @@ async fn what_exists_is_found_and_the_rest_is_absent() {
     assert_eq!(upstream.referrers(&app(), &other).await.unwrap(), []);
     let ended: Vec<_> = taken(&reported)
         .into_iter()
-        .map(|(kind, _, outcome)| (kind.as_str(), outcome))
+        .map(|(kind, head, _, outcome)| (kind.as_str(), head, outcome))
         .collect();
-    let (found, absent) = (UpstreamOutcome::Found, UpstreamOutcome::Absent);
+    let (found, absent) = (CallOutcome::Found, CallOutcome::Absent);
     assert_eq!(
         ended,
         [
-            ("ping", found),
-            ("manifest_head", found),
-            ("manifest", found),
-            ("manifest_head", absent),
-            ("manifest", absent),
-            ("blob_head", absent),
-            ("tags", found),
-            ("tags", absent),
-            ("referrers", found),
-            ("referrers", found),
+            ("ping", false, found),
+            ("manifest", true, found),
+            ("manifest", false, found),
+            ("manifest", true, absent),
+            ("manifest", false, absent),
+            ("blob", true, absent),
+            ("tags", false, found),
+            ("tags", false, absent),
+            ("referrers", false, found),
+            ("referrers", false, found),
         ]
     );
     let health = upstream.health();

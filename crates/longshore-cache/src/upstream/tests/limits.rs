@@ -6,6 +6,24 @@ use longshore_testkit::registry::Misbehaviour;
 
 use super::*;
 
+/// Keeps the quotas that it is told of.
+#[derive(Clone, Default)]
+struct Quotas(Arc<Mutex<Vec<(u64, Option<u64>)>>>);
+
+impl Observer for Quotas {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Quota {
+            upstream,
+            remaining,
+            limit,
+        } = event
+        {
+            assert_eq!(upstream.as_str(), "registry.example");
+            self.0.lock().unwrap().push((*remaining, *limit));
+        }
+    }
+}
+
 fn header(name: &'static str, value: &'static str) -> Misbehaviour {
     let (name, value) = (
         HeaderName::from_static(name),
@@ -22,8 +40,9 @@ fn quota(registry: &Registry, limit: &'static str, remaining: &'static str) {
 
 #[tokio::test]
 async fn rt8_the_quota_slows_down_revalidation() {
-    let registry = registry();
-    let (upstream, clock) = upstream(&registry);
+    let (registry, quotas) = (registry(), Quotas::default());
+    let (builder, clock) = builder(&registry.url());
+    let upstream = builder.observer(quotas.clone()).build().unwrap();
     assert_eq!(upstream.quota(), None);
     assert_eq!(upstream.revalidation_wait(), Duration::ZERO);
     quota(&registry, "100;w=21600", "76;w=21600");
@@ -42,6 +61,8 @@ async fn rt8_the_quota_slows_down_revalidation() {
     );
     clock.advance(hours / 20);
     assert_eq!(upstream.revalidation_wait(), Duration::ZERO);
+    let told = [(76, Some(100)), (10, Some(100))];
+    assert_eq!(*quotas.0.lock().unwrap(), told);
 }
 
 #[tokio::test]
