@@ -177,12 +177,3 @@ async fn a_transfer_that_is_not_stored_ends_with_its_last_reader() {
     idle(&scene).await;
     assert_eq!((scene.store.size(&digest), scene.store.used()), (None, 0));
 }
-
-#[test]
-fn ca9_a_warning_is_logged_once_a_minute() {
-    let warnings = Warnings::default();
-    let due: Vec<u64> = (100..300)
-        .filter(|&second| warnings.is_due(Duration::from_secs(second)))
-        .collect();
-    assert_eq!(due, [100, 160, 220, 280]);
-}
