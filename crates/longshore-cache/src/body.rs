@@ -119,7 +119,8 @@ impl CacheBody {
         Self::parts(Parts::several(Content::Stored(blob), parts))
     }
 
-    /// A part of a blob that arrives.
+    /// A part of a blob that arrives, to its end at most; if its size is not known, `0..u64::MAX` is
+    /// all of it. To be called after the head of the fill has come.
     pub(crate) fn filling(fill: Fill, range: Range<u64>) -> Self {
         let end = fill.progress().size.unwrap_or(u64::MAX);
         let range = range.start..range.end.min(end);

@@ -30,7 +30,6 @@ use longshore_store::StoreError;
 use longshore_transport::Clock;
 use tokio::sync::{Semaphore, watch};
 
-use crate::body::CacheBody;
 use crate::bounded::BoundedStore;
 use crate::name::UpstreamName;
 use crate::observer::{Event, NoObserver, Observer};
@@ -101,7 +100,8 @@ struct Pool {
     running: Mutex<HashMap<FillKey, Arc<Shared>>>,
     /// Number of transfers, for those who wait for their end.
     count: watch::Sender<usize>,
-    is_stopping: AtomicBool,
+    /// Becomes true when the transfers must end.
+    stopping: watch::Sender<bool>,
     /// Whether the last attempt to store a blob failed.
     is_degraded: AtomicBool,
 }
@@ -285,7 +285,7 @@ impl FillsBuilder {
             permits: Arc::new(Semaphore::new(permits)),
             running: Mutex::default(),
             count: watch::Sender::new(0),
-            is_stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             is_degraded: AtomicBool::new(false),
         };
         Fills(Arc::new(PoolUse(Arc::new(pool))))
@@ -294,10 +294,7 @@ impl FillsBuilder {
 
 impl Pool {
     fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-        for shared in self.running().values() {
-            shared.readers.wake();
-        }
+        self.stopping.send_replace(true);
     }
 
     /// The values stay whole even if a thread panics while it holds the lock.
@@ -441,12 +438,6 @@ impl Fill {
         if self.passes_through() {
             self.shared.readers.moved(self.reader, position);
         }
-    }
-
-    /// Reads a part of the blob, to its end at most; if the size is not known, `0..u64::MAX` reads
-    /// all of it. To be called after [`head`](Self::head).
-    pub(crate) fn reader(self, range: Range<u64>) -> CacheBody {
-        CacheBody::filling(self, range)
     }
 }
 

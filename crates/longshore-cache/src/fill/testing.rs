@@ -13,7 +13,7 @@ use longshore_transport::TestClock;
 use tokio::sync::watch;
 
 use super::*;
-use crate::body::CacheBodyError;
+use crate::body::{CacheBody, CacheBodyError};
 
 /// A repository with one blob. It sends as many bytes as a test allows.
 #[derive(Clone)]
@@ -184,6 +184,12 @@ pub(crate) fn key(digest: &Digest) -> FillKey {
     FillKey {
         upstream: "registry.example".parse().unwrap(),
         digest: digest.clone(),
+    }
+}
+
+impl Fill {
+    pub(crate) fn reader(self, range: Range<u64>) -> CacheBody {
+        CacheBody::filling(self, range)
     }
 }
 

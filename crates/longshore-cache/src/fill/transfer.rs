@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +9,7 @@ use longshore_model::{Verifier, VerifyError};
 use longshore_store::{RandomReader, StoreError};
 use longshore_transport::Timer;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::limits::{Limits, Standing};
 use super::progress::Pace;
@@ -55,6 +54,7 @@ pub(super) struct Transfer<S: BlobSource> {
     alarm: Option<(Duration, Timer)>,
     /// What is left of [`SLOW_READER_PATIENCE`] for the slowest reader.
     patience: Duration,
+    stopping: watch::Receiver<bool>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -70,6 +70,7 @@ impl<S: BlobSource> Transfer<S> {
         let size = shared.progress.borrow().size;
         Self {
             limits: Limits::new(pool.clock.now()),
+            stopping: pool.stopping.subscribe(),
             pool,
             shared,
             source,
@@ -319,16 +320,14 @@ impl<S: BlobSource> Transfer<S> {
     async fn wait_for_room(&mut self, ring: &Ring, bytes: usize) -> Result<(), FillError> {
         loop {
             let until = self.check()?;
-            match ring.make_room(bytes, &self.shared.readers.places()) {
+            let room = ring.make_room(bytes, &self.shared.readers.places());
+            if room != Room::Free && self.pace.is_behind(self.written) {
+                self.publish(FillState::Filling);
+            }
+            match room {
                 Room::Free => return Ok(()),
-                Room::Unread => {
-                    self.publish(FillState::Filling);
-                    self.wait(until).await;
-                }
-                Room::HeldUp => {
-                    self.publish(FillState::Filling);
-                    self.wait_for_slow_reader(ring, bytes, until).await;
-                }
+                Room::Unread => self.wait(until).await,
+                Room::HeldUp => self.wait_for_slow_reader(ring, bytes, until).await,
             }
         }
     }
@@ -412,7 +411,7 @@ impl<S: BlobSource> Transfer<S> {
 
     /// Returns until when the transfer may go on if nothing changes.
     fn check(&mut self) -> Result<Duration, FillError> {
-        if self.pool.is_stopping.load(Ordering::Relaxed) {
+        if *self.stopping.borrow() {
             return Err(FillErrorKind::Stopped.into());
         }
         loop {
@@ -431,7 +430,7 @@ impl<S: BlobSource> Transfer<S> {
         }
     }
 
-    /// Waits for a change of the readers, or until this time.
+    /// Waits for a change of the readers, for the end of the cache, or until this time.
     async fn wait(&mut self, until: Duration) {
         let timer = match &mut self.alarm {
             Some((at, timer)) if *at == until => timer,
@@ -444,6 +443,8 @@ impl<S: BlobSource> Transfer<S> {
         tokio::select! {
             biased;
             () = self.shared.readers.changed() => {}
+            // The pool has the sender.
+            _ = self.stopping.changed() => {}
             () = timer => self.alarm = None,
         }
     }

@@ -177,3 +177,27 @@ async fn a_transfer_that_is_not_stored_ends_with_its_last_reader() {
     idle(&scene).await;
     assert_eq!((scene.store.size(&digest), scene.store.used()), (None, 0));
 }
+
+#[tokio::test]
+async fn ca12_a_transfer_whose_place_another_one_took_is_stopped_too() {
+    let scene = Scene::new(MemoryStore::new(), 100);
+    let content = content(16 << 20);
+    let digest = Digest::sha256(&content);
+    let source = TestSource::new(content);
+    let early = scene.begin(&digest, &source, Some(16 * MIB));
+    source.allow(8 * MIB);
+    early.head().await.unwrap();
+    let mut early = early.reader(0..16 * MIB);
+    let mut had = 0;
+    while had < 7 << 20 {
+        had += frame(&mut early).await.unwrap().unwrap().len();
+    }
+    let late = scene.begin(&digest, &source, Some(16 * MIB));
+    late.head().await.unwrap();
+    assert_eq!(source.opened(), [0, 0]);
+    scene.fills.stop().await;
+    for body in [early, late.reader(0..16 * MIB)] {
+        let (_, error) = read(body).await;
+        assert!(matches!(error, Some(CacheBodyError::Fill(_))), "{error:?}");
+    }
+}
