@@ -119,7 +119,8 @@ impl CacheBody {
         Self::parts(Parts::several(Content::Stored(blob), parts))
     }
 
-    /// A part of a blob that arrives.
+    /// A part of a blob that arrives, to its end at most; if its size is not known, `0..u64::MAX` is
+    /// all of it. To be called after the head of the fill has come.
     pub(crate) fn filling(fill: Fill, range: Range<u64>) -> Self {
         let end = fill.progress().size.unwrap_or(u64::MAX);
         let range = range.start..range.end.min(end);
@@ -171,6 +172,15 @@ impl CacheBody {
         self
     }
 
+    /// Adds bytes to the report. A connection need not ask for the end of a body whose length it
+    /// knows.
+    fn reported_bytes(&mut self, bytes: usize) {
+        if let Some(report) = &mut self.report {
+            report.bytes += bytes as u64;
+            report.complete = self.inner.is_at_end();
+        }
+    }
+
     const fn of(inner: Inner) -> Self {
         Self {
             inner,
@@ -211,6 +221,18 @@ impl Relay {
     }
 }
 
+impl Inner {
+    /// Whether it is known that no bytes follow.
+    fn is_at_end(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Parts(parts) => parts.left() == Some(0),
+            Self::Relay(relay) => relay.left() == 0,
+        }
+    }
+}
+
 impl http_body::Body for CacheBody {
     type Data = Bytes;
     type Error = CacheBodyError;
@@ -220,34 +242,29 @@ impl http_body::Body for CacheBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CacheBodyError>>> {
         let this = self.get_mut();
-        let inner = &mut this.inner;
-        let frame = match inner {
+        let frame = match &mut this.inner {
             Inner::Empty => None,
             Inner::Bytes(bytes) => Some(Ok(std::mem::take(bytes))).filter(not_empty),
             Inner::Parts(parts) => ready!(parts.poll_frame(cx)),
             Inner::Relay(relay) => ready!(relay.poll_frame(cx)).filter(not_empty),
         };
-        if let Some(report) = &mut this.report {
-            match &frame {
-                Some(Ok(bytes)) => report.bytes += bytes.len() as u64,
-                Some(Err(_)) => {}
-                None => report.complete = true,
+        match &frame {
+            Some(Ok(bytes)) => this.reported_bytes(bytes.len()),
+            // Nothing follows the end, or an error. Files and readers are released.
+            None => {
+                this.inner = Inner::Empty;
+                this.reported_bytes(0);
             }
-        }
-        if !matches!(frame, Some(Ok(_))) {
-            // Nothing follows an error, or the end. Files and readers are released.
-            *inner = Inner::Empty;
+            Some(Err(_)) => {
+                this.inner = Inner::Empty;
+                this.report = None;
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Inner::Empty => true,
-            Inner::Bytes(bytes) => bytes.is_empty(),
-            Inner::Parts(parts) => parts.left() == Some(0),
-            Inner::Relay(relay) => relay.left() == 0,
-        }
+        self.inner.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -30,7 +30,6 @@ use longshore_store::StoreError;
 use longshore_transport::Clock;
 use tokio::sync::{Semaphore, watch};
 
-use crate::body::CacheBody;
 use crate::bounded::BoundedStore;
 use crate::name::UpstreamName;
 use crate::observer::{Event, NoObserver, Observer};
@@ -47,26 +46,23 @@ use transfer::Transfer;
 
 /// Number of bytes at the end of a blob that readers get only after its digest was verified: 64 KiB
 /// (CA4).
-pub const HOLD_BACK_BYTES: u64 = 64 * 1024;
+pub const FILL_HOLD_BACK_BYTES: u64 = 64 * 1024;
 
 /// A fill ends after this time, even if bytes still arrive: 6 hours.
-pub const DEADLINE: Duration = Duration::from_secs(6 * 3600);
+pub const FILL_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
 /// A fill that nobody reads, and that is not finished anyway, ends after this time: 30 s.
-pub const UNREAD_GRACE: Duration = Duration::from_secs(30);
+pub const FILL_UNREAD_GRACE: Duration = Duration::from_secs(30);
 
 /// A fill that nobody reads is finished if more than this part of the blob arrived: 25 %.
-pub const UNREAD_PERCENT: u64 = 25;
+pub const FILL_UNREAD_PERCENT: u64 = 25;
 
 /// A fill that nobody reads is finished if the blob is smaller than this: 64 MiB.
-pub const UNREAD_SMALL_BYTES: u64 = 64 * 1024 * 1024;
+pub const FILL_UNREAD_SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Default maximum number of transfers that run concurrently, each in a thread that may block: 64.
 /// Further ones wait for their turn.
 pub const CONCURRENT_FILLS: usize = 64;
-
-/// Minimum time between two warnings that blobs cannot be stored: 1 minute (CA9).
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The running fills of a cache. Clones share them, and so may several services.
 ///
@@ -104,10 +100,10 @@ struct Pool {
     running: Mutex<HashMap<FillKey, Arc<Shared>>>,
     /// Number of transfers, for those who wait for their end.
     count: watch::Sender<usize>,
-    is_stopping: AtomicBool,
+    /// Becomes true when the transfers must end.
+    stopping: watch::Sender<bool>,
     /// Whether the last attempt to store a blob failed.
     is_degraded: AtomicBool,
-    warnings: Warnings,
 }
 
 /// What a transfer and its readers share.
@@ -289,9 +285,8 @@ impl FillsBuilder {
             permits: Arc::new(Semaphore::new(permits)),
             running: Mutex::default(),
             count: watch::Sender::new(0),
-            is_stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             is_degraded: AtomicBool::new(false),
-            warnings: Warnings::default(),
         };
         Fills(Arc::new(PoolUse(Arc::new(pool))))
     }
@@ -299,10 +294,7 @@ impl FillsBuilder {
 
 impl Pool {
     fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-        for shared in self.running().values() {
-            shared.readers.wake();
-        }
+        self.stopping.send_replace(true);
     }
 
     /// The values stay whole even if a thread panics while it holds the lock.
@@ -344,25 +336,9 @@ impl Pool {
         if !self.is_degraded.swap(true, Ordering::Relaxed) {
             self.observer.event(&Event::StoreDegraded(true));
         }
-        if self.warnings.is_due(self.clock.now()) {
-            let error = error as &dyn std::error::Error;
-            tracing::warn!(%digest, error, "a blob cannot be stored and passes through");
-        }
-    }
-}
-
-/// Limits warnings to one in each [`WARNING_INTERVAL`].
-#[derive(Debug, Default)]
-struct Warnings(Mutex<Option<Duration>>);
-
-impl Warnings {
-    fn is_due(&self, now: Duration) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|at| now.saturating_sub(at) >= WARNING_INTERVAL);
-        if is_due {
-            *last = Some(now);
-        }
-        is_due
+        // The store warns, too, but not for each blob.
+        let error = error as &dyn std::error::Error;
+        tracing::debug!(%digest, error, "a blob cannot be stored and passes through");
     }
 }
 
@@ -462,12 +438,6 @@ impl Fill {
         if self.passes_through() {
             self.shared.readers.moved(self.reader, position);
         }
-    }
-
-    /// Reads a part of the blob, to its end at most; if the size is not known, `0..u64::MAX` reads
-    /// all of it. To be called after [`head`](Self::head).
-    pub(crate) fn reader(self, range: Range<u64>) -> CacheBody {
-        CacheBody::filling(self, range)
     }
 }
 

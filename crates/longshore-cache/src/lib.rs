@@ -31,7 +31,10 @@ mod upstream;
 
 pub use body::{CacheBody, CacheBodyError};
 pub use bounded::{BoundedStore, BoundedStoreBuilder, BoundedWriter, Reservation, StoredBlob};
-pub use fill::{FillError, FillErrorKind, Fills, FillsBuilder};
+pub use fill::{
+    CONCURRENT_FILLS, FILL_DEADLINE, FILL_HOLD_BACK_BYTES, FILL_UNREAD_GRACE, FILL_UNREAD_PERCENT,
+    FILL_UNREAD_SMALL_BYTES, FillError, FillErrorKind, Fills, FillsBuilder,
+};
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{
     AnswerNote, Answered, Event, FillEnd, MissReason, NoObserver, Observer, Observers, Outcome,

@@ -174,3 +174,47 @@ async fn ca3_frames_that_are_passed_on_have_the_announced_length() {
         assert_eq!((&*had, is_longer), (expected, longer));
     }
 }
+
+#[derive(Default)]
+struct Reports(std::sync::Mutex<Vec<(u64, bool)>>);
+
+impl Observer for Reports {
+    fn event(&self, event: &crate::observer::Event<'_>) {
+        if let crate::observer::Event::Sent(sent) = event {
+            self.0.lock().unwrap().push((sent.bytes, sent.complete));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_body_is_reported_once() {
+    let reports = Arc::new(Reports::default());
+    let reported = |body: CacheBody| {
+        let observer = Arc::clone(&reports) as Arc<dyn Observer>;
+        body.reported(RequestId::new(1), RequestKind::Blob, observer)
+    };
+    let blob = stored(MemoryStore::new(), &content(200_000));
+    drop(reported(CacheBody::empty()));
+    read_whole(reported(CacheBody::full(Bytes::from_static(b"abc")))).await;
+    // A connection does not ask for the end of a body whose length it knows.
+    for frames in [1, 2] {
+        let mut body = reported(CacheBody::stored(blob.clone(), 0..200_000));
+        for _ in 0..frames {
+            frame(&mut body).await.unwrap().unwrap();
+        }
+    }
+    // Who asks again after an error does not make the body whole.
+    let mut body = reported(CacheBody::pass_on(Sent(vec![b"ab"]), 6));
+    assert!(frame(&mut body).await.unwrap().is_ok());
+    assert!(frame(&mut body).await.unwrap().is_err());
+    assert!(frame(&mut body).await.is_none());
+    drop(body);
+    let expected = [
+        (0, true),
+        (3, true),
+        (131_072, false),
+        (200_000, true),
+        (2, false),
+    ];
+    assert_eq!(*reports.0.lock().unwrap(), expected);
+}

@@ -31,7 +31,7 @@ pub enum FillErrorKind {
     Mismatch,
     /// No verifier exists for the algorithm of the digest (DG1).
     Unsupported,
-    /// The transfer took longer than [`DEADLINE`](super::DEADLINE). What arrived is kept.
+    /// The transfer took longer than [`FILL_DEADLINE`](super::FILL_DEADLINE). What arrived is kept.
     Deadline,
     /// Nobody read the fill any more. What arrived is kept.
     Abandoned,

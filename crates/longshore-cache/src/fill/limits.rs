@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{DEADLINE, FillErrorKind, UNREAD_GRACE, UNREAD_PERCENT, UNREAD_SMALL_BYTES};
+use super::{
+    FILL_DEADLINE, FILL_UNREAD_GRACE, FILL_UNREAD_PERCENT, FILL_UNREAD_SMALL_BYTES, FillErrorKind,
+};
 
 /// Watches the deadline of a fill, and whether anybody reads it.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(crate) struct Standing {
 impl Limits {
     pub(crate) const fn new(now: Duration) -> Self {
         Self {
-            deadline: now.saturating_add(DEADLINE),
+            deadline: now.saturating_add(FILL_DEADLINE),
             unread_since: None,
         }
     }
@@ -55,7 +57,7 @@ impl Limits {
         if continues_unread(standing.written, standing.size) {
             return Ok(self.deadline);
         }
-        let end = since.saturating_add(UNREAD_GRACE);
+        let end = since.saturating_add(FILL_UNREAD_GRACE);
         if now >= end {
             return Err(FillErrorKind::Abandoned);
         }
@@ -66,8 +68,8 @@ impl Limits {
 /// Whether a fill is finished although nobody reads it.
 fn continues_unread(written: u64, size: Option<u64>) -> bool {
     size.is_some_and(|size| {
-        let threshold = size / 100 * UNREAD_PERCENT + size % 100 * UNREAD_PERCENT / 100;
-        size < UNREAD_SMALL_BYTES || written > threshold
+        let threshold = size / 100 * FILL_UNREAD_PERCENT + size % 100 * FILL_UNREAD_PERCENT / 100;
+        size < FILL_UNREAD_SMALL_BYTES || written > threshold
     })
 }
 

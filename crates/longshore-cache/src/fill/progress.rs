@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FillError, HOLD_BACK_BYTES};
+use super::{FILL_HOLD_BACK_BYTES, FillError};
 
 /// A new progress is published when this many more bytes were written: 64 KiB.
 pub(crate) const PUBLISH_BYTES: u64 = 64 * 1024;
@@ -49,7 +49,7 @@ impl Progress {
     pub(crate) const fn released(&self) -> u64 {
         match self.state {
             FillState::Verified => self.written,
-            FillState::Filling => self.written.saturating_sub(HOLD_BACK_BYTES),
+            FillState::Filling => self.written.saturating_sub(FILL_HOLD_BACK_BYTES),
             FillState::Asking | FillState::Failed(_) => 0,
         }
     }
@@ -80,7 +80,7 @@ impl Pace {
 
     /// After how much time the progress is to be published; `None` if there are too few new bytes.
     pub(crate) fn due(&self, written: u64, now: Duration) -> Option<Duration> {
-        let begins = self.published <= HOLD_BACK_BYTES && written > HOLD_BACK_BYTES;
+        let begins = self.published <= FILL_HOLD_BACK_BYTES && written > FILL_HOLD_BACK_BYTES;
         if !begins && written.saturating_sub(self.published) < PUBLISH_BYTES {
             return None;
         }

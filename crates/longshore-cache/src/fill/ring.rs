@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::HOLD_BACK_BYTES;
+use super::FILL_HOLD_BACK_BYTES;
 use super::readers::Place;
 
 /// Size of the ring of a transfer that is not stored, in bytes: 4 MiB.
@@ -77,7 +77,7 @@ impl Ring {
         let keep_from = slowest.map_or(u64::MAX, position);
         while !held.has_room(bytes) {
             if held.first_end() > keep_from {
-                let released = held.end().saturating_sub(HOLD_BACK_BYTES);
+                let released = held.end().saturating_sub(FILL_HOLD_BACK_BYTES);
                 let has_all = |place: &Place| place.is_reading && position(place) >= released;
                 let is_reading = slowest.is_some_and(|slowest| slowest.is_reading);
                 return match is_reading && !waited_for().any(has_all) {
@@ -200,7 +200,7 @@ mod tests {
             is_reading: false,
         };
         assert_eq!(full(0).make_room(1, &[waiting]), Room::HeldUp);
-        let released = 4 * mib - HOLD_BACK_BYTES;
+        let released = 4 * mib - FILL_HOLD_BACK_BYTES;
         for (fast, expected) in [(released - 1, Room::Unread), (released, Room::HeldUp)] {
             let both = [reader(5), reader(fast)];
             let ring = full(0);

@@ -20,6 +20,9 @@ pub(crate) trait BlobSource: Send + Sync + 'static {
 /// The bytes of a blob as they arrive, not verified. A transfer that broke off was resumed where
 /// that was possible: an error is final.
 pub(crate) trait Frames: Send + 'static {
+    /// Waits until the upstream has answered. Cancel-safe.
+    fn head(&mut self) -> impl Future<Output = Result<(), FillError>> + Send;
+
     /// The next bytes; `None` at the end. Cancel-safe.
     fn next(&mut self) -> impl Future<Output = Option<Result<Bytes, FillError>>> + Send;
 
@@ -57,6 +60,10 @@ impl BlobSource for FillSource {
 }
 
 impl Frames for UpstreamFrames {
+    async fn head(&mut self) -> Result<(), FillError> {
+        Ok(Self::head(self).await?)
+    }
+
     async fn next(&mut self) -> Option<Result<Bytes, FillError>> {
         let next = Self::next(self).await?;
         Some(next.map_err(FillError::from))

@@ -13,7 +13,7 @@ use longshore_transport::TestClock;
 use tokio::sync::watch;
 
 use super::*;
-use crate::body::CacheBodyError;
+use crate::body::{CacheBody, CacheBodyError};
 
 /// A repository with one blob. It sends as many bytes as a test allows.
 #[derive(Clone)]
@@ -112,24 +112,41 @@ impl BlobSource for TestSource {
     }
 }
 
-impl Frames for TestFrames {
-    async fn next(&mut self) -> Option<Result<Bytes, FillError>> {
-        let position = self.position;
-        let fails_at = *self.script.fails_at.lock().unwrap();
-        if let Some((_, kind)) = fails_at.filter(|(at, _)| *at == position) {
-            *self.script.fails_at.lock().unwrap() = None;
-            return Some(Err(kind.into()));
+impl TestFrames {
+    /// Fails once at the position at which the source fails.
+    fn fail(&self) -> Result<(), FillError> {
+        let mut fails_at = self.script.fails_at.lock().unwrap();
+        match fails_at.take_if(|(at, _)| *at == self.position) {
+            Some((_, kind)) => Err(kind.into()),
+            None => Ok(()),
         }
+    }
+}
+
+impl Frames for TestFrames {
+    async fn head(&mut self) -> Result<(), FillError> {
+        self.fail()?;
+        let mut allowed = self.script.allowed.subscribe();
+        allowed.wait_for(|end| *end > 0).await.unwrap();
+        self.size = self.size.or(self.script.announced);
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, FillError>> {
+        if let Err(error) = self.head().await {
+            return Some(Err(error));
+        }
+        let position = self.position;
         let mut allowed = self.script.allowed.subscribe();
         let allowed = *allowed.wait_for(|end| *end > position).await.unwrap();
-        self.size = self.size.or(self.script.announced);
-        let length = self.script.content.len() as u64;
+        let fails_at = self.script.fails_at.lock().unwrap().map(|it| it.0);
+        let content = &self.script.content;
         let end = (position + self.script.frame_bytes as u64)
             .min(allowed)
-            .min(length);
-        let end = fails_at.map_or(end, |(at, _)| end.min(at.max(position)));
+            .min(content.len() as u64)
+            .min(fails_at.unwrap_or(u64::MAX).max(position));
         self.position = end;
-        let frame = self.script.content.slice(position as usize..end as usize);
+        let frame = content.slice(position as usize..end as usize);
         (!frame.is_empty()).then_some(Ok(frame))
     }
 
@@ -167,6 +184,12 @@ pub(crate) fn key(digest: &Digest) -> FillKey {
     FillKey {
         upstream: "registry.example".parse().unwrap(),
         digest: digest.clone(),
+    }
+}
+
+impl Fill {
+    pub(crate) fn reader(self, range: Range<u64>) -> CacheBody {
+        CacheBody::filling(self, range)
     }
 }
 

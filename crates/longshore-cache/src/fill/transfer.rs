@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,20 +9,21 @@ use longshore_model::{Verifier, VerifyError};
 use longshore_store::{RandomReader, StoreError};
 use longshore_transport::Timer;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::limits::{Limits, Standing};
 use super::progress::Pace;
 use super::ring::{Ring, Room};
 use super::{
-    BlobSource, FillError, FillErrorKind, FillState, Frames, HOLD_BACK_BYTES, Pool, Shared, Spool,
+    BlobSource, FILL_HOLD_BACK_BYTES, FillError, FillErrorKind, FillState, Frames, Pool, Shared,
+    Spool,
 };
 use crate::bounded::BoundedWriter;
 use crate::observer::{Event, FillEnd};
 
 /// A blob of at most this size is received into memory, and stored after it was answered: 64 KiB,
 /// because none of it is released before it was verified.
-const SMALL_BYTES: u64 = HOLD_BACK_BYTES;
+const SMALL_BYTES: u64 = FILL_HOLD_BACK_BYTES;
 
 /// If the size of a blob is not known, room for it is reserved in steps of 64 MiB.
 const RESERVE_STEP_BYTES: u64 = 64 * 1024 * 1024;
@@ -54,6 +54,7 @@ pub(super) struct Transfer<S: BlobSource> {
     alarm: Option<(Duration, Timer)>,
     /// What is left of [`SLOW_READER_PATIENCE`] for the slowest reader.
     patience: Duration,
+    stopping: watch::Receiver<bool>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -64,17 +65,12 @@ enum Sink {
     Readers(Verifier),
 }
 
-/// Frames from the upstream, of which the first was read.
-struct Opened<F> {
-    frames: F,
-    first: Option<Bytes>,
-}
-
 impl<S: BlobSource> Transfer<S> {
     pub(super) fn new(pool: Arc<Pool>, shared: Arc<Shared>, source: S) -> Self {
         let size = shared.progress.borrow().size;
         Self {
             limits: Limits::new(pool.clock.now()),
+            stopping: pool.stopping.subscribe(),
             pool,
             shared,
             source,
@@ -107,7 +103,7 @@ impl<S: BlobSource> Transfer<S> {
     }
 
     /// Waits for its turn, and asks the upstream if the size is not known.
-    async fn open(&mut self) -> Result<Option<Opened<S::Frames>>, FillError> {
+    async fn open(&mut self) -> Result<Option<S::Frames>, FillError> {
         self.pool.observer.event(&Event::FillStarted {
             upstream: &self.shared.key.upstream,
             digest: &self.shared.key.digest,
@@ -120,9 +116,9 @@ impl<S: BlobSource> Transfer<S> {
         }
         let digest = &self.shared.key.digest;
         let mut frames = self.source.open(digest, None, 0);
-        let first = self.next(&mut frames).await?;
+        self.head(&mut frames).await?;
         self.size = frames.size();
-        Ok(Some(Opened { frames, first }))
+        Ok(Some(frames))
     }
 
     async fn turn(&mut self) -> Result<OwnedSemaphorePermit, FillError> {
@@ -142,21 +138,13 @@ impl<S: BlobSource> Transfer<S> {
     }
 
     /// Receives a small blob into memory; returns it verified.
-    async fn receive_small(
-        &mut self,
-        opened: Option<Opened<S::Frames>>,
-    ) -> Result<Bytes, FillError> {
+    async fn receive_small(&mut self, opened: Option<S::Frames>) -> Result<Bytes, FillError> {
         let mut verifier = self.verifier()?;
         let mut content = BytesMut::new();
-        let Opened { mut frames, first } = self.opened_at(0, opened);
-        let mut next = match first {
-            Some(first) => Some(first),
-            None => self.next(&mut frames).await?,
-        };
-        while let Some(frame) = next {
+        let mut frames = self.opened_at(0, opened);
+        while let Some(frame) = self.next(&mut frames).await? {
             verifier.update(&frame).map_err(mismatch)?;
             content.extend_from_slice(&frame);
-            next = self.next(&mut frames).await?;
         }
         verifier.finish().map_err(mismatch)?;
         Ok(content.freeze())
@@ -185,18 +173,18 @@ impl<S: BlobSource> Transfer<S> {
     }
 
     /// Transfers a blob into the store. Blocks.
-    async fn transfer(&mut self, opened: Option<Opened<S::Frames>>) -> Result<(), FillError> {
+    async fn transfer(&mut self, opened: Option<S::Frames>) -> Result<(), FillError> {
         if self.is_there()? {
             return Ok(());
         }
         let mut sink = self.sink()?;
-        let Opened { mut frames, first } = self.opened_at(self.written, opened);
-        let mut next = match first {
-            Some(first) => {
+        let mut frames = self.opened_at(self.written, opened);
+        let mut next = match self.head(&mut frames).await {
+            Ok(()) => {
                 self.publish(FillState::Filling);
-                Ok(Some(first))
+                self.next(&mut frames).await
             }
-            None => self.next(&mut frames).await,
+            Err(error) => Err(error),
         };
         loop {
             match next {
@@ -261,14 +249,11 @@ impl<S: BlobSource> Transfer<S> {
         Ok(Some((writer, reader)))
     }
 
-    fn opened_at(&self, position: u64, opened: Option<Opened<S::Frames>>) -> Opened<S::Frames> {
+    fn opened_at(&self, position: u64, opened: Option<S::Frames>) -> S::Frames {
+        let digest = &self.shared.key.digest;
         // A blob of which a part was kept is requested again, from the end of that part.
-        opened.filter(|_| position == 0).unwrap_or_else(|| Opened {
-            frames: self
-                .source
-                .open(&self.shared.key.digest, self.size, position),
-            first: None,
-        })
+        let opened = opened.filter(|_| position == 0);
+        opened.unwrap_or_else(|| self.source.open(digest, self.size, position))
     }
 
     async fn write(&mut self, sink: &mut Sink, frame: Bytes) -> Result<(), FillError> {
@@ -335,16 +320,14 @@ impl<S: BlobSource> Transfer<S> {
     async fn wait_for_room(&mut self, ring: &Ring, bytes: usize) -> Result<(), FillError> {
         loop {
             let until = self.check()?;
-            match ring.make_room(bytes, &self.shared.readers.places()) {
+            let room = ring.make_room(bytes, &self.shared.readers.places());
+            if room != Room::Free && self.pace.is_behind(self.written) {
+                self.publish(FillState::Filling);
+            }
+            match room {
                 Room::Free => return Ok(()),
-                Room::Unread => {
-                    self.publish(FillState::Filling);
-                    self.wait(until).await;
-                }
-                Room::HeldUp => {
-                    self.publish(FillState::Filling);
-                    self.wait_for_slow_reader(ring, bytes, until).await;
-                }
+                Room::Unread => self.wait(until).await,
+                Room::HeldUp => self.wait_for_slow_reader(ring, bytes, until).await,
             }
         }
     }
@@ -384,6 +367,18 @@ impl<S: BlobSource> Transfer<S> {
         }
     }
 
+    /// Waits until the upstream has answered.
+    async fn head(&mut self, frames: &mut S::Frames) -> Result<(), FillError> {
+        loop {
+            let until = self.check()?;
+            tokio::select! {
+                biased;
+                head = frames.head() => return head,
+                () = self.wait(until) => {}
+            }
+        }
+    }
+
     /// Waits for the next bytes, and publishes progress meanwhile.
     async fn next(&mut self, frames: &mut S::Frames) -> Result<Option<Bytes>, FillError> {
         loop {
@@ -402,27 +397,21 @@ impl<S: BlobSource> Transfer<S> {
             };
             tokio::select! {
                 biased;
-                frame = frames.next() => return self.arrived(frame.transpose()?),
+                frame = frames.next() => {
+                    let frame = frame.transpose()?;
+                    let length = frame.as_ref().map_or(0, Bytes::len);
+                    self.received = self.received.saturating_add(length as u64);
+                    return Ok(frame);
+                }
                 () = publication => {}
                 () = self.wait(until) => {}
             }
         }
     }
 
-    /// Publishes the head with the first answer of the upstream.
-    fn arrived(&mut self, frame: Option<Bytes>) -> Result<Option<Bytes>, FillError> {
-        let length = frame.as_ref().map_or(0, Bytes::len);
-        self.received = self.received.saturating_add(length as u64);
-        let is_first = matches!(self.shared.progress.borrow().state, FillState::Asking);
-        if is_first && self.shared.spool.get().is_some() {
-            self.publish(FillState::Filling);
-        }
-        Ok(frame)
-    }
-
     /// Returns until when the transfer may go on if nothing changes.
     fn check(&mut self) -> Result<Duration, FillError> {
-        if self.pool.is_stopping.load(Ordering::Relaxed) {
+        if *self.stopping.borrow() {
             return Err(FillErrorKind::Stopped.into());
         }
         loop {
@@ -441,7 +430,7 @@ impl<S: BlobSource> Transfer<S> {
         }
     }
 
-    /// Waits for a change of the readers, or until this time.
+    /// Waits for a change of the readers, for the end of the cache, or until this time.
     async fn wait(&mut self, until: Duration) {
         let timer = match &mut self.alarm {
             Some((at, timer)) if *at == until => timer,
@@ -454,6 +443,8 @@ impl<S: BlobSource> Transfer<S> {
         tokio::select! {
             biased;
             () = self.shared.readers.changed() => {}
+            // The pool has the sender.
+            _ = self.stopping.changed() => {}
             () = timer => self.alarm = None,
         }
     }

@@ -22,12 +22,11 @@ impl Observer for Kept {
 
 #[tokio::test]
 async fn an_observer_is_told_of_transfers_and_of_a_store_that_fails() {
-    let memory = MemoryStore::with_limit_bytes(MIB);
-    let store = BoundedStore::open(Arc::new(memory), ROOM).unwrap();
     let (clock, kept) = (TestClock::default(), Arc::new(Kept::default()));
-    let observer = Arc::clone(&kept);
-    let fills = Fills::builder(store, Arc::new(clock))
-        .observer(observer)
+    let memory = Arc::new(MemoryStore::with_limit_bytes(MIB));
+    let store = BoundedStore::builder(memory, ROOM).clock(Arc::new(clock.clone()));
+    let fills = Fills::builder(store.open().unwrap(), Arc::new(clock.clone()))
+        .observer(Arc::clone(&kept) as Arc<dyn Observer>)
         .build();
     for (size, fails_at) in [(2 * MIB, None), (100, None), (MIB / 2, Some(99))] {
         let content = content(size as usize);
@@ -40,6 +39,8 @@ async fn an_observer_is_told_of_transfers_and_of_a_store_that_fails() {
         let second = fills.begin(key(&digest), source, Some(size));
         let (first, second) = (first.reader(0..size), second.reader(0..size));
         let _ = tokio::join!(read(first), read(second));
+        // A store that failed is not tried for a while.
+        clock.advance(Duration::from_secs(60));
         fills
             .pool()
             .count

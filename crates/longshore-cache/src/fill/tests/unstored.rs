@@ -178,11 +178,26 @@ async fn a_transfer_that_is_not_stored_ends_with_its_last_reader() {
     assert_eq!((scene.store.size(&digest), scene.store.used()), (None, 0));
 }
 
-#[test]
-fn ca9_a_warning_is_logged_once_a_minute() {
-    let warnings = Warnings::default();
-    let due: Vec<u64> = (100..300)
-        .filter(|&second| warnings.is_due(Duration::from_secs(second)))
-        .collect();
-    assert_eq!(due, [100, 160, 220, 280]);
+#[tokio::test]
+async fn ca12_a_transfer_whose_place_another_one_took_is_stopped_too() {
+    let scene = Scene::new(MemoryStore::new(), 100);
+    let content = content(16 << 20);
+    let digest = Digest::sha256(&content);
+    let source = TestSource::new(content);
+    let early = scene.begin(&digest, &source, Some(16 * MIB));
+    source.allow(8 * MIB);
+    early.head().await.unwrap();
+    let mut early = early.reader(0..16 * MIB);
+    let mut had = 0;
+    while had < 7 << 20 {
+        had += frame(&mut early).await.unwrap().unwrap().len();
+    }
+    let late = scene.begin(&digest, &source, Some(16 * MIB));
+    late.head().await.unwrap();
+    assert_eq!(source.opened(), [0, 0]);
+    scene.fills.stop().await;
+    for body in [early, late.reader(0..16 * MIB)] {
+        let (_, error) = read(body).await;
+        assert!(matches!(error, Some(CacheBodyError::Fill(_))), "{error:?}");
+    }
 }
