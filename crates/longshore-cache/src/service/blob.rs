@@ -46,15 +46,16 @@ impl Shared {
         key: &ContentKey,
         request: &BlobRequest,
     ) -> BlobResult {
-        // containerd asks for any content as a blob first, and as a manifest after a 404.
-        let is_manifest = self.known.kind(&key.1).await == Some(ContentKind::Manifest);
+        if self.known.kind(&key.1).await == Some(ContentKind::Manifest) {
+            return self.manifest_as_blob(site, key).await;
+        }
         let shown = self.known.is_shown(key).await;
         let at_hand = self.known.store().size(&key.1).is_some();
         let plan = plan_content(ContentFacts {
             shown,
             at_hand,
-            known_absent: is_manifest && shown
-                || !(shown && at_hand) && self.known.is_absent(&AbsentKey::Blob(key.clone())),
+            known_absent: !(shown && at_hand)
+                && self.known.is_absent(&AbsentKey::Blob(key.clone())),
             offline: site.upstream.is_offline(),
         });
         let (outcome, reason) = match plan {
@@ -63,9 +64,6 @@ impl Shared {
                 let outcome = Outcome::Miss(MissReason::Unmarked);
                 if let Err(failure) = self.head_blob(site, key).await {
                     return (outcome, Err(failure));
-                }
-                if is_manifest {
-                    return (outcome, Err(Failure::Absent));
                 }
                 (outcome, MissReason::Damaged)
             }
@@ -93,6 +91,18 @@ impl Shared {
             // It was damaged, or somebody deleted its file.
             None => self.fetched(site, key, request, reason).await,
         }
+    }
+
+    /// Answers for a manifest that is requested as a blob, as containerd requests any content: it
+    /// asks for the manifest after a 404. A repository that was not shown to contain it learns
+    /// nothing from that (CA6).
+    async fn manifest_as_blob(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> BlobResult {
+        if self.known.is_shown(key).await || self.known.is_absent(&AbsentKey::Blob(key.clone())) {
+            return (Outcome::Negative, Err(Failure::Absent));
+        }
+        let asked = self.head_blob(site, key).await;
+        let outcome = Outcome::Miss(MissReason::Unmarked);
+        (outcome, asked.and(Err(Failure::Absent)))
     }
 
     /// Answers for a blob that is not stored.
