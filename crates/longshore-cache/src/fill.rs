@@ -141,7 +141,12 @@ impl Verdict {
     /// Why the fill failed.
     pub(crate) async fn reached(&self) -> Result<(), FillError> {
         // The sender lives as long as `self`.
-        let _ = self.0.settled.subscribe().wait_for(|is_settled| *is_settled).await;
+        let _ = self
+            .0
+            .settled
+            .subscribe()
+            .wait_for(|is_settled| *is_settled)
+            .await;
         self.0.done().await
     }
 

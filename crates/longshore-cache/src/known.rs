@@ -224,6 +224,13 @@ impl Known {
         }
     }
 
+    /// Forgets the size of a blob, which the upstream may have said wrong.
+    pub(crate) fn forget_blob_size(&self, digest: &Digest) {
+        if matches!(self.kinds.get(digest), Some(ContentKind::Blob(_))) {
+            self.kinds.remove(digest);
+        }
+    }
+
     /// Why content is not at hand.
     pub(crate) fn reason(&self, digest: &Digest) -> MissReason {
         match self.evicted.get(digest) {
@@ -425,10 +432,7 @@ impl Known {
 
     /// Writes a list that the upstream sent.
     pub(crate) async fn keep_list(&self, key: &(ImageName, ListKey), list: &ListRecord) {
-        let kept = self
-            .records
-            .put_list(&key.0, &key.1, list.clone())
-            .await;
+        let kept = self.records.put_list(&key.0, &key.1, list.clone()).await;
         self.written(kept);
     }
 

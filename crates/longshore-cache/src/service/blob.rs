@@ -206,6 +206,7 @@ impl Shared {
         let (key, verdict) = (key.clone(), fill.verdict());
         self.behind(|this| async move {
             if verdict.reached().await.is_err() {
+                this.known.forget_blob_size(&key.1);
                 return;
             }
             this.known.keep_blob(&key.1).await;

@@ -19,8 +19,13 @@ use crate::observer::{Observer, Sent};
 use crate::policy::UpstreamPolicy;
 use crate::upstream::UpstreamBuilder;
 
+mod blobs;
+mod failures;
+mod lists;
 mod manifests;
+mod observed;
 mod permission;
+mod records;
 
 /// A cache in front of one registry, which is the default upstream `registry.example`.
 struct Cache {

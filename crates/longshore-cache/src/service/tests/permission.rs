@@ -25,7 +25,11 @@ fn paths(repository: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn ca6_what_one_repository_warmed_is_shown_to_another_by_the_upstream_only() {
-    for denied in [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED] {
+    for denied in [
+        StatusCode::NOT_FOUND,
+        StatusCode::FORBIDDEN,
+        StatusCode::UNAUTHORIZED,
+    ] {
         let cache = two();
         for path in paths("a") {
             assert_eq!(cache.get(&path).await.status, StatusCode::OK, "{path}");
@@ -42,7 +46,10 @@ async fn ca6_what_one_repository_warmed_is_shown_to_another_by_the_upstream_only
                 }
                 let allowed = [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN];
                 let status = answer.status;
-                assert!(allowed.contains(&status) || status == 405, "{method} {path}: {status}");
+                assert!(
+                    allowed.contains(&status) || status == 405,
+                    "{method} {path}: {status}"
+                );
                 assert!(answer.body.as_ref().is_ok_and(|it| it.len() < 1000));
             }
         }
@@ -67,9 +74,13 @@ async fn ca6_content_at_hand_costs_one_proof_and_no_transfer() {
     cache.settle().await;
     cache.upstream_requests();
     for path in [&paths("b")[0], &paths("b")[2]] {
-        for (requests, outcome) in
-            [(vec![format!("HEAD {path}")], Outcome::Miss(MissReason::Unmarked)), (vec![], Outcome::Hit)]
-        {
+        for (requests, outcome) in [
+            (
+                vec![format!("HEAD {path}")],
+                Outcome::Miss(MissReason::Unmarked),
+            ),
+            (vec![], Outcome::Hit),
+        ] {
             assert_eq!(cache.get(path).await.status, StatusCode::OK);
             assert_eq!(cache.upstream_requests(), requests, "{path}");
             assert_eq!(cache.outcome(), Some(outcome), "{path}");
@@ -85,7 +96,10 @@ async fn ca6_a_manifest_digest_as_a_blob_tells_nothing_to_another_repository() {
     cache.upstream_requests();
     let digest = tree().digest().clone();
     let own = cache.get(&path("a", "blobs", &digest)).await;
-    assert_eq!((own.status, own.code()), (StatusCode::NOT_FOUND, "BLOB_UNKNOWN".into()));
+    assert_eq!(
+        (own.status, own.code()),
+        (StatusCode::NOT_FOUND, "BLOB_UNKNOWN".into())
+    );
     assert_eq!(cache.upstream_requests(), [""; 0]);
     let foreign = cache.get(&path("b", "blobs", &digest)).await;
     assert_eq!(foreign.status, StatusCode::NOT_FOUND);
@@ -99,11 +113,16 @@ async fn joined(denied: Option<StatusCode>) -> (Cache, Answer) {
     let digest = Digest::of(&"sha256".parse().unwrap(), &content.bytes()).unwrap();
     let cache = two();
     for repository in ["a", "b"] {
-        cache.registry.contents().set_blob(repository, &digest, content.clone());
+        cache
+            .registry
+            .contents()
+            .set_blob(repository, &digest, content.clone());
     }
     let gate = Gate::new();
     let hold = Misbehaviour::HoldAfter(300_000, gate.clone());
-    cache.registry.misbehave(Rule::on(Part::Blob, hold).path("/a/"));
+    cache
+        .registry
+        .misbehave(Rule::on(Part::Blob, hold).path("/a/"));
     if let Some(status) = denied {
         let deny = Misbehaviour::Status(status);
         cache.registry.misbehave(Rule::always(deny).path("/b/"));
@@ -112,7 +131,9 @@ async fn joined(denied: Option<StatusCode>) -> (Cache, Answer) {
     let request = Request::builder().uri(&a).body(()).unwrap();
     let first = cache.send(request).await;
     assert_eq!(first.status(), StatusCode::OK);
-    let second = cache.send(Request::builder().uri(&b).body(()).unwrap()).await;
+    let second = cache
+        .send(Request::builder().uri(&b).body(()).unwrap())
+        .await;
     gate.open();
     let bytes = first.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(bytes, content.bytes());
@@ -129,7 +150,10 @@ async fn joined(denied: Option<StatusCode>) -> (Cache, Answer) {
 async fn ca6_ca5_another_repository_joins_a_transfer_with_a_proof_of_its_own() {
     let (cache, second) = joined(None).await;
     assert_eq!(second.status, StatusCode::OK);
-    assert_eq!(cache.outcomes(), [Outcome::Miss(MissReason::Cold), Outcome::Joined]);
+    assert_eq!(
+        cache.outcomes(),
+        [Outcome::Miss(MissReason::Cold), Outcome::Joined]
+    );
     for (status, expected) in [(404, 404), (401, 403), (403, 403)] {
         let status = StatusCode::from_u16(status).unwrap();
         let (_, second) = joined(Some(status)).await;
@@ -140,13 +164,19 @@ async fn ca6_ca5_another_repository_joins_a_transfer_with_a_proof_of_its_own() {
 
 #[tokio::test]
 async fn ca6_the_failure_of_one_repository_is_no_answer_to_another() {
-    for status in [StatusCode::NOT_FOUND, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+    for status in [
+        StatusCode::NOT_FOUND,
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+    ] {
         let cache = two();
         let gate = Gate::new();
         let layer = tree().blobs()[1].clone();
         let rule = |what| Rule::on(Part::Blob, what).path("/a/");
         cache.registry.misbehave(rule(Misbehaviour::Status(status)));
-        cache.registry.misbehave(rule(Misbehaviour::Hold(gate.clone())));
+        cache
+            .registry
+            .misbehave(rule(Misbehaviour::Hold(gate.clone())));
         let (a, b) = (
             path("a", "blobs", &layer.descriptor.digest),
             path("b", "blobs", &layer.descriptor.digest),
@@ -162,8 +192,13 @@ async fn ca6_the_failure_of_one_repository_is_no_answer_to_another() {
 
 #[tokio::test]
 async fn ca7_credentials_of_clients_and_challenges_of_upstreams_go_nowhere() {
-    let tokens = TokenServer::builder().user("ahab", "right").start().unwrap();
-    let registry = Registry::builder().image("app", "v1", &tree()).bearer(&tokens);
+    let tokens = TokenServer::builder()
+        .user("ahab", "right")
+        .start()
+        .unwrap();
+    let registry = Registry::builder()
+        .image("app", "v1", &tree())
+        .bearer(&tokens);
     let cache = Cache::over(registry);
     let login = [("authorization", "Basic YWhhYjpyaWdodA==")];
     let layer = tree().blobs()[1].descriptor.digest.clone();
@@ -180,13 +215,19 @@ async fn ca7_credentials_of_clients_and_challenges_of_upstreams_go_nowhere() {
         assert_eq!(answer.code(), "DENIED", "{path}");
         assert_eq!(answer.header("www-authenticate"), None, "{path}");
         let text = String::from_utf8_lossy(answer.bytes()).into_owned();
-        assert!(!text.contains("token") && !text.contains("Bearer"), "{text}");
+        assert!(
+            !text.contains("token") && !text.contains("Bearer"),
+            "{text}"
+        );
     }
     for requests in [cache.registry.requests(), tokens.requests()] {
         assert!(!requests.hold("YWhhYjpyaWdodA==") && !requests.hold("right"));
     }
     let ping = cache.ask(Method::GET, &format!("/{API}/"), &login).await;
     assert_eq!(ping.status, StatusCode::OK);
-    assert_eq!(ping.header("docker-distribution-api-version"), Some("registry/2.0"));
+    assert_eq!(
+        ping.header("docker-distribution-api-version"),
+        Some("registry/2.0")
+    );
     assert_eq!(*ping.bytes(), "{}");
 }
