@@ -18,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use image::Subject;
+use image::{Subject, tag_of};
 use options::Options;
 use server::Program;
 use upstream::Upstream;
@@ -118,10 +118,8 @@ impl Bench<'_> {
                     runs.push((row, None));
                     continue;
                 }
-                match self
-                    .start(program)
-                    .and_then(|server| self.warm(program, server))
-                {
+                let server = self.start(program);
+                match server.and_then(|server| self.warm(work, program, server)) {
                     Ok(server) => runs.push((row, Some(server))),
                     Err(why) => self.notice(format!("not measured: {}: {why}", program.name())),
                 }
@@ -154,6 +152,7 @@ impl Bench<'_> {
             });
         }
         let mut rows: Vec<Row> = runs.into_iter().map(|(row, _)| row).collect();
+        self.remove_files();
         rows.sort_by_key(|row| Program::ALL.iter().position(|known| *known == row.program));
         self.rows.extend(rows);
     }
@@ -164,10 +163,11 @@ impl Bench<'_> {
         program.start(self.programs, &directory, self.trees, self.upstream)
     }
 
-    /// Lets a cache store everything that is measured.
-    fn warm(&self, program: Program, server: Server) -> Result<Server, String> {
+    /// Lets a cache store what is measured. It gets the manifest first, which names the blob.
+    fn warm(&self, work: Work, program: Program, server: Server) -> Result<Server, String> {
         self.upstream.reset(None);
-        for path in self.subject.warm() {
+        let path = work.path(self.subject);
+        for path in [tag_of(&path), path] {
             // Twice: a cache may answer the first time before it has stored the content.
             for _ in 0..if program.is_cache() { 2 } else { 1 } {
                 load::read(server.address(), &path, u64::MAX)
@@ -175,6 +175,14 @@ impl Bench<'_> {
             }
         }
         Ok(server)
+    }
+
+    /// Removes the files of all servers, which have ended: each cache has its own copy of the blobs.
+    fn remove_files(&self) {
+        for number in 1..=self.started {
+            // Most are gone already.
+            let _ = fs::remove_dir_all(self.directory.join(format!("server-{number}")));
+        }
     }
 
     /// One round of a program that has everything.
@@ -223,8 +231,7 @@ impl Bench<'_> {
         let failed = |error: io::Error| error.to_string();
         if program.is_cache() {
             // The image is known, and none of its blobs.
-            let manifest = self.subject.cold_manifest();
-            load::read(server.address(), &manifest, u64::MAX).map_err(failed)?;
+            load::read(server.address(), &tag_of(&path), u64::MAX).map_err(failed)?;
         }
         self.upstream.reset(Some(UPSTREAM_BYTES_PER_SECOND));
         let before = server.cpu()?;
@@ -246,9 +253,7 @@ impl Bench<'_> {
             },
         };
         drop(server);
-        // The stored blobs of one round are not needed in the next.
-        let directory = self.directory.join(format!("server-{}", self.started));
-        let _ = fs::remove_dir_all(directory);
+        self.remove_files();
         Ok(sample)
     }
 
