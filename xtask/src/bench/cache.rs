@@ -51,14 +51,12 @@ pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<(), String> {
     let machine = machine();
     eprintln!("==> making files");
     let (trees, subject) = Subject::make(scratch.path(), options.quick).map_err(named)?;
-    let upstream = Upstream::start(&trees.files).map_err(named)?;
     let mut bench = Bench {
         options: &options,
         programs: &programs,
         directory: scratch.path(),
         trees: &trees,
         subject: &subject,
-        upstream: &upstream,
         started: 0,
         rows: Vec::new(),
         notices: programs.absent.clone(),
@@ -92,7 +90,6 @@ struct Bench<'a> {
     directory: &'a Path,
     trees: &'a Trees,
     subject: &'a Subject,
-    upstream: &'a Upstream,
     /// The number of servers that were started.
     started: u32,
     rows: Vec<Row>,
@@ -118,9 +115,9 @@ impl Bench<'_> {
                     runs.push((row, None));
                     continue;
                 }
-                let server = self.start(program);
-                match server.and_then(|server| self.warm(work, program, server)) {
-                    Ok(server) => runs.push((row, Some(server))),
+                let running = self.start(program);
+                match running.and_then(|running| self.warm(work, program, running)) {
+                    Ok(running) => runs.push((row, Some(running))),
                     Err(why) => self.notice(format!("not measured: {}: {why}", program.name())),
                 }
             }
@@ -129,13 +126,13 @@ impl Bench<'_> {
     }
 
     /// All rounds of one work.
-    fn measure(&mut self, work: Work, mut runs: Vec<(Row, Option<Server>)>) {
+    fn measure(&mut self, work: Work, mut runs: Vec<(Row, Option<Running>)>) {
         for round in 0..self.options.rounds {
             let first = usize::from(round > 0).min(runs.len());
             runs.rotate_left(first);
-            runs.retain_mut(|(row, server)| {
-                let sample = match server {
-                    Some(server) => self.once(work, server),
+            runs.retain_mut(|(row, running)| {
+                let sample = match running {
+                    Some(running) => self.once(work, running),
                     None => self.cold(row.program),
                 };
                 match sample {
@@ -157,24 +154,28 @@ impl Bench<'_> {
         self.rows.extend(rows);
     }
 
-    fn start(&mut self, program: Program) -> Result<Server, String> {
+    /// Starts a program with an upstream of its own: a cache may still ask it after the last
+    /// client has its answer.
+    fn start(&mut self, program: Program) -> Result<Running, String> {
         self.started += 1;
         let directory = self.directory.join(format!("server-{}", self.started));
-        program.start(self.programs, &directory, self.trees, self.upstream)
+        let upstream = Upstream::start(&self.trees.files).map_err(|error| error.to_string())?;
+        let address = upstream.address();
+        let server = program.start(self.programs, &directory, self.trees, address)?;
+        Ok(Running { server, upstream })
     }
 
     /// Lets a cache store what is measured. It gets the manifest first, which names the blob.
-    fn warm(&self, work: Work, program: Program, server: Server) -> Result<Server, String> {
-        self.upstream.reset(None);
+    fn warm(&self, work: Work, program: Program, running: Running) -> Result<Running, String> {
         let path = work.path(self.subject);
         for path in [tag_of(&path), path] {
             // Twice: a cache may answer the first time before it has stored the content.
             for _ in 0..if program.is_cache() { 2 } else { 1 } {
-                load::read(server.address(), &path, u64::MAX)
+                load::read(running.server.address(), &path, u64::MAX)
                     .map_err(|error| format!("warming up: {error}"))?;
             }
         }
-        Ok(server)
+        Ok(running)
     }
 
     /// Removes the files of all servers, which have ended: each cache has its own copy of the blobs.
@@ -186,11 +187,12 @@ impl Bench<'_> {
     }
 
     /// One round of a program that has everything.
-    fn once(&self, work: Work, server: &Server) -> Result<Sample, String> {
+    fn once(&self, work: Work, running: &Running) -> Result<Sample, String> {
+        let Running { server, upstream } = running;
         let path = work.path(self.subject);
         let address = server.address();
         let failed = |error: io::Error| error.to_string();
-        self.upstream.reset(None);
+        upstream.reset(None);
         let (before, start) = (server.cpu()?, Instant::now());
         let seconds = if self.options.quick { 1 } else { 5 };
         let requests = match work {
@@ -218,7 +220,7 @@ impl Bench<'_> {
             cpu: cpu / each,
             wall: wall / each,
             requests,
-            upstream: self.upstream.seen().requests,
+            upstream: upstream.seen().requests,
             peak_mib: server.peak_mib()?,
             first: f64::NAN,
         })
@@ -226,18 +228,17 @@ impl Bench<'_> {
 
     /// One round of cold clients, with a new cache.
     fn cold(&mut self, program: Program) -> Result<Sample, String> {
-        let server = self.start(program)?;
+        let Running { server, upstream } = self.start(program)?;
         let path = Work::Cold.path(self.subject);
         let failed = |error: io::Error| error.to_string();
         if program.is_cache() {
             // The image is known, and none of its blobs.
             load::read(server.address(), &tag_of(&path), u64::MAX).map_err(failed)?;
         }
-        self.upstream.reset(Some(UPSTREAM_BYTES_PER_SECOND));
+        upstream.reset(Some(UPSTREAM_BYTES_PER_SECOND));
         let before = server.cpu()?;
         let clients = load::together(COLD_CLIENTS, server.address(), &path, u64::MAX);
-        let seen = self.upstream.seen();
-        self.upstream.reset(None);
+        let seen = upstream.seen();
         let (start, arrivals) = clients.map_err(failed)?;
         let first = arrivals.iter().map(|arrival| arrival.first).max();
         let last = arrivals.iter().map(|arrival| arrival.last).max();
@@ -264,6 +265,12 @@ impl Bench<'_> {
         eprintln!("*** {what}");
         self.notices.push(what);
     }
+}
+
+/// A program that serves, and the upstream that it asks if it is a cache.
+struct Running {
+    server: Server,
+    upstream: Upstream,
 }
 
 /// The rate of the upstream of cold clients.
