@@ -178,7 +178,7 @@ impl Bench<'_> {
         Ok(running)
     }
 
-    /// Removes the files of all servers, which have ended: each cache has its own copy of the blobs.
+    /// Removes the files of all servers, which have ended: each cache has a copy of the blobs.
     fn remove_files(&self) {
         for number in 1..=self.started {
             // Most are gone already.
