@@ -44,14 +44,14 @@ mod upstream;
 /// Largest default size of the store: 20 GiB.
 pub const DEFAULT_STORE_SIZE: ByteSize = ByteSize::new(20 << 30);
 
-/// The port of the default listener.
-pub const DEFAULT_PORT: u16 = 5000;
+/// The address of the default listener: 127.0.0.1:5000.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
 section! {
     /// The configuration of a server, with all defaults filled in.
     pub struct ServeConfig as "a table" {
         /// Addresses on which clients are served.
-        listen: Vec<SocketAddr> = vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT)];
+        listen: Vec<SocketAddr> = vec![DEFAULT_LISTEN];
         /// How long a tag is fresh. After that, the upstream is asked with HEAD whether it has
         /// moved. `never` asks only once. Upstreams can have their own value.
         tag_ttl: TagTtl = TagTtl::For(crate::DEFAULT_TAG_TTL);
@@ -269,10 +269,10 @@ impl ServeConfig {
         let rules = upstream.tag_rules.iter();
         let mut tag_ttl: Vec<_> = rules.map(|rule| (rule.tags.clone(), rule.ttl)).collect();
         tag_ttl.push((Pattern::new("*"), upstream.tag_ttl.unwrap_or(self.tag_ttl)));
-        let mut policy = UpstreamPolicy::default();
-        policy.tag_ttl = tag_ttl;
-        policy.repositories.clone_from(&upstream.repositories);
-        policy
+        UpstreamPolicy {
+            tag_ttl,
+            repositories: upstream.repositories.clone(),
+        }
     }
 
     /// Makes the router of the upstreams.
