@@ -61,6 +61,7 @@ async fn metrics_of_a_cache_agree_with_its_registry() {
     };
     // The malformed request is neither.
     assert_eq!((of("requests"), of("hits"), of("misses")), (4, 2, 2));
+    assert_eq!(of("pulled_bytes"), length);
     assert!(of("pushed_bytes") > 3 * length);
     assert!(!registry.requests_to(Part::Manifest).is_empty());
     assert_eq!(
