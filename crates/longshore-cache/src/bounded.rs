@@ -194,8 +194,8 @@ impl BoundedStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Full`] when the reservation is smaller than `size` and cannot grow; otherwise as
-    /// [`Store::begin`]. The reservation is given back.
+    /// [`StoreError::Full`] when the reservation is smaller than `size` and cannot grow; otherwise
+    /// as [`Store::begin`]. The reservation is given back.
     pub fn begin(
         &self,
         digest: &Digest,
@@ -313,17 +313,17 @@ impl BoundedStore {
         .filter_map(|(key, size)| Some((key.digest()?, size)))
     }
 
-    /// Returns which blobs were used, as the content of a small file for
-    /// [`BoundedStoreBuilder::recency`]: at most 7.5 MB for the 100,000 blobs that leave last. Write
-    /// it at shutdown and every few minutes.
+    /// Returns which blobs were used, as the content of a file for
+    /// [`BoundedStoreBuilder::recency`]: at most 7.5 MB, for 100,000 blobs. Write it at shutdown
+    /// and every few minutes.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let places = self.books().blobs.newest(recency::SNAPSHOT_LIMIT);
         recency::write(&places)
     }
 
-    /// Returns whether a write failed in the last 10 s, so that nothing is reserved (CA9: on a write
-    /// error requests pass through, and hits are still served).
+    /// Returns whether a write failed in the last 10 s, so that nothing is reserved (CA9: on a
+    /// write error requests pass through, and hits are still served).
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         locked(&self.0.health).is_degraded(self.0.time.now())

@@ -37,8 +37,8 @@ pub use fill::{
 };
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{
-    AnswerNote, Answered, CallOutcome, Event, FillEnd, MissReason, NoObserver, Observer, Observers,
-    Outcome, RequestId, RequestKind, Routed, Sent, UpstreamCall,
+    AnswerNote, Answered, Event, FillEnd, MissReason, NoObserver, Observer, Observers, Outcome,
+    RequestId, RequestKind, Routed, Sent,
 };
 pub use policy::{Freshness, Pattern, TagTtl, UnverifiedRanges, UpstreamPolicy};
 pub use router::{Address, KnownUpstreams, Router, RouterBuilder, RouterError, RoutingError};
@@ -46,7 +46,7 @@ pub use service::{Answering, CacheBuildError, CacheBuilder, CacheHandle, CacheSe
 pub use target::PAGE_ENTRIES_LIMIT;
 pub use upstream::{
     ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, CREDENTIAL_KEPT, Patience, REFUSAL_KEPT, REFUSALS_IN_A_ROW,
-    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamCallKind, UpstreamError,
+    Upstream, UpstreamBuildError, UpstreamBuilder, UpstreamCall, UpstreamCallKind, UpstreamError,
     UpstreamErrorKind, UpstreamFailure, UpstreamFrames, UpstreamHealth, UpstreamOutcome,
     revalidation_wait,
 };

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Method, StatusCode};
 use longshore_model::Digest;
 
 use crate::name::{ImageName, UpstreamName};
+use crate::upstream::UpstreamCall;
 
 /// Takes the events of a cache, for example to count them.
 ///
@@ -131,8 +131,7 @@ pub enum Event<'a> {
     Routed(Routed<'a>),
     /// The head of an answer is ready. Every request gets exactly one.
     Answered(Answered<'a>),
-    /// The body of an answer has been sent, or its client has left. A listener reports it, for
-    /// answers with an [`AnswerNote`].
+    /// The body of an answer has been sent, or its client has left.
     Sent(Sent),
     /// A fill started: one transfer of a blob from an upstream, for any number of readers.
     FillStarted {
@@ -166,39 +165,12 @@ pub enum Event<'a> {
         /// The blob.
         digest: &'a Digest,
     },
-    /// The store removed content to make room.
-    Evicted {
-        /// The content.
-        digest: &'a Digest,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// Stored content was wrong: its size or digest did not match. It is fetched again when needed.
-    Quarantined {
-        /// The content.
-        digest: &'a Digest,
-    },
-    /// How full the store is, after a change.
-    StoreUsed {
-        /// Bytes in use, with those reserved for running fills.
-        used: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
     /// The store cannot be written to (`true`), or can be again (`false`). Meanwhile content is
     /// passed through without being stored.
     StoreDegraded(bool),
-    /// A request to an upstream ended.
-    UpstreamCall(UpstreamCall<'a>),
-    /// An upstream said how many requests are left.
-    Quota {
-        /// The upstream.
-        upstream: &'a UpstreamName,
-        /// Number of requests left in this window.
-        remaining: u64,
-        /// Number of requests allowed in a window, if the upstream said so.
-        limit: Option<u64>,
-    },
+    /// A request to an upstream ended. Upstreams report it that were built with
+    /// [`UpstreamBuilder::observer`](crate::UpstreamBuilder::observer).
+    UpstreamCall(&'a UpstreamCall<'a>),
     /// The number of open connections of clients changed.
     Connections(usize),
     /// A connection was refused, because too many are open.
@@ -462,94 +434,6 @@ impl FillEnd {
     }
 }
 
-/// A request to an upstream that ended.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct UpstreamCall<'a> {
-    /// The upstream.
-    pub upstream: &'a UpstreamName,
-    /// What was requested; never [`RequestKind::Catalogue`] or [`RequestKind::Other`].
-    pub kind: RequestKind,
-    /// Whether only the head was requested.
-    pub head: bool,
-    /// How it ended.
-    pub outcome: CallOutcome,
-    /// Time until the head of the answer arrived, or until the request failed.
-    pub latency: Duration,
-    /// How many bytes of the body arrived.
-    pub bytes: u64,
-}
-
-impl<'a> UpstreamCall<'a> {
-    /// Describes a request that ended; without a body that arrived.
-    #[must_use]
-    pub const fn new(
-        upstream: &'a UpstreamName,
-        kind: RequestKind,
-        outcome: CallOutcome,
-        latency: Duration,
-    ) -> Self {
-        Self {
-            upstream,
-            kind,
-            head: false,
-            outcome,
-            latency,
-            bytes: 0,
-        }
-    }
-
-    /// Says that only the head was requested.
-    #[must_use]
-    pub const fn head_only(mut self) -> Self {
-        self.head = true;
-        self
-    }
-
-    /// Says how many bytes of the body arrived.
-    #[must_use]
-    pub const fn with_bytes(mut self, bytes: u64) -> Self {
-        self.bytes = bytes;
-        self
-    }
-}
-
-/// How a request to an upstream ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CallOutcome {
-    /// It was answered.
-    Found,
-    /// The upstream has no such content.
-    Absent,
-    /// The upstream refused access.
-    Denied,
-    /// Too many requests.
-    RateLimited,
-    /// It could not be reached, failed, or was too slow.
-    Unavailable,
-    /// The answer broke the protocol, or the bytes did not match.
-    Invalid,
-    /// The cache ended it before its answer was complete.
-    Abandoned,
-}
-
-impl CallOutcome {
-    /// Returns the name used in logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Found => "found",
-            Self::Absent => "absent",
-            Self::Denied => "denied",
-            Self::RateLimited => "rate_limited",
-            Self::Unavailable => "unavailable",
-            Self::Invalid => "invalid",
-            Self::Abandoned => "abandoned",
-        }
-    }
-}
-
 /// What the access log says about an answer, besides what the listener sees.
 ///
 /// A service puts it into the extensions of a response; [`Event::Answered`] has the same facts.
@@ -599,8 +483,8 @@ mod tests {
             .with(NoObserver::new())
             .with(Arc::clone(&second));
         all.event(&Event::StoreDegraded(true));
-        all.event(&Event::StoreUsed { used: 1, limit: 2 });
-        let expected = ["StoreDegraded(true)", "StoreUsed { used: 1, limit: 2 }"];
+        all.event(&Event::Connections(7));
+        let expected = ["StoreDegraded(true)", "Connections(7)"];
         assert_eq!(*first.0.lock().unwrap(), expected);
         assert_eq!(*second.0.lock().unwrap(), expected);
     }

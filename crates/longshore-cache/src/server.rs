@@ -81,6 +81,7 @@ mod limits;
 mod listen;
 mod log;
 mod metrics;
+mod run;
 mod tls;
 
 pub use self::admin::{Readiness, ShownText, StoreHealth, UpstreamReadiness};
@@ -88,6 +89,7 @@ pub use self::drain::ServerHandle;
 pub use self::limits::{Limits, default_connections, raise_descriptor_limit};
 pub use self::listen::ListenError;
 pub use self::metrics::{METRICS_CONTENT_TYPE, Metrics};
+pub use self::run::{CacheServer, StartError, ping_upstreams};
 pub use self::tls::{CertificateError, TlsFiles};
 
 /// Serves a service to clients: over HTTP/1.1 and HTTP/2, in the clear and over TLS.
@@ -174,6 +176,17 @@ impl<S> Server<S> {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// Returns the same server, whose requests another service answers.
+    #[must_use]
+    pub fn with_service<T>(self, service: T) -> Server<T> {
+        Server {
+            service,
+            listeners: self.listeners,
+            admin: self.admin,
+            parts: self.parts,
+        }
     }
 
     /// Returns what stops the server.

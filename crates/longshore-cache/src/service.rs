@@ -340,3 +340,6 @@ fn respond_with(
         false => body(range),
     })
 }
+
+#[cfg(test)]
+mod tests;

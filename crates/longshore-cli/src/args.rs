@@ -1,20 +1,23 @@
 //! The arguments of the program.
 
 use std::convert::Infallible;
-use std::num::{NonZeroUsize, ParseIntError};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use longshore::model::{MediaType, Platform};
 use longshore::origin::Origin;
+use longshore_cache::server::config::{ByteSize, ByteSizeError};
 use longshore_copy::EndName;
 use longshore_store as store;
 
 use crate::{exit, help};
 
+pub(crate) use self::cache::{CacheCommand, ClientConfig, Serve, Upstreams};
 pub(crate) use self::transfer::{Copy, Push, Transfer};
 pub(crate) use self::write::{BlobPut, Delete, ManifestPut, Tag};
 
+mod cache;
 mod transfer;
 mod write;
 
@@ -31,6 +34,9 @@ pub(crate) enum Command {
     /// Read and write single blobs: layers, configs, the content of artifacts
     #[command(subcommand, after_long_help = exit::TABLE)]
     Blob(BlobCommand),
+    /// Configure the clients of the read-through cache
+    #[command(subcommand, after_long_help = exit::TABLE)]
+    Cache(CacheCommand),
     /// Print the config of an image, byte for byte
     ///
     /// The config says what the image runs, on which platform, and how it was made. If REF names an
@@ -150,6 +156,21 @@ pub(crate) enum Command {
     /// to standard error, and the exit code is then 8.
     #[command(visible_alias = "catalog", after_long_help = help::end(help::REPOS))]
     Repos(Repos),
+    /// Run a read-through cache in front of registries
+    ///
+    /// The first client that pulls an image has it fetched from its registry; others are served
+    /// while it arrives and afterwards. Nothing is kept that was not verified. Images that are
+    /// cached can be pulled while their registry is slow, limits requests or is gone.
+    ///
+    /// Without options, the cache serves docker.io, ghcr.io, quay.io, gcr.io, registry.k8s.io,
+    /// public.ecr.aws, mcr.microsoft.com, nvcr.io and registry.gitlab.com on 127.0.0.1:5000.
+    /// `longshore cache client-config` prints what makes clients use it.
+    ///
+    /// A setting comes from an option, or else from an environment variable (LONGSHORE_SERVE_…), or
+    /// else from the file of --config, or else from its default. Secrets are never written there:
+    /// the file names other files, environment variables or credential helpers.
+    #[command(after_long_help = help::end(help::SERVE))]
+    Serve(Serve),
     /// Give an image or artifact further tags in its repository
     ///
     /// Reads the manifest once and puts it under each TAG unchanged, so the digest stays the same;
@@ -438,22 +459,8 @@ fn without_docker(text: &str) -> Result<String, Infallible> {
 }
 
 /// Parses a number of bytes: `512`, `10MiB`.
-fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text.get(digits.len()..).map(str::trim) {
-        Some("") => 0,
-        Some("KiB") => 10,
-        Some("MiB") => 20,
-        Some("GiB") => 30,
-        Some("TiB") => 40,
-        _ => return Err("expected a number of bytes, or one with KiB, MiB, GiB or TiB".to_owned()),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|error: ParseIntError| error.to_string())?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "too large".to_owned())
+fn size(text: &str) -> Result<u64, ByteSizeError> {
+    text.parse().map(ByteSize::bytes)
 }
 
 #[cfg(test)]
@@ -504,7 +511,7 @@ mod tests {
             ("", None),
             ("GiB", None),
             ("-1", None),
-            ("1GB", None),
+            ("1GB", Some(1_000_000_000)),
             ("1.5GiB", None),
         ] {
             assert_eq!(size(text).ok(), expected, "{text:?}");

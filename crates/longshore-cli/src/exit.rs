@@ -100,7 +100,7 @@ impl Failure {
     }
 
     /// Makes a failure from an error and its sources.
-    fn of(exit: Exit, error: &dyn Error) -> Self {
+    pub(crate) fn of(exit: Exit, error: &dyn Error) -> Self {
         let mut chain = vec![error.to_string()];
         let mut source = error.source();
         while let Some(error) = source {

@@ -89,10 +89,11 @@ const GROUPS: &[(&str, &[&str])] = &[
         &["blob get", "blob head", "blob put", "blob delete"],
     ),
     ("Check what is on disk", &["verify"]),
+    ("Run a cache", &["serve", "cache client-config"]),
 ];
 
 /// Width of the column of command names, in characters.
-const WIDTH: usize = 14;
+const WIDTH: usize = 21;
 
 pub(crate) const BLOB_DELETE: &str = "  \
   longshore blob delete registry.example/app@sha256:…";
@@ -107,6 +108,11 @@ pub(crate) const BLOB_HEAD: &str = "  \
 pub(crate) const BLOB_PUT: &str = "  \
   longshore blob put registry.example/app layer.tar.gz
   longshore blob put registry.example/app - < config.json";
+
+pub(crate) const CACHE_CLIENT_CONFIG: &str = "  \
+  longshore cache client-config docker
+  longshore cache client-config containerd --server http://cache.example:5000
+  longshore cache client-config podman --config cache.toml --install";
 
 pub(crate) const CONFIG: &str = "  \
   longshore config alpine:3.20 | jq .config.Env
@@ -159,6 +165,12 @@ pub(crate) const REFERRERS: &str = "  \
 pub(crate) const REPOS: &str = "  \
   longshore repos registry.example:5000
   longshore repos --limit 100 --last team/app registry.example:5000";
+
+pub(crate) const SERVE: &str = "  \
+  longshore serve                                   well-known registries, on 127.0.0.1:5000
+  longshore serve --listen 0.0.0.0:5000 --dir /var/cache/longshore --size 200GiB
+  longshore serve --upstream registry.example=https://registry.example --tag-ttl 1m
+  longshore serve --config cache.toml --check";
 
 pub(crate) const TAG: &str = "  \
   longshore tag registry.example/app:v1.2.3 v1.2 v1 latest

@@ -18,22 +18,27 @@ mod progress;
 mod rate_limits;
 mod redact;
 mod referrer;
+mod settings;
 mod stop;
 mod stream;
 
 use std::process::ExitCode;
 use std::thread;
 
-use crate::args::{Args, BlobCommand, Command, ManifestCommand};
+use crate::args::{Args, BlobCommand, CacheCommand, Command, ManifestCommand};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
     let args = help::parse();
-    let watched = stop::watch(match args.command {
-        Command::Copy(_) | Command::Pull(_) | Command::Push(_) => Failure::stopped,
-        _ => stop::nothing_kept,
-    });
-    let result = watched.and_then(|()| run(args));
+    let result = match args.command {
+        // A server drains at the first signal, and obeys signals by itself.
+        Command::Serve(args) => run_server(args),
+        _ => stop::watch(match args.command {
+            Command::Copy(_) | Command::Pull(_) | Command::Push(_) => Failure::stopped,
+            _ => stop::nothing_kept,
+        })
+        .and_then(|()| run(args)),
+    };
     stop::begin_end();
     progress::end();
     connect::warn_of_credentials(result.as_ref().err());
@@ -41,6 +46,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => local::explain(failure).report(),
     }
+}
+
+/// Each processor has a thread that drives connections; a fill of a large blob has one of its own.
+fn run_server(args: args::Serve) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::runtime)?;
+    let result = runtime.block_on(command::serve::run(args));
+    runtime.shutdown_timeout(stop::GRACE);
+    result
 }
 
 /// One thread drives every connection; large blobs get a thread of their own.
@@ -61,8 +77,8 @@ fn run(args: Args) -> Result<(), Failure> {
 
 async fn dispatch(command: Command) -> Result<(), Failure> {
     use command::{
-        blob, config, copy, delete, digest, inspect, list, manifest, ping, pull, referrers, tag,
-        verify,
+        blob, cache, config, copy, delete, digest, inspect, list, manifest, ping, pull, referrers,
+        serve, tag, verify,
     };
     use stop::keeping_nothing;
     match command {
@@ -70,6 +86,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Blob(BlobCommand::Head(args)) => keeping_nothing(blob::head(args)).await,
         Command::Blob(BlobCommand::Put(args)) => keeping_nothing(blob::put(args)).await,
         Command::Blob(BlobCommand::Delete(args)) => keeping_nothing(delete::blobs(args)).await,
+        Command::Cache(CacheCommand::ClientConfig(args)) => cache::client(&args),
         Command::Config(args) => keeping_nothing(config::run(args)).await,
         Command::Copy(args) => copy::copy(args).await,
         Command::Delete(args) => keeping_nothing(delete::run(args)).await,
@@ -82,6 +99,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Push(args) => copy::push(args).await,
         Command::Referrers(args) => keeping_nothing(referrers::run(args)).await,
         Command::Repos(args) => keeping_nothing(list::repos(args)).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Tag(args) => keeping_nothing(tag::run(args)).await,
         Command::Tags(args) => keeping_nothing(list::tags(args)).await,
         Command::Verify(args) => keeping_nothing(verify::run(args)).await,

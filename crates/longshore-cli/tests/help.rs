@@ -26,7 +26,7 @@ fn every_help_ends_with_the_exit_codes() {
     for command in COMMANDS
         .iter()
         .copied()
-        .chain([&[][..], &["blob"], &["manifest"]])
+        .chain([&[][..], &["blob"], &["cache"], &["manifest"]])
     {
         let help = check(&[command, &["--help"]].concat());
         let (_, table) = help.split_once("Exit codes:\n").unwrap();
@@ -76,6 +76,7 @@ const COMMANDS: &[&[&str]] = &[
     &["blob", "get"],
     &["blob", "head"],
     &["blob", "put"],
+    &["cache", "client-config"],
     &["config"],
     &["copy"],
     &["delete"],
@@ -88,6 +89,7 @@ const COMMANDS: &[&[&str]] = &[
     &["push"],
     &["referrers"],
     &["repos"],
+    &["serve"],
     &["tag"],
     &["tags"],
     &["verify"],

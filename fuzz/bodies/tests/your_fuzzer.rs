@@ -15,7 +15,7 @@ use longshore_fuzz_bodies as bodies;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 19] = [
+const TARGETS: [(&str, Body); 20] = [
     ("authenticator", bodies::authenticator),
     ("cache_route", bodies::cache_route),
     ("call", bodies::call),
@@ -33,6 +33,7 @@ const TARGETS: [(&str, Body); 19] = [
     ("reference", bodies::reference),
     ("retry_after", bodies::retry_after),
     ("route", bodies::route),
+    ("serve_config", bodies::serve_config),
     ("token_response", bodies::token_response),
     ("upload", bodies::upload),
 ];

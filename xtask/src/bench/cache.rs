@@ -253,6 +253,9 @@ impl Bench<'_> {
     }
 
     fn notice(&mut self, what: String) {
+        if self.notices.contains(&what) {
+            return;
+        }
         eprintln!("*** {what}");
         self.notices.push(what);
     }

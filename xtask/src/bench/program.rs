@@ -216,7 +216,9 @@ impl Programs {
         self.versions.insert("commit", commit);
         let rustc = said(Command::new("rustc").arg("--version"));
         self.versions.insert("rustc", rustc.trim().to_owned());
-        if let Ok(lock) = checkout.read("bench/rival-oci-client/Cargo.lock") {
+        if self.paths.contains_key("rival-oci-client")
+            && let Ok(lock) = checkout.read("bench/rival-oci-client/Cargo.lock")
+        {
             let version = locked_version(&lock, "oci-client").unwrap_or("unknown");
             self.versions.insert("oci-client", version.to_owned());
         }

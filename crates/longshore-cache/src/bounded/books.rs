@@ -192,3 +192,57 @@ impl Books {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_model::Digest;
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_writes_or_deletes_is_not_evicted() {
+        let [one, two] = [b"1", b"2"].map(|content| Key::of(&Digest::sha256(content)));
+        let mut books = Books::new(100);
+        books.store(one.clone(), 40);
+        books.set_kept(&two, 40);
+        books.claimed.extend([one.clone(), two.clone()]);
+        assert_eq!(books.room(50), Room::None);
+        books.claimed.remove(&two);
+        assert_eq!(books.room(50), Room::Delete(Doomed::Partial(two.clone())));
+        books.claimed.remove(&one);
+        assert_eq!(books.room(50), Room::Delete(Doomed::Blob(one.clone(), 40)));
+        assert_eq!((books.used(), books.room(50)), (80, Room::Wait));
+        books.left(&one);
+        assert_eq!((books.room(50), books.used()), (Room::Reserved, 90));
+    }
+
+    #[test]
+    fn partial_blobs_are_limited_in_number() {
+        let mut books = Books::new(1_000_000);
+        let key = |id: usize| Key::of(&Digest::sha256(&id.to_be_bytes()));
+        for id in 0..KEPT_LIMIT {
+            books.set_kept(&key(id), 1);
+        }
+        assert_eq!(books.surplus_partial(), None);
+        books.set_kept(&key(KEPT_LIMIT), 1);
+        assert_eq!(books.surplus_partial(), Some(Doomed::Partial(key(0))));
+    }
+
+    #[test]
+    fn uses_at_the_same_time_count_once() {
+        let key = Key::of(&Digest::sha256(b"1"));
+        let mut books = Books::new(100);
+        assert_eq!(books.lease(&key), None);
+        books.store(key.clone(), 40);
+        let count = |books: &Books| books.blobs.newest(1).first().map(|place| place.count);
+        for _ in 0..3 {
+            assert_eq!(books.lease(&key), Some(40));
+        }
+        assert_eq!(count(&books), Some(1));
+        for _ in 0..3 {
+            books.end_lease(&key);
+        }
+        assert_eq!(books.lease(&key), Some(40));
+        assert_eq!(count(&books), Some(2));
+    }
+}

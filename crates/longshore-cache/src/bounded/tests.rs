@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod random;
+mod stubborn;
 
 /// Content of `size` bytes that differs with `id`.
 fn content(id: u8, size: usize) -> Vec<u8> {

@@ -261,7 +261,7 @@ impl Policy for Fifo {
 }
 
 const POPULAR: u64 = 10_000;
-const REQUESTS: usize = 200_000;
+const REQUESTS: usize = 100_000;
 const RUN: usize = 2_000;
 
 /// SplitMix64: a fixed sequence, the same on every machine.
@@ -331,24 +331,22 @@ fn hits(scans: bool) -> [u64; 3] {
     policies.map(|(_, hits)| hits * 1_000 / popular)
 }
 
+/// Compares the hit ratios, in thousandths, with those measured; other machines may round the
+/// distribution in another way.
+fn check_hits(scans: bool, measured: [u64; 3], margin: u64) {
+    let found = hits(scans);
+    let near = |(found, measured): (&u64, &u64)| found.abs_diff(*measured) <= 5;
+    assert!(found.iter().zip(&measured).all(near), "{found:?}");
+    let [fifo, lru, s3_fifo] = found;
+    assert!(lru >= fifo && s3_fifo >= lru + margin, "{found:?}");
+}
+
 #[test]
 fn it_beats_lru_and_fifo_on_a_zipf_trace() {
-    // Measured: [506, 553, 628].
-    let [fifo, lru, s3_fifo] = hits(false);
-    assert!(
-        lru > fifo && s3_fifo >= lru + 60,
-        "{:?}",
-        [fifo, lru, s3_fifo]
-    );
+    check_hits(false, [508, 554, 627], 50);
 }
 
 #[test]
 fn it_beats_lru_and_fifo_where_half_of_the_requests_are_a_scan() {
-    // Measured: [448, 453, 629].
-    let [fifo, lru, s3_fifo] = hits(true);
-    assert!(
-        lru > fifo && s3_fifo >= lru + 150,
-        "{:?}",
-        [fifo, lru, s3_fifo]
-    );
+    check_hits(true, [454, 458, 617], 150);
 }

@@ -18,6 +18,7 @@ use longshore_store::Durability;
 use crate::policy::{Freshness, Pattern, TagTtl, UnverifiedRanges, UpstreamPolicy};
 use crate::router::{Router, RouterError};
 
+pub use self::connect::ConnectError;
 pub use self::error::{ConfigError, ConfigFault};
 pub use self::node::Place;
 pub use self::reference::reference;
@@ -29,6 +30,7 @@ pub use self::upstream::{
     UpstreamProxy,
 };
 
+mod connect;
 mod environment;
 mod error;
 mod node;
@@ -109,10 +111,8 @@ section! {
         header_time: Duration = Duration::from_secs(10);
         /// How long a connection may be idle.
         idle: Duration = Duration::from_secs(60);
-        /// Maximum size of the head of a request.
-        head_size: ByteSize = ByteSize::new(32 << 10);
-        /// Maximum number of concurrent requests on a connection with HTTP/2.
-        streams: u32 = 128;
+        /// How long a client may take nothing of a response that is ready for it.
+        stall: Duration = Duration::from_secs(300);
     }
 }
 

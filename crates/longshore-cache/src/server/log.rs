@@ -93,6 +93,7 @@ impl AccessLine {
             bytes = end.bytes,
             complete = end.complete,
             milliseconds = now.saturating_sub(self.started).as_secs_f64() * 1000.0,
+            kind = end.note.as_ref().map(|note| note.kind.as_str()),
             outcome = end.note.as_ref().map(|note| note.outcome.as_str()),
             upstream = upstream.map(|upstream| upstream.as_str()),
             "request"

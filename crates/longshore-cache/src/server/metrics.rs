@@ -1,7 +1,7 @@
 //! Metrics for Prometheus.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -11,8 +11,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::bounded::BoundedStore;
 use crate::name::UpstreamName;
-use crate::observer::{Answered, Event, Observer, RequestKind, UpstreamCall};
+use crate::observer::{Answered, Event, Observer, RequestKind};
+use crate::upstream::{UpstreamCall, UpstreamCallKind};
 
 /// The `Content-Type` of [`Metrics::encode`] (OpenMetrics 1.0, "Overall Structure").
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,8 +34,8 @@ pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.
 /// use longshore_cache::{Event, Observer, server::Metrics};
 ///
 /// let metrics = Metrics::new();
-/// metrics.event(&Event::StoreUsed { used: 5, limit: 9 });
-/// assert!(metrics.encode().contains("\nlongshore_cache_store_bytes 5\n"));
+/// metrics.event(&Event::Connections(5));
+/// assert!(metrics.encode().contains("\nlongshore_cache_connections 5\n"));
 /// ```
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -52,10 +54,10 @@ struct Inner {
     unverified: Family<UpstreamLabels, Counter>,
     evictions: Counter,
     evicted_bytes: Counter,
-    quarantined: Counter,
     store_bytes: Gauge,
     store_limit: Gauge,
     store_degraded: Gauge,
+    store: OnceLock<BoundedStore>,
     calls: Family<CallLabels, Counter>,
     latency: Family<UpstreamLabels, Histogram, fn() -> Histogram>,
     quota_remaining: Family<UpstreamLabels, Gauge>,
@@ -92,9 +94,8 @@ impl Metrics {
                 "unverified_ranges",
                 "Ranges sent before the blob was verified",
             ),
-            evictions: names.counter("evictions", "Blobs and manifests removed to make room"),
-            evicted_bytes: names.counter("evicted_bytes", "Bytes removed to make room"),
-            quarantined: names.counter("quarantined", "Stored content that was found damaged"),
+            evictions: names.counter("evictions", "Content that the store removed"),
+            evicted_bytes: names.counter("evicted_bytes", "Bytes that the store removed"),
             store_bytes: names.gauge("store_bytes", "Bytes in use and reserved"),
             store_limit: names.gauge("store_limit_bytes", "Limit of the store"),
             store_degraded: names.gauge("store_degraded", "1 while the store cannot be written to"),
@@ -106,13 +107,31 @@ impl Metrics {
             connections: names.gauge("connections", "Open connections of clients"),
             connections_refused: names
                 .counter("connections_refused", "Connections above the limit"),
+            store: OnceLock::new(),
             registry: names.0,
         }))
+    }
+
+    /// Shows how full this store is, and counts what it removes. Only the first store is shown.
+    pub fn observe_store(&self, store: &BoundedStore) {
+        if self.0.store.set(store.clone()).is_err() {
+            return;
+        }
+        // Not the metrics, which hold the store.
+        let (count, bytes) = (self.0.evictions.clone(), self.0.evicted_bytes.clone());
+        store.on_evicted(move |_, size| {
+            count.inc();
+            bytes.inc_by(size);
+        });
     }
 
     /// Returns all metrics as text, as [`METRICS_CONTENT_TYPE`] says.
     #[must_use]
     pub fn encode(&self) -> String {
+        if let Some(store) = self.0.store.get() {
+            self.0.store_bytes.set(shown(store.used()));
+            self.0.store_limit.set(shown(store.limit()));
+        }
         let mut text = String::new();
         // Writing to a `String` does not fail, and no metric fails to write itself.
         let _ = encode(&mut text, &self.0.registry);
@@ -163,35 +182,10 @@ impl Observer for Metrics {
                     .get_or_create(&UpstreamLabels::new(upstream))
                     .inc();
             }
-            Event::Evicted { size, .. } => {
-                inner.evictions.inc();
-                inner.evicted_bytes.inc_by(*size);
-            }
-            Event::Quarantined { .. } => {
-                inner.quarantined.inc();
-            }
-            Event::StoreUsed { used, limit } => {
-                inner.store_bytes.set(shown(*used));
-                inner.store_limit.set(shown(*limit));
-            }
             Event::StoreDegraded(degraded) => {
                 inner.store_degraded.set(i64::from(*degraded));
             }
             Event::UpstreamCall(call) => inner.called(call),
-            Event::Quota {
-                upstream,
-                remaining,
-                limit,
-            } => {
-                let labels = UpstreamLabels::new(upstream);
-                inner
-                    .quota_remaining
-                    .get_or_create(&labels)
-                    .set(shown(*remaining));
-                if let Some(limit) = limit {
-                    inner.quota_limit.get_or_create(&labels).set(shown(*limit));
-                }
-            }
             Event::Connections(open) => {
                 inner
                     .connections
@@ -222,18 +216,36 @@ impl Inner {
     }
 
     fn called(&self, call: &UpstreamCall<'_>) {
-        self.pulled.add(call.kind, call.bytes);
+        match call.kind {
+            UpstreamCallKind::Blob | UpstreamCallKind::BlobRange => {
+                self.pulled.add(RequestKind::Blob, call.bytes);
+            }
+            UpstreamCallKind::Manifest => self.pulled.add(RequestKind::Manifest, call.bytes),
+            UpstreamCallKind::BlobHead
+            | UpstreamCallKind::ManifestHead
+            | UpstreamCallKind::Ping
+            | UpstreamCallKind::Referrers
+            | UpstreamCallKind::Tags => {}
+        }
         let labels = CallLabels {
             upstream: Upstream::new(call.upstream),
             kind: call.kind.as_str(),
-            method: if call.head { "HEAD" } else { "GET" },
             outcome: call.outcome.as_str(),
         };
         self.calls.get_or_create(&labels).inc();
         let labels = UpstreamLabels::new(call.upstream);
-        self.latency
-            .get_or_create(&labels)
-            .observe(call.latency.as_secs_f64());
+        let latency = call.head.unwrap_or(call.duration).as_secs_f64();
+        self.latency.get_or_create(&labels).observe(latency);
+        if let Some(quota) = call.quota {
+            for (family, number) in [
+                (&self.quota_remaining, quota.remaining),
+                (&self.quota_limit, quota.limit),
+            ] {
+                if let Some(number) = number {
+                    family.get_or_create(&labels).set(shown(number));
+                }
+            }
+        }
     }
 }
 
@@ -311,7 +323,7 @@ impl Names {
     fn latency(&mut self) -> Family<UpstreamLabels, Histogram, fn() -> Histogram> {
         let new: fn() -> Histogram = || Histogram::new(LATENCY_SECONDS);
         let family = Family::new_with_constructor(new);
-        let help = "Time until an upstream sent the head of its answer";
+        let help = "Time until an upstream sent the head of its answer, or a document";
         self.0
             .register(ours("upstream_latency_seconds"), help, family.clone());
         family
@@ -356,7 +368,6 @@ struct FillLabels {
 struct CallLabels {
     upstream: Upstream,
     kind: &'static str,
-    method: &'static str,
     outcome: &'static str,
 }
 

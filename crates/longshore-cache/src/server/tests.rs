@@ -258,37 +258,6 @@ async fn a_busy_address_is_named_with_the_option_that_changes_it() {
 }
 
 #[tokio::test]
-async fn the_bytes_of_each_answer_are_reported() {
-    let mut server = start(|builder| builder).await;
-    exchange(server.address, &get_and_close("/")).await;
-    let sent = server.event("Sent").await;
-    assert!(
-        sent.contains("kind: Blob, bytes: 5, complete: true"),
-        "{sent}"
-    );
-    let head = get_and_close("/").replace("GET", "HEAD");
-    let answer = exchange(server.address, &head).await;
-    assert!(answer.contains("content-length: 5\r\n"), "{answer}");
-    let sent = server.event("Sent").await;
-    assert!(
-        sent.contains("kind: Blob, bytes: 0, complete: true"),
-        "{sent}"
-    );
-
-    let held = server.toy.hold();
-    let mut stream = server.connect().await;
-    stream.write_all(get("/held").as_bytes()).await.unwrap();
-    held.send(Bytes::from_static(b"abc")).unwrap();
-    read_until(&mut stream, "abc\r\n").await;
-    drop(stream);
-    let sent = server.event("Sent").await;
-    assert!(
-        sent.contains("kind: Blob, bytes: 3, complete: false"),
-        "{sent}"
-    );
-}
-
-#[tokio::test]
 async fn a_body_that_nobody_reads_does_not_disturb_the_answer() {
     let server = start(|builder| builder).await;
     let mut stream = server.connect().await;

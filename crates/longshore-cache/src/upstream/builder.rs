@@ -17,6 +17,7 @@ use super::credentials::Remembered;
 use super::monitor::{Monitor, OnCall};
 use super::{Host, Inner, Upstream, UpstreamCall};
 use crate::name::UpstreamName;
+use crate::observer::{Event, Observer};
 
 /// The settings of an upstream that is not built yet; see [`Upstream::builder`].
 pub struct UpstreamBuilder {
@@ -177,6 +178,13 @@ impl UpstreamBuilder {
     pub fn on_call(mut self, listener: impl Fn(&UpstreamCall<'_>) + Send + Sync + 'static) -> Self {
         self.on_call = Some(Box::new(listener));
         self
+    }
+
+    /// Reports every call that has ended to this observer, instead of a
+    /// [listener](Self::on_call).
+    #[must_use]
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        self.on_call(move |call| observer.event(&Event::UpstreamCall(call)))
     }
 
     /// Builds the upstream. Sends nothing.

@@ -57,6 +57,24 @@ pub enum UpstreamErrorKind {
     Unverifiable,
 }
 
+impl UpstreamErrorKind {
+    /// Returns the kind in words, for a report of health.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "the content does not exist",
+            Self::Denied => "access is denied",
+            Self::Invalid => "the answer cannot be used",
+            Self::Offline => "it is configured as offline",
+            Self::RateLimited { abuse: true } => "it refuses all requests for some time",
+            Self::RateLimited { abuse: false } => "its quota is used up",
+            Self::TooLarge => "the answer is larger than its limit",
+            Self::Unavailable => "it cannot be reached, or cannot answer now",
+            Self::Unverifiable => "the algorithm of the digest is not supported",
+        }
+    }
+}
+
 /// What was asked of an upstream.
 #[derive(Clone, Debug)]
 pub(crate) enum What {

@@ -55,6 +55,8 @@ pub struct UpstreamCall<'a> {
     pub bytes: u64,
     /// How it ended.
     pub outcome: UpstreamOutcome,
+    /// The quota of the upstream, as last stated (RT8).
+    pub quota: Option<RateLimit>,
 }
 
 /// What an upstream is asked for.
@@ -108,6 +110,26 @@ pub enum UpstreamOutcome {
     Failed(UpstreamErrorKind),
     /// It was found.
     Found,
+}
+
+impl UpstreamOutcome {
+    /// Returns the name, for the label of a metric: `rate_limited`, for example.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Absent | Self::Failed(UpstreamErrorKind::Absent) => "absent",
+            Self::Failed(UpstreamErrorKind::Denied) => "denied",
+            Self::Failed(UpstreamErrorKind::Invalid) => "invalid",
+            Self::Failed(UpstreamErrorKind::Offline) => "offline",
+            Self::Failed(UpstreamErrorKind::RateLimited { abuse: false }) => "rate_limited",
+            Self::Failed(UpstreamErrorKind::RateLimited { abuse: true }) => "abuse_limited",
+            Self::Failed(UpstreamErrorKind::TooLarge) => "too_large",
+            Self::Failed(UpstreamErrorKind::Unavailable) => "unavailable",
+            Self::Failed(UpstreamErrorKind::Unverifiable) => "unverifiable",
+            Self::Found => "found",
+        }
+    }
 }
 
 /// The listener of the calls of an upstream.
@@ -254,6 +276,7 @@ impl Meter {
                 head: self.head,
                 bytes: self.bytes,
                 outcome,
+                quota: upstream.monitor().quota().map(|quota| quota.limit),
             });
         }
     }

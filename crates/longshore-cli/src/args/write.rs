@@ -77,7 +77,7 @@ const CHUNK_FLOOR_BYTES: u64 = 64 << 10;
 
 /// Parses the size of a chunk.
 pub(super) fn chunk(text: &str) -> Result<u64, String> {
-    match size(text)? {
+    match size(text).map_err(|error| error.to_string())? {
         bytes if bytes < CHUNK_FLOOR_BYTES => Err("a chunk has at least 64KiB".to_owned()),
         bytes => Ok(bytes),
     }

@@ -80,7 +80,7 @@ fn every_key_can_be_set_in_a_file() {
     assert_eq!(config.unverified_ranges, UnverifiedRanges::Wait);
     assert_eq!(config.store.durability, Durability::Each);
     assert_eq!(config.limits.connections, Some(100));
-    assert_eq!(config.limits.head_size, ByteSize::new(64 << 10));
+    assert_eq!(config.limits.stall.as_secs(), 60);
     assert_eq!(config.tls.as_ref().unwrap().key.to_str(), Some("/tls.key"));
     assert_eq!(config.admin.listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(
@@ -141,8 +141,7 @@ lock_wait = "0s"
 connections = 100
 header_time = "5s"
 idle = "30s"
-head_size = "64KiB"
-streams = 10
+stall = "1m"
 [serve.tls]
 cert = "/tls.pem"
 key = "/tls.key"
@@ -244,8 +243,8 @@ fn an_error_has_file_line_and_key() {
              `[\"127.0.0.1:5000\"]`, and this is text",
         ),
         (
-            "[serve.limits]\nstreams = 0",
-            "cache.toml:2: serve.limits.streams: expected a number from 1 to 4294967295",
+            "[serve.limits]\nconnections = 0",
+            "cache.toml:2: serve.limits.connections: expected a number from 1 to 4294967295",
         ),
         (
             "[serve.tls]\ncert = \"/a\"",
@@ -307,8 +306,7 @@ fn every_key_has_a_variable() {
             "LIMITS_CONNECTIONS" => "100",
             "LIMITS_HEADER_TIME" => "5s",
             "LIMITS_IDLE" => "30s",
-            "LIMITS_HEAD_SIZE" => "64KiB",
-            "LIMITS_STREAMS" => "10",
+            "LIMITS_STALL" => "1m",
             "TLS_CERT" => "/tls.pem",
             "TLS_KEY" => "/tls.key",
             "ADMIN_LISTEN" => "localhost:9090",

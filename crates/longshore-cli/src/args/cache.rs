@@ -1,0 +1,121 @@
+//! The arguments of the commands about the read-through cache: `serve` and `cache client-config`.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use longshore::origin::Origin;
+use longshore_cache::server::client_config;
+
+use super::Output;
+use crate::help;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Serve clients on this address; give it several times for several [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<String>,
+    /// Keep the cache in this directory [default: longshore/serve in the user's cache directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<String>,
+    /// Store at most this much: bytes, or a number with KiB, MiB, GiB or TiB [default: 20GiB, or
+    /// half of the free space if that is less]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<String>,
+    /// Use a tag this long before asking its registry again, or `never` to ask once [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) tag_ttl: Option<String>,
+    /// Remember this long that a registry does not have a tag [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) negative_ttl: Option<String>,
+    /// Serve health and metrics on this address, without authentication [default: not at all]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin_listen: Option<String>,
+    /// Check the configuration, print a summary, and do not serve
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) upstreams: Upstreams,
+}
+
+/// Which registries the cache serves.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Upstreams {
+    /// Cache this registry, under names that begin with PREFIX; without it, under names that begin
+    /// with no other prefix. Replaces the registries of the file and the built-in ones
+    #[arg(long, value_name = "[PREFIX=]URL")]
+    pub(crate) upstream: Vec<String>,
+    /// Read the settings in this TOML file; without it, no file is read. Options and environment
+    /// variables (LONGSHORE_SERVE_…) have precedence
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Print the configuration that makes a client use the cache
+    ///
+    /// Prints each file after a line with its path, and notes on standard error: how to apply it,
+    /// and what the client cannot do. The registries and the address are those of `longshore serve`
+    /// with the same --config, --upstream and environment.
+    ///
+    /// With --install, the files are written. A file that exists and differs is refused; --force
+    /// replaces it and keeps the old one as FILE.bak-1, FILE.bak-2 and so on. Other settings in
+    /// Docker's daemon.json are kept.
+    #[command(after_long_help = help::end(help::CACHE_CLIENT_CONFIG))]
+    ClientConfig(ClientConfig),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClientConfig {
+    /// The client
+    #[arg(value_name = "CLIENT", value_enum)]
+    pub(crate) client: Client,
+    /// The address of the cache, as the client reaches it [default: the address on which
+    /// `longshore serve` would listen]
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<Origin>,
+    /// Write the files instead of printing them
+    #[arg(long)]
+    pub(crate) install: bool,
+    /// Replace files that differ; the old ones are kept
+    #[arg(long, requires = "install")]
+    pub(crate) force: bool,
+    /// Write the files below this directory, such as the root of a mounted image
+    #[arg(long, value_name = "DIR", requires = "install", default_value = "/")]
+    pub(crate) root: PathBuf,
+    #[command(flatten)]
+    pub(crate) upstreams: Upstreams,
+    /// Print the result as text or as one JSON object
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: Output,
+}
+
+/// A program that pulls images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// dockerd, which mirrors only Docker Hub
+    Docker,
+    /// containerd, also as the runtime of Kubernetes
+    Containerd,
+    /// podman, buildah, skopeo and CRI-O
+    Podman,
+    /// BuildKit
+    Buildkit,
+    /// k3s and RKE2
+    K3s,
+    /// kaniko, which has options instead of a file
+    Kaniko,
+}
+
+impl From<Client> for client_config::Client {
+    fn from(client: Client) -> Self {
+        match client {
+            Client::Docker => Self::Docker,
+            Client::Containerd => Self::Containerd,
+            Client::Podman => Self::Podman,
+            Client::Buildkit => Self::Buildkit,
+            Client::K3s => Self::K3s,
+            Client::Kaniko => Self::Kaniko,
+        }
+    }
+}
