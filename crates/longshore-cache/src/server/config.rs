@@ -93,10 +93,10 @@ section! {
         path: PathBuf = PathBuf::new(), "`longshore/serve` in the user's cache directory";
         /// Maximum size of what is stored.
         size: Option<ByteSize> = None, "20 GiB, or half of the free space if that is less";
-        /// When stored content is made durable: `each` before it is visible, `batch` together with
-        /// other content, `none` when the system gets to it. After a power cut, content that was
-        /// not durable is fetched again.
-        durability: Durability = Durability::Batch;
+        /// When stored content is made durable: `each` before it is visible, or `none` when the
+        /// system gets to it. With `none`, content may be damaged after a power cut, so use it only
+        /// where the directory does not outlive the machine.
+        durability: Durability = Durability::Each;
         /// How long the start waits for another process that uses the directory.
         lock_wait: Duration = Duration::from_secs(60);
     }
@@ -199,9 +199,8 @@ word_setting!(
 
 word_setting!(
     Durability,
-    "`each`, `batch` or `none`",
+    "`each` or `none`",
     "each" => Durability::Each,
-    "batch" => Durability::Batch,
     "none" => Durability::None
 );
 
