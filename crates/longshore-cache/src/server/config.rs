@@ -197,11 +197,18 @@ word_setting!(
     "trace" => LogLevel::Trace
 );
 
-word_setting!(
+text_setting!(
     Durability,
     "`each` or `none`",
-    "each" => Durability::Each,
-    "none" => Durability::None
+    |text| match text {
+        "each" => Ok(Durability::Each),
+        "none" => Ok(Durability::None),
+        _ => Err("expected `each` or `none`".to_owned()),
+    },
+    |durability| match durability {
+        Durability::None => "none".to_owned(),
+        _ => "each".to_owned(),
+    }
 );
 
 text_setting!(
