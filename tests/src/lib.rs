@@ -36,6 +36,7 @@ pub mod podman;
 pub mod process;
 pub mod program;
 pub mod registry;
+pub mod serve;
 pub mod skopeo;
 pub mod tinyproxy;
 

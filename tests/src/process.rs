@@ -45,7 +45,8 @@ impl Process {
         self.child = spawn(&mut command, self.directory.path());
     }
 
-    fn kill(&mut self) {
+    /// Kills the process, if it runs (SIGKILL).
+    pub fn kill(&mut self) {
         // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();

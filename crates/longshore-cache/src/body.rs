@@ -86,7 +86,7 @@ pub enum CacheBodyError {
     #[error("the upstream failed while its answer was passed on")]
     Relay(#[source] UpstreamError),
     /// The upstream sent fewer or more bytes than it announced.
-    #[error("the upstream sent {} bytes than it announced", if *.longer { "more" } else { "fewer" })]
+    #[error("the upstream sent {} bytes than announced", if *.longer { "more" } else { "fewer" })]
     Length {
         /// Whether it sent more.
         longer: bool,
@@ -119,8 +119,8 @@ impl CacheBody {
         Self::parts(Parts::several(Content::Stored(blob), parts))
     }
 
-    /// A part of a blob that arrives, to its end at most; if its size is not known, `0..u64::MAX` is
-    /// all of it. To be called after the head of the fill has come.
+    /// A part of a blob that arrives, to its end at most; if its size is not known, `0..u64::MAX`
+    /// is all of it. To be called after the head of the fill has come.
     pub(crate) fn filling(fill: Fill, range: Range<u64>) -> Self {
         let end = fill.progress().size.unwrap_or(u64::MAX);
         let range = range.start..range.end.min(end);

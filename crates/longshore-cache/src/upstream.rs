@@ -221,8 +221,15 @@ impl Upstream {
             }
         };
         let what = What::Manifest(repository.clone(), target.clone());
-        self.call(UpstreamCallKind::Manifest, what, &self.0.hosts, pull)
-            .await
+        let length = |found: &PulledManifest| found.manifest.bytes().len();
+        self.call_for_content(
+            UpstreamCallKind::Manifest,
+            what,
+            &self.0.hosts,
+            pull,
+            length,
+        )
+        .await
     }
 
     /// What the upstream says about a blob; `None` when it does not exist.
@@ -338,6 +345,21 @@ impl Upstream {
     where
         F: Future<Output = Result<Option<T>, Error>>,
     {
+        self.call_for_content(kind, what, hosts, ask, |_| 0).await
+    }
+
+    /// The same, where `length` tells how many content bytes were received.
+    async fn call_for_content<T, F>(
+        &self,
+        kind: UpstreamCallKind,
+        what: What,
+        hosts: &[Host],
+        ask: impl Fn(Host) -> F,
+        length: impl Fn(&T) -> usize,
+    ) -> Result<Option<T>, UpstreamError>
+    where
+        F: Future<Output = Result<Option<T>, Error>>,
+    {
         self.check_open(&what)?;
         let mut meter = Meter::start(self.clone(), kind);
         let mut last = Ok(None);
@@ -345,6 +367,7 @@ impl Upstream {
             last = ask(host.clone()).await;
             if let Ok(Some(found)) = last {
                 self.accepted(&what);
+                meter.on_bytes(u64::try_from(length(&found)).unwrap_or(u64::MAX));
                 meter.end(UpstreamOutcome::Found);
                 return Ok(Some(found));
             }

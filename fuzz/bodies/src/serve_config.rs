@@ -9,9 +9,9 @@ const SEPARATOR: &str = "\n---\n";
 
 /// Reads a file, then lines of `NAME=VALUE` with environment variables and of `--flag VALUE`.
 ///
-/// A configuration that is accepted has an upstream, a listener and a router, no URL with a password, and
-/// has listeners on loopback only if it has credentials (CA7). Client configurations can be made of
-/// it. An error shows no unsafe character (OU1).
+/// A configuration that is accepted has an upstream, a listener and a router, no URL with a
+/// password, and if it has credentials, listeners on loopback only (CA7). Client
+/// configurations can be made of it. An error shows no unsafe character (OU1).
 pub fn serve_config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;

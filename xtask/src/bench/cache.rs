@@ -18,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use image::Subject;
+use image::{Subject, tag_of};
 use options::Options;
 use server::Program;
 use upstream::Upstream;
@@ -51,14 +51,12 @@ pub(crate) fn run(checkout: &Checkout, words: &[&str]) -> Result<(), String> {
     let machine = machine();
     eprintln!("==> making files");
     let (trees, subject) = Subject::make(scratch.path(), options.quick).map_err(named)?;
-    let upstream = Upstream::start(&trees.files).map_err(named)?;
     let mut bench = Bench {
         options: &options,
         programs: &programs,
         directory: scratch.path(),
         trees: &trees,
         subject: &subject,
-        upstream: &upstream,
         started: 0,
         rows: Vec::new(),
         notices: programs.absent.clone(),
@@ -92,7 +90,6 @@ struct Bench<'a> {
     directory: &'a Path,
     trees: &'a Trees,
     subject: &'a Subject,
-    upstream: &'a Upstream,
     /// The number of servers that were started.
     started: u32,
     rows: Vec<Row>,
@@ -118,11 +115,9 @@ impl Bench<'_> {
                     runs.push((row, None));
                     continue;
                 }
-                match self
-                    .start(program)
-                    .and_then(|server| self.warm(program, server))
-                {
-                    Ok(server) => runs.push((row, Some(server))),
+                let running = self.start(program);
+                match running.and_then(|running| self.warm(work, program, running)) {
+                    Ok(running) => runs.push((row, Some(running))),
                     Err(why) => self.notice(format!("not measured: {}: {why}", program.name())),
                 }
             }
@@ -131,13 +126,13 @@ impl Bench<'_> {
     }
 
     /// All rounds of one work.
-    fn measure(&mut self, work: Work, mut runs: Vec<(Row, Option<Server>)>) {
+    fn measure(&mut self, work: Work, mut runs: Vec<(Row, Option<Running>)>) {
         for round in 0..self.options.rounds {
             let first = usize::from(round > 0).min(runs.len());
             runs.rotate_left(first);
-            runs.retain_mut(|(row, server)| {
-                let sample = match server {
-                    Some(server) => self.once(work, server),
+            runs.retain_mut(|(row, running)| {
+                let sample = match running {
+                    Some(running) => self.once(work, running),
                     None => self.cold(row.program),
                 };
                 match sample {
@@ -154,35 +149,50 @@ impl Bench<'_> {
             });
         }
         let mut rows: Vec<Row> = runs.into_iter().map(|(row, _)| row).collect();
+        self.remove_files();
         rows.sort_by_key(|row| Program::ALL.iter().position(|known| *known == row.program));
         self.rows.extend(rows);
     }
 
-    fn start(&mut self, program: Program) -> Result<Server, String> {
+    /// Starts a program with an upstream of its own: a cache may still ask it after the last
+    /// client has its answer.
+    fn start(&mut self, program: Program) -> Result<Running, String> {
         self.started += 1;
         let directory = self.directory.join(format!("server-{}", self.started));
-        program.start(self.programs, &directory, self.trees, self.upstream)
+        let upstream = Upstream::start(&self.trees.files).map_err(|error| error.to_string())?;
+        let address = upstream.address();
+        let server = program.start(self.programs, &directory, self.trees, address)?;
+        Ok(Running { server, upstream })
     }
 
-    /// Lets a cache store everything that is measured.
-    fn warm(&self, program: Program, server: Server) -> Result<Server, String> {
-        self.upstream.reset(None);
-        for path in self.subject.warm() {
+    /// Lets a cache store what is measured. It gets the manifest first, which names the blob.
+    fn warm(&self, work: Work, program: Program, running: Running) -> Result<Running, String> {
+        let path = work.path(self.subject);
+        for path in [tag_of(&path), path] {
             // Twice: a cache may answer the first time before it has stored the content.
             for _ in 0..if program.is_cache() { 2 } else { 1 } {
-                load::read(server.address(), &path, u64::MAX)
+                load::read(running.server.address(), &path, u64::MAX)
                     .map_err(|error| format!("warming up: {error}"))?;
             }
         }
-        Ok(server)
+        Ok(running)
+    }
+
+    /// Removes the files of all servers, which have ended: each cache has a copy of the blobs.
+    fn remove_files(&self) {
+        for number in 1..=self.started {
+            // Most are gone already.
+            let _ = fs::remove_dir_all(self.directory.join(format!("server-{number}")));
+        }
     }
 
     /// One round of a program that has everything.
-    fn once(&self, work: Work, server: &Server) -> Result<Sample, String> {
+    fn once(&self, work: Work, running: &Running) -> Result<Sample, String> {
+        let Running { server, upstream } = running;
         let path = work.path(self.subject);
         let address = server.address();
         let failed = |error: io::Error| error.to_string();
-        self.upstream.reset(None);
+        upstream.reset(None);
         let (before, start) = (server.cpu()?, Instant::now());
         let seconds = if self.options.quick { 1 } else { 5 };
         let requests = match work {
@@ -210,7 +220,7 @@ impl Bench<'_> {
             cpu: cpu / each,
             wall: wall / each,
             requests,
-            upstream: self.upstream.seen().requests,
+            upstream: upstream.seen().requests,
             peak_mib: server.peak_mib()?,
             first: f64::NAN,
         })
@@ -218,19 +228,17 @@ impl Bench<'_> {
 
     /// One round of cold clients, with a new cache.
     fn cold(&mut self, program: Program) -> Result<Sample, String> {
-        let server = self.start(program)?;
+        let Running { server, upstream } = self.start(program)?;
         let path = Work::Cold.path(self.subject);
         let failed = |error: io::Error| error.to_string();
         if program.is_cache() {
             // The image is known, and none of its blobs.
-            let manifest = self.subject.cold_manifest();
-            load::read(server.address(), &manifest, u64::MAX).map_err(failed)?;
+            load::read(server.address(), &tag_of(&path), u64::MAX).map_err(failed)?;
         }
-        self.upstream.reset(Some(UPSTREAM_BYTES_PER_SECOND));
+        upstream.reset(Some(UPSTREAM_BYTES_PER_SECOND));
         let before = server.cpu()?;
         let clients = load::together(COLD_CLIENTS, server.address(), &path, u64::MAX);
-        let seen = self.upstream.seen();
-        self.upstream.reset(None);
+        let seen = upstream.seen();
         let (start, arrivals) = clients.map_err(failed)?;
         let first = arrivals.iter().map(|arrival| arrival.first).max();
         let last = arrivals.iter().map(|arrival| arrival.last).max();
@@ -246,9 +254,7 @@ impl Bench<'_> {
             },
         };
         drop(server);
-        // The stored blobs of one round are not needed in the next.
-        let directory = self.directory.join(format!("server-{}", self.started));
-        let _ = fs::remove_dir_all(directory);
+        self.remove_files();
         Ok(sample)
     }
 
@@ -259,6 +265,12 @@ impl Bench<'_> {
         eprintln!("*** {what}");
         self.notices.push(what);
     }
+}
+
+/// A program that serves, and the upstream that it asks if it is a cache.
+struct Running {
+    server: Server,
+    upstream: Upstream,
 }
 
 /// The rate of the upstream of cold clients.

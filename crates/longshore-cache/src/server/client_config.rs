@@ -54,6 +54,7 @@ pub struct ClientFile {
 /// An existing file into which the settings cannot be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the existing file is not a JSON object, or one of its settings has another form")]
+#[non_exhaustive]
 pub struct MergeError;
 
 impl ClientFile {
@@ -624,7 +625,8 @@ mod tests {
         assert_eq!(
             made.arguments,
             [
-                "--registry-map=docker.io=10.0.0.1:5000/docker.io;r.example:8443=10.0.0.1:5000/corp",
+                "--registry-map=docker.io=10.0.0.1:5000/docker.io;\
+                 r.example:8443=10.0.0.1:5000/corp",
                 "--insecure-registry=10.0.0.1:5000",
             ]
         );

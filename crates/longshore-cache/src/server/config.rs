@@ -44,14 +44,14 @@ mod upstream;
 /// Largest default size of the store: 20 GiB.
 pub const DEFAULT_STORE_SIZE: ByteSize = ByteSize::new(20 << 30);
 
-/// The port of the default listener.
-pub const DEFAULT_PORT: u16 = 5000;
+/// The address of the default listener: 127.0.0.1:5000.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
 section! {
     /// The configuration of a server, with all defaults filled in.
     pub struct ServeConfig as "a table" {
         /// Addresses on which clients are served.
-        listen: Vec<SocketAddr> = vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT)];
+        listen: Vec<SocketAddr> = vec![DEFAULT_LISTEN];
         /// How long a tag is fresh. After that, the upstream is asked with HEAD whether it has
         /// moved. `never` asks only once. Upstreams can have their own value.
         tag_ttl: TagTtl = TagTtl::For(crate::DEFAULT_TAG_TTL);
@@ -93,10 +93,10 @@ section! {
         path: PathBuf = PathBuf::new(), "`longshore/serve` in the user's cache directory";
         /// Maximum size of what is stored.
         size: Option<ByteSize> = None, "20 GiB, or half of the free space if that is less";
-        /// When stored content is made durable: `each` before it is visible, `batch` together with
-        /// other content, `none` when the system gets to it. After a power cut, content that was
-        /// not durable is fetched again.
-        durability: Durability = Durability::Batch;
+        /// When stored content is made durable: `each` before it is visible, or `none` when the
+        /// system gets to it. With `none`, content may be damaged after a power cut, so use it only
+        /// where the directory does not outlive the machine.
+        durability: Durability = Durability::Each;
         /// How long the start waits for another process that uses the directory.
         lock_wait: Duration = Duration::from_secs(60);
     }
@@ -197,12 +197,18 @@ word_setting!(
     "trace" => LogLevel::Trace
 );
 
-word_setting!(
+text_setting!(
     Durability,
-    "`each`, `batch` or `none`",
-    "each" => Durability::Each,
-    "batch" => Durability::Batch,
-    "none" => Durability::None
+    "`each` or `none`",
+    |text| match text {
+        "each" => Ok(Durability::Each),
+        "none" => Ok(Durability::None),
+        _ => Err("expected `each` or `none`".to_owned()),
+    },
+    |durability| match durability {
+        Durability::None => "none".to_owned(),
+        _ => "each".to_owned(),
+    }
 );
 
 text_setting!(
@@ -269,10 +275,10 @@ impl ServeConfig {
         let rules = upstream.tag_rules.iter();
         let mut tag_ttl: Vec<_> = rules.map(|rule| (rule.tags.clone(), rule.ttl)).collect();
         tag_ttl.push((Pattern::new("*"), upstream.tag_ttl.unwrap_or(self.tag_ttl)));
-        let mut policy = UpstreamPolicy::default();
-        policy.tag_ttl = tag_ttl;
-        policy.repositories.clone_from(&upstream.repositories);
-        policy
+        UpstreamPolicy {
+            tag_ttl,
+            repositories: upstream.repositories.clone(),
+        }
     }
 
     /// Makes the router of the upstreams.

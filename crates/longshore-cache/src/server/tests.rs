@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::observer::{AnswerNote, Event, Outcome, RequestKind};
 
+mod cache;
 mod draining;
 mod http2;
 mod limits;

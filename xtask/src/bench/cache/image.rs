@@ -42,28 +42,12 @@ impl Subject {
         };
         Ok((trees, subject))
     }
-
-    /// What a cache is asked for before it is measured, except for cold clients. A cache that
-    /// serves blobs only of images it knows gets the manifests first.
-    pub(super) fn warm(&self) -> Vec<String> {
-        vec![
-            self.tag.clone(),
-            self.manifest.clone(),
-            self.small.clone(),
-            manifest_of(&self.large),
-            self.large.clone(),
-        ]
-    }
-
-    /// The manifest of the image with the blob for cold clients.
-    pub(super) fn cold_manifest(&self) -> String {
-        manifest_of(&self.cold)
-    }
 }
 
-/// The manifest of the image that has a blob.
-fn manifest_of(blob: &str) -> String {
-    let repository = blob.split("/blobs/").next().unwrap_or_default();
+/// The manifest by tag of the image that has a manifest or blob.
+pub(super) fn tag_of(path: &str) -> String {
+    let mut segments = path.rsplitn(3, '/');
+    let repository = segments.nth(2).unwrap_or_default();
     format!("{repository}/manifests/{TAG}")
 }
 

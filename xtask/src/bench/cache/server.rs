@@ -1,8 +1,8 @@
 //! The programs that serve the same files.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::upstream::Upstream;
 use super::work::Work;
 use crate::bench::image::Trees;
 use crate::bench::program::Programs;
@@ -55,9 +55,8 @@ impl Program {
         programs: &Programs,
         directory: &Path,
         trees: &Trees,
-        upstream: &Upstream,
+        upstream: SocketAddr,
     ) -> Result<Server, String> {
-        let upstream = upstream.address();
         match self {
             Self::DockerRegistry => {
                 let program = programs.path("docker-registry")?;

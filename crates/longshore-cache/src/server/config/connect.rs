@@ -178,7 +178,10 @@ impl Password {
         if text.expose().len() as u64 > SECRET_LIMIT_BYTES {
             return Err(within(ErrorKind::FileTooLarge.into()));
         }
-        let line = text.expose().strip_suffix('\n').unwrap_or(text.expose());
+        let line = text
+            .expose()
+            .strip_suffix('\n')
+            .unwrap_or_else(|| text.expose());
         let line = line.strip_suffix('\r').unwrap_or(line);
         Ok(Secret::new(line.to_owned()))
     }

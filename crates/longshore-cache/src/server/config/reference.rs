@@ -92,14 +92,17 @@ url = \"https://registry.example\"
 credentials = { username = \"ci\", file = \"/run/secrets/registry\" }
 ```
 
-- A **duration** is a whole number with one of the units `ms`, `s`, `m`, `h` and `d`: `250ms`, `5m`, `24h`.
-- A **size** is a number of bytes, or a text of a whole number with a unit. `KB`, `MB`, `GB` and `TB` are powers of
-  1,000; `KiB`, `MiB`, `GiB` and `TiB` are powers of 1,024: `\"500MB\"`, `\"200 GiB\"`.
-- The **environment variable** of a key is its path in upper case: `LONGSHORE_SERVE_STORE_SIZE` is `size` in
-  `[serve.store]`. Upstreams are numbered from 1: `LONGSHORE_SERVE_UPSTREAM_1_URL` sets `url` of the first one, and
-  a number that follows the last upstream of the file adds one. A list is written with commas between its entries, or
-  as in TOML; lists of tables and tables of headers are written as in TOML. An empty variable counts as absent.
-- **Secrets** are never written into the configuration. It refers to files, environment variables and credential
-  helpers.
+- A **duration** is a whole number with one of the units `ms`, `s`, `m`, `h` and `d`: `250ms`, `5m`,
+  `24h`.
+- A **size** is a number of bytes, or a text of a whole number with a unit. `KB`, `MB`, `GB` and
+  `TB` are powers of 1,000; `KiB`, `MiB`, `GiB` and `TiB` are powers of 1,024: `\"500MB\"`,
+  `\"200 GiB\"`.
+- The **environment variable** of a key is its path in upper case: `LONGSHORE_SERVE_STORE_SIZE` is
+  `size` in `[serve.store]`. Upstreams are numbered from 1: `LONGSHORE_SERVE_UPSTREAM_1_URL` sets
+  `url` of the first one, and a number that follows the last upstream of the file adds one. A list
+  is written with commas between its entries, or as in TOML; lists of tables and tables of headers
+  are written as in TOML. An empty variable counts as absent.
+- **Secrets** are never written into the configuration. It refers to files, environment variables
+  and credential helpers.
 - Upstreams that the command line gives replace those of the environment and of the file.
 ";

@@ -82,7 +82,7 @@ impl FromStr for ByteSize {
 impl fmt::Display for ByteSize {
     /// Writes the size with a unit of powers of 1,024, or else of 1,000, if that is exact.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = |(_, bytes): &&(&str, u64)| self.0 != 0 && self.0 % bytes == 0;
+        let exact = |(_, bytes): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*bytes);
         match BYTE_UNITS.iter().rev().find(exact) {
             Some((unit, bytes)) => write!(f, "{} {unit}", self.0 / bytes),
             None => self.0.fmt(f),
@@ -143,7 +143,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let time = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let exact = |(_, unit): &&(&str, u64)| time != 0 && time % unit == 0;
+    let exact = |(_, unit): &&(&str, u64)| time != 0 && time.is_multiple_of(*unit);
     match TIME_UNITS.iter().rev().find(exact) {
         // Hours are more common than `1d` up to two days.
         Some(("d", _)) if time < 2 * 86_400_000 => format!("{}h", time / 3_600_000),

@@ -86,8 +86,8 @@ section! {
         offline: bool = false;
         /// Maximum number of concurrent requests to the registry.
         concurrency: Option<u32> = None, "32";
-        /// Patterns of the repositories that clients may read, compared by path segments. `*` stands
-        /// for any characters of a segment, and `**` for any number of segments:
+        /// Patterns of the repositories that clients may read, by path segments. `*` stands for
+        /// any characters of a segment, and `**` for any number of segments:
         /// `["library/*", "team/**"]`. Others are not found.
         repositories: Vec<Pattern> = vec![Pattern::new("**")];
     }

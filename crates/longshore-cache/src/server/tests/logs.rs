@@ -40,8 +40,8 @@ async fn ou4_each_request_has_one_line_without_secrets() {
         .with_ansi(false)
         .with_writer(lines.clone())
         .finish();
-    // Not `set_default`: with one subscriber of one thread, a line that another thread reaches first
-    // is switched off for all threads.
+    // Not `set_default`: with one subscriber of one thread, a line that another thread reaches
+    // first is switched off for all threads.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing::callsite::rebuild_interest_cache();
     let mut server = start(|builder| builder.admin(ANY)).await;
