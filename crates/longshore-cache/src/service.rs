@@ -52,6 +52,47 @@ use crate::upstream::Upstream;
 ///
 /// Requests must be handled within a tokio runtime: the work that several clients wait for runs in
 /// tasks of its own. The body of a request is dropped unread.
+///
+/// # Examples
+///
+/// A cache in memory, of Docker Hub for names without a prefix, and of one more registry for names
+/// that begin with its host:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use http::{Request, StatusCode};
+/// use longshore::hyper::TokioClock;
+/// use longshore_cache::{
+///     BoundedStore, CacheService, DEFAULT_UPSTREAM, Router, Upstream, UpstreamName,
+/// };
+/// use longshore_store::MemoryStore;
+/// use tower_service::Service;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (clock, hub) = (TokioClock::new(), DEFAULT_UPSTREAM.parse::<UpstreamName>()?);
+/// let quay: UpstreamName = "quay.io".parse()?;
+/// let mut router = Router::builder();
+/// let mut builder = CacheService::builder();
+/// for name in [&hub, &quay] {
+///     let upstream = Upstream::builder(name.clone(), &Upstream::default_url(name));
+///     builder = builder.upstream(upstream.clock(clock).build()?);
+///     router = router.upstream(name.clone())?;
+/// }
+/// let router = router.default_upstream(&hub)?.official_images(&hub)?;
+/// let (mut cache, handle) = builder
+///     .store(BoundedStore::open(Arc::new(MemoryStore::new()), 1 << 30)?)
+///     .router(router.build())
+///     .clock(clock)
+///     .build()?;
+///
+/// let answer = cache.call(Request::get("/v2/").body(())?).await?;
+/// assert_eq!(answer.status(), StatusCode::OK);
+/// handle.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct CacheService {
     shared: Arc<Shared>,
