@@ -149,7 +149,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 impl CacheService {
     /// Starts to set up a service.
-    #[must_use]
     pub fn builder() -> CacheBuilder {
         CacheBuilder::new()
     }

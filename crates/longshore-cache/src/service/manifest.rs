@@ -181,7 +181,7 @@ impl Shared {
         let repository = &key.image.repository;
         let head = site
             .upstream
-            .manifest_head(repository, &target, patience.clone())
+            .manifest_head(repository, &target, patience)
             .await;
         let Some(head) = head.map_err(Failure::Upstream)? else {
             self.known.drop_tag(key).await;
