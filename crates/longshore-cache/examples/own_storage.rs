@@ -205,7 +205,8 @@ pub(crate) fn cache(
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let name: UpstreamName = "quay.io".parse()?;
     let url = Upstream::default_url(&name);
-    let (cache, _handle) = cache(&name, &url, Arc::new(Counting::default()), Table::default())?;
-    println!("{cache:?}");
+    let store = Arc::new(Counting::default());
+    let (cache, _handle) = cache(&name, &url, store.clone(), Table::default())?;
+    println!("{cache:?} opened content {} times", store.opened());
     Ok(())
 }

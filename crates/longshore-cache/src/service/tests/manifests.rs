@@ -319,11 +319,13 @@ async fn head_of_another_tag_of_a_stored_manifest_costs_one_request_in_all() {
 
 #[tokio::test]
 async fn a_tag_has_the_ttl_of_its_pattern() {
-    let mut policy = UpstreamPolicy::default();
-    policy.tag_ttl = vec![
-        (Pattern::new("v*"), TagTtl::Never),
-        (Pattern::new("nightly*"), TagTtl::For(seconds(5))),
-    ];
+    let policy = UpstreamPolicy {
+        tag_ttl: vec![
+            (Pattern::new("v*"), TagTtl::Never),
+            (Pattern::new("nightly*"), TagTtl::For(seconds(5))),
+        ],
+        ..UpstreamPolicy::default()
+    };
     let registry = Registry::builder().image("app", "v1", &tree());
     let registry = registry.image("app", "nightly", &tree());
     let cache = Setup::over(registry).policy(policy).start();
