@@ -397,13 +397,17 @@ async fn a_nearly_used_up_quota_is_spared_and_stale_copies_are_served() {
 
 #[tokio::test]
 async fn an_upstream_that_failed_is_left_alone_for_10_s_while_stale_copies_exist() {
-    let cache = stale().await;
-    cache.misbehave(Rule::always(Misbehaviour::Status(StatusCode::BAD_GATEWAY)));
-    for (later, requests) in [(0, 1), (9, 0), (1, 1)] {
-        cache.advance(seconds(later));
-        let answer = cache.get(&manifest("v1")).await;
-        assert_eq!(answer.header("cache-status"), STALE);
-        assert_eq!(cache.upstream_requests().len(), requests, "{later}");
+    // After a refusal of HEAD, GET is tried.
+    for (status, requests) in [(StatusCode::BAD_GATEWAY, 1), (StatusCode::FORBIDDEN, 2)] {
+        let cache = stale().await;
+        cache.misbehave(Rule::always(Misbehaviour::Status(status)));
+        for (later, requests) in [(0, requests), (9, 0), (1, requests)] {
+            cache.advance(seconds(later));
+            let answer = cache.get(&manifest("v1")).await;
+            assert_eq!(answer.header("cache-status"), STALE);
+            let found = cache.upstream_requests().len();
+            assert_eq!(found, requests, "{status} {later}");
+        }
     }
 }
 
