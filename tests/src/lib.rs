@@ -35,6 +35,7 @@ pub mod peer;
 pub mod podman;
 pub mod process;
 pub mod program;
+pub mod random;
 pub mod registry;
 pub mod serve;
 pub mod skopeo;
