@@ -12,6 +12,7 @@ use crate::{layout, program};
 pub struct Containerd {
     process: Process,
     client: PathBuf,
+    hosts: Option<PathBuf>,
 }
 
 impl Containerd {
@@ -34,11 +35,29 @@ impl Containerd {
         let mut process = Process::start(command, directory);
         let ready = process.wait_until(|process| UnixStream::connect(socket(process)).ok());
         assert!(ready.is_some(), "containerd ended:\n{}", process.said());
-        Some(Self { process, client })
+        Some(Self {
+            process,
+            client,
+            hosts: None,
+        })
     }
 
-    /// Pulls `host/name:tag` or `host/name@digest` over plain HTTP, for the platform of this
-    /// machine, and unpacks it. The storage must not hold an image with the same layers.
+    /// Pulls as the files `HOST/hosts.toml` in this directory say.
+    #[must_use]
+    pub fn hosts(mut self, directory: &Path) -> Self {
+        self.hosts = Some(directory.to_owned());
+        self
+    }
+
+    /// The socket on which it serves its clients.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.process)
+    }
+
+    /// Pulls `host/name:tag` or `host/name@digest`, for the platform of this machine, and unpacks
+    /// it. Without [`hosts`](Self::hosts), registries are asked over plain HTTP. The storage must
+    /// not hold an image with the same layers.
     ///
     /// # Panics
     ///
@@ -46,8 +65,13 @@ impl Containerd {
     #[must_use]
     #[track_caller]
     pub fn pull(&self, reference: &str) -> ContainerdImage {
-        let flags = ["--plain-http", "--snapshotter", SNAPSHOTTER];
-        self.ctr(&[&["images", "pull"], &flags[..], &[reference]].concat());
+        let hosts = self.hosts.as_ref().map(|it| it.display().to_string());
+        let hosts = match &hosts {
+            Some(directory) => &["--hosts-dir", directory][..],
+            None => &["--plain-http"],
+        };
+        let flags = ["--snapshotter", SNAPSHOTTER];
+        self.ctr(&[&["images", "pull"], hosts, &flags, &[reference]].concat());
         let filter = format!("name=={reference}");
         let listed = self.ctr(&["images", "list", &filter]);
         // The reference, the media type, the digest.

@@ -23,8 +23,10 @@
 )]
 
 mod binary;
+pub mod buildah;
 pub mod containerd;
 pub mod disk;
+pub mod dockerd;
 pub mod http;
 pub mod layout;
 pub mod longshore;

@@ -1,6 +1,6 @@
 //! podman, an engine that unpacks the images that it pulls.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -11,6 +11,7 @@ use crate::{process, program};
 #[derive(Debug)]
 pub struct Podman {
     program: PathBuf,
+    registries: Option<PathBuf>,
     directory: TempDir,
 }
 
@@ -22,6 +23,7 @@ impl Podman {
         let program = program::find_for_root("podman", "podman")?;
         let podman = Self {
             program,
+            registries: None,
             directory: process::directory(),
         };
         let root = podman.directory.path().display();
@@ -37,8 +39,16 @@ impl Podman {
         Some(podman)
     }
 
-    /// Pulls `host/name:tag` or `host/name@digest` over plain HTTP, for the platform of this
-    /// machine, and unpacks it.
+    /// Reads this `registries.conf`, which decides where images come from and whether registries
+    /// use TLS.
+    #[must_use]
+    pub fn registries(mut self, file: &Path) -> Self {
+        self.registries = Some(file.to_owned());
+        self
+    }
+
+    /// Pulls `host/name:tag` or `host/name@digest`, for the platform of this machine, and unpacks
+    /// it. Without [`registries`](Self::registries), registries are asked over plain HTTP.
     ///
     /// # Panics
     ///
@@ -47,7 +57,10 @@ impl Podman {
     #[track_caller]
     pub fn pull(&self, reference: &str) -> PodmanImage {
         let policy = self.at(POLICY);
-        let mut pull = self.command(["pull", "--quiet", "--tls-verify=false"]);
+        let mut pull = self.command(["pull", "--quiet"]);
+        if self.registries.is_none() {
+            pull.arg("--tls-verify=false");
+        }
         pull.arg("--signature-policy").arg(policy).arg(reference);
         succeeded(&mut pull);
         let format = "{{range .RepoDigests}}{{println .}}{{end}}";
@@ -72,9 +85,10 @@ impl Podman {
             .env("HOME", self.directory.path())
             .env("TMPDIR", self.directory.path())
             .env("CONTAINERS_STORAGE_CONF", self.at(STORAGE));
-        for variable in ["CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF"] {
-            command.env(variable, self.at(NOTHING));
-        }
+        let nothing = self.at(NOTHING);
+        let registries = self.registries.as_ref().unwrap_or(&nothing);
+        command.env("CONTAINERS_REGISTRIES_CONF", registries);
+        command.env("CONTAINERS_CONF", &nothing);
         command
             .arg("--tmpdir")
             .arg(self.at("state"))

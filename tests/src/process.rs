@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -56,6 +56,42 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal by its name without `SIG`: `HUP`, `TERM`.
+    ///
+    /// # Panics
+    ///
+    /// When the process has ended.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("/bin/sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", name])
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "SIG{name} cannot be sent:\n{}",
+            self.said()
+        );
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end for a long time; the message includes its output.
+    #[track_caller]
+    pub fn end(&mut self) -> ExitStatus {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status;
+            }
+            // As above.
+            std::thread::sleep(STEP);
+        }
+        panic!("{} does not end:\n{}", self.what, self.said())
     }
 
     /// Where the process keeps its files.

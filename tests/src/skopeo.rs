@@ -14,6 +14,7 @@ pub struct Skopeo {
     program: PathBuf,
     credentials: Option<String>,
     certificates: Option<PathBuf>,
+    registries: Option<PathBuf>,
 }
 
 impl Skopeo {
@@ -25,6 +26,7 @@ impl Skopeo {
             program,
             credentials: None,
             certificates: None,
+            registries: None,
         })
     }
 
@@ -39,6 +41,14 @@ impl Skopeo {
     #[must_use]
     pub fn trust(mut self, directory: &Path) -> Self {
         self.certificates = Some(directory.to_owned());
+        self
+    }
+
+    /// Reads this `registries.conf`, which decides where images come from and whether registries
+    /// use TLS.
+    #[must_use]
+    pub fn registries(mut self, file: &Path) -> Self {
+        self.registries = Some(file.to_owned());
         self
     }
 
@@ -129,7 +139,11 @@ impl Skopeo {
     #[must_use]
     pub fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["--insecure-policy", verb]);
+        command.arg("--insecure-policy");
+        if let Some(file) = &self.registries {
+            command.arg("--registries-conf").arg(file);
+        }
+        command.arg(verb);
         command.env("REGISTRY_AUTH_FILE", "/nonexistent/auth.json");
         for proxy in [
             "http_proxy",
@@ -159,10 +173,14 @@ impl Skopeo {
 
     /// The options for the side of a command that is a registry.
     fn flags(&self, side: &str) -> Vec<String> {
-        let mut flags = vec![match &self.certificates {
-            Some(directory) => format!("--{side}cert-dir={}", directory.display()),
-            None => format!("--{side}tls-verify=false"),
-        }];
+        let mut flags = Vec::new();
+        match (&self.certificates, &self.registries) {
+            (Some(directory), _) => {
+                flags.push(format!("--{side}cert-dir={}", directory.display()));
+            }
+            (None, None) => flags.push(format!("--{side}tls-verify=false")),
+            (None, Some(_)) => {}
+        }
         flags.extend(
             self.credentials
                 .as_ref()

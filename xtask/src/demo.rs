@@ -1,4 +1,5 @@
-//! The demonstration: a registry on this machine that demands tokens, and a pull from it.
+//! The demonstration: a registry on this machine that demands tokens, a pull from it, and a cache
+//! in front of it.
 //!
 //! The registry is the testkit's and serves a generated image of twenty platforms; the program is
 //! the one that users run. The files on disk are then checked here, without code of our crates.
@@ -15,7 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::checkout::{Checkout, output, run};
+use crate::checkout::{Checkout, cannot_start, line, output, run};
 
 /// Runs the demonstration.
 ///
@@ -64,7 +65,32 @@ pub(crate) fn run_demo(checkout: &Checkout) -> Result<(), String> {
     );
     println!("    {all} blobs, each has the digest it is named by");
     println!("    the index is {digest}, as the registry says");
+    println!("\n4. Start a cache in front of the registry, and pull through it twice:\n");
+    show_cache(longshore, &registry, &dir.0)?;
     println!("\nThe demonstration went well; its files are removed again.");
+    Ok(())
+}
+
+/// Pulls twice through a cache, and checks that the registry sees only the first pull.
+fn show_cache(longshore: &Path, registry: &Registry, dir: &Path) -> Result<(), String> {
+    let cache = Cache::start(longshore, registry, &dir.join("cache"))?;
+    for pull in ["first", "second"] {
+        let layout = dir.join(pull);
+        run(Command::new(longshore)
+            .args(["pull", &cache.reference])
+            .arg(&layout)
+            .env("DOCKER_CONFIG", dir))?;
+        let blobs = check_blobs(&layout)?;
+        let requests = registry.requests().len();
+        println!(
+            "    {blobs} blobs, and the registry and its token server saw {requests} requests"
+        );
+        if (requests == 0) != (pull == "second") {
+            return Err(format!(
+                "{requests} requests reached the registry during the {pull} pull"
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -141,6 +167,56 @@ impl Registry {
     fn requests(&self) -> Vec<String> {
         let next = || self.log.recv_timeout(Duration::from_millis(300)).ok();
         std::iter::from_fn(next).collect()
+    }
+}
+
+/// A cache whose default upstream is the registry. It is killed on drop.
+struct Cache {
+    child: Child,
+    /// The image of the registry, by its name in the cache.
+    reference: String,
+}
+
+impl Cache {
+    fn start(longshore: &Path, registry: &Registry, dir: &Path) -> Result<Self, String> {
+        let image = registry.reference.split_once('/');
+        let (host, image) = image.ok_or("the registry does not say where it is")?;
+        let upstream = format!("http://{host}");
+        let mut command = Command::new(longshore);
+        command
+            .args(["serve", "--listen=127.0.0.1:0", "--upstream", &upstream])
+            .arg("--dir")
+            .arg(dir)
+            .stderr(Stdio::piped());
+        eprintln!("    $ {}", line(&command));
+        let child = command
+            .spawn()
+            .map_err(|error| cannot_start(&command, &error))?;
+        let mut cache = Self {
+            child,
+            reference: String::new(),
+        };
+        let stderr = cache.child.stderr.take();
+        let mut lines = stderr.into_iter().flat_map(|it| BufReader::new(it).lines());
+        let mut said = String::new();
+        for line in lines.by_ref().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix("listening: ") {
+                cache.reference = format!("{address}/{image}");
+                // A full pipe would stop the cache.
+                thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+                return Ok(cache);
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        Err(format!("the cache does not start:\n{said}"))
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

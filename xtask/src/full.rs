@@ -19,6 +19,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: features,
     },
     Step {
+        name: "axum-example",
+        about: "build and tests of examples/axum, which is a workspace of its own",
+        run: axum_example,
+    },
+    Step {
         name: "reqwest-example",
         about: "build and tests of examples/reqwest, which is a workspace of its own",
         run: reqwest_example,
@@ -91,6 +96,12 @@ fn feature_sets(features: &[String]) -> Vec<Vec<&str>> {
             .map(|set| set.iter().copied().chain([*name]).collect());
         sets.iter().cloned().chain(with).collect()
     })
+}
+
+/// The cache within another server: its workspace keeps that server out of ours.
+fn axum_example(checkout: &Checkout, log: &mut Log) -> Report {
+    let what = ["--manifest-path", "examples/axum/Cargo.toml"];
+    ci::read_tests(checkout, log, &what)
 }
 
 /// A transport over another client: its workspace keeps that client out of ours.

@@ -15,12 +15,20 @@ struct Peer {
 
 const PEERS: &[Peer] = &[
     Peer {
+        binary: "buildah",
+        package: "buildah",
+    },
+    Peer {
         binary: "containerd",
         package: "containerd",
     },
     Peer {
         binary: "docker-registry",
         package: "docker-registry",
+    },
+    Peer {
+        binary: "dockerd",
+        package: "docker.io",
     },
     Peer {
         binary: "htpasswd",

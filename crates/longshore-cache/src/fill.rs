@@ -115,6 +115,8 @@ struct Shared {
     readers: Readers,
     /// Set before the head is published.
     spool: OnceLock<Spool>,
+    /// Whether the transfer is over, and the store has what it will have of the blob.
+    settled: watch::Sender<bool>,
 }
 
 /// The part that one client has in a fill. As long as it exists, or the body that it became, the
@@ -132,13 +134,25 @@ pub(crate) struct Fill {
 pub(crate) struct Verdict(Arc<Shared>);
 
 impl Verdict {
-    /// Waits until the blob was verified.
+    /// Waits until the blob was verified and is stored, or passed through.
     ///
     /// # Errors
     ///
     /// Why the fill failed.
     pub(crate) async fn reached(&self) -> Result<(), FillError> {
+        // The sender lives as long as `self`.
+        let _ = self
+            .0
+            .settled
+            .subscribe()
+            .wait_for(|is_settled| *is_settled)
+            .await;
         self.0.done().await
+    }
+
+    /// As [`Fill::shows`].
+    pub(crate) fn shows(&self, repository: &RepositoryName) -> bool {
+        self.0.shows(repository)
     }
 }
 
@@ -213,6 +227,7 @@ impl Fills {
             progress: watch::Sender::new(Progress::new(size)),
             readers: Readers::default(),
             spool: OnceLock::new(),
+            settled: watch::Sender::new(false),
         });
         running.insert(key, Arc::clone(&shared));
         self.pool().count.send_modify(|count| *count += 1);
@@ -356,6 +371,12 @@ impl Fill {
         &self.shared.repository
     }
 
+    /// Whether the head shows that this repository contains the blob: the upstream sent it for the
+    /// repository (CA6). A fill that found the blob in the store asked nobody.
+    pub(crate) fn shows(&self, repository: &RepositoryName) -> bool {
+        self.shared.shows(repository)
+    }
+
     /// Waits until the upstream has answered.
     ///
     /// # Errors
@@ -453,6 +474,10 @@ impl Shared {
         let reached = receiver.wait_for(is_reached).await.map(|it| it.clone());
         // The sender lives as long as `self`.
         reached.unwrap_or_else(|_| self.progress.borrow().clone())
+    }
+
+    fn shows(&self, repository: &RepositoryName) -> bool {
+        self.repository == *repository && !matches!(self.spool.get(), Some(Spool::Stored(_)))
     }
 
     async fn done(&self) -> Result<(), FillError> {

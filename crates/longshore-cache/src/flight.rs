@@ -36,6 +36,11 @@ impl<V: Clone> Flight<V> {
         self.began
     }
 
+    /// The result, if it is there.
+    pub(crate) fn ready(&self) -> Option<V> {
+        self.result.borrow().clone()
+    }
+
     /// Waits for the result. `None` if the work ended without one: its runtime is shutting down, or
     /// it panicked.
     pub(crate) async fn result(mut self) -> Option<V> {

@@ -3,7 +3,7 @@
 //! Memory holds what was used recently, so that a hit on a manifest touches no disk. Everything in
 //! it can be read again from the records and the store, or asked again from the upstream.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longshore_model::{Digest, MediaType, Tag};
@@ -12,6 +12,7 @@ use longshore_transport::Clock;
 use crate::bounded::{BoundedStore, StoredBlob};
 use crate::document::Document;
 use crate::name::ImageName;
+use crate::observer::MissReason;
 use crate::recent::Recent;
 use crate::records::{ContentRecord, DynRecords, ListKey, ListRecord, RecordsError, TagRecord};
 
@@ -23,6 +24,9 @@ const LISTS_BYTES: usize = 8 * 1024 * 1024;
 
 /// Maximum number of tags, of marks, and of other small facts, each.
 const ENTRIES: usize = 65_536;
+
+/// Minimum time between two warnings that records fail: 1 minute.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A tag of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,12 +82,16 @@ pub(crate) struct Known {
     kinds: Recent<Digest, ContentKind>,
     tags: Recent<TagKey, TagRecord>,
     heads: Recent<TagKey, HeadFact>,
+    digest_heads: Recent<ContentKey, HeadFact>,
     shown: Recent<ContentKey, ()>,
     /// Until when each is believed to be absent, by the time of the clock.
     absent: Recent<AbsentKey, Duration>,
     lists: Recent<(ImageName, ListKey), Arc<ListRecord>>,
     /// Number of bytes of each blob that were fetched in ranges and not stored.
     relayed: Recent<Digest, u64>,
+    evicted: Recent<Digest, ()>,
+    /// When a failure of the records was logged last.
+    warned: Mutex<Option<Duration>>,
 }
 
 impl Known {
@@ -102,10 +110,13 @@ impl Known {
             kinds: Recent::with_entries(ENTRIES),
             tags: Recent::with_entries(ENTRIES),
             heads: Recent::with_entries(ENTRIES),
+            digest_heads: Recent::with_entries(ENTRIES),
             shown: Recent::with_entries(ENTRIES),
             absent: Recent::with_entries(ENTRIES),
             lists: Recent::with_weight(LISTS_BYTES, |list| list_weight(list)),
             relayed: Recent::with_entries(ENTRIES),
+            evicted: Recent::with_entries(ENTRIES),
+            warned: Mutex::default(),
         }
     }
 
@@ -139,7 +150,7 @@ impl Known {
         if let Some(record) = self.tags.get(key) {
             return Some(record);
         }
-        let record = known(self.records.tag(&key.image, &key.tag).await)?;
+        let record = self.read(self.records.tag(&key.image, &key.tag).await)?;
         self.tags.insert(key.clone(), record.clone());
         Some(record)
     }
@@ -150,8 +161,21 @@ impl Known {
         self.heads.get(key)
     }
 
-    pub(crate) fn set_head(&self, key: TagKey, head: HeadFact) {
-        self.heads.insert(key, head);
+    /// What the upstream said about a manifest of a repository in answer to `HEAD`.
+    pub(crate) fn digest_head(&self, key: &ContentKey) -> Option<HeadFact> {
+        self.digest_heads.get(key)
+    }
+
+    /// Remembers in memory what the upstream said in answer to `HEAD`. That shows that the
+    /// repository contains the manifest.
+    pub(crate) fn learn_head(&self, image: &ImageName, tag: Option<&Tag>, head: &HeadFact) {
+        let content = (image.clone(), head.digest.clone());
+        self.shown.insert(content.clone(), ());
+        self.digest_heads.insert(content, head.clone());
+        if let Some(tag) = tag {
+            let (image, tag) = (image.clone(), tag.clone());
+            self.heads.insert(TagKey { image, tag }, head.clone());
+        }
     }
 
     /// Whether the repository was shown to contain the content (CA6).
@@ -159,31 +183,23 @@ impl Known {
         if self.shown.get(key).is_some() {
             return true;
         }
-        let shown = match self.records.contains(&key.0, &key.1).await {
-            Ok(shown) => shown,
-            Err(error) => {
-                log(&error);
-                false
-            }
-        };
+        let shown = self.records.contains(&key.0, &key.1).await;
+        let shown = self.read(shown.map(Some)).unwrap_or_default();
         if shown {
             self.shown.insert(key.clone(), ());
         }
         shown
     }
 
-    /// As [`is_shown`](Self::is_shown), from memory alone.
-    pub(crate) fn is_shown_in_memory(&self, key: &ContentKey) -> bool {
-        self.shown.get(key).is_some()
+    /// Remembers in memory that the upstream showed that the repository contains the content.
+    pub(crate) fn learn_shown(&self, key: &ContentKey) {
+        self.shown.insert(key.clone(), ());
     }
 
-    /// Remembers that the upstream showed that the repository contains the content.
-    pub(crate) async fn set_shown(&self, key: &ContentKey) {
-        let is_new = self.shown.get(key).is_none();
-        self.shown.insert(key.clone(), ());
-        if is_new && let Err(error) = self.records.mark(&key.0, &key.1).await {
-            log(&error);
-        }
+    /// Writes that the repository contains the content.
+    pub(crate) async fn keep_mark(&self, key: &ContentKey) {
+        let kept = self.records.mark(&key.0, &key.1).await;
+        self.written(kept);
     }
 
     /// What content is, if it was seen before.
@@ -191,7 +207,7 @@ impl Known {
         if let Some(kind) = self.kinds.get(digest) {
             return Some(kind);
         }
-        let record = known(self.records.content(digest).await)?;
+        let record = self.read(self.records.content(digest).await)?;
         let kind = match record.media_type {
             Some(_) => ContentKind::Manifest,
             None => ContentKind::Blob(record.size),
@@ -200,14 +216,40 @@ impl Known {
         Some(kind)
     }
 
-    /// As [`kind`](Self::kind), from memory alone.
-    pub(crate) fn kind_in_memory(&self, digest: &Digest) -> Option<ContentKind> {
-        self.kinds.get(digest)
+    /// Remembers the size of a blob, as the upstream said it. A manifest stays one, even if the
+    /// upstream serves it as a blob too.
+    pub(crate) fn learn_blob_size(&self, digest: &Digest, size: u64) {
+        if self.kinds.get(digest) != Some(ContentKind::Manifest) {
+            self.kinds.insert(digest.clone(), ContentKind::Blob(size));
+        }
     }
 
-    /// Remembers the size of a blob, as the upstream said it.
-    pub(crate) fn set_blob_size(&self, digest: &Digest, size: u64) {
-        self.kinds.insert(digest.clone(), ContentKind::Blob(size));
+    /// Forgets the size of a blob, which the upstream may have said wrong.
+    pub(crate) fn forget_blob_size(&self, digest: &Digest) {
+        if matches!(self.kinds.get(digest), Some(ContentKind::Blob(_))) {
+            self.kinds.remove(digest);
+        }
+    }
+
+    /// Why content is not at hand.
+    pub(crate) fn reason(&self, digest: &Digest) -> MissReason {
+        match self.evicted.get(digest) {
+            Some(()) => MissReason::Evicted,
+            None => MissReason::Cold,
+        }
+    }
+
+    /// Remembers that content left the store.
+    pub(crate) fn learn_evicted(&self, digest: &Digest) {
+        self.evicted.insert(digest.clone(), ());
+    }
+
+    /// Forgets content that left the store, unless it is there again. Marks and tags stay.
+    pub(crate) async fn forget_content(&self, digest: &Digest) {
+        if self.store.size(digest).is_none() {
+            let forgotten = self.records.forget_content(digest).await;
+            self.written(forgotten);
+        }
     }
 
     /// How many bytes of a blob were fetched in ranges and not stored.
@@ -230,13 +272,18 @@ impl Known {
         }
     }
 
-    /// Records a blob that a fill has verified and stored.
-    pub(crate) async fn on_blob_stored(&self, digest: &Digest, size: u64) {
-        self.set_blob_size(digest, size);
-        let record = ContentRecord::new(digest.clone(), None, size, self.unix_time());
-        if let Err(error) = self.records.put_content(record).await {
-            log(&error);
+    /// Writes the record of a blob that a fill has verified, if it is stored.
+    pub(crate) async fn keep_blob(&self, digest: &Digest) {
+        let Some(size) = self.store.size(digest) else {
+            return;
+        };
+        self.evicted.remove(digest);
+        if self.kind(digest).await == Some(ContentKind::Manifest) {
+            return;
         }
+        let record = ContentRecord::new(digest.clone(), None, size, self.unix_time());
+        let kept = self.records.put_content(record).await;
+        self.written(kept);
     }
 
     /// A manifest, from memory or the store.
@@ -244,7 +291,7 @@ impl Known {
         if let Some(document) = self.documents.get(digest) {
             return Some(document);
         }
-        let record = known(self.records.content(digest).await)?;
+        let record = self.read(self.records.content(digest).await)?;
         let media_type = record.media_type?;
         let store = self.store.clone();
         let wanted = digest.clone();
@@ -284,7 +331,7 @@ impl Known {
     }
 
     /// Remembers in memory that the upstream said just now which manifest a tag names.
-    fn learn_tag(&self, key: &TagKey, digest: Digest) {
+    pub(crate) fn learn_tag(&self, key: &TagKey, digest: Digest) {
         let now = self.unix_time();
         let mut record = TagRecord::new(digest, now);
         if let Some(before) = self
@@ -327,6 +374,7 @@ impl Known {
             descriptor.size,
             self.unix_time(),
         );
+        self.evicted.remove(&descriptor.digest);
         let kept = async {
             self.records.put_content(record).await?;
             self.records.mark(image, &descriptor.digest).await?;
@@ -338,14 +386,11 @@ impl Known {
                 None => Ok(()),
             }
         };
-        if let Err(error) = kept.await {
-            log(&error);
-        }
+        self.written(kept.await);
     }
 
-    /// Records that the upstream confirmed a tag just now.
-    pub(crate) async fn refresh_tag(&self, key: &TagKey, digest: &Digest) {
-        self.learn_tag(key, digest.clone());
+    /// Writes that the upstream said just now that a tag names a manifest, which is stored.
+    pub(crate) async fn keep_tag(&self, key: &TagKey, digest: &Digest) {
         let now = self.unix_time();
         let refreshed = self
             .records
@@ -359,18 +404,15 @@ impl Known {
             Ok(true) => Ok(()),
             Err(error) => Err(error),
         };
-        if let Err(error) = refreshed {
-            log(&error);
-        }
+        self.written(refreshed);
     }
 
     /// Drops a tag that the upstream does not have any more; its content stays (CA8).
     pub(crate) async fn drop_tag(&self, key: &TagKey) {
         self.tags.remove(key);
         self.heads.remove(key);
-        if let Err(error) = self.records.drop_tag(&key.image, &key.tag).await {
-            log(&error);
-        }
+        let dropped = self.records.drop_tag(&key.image, &key.tag).await;
+        self.written(dropped);
     }
 
     /// A list as the upstream sent it last.
@@ -378,20 +420,46 @@ impl Known {
         if let Some(list) = self.lists.get(key) {
             return Some(list);
         }
-        let list = Arc::new(known(self.records.list(&key.0, &key.1).await)?);
+        let list = Arc::new(self.read(self.records.list(&key.0, &key.1).await)?);
         self.lists.insert(key.clone(), Arc::clone(&list));
         Some(list)
     }
 
-    /// Records a list that the upstream sent just now.
-    pub(crate) async fn keep_list(&self, key: &(ImageName, ListKey), list: &Arc<ListRecord>) {
+    /// Remembers in memory a list that the upstream sent just now.
+    pub(crate) fn learn_list(&self, key: &(ImageName, ListKey), list: &Arc<ListRecord>) {
         self.lists.insert(key.clone(), Arc::clone(list));
-        let kept = self
-            .records
-            .put_list(&key.0, &key.1, (**list).clone())
-            .await;
-        if let Err(error) = kept {
-            log(&error);
+    }
+
+    /// Writes a list that the upstream sent.
+    pub(crate) async fn keep_list(&self, key: &(ImageName, ListKey), list: &ListRecord) {
+        let kept = self.records.put_list(&key.0, &key.1, list.clone()).await;
+        self.written(kept);
+    }
+
+    /// A fact that was read; `None` if there is none. A record that cannot be read counts as
+    /// absent: it costs a request to the upstream.
+    fn read<T>(&self, read: Result<Option<T>, RecordsError>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            self.warn(&error);
+            None
+        })
+    }
+
+    /// A fact that cannot be written is asked again after a restart.
+    fn written(&self, written: Result<(), RecordsError>) {
+        if let Err(error) = written {
+            self.warn(&error);
+        }
+    }
+
+    /// Logs one line in a [`WARNING_INTERVAL`] (CA9).
+    fn warn(&self, error: &RecordsError) {
+        let now = self.clock.now();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_INTERVAL) {
+            *warned = Some(now);
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "a record of the cache cannot be read or written");
         }
     }
 }
@@ -419,17 +487,4 @@ fn read_document(store: &BoundedStore, digest: &Digest) -> Option<bytes::Bytes> 
 fn list_weight(list: &ListRecord) -> usize {
     let entries = list.entries.iter().map(|entry| entry.len() + 16);
     entries.sum::<usize>() + size_of::<ListRecord>()
-}
-
-/// A fact that was read; `None` if there is none. A record that cannot be read counts as absent: it
-/// costs a request to the upstream.
-fn known<T>(read: Result<Option<T>, RecordsError>) -> Option<T> {
-    read.unwrap_or_else(|error| {
-        log(&error);
-        None
-    })
-}
-
-fn log(error: &RecordsError) {
-    tracing::warn!(%error, "a record of the cache cannot be read or written");
 }

@@ -85,6 +85,7 @@ pub(crate) const fn plan_name(facts: NameFacts) -> NamePlan {
     match record {
         Some(Age::Fresh) => NamePlan::Serve { stale: false },
         Some(_) if facts.offline => NamePlan::Serve { stale: true },
+        Some(_) if facts.known_absent => NamePlan::Absent,
         Some(Age::Stale) if facts.spare => NamePlan::Serve { stale: true },
         Some(age) => NamePlan::Revalidate {
             stale: matches!(age, Age::Stale),
@@ -295,6 +296,8 @@ mod tests {
             (offline(absent(UNKNOWN)), NamePlan::Offline),
             (known(Age::Fresh), serve(false)),
             (absent(known(Age::Fresh)), serve(false)),
+            (absent(known(Age::Stale)), NamePlan::Absent),
+            (offline(absent(known(Age::Stale))), serve(true)),
             (offline(known(Age::Fresh)), serve(false)),
             (known(Age::Stale), revalidate(true)),
             (known(Age::Expired), revalidate(false)),

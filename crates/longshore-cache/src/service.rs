@@ -8,18 +8,21 @@ mod manifest;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::ops::Range;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, request};
-use longshore_model::TagOrDigest;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
+use longshore_model::{Digest, Hasher, TagOrDigest};
 use longshore_proto::endpoint::Endpoint;
 use longshore_transport::Clock;
+use tokio::runtime::Handle;
 use tower_service::Service;
 
 pub use self::builder::{CacheBuildError, CacheBuilder, CacheHandle};
@@ -49,6 +52,47 @@ use crate::upstream::Upstream;
 ///
 /// Requests must be handled within a tokio runtime: the work that several clients wait for runs in
 /// tasks of its own. The body of a request is dropped unread.
+///
+/// # Examples
+///
+/// A cache in memory, of Docker Hub for names without a prefix, and of one more registry for names
+/// that begin with its host:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use http::{Request, StatusCode};
+/// use longshore::hyper::TokioClock;
+/// use longshore_cache::{
+///     BoundedStore, CacheService, DEFAULT_UPSTREAM, Router, Upstream, UpstreamName,
+/// };
+/// use longshore_store::MemoryStore;
+/// use tower_service::Service;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (clock, hub) = (TokioClock::new(), DEFAULT_UPSTREAM.parse::<UpstreamName>()?);
+/// let quay: UpstreamName = "quay.io".parse()?;
+/// let mut router = Router::builder();
+/// let mut builder = CacheService::builder();
+/// for name in [&hub, &quay] {
+///     let upstream = Upstream::builder(name.clone(), &Upstream::default_url(name));
+///     builder = builder.upstream(upstream.clock(clock).build()?);
+///     router = router.upstream(name.clone())?;
+/// }
+/// let router = router.default_upstream(&hub)?.official_images(&hub)?;
+/// let (mut cache, handle) = builder
+///     .store(BoundedStore::open(Arc::new(MemoryStore::new()), 1 << 30)?)
+///     .router(router.build())
+///     .clock(clock)
+///     .build()?;
+///
+/// let answer = cache.call(Request::get("/v2/").body(())?).await?;
+/// assert_eq!(answer.status(), StatusCode::OK);
+/// handle.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct CacheService {
     shared: Arc<Shared>,
@@ -163,7 +207,7 @@ impl Shared {
                 (Subject::Repository, RequestKind::Other, None, reply)
             }
             Ok(Target::Ping) => {
-                let reply = Reply::new(Outcome::Hit, Ok(pong()));
+                let reply = Reply::new(Outcome::Hit, Ok(pong(&parts.method)));
                 (Subject::Repository, RequestKind::Ping, None, reply)
             }
             Ok(Target::Catalogue(request)) => {
@@ -198,15 +242,16 @@ impl Shared {
                 refusal.write(method).map(CacheBody::full)
             }
         };
+        let status = response.status();
         let headers = response.headers_mut();
         headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-        if let Some(status) = cache_status(reply.outcome) {
-            headers.insert(CACHE_STATUS, status);
+        if let Some(text) = cache_status(reply.outcome, status) {
+            headers.insert(CACHE_STATUS, text);
         }
         if let Some(namespace) = namespace {
             headers.insert(NAMESPACE, namespace);
         }
-        let mut answered = Answered::new(id, kind, method, reply.outcome, response.status());
+        let mut answered = Answered::new(id, kind, method, reply.outcome, status);
         if let Some(read) = read {
             answered = answered.of(&read.image, target_text(&read.endpoint));
         }
@@ -227,9 +272,14 @@ impl Shared {
         if !site.policy.allows(&read.image.repository) {
             return Reply::new(Outcome::Refused, Err(Failure::NotAllowed));
         }
+        let mut reply = pin!(self.read(site, read));
+        // A hit is there at once, and sets no alarm.
+        if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.as_mut().poll(cx))).await {
+            return reply;
+        }
         tokio::select! {
             biased;
-            reply = self.read(site, read) => reply,
+            reply = reply => reply,
             () = self.clock.alarm(self.freshness.head_budget) => {
                 Reply::new(Outcome::Miss(MissReason::Cold), Err(Failure::TooSlow))
             }
@@ -255,6 +305,9 @@ impl Shared {
     ) -> Option<Result<T, Failure>> {
         let spent = self.clock.now().saturating_sub(flight.began());
         let left = self.freshness.stale_wait.saturating_sub(spent);
+        if left.is_zero() {
+            return flight.ready();
+        }
         tokio::select! {
             biased;
             result = flight.result() => Some(result.unwrap_or(Err(Failure::Interrupted))),
@@ -268,9 +321,27 @@ impl Shared {
         let health = site.upstream.health();
         let now = self.known.unix_time();
         let failed_recently = health.last_failure.is_some_and(|failure| {
-            health.consecutive_failures > 0 && now.saturating_sub(failure.at) < PAUSE_AFTER_FAILURE
+            health.consecutive_failures > 0 && now.abs_diff(failure.at) < PAUSE_AFTER_FAILURE
         });
         failed_recently || health.paused.is_some() || !site.upstream.revalidation_wait().is_zero()
+    }
+
+    /// Does this behind the answers. A shutdown waits for it.
+    fn behind<F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(work(Arc::clone(self)));
+    }
+
+    /// Forgets content that left the store.
+    fn on_evicted(self: &Arc<Self>, digest: &Digest) {
+        self.known.learn_evicted(digest);
+        // Outside a runtime the record stays. It is found to be wrong when it is used.
+        if Handle::try_current().is_ok() {
+            let digest = digest.clone();
+            self.behind(|this| async move { this.known.forget_content(&digest).await });
+        }
     }
 
     fn fetch<F>(&self, key: &FetchKey, work: impl FnOnce() -> F) -> Flight<FetchResult>
@@ -278,6 +349,14 @@ impl Shared {
         F: Future<Output = FetchResult> + Send + 'static,
     {
         self.fetches.join(key, self.clock.now(), work)
+    }
+}
+
+/// Checks that content with this digest can be verified (DG1).
+fn check_verifiable(digest: &Digest) -> Result<(), Failure> {
+    match Hasher::new(&digest.algorithm()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::Unverifiable(error.to_string())),
     }
 }
 
@@ -293,18 +372,22 @@ const fn subject(endpoint: &Endpoint) -> (Subject, RequestKind) {
 }
 
 /// The answer to the version check.
-fn pong() -> Response<CacheBody> {
-    let mut response = Response::new(CacheBody::full(Bytes::from_static(b"{}")));
-    let json = HeaderValue::from_static("application/json");
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, json);
+fn pong(method: &Method) -> Response<CacheBody> {
+    const JSON: &str = "{}";
+    let mut response = Response::new(match *method {
+        Method::HEAD => CacheBody::empty(),
+        _ => CacheBody::full(Bytes::from_static(JSON.as_bytes())),
+    });
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(JSON.len()));
     response
 }
 
 /// How an answer is described in `Cache-Status` (RFC 9211); `None` for one that no cache made.
-const fn cache_status(outcome: Outcome) -> Option<HeaderValue> {
+fn cache_status(outcome: Outcome, status: StatusCode) -> Option<HeaderValue> {
     Some(HeaderValue::from_static(match outcome {
+        Outcome::Miss(_) | Outcome::Joined if !is_content(status) => "longshore; fwd=miss",
         Outcome::Hit => "longshore; hit",
         Outcome::Revalidated => "longshore; hit; detail=revalidated",
         Outcome::Stale => "longshore; hit; detail=stale",
@@ -315,6 +398,11 @@ const fn cache_status(outcome: Outcome) -> Option<HeaderValue> {
         Outcome::PassedThrough => "longshore; fwd=uri-miss",
         _ => return None,
     }))
+}
+
+/// Whether an answer with this status is about content that exists.
+fn is_content(status: StatusCode) -> bool {
+    status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
 /// The tag or digest of a request.

@@ -494,6 +494,7 @@ impl<S: BlobSource> Drop for Transfer<S> {
             end,
         });
         self.pool.count.send_modify(|count| *count -= 1);
+        self.shared.settled.send_replace(true);
     }
 }
 

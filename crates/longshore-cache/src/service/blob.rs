@@ -3,11 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Response};
-use longshore_model::Hasher;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use longshore_proto::endpoint::{BlobBody, BlobRequest, Read};
 
-use super::{Reply, Shared, Site};
+use super::{Reply, Shared, Site, check_verifiable};
 use crate::body::CacheBody;
 use crate::failure::Failure;
 use crate::fill::{Fill, FillError, FillErrorKind, FillKey, FillSource, FillState};
@@ -33,8 +32,7 @@ impl Shared {
         image: &ImageName,
         request: &BlobRequest,
     ) -> Reply {
-        if let Err(error) = Hasher::new(&request.digest.algorithm()) {
-            let failure = Failure::Unverifiable(error.to_string());
+        if let Err(failure) = check_verifiable(&request.digest) {
             return Reply::new(Outcome::Refused, Err(failure));
         }
         let key = (image.clone(), request.digest.clone());
@@ -48,14 +46,16 @@ impl Shared {
         key: &ContentKey,
         request: &BlobRequest,
     ) -> BlobResult {
-        // containerd asks for any content as a blob first, and as a manifest after a 404.
         if self.known.kind(&key.1).await == Some(ContentKind::Manifest) {
-            return (Outcome::Negative, Err(Failure::Absent));
+            return self.manifest_as_blob(site, key).await;
         }
+        let shown = self.known.is_shown(key).await;
+        let at_hand = self.known.store().size(&key.1).is_some();
         let plan = plan_content(ContentFacts {
-            shown: self.known.is_shown(key).await,
-            at_hand: self.known.store().size(&key.1).is_some(),
-            known_absent: self.known.is_absent(&AbsentKey::Blob(key.clone())),
+            shown,
+            at_hand,
+            known_absent: !(shown && at_hand)
+                && self.known.is_absent(&AbsentKey::Blob(key.clone())),
             offline: site.upstream.is_offline(),
         });
         let (outcome, reason) = match plan {
@@ -67,7 +67,10 @@ impl Shared {
                 }
                 (outcome, MissReason::Damaged)
             }
-            ContentPlan::Fetch => return self.fetched(site, key, request, MissReason::Cold).await,
+            ContentPlan::Fetch => {
+                let reason = self.known.reason(&key.1);
+                return self.fetched(site, key, request, reason).await;
+            }
             ContentPlan::Absent => return (Outcome::Negative, Err(Failure::Absent)),
             ContentPlan::Offline => {
                 let offline = Outcome::Miss(MissReason::Offline);
@@ -90,6 +93,18 @@ impl Shared {
         }
     }
 
+    /// Answers for a manifest that is requested as a blob, as containerd requests any content: it
+    /// asks for the manifest after a 404. A repository that was not shown to contain it learns
+    /// nothing from that (CA6).
+    async fn manifest_as_blob(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> BlobResult {
+        if self.known.is_shown(key).await || self.known.is_absent(&AbsentKey::Blob(key.clone())) {
+            return (Outcome::Negative, Err(Failure::Absent));
+        }
+        let asked = self.head_blob(site, key).await;
+        let outcome = Outcome::Miss(MissReason::Unmarked);
+        (outcome, asked.and(Err(Failure::Absent)))
+    }
+
     /// Answers for a blob that is not stored.
     async fn fetched(
         self: &Arc<Self>,
@@ -98,12 +113,16 @@ impl Shared {
         request: &BlobRequest,
         reason: MissReason,
     ) -> BlobResult {
-        if request.read == Read::Head {
-            let result = match self.blob_size(site, key).await {
-                Ok(size) => answer_with(request, size, |_| CacheBody::empty()),
-                Err(failure) => Err(failure),
+        if request.read == Read::Head || request.if_none_match.is_some() {
+            let size = match self.blob_size(site, key).await {
+                Ok(size) => size,
+                Err(failure) => return (Outcome::Miss(reason), Err(failure)),
             };
-            return (Outcome::Miss(reason), result);
+            let response = answer_with(request, size, |_| CacheBody::empty());
+            let is_unmodified = |it: &Response<_>| it.status() == StatusCode::NOT_MODIFIED;
+            if request.read == Read::Head || response.as_ref().is_ok_and(is_unmodified) {
+                return (Outcome::Miss(reason), response);
+            }
         }
         match request.range {
             None => self.whole(site, key, request, reason).await,
@@ -137,34 +156,25 @@ impl Shared {
     ) -> (Outcome, Result<(Fill, u64), Failure>) {
         let (image, digest) = key;
         loop {
-            let running = self.fills.join(&fill_key(key));
-            if running.is_some()
-                && !self.known.is_shown(key).await
-                // CA6: the answer to another repository shows nothing about this one.
-                && let Err(failure) = self.head_blob(site, key).await
-            {
-                return (Outcome::Miss(reason), Err(failure));
-            }
-            let joined = running.is_some();
-            let fill = match running {
-                Some(fill) => fill,
-                None => self.begin_fill(site, key).await,
-            };
-            let outcome = if joined {
-                Outcome::Joined
-            } else {
-                Outcome::Miss(reason)
+            let (outcome, fill) = match self.fills.join(&fill_key(key)) {
+                Some(fill) => (Outcome::Joined, fill),
+                None => (Outcome::Miss(reason), self.begin_fill(site, key).await),
             };
             match self.size_of(&fill).await {
                 Ok(size) => {
-                    if !joined {
-                        self.known.set_shown(key).await;
-                        self.known.set_blob_size(digest, size);
+                    if fill.shows(&image.repository) {
+                        self.known.learn_shown(key);
+                    } else if !self.known.is_shown(key).await
+                        // CA6: the answer to another repository shows nothing about this one.
+                        && let Err(failure) = self.head_blob(site, key).await
+                    {
+                        return (outcome, Err(failure));
                     }
+                    self.known.learn_blob_size(digest, size);
                     return (outcome, Ok((fill, size)));
                 }
                 // Another repository's error is no answer to this one.
-                Err(_) if joined && *fill.repository() != image.repository => {}
+                Err(_) if *fill.repository() != image.repository => {}
                 Err(error) => {
                     if error.kind() == ABSENT {
                         self.known.set_absent(AbsentKey::Blob(key.clone()));
@@ -193,12 +203,16 @@ impl Shared {
         };
         let source = FillSource::new(site.upstream.clone(), image.repository.clone());
         let fill = self.fills.begin(fill_key(key), source, size);
-        let (this, key, verdict) = (Arc::clone(self), key.clone(), fill.verdict());
-        self.tasks.spawn(async move {
-            if verdict.reached().await.is_ok()
-                && let Some(size) = this.known.store().size(&key.1)
-            {
-                this.known.on_blob_stored(&key.1, size).await;
+        let (key, verdict) = (key.clone(), fill.verdict());
+        self.behind(|this| async move {
+            if verdict.reached().await.is_err() {
+                this.known.forget_blob_size(&key.1);
+                return;
+            }
+            this.known.keep_blob(&key.1).await;
+            if verdict.shows(&key.0.repository) {
+                this.known.learn_shown(&key);
+                this.known.keep_mark(&key).await;
             }
         });
         fill
@@ -283,8 +297,8 @@ impl Shared {
 
     /// Starts a fill that nobody waits for.
     fn fill_behind(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) {
-        let (this, site, key) = (Arc::clone(self), Arc::clone(site), key.clone());
-        self.tasks.spawn(async move {
+        let (site, key) = (Arc::clone(site), key.clone());
+        self.behind(|this| async move {
             // A failure shows when the whole blob is requested.
             let _ = this.fill(&site, &key, MissReason::Cold).await;
         });
@@ -333,10 +347,11 @@ impl Shared {
                 this.known.set_absent(AbsentKey::Blob(content));
                 return Err(Failure::Absent);
             };
-            this.known.set_shown(&content).await;
+            this.known.learn_shown(&content);
             if let Some(size) = head.size {
-                this.known.set_blob_size(digest, size);
+                this.known.learn_blob_size(digest, size);
             }
+            this.behind(|this| async move { this.known.keep_mark(&content).await });
             Ok(head.size)
         });
         flight.result().await.unwrap_or(Err(Failure::Interrupted))

@@ -194,6 +194,12 @@ impl CacheBuilder {
             tasks: Tasks::new(),
             requests: AtomicU64::new(1),
         });
+        let evicting = Arc::downgrade(&shared);
+        shared.known.store().on_evicted(move |digest, _| {
+            if let Some(shared) = evicting.upgrade() {
+                shared.on_evicted(digest);
+            }
+        });
         let handle = CacheHandle(Arc::clone(&shared));
         Ok((CacheService { shared }, handle))
     }

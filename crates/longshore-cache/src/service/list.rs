@@ -89,7 +89,7 @@ impl Shared {
         let plan = plan_name(NameFacts {
             age,
             at_hand: known.is_some(),
-            known_absent: self.known.is_absent(&absent_key(key)),
+            known_absent: age != Some(Age::Fresh) && self.known.is_absent(&absent_key(key)),
             offline: site.upstream.is_offline(),
             spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
         });
@@ -132,7 +132,7 @@ impl Shared {
         })
     }
 
-    async fn ask_for_list(&self, site: &Site, key: &ListId) -> ListResult {
+    async fn ask_for_list(self: &Arc<Self>, site: &Site, key: &ListId) -> ListResult {
         let repository = &key.0.repository;
         let entries: Option<Vec<String>> = match &key.1 {
             ListKey::Tags => {
@@ -158,7 +158,9 @@ impl Shared {
             return Err(Failure::Absent);
         };
         let list = Arc::new(ListRecord::new(entries, self.known.unix_time()));
-        self.known.keep_list(key, &list).await;
+        self.known.learn_list(key, &list);
+        let (key, kept) = (key.clone(), Arc::clone(&list));
+        self.behind(|this| async move { this.known.keep_list(&key, &kept).await });
         Ok(list)
     }
 }

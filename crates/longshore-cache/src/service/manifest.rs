@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use http::Response;
-use longshore_model::{Descriptor, Tag, TagOrDigest};
+use longshore_model::{Descriptor, Digest, Tag, TagOrDigest};
 use longshore_proto::endpoint::{ManifestRequest, Read};
 
-use super::{Reply, Shared, Site, respond_with};
+use super::{Reply, Shared, Site, check_verifiable, respond_with};
 use crate::body::CacheBody;
 use crate::document::Document;
 use crate::failure::Failure;
@@ -83,7 +83,8 @@ impl Shared {
         let plan = plan_name(NameFacts {
             age,
             at_hand: document.is_some(),
-            known_absent: self.known.is_absent(&AbsentKey::Tag(key.clone())),
+            known_absent: age != Some(Age::Fresh)
+                && self.known.is_absent(&AbsentKey::Tag(key.clone())),
             offline: site.upstream.is_offline(),
             spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
         });
@@ -101,8 +102,8 @@ impl Shared {
                 (offline, Err(Failure::Offline))
             }
             _ => {
-                let reason = match record {
-                    Some(_) => MissReason::Evicted,
+                let reason = match &record {
+                    Some(record) => self.known.reason(&record.digest),
                     None => MissReason::Cold,
                 };
                 self.fetched_by_tag(site, key, read, head, reason).await
@@ -189,7 +190,7 @@ impl Shared {
         };
         match head.digest {
             Some(digest) if digest == *document.digest() => {
-                self.known.refresh_tag(key, &digest).await;
+                self.confirmed(key, digest);
                 Ok(Fetched::Document(Arc::clone(document)))
             }
             _ => self.fetch_tag(site, key, patience).await,
@@ -243,13 +244,7 @@ impl Shared {
             // Clients need all three in an answer to HEAD.
             return self.fetch_tag(site, key, Patience::Normal).await;
         };
-        self.known
-            .set_shown(&(key.image.clone(), digest.clone()))
-            .await;
-        if let Some(document) = self.known.document(&digest).await {
-            self.known.refresh_tag(key, &digest).await;
-            return Ok(Fetched::Document(document));
-        }
+        let document = self.known.document(&digest).await;
         let at = self.known.unix_time();
         let head = HeadFact {
             digest,
@@ -257,8 +252,12 @@ impl Shared {
             size,
             at,
         };
-        self.known.set_head(key.clone(), head.clone());
-        Ok(Fetched::Head(head))
+        self.learn_head(&key.image, Some(&key.tag), &head);
+        let Some(document) = document else {
+            return Ok(Fetched::Head(head));
+        };
+        self.confirmed(key, head.digest);
+        Ok(Fetched::Document(document))
     }
 
     /// Fetches the manifest that a tag names.
@@ -288,14 +287,21 @@ impl Shared {
         key: &ContentKey,
         read: Read,
     ) -> (Outcome, FetchResult) {
+        if let Err(failure) = check_verifiable(&key.1) {
+            return (Outcome::Refused, Err(failure));
+        }
         let document = self.known.document(&key.1).await;
+        let shown = self.known.is_shown(key).await;
+        let at_hand = document.is_some();
         let plan = plan_content(ContentFacts {
-            shown: self.known.is_shown(key).await,
-            at_hand: document.is_some(),
-            known_absent: self.known.is_absent(&AbsentKey::Manifest(key.clone())),
+            shown,
+            at_hand,
+            known_absent: !(shown && at_hand)
+                && self.known.is_absent(&AbsentKey::Manifest(key.clone())),
             offline: site.upstream.is_offline(),
         });
         let (this, upstream, content) = (Arc::clone(self), Arc::clone(site), key.clone());
+        let content_digest = &key.1;
         let (reason, flight) = match (plan, document) {
             (ContentPlan::Serve, Some(document)) => {
                 return (Outcome::Hit, Ok(Fetched::Document(document)));
@@ -314,18 +320,21 @@ impl Shared {
                 return (Outcome::Miss(MissReason::Unmarked), result);
             }
             _ if read == Read::Head => {
+                if let Some(head) = self.known.digest_head(key) {
+                    return (Outcome::Hit, Ok(Fetched::Head(head)));
+                }
                 let key = FetchKey::DigestHead(key.clone());
                 let flight = self.fetch(&key, || async move {
                     this.head_digest(&upstream, &content).await
                 });
-                (MissReason::Cold, flight)
+                (self.known.reason(content_digest), flight)
             }
             _ => {
                 let key = FetchKey::Digest(key.clone());
                 let flight = self.fetch(&key, || async move {
                     this.fetch_digest(&upstream, &content).await
                 });
-                (MissReason::Cold, flight)
+                (self.known.reason(content_digest), flight)
             }
         };
         let result = flight.result().await;
@@ -350,13 +359,29 @@ impl Shared {
         let (Some(media_type), Some(size)) = (head.media_type, head.size) else {
             return self.fetch_digest(site, key).await;
         };
-        self.known.set_shown(key).await;
-        Ok(Fetched::Head(HeadFact {
+        let head = HeadFact {
             digest: key.1.clone(),
             media_type,
             size,
             at: self.known.unix_time(),
-        }))
+        };
+        self.learn_head(&key.0, None, &head);
+        Ok(Fetched::Head(head))
+    }
+
+    /// Remembers what the upstream said in answer to `HEAD`, and writes behind the answer that the
+    /// repository contains the manifest.
+    fn learn_head(self: &Arc<Self>, image: &ImageName, tag: Option<&Tag>, head: &HeadFact) {
+        self.known.learn_head(image, tag, head);
+        let key = (image.clone(), head.digest.clone());
+        self.behind(|this| async move { this.known.keep_mark(&key).await });
+    }
+
+    /// Remembers that a tag names a manifest that is at hand, and writes it behind the answer.
+    fn confirmed(self: &Arc<Self>, key: &TagKey, digest: Digest) {
+        self.known.learn_tag(key, digest.clone());
+        let key = key.clone();
+        self.behind(|this| async move { this.known.keep_tag(&key, &digest).await });
     }
 
     async fn fetch_digest(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> FetchResult {
@@ -392,9 +417,8 @@ impl Shared {
     /// Remembers a manifest that arrived, and writes it behind the answer.
     fn learn(self: &Arc<Self>, image: &ImageName, tag: Option<&Tag>, document: &Arc<Document>) {
         self.known.learn_document(image, tag, document);
-        let (this, image, tag) = (Arc::clone(self), image.clone(), tag.cloned());
-        let document = Arc::clone(document);
-        self.tasks.spawn(async move {
+        let (image, tag, document) = (image.clone(), tag.cloned(), Arc::clone(document));
+        self.behind(|this| async move {
             this.known
                 .keep_document(&image, tag.as_ref(), &document)
                 .await;

@@ -1,5 +1,6 @@
 //! The service over registries of the test kit.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -7,33 +8,138 @@ use http_body_util::BodyExt as _;
 use longshore_model::Digest;
 use longshore_store::MemoryStore;
 use longshore_testkit::image::{self, Tree};
-use longshore_testkit::registry::{Builder, Registry};
+use longshore_testkit::registry::{Builder, Misbehaviour, Part, Registry, Rule};
+use longshore_testkit::{BlobContent, Gate};
 use longshore_transport::TestClock;
 
 use super::*;
 use crate::bounded::BoundedStore;
 use crate::name::UpstreamName;
-use crate::observer::Observer;
+use crate::observer::{Observer, Sent};
+use crate::policy::UpstreamPolicy;
+use crate::upstream::UpstreamBuilder;
 
+mod blobs;
+mod failures;
+mod lists;
 mod manifests;
+mod observed;
+mod permission;
+mod records;
 
 /// A cache in front of one registry, which is the default upstream `registry.example`.
 struct Cache {
     service: CacheService,
     registry: Registry,
+    /// The time of the service, whose waits end on command.
     clock: TestClock,
+    /// The time of the upstream, whose waits end at once, and whose limits are never reached.
+    upstream_clock: TestClock,
     seen: Seen,
-    _handle: CacheHandle,
+    handle: CacheHandle,
 }
 
-/// The outcomes of all answers.
+/// What a cache of a test is made of.
+struct Setup {
+    registry: Builder,
+    upstream: Box<dyn FnOnce(UpstreamBuilder) -> UpstreamBuilder>,
+    policy: UpstreamPolicy,
+    store: BoundedStore,
+    service: Box<dyn FnOnce(CacheBuilder) -> CacheBuilder>,
+}
+
+impl Setup {
+    /// A cache in front of this registry.
+    fn over(registry: Builder) -> Self {
+        Self {
+            registry,
+            upstream: Box::new(|upstream| upstream),
+            policy: UpstreamPolicy::default(),
+            store: BoundedStore::open(Arc::new(MemoryStore::new()), 1 << 30).unwrap(),
+            service: Box::new(|service| service),
+        }
+    }
+
+    /// A cache in front of a registry with the image `app:v1`.
+    fn new() -> Self {
+        Self::over(Registry::builder().image("app", "v1", &tree()))
+    }
+
+    fn upstream(mut self, set: impl FnOnce(UpstreamBuilder) -> UpstreamBuilder + 'static) -> Self {
+        self.upstream = Box::new(set);
+        self
+    }
+
+    fn policy(mut self, policy: UpstreamPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    fn store(mut self, store: BoundedStore) -> Self {
+        self.store = store;
+        self
+    }
+
+    fn service(mut self, set: impl FnOnce(CacheBuilder) -> CacheBuilder + 'static) -> Self {
+        self.service = Box::new(set);
+        self
+    }
+
+    fn start(self) -> Cache {
+        let registry = self.registry.start().unwrap();
+        let (clock, upstream_clock) = (TestClock::default(), TestClock::default());
+        let seen = Seen::default();
+        let name: UpstreamName = "registry.example".parse().unwrap();
+        let upstream = Upstream::builder(name.clone(), &registry.url());
+        let observer: Arc<dyn Observer> = Arc::new(seen.clone());
+        let upstream = upstream.clock(upstream_clock.clone()).observer(observer);
+        let upstream = (self.upstream)(upstream).build().unwrap();
+        let router = Router::builder().upstream(name.clone()).unwrap();
+        let router = router.default_upstream(&name).unwrap().build();
+        let builder = CacheService::builder()
+            .store(self.store)
+            .router(router)
+            .upstream_with(upstream, self.policy)
+            .clock(clock.clone())
+            .observer(seen.clone());
+        let (service, handle) = (self.service)(builder).build().unwrap();
+        Cache {
+            service,
+            registry,
+            clock,
+            upstream_clock,
+            seen,
+            handle,
+        }
+    }
+}
+
+/// What was observed.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<Outcome>>>);
+struct Seen(Arc<Mutex<Observed>>);
+
+#[derive(Default)]
+struct Observed {
+    outcomes: Vec<Outcome>,
+    kinds: HashMap<RequestId, RequestKind>,
+    sent: Vec<Sent>,
+    unverified_ranges: usize,
+    pulled: u64,
+}
 
 impl Observer for Seen {
     fn event(&self, event: &Event<'_>) {
-        if let Event::Answered(answer) = event {
-            self.0.lock().unwrap().push(answer.outcome);
+        let mut observed = self.0.lock().unwrap();
+        match event {
+            Event::Answered(answer) => {
+                observed.outcomes.push(answer.outcome);
+                let before = observed.kinds.insert(answer.id, answer.kind);
+                assert_eq!(before, None, "answered twice");
+            }
+            Event::Sent(sent) => observed.sent.push(*sent),
+            Event::UnverifiedRange { .. } => observed.unverified_ranges += 1,
+            Event::UpstreamCall(call) => observed.pulled += call.bytes,
+            _ => {}
         }
     }
 }
@@ -48,6 +154,24 @@ struct Answer {
 }
 
 impl Answer {
+    async fn read(response: Response<CacheBody>) -> Self {
+        let (parts, mut body) = response.into_parts();
+        let mut bytes = Vec::new();
+        let broken = loop {
+            match body.frame().await {
+                Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap()),
+                Some(Err(_)) => break true,
+                None => break false,
+            }
+        };
+        let bytes = Bytes::from(bytes);
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: if broken { Err(bytes) } else { Ok(bytes) },
+        }
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         Some(self.headers.get(name)?.to_str().unwrap())
     }
@@ -68,36 +192,12 @@ impl Answer {
 impl Cache {
     /// A cache in front of a registry with the image `app:v1`.
     fn new() -> Self {
-        Self::over(Registry::builder().image("app", "v1", &tree()))
+        Setup::new().start()
     }
 
+    /// A cache in front of this registry.
     fn over(registry: Builder) -> Self {
-        Self::with(registry, |builder| builder)
-    }
-
-    fn with(registry: Builder, set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Self {
-        let registry = registry.start().unwrap();
-        let (clock, seen) = (TestClock::default(), Seen::default());
-        let name: UpstreamName = "registry.example".parse().unwrap();
-        let upstream = Upstream::builder(name.clone(), &registry.url());
-        let upstream = upstream.clock(clock.clone()).build().unwrap();
-        let router = Router::builder().upstream(name.clone()).unwrap();
-        let router = router.default_upstream(&name).unwrap().build();
-        let store = BoundedStore::open(Arc::new(MemoryStore::new()), 1 << 30).unwrap();
-        let builder = CacheService::builder()
-            .store(store)
-            .router(router)
-            .upstream(upstream)
-            .clock(clock.clone())
-            .observer(seen.clone());
-        let (service, handle) = set(builder).build().unwrap();
-        Self {
-            service,
-            registry,
-            clock,
-            seen,
-            _handle: handle,
-        }
+        Setup::over(registry).start()
     }
 
     /// Sends a request and reads the whole answer.
@@ -107,21 +207,7 @@ impl Cache {
             request = request.header(*name, *value);
         }
         let response = self.send(request.body(()).unwrap()).await;
-        let (parts, mut body) = response.into_parts();
-        let mut bytes = Vec::new();
-        let broken = loop {
-            match body.frame().await {
-                Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap()),
-                Some(Err(_)) => break true,
-                None => break false,
-            }
-        };
-        let bytes = Bytes::from(bytes);
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body: if broken { Err(bytes) } else { Ok(bytes) },
-        }
+        Answer::read(response).await
     }
 
     async fn send(&self, request: Request<()>) -> Response<CacheBody> {
@@ -147,7 +233,32 @@ impl Cache {
 
     /// The outcomes of the answers since the last call.
     fn outcomes(&self) -> Vec<Outcome> {
-        std::mem::take(&mut *self.seen.0.lock().unwrap())
+        std::mem::take(&mut self.seen.0.lock().unwrap().outcomes)
+    }
+
+    /// The outcome of the last answer.
+    fn outcome(&self) -> Option<Outcome> {
+        self.seen.0.lock().unwrap().outcomes.last().copied()
+    }
+
+    /// Moves the time of everything on.
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.upstream_clock.advance(by);
+    }
+
+    /// Has the registry misbehave, and nothing else than this.
+    fn misbehave(&self, rule: Rule) {
+        self.registry.behave();
+        self.registry.misbehave(rule);
+    }
+
+    /// Gets something while every wait of the service ends as soon as it begins.
+    async fn get_impatiently(&self, path: &str) -> Answer {
+        self.clock.ring(true);
+        let answer = self.get(path).await;
+        self.clock.ring(false);
+        answer
     }
 
     /// Waits until everything that was fetched is written.
@@ -156,19 +267,37 @@ impl Cache {
     }
 }
 
+/// Waits for something that another thread does.
+async fn until(mut is_done: impl FnMut() -> bool) {
+    while !is_done() {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A time after which a tag is stale.
+const TTL: Duration = crate::DEFAULT_TAG_TTL;
+
 fn tree() -> Tree {
     image::single(7)
 }
 
 /// The path of a manifest of `app`.
 fn manifest(reference: impl std::fmt::Display) -> String {
-    // The path of the API is for the crate of the protocol.
-    format!("/{}/app/manifests/{reference}", API)
+    path("app", "manifests", reference)
 }
 
+/// The path of a blob of `app`.
 fn blob(digest: &Digest) -> String {
-    format!("/{API}/app/blobs/{digest}")
+    path("app", "blobs", digest)
 }
 
-/// The first segment of every path.
+fn path(repository: &str, kind: &str, reference: impl std::fmt::Display) -> String {
+    format!("/{API}/{repository}/{kind}/{reference}")
+}
+
+/// The first segment of every path, which is for the crate of the protocol to know.
 const API: &str = "v2";
