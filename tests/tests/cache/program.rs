@@ -184,11 +184,12 @@ fn a_directory_in_use_is_refused_with_its_holder() {
         builder.env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "100ms")
     };
     let said = second().fails();
-    assert!(said.contains(" is in use by process "), "{said}");
+    assert!(said.contains("(longshore) has held"), "{said}");
     assert!(said.contains("--dir"), "{said}");
     assert_eq!(http::get(first.address(), MANIFEST).status, 200);
     let (again, requests) = (second(), upstream.requests().len());
-    first.process().kill();
+    first.process().signal("TERM");
+    assert_eq!(first.process().end().code(), Some(0));
     let again = again.start();
     assert_eq!(http::get(again.address(), MANIFEST).status, 200);
     assert_eq!(upstream.requests().len(), requests);
