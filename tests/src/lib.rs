@@ -37,6 +37,7 @@ pub mod peer;
 pub mod podman;
 pub mod process;
 pub mod program;
+pub mod random;
 pub mod registry;
 pub mod serve;
 pub mod skopeo;

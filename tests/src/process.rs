@@ -52,6 +52,12 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// The number of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name without `SIG`: `HUP`, `TERM`.
     ///
     /// # Panics

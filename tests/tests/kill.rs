@@ -7,13 +7,11 @@
 //! killed must be complete.
 
 #![expect(
-    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a helper of a test fails as the test does, and says by what seed"
+    reason = "a helper of a test fails as the test does"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -27,6 +25,7 @@ use longshore_testkit::image::{self, DescribedContent, Image, Tree};
 use longshore_testkit::registry::{Misbehaviour, Part, Registry, Rule};
 use longshore_tests::layout;
 use longshore_tests::longshore::{Ended, Longshore};
+use longshore_tests::random::{Random, Told, kills, seed};
 use longshore_tests::skopeo::Skopeo;
 use tempfile::{TempDir, tempdir};
 
@@ -34,9 +33,6 @@ use tempfile::{TempDir, tempdir};
 mod chunks;
 #[path = "kill/writes.rs"]
 mod writes;
-
-/// How often each command is killed if `LONGSHORE_KILLS` is not set.
-const KILLS: u32 = 10;
 
 /// Threads that kill: one for each core of a small machine.
 const WORKERS: u32 = 2;
@@ -66,17 +62,6 @@ fn rt9_kill_9_at_random_moments_of_a_pull() {
             scope.spawn(move || kill_often(random, kills() / WORKERS, took));
         }
     });
-}
-
-fn seed() -> u64 {
-    match std::env::var("LONGSHORE_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => RandomState::new().hash_one(()),
-    }
-}
-
-fn kills() -> u32 {
-    std::env::var("LONGSHORE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
 }
 
 /// Kills pulls this many times, and lets each of them end after a few times.
@@ -337,38 +322,6 @@ fn assert_valid(layout: &Path, tree: &Tree) {
 fn assert_killed_or_done(ended: &Ended) {
     if ended.signal() != Some(9) {
         let _ = ended.succeeded();
-    }
-}
-
-/// Says the seed when the test fails.
-struct Told(u64);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("again with LONGSHORE_SEED={}", self.0);
-        }
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn duration(&mut self, most: Duration) -> Duration {
-        Duration::from_micros(self.below(u64::try_from(most.as_micros()).unwrap() + 1))
     }
 }
 

@@ -114,14 +114,18 @@ impl Shared {
         reason: MissReason,
     ) -> BlobResult {
         if request.read == Read::Head || request.if_none_match.is_some() {
-            let size = match self.blob_size(site, key).await {
+            let (outcome, size) = match self.known_size(key).await {
+                Some(size) => (Outcome::Hit, Ok(size)),
+                None => (Outcome::Miss(reason), self.blob_size(site, key).await),
+            };
+            let size = match size {
                 Ok(size) => size,
-                Err(failure) => return (Outcome::Miss(reason), Err(failure)),
+                Err(failure) => return (outcome, Err(failure)),
             };
             let response = answer_with(request, size, |_| CacheBody::empty());
             let is_unmodified = |it: &Response<_>| it.status() == StatusCode::NOT_MODIFIED;
             if request.read == Read::Head || response.as_ref().is_ok_and(is_unmodified) {
-                return (Outcome::Miss(reason), response);
+                return (outcome, response);
             }
         }
         match request.range {
@@ -315,15 +319,21 @@ impl Shared {
         response
     }
 
+    /// The size of a blob of this repository, without a request to the upstream.
+    async fn known_size(&self, key: &ContentKey) -> Option<u64> {
+        match self.known.kind(&key.1).await {
+            Some(ContentKind::Blob(size)) if self.known.is_shown(key).await => Some(size),
+            _ => None,
+        }
+    }
+
     /// The size of a blob of this repository, which is shown to contain it.
     async fn blob_size(
         self: &Arc<Self>,
         site: &Arc<Site>,
         key: &ContentKey,
     ) -> Result<u64, Failure> {
-        if self.known.is_shown(key).await
-            && let Some(ContentKind::Blob(size)) = self.known.kind(&key.1).await
-        {
+        if let Some(size) = self.known_size(key).await {
             return Ok(size);
         }
         if let Some(size) = self.head_blob(site, key).await? {
