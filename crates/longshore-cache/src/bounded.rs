@@ -143,6 +143,12 @@ impl BoundedStore {
         self.books().blobs.size(&Key::of(digest))
     }
 
+    /// Counts a use of a blob whose bytes the caller has in memory, so that it is not evicted as
+    /// one that nobody uses.
+    pub fn touch(&self, digest: &Digest) {
+        self.books().blobs.touch(&Key::of(digest));
+    }
+
     /// Opens a blob and counts a use; `None` when it is not there.
     ///
     /// A blob whose file has another size is quarantined, one whose file is gone is forgotten; both

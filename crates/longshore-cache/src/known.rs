@@ -304,6 +304,8 @@ impl Known {
     /// A manifest, from memory or the store.
     pub(crate) async fn document(&self, digest: &Digest) -> Option<Arc<Document>> {
         if let Some(document) = self.documents.get(digest) {
+            // The store must keep what is in demand: a restart needs it.
+            self.store.touch(digest);
             return Some(document);
         }
         let record = self.read(self.records.content(digest).await)?;

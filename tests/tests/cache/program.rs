@@ -197,10 +197,14 @@ fn a_directory_in_use_is_waited_for_and_refused_with_its_holder() {
     // One that waits listens, and answers once the other is gone.
     let requests = upstream.requests().len();
     let port = process::free_port();
-    let waiting = second().env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "1h").port(port);
+    let waiting = second()
+        .env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "1h")
+        .port(port);
     let waiting = thread::spawn(move || waiting.start());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listens = first.process().wait_until(|_| process::listens(address).then_some(()));
+    let listens = first
+        .process()
+        .wait_until(|_| process::listens(address).then_some(()));
     assert!(listens.is_some(), "{}", first.said());
     first.process().signal("TERM");
     assert_eq!(first.process().end().code(), Some(0));

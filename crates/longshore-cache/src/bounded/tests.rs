@@ -114,6 +114,19 @@ fn a_base_layer_of_two_images_survives_the_eviction_of_one() {
 }
 
 #[test]
+fn a_blob_that_is_answered_from_memory_stays() {
+    let (_, store) = memory(100);
+    assert!(put(&store, 0, 10) && put(&store, 1, 10));
+    for id in 2..20 {
+        store.touch(&digest(0, 10));
+        assert!(put(&store, id, 20));
+    }
+    assert!(has(&store, 0, 10));
+    assert!(!has(&store, 1, 10));
+    store.touch(&digest(99, 10));
+}
+
+#[test]
 fn a_commit_takes_the_place_of_its_reservation() {
     let (_, store) = memory(100);
     let bytes = content(1, 30);
