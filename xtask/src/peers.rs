@@ -23,6 +23,10 @@ const PEERS: &[Peer] = &[
         package: "containerd",
     },
     Peer {
+        binary: "curl",
+        package: "curl",
+    },
+    Peer {
         binary: "docker-registry",
         package: "docker-registry",
     },

@@ -1,11 +1,12 @@
 //! `longshore serve` from its start to its end.
 
 use std::io::Read as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::thread;
 
 use longshore_testkit::Gate;
 use longshore_testkit::registry::{Misbehaviour, Part, Rule};
-use longshore_tests::http;
+use longshore_tests::{http, process};
 
 use super::*;
 
@@ -112,7 +113,8 @@ impl Slow {
         let gate = Gate::new();
         let hold = Misbehaviour::HoldAfter(500_000, gate.clone());
         upstream.misbehave(Rule::on(Part::Blob, hold));
-        let cache = Serve::of_hub(&upstream.url());
+        let cache = Serve::builder().upstream("docker.io", &upstream.url());
+        let cache = cache.args(["--admin-listen", "127.0.0.1:0"]).start();
         let layer = &tree.blobs()[1];
         let path = format!("/v2/library/app/blobs/{}", layer.descriptor.digest);
         let mut stream = http::open(cache.address(), "GET", &path, &[]).unwrap();
@@ -152,7 +154,12 @@ impl Slow {
 #[test]
 fn ca12_a_first_signal_lets_a_slow_pull_finish() {
     let mut slow = Slow::start();
+    let admin = admin_address(&slow.cache);
+    assert_eq!(http::get(admin, "/readyz").status, 200);
     slow.drain();
+    // Nobody is to send more requests, but the process is well.
+    assert_eq!(http::get(admin, "/readyz").status, 503);
+    assert_eq!(http::get(admin, "/healthz").status, 200);
     slow.gate.open();
     assert_eq!(slow.rest(), slow.length);
     let status = slow.cache.process().end();
@@ -175,7 +182,7 @@ fn ca12_a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn a_directory_in_use_is_refused_with_its_holder() {
+fn a_directory_in_use_is_waited_for_and_refused_with_its_holder() {
     let upstream = kit("library/app", "1", &image_of(1));
     let mut first = Serve::of_hub(&upstream.url());
     let second = || {
@@ -184,13 +191,21 @@ fn a_directory_in_use_is_refused_with_its_holder() {
         builder.env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "100ms")
     };
     let said = second().fails();
-    assert!(said.contains(" is in use by process "), "{said}");
+    assert!(said.contains("(longshore) has held"), "{said}");
     assert!(said.contains("--dir"), "{said}");
     assert_eq!(http::get(first.address(), MANIFEST).status, 200);
-    let (again, requests) = (second(), upstream.requests().len());
-    first.process().kill();
-    let again = again.start();
-    assert_eq!(http::get(again.address(), MANIFEST).status, 200);
+    // One that waits listens, and answers once the other is gone.
+    let requests = upstream.requests().len();
+    let port = process::free_port();
+    let waiting = second().env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "1h").port(port);
+    let waiting = thread::spawn(move || waiting.start());
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listens = first.process().wait_until(|_| process::listens(address).then_some(()));
+    assert!(listens.is_some(), "{}", first.said());
+    first.process().signal("TERM");
+    assert_eq!(first.process().end().code(), Some(0));
+    let waited = waiting.join().unwrap();
+    assert_eq!(http::get(waited.address(), MANIFEST).status, 200);
     assert_eq!(upstream.requests().len(), requests);
 }
 
@@ -218,7 +233,7 @@ fn ca12_a_directory_of_a_newer_program_is_refused() {
 fn operators_see_health_and_metrics_that_add_up() {
     let tree = image_of(1);
     let upstream = kit("library/app", "1", &tree);
-    let mut cache = Serve::builder()
+    let cache = Serve::builder()
         .upstream("docker.io", &upstream.url())
         .args(["--admin-listen", "127.0.0.1:0"])
         .start();
@@ -232,7 +247,7 @@ fn operators_see_health_and_metrics_that_add_up() {
     );
     let blobs = tree.all_blobs();
     let layer = &blobs.last().unwrap().descriptor.digest;
-    let requests = mixed(cache.address(), layer.as_str());
+    mixed(cache.address(), layer.as_str());
     let text = http::get(admin, "/metrics").body;
     let text = String::from_utf8(text).unwrap();
     for kind in ["manifest", "blob"] {
@@ -245,14 +260,10 @@ fn operators_see_health_and_metrics_that_add_up() {
         assert!(hits > 0 && misses > 0, "{text}");
         assert_eq!(hits + misses, value("requests"), "{text}");
     }
-    assert!(requests > 0);
-    // A draining cache wants no more requests.
-    cache.process().signal("TERM");
-    assert_eq!(cache.process().end().code(), Some(0), "{}", cache.said());
 }
 
-/// Sends requests of every kind with every outcome; returns how many.
-fn mixed(address: SocketAddr, layer: &str) -> usize {
+/// Sends requests of every kind, with every outcome.
+fn mixed(address: SocketAddr, layer: &str) {
     let layer = format!("/v2/library/app/blobs/{layer}");
     let absent = "/v2/library/app/blobs/sha256:".to_owned() + &"0".repeat(64);
     let requests = [
@@ -272,7 +283,6 @@ fn mixed(address: SocketAddr, layer: &str) -> usize {
         let reply = http::send(address, method, path, &[]);
         assert_eq!(reply.status, status, "{method} {path}");
     }
-    requests.len()
 }
 
 /// The address in the note about health and metrics.
