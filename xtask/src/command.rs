@@ -86,7 +86,8 @@ const DEMO_HELP: &str = "\
 Starts a registry on this machine that demands tokens, and pulls an image of twenty platforms from
 it with the program `longshore`. Prints the requests that the registry receives, and hashes every
 blob that was pulled. Then pulls the image twice through a cache, and checks that the registry
-receives no request of the second pull. Needs no network once the dependencies have been downloaded.";
+receives no request of the second pull. Needs no network once the dependencies have been
+downloaded.";
 
 /// Runs the command that the words name.
 ///

@@ -13,7 +13,7 @@
 //! | [`Router`] | which upstream an image belongs to | |
 //! | [`Upstream`] | how a registry is reached: URL, credentials, mirrors, transport | |
 //! | [`BoundedStore`] | how much content is kept | any `longshore_store::Store`: files, memory |
-//! | [`Records`] | where facts about tags and images are kept | [`FileRecords`], [`MemoryRecords`] |
+//! | [`Records`] | where facts about tags are kept | [`FileRecords`], [`MemoryRecords`] |
 //! | [`Fills`] | how many blobs are fetched at once; services can share it | |
 //! | [`Freshness`], [`UpstreamPolicy`] | how long tags are used without asking the upstream | |
 //! | [`Observer`] | what is done with events: metrics, logs | `server::Metrics` |

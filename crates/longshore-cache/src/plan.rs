@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-/// How old the last word of the upstream is, in view of what it is about.
+/// Whether something that the upstream confirmed once can still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     /// Young enough to be used without a request to the upstream.
     Fresh,
-    /// To be revalidated, but good enough when the upstream does not answer.
+    /// To be revalidated, but usable if the upstream does not answer.
     Stale,
     /// Too old to be used without the upstream.
     Expired,
@@ -48,12 +48,12 @@ pub(crate) struct NameFacts {
     pub(crate) age: Option<Age>,
     /// Whether the content that the record names is at hand.
     pub(crate) at_hand: bool,
-    /// Whether the upstream said a moment ago that it does not exist.
+    /// Whether the upstream said recently that it does not exist.
     pub(crate) known_absent: bool,
     /// Whether the upstream must not be asked.
     pub(crate) offline: bool,
-    /// Whether requests to the upstream are to be spared for now, because its rate limit is nearly
-    /// or fully used up.
+    /// Whether to avoid requests to the upstream for now: it failed recently, or its rate limit is
+    /// nearly used up.
     pub(crate) spare: bool,
 }
 
@@ -65,8 +65,8 @@ pub(crate) enum NamePlan {
         /// Whether the answer is marked as stale.
         stale: bool,
     },
-    /// Ask the upstream whether the record still holds. With `stale`, the upstream has little time:
-    /// after that the record is the answer.
+    /// Ask the upstream whether the record is still true. With `stale`, the upstream has little
+    /// time, and after that the record is the answer.
     Revalidate {
         /// Whether the record may be used if the upstream does not answer.
         stale: bool,
@@ -103,7 +103,7 @@ pub(crate) struct ContentFacts {
     pub(crate) shown: bool,
     /// Whether its verified bytes are at hand.
     pub(crate) at_hand: bool,
-    /// Whether the upstream said a moment ago that this repository does not contain it.
+    /// Whether the upstream said recently that this repository does not contain it.
     pub(crate) known_absent: bool,
     /// Whether the upstream must not be asked.
     pub(crate) offline: bool,

@@ -296,8 +296,8 @@ impl Shared {
         }
     }
 
-    /// Waits for work while a stale copy is at hand: until the work has had the time that is
-    /// allowed for it. `None` when that time is over.
+    /// Waits for a request to the upstream while a stale copy exists. `None` once the request has
+    /// taken longer than [`Freshness::stale_wait`].
     async fn unless_stale_wait_ends<T: Clone>(
         &self,
         flight: Flight<Result<T, Failure>>,
@@ -386,7 +386,7 @@ fn pong(method: &Method) -> Response<CacheBody> {
     response
 }
 
-/// How an answer is described in `Cache-Status` (RFC 9211); `None` for one that no cache made.
+/// Returns the value of `Cache-Status` (RFC 9211); `None` for a refusal.
 fn cache_status(outcome: Outcome, status: StatusCode) -> Option<HeaderValue> {
     Some(HeaderValue::from_static(match outcome {
         Outcome::Miss(_) | Outcome::Joined if !is_content(status) => "longshore; fwd=miss",

@@ -158,9 +158,9 @@ pub(crate) enum Command {
     Repos(Repos),
     /// Run a read-through cache in front of registries
     ///
-    /// The first client that pulls an image makes the cache download it; other clients read it while
-    /// it arrives and afterwards. Nothing is kept that was not verified. Images that are cached can
-    /// be pulled while their registry is slow, refuses more requests, or is down.
+    /// The first client that pulls an image makes the cache download it; other clients read it
+    /// while it arrives and afterwards. Nothing is kept that was not verified. Images that are
+    /// cached can be pulled while their registry is slow, refuses more requests, or is down.
     ///
     /// Without options, the cache serves docker.io, ghcr.io, quay.io, gcr.io, registry.k8s.io,
     /// public.ecr.aws, mcr.microsoft.com, nvcr.io and registry.gitlab.com on 127.0.0.1:5000.

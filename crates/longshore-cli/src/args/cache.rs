@@ -17,8 +17,8 @@ pub(crate) struct Serve {
     /// Keep the cache in this directory [default: longshore/serve in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<String>,
-    /// Maximum size of what is stored: bytes, or a number with KiB, MiB, GiB or TiB [default: 20GiB,
-    /// or half of the free space if that is less]
+    /// Maximum size of what is stored: bytes, or a number with KiB, MiB, GiB or TiB [default:
+    /// 20GiB, or half of the free space if that is less]
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<String>,
     /// How long to use a tag before asking its registry again, or `never` to ask once [default: 5m]
