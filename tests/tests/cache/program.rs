@@ -84,7 +84,7 @@ fn settings_come_from_the_file_and_the_environment_and_faults_name_their_place()
     let config = ["--config", file.to_str().unwrap()];
     let cache = Serve::builder().args(config);
     let cache = cache.env("LONGSHORE_SERVE_TAG_TTL", "1h").start();
-    assert!(cache.said().contains("at most 1 GiB"), "{}", cache.said());
+    assert!(cache.said().contains("at most 1.0 GiB"), "{}", cache.said());
     assert_eq!(http::get(cache.address(), MANIFEST).status, 200);
     let once = upstream.requests().len();
     assert_eq!(http::get(cache.address(), MANIFEST).status, 200);
@@ -197,10 +197,14 @@ fn a_directory_in_use_is_waited_for_and_refused_with_its_holder() {
     // One that waits listens, and answers once the other is gone.
     let requests = upstream.requests().len();
     let port = process::free_port();
-    let waiting = second().env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "1h").port(port);
+    let waiting = second()
+        .env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "1h")
+        .port(port);
     let waiting = thread::spawn(move || waiting.start());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listens = first.process().wait_until(|_| process::listens(address).then_some(()));
+    let listens = first
+        .process()
+        .wait_until(|_| process::listens(address).then_some(()));
     assert!(listens.is_some(), "{}", first.said());
     first.process().signal("TERM");
     assert_eq!(first.process().end().code(), Some(0));

@@ -120,11 +120,15 @@ fn ten_bytes_fetch_the_blob_twice_there_and_ten_bytes_here() {
     let ranges = || -> Vec<Option<String>> {
         let gets = upstream.requests_to(Part::Blob);
         let gets = gets.iter().filter(|it| it.method == "GET");
-        gets.map(|it| it.header("range").map(str::to_owned)).collect()
+        gets.map(|it| it.header("range").map(str::to_owned))
+            .collect()
     };
     // docker-registry fetches the blob for its store and again for the client, who gets all of it.
     let reply = http::send(both.docker.address(), "GET", &path, &[("range", &range)]);
-    assert_eq!((reply.status, reply.body.len() as u64), (200, content.length()));
+    assert_eq!(
+        (reply.status, reply.body.len() as u64),
+        (200, content.length())
+    );
     wait_for("both transfers", || ranges().len() == 2);
     assert_eq!(ranges(), [None, None]);
     upstream.requests().clear();
