@@ -91,6 +91,10 @@ impl Records for Table {
         Ok(())
     }
 
+    async fn drop_list(&self, _: &ImageName, _: &ListKey) -> Result<(), RecordsError> {
+        Ok(())
+    }
+
     async fn list(&self, _: &ImageName, _: &ListKey) -> Result<Option<ListRecord>, RecordsError> {
         Ok(None)
     }

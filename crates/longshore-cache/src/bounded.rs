@@ -510,7 +510,7 @@ impl BoundedStore {
     }
 }
 
-/// Space in a [`BoundedStore`] that nobody else gets, given back when it is dropped.
+/// Space in a [`BoundedStore`], reserved for one use. Dropping it releases the space.
 #[derive(Debug)]
 pub struct Reservation {
     store: BoundedStore,

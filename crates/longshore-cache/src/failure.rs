@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Offline,
     /// The settings of the cache do not allow this repository.
     NotAllowed,
+    /// It has to be verified as a whole before a part of it is sent, and there is no room for it.
+    NoRoom,
     /// The upstream refused, failed or could not be reached.
     Upstream(UpstreamError),
     /// The transfer of a blob failed before its first byte.
@@ -59,6 +61,13 @@ impl Failure {
                 unavailable(),
                 "it is not in the cache, and the cache is set not to ask its upstream",
             ),
+            Self::NoRoom => refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                unavailable(),
+                "there is no room to store the blob, and unverified ranges are not allowed; read \
+                 it whole",
+            )
+            .with_retry_after(WAIT_AFTER_LIMIT),
             Self::NotAllowed => refusal(
                 StatusCode::FORBIDDEN,
                 ErrorCode::Denied,

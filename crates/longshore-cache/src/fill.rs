@@ -71,7 +71,7 @@ pub const CONCURRENT_FILLS: usize = 64;
 #[derive(Clone)]
 pub struct Fills(Arc<PoolUse>);
 
-/// Ends the transfers when nobody can use them any more.
+/// Ends the transfers when the last clone of a pool is dropped.
 #[derive(Debug)]
 struct PoolUse(Arc<Pool>);
 
@@ -372,7 +372,7 @@ impl Fill {
     }
 
     /// Whether the head shows that this repository contains the blob: the upstream sent it for the
-    /// repository (CA6). A fill that found the blob in the store asked nobody.
+    /// repository (CA6). A fill that found the blob in the store sent no request.
     pub(crate) fn shows(&self, repository: &RepositoryName) -> bool {
         self.shared.shows(repository)
     }

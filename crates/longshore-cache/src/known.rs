@@ -440,6 +440,13 @@ impl Known {
         Some(list)
     }
 
+    /// Drops a list that the upstream does not have any more.
+    pub(crate) async fn drop_list(&self, key: &(ImageName, ListKey)) {
+        self.lists.remove(key);
+        let dropped = self.records.drop_list(&key.0, &key.1).await;
+        self.written(dropped);
+    }
+
     /// Remembers in memory a list that the upstream sent just now.
     pub(crate) fn learn_list(&self, key: &(ImageName, ListKey), list: &Arc<ListRecord>) {
         self.lists.insert(key.clone(), Arc::clone(list));

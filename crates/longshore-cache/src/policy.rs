@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use longshore_model::{RepositoryName, Tag};
 
-/// How long the word of an upstream counts, and how long it is waited for.
+/// How long answers of upstreams stay valid, and how long requests wait for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Freshness {
     /// How long a tag or a list is used without asking the upstream:
     /// [`DEFAULT_TAG_TTL`](crate::DEFAULT_TAG_TTL).
     pub tag_ttl: Duration,
-    /// How long the upstream is waited for when a stale copy exists: 2 s.
+    /// How long a request waits for the upstream if there is a stale copy: 2 s.
     pub stale_wait: Duration,
     /// How long after its TTL a copy is used if the upstream does not answer: 24 h.
     pub stale_if_error: Duration,
-    /// How long the word of an upstream that something does not exist counts: 10 s.
+    /// How long it is remembered that something does not exist: 10 s.
     pub negative_ttl: Duration,
     /// Time within which a client gets a response head: 25 s. Clients such as containerd give up
     /// after 30 s.

@@ -15,7 +15,7 @@ const KEPT_LIMIT: usize = 1_024;
 pub(super) struct Books {
     pub(super) limit: u64,
     pub(super) blobs: Eviction,
-    /// How many leases there are of a blob; no entry where there is none.
+    /// Number of leases of each blob that has any.
     leases: HashMap<Key, u32>,
     /// Digests whose files somebody writes or deletes at this moment.
     pub(super) claimed: HashSet<Key>,

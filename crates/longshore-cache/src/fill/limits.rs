@@ -10,7 +10,7 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Limits {
     deadline: Duration,
-    /// Since when nobody has read.
+    /// When the last reader left.
     unread_since: Option<Duration>,
 }
 
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(limits.check(seconds(180), far), Ok(end));
         let abandoned = Err(FillErrorKind::Abandoned);
         assert_eq!(limits.check(seconds(180), unread), abandoned);
-        // Bytes that are not stored are for nobody.
+        // Bytes that are not stored are of no use without a reader.
         assert_eq!(limits.check(seconds(181), passes), abandoned);
         assert_eq!(limits.check(end, read), Err(FillErrorKind::Deadline));
     }

@@ -15,7 +15,7 @@ pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_millis(5);
 pub(crate) struct Progress {
     /// Number of bytes that were written, from the beginning of the blob.
     pub(crate) written: u64,
-    /// The size of the blob in bytes; `None` while nobody said it.
+    /// The size of the blob in bytes; `None` while it is unknown.
     pub(crate) size: Option<u64>,
     pub(crate) state: FillState,
 }

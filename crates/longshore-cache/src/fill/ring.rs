@@ -65,7 +65,7 @@ impl Ring {
         self.lock().start == self.from
     }
 
-    /// Removes bytes that all these readers have had, until there is room for so many more.
+    /// Removes bytes that all these readers have read, until there is room for `bytes` more.
     ///
     /// A reader whose next byte was removed already is not waited for.
     pub(crate) fn make_room(&self, bytes: usize, places: &[Place]) -> Room {
@@ -90,7 +90,7 @@ impl Ring {
         Room::Free
     }
 
-    /// Removes the oldest bytes until there is room for so many more. Readers that need them have
+    /// Removes the oldest bytes until there is room for `bytes` more. Readers that need them have
     /// [fallen behind](RingRead::Behind).
     pub(crate) fn force_room(&self, bytes: usize) {
         let mut held = self.lock();
@@ -105,7 +105,7 @@ impl Ring {
         held.frames.push_back(frame);
     }
 
-    /// Returns bytes at this position: at most so many, and at most to the end of a frame; `None`
+    /// Returns bytes at this position: at most `limit`, and at most to the end of a frame; `None`
     /// if they were removed.
     pub(crate) fn read(&self, position: u64, limit: u64) -> Option<Bytes> {
         let held = self.lock();

@@ -302,6 +302,9 @@ async fn lists_are_replaced_whole(records: &DynRecords) -> Result<(), RecordsErr
         .put_list(&a, &ListKey::Referrers(one.clone()), list(&[], 30))
         .await?;
     assert_eq!(records.list(&a, &ListKey::Tags).await?, Some(tags));
+    records.drop_list(&a, &ListKey::Tags).await?;
+    records.drop_list(&b, &ListKey::Tags).await?;
+    assert_eq!(records.list(&a, &ListKey::Tags).await?, None);
     let referrers = records.list(&a, &ListKey::Referrers(one.clone())).await?;
     assert_eq!(referrers, Some(list(&[], 30)));
     assert_eq!(records.list(&a, &ListKey::Referrers(two)).await?, None);

@@ -101,6 +101,10 @@ use crate::name::ImageName;
 ///         Ok(())
 ///     }
 ///
+///     async fn drop_list(&self, _: &ImageName, _: &ListKey) -> Result<(), RecordsError> {
+///         Ok(())
+///     }
+///
 ///     async fn list(
 ///         &self,
 ///         _: &ImageName,
@@ -263,6 +267,17 @@ pub trait Records: Send + Sync + 'static {
         tag: &Tag,
     ) -> impl Future<Output = Result<(), RecordsError>> + Send;
 
+    /// Removes a list, which is not an error if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The list may still be there.
+    fn drop_list(
+        &self,
+        image: &ImageName,
+        key: &ListKey,
+    ) -> impl Future<Output = Result<(), RecordsError>> + Send;
+
     /// Returns a list of a repository, if it is known.
     ///
     /// # Errors
@@ -401,6 +416,7 @@ erase! {
     set_tag[image: ImageName, tag: Tag](record: TagRecord) -> ();
     refresh_tag[image: ImageName, tag: Tag, digest: Digest](validated: Duration) -> bool;
     drop_tag[image: ImageName, tag: Tag]() -> ();
+    drop_list[image: ImageName, key: ListKey]() -> ();
     list[image: ImageName, key: ListKey]() -> Option<ListRecord>;
     put_list[image: ImageName, key: ListKey](record: ListRecord) -> ();
     images[]() -> Vec<ImageName>;

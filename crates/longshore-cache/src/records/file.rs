@@ -472,6 +472,12 @@ impl Records for FileRecords {
         .await
     }
 
+    async fn drop_list(&self, image: &ImageName, key: &ListKey) -> Result<(), RecordsError> {
+        let path = path::list(image, key);
+        self.run(move |files| files.change(|| files.remove(&path)))
+            .await
+    }
+
     async fn put_list(
         &self,
         image: &ImageName,

@@ -145,6 +145,11 @@ impl Records for MemoryRecords {
         Ok(self.read(image, |image| image.lists.get(key).cloned()))
     }
 
+    async fn drop_list(&self, image: &ImageName, key: &ListKey) -> Result<(), RecordsError> {
+        self.change(image, |image| image.lists.remove(key));
+        Ok(())
+    }
+
     async fn put_list(
         &self,
         image: &ImageName,

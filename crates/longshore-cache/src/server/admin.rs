@@ -195,7 +195,7 @@ struct Ready<'a> {
 }
 
 impl Probes {
-    /// The answer to a probe; `None` if the request is none.
+    /// Returns the answer to a probe; `None` if the request is not a probe.
     pub(super) fn answer<T>(&self, request: &Request<T>) -> Option<Response<Bytes>> {
         match request.uri().path() {
             "/healthz" => Some(self.health(request.method())),

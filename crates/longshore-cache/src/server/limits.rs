@@ -118,7 +118,7 @@ fn connections_for(descriptors: Option<u64>) -> u32 {
         .clamp(16, CONNECTIONS_LIMIT)
 }
 
-/// The soft limit of open files; `None` if there is none.
+/// Returns the soft limit of open files; `None` if there is no limit.
 #[cfg(unix)]
 fn descriptor_limit() -> Option<u64> {
     use rustix::process::{Resource, getrlimit};
@@ -132,7 +132,7 @@ fn descriptor_limit() -> Option<u64> {
 }
 
 /// Raises the soft limit of open files of this process to what it needs, as far as the hard limit
-/// allows, and returns the limit that applies now; `None` if there is none.
+/// allows, and returns the limit that applies now; `None` if there is no limit.
 ///
 /// A program calls this once, before it makes [`Limits`]: many systems start programs with a soft
 /// limit of 1,024. If the limit cannot be raised, it stays.

@@ -76,7 +76,7 @@ pub struct CacheServer {
     clock: Arc<dyn Clock>,
 }
 
-/// What a cache has on disk, held as long as it runs.
+/// The directory of a running cache, which stays locked while this exists.
 struct Disk {
     files: FsStore,
     directory: StoreDirectory,
@@ -86,7 +86,7 @@ impl CacheServer {
     /// Binds the listeners, opens the directory and sets up the upstreams. Clients can connect from
     /// now on, and are served once the server [runs](Self::run). No upstream is asked.
     ///
-    /// Waits for another process that uses the directory, as long as the configuration says.
+    /// If another process uses the directory, waits for it for the configured time.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ fn upstreams(
 /// What the readiness of a cache depends on, once it has started.
 type ReadyParts = Arc<OnceLock<(BoundedStore, Vec<Upstream>)>>;
 
-/// Binds all addresses. The service is not there yet, so nobody is answered.
+/// Binds all addresses. No client is answered before the service exists.
 async fn listen(
     config: &ServeConfig,
     metrics: Metrics,

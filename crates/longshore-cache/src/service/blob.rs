@@ -195,6 +195,10 @@ impl Shared {
         if let Some(size) = fill.head().await?.size {
             return Ok(size);
         }
+        if fill.passes_through() {
+            // What passes through has to be read while it arrives.
+            return Err(FillErrorKind::Store.into());
+        }
         fill.done().await?;
         Ok(fill.progress().written)
     }
@@ -250,7 +254,9 @@ impl Shared {
         };
         let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         let wanted = length.saturating_add(self.known.relayed(&key.1));
+        // What passes through can be read only in order, so it counts as no fill here.
         let running = self.fills.join(&fill_key(key));
+        let running = running.filter(|fill| !fill.passes_through());
         let plan = plan_range(RangeFacts {
             first: farthest(ranges),
             wanted,
@@ -259,43 +265,47 @@ impl Shared {
             store_limit: self.known.store().limit(),
             may_be_unverified: self.unverified_ranges == UnverifiedRanges::Allow,
         });
-        match plan.from {
-            RangeSource::Upstream => {
-                self.known.set_relayed(&key.1, wanted);
-                if plan.fill {
-                    self.fill_behind(site, key);
-                }
-                let response = response.map(|body| match body {
-                    BlobBody::Bytes(range) => {
-                        let length = range.end - range.start;
-                        CacheBody::relay(part_of(site, key, size, range), length)
-                    }
-                    BlobBody::Multipart(parts) => {
-                        let (site, key) = (Arc::clone(site), key.clone());
-                        let open = move |range| part_of(&site, &key, size, range);
-                        CacheBody::relay_parts(parts, open)
-                    }
-                });
-                (Outcome::PassedThrough, Ok(self.marked(key, response)))
+        if plan.from != RangeSource::Upstream {
+            let must_wait = plan.from == RangeSource::Verified;
+            return self
+                .filled_part(site, key, response, must_wait, reason)
+                .await;
+        }
+        self.known.set_relayed(&key.1, wanted);
+        if plan.fill {
+            self.fill_behind(site, key);
+        }
+        let response = response.map(|body| relayed(site, key, size, body));
+        (Outcome::PassedThrough, Ok(self.marked(key, response)))
+    }
+
+    /// A range of a blob, or several, from its fill; with `must_wait` when it was verified.
+    async fn filled_part(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+        response: Response<BlobBody>,
+        must_wait: bool,
+        reason: MissReason,
+    ) -> BlobResult {
+        let (outcome, filled) = self.fill(site, key, reason).await;
+        let fill = match filled {
+            Ok((fill, _)) => fill,
+            Err(failure) => return (outcome, Err(failure)),
+        };
+        if must_wait {
+            if fill.passes_through() {
+                return (outcome, Err(Failure::NoRoom));
             }
-            RangeSource::Fill | RangeSource::Verified => {
-                let (outcome, filled) = self.fill(site, key, reason).await;
-                let fill = match filled {
-                    Ok((fill, _)) => fill,
-                    Err(failure) => return (outcome, Err(failure)),
-                };
-                if plan.from == RangeSource::Verified
-                    && let Err(error) = fill.done().await
-                {
-                    return (outcome, Err(Failure::Fill(error)));
-                }
-                let verified = matches!(fill.progress().state, FillState::Verified);
-                let response = response.map(|body| fill_body(fill, body));
-                match verified {
-                    true => (outcome, Ok(response)),
-                    false => (outcome, Ok(self.marked(key, response))),
-                }
+            if let Err(error) = fill.done().await {
+                return (outcome, Err(Failure::Fill(error)));
             }
+        }
+        let verified = matches!(fill.progress().state, FillState::Verified);
+        let response = response.map(|body| fill_body(fill, body));
+        match verified {
+            true => (outcome, Ok(response)),
+            false => (outcome, Ok(self.marked(key, response))),
         }
     }
 
@@ -384,6 +394,20 @@ fn part_of(site: &Site, key: &ContentKey, size: u64, range: Range<u64>) -> Upstr
     let repository = &key.0.repository;
     site.upstream
         .blob_range(repository, &key.1, size, range.start, last)
+}
+
+/// Parts of a blob, straight from the upstream.
+fn relayed(site: &Arc<Site>, key: &ContentKey, size: u64, body: BlobBody) -> CacheBody {
+    match body {
+        BlobBody::Bytes(range) => {
+            let length = range.end - range.start;
+            CacheBody::relay(part_of(site, key, size, range), length)
+        }
+        BlobBody::Multipart(parts) => {
+            let (site, key) = (Arc::clone(site), key.clone());
+            CacheBody::relay_parts(parts, move |range| part_of(&site, &key, size, range))
+        }
+    }
 }
 
 /// The start of the range that is farthest from the beginning.

@@ -116,7 +116,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how long the word of an upstream counts, and how long it is waited for.
+    /// Sets how long answers of upstreams stay valid, and how long requests wait for them.
     pub const fn freshness(mut self, freshness: Freshness) -> Self {
         self.freshness = freshness;
         self
@@ -218,9 +218,9 @@ impl fmt::Debug for CacheBuilder {
 pub struct CacheHandle(Arc<Shared>);
 
 impl CacheHandle {
-    /// Waits until everything that was fetched has been written, and the fills that run have ended.
+    /// Ends the running fills, and waits until everything that was fetched has been written.
     ///
-    /// Stop the listeners before: the service goes on to answer requests. A caller that cannot wait
+    /// Stop the listeners first: the service still answers requests. A caller that cannot wait any
     /// longer drops the future and the runtime; what was written is valid at any moment (CA2).
     pub async fn shutdown(self) {
         self.0.fills.stop().await;

@@ -159,6 +159,7 @@ impl Shared {
             }
         };
         let Some(entries) = entries else {
+            self.known.drop_list(key).await;
             self.known.set_absent(absent_key(key));
             return Err(Failure::Absent);
         };

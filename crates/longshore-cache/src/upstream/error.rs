@@ -154,7 +154,7 @@ impl UpstreamErrorKind {
         }
     }
 
-    /// Whether the upstream did not do its part. A refusal to one client is none.
+    /// Whether the upstream failed. That it refuses one request is not a failure.
     pub(super) const fn is_failure(self) -> bool {
         matches!(
             self,

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(
             summary(&config),
             "caching: quay.io, registry.example\nlistening: 127.0.0.1:5001, [::1]:5001\n\
-             directory: /cache, at most 200 GiB\nclients: `longshore cache client-config \
+             directory: /cache, at most 200.0 GiB\nclients: `longshore cache client-config \
              docker|containerd|podman|buildkit|k3s|kaniko` prints their configuration,\n  and any \
              client can pull 127.0.0.1:5001/quay.io/NAME:TAG"
         );

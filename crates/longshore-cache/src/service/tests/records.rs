@@ -120,6 +120,10 @@ impl Records for Noted {
         self.write("drop_tag").await?.drop_tag(image, tag).await
     }
 
+    async fn drop_list(&self, image: &ImageName, key: &ListKey) -> Result<(), RecordsError> {
+        self.write("drop_list").await?.drop_list(image, key).await
+    }
+
     async fn list(
         &self,
         image: &ImageName,
