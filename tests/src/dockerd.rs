@@ -27,12 +27,16 @@ impl Dockerd {
     pub fn start(settings: &Path) -> Option<Self> {
         let program = program::find_for_root("dockerd", "docker.io")?;
         let client = program::find_for_root("docker", "docker.io")?;
+        let unshare = program::find_for_root("unshare", "util-linux")?;
         // One of its own would outlive a dockerd that is killed.
         let containerd = Containerd::start()?;
         let directory = process::directory();
         let at = |name: &str| directory.path().join(name);
-        let mut command = Command::new(program);
+        // It mounts its storage over itself, and leaves that behind when it is killed.
+        let mut command = Command::new(unshare);
         command
+            .arg("--mount")
+            .arg(program)
             .args(["--iptables=false", "--bridge=none", "--storage-driver=vfs"])
             .arg("--config-file")
             .arg(settings)

@@ -1,6 +1,7 @@
 //! The cache as a user runs it: real clients in front of it, real registries behind it.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a helper of a test fails as the test does"
 )]

@@ -84,7 +84,7 @@ fn settings_come_from_the_file_and_the_environment_and_faults_name_their_place()
     let config = ["--config", file.to_str().unwrap()];
     let cache = Serve::builder().args(config);
     let cache = cache.env("LONGSHORE_SERVE_TAG_TTL", "1h").start();
-    assert!(cache.said().contains("at most 1 GiB"), "{}", cache.said());
+    assert!(cache.said().contains("at most 1.0 GiB"), "{}", cache.said());
     assert_eq!(http::get(cache.address(), MANIFEST).status, 200);
     let once = upstream.requests().len();
     assert_eq!(http::get(cache.address(), MANIFEST).status, 200);
