@@ -37,6 +37,7 @@ impl DockerRegistry {
             demand: Demand::Nothing,
             tls: false,
             host: Ipv4Addr::LOCALHOST.into(),
+            proxy_of: None,
         }
     }
 
@@ -251,11 +252,12 @@ impl DockerRegistry {
 }
 
 /// Settings of a [`DockerRegistry`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Builder {
     demand: Demand,
     tls: bool,
     host: IpAddr,
+    proxy_of: Option<String>,
 }
 
 impl Builder {
@@ -285,6 +287,30 @@ impl Builder {
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
+    }
+
+    /// Makes it a read-only cache of the registry at this URL (`proxy.remoteurl`).
+    #[must_use]
+    pub fn proxy_of(mut self, url: &str) -> Self {
+        self.proxy_of = Some(url.to_owned());
+        self
+    }
+
+    /// Runs the registry to its end, for a start that fails. Returns what it wrote; `None` when it
+    /// is not installed.
+    ///
+    /// # Panics
+    ///
+    /// When it starts.
+    #[must_use]
+    pub fn fails(self) -> Option<String> {
+        let program = program::find("docker-registry", "docker-registry")?;
+        let directory = process::directory();
+        let config = self.write(&directory, None);
+        let mut process = Process::start(serve(&program, &config), directory);
+        let ready = process.wait_until(|process| listening(&process::read(&process.stderr())));
+        assert!(ready.is_none(), "it started");
+        Some(process.said())
     }
 
     /// Starts the registry and waits until it answers; `None` when it is not installed.
@@ -318,7 +344,7 @@ impl Builder {
     }
 
     /// Writes the configuration and the files it names.
-    fn write(self, directory: &TempDir, tokens: Option<&TokenServer>) -> PathBuf {
+    fn write(&self, directory: &TempDir, tokens: Option<&TokenServer>) -> PathBuf {
         let root = directory.path();
         let at = |name: &str| root.join(name);
         let mut config = format!(
@@ -336,6 +362,9 @@ impl Builder {
                 &mut config,
                 format_args!("  tls: {{certificate: {certificate}, key: {key}}}\n"),
             );
+        }
+        if let Some(url) = &self.proxy_of {
+            put(&mut config, format_args!("proxy: {{remoteurl: {url}}}\n"));
         }
         match (self.demand, tokens) {
             (Demand::Basic, _) => {

@@ -26,6 +26,7 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     cache: Option<PathBuf>,
     port: Option<u16>,
+    tls: bool,
 }
 
 impl Serve {
@@ -126,6 +127,17 @@ impl Builder {
         self
     }
 
+    /// Serves https with this certificate and key, files in PEM.
+    #[must_use]
+    pub fn tls(mut self, certificate: &Path, key: &Path) -> Self {
+        self.tls = true;
+        self.env(
+            "LONGSHORE_SERVE_TLS_CERT",
+            &certificate.display().to_string(),
+        )
+        .env("LONGSHORE_SERVE_TLS_KEY", &key.display().to_string())
+    }
+
     /// Listens on this port of 127.0.0.1.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
@@ -147,7 +159,7 @@ impl Builder {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let command = self.command(directory.path(), address);
             let mut process = Process::start(command, directory);
-            let ready = process.wait_until(|_| process::answers(address).then_some(()));
+            let ready = process.wait_until(|_| self.answers(address).then_some(()));
             if ready.is_some() {
                 let builder = self;
                 return Serve {
@@ -180,6 +192,14 @@ impl Builder {
         let ready = process.wait_until(|_| process::answers(address).then_some(()));
         assert!(ready.is_none(), "it started");
         process.said()
+    }
+
+    fn answers(&self, address: SocketAddr) -> bool {
+        match self.tls {
+            // In the clear, there is no answer.
+            true => process::listens(address),
+            false => process::answers(address),
+        }
     }
 
     fn directory(&self, of_process: &Path) -> PathBuf {

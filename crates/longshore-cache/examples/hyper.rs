@@ -5,6 +5,8 @@
 //! docker pull 127.0.0.1:5000/library/alpine
 //! ```
 
+#![expect(clippy::print_stderr, reason = "a program may talk")]
+
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use tokio::net::TcpListener;
 const LIMIT_BYTES: u64 = 1 << 30;
 
 /// A cache of the registry of this name, whose API is at `url`.
-pub fn cache(
+pub(crate) fn cache(
     name: &UpstreamName,
     url: &str,
 ) -> Result<(CacheService, CacheHandle), Box<dyn Error + Send + Sync>> {
@@ -48,7 +50,7 @@ pub fn cache(
 ///
 /// A server that strangers reach limits connections and times too: the module `server` of the
 /// crate does.
-pub async fn serve(listener: TcpListener, cache: CacheService) -> io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, cache: CacheService) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         let service = TowerToHyperService::new(cache.clone());

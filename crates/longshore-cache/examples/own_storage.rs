@@ -4,6 +4,8 @@
 //! them after a restart. The store counts how often content is opened; a real one would keep it
 //! elsewhere.
 
+#![expect(clippy::print_stdout, reason = "a program may talk")]
+
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ use longshore_store::{
 
 /// Records of content and of what each repository contains.
 #[derive(Default)]
-pub struct Table {
+pub(crate) struct Table {
     content: Mutex<HashMap<Digest, ContentRecord>>,
     marks: Mutex<HashSet<(ImageName, Digest)>>,
 }
@@ -119,14 +121,14 @@ impl Records for Table {
 
 /// A store that counts how often content is opened.
 #[derive(Clone, Default)]
-pub struct Counting {
+pub(crate) struct Counting {
     store: MemoryStore,
     opened: Arc<AtomicUsize>,
 }
 
 impl Counting {
     /// How often content was opened.
-    pub fn opened(&self) -> usize {
+    pub(crate) fn opened(&self) -> usize {
         self.opened.load(Ordering::Relaxed)
     }
 }
@@ -179,7 +181,7 @@ impl Store for Counting {
 }
 
 /// A cache of the registry of this name, whose API is at `url`, over this storage.
-pub fn cache(
+pub(crate) fn cache(
     name: &UpstreamName,
     url: &str,
     store: Arc<dyn Store>,
@@ -203,7 +205,8 @@ pub fn cache(
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let name: UpstreamName = "quay.io".parse()?;
     let url = Upstream::default_url(&name);
-    let (cache, _handle) = cache(&name, &url, Arc::new(Counting::default()), Table::default())?;
-    println!("{cache:?}");
+    let store = Arc::new(Counting::default());
+    let (cache, _handle) = cache(&name, &url, store.clone(), Table::default())?;
+    println!("{cache:?} opened content {} times", store.opened());
     Ok(())
 }

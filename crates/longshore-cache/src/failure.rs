@@ -49,7 +49,8 @@ const WAIT_AFTER_LIMIT: Duration = Duration::from_secs(60);
 
 impl Failure {
     /// Returns the refusal to send. To a client that named the upstream in `ns`, a rate limit is a
-    /// 503: containerd repeats a request at once after a 429, and goes to the next host after a 503.
+    /// 503: containerd repeats a request at once after a 429, and goes to the next host after
+    /// a 503.
     pub(crate) fn refusal(&self, subject: Subject, has_namespace: bool) -> Refusal {
         match self {
             Self::Absent => absent(subject),

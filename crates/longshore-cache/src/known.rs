@@ -49,7 +49,7 @@ pub(crate) enum ContentKind {
     Manifest,
 }
 
-/// Something that an upstream said that it does not have.
+/// Something that an upstream may not have, or not answer about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AbsentKey {
     Tag(TagKey),
@@ -86,6 +86,8 @@ pub(crate) struct Known {
     shown: Recent<ContentKey, ()>,
     /// Until when each is believed to be absent, by the time of the clock.
     absent: Recent<AbsentKey, Duration>,
+    /// Until when each is not asked about again, because the upstream gave no usable answer.
+    unanswered: Recent<AbsentKey, Duration>,
     lists: Recent<(ImageName, ListKey), Arc<ListRecord>>,
     /// Number of bytes of each blob that were fetched in ranges and not stored.
     relayed: Recent<Digest, u64>,
@@ -113,6 +115,7 @@ impl Known {
             digest_heads: Recent::with_entries(ENTRIES),
             shown: Recent::with_entries(ENTRIES),
             absent: Recent::with_entries(ENTRIES),
+            unanswered: Recent::with_entries(ENTRIES),
             lists: Recent::with_weight(LISTS_BYTES, |list| list_weight(list)),
             relayed: Recent::with_entries(ENTRIES),
             evicted: Recent::with_entries(ENTRIES),
@@ -143,6 +146,18 @@ impl Known {
     pub(crate) fn set_absent(&self, key: AbsentKey) {
         let until = self.clock.now().saturating_add(self.negative_ttl);
         self.absent.insert(key, until);
+    }
+
+    /// Whether the upstream gave no usable answer about this a moment ago.
+    pub(crate) fn is_unanswered(&self, key: &AbsentKey) -> bool {
+        let until = self.unanswered.get(key);
+        until.is_some_and(|until| self.clock.now() < until)
+    }
+
+    /// Remembers for this long that the upstream gave no usable answer about this.
+    pub(crate) fn set_unanswered(&self, key: AbsentKey, pause: Duration) {
+        let until = self.clock.now().saturating_add(pause);
+        self.unanswered.insert(key, until);
     }
 
     /// What the upstream said last about a tag.

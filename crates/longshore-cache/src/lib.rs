@@ -1,11 +1,104 @@
 //! A read-through cache for OCI registries.
 //!
-//! [`CacheService`] answers the reads of the distribution specification for many upstream
-//! registries behind one address. It fetches what it does not have, and feeds any number of clients
-//! while one transfer arrives. It keeps nothing that was not verified, and answers from what it has
-//! while an upstream is slow, refuses or is gone.
+//! [`CacheService`] answers the reads of the distribution specification for many registries, its
+//! *upstreams*, behind one address. It fetches what it does not have, and feeds any number of
+//! clients while one transfer arrives. It keeps nothing that was not verified. It answers from what
+//! it has while an upstream is slow, refuses requests or is down.
+//!
+//! The service is a [`tower_service::Service`] without listener and without global state, for any
+//! HTTP server. It consists of parts that a program chooses:
+//!
+//! | part | decides | drivers |
+//! | --- | --- | --- |
+//! | [`Router`] | which upstream an image belongs to | |
+//! | [`Upstream`] | how a registry is reached: URL, credentials, mirrors, transport | |
+//! | [`BoundedStore`] | how much content is kept | any `longshore_store::Store`: files, memory |
+//! | [`Records`] | where facts about tags and images are kept | [`FileRecords`], [`MemoryRecords`] |
+//! | [`Fills`] | how many blobs are fetched at once; services can share it | |
+//! | [`Freshness`], [`UpstreamPolicy`] | how long tags are used without asking the upstream | |
+//! | [`Observer`] | what is done with events: metrics, logs | `server::Metrics` |
+//! | `Clock` | the time | `longshore::hyper::TokioClock` |
+//!
+//! # Example
+//!
+//! A cache on disk in front of one registry. The second request causes no request to the registry:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use http::{Request, StatusCode};
+//! use http_body_util::BodyExt as _;
+//! use longshore::hyper::TokioClock;
+//! use longshore_cache::records::FileRecords;
+//! use longshore_cache::{BoundedStore, CacheService, Router, Upstream, UpstreamName};
+//! use longshore_store::{Durability, Interrupt, StoreDirectory};
+//! use tower_service::Service as _;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let image = longshore_testkit::image::single(1);
+//! # let registry = longshore_testkit::registry::Registry::builder();
+//! # let registry = registry.image("app", "v1", &image).start()?;
+//! # let url = registry.url();
+//! # let scratch = tempfile::tempdir()?;
+//! # let directory = scratch.path();
+//! // The names of its images begin with the name of the upstream: `registry.example/app`.
+//! let name: UpstreamName = "registry.example".parse()?;
+//! let upstream = Upstream::builder(name.clone(), &url).build()?;
+//! let router = Router::builder().upstream(name)?.build();
+//!
+//! // Only one process uses the directory at a time. Version 1 is the version of what is in it.
+//! let wait = Duration::from_secs(60);
+//! let locked = StoreDirectory::open(directory, "cache", 1, wait, &Interrupt::new())?;
+//! let files = locked.store(Durability::Each);
+//! let store = BoundedStore::open(Arc::new(files), 20 << 30)?; // at most 20 GiB
+//! let records = FileRecords::within(locked.dir())?;
+//!
+//! let (mut service, handle) = CacheService::builder()
+//!     .store(store)
+//!     .records(records)
+//!     .router(router)
+//!     .upstream(upstream)
+//!     .clock(TokioClock::new())
+//!     .build()?;
+//!
+//! for _ in 0..2 {
+//!     let request = Request::get("/v2/registry.example/app/manifests/v1").body(())?;
+//!     let response = service.call(request).await?;
+//!     assert_eq!(response.status(), StatusCode::OK);
+//!     let manifest = response.into_body().collect().await?.to_bytes();
+//! #   assert_eq!(manifest, image.document());
+//! }
+//! # assert_eq!(registry.requests().all().len(), 1);
+//! handle.shutdown().await; // waits until everything is written
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The directory `examples` of this crate has a cache under hyper, and one with a store and records
+//! of its own. The directory `examples/axum` of the repository has one under axum.
+//!
+//! # Who may read what
+//!
+//! Every client that reaches the service can read everything that its upstreams give it. The
+//! credentials of clients are ignored, and never sent to an upstream (CA7). A program that gives
+//! credentials to its upstreams must decide by itself who may send requests.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `server` | the module `server`: listeners with limits and TLS, metrics, configuration files |
+//! | `conformance` | [`records`]: the tests that every driver of records passes |
+//!
+//! None is on by default.
 //!
 //! Ids such as CA5 name the rules in the project's `RULES.md`.
+//!
+//! [`FileRecords`]: records::FileRecords
+//! [`MemoryRecords`]: records::MemoryRecords
+//! [`Records`]: records::Records
 
 mod body;
 mod bounded;

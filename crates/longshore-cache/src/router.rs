@@ -129,7 +129,7 @@ impl<'a> Address<'a> {
 #[non_exhaustive]
 pub enum RoutingError {
     /// The parts of the request name different upstreams.
-    #[error("the request names two upstreams, {first} and {second}: use one name for it")]
+    #[error("the request names two upstreams, {first} and {second}: name only one")]
     Conflict {
         /// One of them.
         first: UpstreamName,
@@ -183,7 +183,7 @@ impl KnownUpstreams {
             if listed > 0 && text.len() + name.as_str().len() > LISTED_LIMIT_BYTES {
                 break;
             }
-            let separator = if listed == 0 { "; it has " } else { ", " };
+            let separator = if listed == 0 { ", which has " } else { ", " };
             // Writing to a String cannot fail.
             let _ = write!(text, "{separator}{name}");
             listed += 1;

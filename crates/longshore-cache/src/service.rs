@@ -34,7 +34,7 @@ use crate::body::CacheBody;
 use crate::failure::{Failure, Subject};
 use crate::fill::Fills;
 use crate::flight::{Flight, Flights};
-use crate::known::{ContentKey, Known};
+use crate::known::{AbsentKey, ContentKey, Known};
 use crate::name::UpstreamName;
 use crate::observer::{
     AnswerNote, Answered, Event, MissReason, Observer, Outcome, RequestId, RequestKind, Routed,
@@ -149,7 +149,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 impl CacheService {
     /// Starts to set up a service.
-    #[must_use]
     pub fn builder() -> CacheBuilder {
         CacheBuilder::new()
     }
@@ -315,15 +314,18 @@ impl Shared {
         }
     }
 
-    /// Whether requests to an upstream are to be spared while stale copies can be used: it failed a
-    /// moment ago, or its rate limit is nearly used up.
-    fn spares(&self, site: &Site) -> bool {
+    /// Whether a request to an upstream about this is to be spared while a stale copy can be used:
+    /// the upstream failed or refused a moment ago, or its rate limit is nearly used up.
+    fn spares(&self, site: &Site, key: &AbsentKey) -> bool {
         let health = site.upstream.health();
         let now = self.known.unix_time();
         let failed_recently = health.last_failure.is_some_and(|failure| {
             health.consecutive_failures > 0 && now.abs_diff(failure.at) < PAUSE_AFTER_FAILURE
         });
-        failed_recently || health.paused.is_some() || !site.upstream.revalidation_wait().is_zero()
+        failed_recently
+            || self.known.is_unanswered(key)
+            || health.paused.is_some()
+            || !site.upstream.revalidation_wait().is_zero()
     }
 
     /// Does this behind the answers. A shutdown waits for it.

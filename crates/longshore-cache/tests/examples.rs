@@ -1,5 +1,7 @@
 //! Runs the examples over a registry of the test kit.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -79,6 +79,12 @@ fn printed() -> Vec<(&'static str, Vec<Value>)> {
                 &[&["blob", "put", &format!("{name}/a")], &put[..]].concat(),
             )],
         ),
+        (
+            "cache client-config",
+            ["docker", "kaniko"]
+                .map(|client| told(&["cache", "client-config", client]))
+                .to_vec(),
+        ),
         ("config", vec![chosen(&["config"])]),
         (
             "copy",

@@ -155,7 +155,7 @@ fn ca11_an_unknown_upstream_is_404_and_the_known_ones_are_listed() {
     assert!(refusal.body.names(&ErrorCode::NameUnknown), "{refusal}");
     assert_eq!(
         error.to_string(),
-        "`ghcr.io/a/b` names no upstream of this cache; it has docker.io, quay.io"
+        "`ghcr.io/a/b` names no upstream of this cache, which has docker.io, quay.io"
     );
     let (head, body) = refusal.write(&Method::GET).into_parts();
     assert_eq!(head.headers["content-type"], "application/json");

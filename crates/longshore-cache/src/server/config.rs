@@ -3,7 +3,7 @@
 //! [`ServeConfig::parse`] is a pure function of [`ConfigSources`]: it opens no file and reads no
 //! variable. An option of the command line has precedence over an environment variable, a variable
 //! over the file, and the file over the default. Every key is declared once, as a field of a
-//! section; the field's documentation is also the text of the [reference].
+//! section; the field's documentation is also the text of the [`reference()`].
 //!
 //! OU3 (secrets appear in no log, error or argument list): a configuration holds only references
 //! to secrets: files, environment variables, credential helpers. A secret in line is an error that
@@ -59,7 +59,7 @@ section! {
         negative_ttl: Duration = Duration::from_secs(10);
         /// How long an upstream may take to confirm a tag if a stale copy can be answered instead.
         stale_wait: Duration = Duration::from_secs(2);
-        /// How long after its last confirmation a tag is answered if the upstream fails.
+        /// How long a tag that is no longer fresh is still answered if the upstream fails.
         stale_if_error: Duration = Duration::from_secs(24 * 3600);
         /// Longest time until the head of a response, whatever the upstream does. Some clients give
         /// up after 30 seconds.

@@ -33,7 +33,7 @@ pub(super) mod connection;
 #[non_exhaustive]
 pub enum ListenError {
     /// Another program uses the address.
-    #[error("cannot listen on {address}: the address is in use; choose another with `--listen`")]
+    #[error("cannot listen on {address}: the address is in use; choose another")]
     Busy {
         /// The address.
         address: SocketAddr,
@@ -63,7 +63,7 @@ pub enum ListenError {
         source: CertificateError,
     },
     /// There is no address to listen on.
-    #[error("there is no address to listen on; give one with `--listen`")]
+    #[error("there is no address to listen on; give one")]
     NoAddress,
 }
 

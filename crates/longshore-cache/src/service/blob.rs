@@ -115,14 +115,18 @@ impl Shared {
         reason: MissReason,
     ) -> BlobResult {
         if request.read == Read::Head || request.if_none_match.is_some() {
-            let size = match self.blob_size(site, key).await {
+            let (outcome, size) = match self.known_size(key).await {
+                Some(size) => (Outcome::Hit, Ok(size)),
+                None => (Outcome::Miss(reason), self.blob_size(site, key).await),
+            };
+            let size = match size {
                 Ok(size) => size,
-                Err(failure) => return (Outcome::Miss(reason), Err(failure)),
+                Err(failure) => return (outcome, Err(failure)),
             };
             let response = answer_with(request, size, |_| CacheBody::empty());
             let is_unmodified = |it: &Response<_>| it.status() == StatusCode::NOT_MODIFIED;
             if request.read == Read::Head || response.as_ref().is_ok_and(is_unmodified) {
-                return (Outcome::Miss(reason), response);
+                return (outcome, response);
             }
         }
         match request.range {
@@ -157,7 +161,7 @@ impl Shared {
     ) -> (Outcome, Result<(Fill, u64), Failure>) {
         let (image, digest) = key;
         // What the upstream said earlier about the size may have been wrong.
-        let mut size = self.known_size(digest).await;
+        let mut size = self.said_size(digest).await;
         loop {
             let (outcome, fill) = match self.fills.join(&fill_key(key)) {
                 Some(fill) => (Outcome::Joined, fill),
@@ -203,7 +207,7 @@ impl Shared {
     }
 
     /// The size of a blob that a record or the upstream has said.
-    async fn known_size(&self, digest: &Digest) -> Option<u64> {
+    async fn said_size(&self, digest: &Digest) -> Option<u64> {
         match self.known.kind(digest).await? {
             ContentKind::Blob(size) => Some(size),
             ContentKind::Manifest => None,
@@ -325,15 +329,21 @@ impl Shared {
         response
     }
 
+    /// The size of a blob of this repository, without a request to the upstream.
+    async fn known_size(&self, key: &ContentKey) -> Option<u64> {
+        match self.known.kind(&key.1).await {
+            Some(ContentKind::Blob(size)) if self.known.is_shown(key).await => Some(size),
+            _ => None,
+        }
+    }
+
     /// The size of a blob of this repository, which is shown to contain it.
     async fn blob_size(
         self: &Arc<Self>,
         site: &Arc<Site>,
         key: &ContentKey,
     ) -> Result<u64, Failure> {
-        if self.known.is_shown(key).await
-            && let Some(size) = self.known_size(&key.1).await
-        {
+        if let Some(size) = self.known_size(key).await {
             return Ok(size);
         }
         if let Some(size) = self.head_blob(site, key).await? {

@@ -7,7 +7,7 @@ use http::Response;
 use longshore_model::Descriptor;
 use longshore_proto::endpoint::{ReferrersRequest, TagsRequest};
 
-use super::{Reply, Shared, Site};
+use super::{PAUSE_AFTER_FAILURE, Reply, Shared, Site};
 use crate::body::CacheBody;
 use crate::failure::Failure;
 use crate::known::AbsentKey;
@@ -91,7 +91,7 @@ impl Shared {
             at_hand: known.is_some(),
             known_absent: age != Some(Age::Fresh) && self.known.is_absent(&absent_key(key)),
             offline: site.upstream.is_offline(),
-            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
+            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site, &absent_key(key)),
         });
         match (plan, known) {
             (NamePlan::Serve { stale }, Some(list)) => {
@@ -105,7 +105,12 @@ impl Shared {
                     Some(Err(Failure::Absent)) => {
                         (Outcome::Miss(MissReason::Expired), Err(Failure::Absent))
                     }
-                    Some(Err(_)) | None => (Outcome::Stale, Ok(list)),
+                    Some(Err(_)) => {
+                        self.known
+                            .set_unanswered(absent_key(key), PAUSE_AFTER_FAILURE);
+                        (Outcome::Stale, Ok(list))
+                    }
+                    None => (Outcome::Stale, Ok(list)),
                 }
             }
             (NamePlan::Absent, _) => (Outcome::Negative, Err(Failure::Absent)),

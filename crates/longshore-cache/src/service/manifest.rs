@@ -6,7 +6,7 @@ use http::Response;
 use longshore_model::{Descriptor, Digest, Tag, TagOrDigest};
 use longshore_proto::endpoint::{ManifestRequest, Read};
 
-use super::{Reply, Shared, Site, check_verifiable, respond_with};
+use super::{PAUSE_AFTER_FAILURE, Reply, Shared, Site, check_verifiable, respond_with};
 use crate::body::CacheBody;
 use crate::document::Document;
 use crate::failure::Failure;
@@ -86,7 +86,8 @@ impl Shared {
             known_absent: age != Some(Age::Fresh)
                 && self.known.is_absent(&AbsentKey::Tag(key.clone())),
             offline: site.upstream.is_offline(),
-            spare: age.is_some_and(|age| age != Age::Fresh) && self.spares(site),
+            spare: age.is_some_and(|age| age != Age::Fresh)
+                && self.spares(site, &AbsentKey::Tag(key.clone())),
         });
         match (plan, document) {
             (NamePlan::Serve { stale }, Some(document)) => {
@@ -166,7 +167,12 @@ impl Shared {
             }
             Some(Err(failure)) if failure.is_absent() || !stale => (expired, Err(failure)),
             Some(Ok(Fetched::Head(head))) => (expired, Ok(Fetched::Head(head))),
-            Some(Err(_)) | None => (Outcome::Stale, Ok(Fetched::Document(document))),
+            Some(Err(_)) => {
+                let key = AbsentKey::Tag(key.clone());
+                self.known.set_unanswered(key, PAUSE_AFTER_FAILURE);
+                (Outcome::Stale, Ok(Fetched::Document(document)))
+            }
+            None => (Outcome::Stale, Ok(Fetched::Document(document))),
         }
     }
 
@@ -181,7 +187,7 @@ impl Shared {
         let repository = &key.image.repository;
         let head = site
             .upstream
-            .manifest_head(repository, &target, patience.clone())
+            .manifest_head(repository, &target, patience)
             .await;
         let Some(head) = head.map_err(Failure::Upstream)? else {
             self.known.drop_tag(key).await;

@@ -286,7 +286,7 @@ fn tree() -> Tree {
 }
 
 /// The path of a manifest of `app`.
-fn manifest(reference: impl std::fmt::Display) -> String {
+fn manifest(reference: impl fmt::Display) -> String {
     path("app", "manifests", reference)
 }
 
@@ -295,7 +295,7 @@ fn blob(digest: &Digest) -> String {
     path("app", "blobs", digest)
 }
 
-fn path(repository: &str, kind: &str, reference: impl std::fmt::Display) -> String {
+fn path(repository: &str, kind: &str, reference: impl fmt::Display) -> String {
     format!("/{API}/{repository}/{kind}/{reference}")
 }
 

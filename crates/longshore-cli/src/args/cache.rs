@@ -11,26 +11,26 @@ use crate::help;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// Serve clients on this address; give it several times for several [default: 127.0.0.1:5000]
+    /// Serve clients on this address; can be given several times [default: 127.0.0.1:5000]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
     /// Keep the cache in this directory [default: longshore/serve in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<String>,
-    /// Store at most this much: bytes, or a number with KiB, MiB, GiB or TiB [default: 20GiB, or
-    /// half of the free space if that is less]
+    /// Maximum size of what is stored: bytes, or a number with KiB, MiB, GiB or TiB [default: 20GiB,
+    /// or half of the free space if that is less]
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<String>,
-    /// Use a tag this long before asking its registry again, or `never` to ask once [default: 5m]
+    /// How long to use a tag before asking its registry again, or `never` to ask once [default: 5m]
     #[arg(long, value_name = "DURATION")]
     pub(crate) tag_ttl: Option<String>,
-    /// Remember this long that a registry does not have a tag [default: 10s]
+    /// How long to remember that a registry does not have a tag [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub(crate) negative_ttl: Option<String>,
-    /// Serve health and metrics on this address, without authentication [default: not at all]
+    /// Serve health and metrics on this address, without authentication [default: none]
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin_listen: Option<String>,
-    /// Check the configuration, print a summary, and do not serve
+    /// Check the configuration and whether the registries answer, and do not serve
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
@@ -40,8 +40,9 @@ pub(crate) struct Serve {
 /// Which registries the cache serves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Upstreams {
-    /// Cache this registry, under names that begin with PREFIX; without it, under names that begin
-    /// with no other prefix. Replaces the registries of the file and the built-in ones
+    /// Cache this registry; can be given several times. The names of its images in the cache begin
+    /// with PREFIX; a registry without PREFIX is the default one, for all other names. Replaces the
+    /// registries of the file and the built-in ones
     #[arg(long, value_name = "[PREFIX=]URL")]
     pub(crate) upstream: Vec<String>,
     /// Read the settings in this TOML file; without it, no file is read. Options and environment

@@ -133,7 +133,7 @@ fn summary(config: &ServeConfig) -> String {
     let prefixes: Vec<_> = prefixes.collect();
     let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
     let size = match config.store.size {
-        Some(size) => size.to_string(),
+        Some(size) => output::size(size.bytes()),
         None => "20 GiB or half of the free space, whichever is less".to_owned(),
     };
     let mut text = format!(

@@ -114,6 +114,8 @@ async fn head_of_a_blob_that_is_not_stored_asks_the_upstream_once() {
         assert_eq!(answer.header("content-length"), Some("300000"));
     }
     assert_eq!(upstream_ranges(&cache), ["HEAD"]);
+    let cold = Outcome::Miss(MissReason::Cold);
+    assert_eq!(cache.outcomes(), [cold, Outcome::Hit]);
     let absent: Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
     for _ in 0..2 {
         assert_eq!(
@@ -122,6 +124,7 @@ async fn head_of_a_blob_that_is_not_stored_asks_the_upstream_once() {
         );
     }
     assert_eq!(upstream_ranges(&cache), ["HEAD"]);
+    assert_eq!(cache.outcomes(), [cold, Outcome::Negative]);
 }
 
 #[tokio::test]

@@ -185,8 +185,10 @@ async fn ca11_every_write_is_405_on_every_path() {
 
 #[tokio::test]
 async fn a_repository_that_the_settings_do_not_allow_is_403() {
-    let mut policy = UpstreamPolicy::default();
-    policy.repositories = vec![crate::policy::Pattern::new("team/**")];
+    let policy = UpstreamPolicy {
+        repositories: vec![crate::policy::Pattern::new("team/**")],
+        ..UpstreamPolicy::default()
+    };
     let cache = Setup::new().policy(policy).start();
     for path in paths() {
         let (status, code, _) = told(&cache, &path).await;

@@ -319,11 +319,13 @@ async fn head_of_another_tag_of_a_stored_manifest_costs_one_request_in_all() {
 
 #[tokio::test]
 async fn a_tag_has_the_ttl_of_its_pattern() {
-    let mut policy = UpstreamPolicy::default();
-    policy.tag_ttl = vec![
-        (Pattern::new("v*"), TagTtl::Never),
-        (Pattern::new("nightly*"), TagTtl::For(seconds(5))),
-    ];
+    let policy = UpstreamPolicy {
+        tag_ttl: vec![
+            (Pattern::new("v*"), TagTtl::Never),
+            (Pattern::new("nightly*"), TagTtl::For(seconds(5))),
+        ],
+        ..UpstreamPolicy::default()
+    };
     let registry = Registry::builder().image("app", "v1", &tree());
     let registry = registry.image("app", "nightly", &tree());
     let cache = Setup::over(registry).policy(policy).start();
@@ -373,7 +375,7 @@ async fn an_offline_upstream_is_never_asked_and_what_is_there_is_served() {
 #[tokio::test]
 async fn a_nearly_used_up_quota_is_spared_and_stale_copies_are_served() {
     let cache = Cache::new();
-    let field = |name, value| Misbehaviour::Header(http::HeaderName::from_static(name), value);
+    let field = |name, value| Misbehaviour::Header(HeaderName::from_static(name), value);
     let limit = HeaderValue::from_static("100;w=21600");
     let rest = HeaderValue::from_static("1;w=21600");
     cache
@@ -395,25 +397,89 @@ async fn a_nearly_used_up_quota_is_spared_and_stale_copies_are_served() {
 
 #[tokio::test]
 async fn an_upstream_that_failed_is_left_alone_for_10_s_while_stale_copies_exist() {
-    let cache = stale().await;
-    cache.misbehave(Rule::always(Misbehaviour::Status(StatusCode::BAD_GATEWAY)));
-    for (later, requests) in [(0, 1), (9, 0), (1, 1)] {
-        cache.advance(seconds(later));
-        let answer = cache.get(&manifest("v1")).await;
-        assert_eq!(answer.header("cache-status"), STALE);
-        assert_eq!(cache.upstream_requests().len(), requests, "{later}");
+    // After a refusal of HEAD, GET is tried.
+    for (status, requests) in [(StatusCode::BAD_GATEWAY, 1), (StatusCode::FORBIDDEN, 2)] {
+        let cache = stale().await;
+        cache.misbehave(Rule::always(Misbehaviour::Status(status)));
+        for (later, requests) in [(0, requests), (9, 0), (1, requests)] {
+            cache.advance(seconds(later));
+            let answer = cache.get(&manifest("v1")).await;
+            assert_eq!(answer.header("cache-status"), STALE);
+            let found = cache.upstream_requests().len();
+            assert_eq!(found, requests, "{status} {later}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ca5_many_cold_clients_of_a_manifest_cost_one_request() {
+    let cache = Cache::new();
+    let gate = Gate::new();
+    cache.misbehave(Rule::always(Misbehaviour::Hold(gate.clone())));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let mut service = cache.service.clone();
+        let request = Request::get(manifest("v1")).body(()).unwrap();
+        clients.spawn(async move {
+            let Ok(answer) = service.call(request).await;
+            Answer::read(answer).await
+        });
+    }
+    until(|| gate.is_reached()).await;
+    gate.open();
+    for answer in clients.join_all().await {
+        assert_eq!(*answer.bytes(), tree().document());
+    }
+    assert_eq!(cache.upstream_requests(), asked(&["GET"]));
+}
+
+/// A clock whose Unix time was set to another one.
+#[derive(Debug)]
+struct SetClock(TestClock, Arc<Mutex<Duration>>);
+
+impl Clock for SetClock {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn unix_time(&self) -> Duration {
+        *self.1.lock().unwrap()
+    }
+
+    fn sleep(&self, duration: Duration) -> longshore_transport::Timer {
+        self.0.sleep(duration)
+    }
+
+    fn alarm(&self, duration: Duration) -> longshore_transport::Timer {
+        self.0.alarm(duration)
     }
 }
 
 #[tokio::test]
 async fn ca8_a_clock_that_jumps_neither_freezes_nor_loses_a_tag() {
-    let cache = Cache::new();
-    cache.advance(seconds(1_000_000));
+    const START: u64 = 1_700_000_000;
+    let time = Arc::new(Mutex::new(seconds(START)));
+    let (one, two) = (Arc::clone(&time), Arc::clone(&time));
+    let setup = Setup::new().upstream(|it| it.clock(SetClock(TestClock::default(), one)));
+    let cache = setup.service(|it| it.clock(SetClock(TestClock::default(), two)));
+    let cache = cache.start();
     warm(&cache).await;
-    let day = seconds(24 * 60 * 60);
-    // Forward: stale, so it is revalidated.
-    cache.advance(day);
-    assert_eq!(*cache.get(&manifest("v1")).await.bytes(), tree().document());
+    // Forward by a year: too old without the upstream. Back by two: stale, and asked about.
+    for now in [START + 365 * 86_400, START - 365 * 86_400] {
+        *time.lock().unwrap() = seconds(now);
+        assert_eq!(*cache.get(&manifest("v1")).await.bytes(), tree().document());
+        assert_eq!(cache.upstream_requests(), asked(&["HEAD"]), "{now}");
+        assert_eq!(cache.outcome(), Some(Outcome::Revalidated), "{now}");
+        cache.settle().await;
+    }
+    // A failure that lies in the future does not keep the upstream from being asked.
+    *time.lock().unwrap() = seconds(START);
+    cache.misbehave(Rule::always(Misbehaviour::Status(StatusCode::BAD_GATEWAY)));
+    cache.get(&manifest("v2")).await;
+    *time.lock().unwrap() = seconds(START - 364 * 86_400);
+    cache.registry.behave();
+    cache.upstream_requests();
+    cache.get(&manifest("v1")).await;
     assert_eq!(cache.upstream_requests(), asked(&["HEAD"]));
 }
 
