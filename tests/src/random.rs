@@ -34,7 +34,15 @@ pub fn kills() -> u32 {
 
 /// Says the seed when the test fails.
 #[derive(Debug)]
-pub struct Told(pub u64);
+pub struct Told(u64);
+
+impl Told {
+    /// Says this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+}
 
 impl Drop for Told {
     fn drop(&mut self) {
@@ -46,9 +54,15 @@ impl Drop for Told {
 
 /// SplitMix64.
 #[derive(Debug)]
-pub struct Random(pub u64);
+pub struct Random(u64);
 
 impl Random {
+    /// The numbers of this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next number.
     #[expect(
         clippy::should_implement_trait,

@@ -130,6 +130,11 @@ fn add_blob(contents: &Contents, repository: &str, content: BlobContent) -> Desc
     blob
 }
 
+/// Content that costs little to make: it repeats, but not at once.
+fn repeated(length: u64) -> BlobContent {
+    BlobContent::repeated(BlobContent::random(8, 100_003).bytes(), length)
+}
+
 fn manifest(repository: &str, reference: impl std::fmt::Display) -> String {
     format!("/v2/{repository}/manifests/{reference}")
 }

@@ -54,11 +54,11 @@ const AFTER: Duration = Duration::from_micros(4000);
 #[test]
 fn rt9_kill_9_at_random_moments_of_a_pull() {
     let seed = seed();
-    let _told = Told(seed);
+    let _told = Told::new(seed);
     let took = time_of_a_pull();
     thread::scope(|scope| {
         for worker in 0..WORKERS {
-            let random = Random(seed.wrapping_add(worker.into()));
+            let random = Random::new(seed.wrapping_add(worker.into()));
             scope.spawn(move || kill_often(random, kills() / WORKERS, took));
         }
     });

@@ -127,7 +127,7 @@ fn ca3_a_blob_with_a_flipped_bit_has_its_length_and_is_refused_by_a_client() {
 fn ca3_a_file_that_is_truncated_while_it_is_read_never_ends_cleanly() {
     let scene = Scene::set();
     // More than the sockets of both sides hold.
-    let content = BlobContent::repeated(&b"longshore"[..], 48 << 20);
+    let content = repeated(48 << 20);
     let large = add_blob(scene.registry.contents(), APP, content);
     let digest = &large.descriptor.digest;
     let path = blob(APP, digest);

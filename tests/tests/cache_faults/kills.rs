@@ -67,8 +67,8 @@ fn others(serve: &Serve) -> Vec<PathBuf> {
 #[test]
 fn ca2_a_cache_killed_under_load_has_only_whole_blobs_and_goes_on() {
     let seed = seed();
-    let _told = Told(seed);
-    let mut random = Random(seed);
+    let _told = Told::new(seed);
+    let mut random = Random::new(seed);
     let trees = trees(seed);
     let registry = Registry::builder().start().unwrap();
     for (tag, tree) in &trees {
@@ -89,7 +89,7 @@ fn ca2_a_cache_killed_under_load_has_only_whole_blobs_and_goes_on() {
         let (address, gone) = (serve.address(), AtomicBool::new(false));
         thread::scope(|scope| {
             for _ in 0..CLIENTS {
-                let random = Random(random.next());
+                let random = Random::new(random.next());
                 let (gone, trees) = (&gone, &trees);
                 scope.spawn(move || pull_until(address, random, gone, trees));
             }

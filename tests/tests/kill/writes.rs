@@ -42,9 +42,9 @@ enum Verb {
 /// Kills this command as often as requested, and lets a run end from time to time.
 fn kill_often_by(verb: Verb) {
     let seed = seed();
-    let _told = Told(seed);
-    let mut random = Random(seed);
-    let Some(took) = Scene::set(verb, &mut Random(0)).map(|scene| {
+    let _told = Told::new(seed);
+    let mut random = Random::new(seed);
+    let Some(took) = Scene::set(verb, &mut Random::new(0)).map(|scene| {
         let begin = Instant::now();
         let _ = scene.command().run().succeeded();
         begin.elapsed()

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use longshore_model::Digest;
 use longshore_proto::endpoint::{BlobBody, BlobRequest, Read};
 
 use super::{Reply, Shared, Site, check_verifiable};
@@ -159,10 +160,12 @@ impl Shared {
         reason: MissReason,
     ) -> (Outcome, Result<(Fill, u64), Failure>) {
         let (image, digest) = key;
+        // What the upstream said earlier about the size may have been wrong.
+        let mut size = self.said_size(digest).await;
         loop {
             let (outcome, fill) = match self.fills.join(&fill_key(key)) {
                 Some(fill) => (Outcome::Joined, fill),
-                None => (Outcome::Miss(reason), self.begin_fill(site, key).await),
+                None => (Outcome::Miss(reason), self.begin_fill(site, key, size)),
             };
             match self.size_of(&fill).await {
                 Ok(size) => {
@@ -179,6 +182,10 @@ impl Shared {
                 }
                 // Another repository's error is no answer to this one.
                 Err(_) if *fill.repository() != image.repository => {}
+                Err(error) if error.kind() == INVALID && size.is_some() => {
+                    self.known.forget_blob_size(digest);
+                    size = None;
+                }
                 Err(error) => {
                     if error.kind() == ABSENT {
                         self.known.set_absent(AbsentKey::Blob(key.clone()));
@@ -203,13 +210,16 @@ impl Shared {
         Ok(fill.progress().written)
     }
 
-    async fn begin_fill(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> Fill {
-        let (image, digest) = key;
-        let size = match self.known.kind(digest).await {
-            Some(ContentKind::Blob(size)) => Some(size),
-            _ => None,
-        };
-        let source = FillSource::new(site.upstream.clone(), image.repository.clone());
+    /// The size of a blob that a record or the upstream has said.
+    async fn said_size(&self, digest: &Digest) -> Option<u64> {
+        match self.known.kind(digest).await? {
+            ContentKind::Blob(size) => Some(size),
+            ContentKind::Manifest => None,
+        }
+    }
+
+    fn begin_fill(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey, size: Option<u64>) -> Fill {
+        let source = FillSource::new(site.upstream.clone(), key.0.repository.clone());
         let fill = self.fills.begin(fill_key(key), source, size);
         let (key, verdict) = (key.clone(), fill.verdict());
         self.behind(|this| async move {
@@ -380,6 +390,9 @@ impl Shared {
 
 /// The error of an upstream that does not have the blob.
 const ABSENT: FillErrorKind = FillErrorKind::Upstream(UpstreamErrorKind::Absent);
+
+/// The error of an upstream whose answer is not what was asked for, or of another size.
+const INVALID: FillErrorKind = FillErrorKind::Upstream(UpstreamErrorKind::Invalid);
 
 fn fill_key(key: &ContentKey) -> FillKey {
     FillKey {
