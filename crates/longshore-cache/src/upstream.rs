@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore::{BlobHead, Client, Error, ErrorKind, ManifestHead, PulledManifest, Repository};
+use longshore::{BlobHead, Client, Error, ErrorKind, ManifestHead, Repository, VerifiedDocument};
 use longshore_model::{Descriptor, Digest, RepositoryName, TagOrDigest};
 use longshore_proto::RateLimit;
 use longshore_transport::Clock;
@@ -212,16 +212,16 @@ impl Upstream {
         repository: &RepositoryName,
         target: &TagOrDigest,
         patience: Patience,
-    ) -> Result<Option<PulledManifest>, UpstreamError> {
+    ) -> Result<Option<VerifiedDocument>, UpstreamError> {
         let pull = |host: Host| {
             let (repository, target) = (repository.clone(), target.clone());
             async move {
                 let repository = host.repository(&repository, patience).await?;
-                unless_absent(repository.manifest(&target).await)
+                unless_absent(repository.document(&target).await)
             }
         };
         let what = What::Manifest(repository.clone(), target.clone());
-        let length = |found: &PulledManifest| found.manifest.bytes().len();
+        let length = |found: &VerifiedDocument| found.bytes.len();
         self.call_for_content(
             UpstreamCallKind::Manifest,
             what,
