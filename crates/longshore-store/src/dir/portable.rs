@@ -44,6 +44,7 @@ pub(super) fn open_file(within: &Handle, name: &str) -> io::Result<Option<(File,
 
 /// Opens a file in the directory `dir` in this one with one call of the system, which this system
 /// does not have.
+#[cfg(not(unix))]
 pub(super) fn open_file_in(_within: &Handle, _dir: &str, _name: &str) -> Option<(File, u64)> {
     None
 }
