@@ -13,6 +13,8 @@
 //! encoding is refused, except of the colon in a digest: none of the grammars needs it (DG8: names,
 //! tags and digests follow the grammar of the specification, and nothing encoded gets past it).
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method, StatusCode};
 use longshore_model::{Digest, RepositoryName, TagOrDigest};
 
@@ -270,7 +272,10 @@ impl Resource {
         };
         let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
         // A colon is the one character of these grammars that some clients encode.
-        let decoded = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
+        let decoded = match last.contains('%') {
+            true => last.replacen("%3A", ":", 1).replacen("%3a", ":", 1).into(),
+            false => Cow::Borrowed(last),
+        };
         let digest = || decoded.parse().map_err(|_| RouteError::Digest);
         Ok(match kind {
             "blobs" => Self::Blob(name, digest()?),

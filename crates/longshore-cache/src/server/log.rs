@@ -39,7 +39,7 @@ pub(super) fn shown_id(headers: &HeaderMap, own: RequestId) -> HeaderValue {
     match (values.next(), values.next()) {
         (Some(id), None) if is_well_formed(id.as_bytes()) => id.clone(),
         _ => {
-            let own = HeaderValue::try_from(own.to_string());
+            let own = HeaderValue::from_bytes(&own.digits());
             own.unwrap_or_else(|_| HeaderValue::from_static("unknown"))
         }
     }
