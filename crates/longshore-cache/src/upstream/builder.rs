@@ -245,6 +245,7 @@ impl UpstreamBuilder {
         settings.base_url = Some(url.to_owned());
         let clock = watch.clock;
         let mut builder = Client::builder()
+            .attempts(ATTEMPTS)
             .clock(Arc::clone(clock))
             .token_cache(TokenCache::new(Arc::clone(clock)))
             .credentials(credentials)
@@ -272,6 +273,10 @@ impl UpstreamBuilder {
         Ok(Host { client, registry })
     }
 }
+
+/// Maximum number of attempts of one request to a host: fewer than a client makes by itself, because
+/// the clients of a cache have other sources, and retry too.
+const ATTEMPTS: u32 = 3;
 
 /// The clock of a host, and who is told of its rate limits.
 struct Watch<'a> {

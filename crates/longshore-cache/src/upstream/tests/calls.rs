@@ -108,7 +108,7 @@ async fn one_attempt_is_one_request() {
     let unavailable = Misbehaviour::Status(StatusCode::SERVICE_UNAVAILABLE);
     registry.misbehave(Rule::always(unavailable));
     let (upstream, clock) = upstream(&registry);
-    for (patience, requests) in [(Patience::OneAttempt, 1), (Patience::Normal, 5)] {
+    for (patience, requests) in [(Patience::OneAttempt, 1), (Patience::Normal, 3)] {
         registry.requests().clear();
         let head = upstream.manifest_head(&app(), &v1(), patience).await;
         assert_eq!(head.unwrap_err().kind(), UpstreamErrorKind::Unavailable);
