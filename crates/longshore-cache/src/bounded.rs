@@ -1,4 +1,4 @@
-//! A store that never holds more bytes than it may.
+//! A store with a limit in bytes.
 
 mod books;
 mod health;
@@ -19,36 +19,36 @@ use self::books::{Books, Doomed, Room};
 use self::health::{Time, WriteHealth};
 use crate::evict::Key;
 
-/// How many entries [`BoundedStore::entries`] copies while it holds the lock.
+/// Number of entries that [`BoundedStore::entries`] copies at a time under the lock.
 const PAGE: usize = 1_024;
 
 /// A [`Store`] with a hard limit in bytes, which evicts blobs by S3-FIFO to stay below it.
 ///
-/// Blobs, partial blobs, and space reserved for blobs being written count, each by its length; what
-/// a file system adds to a file, and up to 256 MiB that an
-/// [`FsStore`](longshore_store::FsStore) keeps of damaged blobs, do not. The sum never exceeds the
-/// limit. Nothing is evicted while a [`StoredBlob`] of it lives.
+/// The limit counts the lengths of blobs and partial blobs, and the space reserved for blobs that
+/// are being written. It does not count the overhead of the file system, or up to 256 MiB of
+/// damaged blobs that an [`FsStore`](longshore_store::FsStore) keeps. The sum never exceeds the
+/// limit. A blob is not evicted while a [`StoredBlob`] of it exists.
 ///
-/// Nobody else may write to the store meanwhile. Every method may block; [`BoundedStore::size`]
-/// and [`BoundedStore::get`] only for a lock that is held briefly, and `get` to open a file.
-/// Clones share one store.
+/// Nothing else may write to the store meanwhile. Every method may block; [`BoundedStore::size`]
+/// and [`BoundedStore::get`] block only for a lock that is held briefly, and `get` also to open a
+/// file. Clones share one store.
 #[derive(Clone)]
 pub struct BoundedStore(Arc<Shared>);
 
 struct Shared {
     store: Arc<dyn Store>,
     books: Mutex<Books>,
-    /// A claim ended.
+    /// Signalled when a claim ends.
     unclaimed: Condvar,
     health: Mutex<WriteHealth>,
     time: Time,
     observers: Mutex<Vec<Observer>>,
 }
 
-/// Is called with a blob that left and its size.
+/// A callback with the digest and size of a blob that was removed.
 type Observer = Arc<dyn Fn(&Digest, u64) + Send + Sync>;
 
-/// Prepares a [`BoundedStore`].
+/// Builds a [`BoundedStore`].
 pub struct BoundedStoreBuilder {
     store: Arc<dyn Store>,
     limit: u64,
@@ -57,29 +57,29 @@ pub struct BoundedStoreBuilder {
 }
 
 impl BoundedStoreBuilder {
-    /// Takes the time from `clock`; by default it is that of the system.
+    /// Uses this clock; the default is the clock of the system.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.time = Time::Injected(clock);
         self
     }
 
-    /// Restores what [`BoundedStore::snapshot`] returned before a restart, so that the blobs used
-    /// least leave first. A damaged snapshot is ignored from the damage on.
+    /// Restores what [`BoundedStore::snapshot`] returned before a restart, so that the least used
+    /// blobs are evicted first. In a damaged snapshot, everything after the damage is ignored.
     #[must_use]
     pub fn recency(mut self, snapshot: Vec<u8>) -> Self {
         self.recency = snapshot;
         self
     }
 
-    /// Lists what is in the store, and evicts down to the limit.
+    /// Lists the content of the store, and evicts blobs until the limit is met.
     ///
     /// If nothing can be deleted, as on a read-only file system, the store opens above its limit
-    /// and takes nothing new.
+    /// and accepts no new blobs.
     ///
     /// # Errors
     ///
-    /// What the store meets when it lists its blobs and partial blobs.
+    /// The store cannot list its blobs and partial blobs.
     pub fn open(self) -> Result<BoundedStore, StoreError> {
         let opened = BoundedStore(Arc::new(Shared {
             store: self.store,
@@ -90,7 +90,8 @@ impl BoundedStoreBuilder {
             observers: Mutex::default(),
         }));
         let store = &opened.0.store;
-        // The first write makes a store clear up what dead processes left, so that it is listed.
+        // The first write makes the store remove the temporary files of dead processes, before it
+        // is listed.
         match store.begin(&Digest::sha256(b""), Some(0)) {
             Ok(writer) => writer.discard(),
             Err(error) => opened.note(&error),
@@ -117,7 +118,8 @@ impl BoundedStoreBuilder {
 }
 
 impl BoundedStore {
-    /// Opens a store that may hold `limit` bytes; as [`BoundedStore::builder`] without settings.
+    /// Opens a store that may hold `limit` bytes; as [`BoundedStore::builder`] with the default
+    /// settings.
     ///
     /// # Errors
     ///
@@ -126,7 +128,7 @@ impl BoundedStore {
         Self::builder(store, limit).open()
     }
 
-    /// Begins to open a store that may hold `limit` bytes.
+    /// Starts to build a store that may hold `limit` bytes.
     #[must_use]
     pub fn builder(store: Arc<dyn Store>, limit: u64) -> BoundedStoreBuilder {
         BoundedStoreBuilder {
@@ -137,26 +139,27 @@ impl BoundedStore {
         }
     }
 
-    /// Returns the size of a blob in bytes, from memory; this is not a use.
+    /// Returns the size of a blob in bytes, from memory. This does not count as a use.
     #[must_use]
     pub fn size(&self, digest: &Digest) -> Option<u64> {
         self.books().blobs.size(&Key::of(digest))
     }
 
-    /// Counts a use of a blob whose bytes the caller has in memory, so that it is not evicted as
-    /// one that nobody uses.
+    /// Counts a use of a blob whose bytes the caller has in memory, so that the blob is not evicted
+    /// as unused.
     pub fn touch(&self, digest: &Digest) {
         self.books().blobs.touch(&Key::of(digest));
     }
 
-    /// Opens a blob and counts a use; `None` when it is not there.
+    /// Opens a blob and counts a use; `None` when it is absent.
     ///
-    /// A blob whose file has another size is quarantined, one whose file is gone is forgotten; both
-    /// are absent then (CA3: opening a blob checks its size, and a bad blob is quarantined).
+    /// If the size of the file is wrong, the blob is quarantined; if the file is gone, the blob is
+    /// forgotten. In both cases the result is `None` (CA3: opening a blob checks its size, and a
+    /// bad blob is quarantined).
     ///
     /// # Errors
     ///
-    /// What the store meets when it opens the file, other than that it is absent.
+    /// The store cannot open the file, for another reason than that it is absent.
     pub fn get(&self, digest: &Digest) -> Result<Option<StoredBlob>, StoreError> {
         let key = Key::of(digest);
         let Some(size) = self.books().lease(&key) else {
@@ -184,8 +187,8 @@ impl BoundedStore {
         }
     }
 
-    /// Reserves space, and evicts blobs until it fits; `None` when what is in use or reserved
-    /// leaves no room, or the store cannot be written to now ([`BoundedStore::is_degraded`]).
+    /// Reserves space, and evicts blobs until it fits; `None` when blobs in use and reservations
+    /// leave no room, or the store cannot be written to now ([`BoundedStore::is_degraded`]).
     #[must_use]
     pub fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let granted = !self.is_degraded() && self.make_room(bytes);
@@ -195,13 +198,13 @@ impl BoundedStore {
         })
     }
 
-    /// Begins to write a blob into reserved space. Where its size is known, a partial blob is
-    /// resumed, which hashes it first: see [`Store::resume`].
+    /// Starts to write a blob into reserved space. If the size is known, a partial blob is resumed;
+    /// this hashes it first: see [`Store::resume`].
     ///
     /// # Errors
     ///
     /// [`StoreError::Full`] when the reservation is smaller than `size` and cannot grow; otherwise
-    /// as [`Store::begin`]. The reservation is given back.
+    /// as [`Store::begin`]. The reservation is released.
     pub fn begin(
         &self,
         digest: &Digest,
@@ -258,25 +261,25 @@ impl BoundedStore {
         Ok(true)
     }
 
-    /// Removes a blob; those who read it keep what they have. If its file cannot be deleted, it is
-    /// not served, its bytes count, and the next eviction tries again.
+    /// Removes a blob; open readers can still read it. If its file cannot be deleted, the blob is
+    /// not served, its bytes still count, and the next eviction tries again to delete it.
     pub fn remove(&self, digest: &Digest) {
         self.withdraw(digest, |store| store.delete(digest), false);
     }
 
-    /// Takes a blob whose bytes or size proved wrong out of the store (CA3).
+    /// Moves a blob with wrong bytes or a wrong size to the quarantine of the store (CA3).
     pub fn quarantine(&self, digest: &Digest) {
-        tracing::warn!(%digest, "a damaged blob is quarantined; it will be fetched again");
+        tracing::warn!(%digest, "quarantined a damaged blob; the next request fetches it again");
         self.withdraw(digest, |store| store.quarantine(digest), true);
     }
 
-    /// Has `observer` called with each blob that leaves unasked, and its size in bytes: evicted,
-    /// quarantined, or found absent. It is called where the store blocks, without a lock.
+    /// Calls `observer` with each blob that was evicted, quarantined or found absent, and its size
+    /// in bytes. It is called without a lock, on the thread that may block.
     pub fn on_evicted(&self, observer: impl Fn(&Digest, u64) + Send + Sync + 'static) {
         locked(&self.0.observers).push(Arc::new(observer));
     }
 
-    /// Returns how many bytes are stored, reserved or kept of unfinished blobs.
+    /// Returns the number of bytes of blobs, reservations and partial blobs.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.books().used()
@@ -294,7 +297,7 @@ impl BoundedStore {
         self.books().limit
     }
 
-    /// Returns how many blobs are stored.
+    /// Returns the number of stored blobs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.books().blobs.len()
@@ -306,8 +309,8 @@ impl BoundedStore {
         self.len() == 0
     }
 
-    /// Lists the blobs and their sizes in bytes, in no particular order. What is written or leaves
-    /// meanwhile may appear or not.
+    /// Lists the blobs and their sizes in bytes, in no particular order. Blobs that are added or
+    /// removed meanwhile may be listed or not.
     pub fn entries(&self) -> impl Iterator<Item = (Digest, u64)> {
         let mut from = Some(0);
         std::iter::from_fn(move || {
@@ -319,7 +322,7 @@ impl BoundedStore {
         .filter_map(|(key, size)| Some((key.digest()?, size)))
     }
 
-    /// Returns which blobs were used, as the content of a file for
+    /// Returns the order in which blobs were used, as the content of a file for
     /// [`BoundedStoreBuilder::recency`]: at most 7.5 MB, for 100,000 blobs. Write it at shutdown
     /// and every few minutes.
     #[must_use]
@@ -328,8 +331,8 @@ impl BoundedStore {
         recency::write(&places)
     }
 
-    /// Returns whether a write failed in the last 10 s, so that nothing is reserved (CA9: on a
-    /// write error requests pass through, and hits are still served).
+    /// Returns whether a write failed in the last 10 s. Then no space is reserved (CA9: on a write
+    /// error requests pass through, and hits are still served).
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         locked(&self.0.health).is_degraded(self.0.time.now())
@@ -356,7 +359,7 @@ impl BoundedStore {
             let error: &dyn std::error::Error = error;
             tracing::warn!(
                 error,
-                "cannot write to the store; requests pass through unstored"
+                "cannot write to the store; content passes through without being stored"
             );
         }
     }
@@ -365,7 +368,7 @@ impl BoundedStore {
         locked(&self.0.health).succeeded();
     }
 
-    /// Waits until nobody else writes or deletes files of a digest.
+    /// Waits until no other thread writes or deletes files of a digest, and claims it.
     fn claim(&self, key: &Key) -> Claim<'_> {
         let mut books = self.books();
         while !books.claimed.insert(key.clone()) {
@@ -382,7 +385,7 @@ impl BoundedStore {
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Evicts until `bytes` fit, and reserves them; returns whether it did.
+    /// Evicts blobs until `bytes` fit, and reserves them; returns whether that succeeded.
     fn make_room(&self, bytes: u64) -> bool {
         let mut books = self.books();
         loop {
@@ -426,7 +429,7 @@ impl BoundedStore {
                 self.books().left(&key);
                 evicted = Some(size);
             }
-            // What cannot be deleted is served on.
+            // A blob that cannot be deleted is served again.
             (Doomed::Blob(key, size), false) => {
                 let mut books = self.books();
                 books.left(&key);
@@ -444,7 +447,7 @@ impl BoundedStore {
         deleted.is_ok()
     }
 
-    /// Serves a blob no more and has its file taken away.
+    /// Stops serving a blob, and removes its file.
     fn withdraw(
         &self,
         digest: &Digest,
@@ -464,8 +467,8 @@ impl BoundedStore {
         }
     }
 
-    /// After a commit failed: a blob that became visible all the same must count or be deleted. The
-    /// digest is claimed.
+    /// Called after a failed commit: if the blob became visible nevertheless, it must count or be
+    /// deleted. The caller has claimed the digest.
     fn withdraw_unfinished(&self, digest: &Digest, reservation: &mut Reservation) {
         let key = Key::of(digest);
         let store = &self.0.store;
@@ -483,7 +486,8 @@ impl BoundedStore {
         }
     }
 
-    /// Asks the store what it keeps of an unfinished blob; the digest is claimed.
+    /// Updates the size of the partial blob of a digest from the store. The caller has claimed the
+    /// digest.
     fn recount_kept(&self, digest: &Digest) {
         let Ok(partials) = self.0.store.partials() else {
             return;
@@ -516,7 +520,7 @@ impl BoundedStore {
     }
 }
 
-/// Space in a [`BoundedStore`], reserved for one use. Dropping it releases the space.
+/// Reserved space in a [`BoundedStore`]. Dropping it releases the space.
 #[derive(Debug)]
 pub struct Reservation {
     store: BoundedStore,
@@ -530,7 +534,7 @@ impl Reservation {
         self.bytes
     }
 
-    /// Reserves `more` bytes, as [`BoundedStore::reserve`]; returns whether it did.
+    /// Reserves `more` bytes, as [`BoundedStore::reserve`]; returns whether that succeeded.
     pub fn grow(&mut self, more: u64) -> bool {
         let grown = !self.store.is_degraded() && self.store.make_room(more);
         if grown {
@@ -539,7 +543,7 @@ impl Reservation {
         grown
     }
 
-    /// Takes the bytes out, for the caller to release with other changes of the books.
+    /// Takes the bytes, so that the caller releases them together with other changes.
     fn take(&mut self) -> u64 {
         std::mem::take(&mut self.bytes)
     }
@@ -556,7 +560,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A blob that was opened; it is not evicted while this or a clone of it lives.
+/// An open blob. It is not evicted while this or a clone of it exists.
 #[derive(Clone, Debug)]
 pub struct StoredBlob {
     reader: RandomReader,
@@ -617,8 +621,8 @@ impl fmt::Debug for BoundedStoreBuilder {
     }
 }
 
-/// Locks a mutex whose content is whole at every step, so that a panic of another holder is no
-/// reason to stop.
+/// Locks a mutex whose content is consistent after every step, so a panic of another holder can be
+/// ignored.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

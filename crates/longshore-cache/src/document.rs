@@ -6,7 +6,7 @@ use bytes::Bytes;
 use longshore::VerifiedDocument;
 use longshore_model::{Descriptor, Digest, Manifest, MediaType};
 
-/// A manifest: its exact bytes, verified, with what an answer says about them.
+/// A manifest: its exact, verified bytes and its descriptor.
 #[derive(Debug)]
 pub(crate) struct Document {
     /// Media type, digest and size.
@@ -16,7 +16,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Makes a document of bytes that were verified against the digest.
+    /// Makes a document from bytes that were verified against the digest.
     pub(crate) fn new(media_type: MediaType, digest: Digest, bytes: Bytes) -> Self {
         let size = bytes.len() as u64;
         Self {

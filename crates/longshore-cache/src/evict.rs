@@ -1,31 +1,31 @@
-//! Which blob leaves a full store: S3-FIFO, by bytes.
+//! Chooses which blob a full store evicts: S3-FIFO, by bytes.
 //!
-//! Source: Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction",
-//! SOSP 2023. Nothing here does input or output, or asks for the time.
+//! Source: Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP
+//! 2023. This module does no input or output and uses no clock.
 //!
-//! A new blob enters the *small* queue, which gets a tenth of the limit. If it was used again by
-//! the time it is the oldest there, it moves to the *main* queue, else it leaves, and its digest
-//! is remembered in the *ghost* queue. A blob that returns while it is remembered enters the main
-//! queue at once. The oldest blob of the main queue leaves if it was not used since it last was
-//! the oldest; each use, up to three, gives it another round. A use only raises a counter, so
-//! neither queue changes on a hit.
+//! A new blob enters the *small* queue, which gets a tenth of the limit. When it is the oldest
+//! there, it moves to the *main* queue if it was used again; otherwise it is evicted, and its
+//! digest is remembered in the *ghost* queue. A blob that returns while its digest is remembered
+//! enters the main queue directly. The oldest blob of the main queue is evicted if it was not used
+//! since it was last the oldest; each use, up to three, gives it another round. A use only
+//! increments a counter, so a hit changes neither queue.
 //!
-//! **Scans.** Images that are pulled once pass through the small queue and push out only each
-//! other.
+//! **Scans.** Images that are pulled once pass through the small queue and evict only each other.
 //!
-//! **Shared layers.** Blobs are counted, not images. The layers of an image that nobody pulls
-//! again have a count of 0 and leave. The pull of another image that shares a base layer raises
-//! the count of that layer, so the base layer outlives the layers that only one image has.
+//! **Shared layers.** Blobs are counted, not images. The layers of an image that is not pulled
+//! again have a count of 0 and are evicted. A pull of another image with the same base layer
+//! increments the count of that layer, so the base layer stays longer than the layers of only one
+//! image.
 //!
 //! **Memory.** A blob takes 64 bytes in a slot and 4 to 8 in the hash table. A digest in the ghost
-//! queue, which never has more entries than there are blobs, takes 18 to 37. So a million blobs
-//! take 86 to 109 MB, and up to 64 MB more where the vector of slots has just grown.
+//! queue takes 18 to 37; the ghost queue never has more entries than there are blobs. So a million
+//! blobs take 86 to 109 MB, and up to 64 MB more when the vector of slots has just grown.
 //!
-//! **Evidence.** The tests of this module measure hit ratios of requests for popular blobs, also
-//! under LRU and FIFO. A trace has 100,000 requests. There are 10,000 popular blobs of 1 to 100
+//! **Evidence.** The tests of this module measure hit ratios of requests for popular blobs under
+//! S3-FIFO, LRU and FIFO. A trace has 100,000 requests. There are 10,000 popular blobs of 1 to 100
 //! units; requests for them follow the Zipf distribution with exponent 0.9. The limit is a tenth of
-//! their bytes. In the second trace every other run of 2,000 requests is a scan: requests for
-//! blobs that nobody asks for again.
+//! their bytes. In the second trace every other run of 2,000 requests is a scan: requests for blobs
+//! that are not requested again.
 //!
 //! | trace | FIFO | LRU | S3-FIFO |
 //! |---|---|---|---|
@@ -42,13 +42,13 @@ use self::ghost::Ghost;
 pub(crate) use self::entries::Queue;
 pub(crate) use self::key::Key;
 
-/// The share of the limit that the small queue gets: one part in ten, as in the paper.
+/// The small queue gets one tenth of the limit, as in the paper.
 const SMALL_SHARE: u64 = 10;
 
 /// The highest count of uses. Source: the paper uses two bits.
 const COUNT_LIMIT: u8 = 3;
 
-/// The sizes and uses of the blobs in a store, and the order in which they leave.
+/// The sizes and uses of the blobs in a store, and the order of their eviction.
 #[derive(Debug)]
 pub(crate) struct Eviction {
     entries: Entries,
@@ -56,7 +56,7 @@ pub(crate) struct Eviction {
     small_limit: u64,
 }
 
-/// One blob with its place, to find it again after a restart.
+/// One blob with its place in a queue, to restore the place after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) key: Key,
@@ -65,8 +65,8 @@ pub(crate) struct Place {
 }
 
 impl Eviction {
-    /// Makes empty books for a store of at most `limit` bytes. The limit only divides the queues:
-    /// the caller decides when a blob must leave.
+    /// Makes an empty index for a store of at most `limit` bytes. The limit only sets the size of
+    /// the small queue: the caller decides when to evict a blob.
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             entries: Entries::new(),
@@ -92,7 +92,7 @@ impl Eviction {
         Some(slot.size)
     }
 
-    /// Adds a blob that was written. One that is there gets this size and keeps its place.
+    /// Adds a written blob. An existing blob gets this size and keeps its place.
     pub(crate) fn insert(&mut self, key: Key, size: u64) {
         if let Some(number) = self.entries.find(&key) {
             self.entries.resize(number, size);
@@ -105,8 +105,8 @@ impl Eviction {
         self.entries.add(key, size, queue);
     }
 
-    /// Adds a blob of unknown use to the main queue, so that blobs to come are on probation and it
-    /// is not.
+    /// Adds a blob of unknown use to the main queue, so that it is not on probation as new blobs
+    /// are.
     pub(crate) fn insert_found(&mut self, key: Key, size: u64) {
         if self.entries.find(&key).is_none() {
             self.entries.add(key, size, Queue::Main);
@@ -126,14 +126,15 @@ impl Eviction {
         Some(size)
     }
 
-    /// Removes the blob that is of least use, of those that are not in use now, and returns it;
-    /// `None` when every blob is in use.
+    /// Removes and returns the next blob to evict that is not in use now; `None` when every blob is
+    /// in use.
     ///
-    /// A blob in use that is the oldest becomes the newest of its queue. So a call looks at each
-    /// blob in use at most once in the small queue and four times in the main queue, and else at a
-    /// number of blobs that is constant on average: each further look was paid for by a use.
+    /// If the oldest blob of a queue is in use, it becomes the newest. So a call visits each blob
+    /// in use at most once in the small queue and four times in the main queue. It visits a
+    /// constant number of other blobs on average, because each further visit consumes one counted
+    /// use.
     pub(crate) fn evict(&mut self, in_use: impl Fn(&Key) -> bool) -> Option<(Key, u64)> {
-        // Looks at blobs in use in the small queue, and at all that stay in the main queue.
+        // Visits of blobs in use in the small queue, and of all blobs that stay in the main queue.
         let (mut small_looks, mut main_looks) = (0, 0);
         loop {
             let small = self.entries.queue(Queue::Small);
@@ -154,7 +155,7 @@ impl Eviction {
                     self.entries.renew(number, Queue::Small);
                     small_looks += 1;
                 }
-                // Where nothing of the main queue can leave, a blob on probation has to.
+                // If nothing can be evicted from the main queue, evict a blob on probation.
                 (Queue::Small, false) if count == 0 || main_spent => {
                     return self.evict_small(number);
                 }
@@ -203,7 +204,7 @@ impl Eviction {
             .collect()
     }
 
-    /// Puts a blob at its place, as the newest of its queue; one that is not there is ignored.
+    /// Restores the place of a blob, as the newest of its queue. An absent blob is ignored.
     pub(crate) fn place(&mut self, place: &Place) {
         let Some(number) = self.entries.find(&place.key) else {
             return;
@@ -215,7 +216,7 @@ impl Eviction {
     }
 
     /// Returns up to `limit` blobs and where the next page begins, `None` at the end. The first
-    /// page begins at 0. What is added or removed between calls may be listed or not.
+    /// page begins at 0. Blobs that are added or removed between calls may be listed or not.
     pub(crate) fn page(&self, from: Number, limit: usize) -> (Vec<(Key, u64)>, Option<Number>) {
         let slots = self.entries.slots();
         let end = from.saturating_add(Number::try_from(limit).unwrap_or(Number::MAX));

@@ -1,4 +1,4 @@
-//! Why a request gets no content, and the answer that says so.
+//! Why a request gets no content, and the error answer for it.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub(crate) enum Failure {
     Offline,
     /// The settings of the cache do not allow this repository.
     NotAllowed,
-    /// It has to be verified as a whole before a part of it is sent, and there is no room for it.
+    /// The whole blob must be verified before a part of it is sent, and there is no room to store
+    /// it.
     NoRoom,
     /// The upstream refused, failed or could not be reached.
     Upstream(UpstreamError),
@@ -26,7 +27,7 @@ pub(crate) enum Failure {
     Fill(FillError),
     /// The upstream did not answer within the time for a response head.
     TooSlow,
-    /// The cache cannot verify content of this digest's algorithm (DG1).
+    /// The cache cannot verify digests of this algorithm (DG1).
     Unverifiable(String),
     /// The request itself is wrong.
     Request(Refusal),
@@ -36,7 +37,7 @@ pub(crate) enum Failure {
     Interrupted,
 }
 
-/// What a request is about, for the code and the words of its refusal.
+/// The subject of a request, for the code and the message of its refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     Manifest,
@@ -44,34 +45,34 @@ pub(crate) enum Subject {
     Repository,
 }
 
-/// How long a client is asked to wait after a time-out, or when the upstream is at its limit and
-/// does not say how long.
+/// `Retry-After` of an answer after a timeout or during a shutdown.
 const WAIT_AFTER_TIMEOUT: Duration = Duration::from_secs(5);
+/// `Retry-After` of an answer when a limit is reached and the upstream gives no wait.
 const WAIT_AFTER_LIMIT: Duration = Duration::from_secs(60);
 
 impl Failure {
     /// Returns the refusal to send. To a client that named the upstream in `ns`, a rate limit is a
-    /// 503: containerd repeats a request at once after a 429, and goes to the next host after
-    /// a 503.
+    /// 503: containerd repeats a request immediately after a 429, and tries the next host after a
+    /// 503.
     pub(crate) fn refusal(&self, subject: Subject, has_namespace: bool) -> Refusal {
         match self {
             Self::Absent => absent(subject),
             Self::Offline => refusal(
                 StatusCode::GATEWAY_TIMEOUT,
                 unavailable(),
-                "it is not in the cache, and the cache is set not to ask its upstream",
+                "it is not in the cache, and its upstream is configured as offline",
             ),
             Self::NoRoom => refusal(
                 StatusCode::SERVICE_UNAVAILABLE,
                 unavailable(),
-                "there is no room to store the blob, and unverified ranges are not allowed; read \
-                 it whole",
+                "there is no room to store the blob, and unverified ranges are not allowed; \
+                 request the whole blob",
             )
             .with_retry_after(WAIT_AFTER_LIMIT),
             Self::NotAllowed => refusal(
                 StatusCode::FORBIDDEN,
                 ErrorCode::Denied,
-                "the settings of this cache do not allow this repository",
+                "the configuration of this cache does not allow this repository",
             ),
             Self::Upstream(error) => upstream(error, has_namespace, subject),
             Self::Fill(error) => match (error.kind(), error.upstream()) {
@@ -83,7 +84,7 @@ impl Failure {
             Self::TooSlow => refusal(
                 StatusCode::GATEWAY_TIMEOUT,
                 unavailable(),
-                "the upstream did not answer in time; the cache goes on asking it",
+                "the upstream did not answer in time; the cache is still waiting: retry later",
             )
             .with_retry_after(WAIT_AFTER_TIMEOUT),
             Self::Unverifiable(text) => {
@@ -93,12 +94,12 @@ impl Failure {
             Self::Records => refusal(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 unavailable(),
-                "the cache cannot read its records; its log says why",
+                "the cache cannot read its records; see the log of the cache",
             ),
             Self::Interrupted => refusal(
                 StatusCode::SERVICE_UNAVAILABLE,
                 unavailable(),
-                "the cache is shutting down",
+                "the cache is shutting down; retry later",
             )
             .with_retry_after(WAIT_AFTER_TIMEOUT),
         }
@@ -146,8 +147,8 @@ fn upstream(error: &UpstreamError, has_namespace: bool, subject: Subject) -> Ref
     }
 }
 
-/// The code for a registry that cannot answer now. The specification has none; Distribution uses
-/// this one.
+/// The code for a registry that cannot answer now. The specification has no such code; the registry
+/// Distribution uses this one.
 fn unavailable() -> ErrorCode {
     ErrorCode::from("UNAVAILABLE")
 }

@@ -1,4 +1,4 @@
-//! One piece of work for everybody who needs its result.
+//! Concurrent callers that need the same result share one task.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Work in flight, by what it is about.
+/// Work in flight, by key.
 ///
-/// The first caller starts the work, in a task of its own; others join it. Callers that leave do
-/// not end it.
+/// The first caller starts the work in a separate task; later callers join it. The work continues
+/// when callers stop waiting.
 pub(crate) struct Flights<K, V> {
     running: Arc<Mutex<HashMap<K, Flight<V>>>>,
 }
 
-/// The result of work in flight, once it is there.
+/// A handle to work in flight and its result.
 pub(crate) struct Flight<V> {
     result: watch::Receiver<Option<V>>,
     began: Duration,
@@ -36,7 +36,7 @@ impl<V: Clone> Flight<V> {
         self.began
     }
 
-    /// The result, if it is there.
+    /// The result, if the work has ended.
     pub(crate) fn ready(&self) -> Option<V> {
         self.result.borrow().clone()
     }
@@ -61,7 +61,7 @@ where
         }
     }
 
-    /// Joins the work about `key`, or starts it at this time.
+    /// Joins the work for `key`, or starts it; `now` is recorded as its start.
     pub(crate) fn join<F>(&self, key: &K, now: Duration, work: impl FnOnce() -> F) -> Flight<V>
     where
         F: Future<Output = V> + Send + 'static,
@@ -83,7 +83,7 @@ where
         let work = work();
         tokio::spawn(async move {
             let value = work.await;
-            // Whoever comes after the result starts anew.
+            // A caller that comes after the result starts new work.
             drop(landing);
             sender.send_replace(Some(value));
         });
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// Removes work from the map when it ends, however it ends.
+/// Removes work from the map when it ends, even if it panicked.
 struct Landing<K: Hash + Eq, V> {
     running: Arc<Mutex<HashMap<K, Flight<V>>>>,
     key: K,

@@ -1,7 +1,8 @@
-//! What a service knows: memory in front of the records and the store.
+//! The facts that a service knows: a memory cache in front of the records and the store.
 //!
-//! Memory holds what was used recently, so that a hit on a manifest touches no disk. Everything in
-//! it can be read again from the records and the store, or asked again from the upstream.
+//! Memory holds recently used facts and manifests, so that a hit on a manifest needs no disk
+//! access. Everything in memory can be read again from the records and the store, or requested
+//! again from the upstream.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,7 @@ const DOCUMENTS_BYTES: usize = 16 * 1024 * 1024;
 /// Maximum memory for lists, in bytes: 8 MiB.
 const LISTS_BYTES: usize = 8 * 1024 * 1024;
 
-/// Maximum number of tags, of marks, and of other small facts, each.
+/// Maximum number of entries in each map of small facts, such as tags and marks.
 const ENTRIES: usize = 65_536;
 
 /// Minimum time between two warnings that records fail: 1 minute.
@@ -40,7 +41,7 @@ pub(crate) struct TagKey {
 /// Content of a repository.
 pub(crate) type ContentKey = (ImageName, Digest);
 
-/// What content is, where it is known.
+/// The kind of content, if it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentKind {
     /// A blob of this size in bytes.
@@ -49,7 +50,8 @@ pub(crate) enum ContentKind {
     Manifest,
 }
 
-/// Something that an upstream may not have, or not answer about.
+/// Something that may be absent at an upstream, or for which the upstream may give no usable
+/// answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AbsentKey {
     Tag(TagKey),
@@ -67,7 +69,7 @@ pub(crate) struct HeadFact {
     pub(crate) media_type: MediaType,
     /// Its size in bytes.
     pub(crate) size: u64,
-    /// When the upstream said so, as Unix time.
+    /// When the upstream answered, as Unix time.
     pub(crate) at: Duration,
 }
 
@@ -76,7 +78,7 @@ pub(crate) struct Known {
     store: BoundedStore,
     records: DynRecords,
     clock: Arc<dyn Clock>,
-    /// How long the word of an upstream that something does not exist is believed.
+    /// How long the answer of an upstream that something does not exist is remembered.
     negative_ttl: Duration,
     documents: Recent<Digest, Arc<Document>>,
     kinds: Recent<Digest, ContentKind>,
@@ -84,15 +86,16 @@ pub(crate) struct Known {
     heads: Recent<TagKey, HeadFact>,
     digest_heads: Recent<ContentKey, HeadFact>,
     shown: Recent<ContentKey, ()>,
-    /// Until when each is believed to be absent, by the time of the clock.
+    /// The time of the clock until which each key counts as absent.
     absent: Recent<AbsentKey, Duration>,
-    /// Until when each is not asked about again, because the upstream gave no usable answer.
+    /// The time of the clock until which the upstream is not asked about each key again, because it
+    /// gave no usable answer.
     unanswered: Recent<AbsentKey, Duration>,
     lists: Recent<(ImageName, ListKey), Arc<ListRecord>>,
     /// Number of bytes of each blob that were fetched in ranges and not stored.
     relayed: Recent<Digest, u64>,
     evicted: Recent<Digest, ()>,
-    /// When a failure of the records was logged last.
+    /// When a failure of the records was last logged.
     warned: Mutex<Option<Duration>>,
 }
 
@@ -136,7 +139,7 @@ impl Known {
         self.clock.unix_time()
     }
 
-    /// Whether the upstream said a moment ago that this does not exist.
+    /// Whether the upstream answered within the negative TTL that this does not exist.
     pub(crate) fn is_absent(&self, key: &AbsentKey) -> bool {
         let until = self.absent.get(key);
         until.is_some_and(|until| self.clock.now() < until)
@@ -148,19 +151,19 @@ impl Known {
         self.absent.insert(key, until);
     }
 
-    /// Whether the upstream gave no usable answer about this a moment ago.
+    /// Whether the upstream recently gave no usable answer about this.
     pub(crate) fn is_unanswered(&self, key: &AbsentKey) -> bool {
         let until = self.unanswered.get(key);
         until.is_some_and(|until| self.clock.now() < until)
     }
 
-    /// Remembers for this long that the upstream gave no usable answer about this.
+    /// Remembers for the time `pause` that the upstream gave no usable answer about this.
     pub(crate) fn set_unanswered(&self, key: AbsentKey, pause: Duration) {
         let until = self.clock.now().saturating_add(pause);
         self.unanswered.insert(key, until);
     }
 
-    /// What the upstream said last about a tag.
+    /// The last answer of the upstream about a tag.
     pub(crate) async fn tag(&self, key: &TagKey) -> Option<TagRecord> {
         if let Some(record) = self.tags.get(key) {
             return Some(record);
@@ -170,18 +173,17 @@ impl Known {
         Some(record)
     }
 
-    /// What the upstream said about a tag in answer to `HEAD`, if its manifest was not fetched
-    /// since.
+    /// The answer of the upstream to `HEAD` of a tag, if the manifest was not fetched since then.
     pub(crate) fn head(&self, key: &TagKey) -> Option<HeadFact> {
         self.heads.get(key)
     }
 
-    /// What the upstream said about a manifest of a repository in answer to `HEAD`.
+    /// The answer of the upstream to `HEAD` of a manifest of a repository.
     pub(crate) fn digest_head(&self, key: &ContentKey) -> Option<HeadFact> {
         self.digest_heads.get(key)
     }
 
-    /// Remembers in memory what the upstream said in answer to `HEAD`. That shows that the
+    /// Remembers in memory an answer of the upstream to `HEAD`. The answer proves that the
     /// repository contains the manifest.
     pub(crate) fn learn_head(&self, image: &ImageName, tag: Option<&Tag>, head: &HeadFact) {
         let content = (image.clone(), head.digest.clone());
@@ -193,7 +195,7 @@ impl Known {
         }
     }
 
-    /// Whether the repository was shown to contain the content (CA6).
+    /// Whether an upstream answer proved that the repository contains the content (CA6).
     pub(crate) async fn is_shown(&self, key: &ContentKey) -> bool {
         if self.shown.get(key).is_some() {
             return true;
@@ -206,18 +208,18 @@ impl Known {
         shown
     }
 
-    /// Remembers in memory that the upstream showed that the repository contains the content.
+    /// Remembers in memory that an upstream answer proved that the repository contains the content.
     pub(crate) fn learn_shown(&self, key: &ContentKey) {
         self.shown.insert(key.clone(), ());
     }
 
-    /// Writes that the repository contains the content.
+    /// Writes the mark that the repository contains the content.
     pub(crate) async fn keep_mark(&self, key: &ContentKey) {
         let kept = self.records.mark(&key.0, &key.1).await;
         self.written(kept);
     }
 
-    /// What content is, if it was seen before.
+    /// The kind of content, if it is known.
     pub(crate) async fn kind(&self, digest: &Digest) -> Option<ContentKind> {
         if let Some(kind) = self.kinds.get(digest) {
             return Some(kind);
@@ -231,22 +233,22 @@ impl Known {
         Some(kind)
     }
 
-    /// Remembers the size of a blob, as the upstream said it. A manifest stays one, even if the
-    /// upstream serves it as a blob too.
+    /// Remembers the size of a blob from an upstream answer. Known manifests stay manifests, even
+    /// if the upstream also serves them as blobs.
     pub(crate) fn learn_blob_size(&self, digest: &Digest, size: u64) {
         if self.kinds.get(digest) != Some(ContentKind::Manifest) {
             self.kinds.insert(digest.clone(), ContentKind::Blob(size));
         }
     }
 
-    /// Forgets the size of a blob, which the upstream may have said wrong.
+    /// Forgets the size of a blob, because the upstream may have sent a wrong size.
     pub(crate) fn forget_blob_size(&self, digest: &Digest) {
         if matches!(self.kinds.get(digest), Some(ContentKind::Blob(_))) {
             self.kinds.remove(digest);
         }
     }
 
-    /// Why content is not at hand.
+    /// Why content is not available in the cache.
     pub(crate) fn reason(&self, digest: &Digest) -> MissReason {
         match self.evicted.get(digest) {
             Some(()) => MissReason::Evicted,
@@ -254,12 +256,13 @@ impl Known {
         }
     }
 
-    /// Remembers that content left the store.
+    /// Remembers that content was evicted from the store.
     pub(crate) fn learn_evicted(&self, digest: &Digest) {
         self.evicted.insert(digest.clone(), ());
     }
 
-    /// Forgets content that left the store, unless it is there again. Marks and tags stay.
+    /// Forgets content that was evicted from the store, unless it has been stored again. Marks and
+    /// tags stay.
     pub(crate) async fn forget_content(&self, digest: &Digest) {
         if self.store.size(digest).is_none() {
             let forgotten = self.records.forget_content(digest).await;
@@ -276,7 +279,7 @@ impl Known {
         self.relayed.insert(digest.clone(), bytes);
     }
 
-    /// The stored bytes of a blob; `None` when they are not there, or were damaged.
+    /// The stored bytes of a blob; `None` when they are absent or damaged.
     pub(crate) fn blob(&self, digest: &Digest) -> Option<StoredBlob> {
         match self.store.get(digest) {
             Ok(stored) => stored,
@@ -304,7 +307,8 @@ impl Known {
     /// A manifest, from memory or the store.
     pub(crate) async fn document(&self, digest: &Digest) -> Option<Arc<Document>> {
         if let Some(document) = self.documents.get(digest) {
-            // The store must keep what is in demand: a restart needs it.
+            // Count the use, so that the store does not evict a popular manifest: it is needed
+            // after a restart.
             self.store.touch(digest);
             return Some(document);
         }
@@ -347,7 +351,7 @@ impl Known {
         self.shown.insert((image.clone(), digest), ());
     }
 
-    /// Remembers in memory that the upstream said just now which manifest a tag names.
+    /// Remembers in memory which manifest a tag names, as the upstream just answered.
     pub(crate) fn learn_tag(&self, key: &TagKey, digest: Digest) {
         let now = self.unix_time();
         let mut record = TagRecord::new(digest, now);
@@ -406,7 +410,7 @@ impl Known {
         self.written(kept.await);
     }
 
-    /// Writes that the upstream said just now that a tag names a manifest, which is stored.
+    /// Writes the record that a tag names a stored manifest, as the upstream just answered.
     pub(crate) async fn keep_tag(&self, key: &TagKey, digest: &Digest) {
         let now = self.unix_time();
         let refreshed = self
@@ -424,7 +428,7 @@ impl Known {
         self.written(refreshed);
     }
 
-    /// Drops a tag that the upstream does not have any more; its content stays (CA8).
+    /// Removes a tag that the upstream no longer has; its content stays (CA8).
     pub(crate) async fn drop_tag(&self, key: &TagKey) {
         self.tags.remove(key);
         self.heads.remove(key);
@@ -432,7 +436,7 @@ impl Known {
         self.written(dropped);
     }
 
-    /// A list as the upstream sent it last.
+    /// The list that the upstream sent last.
     pub(crate) async fn list(&self, key: &(ImageName, ListKey)) -> Option<Arc<ListRecord>> {
         if let Some(list) = self.lists.get(key) {
             return Some(list);
@@ -442,14 +446,14 @@ impl Known {
         Some(list)
     }
 
-    /// Drops a list that the upstream does not have any more.
+    /// Removes a list that the upstream no longer has.
     pub(crate) async fn drop_list(&self, key: &(ImageName, ListKey)) {
         self.lists.remove(key);
         let dropped = self.records.drop_list(&key.0, &key.1).await;
         self.written(dropped);
     }
 
-    /// Remembers in memory a list that the upstream sent just now.
+    /// Remembers in memory a list that the upstream just sent.
     pub(crate) fn learn_list(&self, key: &(ImageName, ListKey), list: &Arc<ListRecord>) {
         self.lists.insert(key.clone(), Arc::clone(list));
     }
@@ -469,26 +473,29 @@ impl Known {
         })
     }
 
-    /// A fact that cannot be written is asked again after a restart.
+    /// After a restart the upstream is asked again for a fact that could not be written.
     fn written(&self, written: Result<(), RecordsError>) {
         if let Err(error) = written {
             self.warn(&error);
         }
     }
 
-    /// Logs one line in a [`WARNING_INTERVAL`] (CA9).
+    /// Logs at most one line per [`WARNING_INTERVAL`] (CA9).
     fn warn(&self, error: &RecordsError) {
         let now = self.clock.now();
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_INTERVAL) {
             *warned = Some(now);
             let error: &dyn std::error::Error = error;
-            tracing::warn!(error, "a record of the cache cannot be read or written");
+            tracing::warn!(
+                error,
+                "cannot read or write a record of the cache; check its directory"
+            );
         }
     }
 }
 
-/// Reads a stored manifest whole; `None` when it is not there or cannot be read.
+/// Reads a whole stored manifest; `None` when it is absent or cannot be read.
 fn read_document(store: &BoundedStore, digest: &Digest) -> Option<bytes::Bytes> {
     let stored = store.get(digest).ok()??;
     let mut bytes = vec![0; usize::try_from(stored.size()).ok()?];
@@ -500,7 +507,7 @@ fn read_document(store: &BoundedStore, digest: &Digest) -> Option<bytes::Bytes> 
             Ok(count) => position += count,
         }
     }
-    // Read once an hour at most, since memory holds it after that: worth a hash (CA3).
+    // Verify the digest (CA3). This is rare: memory holds the manifest afterwards.
     if Digest::of(&digest.algorithm(), &bytes).ok().as_ref() != Some(digest) {
         store.quarantine(digest);
         return None;

@@ -1,12 +1,12 @@
 //! A read-through cache for OCI registries.
 //!
 //! [`CacheService`] answers the reads of the distribution specification for many registries, its
-//! *upstreams*, behind one address. It fetches what it does not have, and feeds any number of
-//! clients while one transfer arrives. It keeps nothing that was not verified. It answers from what
-//! it has while an upstream is slow, refuses requests or is down.
+//! *upstreams*, behind one address. It fetches content that it does not have, and one transfer
+//! serves any number of clients while it arrives. It stores only verified content. While an
+//! upstream is slow, refuses requests or is down, the cache answers from stored content.
 //!
-//! The service is a [`tower_service::Service`] without listener and without global state, for any
-//! HTTP server. It consists of parts that a program chooses:
+//! The service is a [`tower_service::Service`] without a listener and without global state, for any
+//! HTTP server. A program chooses its parts:
 //!
 //! | part | decides | drivers |
 //! | --- | --- | --- |
@@ -14,9 +14,9 @@
 //! | [`Upstream`] | how a registry is reached: URL, credentials, mirrors, transport | |
 //! | [`BoundedStore`] | how much content is kept | any `longshore_store::Store`: files, memory |
 //! | [`Records`] | where facts about tags are kept | [`FileRecords`], [`MemoryRecords`] |
-//! | [`Fills`] | how many blobs are fetched at once; services can share it | |
+//! | [`Fills`] | maximum number of concurrent blob transfers; services can share it | |
 //! | [`Freshness`], [`UpstreamPolicy`] | how long tags are used without asking the upstream | |
-//! | [`Observer`] | what is done with events: metrics, logs | `server::Metrics` |
+//! | [`Observer`] | receives events, for metrics and logs | `server::Metrics` |
 //! | `Clock` | the time | `longshore::hyper::TokioClock` |
 //!
 //! # Example
@@ -48,7 +48,7 @@
 //! let upstream = Upstream::builder(name.clone(), &url).build()?;
 //! let router = Router::builder().upstream(name)?.build();
 //!
-//! // Only one process uses the directory at a time. Version 1 is the version of what is in it.
+//! // Only one process uses the directory at a time. Version 1 is the version of its content.
 //! let wait = Duration::from_secs(60);
 //! let locked = StoreDirectory::open(directory, "cache", 1, wait, &Interrupt::new())?;
 //! let files = locked.store(Durability::Each);
@@ -76,14 +76,14 @@
 //! # }
 //! ```
 //!
-//! The directory `examples` of this crate has a cache under hyper, and one with a store and records
-//! of its own. The directory `examples/axum` of the repository has one under axum.
+//! The directory `examples` of this crate has a cache under hyper, and a cache with its own store
+//! and records. The directory `examples/axum` of the repository has a cache under axum.
 //!
 //! # Who may read what
 //!
-//! Every client that reaches the service can read everything that its upstreams give it. The
-//! credentials of clients are ignored, and never sent to an upstream (CA7). A program that gives
-//! credentials to its upstreams must decide by itself who may send requests.
+//! Every client that reaches the service can read everything that the upstreams send to the cache.
+//! The credentials of clients are ignored, and never sent to an upstream (CA7). A program that
+//! configures credentials for its upstreams must itself decide who may send requests.
 //!
 //! # Features
 //!
@@ -144,19 +144,18 @@ pub use upstream::{
     revalidation_wait,
 };
 
-/// How long a tag is used without asking its upstream, unless something else is set: 5 minutes.
+/// Default time for which a tag is used without a request to its upstream: 5 minutes.
 pub const DEFAULT_TAG_TTL: std::time::Duration = std::time::Duration::from_secs(5 * 60);
 
-/// The name of the upstream that a name without a prefix belongs to, unless something else is set:
-/// Docker Hub.
+/// The name of the default upstream of names without a prefix: Docker Hub.
 pub const DEFAULT_UPSTREAM: &str = "docker.io";
 
-/// The media types of the manifests that a cache asks its upstreams for, as a value of `Accept`.
+/// The media types of manifests that a cache accepts from its upstreams, as a value of `Accept`.
 pub const DEFAULT_ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// The header field that names the digest of the content of an answer (distribution-spec v1.1.1
-/// "Pulling manifests").
+/// The header field with the digest of the content of an answer (distribution-spec v1.1.1 "Pulling
+/// manifests").
 pub const DIGEST_HEADER: &str = "docker-content-digest";

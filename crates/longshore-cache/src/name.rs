@@ -24,7 +24,7 @@ use longshore_model::RepositoryName;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamName(Arc<str>);
 
-/// Why a text is not the name of an upstream.
+/// Why a text is not a valid name of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamNameError {
@@ -33,7 +33,7 @@ pub enum UpstreamNameError {
     Empty,
     /// It has upper-case letters, a port, or other characters that no path segment has.
     #[error(
-        "`{0}` is not a name for an upstream: use lower-case path segments without a port, such as \
+        "`{0}` is not an upstream name: use lower-case path segments without a port, such as \
          `registry.example` or `mirror/quay`"
     )]
     Malformed(String),
@@ -74,9 +74,9 @@ impl fmt::Debug for UpstreamName {
 }
 
 /// A repository of an upstream: the unit of visibility (CA6: a digest is served from a repository
-/// only after an upstream answer showed that this repository contains it).
+/// only after an upstream answer proved that this repository contains it).
 ///
-/// `Display` writes the name under which a client of the cache reaches it: `quay.io/a/b`.
+/// `Display` writes its name in the cache: `quay.io/a/b`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct ImageName {

@@ -1,10 +1,10 @@
-//! What to do with a request, given everything that is known about its target.
+//! Decides what to do with a request, from what is known about its target.
 //!
-//! These functions decide and do nothing else: no clock, no store, no socket.
+//! These functions are pure: they use no clock, store or socket.
 
 use std::time::Duration;
 
-/// Whether something that the upstream confirmed once can still be used.
+/// Whether a tag or list that the upstream confirmed earlier can still be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     /// Young enough to be used without a request to the upstream.
@@ -16,12 +16,12 @@ pub(crate) enum Age {
 }
 
 impl Age {
-    /// Returns the age of something that was validated at one Unix time and is needed at another
-    /// (CA8: a tag is fresh for its TTL, and stale but usable for a limited time after it).
+    /// Returns the age at one Unix time of something that was validated at another (CA8: a tag is
+    /// fresh for its TTL, and stale but usable for a limited time after it).
     ///
-    /// `ttl` of `None` means that it never changes. The clock of the system may have been set back
-    /// since: what was validated more than one TTL in the future is stale, so that it is neither
-    /// fresh for years nor lost.
+    /// `ttl` of `None` means that it never changes. The system clock may have been set back since
+    /// then: if the time of validation is more than one TTL in the future, the age is stale, so
+    /// that the record is neither fresh for years nor lost.
     pub(crate) fn of(
         validated: Duration,
         now: Duration,
@@ -46,11 +46,11 @@ impl Age {
 pub(crate) struct NameFacts {
     /// The age of its record; `None` without a record.
     pub(crate) age: Option<Age>,
-    /// Whether the content that the record names is at hand.
+    /// Whether the content that the record names is in the cache.
     pub(crate) at_hand: bool,
     /// Whether the upstream said recently that it does not exist.
     pub(crate) known_absent: bool,
-    /// Whether the upstream must not be asked.
+    /// Whether the upstream is configured as offline.
     pub(crate) offline: bool,
     /// Whether to avoid requests to the upstream for now: it failed recently, or its rate limit is
     /// nearly used up.
@@ -65,21 +65,21 @@ pub(crate) enum NamePlan {
         /// Whether the answer is marked as stale.
         stale: bool,
     },
-    /// Ask the upstream whether the record is still true. With `stale`, the upstream has little
-    /// time, and after that the record is the answer.
+    /// Ask the upstream whether the record is still current. With `stale`, the wait is short, and
+    /// then the answer comes from the record.
     Revalidate {
         /// Whether the record may be used if the upstream does not answer.
         stale: bool,
     },
     /// Fetch it from the upstream.
     Fetch,
-    /// Say that it does not exist.
+    /// Answer that it does not exist.
     Absent,
-    /// Say that it is not in the cache, and the upstream must not be asked.
+    /// Answer that it is not in the cache and that the upstream is offline.
     Offline,
 }
 
-/// Decides about a tag or a list.
+/// Decides what to do with a request for a tag or a list.
 pub(crate) const fn plan_name(facts: NameFacts) -> NamePlan {
     let record = if facts.at_hand { facts.age } else { None };
     match record {
@@ -96,36 +96,36 @@ pub(crate) const fn plan_name(facts: NameFacts) -> NamePlan {
     }
 }
 
-/// What is known about content that is named by its digest, so that it never changes.
+/// What is known about content that is named by its digest and so never changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ContentFacts {
-    /// Whether this repository was shown to contain it (CA6).
+    /// Whether an upstream answer proved that this repository contains it (CA6).
     pub(crate) shown: bool,
-    /// Whether its verified bytes are at hand.
+    /// Whether its verified bytes are in the cache.
     pub(crate) at_hand: bool,
     /// Whether the upstream said recently that this repository does not contain it.
     pub(crate) known_absent: bool,
-    /// Whether the upstream must not be asked.
+    /// Whether the upstream is configured as offline.
     pub(crate) offline: bool,
 }
 
 /// What to do with a request for content by digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentPlan {
-    /// Answer with the bytes at hand.
+    /// Answer from the cache.
     Serve,
-    /// Ask the upstream whether the repository contains it, then answer with the bytes at hand
-    /// (CA6: presence in the store is no permission).
+    /// Ask the upstream whether the repository contains it, then answer from the cache (CA6:
+    /// presence in the store does not permit an answer).
     Show,
     /// Fetch it from the upstream, or join the transfer that runs.
     Fetch,
-    /// Say that it does not exist.
+    /// Answer that it does not exist.
     Absent,
-    /// Say that it is not in the cache, and the upstream must not be asked.
+    /// Answer that it is not in the cache and that the upstream is offline.
     Offline,
 }
 
-/// Decides about content that is named by its digest.
+/// Decides what to do with a request for content by digest.
 pub(crate) const fn plan_content(facts: ContentFacts) -> ContentPlan {
     match facts {
         ContentFacts {
@@ -142,11 +142,13 @@ pub(crate) const fn plan_content(facts: ContentFacts) -> ContentPlan {
     }
 }
 
-/// Distance from the bytes that a fill has written, up to which a range waits for the fill, in
-/// bytes: 8 MiB. A range beyond it gets a request of its own.
+/// Maximum distance in bytes between the end of the written bytes of a fill and the start of a
+/// range that waits for the fill: 8 MiB. A range beyond it is requested separately from the
+/// upstream.
 pub(crate) const RANGE_REACH_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Part of the byte limit that a blob may take up for a range of it to start a fill: one quarter.
+/// A range starts a fill only if the blob takes at most this part of the byte limit of the store:
+/// one quarter.
 const RANGE_FILL_DIVISOR: u64 = 4;
 
 /// Number of bytes of a blob that are fetched in ranges before the whole blob is fetched: a quarter
@@ -156,12 +158,12 @@ const fn ranges_before_fill(size: u64) -> u64 {
     if size / 4 < MOST { size / 4 } else { MOST }
 }
 
-/// What is known about a blob of which a range is wanted, and which is not stored.
+/// What is known about a blob that is not stored and of which a range is requested.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RangeFacts {
-    /// Position of the first byte that is wanted.
+    /// Position of the first requested byte.
     pub(crate) first: u64,
-    /// Number of bytes that are wanted, and of those that earlier requests for ranges got from the
+    /// Number of requested bytes, plus the bytes that earlier requests for ranges got from the
     /// upstream.
     pub(crate) wanted: u64,
     /// Size of the blob.
@@ -177,7 +179,7 @@ pub(crate) struct RangeFacts {
 /// What to do with a range of a blob that is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RangePlan {
-    /// Whether a fill is joined or begun.
+    /// Whether to join or start a fill.
     pub(crate) fill: bool,
     /// Where the bytes come from.
     pub(crate) from: RangeSource,
@@ -190,15 +192,15 @@ pub(crate) enum RangeSource {
     Fill,
     /// From the store, once the fill has verified the blob.
     Verified,
-    /// From a request of its own to the upstream.
+    /// From a separate request to the upstream.
     Upstream,
 }
 
-/// Decides about a range of a blob that is not stored.
+/// Decides how to answer a range of a blob that is not stored.
 ///
-/// A few small ranges do not make the cache fetch a whole blob. A range never makes the store evict
-/// a large part of its content either: a blob of more than a quarter of the limit is filled only if
-/// a fill already runs.
+/// A few small ranges do not make the cache fetch a whole blob. A range also never makes the store
+/// evict a large part of its content: for a blob larger than a quarter of the limit, a range only
+/// joins a running fill and starts none.
 pub(crate) const fn plan_range(facts: RangeFacts) -> RangePlan {
     let written = match facts.written {
         Some(written) => written,

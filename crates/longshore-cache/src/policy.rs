@@ -15,7 +15,7 @@ pub struct Freshness {
     pub stale_wait: Duration,
     /// How long after its TTL a copy is used if the upstream does not answer: 24 h.
     pub stale_if_error: Duration,
-    /// How long it is remembered that something does not exist: 10 s.
+    /// How long the answer that something does not exist is remembered: 10 s.
     pub negative_ttl: Duration,
     /// Time within which a client gets a response head: 25 s. Clients such as containerd give up
     /// after 30 s.
@@ -38,8 +38,8 @@ impl Default for Freshness {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnverifiedRanges {
-    /// Yes, marked with `Longshore-Verified: no`. Clients that read ranges of blobs that are not
-    /// cached yet verify what they get by themselves.
+    /// Yes; the answer is marked with `Longshore-Verified: no`. A client that reads such ranges
+    /// must itself verify the whole content.
     #[default]
     Allow,
     /// No: the answer waits until the whole blob was verified.
@@ -52,7 +52,7 @@ pub enum UnverifiedRanges {
 pub enum TagTtl {
     /// For this long.
     For(Duration),
-    /// For ever: the tag never changes.
+    /// Forever: the tag never changes.
     Never,
 }
 
@@ -60,8 +60,8 @@ pub enum TagTtl {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct UpstreamPolicy {
-    /// How long tags count as fresh; the first pattern that matches a tag counts. Other tags have
-    /// the TTL of the service.
+    /// How long tags count as fresh. The first pattern that matches a tag decides; tags without a
+    /// match have the TTL of the service.
     pub tag_ttl: Vec<(Pattern, TagTtl)>,
     /// The repositories that may be requested; without patterns, all of them.
     pub repositories: Vec<Pattern>,
@@ -89,8 +89,8 @@ impl UpstreamPolicy {
 ///
 /// ```text
 /// pattern = segment *( "/" segment )
-/// segment = *( "*" / character )      ; "*": any characters but "/", also none
-///         / "**"                      ; any number of whole segments, also none
+/// segment = *( "*" / character )      ; "*": zero or more characters except "/"
+///         / "**"                      ; zero or more whole segments
 /// ```
 ///
 /// ```
@@ -105,7 +105,7 @@ impl UpstreamPolicy {
 pub struct Pattern(Box<str>);
 
 impl Pattern {
-    /// Reads a pattern. Every text is one.
+    /// Makes a pattern. Every text is a valid pattern.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.into())
@@ -135,10 +135,11 @@ impl Pattern {
     }
 }
 
-/// Matches a sequence against a pattern in which some elements stand for any number of elements.
+/// Matches a sequence against a pattern in which some elements are wildcards for any number of
+/// elements.
 ///
-/// After a mismatch only the last such element takes one more: the ones before it need not change,
-/// so the time is at most the product of the lengths.
+/// After a mismatch, only the last wildcard takes one more element; earlier wildcards need no
+/// change. So the time is at most the product of the lengths.
 fn is_match<P, T>(
     pattern: &[P],
     text: &[T],

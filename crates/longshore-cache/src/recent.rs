@@ -1,16 +1,16 @@
-//! A bounded map of what was used recently.
+//! A bounded map of recently used entries.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A map that forgets what was not used for the longest time.
+/// A map that drops the least recently used entries.
 ///
-/// It holds two generations. New and used entries are in the young one; when the young one is full
-/// it becomes the old one, and the entries of the old one that nobody used since are dropped. So
-/// the weight is at most twice the limit of a generation, and a use of a young entry takes only a
-/// read lock.
+/// It holds two generations. New and used entries are in the young one; when the young generation
+/// is full, it becomes the old one, and the entries left in the previous old generation are
+/// dropped. The total weight is at most twice the limit of a generation. A look-up of a young entry
+/// takes only a read lock.
 pub(crate) struct Recent<K, V> {
     generations: RwLock<Generations<K, V>>,
     /// The largest weight of one generation.
@@ -58,7 +58,7 @@ impl<K: Hash + Eq, V: Clone> Recent<K, V> {
             self.add(&mut generations, key, value.clone());
             return Some(value);
         }
-        // Another thread was faster.
+        // Another thread moved the entry to the young generation.
         generations.young.get(key).cloned()
     }
 

@@ -1,7 +1,8 @@
-//! What a cache knows about content: the trait that keeps it, and its drivers.
+//! Records of what a cache knows about content: the trait that stores them, and its drivers.
 //!
-//! Records are facts that can be observed again: a lost record costs a request to the upstream,
-//! never a wrong answer. Bytes are kept elsewhere, in a [`Store`](longshore_store::Store).
+//! Records are facts that can be observed again: the loss of a record costs a request to the
+//! upstream, and never causes a wrong answer. The bytes of content are in a
+//! [`Store`](longshore_store::Store).
 
 use std::time::Duration;
 
@@ -18,13 +19,13 @@ mod driver;
 mod file;
 mod memory;
 
-/// A blob or manifest that a cache has had.
+/// A blob or manifest that a cache has stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContentRecord {
     /// The digest of the bytes.
     pub digest: Digest,
-    /// The media type, for a manifest; `None` for a blob, whose type only its descriptor says.
+    /// The media type of a manifest; `None` for a blob, whose type only its descriptor states.
     pub media_type: Option<MediaType>,
     /// The size in bytes.
     pub size: u64,
@@ -32,8 +33,8 @@ pub struct ContentRecord {
     pub first_cached: Duration,
     /// When its bytes were last verified, as Unix time.
     pub last_validated: Duration,
-    /// The key of the content in another content store, addressed by another hash. A cache hands it
-    /// back and never reads it.
+    /// The key of the content in another content store, for example one that uses another hash. A
+    /// cache keeps the key and never reads it.
     pub content_key: Option<Box<[u8]>>,
 }
 
@@ -56,8 +57,8 @@ impl ContentRecord {
         }
     }
 
-    /// The record to keep in place of an earlier one of the same content: it keeps the earliest
-    /// time of the first, and the latest of the last verification.
+    /// The record that replaces an earlier one of the same content: with the earlier `first_cached`
+    /// and the later `last_validated` of the two.
     #[must_use]
     pub fn after(mut self, known: Option<&Self>) -> Self {
         if let Some(known) = known {
@@ -68,7 +69,7 @@ impl ContentRecord {
     }
 }
 
-/// What the upstream said last about a tag.
+/// The last answer of the upstream about a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TagRecord {
@@ -76,12 +77,12 @@ pub struct TagRecord {
     pub digest: Digest,
     /// When the tag was first seen with this digest, as Unix time.
     pub first_cached: Duration,
-    /// When the upstream last said so, as Unix time.
+    /// When the upstream last confirmed this, as Unix time.
     pub last_validated: Duration,
 }
 
 impl TagRecord {
-    /// States that the upstream said at this Unix time that the tag names this manifest.
+    /// Describes an answer of the upstream at this Unix time: the tag names this manifest.
     #[must_use]
     pub const fn new(digest: Digest, validated: Duration) -> Self {
         Self {
@@ -91,9 +92,9 @@ impl TagRecord {
         }
     }
 
-    /// The record to keep in place of an earlier one of the same tag; `None` if the earlier one was
-    /// validated later and stays (CA8: a tag never moves back). With the same digest the time at
-    /// which it was first seen is kept.
+    /// The record that replaces an earlier one of the same tag; `None` if the earlier one was
+    /// validated later and stays (CA8: a tag never moves back). If the digest is the same,
+    /// `first_cached` is kept.
     #[must_use]
     pub fn after(mut self, known: Option<&Self>) -> Option<Self> {
         let Some(known) = known else {
@@ -108,8 +109,8 @@ impl TagRecord {
         Some(self)
     }
 
-    /// Sets the time of validation to this Unix time if the tag names this digest; returns whether
-    /// it does. If not, nothing changes.
+    /// Sets the time of validation to this Unix time if the tag names this digest, and returns
+    /// whether it does.
     pub fn refresh(&mut self, digest: &Digest, validated: Duration) -> bool {
         let is_same = self.digest == *digest;
         if is_same {
@@ -119,7 +120,7 @@ impl TagRecord {
     }
 }
 
-/// A repository, with the tags that are known of it.
+/// A repository with its known tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImageRecord {
@@ -137,7 +138,7 @@ impl ImageRecord {
     }
 }
 
-/// A list that a cache keeps of a repository.
+/// The key of a list of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ListKey {
@@ -151,7 +152,7 @@ pub enum ListKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListRecord {
-    /// The entries, each a JSON document; sorted as the list is sent.
+    /// The entries, each a JSON document, in the order in which the list is sent.
     pub entries: Vec<String>,
     /// When the upstream last sent it, as Unix time.
     pub last_validated: Duration,

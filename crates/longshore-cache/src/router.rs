@@ -1,10 +1,9 @@
-//! Which upstream a request is about, from every way in which clients name it.
+//! Finds the upstream of a request, from all ways in which clients name it.
 //!
-//! One address serves many registries, and clients name the registry in four ways: in a path
-//! before the API, in the first segments of the repository name, in the parameter `ns`, and in the
-//! host of the request. A request may use several of them; they must agree. All of them are
-//! compared with what is configured and never used as an address (CA11: no request parameter
-//! chooses a host).
+//! One address serves many registries, and clients name the registry in four ways: in a path before
+//! the API, in the first segments of the repository name, in the parameter `ns`, and in the host of
+//! the request. A request may use several of them; they must agree. All of them are compared with
+//! the configured names and never used as an address (CA11: no request parameter chooses a host).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,19 +23,19 @@ mod builder;
 #[cfg(test)]
 mod tests;
 
-/// The names of Docker Hub, which all mean the first one: clients use each of them.
+/// The names of Docker Hub. Clients use all of them; the first is the canonical one.
 const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_ALIASES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
-/// Where an upstream keeps its official images, which clients name without it.
+/// The path of the official images of an upstream, which clients omit.
 const OFFICIAL: &str = "library";
 
-/// How many bytes of a refusal list the configured upstreams.
+/// Maximum length in bytes of the list of configured upstreams in a refusal.
 const LISTED_LIMIT_BYTES: usize = 512;
 
 /// The upstreams of a cache, and the names by which requests choose one of them.
 ///
-/// A router is made once and shared; cloning it is cheap.
+/// Cloning a router is cheap.
 ///
 /// ```
 /// use longshore_cache::{Address, Router, UpstreamName};
@@ -76,13 +75,13 @@ struct Table {
     default: Option<UpstreamName>,
 }
 
-/// How a request names a repository. Every part but the name is text of the client.
+/// How a request names a repository. All parts except the name are unchecked text of the client.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Address<'a> {
-    /// The path before that of the API, without the slashes around it.
+    /// The path before the API, without slashes at its ends.
     pub base: Option<&'a RepositoryName>,
-    /// The name of the repository in the path; `None` if the request is about no repository.
+    /// The name of the repository in the path; `None` if the request names none.
     pub name: Option<&'a RepositoryName>,
     /// The parameter `ns`, with which containerd and others name the registry of an image.
     pub namespace: Option<&'a str>,
@@ -91,7 +90,7 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Names a repository in the path alone.
+    /// An address with only the name in the path.
     #[must_use]
     pub const fn of_name(name: &'a RepositoryName) -> Self {
         Self {
@@ -102,7 +101,7 @@ impl<'a> Address<'a> {
         }
     }
 
-    /// Adds a path before that of the API.
+    /// Adds the path before the API.
     #[must_use]
     pub const fn with_base(mut self, base: &'a RepositoryName) -> Self {
         self.base = Some(base);
@@ -124,7 +123,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Why a request names no repository of an upstream.
+/// Why no repository of an upstream was found for a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RoutingError {
@@ -137,18 +136,18 @@ pub enum RoutingError {
         second: UpstreamName,
     },
     /// The path names an upstream and no repository.
-    #[error("`{0}` is an upstream, and no name of a repository follows it")]
+    #[error("`{0}` is an upstream; add the name of a repository after it")]
     NoRepository(UpstreamName),
-    /// Nothing in the request names a configured upstream.
+    /// The request names no configured upstream.
     #[error("`{}` names no upstream of this cache{known}", Escaped::text(name))]
     NoUpstream {
-        /// The part of the request that should name it; text of the client.
+        /// The part of the request that should name an upstream; text of the client.
         name: String,
-        /// The upstreams that there are.
+        /// The configured upstreams.
         known: KnownUpstreams,
     },
-    /// The name is longer than a repository name may be once it is complete.
-    #[error("`{name}` is too long for the name of a repository")]
+    /// The complete name is longer than a repository name may be.
+    #[error("the repository name `{name}` is too long")]
     TooLong {
         /// The complete name.
         name: String,
@@ -156,8 +155,7 @@ pub enum RoutingError {
 }
 
 impl RoutingError {
-    /// The answer to a request with this error: 404 if the name is not known, 400 if it is not
-    /// usable.
+    /// The answer to a request with this error: 404 for an unknown name, 400 for an invalid one.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         let (status, code) = match self {
@@ -170,7 +168,8 @@ impl RoutingError {
     }
 }
 
-/// The upstreams of a router, as a part of a sentence: the first ones, and how many more there are.
+/// The upstreams of a router, as text for an error message: the first ones, and the number of
+/// further ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownUpstreams(Box<str>);
 
@@ -203,7 +202,7 @@ impl fmt::Display for KnownUpstreams {
 }
 
 impl Router {
-    /// Starts with no upstream.
+    /// Starts to build a router without upstreams.
     pub fn builder() -> RouterBuilder {
         RouterBuilder::default()
     }
@@ -213,7 +212,7 @@ impl Router {
         self.table.prefixes.values()
     }
 
-    /// The upstream of names that have no prefix.
+    /// The upstream of names without a prefix.
     #[must_use]
     pub fn default_upstream(&self) -> Option<&UpstreamName> {
         self.table.default.as_ref()
@@ -221,14 +220,14 @@ impl Router {
 
     /// Finds the repository that a request names.
     ///
-    /// The base, the prefix of the name, `ns` and the host are read on their own, and all that are
+    /// The base, the prefix of the name, `ns` and the host are read separately, and all that are
     /// present must name the same upstream. The prefix is then removed from the name. A host that
-    /// is not configured says nothing, while an unknown base or `ns` is an error.
+    /// is not configured is ignored; an unknown base or `ns` is an error.
     ///
-    /// A name that begins with a prefix is read as such even if the default upstream may have a
-    /// repository of that name. If nothing names an upstream and the first of several segments is a
-    /// host by the rules of Docker references (it has a dot or is `localhost`), the client means
-    /// that host and not the default upstream.
+    /// A name that begins with a prefix always belongs to the upstream of that prefix, even if the
+    /// default upstream has a repository with the whole name. If nothing names an upstream and the
+    /// first of several segments is a host by the rules of Docker references (it has a dot or is
+    /// `localhost`), the name does not belong to the default upstream.
     ///
     /// # Errors
     ///
@@ -257,7 +256,7 @@ impl Router {
         ))
     }
 
-    /// Finds the upstream that a request names outside the name of a repository, if it does.
+    /// Finds the upstream that a request names by its base, `ns` or host, if any.
     ///
     /// # Errors
     ///
@@ -294,14 +293,14 @@ impl Router {
         })
     }
 
-    /// The upstream that this host names: with its port, or else without it.
+    /// The upstream of this host, which is looked up with its port and then without it.
     fn host(&self, host: &str) -> Option<&UpstreamName> {
         let host = canonical_host(host);
         let without_port = || self.table.hosts.get(split_port(&host).0);
         self.table.hosts.get(host.as_ref()).or_else(without_port)
     }
 
-    /// Gives an official image its whole name.
+    /// Adds `library/` to the name of an official image.
     fn complete(
         &self,
         upstream: &UpstreamName,
@@ -312,7 +311,8 @@ impl Router {
             true => format!("{OFFICIAL}/{name}").into(),
             false => name.into(),
         };
-        // What follows a prefix obeys the grammar, as the whole name did: only the length may not.
+        // The rest of the name follows the grammar, as the whole name did. Only its length can be
+        // wrong.
         name.parse().map_err(|_| RoutingError::TooLong {
             name: name.into_owned(),
         })
@@ -326,7 +326,7 @@ impl Router {
     }
 }
 
-/// How many characters of an unknown name a refusal repeats.
+/// Maximum number of characters of an unknown name in a refusal.
 const NAMED_LIMIT_CHARS: usize = 255;
 
 impl fmt::Debug for Router {
@@ -354,7 +354,7 @@ fn begins_with_host(name: &str) -> bool {
     first.contains('.') || first == "localhost"
 }
 
-/// A prefix or path with the one name of Docker Hub as its first segment.
+/// A prefix or path with the canonical name of Docker Hub as its first segment.
 fn canonical(path: &str) -> Cow<'_, str> {
     let (first, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
     if DOCKER_HUB_ALIASES.contains(&first) {
@@ -363,7 +363,7 @@ fn canonical(path: &str) -> Cow<'_, str> {
     path.into()
 }
 
-/// A host in lower case, with the one name of Docker Hub.
+/// A host in lower case, with the canonical name of Docker Hub.
 fn canonical_host(host: &str) -> Cow<'_, str> {
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         let lower = host.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! The cache as a service: one request in, one answer out.
+//! The cache as a service: it returns one answer for each request.
 
 mod blob;
 mod builder;
@@ -47,16 +47,16 @@ use crate::upstream::Upstream;
 
 /// A read-through cache of registries, as a service for any HTTP server.
 ///
-/// It answers the reads of the distribution specification. It has no listener and no global state,
-/// and clones share everything. Make one with [`CacheService::builder`].
+/// It answers the read requests of the distribution specification. It has no listener and no global
+/// state, and clones share everything. Make one with [`CacheService::builder`].
 ///
-/// Requests must be handled within a tokio runtime: the work that several clients wait for runs in
-/// tasks of its own. The body of a request is dropped unread.
+/// Requests must be handled within a tokio runtime: work that several clients wait for runs in
+/// separate tasks. The body of a request is dropped unread.
 ///
 /// # Examples
 ///
-/// A cache in memory, of Docker Hub for names without a prefix, and of one more registry for names
-/// that begin with its host:
+/// A cache in memory in front of two registries: Docker Hub for names without a prefix, and
+/// `quay.io` for names that begin with that host:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -105,7 +105,7 @@ pub(crate) struct Site {
     policy: UpstreamPolicy,
 }
 
-/// What all clones of a service share.
+/// State that all clones of a service share.
 pub(crate) struct Shared {
     router: Router,
     sites: HashMap<UpstreamName, Arc<Site>>,
@@ -134,17 +134,19 @@ impl Reply {
     }
 }
 
-/// The version of the API. Docker's clients expect the field in the answer to the version check.
+/// The version of the API. Docker's clients expect this header field in the answer to the version
+/// check.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// Names the upstream that a client chose by `ns` (distribution-spec, registry proxying).
+/// The header field that repeats the parameter `ns` of the request (distribution-spec, registry
+/// proxying).
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
-/// How the cache handled the request (RFC 9211).
+/// The header field that says how the cache handled the request (RFC 9211).
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Time after a failure of an upstream during which stale copies are answered without asking it
-/// again.
+/// Time after a failure of an upstream during which the cache answers from stale copies without a
+/// request to it.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 impl CacheService {
@@ -178,7 +180,7 @@ impl<B> Service<Request<B>> for CacheService {
     }
 }
 
-/// The answer of a [`CacheService`], once its head is ready.
+/// The future of a [`CacheService`]: ends with the answer when its head is ready.
 pub struct Answering(Pin<Box<dyn Future<Output = Response<CacheBody>> + Send>>);
 
 impl Future for Answering {
@@ -224,7 +226,8 @@ impl Shared {
         self.finish(id, &parts.method, (subject, kind), read.as_deref(), reply)
     }
 
-    /// Makes the answer: headers, mark and event.
+    /// Completes an answer: adds its headers and its note for the access log, and reports the
+    /// event.
     fn finish(
         &self,
         id: RequestId,
@@ -261,8 +264,8 @@ impl Shared {
         response.map(|body| body.reported(id, kind, Arc::clone(&self.observer)))
     }
 
-    /// Answers a read, at the latest when the time for a response head is over. What was begun for
-    /// it goes on.
+    /// Answers a read within the time for a response head. After that time the client gets an
+    /// error, and work that was started for the request continues.
     async fn within_budget(self: &Arc<Self>, read: &TargetRead) -> Reply {
         let Some(site) = self.sites.get(&read.image.upstream) else {
             // The builder checked that every upstream of the router is there.
@@ -272,7 +275,7 @@ impl Shared {
             return Reply::new(Outcome::Refused, Err(Failure::NotAllowed));
         }
         let mut reply = pin!(self.read(site, read));
-        // A hit is there at once, and sets no alarm.
+        // A hit is ready at the first poll, and needs no timer.
         if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.as_mut().poll(cx))).await {
             return reply;
         }
@@ -314,8 +317,8 @@ impl Shared {
         }
     }
 
-    /// Whether a request to an upstream about this is to be spared while a stale copy can be used:
-    /// the upstream failed or refused a moment ago, or its rate limit is nearly used up.
+    /// Whether to skip a request to the upstream while a stale copy can be used: the upstream
+    /// failed or refused a request recently, or its rate limit is nearly used up.
     fn spares(&self, site: &Site, key: &AbsentKey) -> bool {
         let health = site.upstream.health();
         let now = self.known.unix_time();
@@ -328,7 +331,7 @@ impl Shared {
             || !site.upstream.revalidation_wait().is_zero()
     }
 
-    /// Does this behind the answers. A shutdown waits for it.
+    /// Runs `work` in the background. A shutdown waits for it.
     fn behind<F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -336,10 +339,10 @@ impl Shared {
         self.tasks.spawn(work(Arc::clone(self)));
     }
 
-    /// Forgets content that left the store.
+    /// Forgets content that was evicted from the store.
     fn on_evicted(self: &Arc<Self>, digest: &Digest) {
         self.known.learn_evicted(digest);
-        // Outside a runtime the record stays. It is found to be wrong when it is used.
+        // Without a runtime the record stays. The next use finds that the content is absent.
         if Handle::try_current().is_ok() {
             let digest = digest.clone();
             self.behind(|this| async move { this.known.forget_content(&digest).await });
@@ -362,7 +365,7 @@ fn check_verifiable(digest: &Digest) -> Result<(), Failure> {
     }
 }
 
-/// What a read is about.
+/// The subject and kind of a read.
 const fn subject(endpoint: &Endpoint) -> (Subject, RequestKind) {
     match endpoint {
         Endpoint::Manifest(_) => (Subject::Manifest, RequestKind::Manifest),
@@ -420,7 +423,7 @@ fn target_text(endpoint: &Endpoint) -> Option<&str> {
     }
 }
 
-/// Gives an answer the body that holds the range of the content that it names.
+/// Adds the body to an answer: the range of the content that the answer names.
 fn respond_with(
     response: Response<Range<u64>>,
     body: impl FnOnce(Range<u64>) -> CacheBody,

@@ -1,4 +1,4 @@
-//! What a request asks for, with the names of the upstream.
+//! The target of a request, with the names that it has at the upstream.
 
 use std::borrow::Cow;
 
@@ -19,10 +19,10 @@ mod tests;
 /// The largest number of entries in a page of a list (CA11: a larger `n` is reduced to it).
 pub const PAGE_ENTRIES_LIMIT: usize = 1000;
 
-/// What a request asks a cache for.
+/// The target of a request to a cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Whether this is a registry.
+    /// The version check.
     Ping,
     /// The repositories that the cache knows.
     Catalogue(Box<TargetCatalogue>),
@@ -33,11 +33,11 @@ pub(crate) enum Target {
 /// A request for the repositories that the cache knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TargetCatalogue {
-    /// The request as it came.
+    /// The request as it was received.
     pub(crate) request: CatalogueRequest,
-    /// The path before that of the API, without a slash at its end.
+    /// The path before the API, without a trailing slash.
     pub(crate) base: String,
-    /// The upstream that the request names, if it names one: only its repositories are wanted.
+    /// The upstream that the request names, if any: only its repositories are listed.
     pub(crate) upstream: Option<UpstreamName>,
 }
 
@@ -54,10 +54,10 @@ pub(crate) struct TargetRead {
     pub(crate) namespace: Option<HeaderValue>,
 }
 
-/// How a client named a repository: what links and documents in the answer have to say.
+/// How the client named the repository. Links and documents in the answer use this name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outer {
-    /// The path before that of the API, without a slash at its end.
+    /// The path before the API, without a trailing slash.
     pub(crate) base: String,
     /// The name in the path.
     pub(crate) name: RepositoryName,
@@ -68,9 +68,9 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// The answer to give instead: 405 to every method that does not read, whatever the path is
-    /// (CA11: the cache is read-only), 400 if a name or digest is malformed or the names in the
-    /// request disagree, and 404 for an unknown path or upstream.
+    /// The error answer: 405 to every method that does not read, whatever the path is (CA11: the
+    /// cache is read-only), 400 if a name or digest is malformed or the names in the request
+    /// disagree, and 404 for an unknown path or upstream.
     pub(crate) fn read(parts: &Parts, router: &Router) -> Result<Self, Refusal> {
         let text = parts.uri.path_and_query().map_or("", |text| text.as_str());
         let request = route::read_mounted(&parts.method, text, &parts.headers);
@@ -100,7 +100,7 @@ impl Target {
 }
 
 impl TargetRead {
-    /// Gives the request the name that the repository has at the upstream.
+    /// Changes the request to the name that the repository has at the upstream.
     fn new(image: ImageName, request: Mounted) -> Result<Self, Refusal> {
         let base = request.base();
         let mut endpoint = request.endpoint;
@@ -109,11 +109,11 @@ impl TargetRead {
             Endpoint::Manifest(request) => &mut request.name,
             Endpoint::Referrers(request) => &mut request.name,
             Endpoint::Tags(request) => &mut request.name,
-            // The others write, or are about no repository.
+            // The other endpoints write, or name no repository.
             _ => return Err(RouteError::Unknown.refusal()),
         };
         let name = std::mem::replace(name, image.repository.clone());
-        // A namespace that the router knows is a host, which any header may have.
+        // A namespace that the router knows is a host, so it is a valid header value.
         let namespace = request.namespace;
         let namespace = namespace.and_then(|ns| HeaderValue::try_from(ns).ok());
         Ok(Self {
@@ -141,10 +141,10 @@ fn host(parts: &Parts) -> Result<Option<Cow<'_, str>>, Refusal> {
 }
 
 impl Router {
-    /// Finds the repository that a request is about; `None` for a request about no repository,
-    /// which asks for the version of the API or for the list of repositories.
+    /// Finds the repository that a request names; `None` for the version check and for the list of
+    /// repositories, which name no repository.
     ///
-    /// A cache answers exactly the requests for which this is no error.
+    /// A cache answers exactly the requests for which this returns no error.
     ///
     /// ```
     /// use http::Request;
@@ -161,9 +161,9 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// The answer to give instead: 405 to every method that does not read, whatever the path is
-    /// (CA11: the cache is read-only), 400 if a name or digest is malformed or the names in the
-    /// request disagree, and 404 for an unknown path or upstream.
+    /// The error answer: 405 to every method that does not read, whatever the path is (CA11: the
+    /// cache is read-only), 400 if a name or digest is malformed or the names in the request
+    /// disagree, and 404 for an unknown path or upstream.
     pub fn resolve(&self, parts: &Parts) -> Result<Option<ImageName>, Refusal> {
         match Target::read(parts, self)? {
             Target::Read(read) => Ok(Some(read.image)),

@@ -1,4 +1,4 @@
-//! Work that goes on behind the answers.
+//! Background tasks that continue after an answer was sent.
 
 use tokio::sync::watch;
 
@@ -10,7 +10,7 @@ impl Tasks {
         Self(watch::Sender::new(0))
     }
 
-    /// Runs this in a task of its own.
+    /// Runs `work` in a separate task.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.0.send_modify(|count| *count += 1);
         let running = Running(self.0.clone());
@@ -28,7 +28,7 @@ impl Tasks {
     }
 }
 
-/// Counts a task down when it ends, however it ends.
+/// Decrements the count when a task ends, even if it panicked.
 struct Running(watch::Sender<usize>);
 
 impl Drop for Running {

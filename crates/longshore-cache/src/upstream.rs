@@ -1,4 +1,4 @@
-//! Upstream registries: what a cache reads from.
+//! Upstream registries, from which a cache reads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,16 +30,17 @@ mod frames;
 mod monitor;
 mod quota;
 
-/// An upstream registry, with its mirrors. Cheap to clone; clones share connections, tokens,
-/// limits and everything that is remembered.
+/// An upstream registry, with its mirrors. Cheap to clone; clones share connections, tokens, limits
+/// and remembered answers.
 ///
 /// Manifests and blobs are read from the mirrors first, in their order, and then from the registry
-/// itself. Its answer counts when no mirror has the content. Lists are always read from the
-/// registry itself, because a mirror may be incomplete.
+/// itself. If no mirror has the content, the answer of the registry decides. Lists are always read
+/// from the registry itself, because a mirror may be incomplete.
 ///
 /// A credential that the upstream refused is not sent again until it changes
-/// ([`REFUSALS_IN_A_ROW`]). After the limit of the upstream against abuse, no request is sent for a
-/// time ([`ABUSE_PAUSE`]). An upstream that is offline is never asked.
+/// ([`REFUSALS_IN_A_ROW`]). When the upstream applies its limit against abuse, no request is sent
+/// for some time ([`ABUSE_PAUSE`]). No request is sent to an upstream that is configured as
+/// offline.
 #[derive(Clone)]
 pub struct Upstream(Arc<Inner>);
 
@@ -59,18 +60,18 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Host {
     client: Client,
-    /// The name under which the client has the settings.
+    /// The name of the host in the settings of the client.
     registry: Arc<str>,
 }
 
-/// How hard to try.
+/// How many attempts a call makes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Patience {
     /// With the retries and waits of the client (RT1–RT3).
     #[default]
     Normal,
-    /// One attempt at each host: for a caller that can do without the answer.
+    /// One attempt at each host, for a caller that does not depend on the answer.
     OneAttempt,
 }
 
@@ -92,7 +93,7 @@ impl Host {
 }
 
 impl Upstream {
-    /// Begins an upstream whose API is at this URL: `https://host[:port][/path]`. See
+    /// Starts to build an upstream whose API is at this URL: `https://host[:port][/path]`. See
     /// [`default_url`](Self::default_url).
     #[must_use]
     pub fn builder(name: UpstreamName, url: &str) -> UpstreamBuilder {
@@ -124,13 +125,13 @@ impl Upstream {
         &self.0.name
     }
 
-    /// Whether it is never asked.
+    /// Whether the upstream is configured as offline: no request is sent.
     #[must_use]
     pub fn is_offline(&self) -> bool {
         self.0.offline
     }
 
-    /// How it does, without asking it.
+    /// The health of the upstream, from earlier calls; sends no request.
     #[must_use]
     pub fn health(&self) -> UpstreamHealth {
         let mut health = self.monitor().health(self.clock().now());
@@ -138,7 +139,7 @@ impl Upstream {
         health
     }
 
-    /// The quota that it stated last (RT8).
+    /// The quota that the upstream last stated (RT8).
     #[must_use]
     pub fn quota(&self) -> Option<RateLimit> {
         self.monitor().quota().map(|quota| quota.limit)
@@ -157,7 +158,7 @@ impl Upstream {
         })
     }
 
-    /// Asks the source of credentials anew, and tries refused credentials again.
+    /// Looks the credentials up again, and allows refused credentials again.
     pub fn reload(&self) {
         self.0.credentials.reload();
     }
@@ -175,11 +176,11 @@ impl Upstream {
         self.call(kind, What::Ping, home, ping).await.map(|_| ())
     }
 
-    /// What the upstream says about a manifest; `None` when it does not exist.
+    /// The head of a manifest at the upstream; `None` when the manifest does not exist.
     ///
     /// # Errors
     ///
-    /// [`UpstreamError`] when the upstream does not say whether it exists.
+    /// [`UpstreamError`] when the upstream gives no answer about it.
     pub async fn manifest_head(
         &self,
         repository: &RepositoryName,
@@ -201,11 +202,11 @@ impl Upstream {
         self.call(kind, what, &self.0.hosts, head).await
     }
 
-    /// Pulls a manifest, verified; `None` when it does not exist.
+    /// Pulls and verifies a manifest; `None` when it does not exist.
     ///
     /// # Errors
     ///
-    /// [`UpstreamError`] when the upstream does not say whether it exists, or its answer cannot be
+    /// [`UpstreamError`] when the upstream gives no answer about it, or an answer that cannot be
     /// used.
     pub async fn manifest(
         &self,
@@ -232,13 +233,13 @@ impl Upstream {
         .await
     }
 
-    /// What the upstream says about a blob; `None` when it does not exist.
+    /// The head of a blob at the upstream; `None` when the blob does not exist.
     ///
-    /// Registries that refuse `HEAD` are asked with `GET`, whose body is not read (DG2).
+    /// For registries that refuse `HEAD`, it sends `GET` and does not read the body (DG2).
     ///
     /// # Errors
     ///
-    /// [`UpstreamError`] when the upstream does not say whether it exists.
+    /// [`UpstreamError`] when the upstream gives no answer about it.
     pub async fn blob_head(
         &self,
         repository: &RepositoryName,
@@ -273,8 +274,8 @@ impl Upstream {
         UpstreamFrames::new(self.clone(), blob, (size, None), position)
     }
 
-    /// Reads one part of a blob, from the first to the last of these positions, both included, and
-    /// nothing but that part, **not verified**. `size` is the size of the whole blob in bytes.
+    /// Reads only the part of a blob between these positions, both included, **not verified**.
+    /// `size` is the size of the whole blob in bytes.
     #[must_use]
     pub fn blob_range(
         &self,
@@ -334,7 +335,8 @@ impl Upstream {
         Ok(found.await?.unwrap_or_default())
     }
 
-    /// Asks these hosts in turn. The answer of the last one counts if none before has the content.
+    /// Tries these hosts in order. If none of the others has the content, the answer of the last
+    /// one decides.
     async fn call<T, F>(
         &self,
         kind: UpstreamCallKind,
@@ -348,7 +350,7 @@ impl Upstream {
         self.call_for_content(kind, what, hosts, ask, |_| 0).await
     }
 
-    /// The same, where `length` tells how many content bytes were received.
+    /// As `call`; `length` returns the number of received content bytes, for the report.
     async fn call_for_content<T, F>(
         &self,
         kind: UpstreamCallKind,
@@ -382,7 +384,7 @@ impl Upstream {
         }
     }
 
-    /// The error of a call for which no request may be sent.
+    /// Returns the error of a call if no request may be sent now.
     fn check_open(&self, what: &What) -> Result<(), UpstreamError> {
         let (kind, wait) = if self.0.offline {
             (UpstreamErrorKind::Offline, None)
@@ -401,7 +403,7 @@ impl Upstream {
         self.0.credentials.accepted(repository);
     }
 
-    /// Ends a call that failed.
+    /// Reports a failed call, and returns its error.
     fn failed(&self, what: What, error: Error, meter: &mut Meter) -> UpstreamError {
         let kind = UpstreamErrorKind::of(&error, || {
             let states_quota = self.monitor().is_used_up_since(meter.begun());
@@ -429,7 +431,7 @@ impl Upstream {
     }
 }
 
-/// `None` for the error of something that does not exist.
+/// Turns the error for something that does not exist into `None`.
 fn unless_absent<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {
     match found {
         Ok(found) => Ok(Some(found)),

@@ -1,25 +1,25 @@
-//! The books of a bounded store: every byte on disk, promised or about to leave.
+//! The accounts of a bounded store: bytes that are stored, reserved or being deleted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::evict::{Eviction, Key};
 
-/// The share of the limit that partial blobs may take: one part in ten.
+/// Partial blobs may take one tenth of the limit.
 const KEPT_SHARE: u64 = 10;
 
-/// Maximum number of partial blobs. A list of them is searched from end to end.
+/// Maximum number of partial blobs. The limit bounds linear searches of their list.
 const KEPT_LIMIT: usize = 1_024;
 
-/// What is in a store, what it is used for, and what was promised.
+/// The blobs, leases, partial blobs and reservations of a store.
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) limit: u64,
     pub(super) blobs: Eviction,
-    /// Number of leases of each blob that has any.
+    /// Number of leases of each leased blob.
     leases: HashMap<Key, u32>,
-    /// Digests whose files somebody writes or deletes at this moment.
+    /// Digests whose files are being written or deleted.
     pub(super) claimed: HashSet<Key>,
-    /// Blobs that are no longer served, whose files may still be there.
+    /// Blobs that are no longer served but whose files may still exist.
     leaving: HashMap<Key, u64>,
     leaving_bytes: u64,
     /// Partial blobs, from the oldest to the newest.
@@ -28,25 +28,25 @@ pub(super) struct Books {
     reserved: u64,
 }
 
-/// What has to be done so that bytes fit.
+/// The next step of a reservation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// They were reserved.
+    /// The bytes were reserved.
     Reserved,
-    /// This content has to be deleted first; its key is claimed.
+    /// This content must be deleted first; its key is claimed.
     Delete(Doomed),
-    /// Somebody else deletes something at this moment.
+    /// Another thread is deleting content: wait for it.
     Wait,
     /// Nothing can be deleted.
     None,
 }
 
-/// Content that has to be deleted, whose key is claimed.
+/// Content to delete. Its key is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Doomed {
-    /// A blob that was evicted now, with its size.
+    /// A blob that was just evicted, with its size.
     Blob(Key, u64),
-    /// A blob that could not be deleted before.
+    /// A blob whose earlier deletion failed.
     Left(Key),
     /// A partial blob.
     Partial(Key),
@@ -72,7 +72,7 @@ impl Books {
         self.blobs.bytes() + self.leaving_bytes + self.kept_bytes + self.reserved
     }
 
-    /// Reserves bytes, or returns what to do first.
+    /// Reserves bytes, or returns the step that is required first.
     pub(super) fn room(&mut self, bytes: u64) -> Room {
         let fits = |used: u64, limit| used.checked_add(bytes).is_some_and(|sum| sum <= limit);
         if fits(self.used(), self.limit) {
@@ -113,20 +113,19 @@ impl Books {
         Some(Doomed::Partial(key))
     }
 
-    /// Returns a partial blob that has to be deleted because there are too many.
+    /// Returns a partial blob to delete if there are too many.
     pub(super) fn surplus_partial(&mut self) -> Option<Doomed> {
         let surplus = self.kept_bytes > self.limit / KEPT_SHARE || self.kept.len() > KEPT_LIMIT;
         surplus.then(|| self.oldest_partial())?
     }
 
-    /// Gives reserved bytes back.
+    /// Releases reserved bytes.
     pub(super) fn release(&mut self, bytes: u64) {
         self.reserved = self.reserved.saturating_sub(bytes);
     }
 
-    /// Counts a use of a blob, protects it from eviction and returns its size. A use that begins
-    /// while another one lasts is not counted, so that the ranges that one client reads in parallel
-    /// count once.
+    /// Counts a use of a blob, protects it from eviction and returns its size. A use that starts
+    /// during another use is not counted, so that parallel ranges of one client count once.
     pub(super) fn lease(&mut self, key: &Key) -> Option<u64> {
         let size = match self.leases.contains_key(key) {
             true => self.blobs.size(key)?,
@@ -136,7 +135,7 @@ impl Books {
         Some(size)
     }
 
-    /// Ends what [`Books::lease`] began.
+    /// Ends a lease of [`Books::lease`].
     pub(super) fn end_lease(&mut self, key: &Key) {
         if let Some(count) = self.leases.get_mut(key) {
             *count -= 1;
@@ -146,14 +145,14 @@ impl Books {
         }
     }
 
-    /// Adds a blob that was written; nothing else of the same digest is left.
+    /// Adds a written blob; it replaces all other files of the same digest.
     pub(super) fn store(&mut self, key: Key, size: u64) {
         self.left(&key);
         self.set_kept(&key, 0);
         self.blobs.insert(key, size);
     }
 
-    /// Takes a blob out of what is served; its bytes count until [`Books::left`].
+    /// Removes a blob from the served blobs; its bytes count until [`Books::left`].
     pub(super) fn withdraw(&mut self, key: &Key) -> Option<u64> {
         let size = self.blobs.remove(key)?;
         self.leave(key.clone(), size);
@@ -167,7 +166,7 @@ impl Books {
         self.leaving.insert(key, size);
     }
 
-    /// The file of a blob that left is deleted or replaced.
+    /// Records that the file of a withdrawn blob was deleted or replaced.
     pub(super) fn left(&mut self, key: &Key) {
         if let Some(size) = self.leaving.remove(key) {
             self.leaving_bytes -= size;
@@ -181,7 +180,7 @@ impl Books {
             .map_or(0, |(_, size)| *size)
     }
 
-    /// Sets the size of the partial blob of a digest, which is the newest then; 0 for none.
+    /// Sets the size of the partial blob of a digest, and makes it the newest; 0 removes it.
     pub(super) fn set_kept(&mut self, key: &Key, size: u64) {
         if let Some(at) = self.kept.iter().position(|(kept, _)| kept == key) {
             self.kept_bytes -= self.kept.remove(at).map_or(0, |(_, size)| size);

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use longshore_store::{StoreError, StoreErrorKind};
 use longshore_transport::Clock;
 
-/// How long nothing is written after a write error: 10 s. Then one failed write costs little, and a
-/// disk with room again is used soon.
+/// Pause of writes after a write error: 10 s. Failed writes are rare then, and a disk that has room
+/// again is soon used.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// The time between two log lines about write errors (CA9: one line a minute).
+/// Minimum time between two log lines about write errors (CA9: one line a minute).
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Where the time comes from.
+/// The source of the time.
 pub(super) enum Time {
     System(Instant),
     Injected(Arc<dyn Clock>),
@@ -36,8 +36,8 @@ pub(super) struct WriteHealth {
 }
 
 impl WriteHealth {
-    /// Notes an error at this time, if it says that the store cannot be written to, and returns
-    /// whether to log it.
+    /// Records an error at this time, if the error means that the store cannot be written to.
+    /// Returns whether to log the error.
     pub(super) fn note(&mut self, error: &StoreError, now: Duration) -> bool {
         match error.kind() {
             StoreErrorKind::Abandoned
@@ -55,7 +55,7 @@ impl WriteHealth {
         logs
     }
 
-    /// Notes that a blob was written.
+    /// Records that a blob was written.
     pub(super) fn succeeded(&mut self) {
         self.last_error = None;
     }
@@ -65,7 +65,7 @@ impl WriteHealth {
         self.last_error
     }
 
-    /// Returns whether nothing should be written at this time.
+    /// Returns whether writes are paused at this time.
     pub(super) fn is_degraded(&self, now: Duration) -> bool {
         self.last_error
             .is_some_and(|last| now.saturating_sub(last) < RETRY_AFTER)

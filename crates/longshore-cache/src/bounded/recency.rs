@@ -1,4 +1,4 @@
-//! Which blobs were used, as the text of a file: a line for each blob, the newest first.
+//! The order in which blobs were used, as the text of a file: one line per blob, newest first.
 //
 // recency = header *( queue count SP digest LF )
 // queue   = "s" / "m"     ; small, main
@@ -12,8 +12,8 @@ use crate::evict::{Key, Place, Queue};
 
 const HEADER: &str = "longshore recency 1";
 
-/// Maximum number of blobs in a snapshot: 100,000, which takes 7.5 MB. Blobs beyond it count as
-/// not used after a restart.
+/// Maximum number of blobs in a snapshot: 100,000, which takes 7.5 MB. After a restart, further
+/// blobs count as not used.
 pub(super) const SNAPSHOT_LIMIT: usize = 100_000;
 
 pub(super) fn write(places: &[Place]) -> Vec<u8> {
@@ -31,7 +31,7 @@ pub(super) fn write(places: &[Place]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Reads a snapshot up to the first line that is not one; nothing where it has another header.
+/// Reads a snapshot up to the first malformed line. With an unknown header, returns no entries.
 pub(super) fn read(snapshot: &[u8]) -> Vec<Place> {
     let text = match std::str::from_utf8(snapshot) {
         Ok(text) => text,

@@ -6,17 +6,17 @@ use longshore_store::{RandomReader, StoreError, Writer};
 use super::{BoundedStore, Reservation};
 use crate::evict::Key;
 
-/// How much space a writer of a blob of unknown size reserves at a time, in bytes: 64 MiB, so that
-/// a large layer takes few rounds of eviction.
+/// Number of bytes that the writer of a blob of unknown size reserves at a time: 64 MiB, so that a
+/// large layer needs few evictions.
 const GROW_STEP: u64 = 64 * 1024 * 1024;
 
-/// A blob on its way into a [`BoundedStore`].
+/// A writer of a blob in a [`BoundedStore`].
 ///
-/// What it writes was reserved before. Where the size is known, a writer that is dropped keeps what
-/// it has for the next one, as [`Writer`] does; else it discards it.
+/// It writes into reserved space. If the size is known, a dropped writer keeps the partial blob for
+/// the next one, as [`Writer`] does; otherwise it discards the partial blob.
 #[derive(Debug)]
 pub struct BoundedWriter {
-    /// `None` once it was committed, kept or discarded. Dropped before the reservation.
+    /// `None` after the blob was committed, kept or discarded. Dropped before the reservation.
     writer: Option<Writer>,
     reservation: Reservation,
     store: BoundedStore,
@@ -52,7 +52,7 @@ impl BoundedWriter {
     pub fn write(&mut self, content: &[u8]) -> Result<(), StoreError> {
         let end = self.position.saturating_add(content.len() as u64);
         let missing = end.saturating_sub(self.reservation.bytes());
-        // More than a known size is refused by the writer.
+        // The inner writer refuses more bytes than a known size.
         if missing > 0 && !self.resumable {
             let grown = self.reservation.grow(missing.max(GROW_STEP));
             if !grown && !self.reservation.grow(missing) {
@@ -83,7 +83,7 @@ impl BoundedWriter {
         self.position
     }
 
-    /// Returns a reader of what is written so far and later.
+    /// Returns a reader of the bytes written so far and later.
     ///
     /// # Errors
     ///
@@ -95,11 +95,11 @@ impl BoundedWriter {
         }
     }
 
-    /// Verifies the blob and makes it visible; its real size takes the place of the reservation.
+    /// Verifies the blob and makes it visible; its actual size replaces the reservation.
     ///
     /// # Errors
     ///
-    /// As [`Writer::commit`]. The reservation is given back, and the blob is not served.
+    /// As [`Writer::commit`]. The reservation is released, and the blob is not served.
     pub fn commit(mut self) -> Result<(), StoreError> {
         let writer = self.writer.take().ok_or_else(|| abandoned(&self.digest))?;
         let key = Key::of(&self.digest);
@@ -126,7 +126,7 @@ impl BoundedWriter {
     ///
     /// # Errors
     ///
-    /// As [`Writer::keep`]; nothing is kept then.
+    /// As [`Writer::keep`]; after an error nothing is kept.
     pub fn keep(mut self) -> Result<(), StoreError> {
         let writer = self.writer.take().ok_or_else(|| abandoned(&self.digest))?;
         self.keep_writer(writer)
@@ -147,7 +147,7 @@ impl BoundedWriter {
             Ok(()) => {
                 let mut books = self.store.books();
                 books.release(self.reservation.take());
-                // The longest one stays.
+                // The store keeps the longest partial blob.
                 let size = books.kept(&key).max(self.position);
                 books.set_kept(&key, size);
             }
@@ -165,7 +165,7 @@ impl BoundedWriter {
 impl Drop for BoundedWriter {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take().filter(|_| self.resumable) {
-            // Best effort: what is not kept is only fetched again.
+            // Best effort: bytes that are not kept are fetched again.
             let _ = self.keep_writer(writer);
         }
     }

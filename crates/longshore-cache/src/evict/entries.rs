@@ -1,10 +1,11 @@
-//! The entries of the two queues: slots in one vector, linked to queues and hash chains by number.
+//! The entries of the two queues: slots in one vector, linked into queues and hash chains by slot
+//! number.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::key::Key;
 
-/// The number of a slot; [`NONE`] where there is none.
+/// The number of a slot, or [`NONE`].
 pub(super) type Number = u32;
 
 /// No slot. Memory ends long before a store has so many entries.
@@ -17,7 +18,7 @@ pub(crate) enum Queue {
     Main,
 }
 
-/// What is known of one blob: 64 bytes.
+/// The entry of one blob: 64 bytes.
 #[derive(Debug)]
 pub(super) struct Slot {
     /// `None` when the slot is free.
@@ -52,8 +53,8 @@ impl Ends {
 
 /// Entries by key, each in one of two queues.
 ///
-/// The hash table stores numbers of slots only, so a key is in memory once. Hashes are keyed by
-/// the process, so nobody can choose digests that share a chain.
+/// The hash table stores numbers of slots only, so a key is in memory once. Hashes have a random
+/// key per process, so that clients cannot choose digests that share a chain.
 #[derive(Debug)]
 pub(super) struct Entries {
     slots: Vec<Slot>,
@@ -130,7 +131,7 @@ impl Entries {
         None
     }
 
-    /// Adds an entry that is not there yet, as the newest of its queue.
+    /// Adds a new entry, as the newest of its queue.
     pub(super) fn add(&mut self, key: Key, size: u64, queue: Queue) {
         if self.len() >= self.chains.len() {
             self.grow();

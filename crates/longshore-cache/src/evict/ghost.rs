@@ -1,12 +1,12 @@
-//! The digests of blobs that left.
+//! The digests of evicted blobs.
 
 use std::collections::{HashSet, VecDeque};
 
 /// A first-in, first-out queue of fingerprints of digests.
 ///
 /// The fingerprint of a blob that returned stays in the queue until it is the oldest. If the blob
-/// leaves again before, it is forgotten earlier than others: this costs one entry into the small
-/// queue and saves a linked list.
+/// is evicted again before that, its fingerprint is forgotten earlier than others. The blob may
+/// then enter the small queue once more; in exchange no linked list is needed.
 #[derive(Debug, Default)]
 pub(super) struct Ghost {
     order: VecDeque<u64>,

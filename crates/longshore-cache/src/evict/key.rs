@@ -1,8 +1,8 @@
-//! Digests in few bytes.
+//! A compact form of digests.
 
 use longshore_model::{Algorithm, Digest};
 
-/// A digest as the books of a store keep it: 40 bytes for SHA-256, without an allocation.
+/// A compact digest: 40 bytes for SHA-256, without an allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     /// The 32 bytes that a `sha256` digest encodes.
@@ -38,7 +38,7 @@ impl Key {
 
     /// Returns 64 bits of the digest, which are equal after a restart too.
     ///
-    /// Whoever finds two digests with equal bits, which takes 2^32 attempts, gains that a blob
+    /// Two digests with equal bits can be found with 2^32 attempts. The only effect is that a blob
     /// enters the main queue.
     pub(crate) fn fingerprint(&self) -> u64 {
         let bytes = match self {

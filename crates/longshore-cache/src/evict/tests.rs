@@ -208,7 +208,7 @@ proptest! {
     }
 }
 
-/// A cache that answers whether it had what is asked for, and has it afterwards.
+/// A cache model: a request returns whether it was a hit, and adds the blob.
 trait Policy {
     fn request(&mut self, key: &Key, size: u64) -> bool;
 }
@@ -332,7 +332,7 @@ fn hits(scans: bool) -> [u64; 3] {
 }
 
 /// Compares the hit ratios, in thousandths, with those measured; other machines may round the
-/// distribution in another way.
+/// distribution differently.
 fn check_hits(scans: bool, measured: [u64; 3], margin: u64) {
     let found = hits(scans);
     let near = |(found, measured): (&u64, &u64)| found.abs_diff(*measured) <= 5;

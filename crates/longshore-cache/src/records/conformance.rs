@@ -1,7 +1,7 @@
 //! The tests that every driver of records passes, as plain functions over empty records.
 //!
-//! A driver's test is one line: `conformance::check(|| MyRecords::new()).await`. What makes a
-//! driver itself (files, lost connections) it tests alongside.
+//! The test of a driver is one line: `conformance::check(|| MyRecords::new()).await`. Properties of
+//! a single driver, such as files or lost connections, need separate tests.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use longshore_model::{Digest, MediaType, Tag};
 use super::{ContentRecord, DynRecords, ListKey, ListRecord, Records, RecordsError, TagRecord};
 use crate::name::ImageName;
 
-/// The outcome of a test; a broken rule panics.
+/// The outcome of a test. A test panics if a rule is broken.
 pub type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), RecordsError>> + Send + 'a>>;
 
-/// One rule, tried on records that are empty.
+/// The test of one rule, on empty records.
 pub type Test = fn(&DynRecords) -> Outcome<'_>;
 
 macro_rules! tests {
@@ -44,7 +44,7 @@ tests! {
     digests_of_any_algorithm_are_kept_apart,
 }
 
-/// Runs every test, each on records of its own made by `empty`.
+/// Runs every test, each on new records made by `empty`.
 ///
 /// # Panics
 ///
@@ -88,7 +88,7 @@ async fn what_is_absent_is_no_error(records: &DynRecords) -> Result<(), RecordsE
     assert_eq!(records.list(&image, &ListKey::Tags).await?, None);
     assert_eq!(records.images().await?, []);
     assert_eq!(records.image(&image).await?, None);
-    // To remove what is absent changes nothing.
+    // Removing an absent record changes nothing.
     records.forget_content(&digest).await?;
     records.unmark(&image, &digest).await?;
     records.drop_tag(&image, &tag).await?;
@@ -143,7 +143,7 @@ async fn forgotten_content_leaves_marks_and_tags(records: &DynRecords) -> Result
     assert_eq!(records.content(&digest).await?, None);
     assert!(records.contains(&image, &digest).await?);
     assert_eq!(records.tag(&image, &tag).await?, Some(set));
-    // Fetched again, it is new.
+    // Content that is fetched again is new.
     records
         .put_content(ContentRecord::new(digest.clone(), None, 0, at(9)))
         .await?;
@@ -152,7 +152,7 @@ async fn forgotten_content_leaves_marks_and_tags(records: &DynRecords) -> Result
     Ok(())
 }
 
-// CA6: a digest is served from a repository only if this repository was shown to contain it.
+// CA6: a digest is served from a repository only if an upstream answer proved that it contains it.
 async fn ca6_a_mark_belongs_to_one_repository(records: &DynRecords) -> Result<(), RecordsError> {
     let digest = Digest::sha256(b"private");
     let marked = image("team/private");
@@ -228,14 +228,14 @@ async fn tags_differ_by_case_and_repository(records: &DynRecords) -> Result<(), 
     Ok(())
 }
 
-// CA8: a tag is what the upstream said last.
+// CA8: a tag is the last answer of the upstream.
 async fn ca8_a_tag_never_moves_back(records: &DynRecords) -> Result<(), RecordsError> {
     let (image, tag) = (image("a"), tag("1"));
     let record = |content: &[u8], seconds| TagRecord::new(Digest::sha256(content), at(seconds));
     records.set_tag(&image, &tag, record(b"new", 20)).await?;
     records.set_tag(&image, &tag, record(b"old", 19)).await?;
     assert_eq!(records.tag(&image, &tag).await?, Some(record(b"new", 20)));
-    // The same digest keeps the time at which it was first seen, another one does not.
+    // With the same digest `first_cached` is kept; with another digest it is not.
     records.set_tag(&image, &tag, record(b"new", 30)).await?;
     let mut kept = record(b"new", 30);
     kept.first_cached = at(20);
@@ -245,7 +245,7 @@ async fn ca8_a_tag_never_moves_back(records: &DynRecords) -> Result<(), RecordsE
     Ok(())
 }
 
-// CA8: asking the upstream whether a tag is still the same changes only when it was asked.
+// CA8: a revalidation changes only the time of validation.
 async fn ca8_a_refreshed_tag_keeps_its_digest(records: &DynRecords) -> Result<(), RecordsError> {
     let (image, tag) = (image("a"), tag("1"));
     let (digest, other) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
@@ -255,7 +255,7 @@ async fn ca8_a_refreshed_tag_keeps_its_digest(records: &DynRecords) -> Result<()
     assert!(!records.refresh_tag(&image, &tag, &other, at(20)).await?);
     let unchanged = TagRecord::new(digest.clone(), at(10));
     assert_eq!(records.tag(&image, &tag).await?, Some(unchanged));
-    // A clock that was wrong may be put right: the time may also go back.
+    // A wrong clock may be corrected, so the time may also go back.
     for seconds in [30, 20] {
         assert!(
             records
@@ -359,8 +359,8 @@ async fn an_image_has_its_tags(records: &DynRecords) -> Result<(), RecordsError>
     Ok(())
 }
 
-/// Repositories that have the names of what a driver may have for its own use, or that differ from
-/// each other only in where a name ends.
+/// Repositories with names that a driver may use internally, or whose names differ only in where a
+/// component ends.
 async fn names_that_look_alike_are_kept_apart(records: &DynRecords) -> Result<(), RecordsError> {
     let names = [
         ("a", "b/c"),

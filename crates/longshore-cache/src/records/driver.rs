@@ -1,4 +1,4 @@
-//! The trait that keeps records, its error, and the handle a cache holds.
+//! The trait of drivers of records, its error, and a handle that hides the type of a driver.
 
 use std::error::Error;
 use std::fmt;
@@ -11,19 +11,19 @@ use longshore_model::{Digest, Tag};
 use super::{ContentRecord, ImageRecord, ListKey, ListRecord, TagRecord};
 use crate::name::ImageName;
 
-/// Keeps what a cache knows about content.
+/// Stores what a cache knows about content.
 ///
-/// Records are facts that can be observed again. Absence is an answer and never an error: a driver
-/// that cannot read a record any more may say that it is absent. Each call is atomic: a reader sees
-/// the record before or after it. A record that was put is seen by every later call in the same
-/// process, and after a restart, unless the process or the machine was killed: then the last ones
-/// may be missing.
+/// Records are facts that can be observed again. Absence is a result and not an error: a driver
+/// that can no longer read a record may report it as absent. Each call is atomic: a reader sees the
+/// record as it was before or after the call. Every later call in the same process sees a written
+/// record, and so do calls after a restart. After a crash of the process or the machine, the last
+/// records may be missing.
 ///
 /// The module `conformance` tests these rules (feature `conformance`).
 ///
 /// # Examples
 ///
-/// A driver of one's own, here over a table of a program that keeps no tags and lists:
+/// A custom driver over a table in memory, which stores no tags and no lists:
 ///
 /// ```
 /// use std::collections::{HashMap, HashSet};
@@ -152,25 +152,25 @@ pub trait Records: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The driver cannot say whether there is one.
+    /// The driver cannot find out whether there is one.
     fn content(
         &self,
         digest: &Digest,
     ) -> impl Future<Output = Result<Option<ContentRecord>, RecordsError>> + Send;
 
-    /// Records a blob or manifest, in place of an earlier record; the times become those of
+    /// Records a blob or manifest. It replaces an earlier record, with the times of
     /// [`ContentRecord::after`].
     ///
     /// # Errors
     ///
-    /// The record was not kept; the earlier one may still be there.
+    /// The record was not written; the earlier one may still exist.
     fn put_content(
         &self,
         record: ContentRecord,
     ) -> impl Future<Output = Result<(), RecordsError>> + Send;
 
-    /// Removes the record of a blob or manifest, which is not an error if there is none. Marks and
-    /// tags stay: the content can be fetched again.
+    /// Removes the record of a blob or manifest. An absent record is not an error. Marks and tags
+    /// stay: the content can be fetched again.
     ///
     /// # Errors
     ///
@@ -180,29 +180,29 @@ pub trait Records: Send + Sync + 'static {
         digest: &Digest,
     ) -> impl Future<Output = Result<(), RecordsError>> + Send;
 
-    /// Returns whether an upstream answer showed that this repository contains this digest (CA6).
+    /// Returns whether an upstream answer proved that this repository contains this digest (CA6).
     ///
     /// # Errors
     ///
-    /// The driver cannot say it.
+    /// The driver cannot read it.
     fn contains(
         &self,
         image: &ImageName,
         digest: &Digest,
     ) -> impl Future<Output = Result<bool, RecordsError>> + Send;
 
-    /// Records that an upstream answer showed that this repository contains this digest (CA6).
+    /// Records that an upstream answer proved that this repository contains this digest (CA6).
     ///
     /// # Errors
     ///
-    /// The mark was not kept.
+    /// The mark was not written.
     fn mark(
         &self,
         image: &ImageName,
         digest: &Digest,
     ) -> impl Future<Output = Result<(), RecordsError>> + Send;
 
-    /// Removes a mark, which is not an error if there is none.
+    /// Removes a mark. An absent mark is not an error.
     ///
     /// # Errors
     ///
@@ -213,18 +213,18 @@ pub trait Records: Send + Sync + 'static {
         digest: &Digest,
     ) -> impl Future<Output = Result<(), RecordsError>> + Send;
 
-    /// Returns what the upstream said last about a tag, if it is known.
+    /// Returns the last answer of the upstream about a tag, if it is known.
     ///
     /// # Errors
     ///
-    /// The driver cannot say it.
+    /// The driver cannot read it.
     fn tag(
         &self,
         image: &ImageName,
         tag: &Tag,
     ) -> impl Future<Output = Result<Option<TagRecord>, RecordsError>> + Send;
 
-    /// Records what the upstream said about a tag.
+    /// Records an answer of the upstream about a tag.
     ///
     /// A tag never moves back (CA8): a record that was validated before the stored one is ignored,
     /// as [`TagRecord::after`] says. To replace a record whose time is in the future, because the
@@ -232,7 +232,7 @@ pub trait Records: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The record was not kept; the earlier one may still be there.
+    /// The record was not written; the earlier one may still exist.
     fn set_tag(
         &self,
         image: &ImageName,
@@ -240,14 +240,13 @@ pub trait Records: Send + Sync + 'static {
         record: TagRecord,
     ) -> impl Future<Output = Result<(), RecordsError>> + Send;
 
-    /// Records that the upstream said at this Unix time that a tag still names this manifest.
+    /// Records that the upstream confirmed at this Unix time that a tag still names this manifest.
     ///
-    /// The digest never changes: nothing happens, and the result is `false`, if the tag is not
-    /// known or names another manifest.
+    /// If the tag is unknown or names another manifest, nothing changes, and the result is `false`.
     ///
     /// # Errors
     ///
-    /// The time may be the earlier one.
+    /// The time may not have changed.
     fn refresh_tag(
         &self,
         image: &ImageName,
@@ -256,7 +255,7 @@ pub trait Records: Send + Sync + 'static {
         validated: Duration,
     ) -> impl Future<Output = Result<bool, RecordsError>> + Send;
 
-    /// Removes a tag, which is not an error if there is none. Content and marks stay.
+    /// Removes a tag. An absent tag is not an error. Content and marks stay.
     ///
     /// # Errors
     ///
@@ -267,7 +266,7 @@ pub trait Records: Send + Sync + 'static {
         tag: &Tag,
     ) -> impl Future<Output = Result<(), RecordsError>> + Send;
 
-    /// Removes a list, which is not an error if there is none.
+    /// Removes a list. An absent list is not an error.
     ///
     /// # Errors
     ///
@@ -282,18 +281,18 @@ pub trait Records: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The driver cannot say it.
+    /// The driver cannot read it.
     fn list(
         &self,
         image: &ImageName,
         key: &ListKey,
     ) -> impl Future<Output = Result<Option<ListRecord>, RecordsError>> + Send;
 
-    /// Records a list of a repository in place of the earlier one.
+    /// Records a list of a repository, and replaces the earlier one.
     ///
     /// # Errors
     ///
-    /// The list was not kept, for example because it is too long.
+    /// The list was not written, for example because it is too long.
     fn put_list(
         &self,
         image: &ImageName,
@@ -319,7 +318,7 @@ pub trait Records: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<ImageRecord>, RecordsError>> + Send;
 }
 
-/// Why records could not be read or kept. A missing record is not an error.
+/// Why records could not be read or written. A missing record is not an error.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct RecordsError {
@@ -330,7 +329,7 @@ pub struct RecordsError {
 type Cause = Box<dyn Error + Send + Sync>;
 
 impl RecordsError {
-    /// Says what could not be done, and the cause.
+    /// Makes an error from the failed operation and its cause.
     #[must_use]
     pub fn new(what: &str, source: Option<Cause>) -> Self {
         Self {
@@ -340,7 +339,7 @@ impl RecordsError {
     }
 }
 
-/// Records behind a pointer: what a cache holds, cheap to clone.
+/// Records of any driver, behind a pointer. Cheap to clone.
 #[derive(Clone)]
 pub struct DynRecords(Arc<dyn Erased>);
 
@@ -359,13 +358,13 @@ impl fmt::Debug for DynRecords {
 
 type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, RecordsError>> + Send + 'a>>;
 
-/// Writes, for each method, its form that fits behind a pointer, and the call through it. Arguments
-/// in brackets are borrowed, those in parentheses are owned.
+/// Declares each method twice: in a form that is dyn-compatible, and as a call of that form.
+/// Arguments in brackets are borrowed, arguments in parentheses are owned.
 macro_rules! erase {
     ($(
         $method:ident [$($by:ident: $by_type:ty),*] ($($own:ident: $own_type:ty),*) -> $out:ty;
     )*) => {
-        /// `Records` in a form that fits behind a pointer.
+        /// The dyn-compatible form of `Records`.
         trait Erased: Send + Sync {
             $(fn $method<'a>(
                 &'a self, $($by: &'a $by_type,)* $($own: $own_type,)*
@@ -386,7 +385,7 @@ macro_rules! erase {
                 ///
                 /// # Errors
                 ///
-                /// Those of the driver.
+                /// The errors of the driver.
                 pub async fn $method(
                     &self, $($by: &$by_type,)* $($own: $own_type,)*
                 ) -> Result<$out, RecordsError> {

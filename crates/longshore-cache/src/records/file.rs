@@ -22,18 +22,18 @@ use self::path::FilePath;
 use super::{ContentRecord, ImageRecord, ListKey, ListRecord, Records, RecordsError, TagRecord};
 use crate::name::ImageName;
 
-/// The largest file of a record but a list, in bytes. A larger file is corrupt.
+/// Maximum size in bytes of the file of a record that is not a list. A larger file is corrupt.
 const RECORD_LIMIT_BYTES: u64 = 64 * 1024;
 
-/// The largest file of a list, in bytes. A larger file is corrupt.
+/// Maximum size in bytes of the file of a list. A larger file is corrupt.
 const LIST_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Keeps each record in a small file below one directory, readable only by its owner.
 ///
-/// A file is written beside the others and renamed, so it is there whole or not at all, also after
-/// a kill. A power cut may take the last records, because a record can be observed again. A file
-/// that is truncated or otherwise corrupt counts as absent: a warning is logged, and the file is
-/// removed. Links below the directory are not followed (CA12).
+/// A file is written under a temporary name and then renamed, so that it is complete or absent,
+/// also after a crash of the process. The last records may be lost in a power cut, because they can
+/// be observed again. A file that is truncated or otherwise corrupt counts as absent: a warning is
+/// logged, and the file is removed. Links below the directory are not followed (CA12).
 ///
 /// One process uses a directory at a time; the caller ensures that, for example with the lock of
 /// its store. Files are read and written on the blocking threads of tokio, so every call needs a
@@ -50,7 +50,7 @@ struct Files {
     temporary: Dir,
     /// Makes the names of temporary files unique.
     count: AtomicU64,
-    /// Held while a record is read and then replaced.
+    /// Held while a record is read and replaced.
     changing: Mutex<()>,
 }
 
@@ -77,11 +77,11 @@ impl FileRecords {
 
     /// Opens the records in the directory `records` of this one, such as that of the
     /// [store](longshore_store::StoreDirectory::dir) of the same cache. The directory `records` is
-    /// made where there is none. It blocks as [`open`](Self::open) does.
+    /// made if it does not exist. It blocks as [`open`](Self::open) does.
     ///
     /// # Errors
     ///
-    /// A link or a file has the name `records`, or the directory cannot be written to.
+    /// `records` is a link or a file, or the directory cannot be written to.
     pub fn within(directory: &Dir) -> Result<Self, RecordsError> {
         let records = enter(directory, path::RECORDS);
         records.and_then(Self::below).map_err(failed)
@@ -90,7 +90,7 @@ impl FileRecords {
     fn below(root: Dir) -> Result<Self, StoreError> {
         let temporary = enter(&root, path::TEMPORARY)?;
         for name in temporary.names()? {
-            // Names that are not UTF-8 are not ours.
+            // The cache has no file whose name is not UTF-8.
             if let Some(name) = name?.to_str() {
                 temporary.remove(name)?;
             }
@@ -104,7 +104,7 @@ impl FileRecords {
         Ok(Self { files })
     }
 
-    /// Runs a call that blocks on a thread that may block.
+    /// Runs a blocking call on a thread that may block.
     async fn run<T: Send + 'static>(
         &self,
         call: impl FnOnce(&Files) -> Result<T, RecordsError> + Send + 'static,
@@ -122,12 +122,12 @@ impl FileRecords {
 
 fn failed(error: StoreError) -> RecordsError {
     RecordsError::new(
-        "the files with the cache's records are not usable",
+        "cannot use the files with the records of the cache",
         Some(error.into()),
     )
 }
 
-/// Opens a directory, which is made where there is none.
+/// Opens a directory, and makes it if it does not exist.
 fn enter(within: &Dir, name: &str) -> Result<Dir, StoreError> {
     if let Some(found) = within.dir(name)? {
         return Ok(found);
@@ -154,7 +154,7 @@ impl Files {
         Ok(found)
     }
 
-    /// The directory of a file, made where there is none, for a use that may fail.
+    /// Opens the directory of a file, makes it if it does not exist, and calls `use_it` with it.
     fn within<T>(
         &self,
         directories: &[String],
@@ -181,7 +181,7 @@ impl Files {
         }
     }
 
-    /// Writes a file under a temporary name and gives it its own.
+    /// Writes a file under a temporary name, and then renames it.
     fn write(
         &self,
         path: &FilePath,
@@ -189,11 +189,11 @@ impl Files {
         record: &impl Serialize,
     ) -> Result<(), RecordsError> {
         let document = document::write(record).map_err(|error| {
-            RecordsError::new("a record does not fit into JSON", Some(error.into()))
+            RecordsError::new("cannot write a record as JSON", Some(error.into()))
         })?;
         if document.len() as u64 > limit {
             let what = format!(
-                "a record has {} bytes, and {limit} are allowed",
+                "a record has {} bytes; at most {limit} are allowed",
                 document.len()
             );
             return Err(RecordsError::new(&what, None));
@@ -209,7 +209,7 @@ impl Files {
             });
             let renamed = written.and_then(|()| self.temporary.rename(&name, dir, &path.name));
             if renamed.is_err() {
-                // The first error is the one to report.
+                // Report the first error.
                 let _ = self.temporary.remove(&name);
             }
             renamed
@@ -303,7 +303,8 @@ impl Files {
                 let Some((tag, record)) = found.map_err(failed)? else {
                     continue;
                 };
-                // A file under the name of another tag is not what a look-up of the tag finds.
+                // Ignore a file whose name belongs to another tag: a look-up of the tag would not
+                // find it.
                 if path::tag(name, &tag).name == file {
                     tags.push((tag, record));
                 }
@@ -318,9 +319,9 @@ impl Files {
         Ok(is_known.then(|| ImageRecord::new(name.clone(), tags)))
     }
 
-    /// Runs a change that depends on the record that it replaces.
+    /// Runs a change that reads a record and then replaces it.
     fn change<T>(&self, change: impl FnOnce() -> T) -> T {
-        // The lock protects no data, so a panic leaves nothing half done.
+        // The lock protects no data in memory, so a panic of its holder can be ignored.
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         change()
     }
@@ -336,7 +337,7 @@ fn read<T>(
     let parsed = match dir.read(name, limit) {
         Ok(Some(document)) => parse(&document),
         Ok(None) => return Ok(None),
-        // A link, a pipe, or a file that is too long.
+        // A link, a pipe, or a file that is too large.
         Err(error) if error.kind() == StoreErrorKind::Hostile => Parsed::Corrupt,
         Err(error) => return Err(error),
     };
@@ -347,14 +348,14 @@ fn read<T>(
             let file = dir.path().join(name);
             match dir.remove(name) {
                 Ok(()) => warn!(file = %file.display(), "removed a corrupt record"),
-                Err(error) => debug!(%error, "a corrupt record cannot be removed"),
+                Err(error) => debug!(%error, "cannot remove a corrupt record"),
             }
             Ok(None)
         }
     }
 }
 
-/// The directories in a directory, without anything that is not one.
+/// The directories in a directory; other entries are skipped.
 fn directories(within: &Dir) -> Result<Vec<(String, Dir)>, StoreError> {
     let mut found = Vec::new();
     for name in within.names()? {

@@ -10,7 +10,7 @@ use longshore_model::{Digest, Tag};
 use super::{ContentRecord, ImageRecord, ListKey, ListRecord, Records, RecordsError, TagRecord};
 use crate::name::ImageName;
 
-/// Keeps records in memory, as long as it lives and without a limit on their number.
+/// Keeps records in memory, without a limit on their number.
 #[derive(Default)]
 pub struct MemoryRecords {
     state: Mutex<State>,
@@ -43,11 +43,11 @@ impl MemoryRecords {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is one call of a collection, so the state is valid after a panic.
+        // Every change is one call of a collection, so the state is consistent after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads something of an image; `None` if nothing is known of it.
+    /// Reads the state of a repository; `None` if it is unknown.
     fn read<T>(&self, image: &ImageName, read: impl FnOnce(&Image) -> Option<T>) -> Option<T> {
         self.state().images.get(image).and_then(read)
     }

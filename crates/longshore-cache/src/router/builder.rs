@@ -1,4 +1,4 @@
-//! Making a router, with a typed error for every name that could not be told from another one.
+//! The builder of a router, with a typed error for every ambiguous name.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Router, Table, canonical, canonical_host, split_port};
 use crate::name::UpstreamName;
 
-/// Makes a [`Router`].
+/// Builds a [`Router`].
 #[derive(Default)]
 #[must_use]
 pub struct RouterBuilder {
@@ -18,7 +18,7 @@ pub struct RouterBuilder {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouterError {
-    /// A segment of the prefix is the path of the API, so that a request could be read in two ways.
+    /// A segment of the prefix is `v2`, the path of the API, which makes requests ambiguous.
     #[error("`{0}` has the path segment `v2`, with which the API of a registry begins")]
     ApiSegment(UpstreamName),
     /// There is a default upstream already.
@@ -60,12 +60,12 @@ pub enum RouterError {
 }
 
 impl RouterBuilder {
-    /// Adds an upstream. Its name is the prefix of repository names, and if it has one segment also
+    /// Adds an upstream. Its name is the prefix of repository names. A name of one segment is also
     /// a [namespace](Self::namespace).
     ///
     /// # Errors
     ///
-    /// [`RouterError::Duplicate`] and [`RouterError::Overlap`], which is judged by whole segments:
+    /// [`RouterError::Duplicate`] and [`RouterError::Overlap`], which compares whole segments:
     /// `gcr` and `gcr-eu` may both be prefixes, `a` and `a/b` may not. [`RouterError::ApiSegment`];
     /// [`RouterError::HostTaken`] if the name is a namespace of another upstream.
     pub fn upstream(mut self, prefix: UpstreamName) -> Result<Self, RouterError> {
@@ -99,9 +99,8 @@ impl RouterBuilder {
         Ok(self)
     }
 
-    /// Adds a value of the parameter `ns` that means this upstream: a host, and its port unless it
-    /// is the default one. Upper and lower case are the same; the three names of Docker Hub are
-    /// one.
+    /// Adds a value of the parameter `ns` that selects this upstream: a host, and its port unless
+    /// that is the default one. Case is ignored, and the three names of Docker Hub are equal.
     ///
     /// # Errors
     ///
@@ -113,8 +112,8 @@ impl RouterBuilder {
         Ok(self)
     }
 
-    /// Adds a host under which this cache is reached and which means this upstream. Without a port
-    /// it is the host at any port.
+    /// Adds a host of this cache that selects this upstream: all names in requests to that host
+    /// belong to the upstream. A host without a port matches any port.
     ///
     /// # Errors
     ///
@@ -137,7 +136,7 @@ impl RouterBuilder {
         Ok(self)
     }
 
-    /// Chooses the upstream of names that have no prefix.
+    /// Sets the upstream of names without a prefix.
     ///
     /// # Errors
     ///
@@ -177,7 +176,7 @@ impl std::fmt::Debug for RouterBuilder {
     }
 }
 
-/// Whether the first path segments of `inner` are those of `outer`, and more follow.
+/// Whether `inner` begins with all path segments of `outer` and has more.
 fn is_within(inner: &str, outer: &str) -> bool {
     let rest = inner.strip_prefix(outer);
     rest.is_some_and(|rest| rest.starts_with('/'))
@@ -205,8 +204,8 @@ fn add(
     }
 }
 
-/// Whether a text is a host with an optional port, as they stand in a URL (RFC 3986 §3.2). An
-/// underscore is allowed: it is in names of containers.
+/// Whether a text is a host with an optional port, as in a URL (RFC 3986 §3.2). An underscore is
+/// allowed, because names of containers have underscores.
 fn is_host(text: &str) -> bool {
     let (host, port) = split_port(text);
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);

@@ -1,4 +1,4 @@
-//! Blobs: from the store, from a fill, or a distant range straight from the upstream.
+//! Blobs: from the store, from a fill, or, for a distant range, directly from the upstream.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::plan::{ContentFacts, ContentPlan, RangeFacts, RangeSource, plan_conte
 use crate::policy::UnverifiedRanges;
 use crate::upstream::{Patience, UpstreamErrorKind, UpstreamFrames};
 
-/// Marks an answer whose bytes were sent before the whole blob was verified.
+/// The header field that marks an answer sent before the whole blob was verified.
 const VERIFIED: HeaderName = HeaderName::from_static("longshore-verified");
 
-/// The result of asking an upstream about a blob: its size, if the upstream says it.
+/// The result of a `HEAD` of a blob: its size, if the upstream states it.
 pub(super) type BlobHeadResult = Result<Option<u64>, Failure>;
 
 type BlobResult = (Outcome, Result<Response<CacheBody>, Failure>);
@@ -89,14 +89,15 @@ impl Shared {
                 });
                 (outcome, result)
             }
-            // It was damaged, or somebody deleted its file.
+            // The stored blob is damaged, or its file was deleted.
             None => self.fetched(site, key, request, reason).await,
         }
     }
 
-    /// Answers for a manifest that is requested as a blob, as containerd requests any content: it
-    /// asks for the manifest after a 404. A repository that was not shown to contain it learns
-    /// nothing from that (CA6).
+    /// Answers a request for a manifest at the blob endpoint with 404. containerd requests any
+    /// content there first, and requests the manifest after a 404. If no upstream answer proved
+    /// that the repository contains the manifest, the upstream is asked first, so that the answer
+    /// reveals nothing about other repositories (CA6).
     async fn manifest_as_blob(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) -> BlobResult {
         if self.known.is_shown(key).await || self.known.is_absent(&AbsentKey::Blob(key.clone())) {
             return (Outcome::Negative, Err(Failure::Absent));
@@ -106,7 +107,7 @@ impl Shared {
         (outcome, asked.and(Err(Failure::Absent)))
     }
 
-    /// Answers for a blob that is not stored.
+    /// Answers a request for a blob that is not stored.
     async fn fetched(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -135,7 +136,7 @@ impl Shared {
         }
     }
 
-    /// The whole blob, from the fill that runs or a new one.
+    /// Answers with the whole blob, from the running fill or a new one.
     async fn whole(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -152,7 +153,7 @@ impl Shared {
         }
     }
 
-    /// Joins the fill of a blob or begins it, and waits for its head.
+    /// Joins or starts the fill of a blob, and waits for its head.
     async fn fill(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -160,7 +161,7 @@ impl Shared {
         reason: MissReason,
     ) -> (Outcome, Result<(Fill, u64), Failure>) {
         let (image, digest) = key;
-        // What the upstream said earlier about the size may have been wrong.
+        // The size from an earlier answer of the upstream may be wrong.
         let mut size = self.said_size(digest).await;
         loop {
             let (outcome, fill) = match self.fills.join(&fill_key(key)) {
@@ -172,7 +173,7 @@ impl Shared {
                     if fill.shows(&image.repository) {
                         self.known.learn_shown(key);
                     } else if !self.known.is_shown(key).await
-                        // CA6: the answer to another repository shows nothing about this one.
+                        // CA6: an answer about another repository proves nothing about this one.
                         && let Err(failure) = self.head_blob(site, key).await
                     {
                         return (outcome, Err(failure));
@@ -180,7 +181,7 @@ impl Shared {
                     self.known.learn_blob_size(digest, size);
                     return (outcome, Ok((fill, size)));
                 }
-                // Another repository's error is no answer to this one.
+                // An error of another repository says nothing about this one: try again.
                 Err(_) if *fill.repository() != image.repository => {}
                 Err(error) if error.kind() == INVALID && size.is_some() => {
                     self.known.forget_blob_size(digest);
@@ -196,21 +197,22 @@ impl Shared {
         }
     }
 
-    /// The size of a blob that is filled. If the upstream does not announce it, it is known only at
+    /// The size of the blob of a fill. If the upstream does not announce the size, this waits for
     /// the end of the transfer.
     async fn size_of(&self, fill: &Fill) -> Result<u64, FillError> {
         if let Some(size) = fill.head().await?.size {
             return Ok(size);
         }
         if fill.passes_through() {
-            // What passes through has to be read while it arrives.
+            // A blob that is not stored must be read while it arrives, so nothing can wait for its
+            // size.
             return Err(FillErrorKind::Store.into());
         }
         fill.done().await?;
         Ok(fill.progress().written)
     }
 
-    /// The size of a blob that a record or the upstream has said.
+    /// The size of a blob, from its record or an answer of the upstream.
     async fn said_size(&self, digest: &Digest) -> Option<u64> {
         match self.known.kind(digest).await? {
             ContentKind::Blob(size) => Some(size),
@@ -236,7 +238,7 @@ impl Shared {
         fill
     }
 
-    /// A range of a blob, or several.
+    /// Answers with one or more ranges of a blob.
     async fn part(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -264,7 +266,7 @@ impl Shared {
         };
         let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         let wanted = length.saturating_add(self.known.relayed(&key.1));
-        // What passes through can be read only in order, so it counts as no fill here.
+        // A fill that is not stored can be read only in order, so a range cannot use it.
         let running = self.fills.join(&fill_key(key));
         let running = running.filter(|fill| !fill.passes_through());
         let plan = plan_range(RangeFacts {
@@ -289,7 +291,8 @@ impl Shared {
         (Outcome::PassedThrough, Ok(self.marked(key, response)))
     }
 
-    /// A range of a blob, or several, from its fill; with `must_wait` when it was verified.
+    /// Answers with one or more ranges of a blob from its fill; with `must_wait`, only after the
+    /// blob was verified.
     async fn filled_part(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -319,11 +322,11 @@ impl Shared {
         }
     }
 
-    /// Starts a fill that nobody waits for.
+    /// Starts a fill in the background.
     fn fill_behind(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey) {
         let (site, key) = (Arc::clone(site), key.clone());
         self.behind(|this| async move {
-            // A failure shows when the whole blob is requested.
+            // A failure is reported when the whole blob is requested.
             let _ = this.fill(&site, &key, MissReason::Cold).await;
         });
     }
@@ -347,7 +350,7 @@ impl Shared {
         }
     }
 
-    /// The size of a blob of this repository, which is shown to contain it.
+    /// The size of a blob, after an upstream answer proved that the repository contains it.
     async fn blob_size(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -359,7 +362,7 @@ impl Shared {
         if let Some(size) = self.head_blob(site, key).await? {
             return Ok(size);
         }
-        // The upstream does not say the size before it sends the blob.
+        // The upstream states the size only when it sends the blob.
         let (_, filled) = self.fill(site, key, MissReason::Cold).await;
         filled.map(|(_, size)| size)
     }
@@ -391,7 +394,7 @@ impl Shared {
 /// The error of an upstream that does not have the blob.
 const ABSENT: FillErrorKind = FillErrorKind::Upstream(UpstreamErrorKind::Absent);
 
-/// The error of an upstream whose answer is not what was asked for, or of another size.
+/// The error of an upstream whose answer cannot be used, for example because its size differs.
 const INVALID: FillErrorKind = FillErrorKind::Upstream(UpstreamErrorKind::Invalid);
 
 fn fill_key(key: &ContentKey) -> FillKey {
@@ -401,7 +404,7 @@ fn fill_key(key: &ContentKey) -> FillKey {
     }
 }
 
-/// A part of a blob, straight from the upstream.
+/// A part of a blob, directly from the upstream.
 fn part_of(site: &Site, key: &ContentKey, size: u64, range: Range<u64>) -> UpstreamFrames {
     let last = range.end.saturating_sub(1);
     let repository = &key.0.repository;
@@ -409,7 +412,7 @@ fn part_of(site: &Site, key: &ContentKey, size: u64, range: Range<u64>) -> Upstr
         .blob_range(repository, &key.1, size, range.start, last)
 }
 
-/// Parts of a blob, straight from the upstream.
+/// Parts of a blob, directly from the upstream.
 fn relayed(site: &Arc<Site>, key: &ContentKey, size: u64, body: BlobBody) -> CacheBody {
     match body {
         BlobBody::Bytes(range) => {
@@ -423,7 +426,7 @@ fn relayed(site: &Arc<Site>, key: &ContentKey, size: u64, body: BlobBody) -> Cac
     }
 }
 
-/// The start of the range that is farthest from the beginning.
+/// The highest start of these ranges.
 fn farthest(ranges: &[Range<u64>]) -> u64 {
     let starts = ranges.iter().map(|range| range.start);
     starts.max().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Setting up a service, and ending it.
+//! The builder of a service, and the handle that shuts it down.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::upstream::Upstream;
 
 /// Sets up a [`CacheService`].
 ///
-/// A store, a router, a clock, and an upstream for each name in the router are needed.
+/// Required are a store, a router, a clock, and an upstream for each name in the router.
 #[must_use]
 pub struct CacheBuilder {
     store: Option<BoundedStore>,
@@ -41,22 +41,22 @@ pub struct CacheBuilder {
 #[non_exhaustive]
 pub enum CacheBuildError {
     /// No clock was given.
-    #[error("no clock was given")]
+    #[error("the cache has no clock; set one with `clock`")]
     NoClock,
     /// No router was given.
-    #[error("no router was given")]
+    #[error("the cache has no router; set one with `router`")]
     NoRouter,
     /// Neither a store nor a pool of fills was given.
-    #[error("no store was given")]
+    #[error("the cache has no store; set one with `store` or `fills`")]
     NoStore,
     /// The router names an upstream that was not given.
-    #[error("the router names the upstream `{0}`, which was not given")]
+    #[error("the router names the upstream `{0}`, which the cache does not have; add it")]
     NoUpstream(UpstreamName),
     /// The pool of fills belongs to another store.
-    #[error("the pool of fills belongs to another store")]
+    #[error("the pool of fills uses another store than the cache; give both the same store")]
     OtherStore,
     /// Two upstreams have one name.
-    #[error("two upstreams are named `{0}`")]
+    #[error("two upstreams are named `{0}`; rename one of them")]
     SameUpstream(UpstreamName),
 }
 
@@ -75,30 +75,32 @@ impl CacheBuilder {
         }
     }
 
-    /// Keeps content here. With [`fills`](Self::fills), the store of the pool is used.
+    /// Stores content in this store. With [`fills`](Self::fills), the default is the store of the
+    /// pool.
     pub fn store(mut self, store: BoundedStore) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Keeps what is known about content here. The default forgets it when the process ends.
+    /// Keeps the facts about tags and content in these records. The default keeps them in memory,
+    /// until the process ends.
     pub fn records(mut self, records: impl Records) -> Self {
         self.records = Some(DynRecords::new(records));
         self
     }
 
-    /// Finds upstreams by this router.
+    /// Finds the upstream of a request with this router.
     pub fn router(mut self, router: Router) -> Self {
         self.router = Some(router);
         self
     }
 
-    /// Asks this upstream, under its name.
+    /// Adds an upstream, under its name.
     pub fn upstream(self, upstream: Upstream) -> Self {
         self.upstream_with(upstream, UpstreamPolicy::default())
     }
 
-    /// Asks this upstream, with these settings.
+    /// Adds an upstream with these settings.
     pub fn upstream_with(mut self, upstream: Upstream, policy: UpstreamPolicy) -> Self {
         self.upstreams.push((upstream, policy));
         self
@@ -135,8 +137,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Reports events here. Events of the store, of upstreams and of a pool of fills that is given
-    /// are reported to the observers that they were set up with.
+    /// Reports events to this observer. The store, the upstreams and a pool of fills set with
+    /// [`fills`](Self::fills) report their events to their own observers.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Arc::new(observer);
         self
@@ -214,14 +216,14 @@ impl fmt::Debug for CacheBuilder {
     }
 }
 
-/// Ends the work of a service.
+/// Shuts a service down.
 pub struct CacheHandle(Arc<Shared>);
 
 impl CacheHandle {
-    /// Ends the running fills, and waits until everything that was fetched has been written.
+    /// Ends the running fills, and waits until all fetched content and records are written.
     ///
-    /// Stop the listeners first: the service still answers requests. A caller that cannot wait any
-    /// longer drops the future and the runtime; what was written is valid at any moment (CA2).
+    /// Stop the listeners first: the service still answers requests. A caller that cannot wait
+    /// longer can drop the future and the runtime: the files are valid at any time (CA2).
     pub async fn shutdown(self) {
         self.0.fills.stop().await;
         self.0.tasks.ended().await;

@@ -1,4 +1,4 @@
-//! Lists of tags and of referrers, and the catalogue of what is cached.
+//! Lists of tags and of referrers, and the catalogue of the cached repositories.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Shared {
         let key = (image.clone(), ListKey::Referrers(request.subject.clone()));
         let (outcome, list) = self.list(site, &key).await;
         let result = list.map(|list| {
-            // Written by this cache, so every entry is a descriptor.
+            // This cache wrote the list, so every entry is a descriptor.
             let entries = list.entries.iter();
             let referrers = entries.filter_map(|entry| serde_json::from_str(entry).ok());
             let mut named = request.clone();
@@ -62,7 +62,7 @@ impl Shared {
         let images = match self.known.records().images().await {
             Ok(images) => images,
             Err(error) => {
-                tracing::warn!(%error, "the images of the cache cannot be listed");
+                tracing::warn!(%error, "cannot list the repositories in the records of the cache");
                 return Reply::new(Outcome::Refused, Err(Failure::Records));
             }
         };

@@ -17,7 +17,7 @@ use crate::plan::{Age, ContentFacts, ContentPlan, NameFacts, NamePlan, plan_cont
 use crate::records::TagRecord;
 use crate::upstream::Patience;
 
-/// A manifest in full, or what the upstream said about it in answer to `HEAD`.
+/// A whole manifest, or the answer of the upstream to its `HEAD`.
 #[derive(Clone, Debug)]
 pub(super) enum Fetched {
     Document(Arc<Document>),
@@ -27,18 +27,18 @@ pub(super) enum Fetched {
 /// The result of asking an upstream about a manifest.
 pub(super) type FetchResult = Result<Fetched, Failure>;
 
-/// What a request for a manifest is about.
+/// The key of a request to an upstream for a manifest, which several clients can share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum FetchKey {
     /// The manifest that a tag names.
     Tag(TagKey),
-    /// What the upstream says about it.
+    /// The head of that manifest.
     TagHead(TagKey),
     /// Whether a tag still names the manifest that the cache has.
     Revalidation(TagKey),
     /// A manifest by its digest.
     Digest(ContentKey),
-    /// What the upstream says about it.
+    /// The head of that manifest.
     DigestHead(ContentKey),
 }
 
@@ -112,8 +112,9 @@ impl Shared {
         }
     }
 
-    /// The last word of the upstream about a tag, and the manifest it names, if that is at hand. An
-    /// answer to `HEAD` counts if its manifest is at hand, because another client fetched it.
+    /// The last answer of the upstream about a tag, and the manifest that the tag names, if the
+    /// cache has it. An answer to `HEAD` counts if the cache has its manifest, because another
+    /// client fetched it.
     async fn observed(
         &self,
         key: &TagKey,
@@ -133,9 +134,9 @@ impl Shared {
         (record, document)
     }
 
-    /// Asks the upstream whether the manifest at hand is still the one that the tag names. With
-    /// `stale`, the upstream has a short time; after that, or if it fails, the manifest at hand is
-    /// the answer, and the question stays open behind it.
+    /// Asks the upstream whether the tag still names the cached manifest. With `stale`, the wait is
+    /// short: after it, or if the upstream fails, the answer is the cached manifest, and the
+    /// request to the upstream continues in the background.
     async fn revalidated(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -203,7 +204,7 @@ impl Shared {
         }
     }
 
-    /// Answers for a tag that is not at hand.
+    /// Answers a request for a tag whose manifest is not in the cache.
     async fn fetched_by_tag(
         self: &Arc<Self>,
         site: &Arc<Site>,
@@ -231,8 +232,8 @@ impl Shared {
         )
     }
 
-    /// Asks the upstream what a tag names. If that manifest is at hand, it is the answer, and the
-    /// tag names it from now on.
+    /// Asks the upstream which manifest a tag names. If the cache has that manifest, it is the
+    /// answer, and is recorded for the tag.
     async fn head_tag(self: Arc<Self>, site: &Arc<Site>, key: &TagKey) -> FetchResult {
         let target = TagOrDigest::Tag(key.tag.clone());
         let repository = &key.image.repository;
@@ -247,7 +248,7 @@ impl Shared {
         let (Some(digest), Some(media_type), Some(size)) =
             (head.digest, head.media_type, head.size)
         else {
-            // Clients need all three in an answer to HEAD.
+            // An answer to HEAD must have all three, so fetch the manifest.
             return self.fetch_tag(site, key, Patience::Normal).await;
         };
         let document = self.known.document(&digest).await;
@@ -375,7 +376,7 @@ impl Shared {
         Ok(Fetched::Head(head))
     }
 
-    /// Remembers what the upstream said in answer to `HEAD`, and writes behind the answer that the
+    /// Remembers an answer of the upstream to `HEAD`, and writes in the background that the
     /// repository contains the manifest.
     fn learn_head(self: &Arc<Self>, image: &ImageName, tag: Option<&Tag>, head: &HeadFact) {
         self.known.learn_head(image, tag, head);
@@ -383,7 +384,7 @@ impl Shared {
         self.behind(|this| async move { this.known.keep_mark(&key).await });
     }
 
-    /// Remembers that a tag names a manifest that is at hand, and writes it behind the answer.
+    /// Remembers that a tag names a cached manifest, and writes this in the background.
     fn confirmed(self: &Arc<Self>, key: &TagKey, digest: Digest) {
         self.known.learn_tag(key, digest.clone());
         let key = key.clone();
@@ -404,7 +405,7 @@ impl Shared {
         }
     }
 
-    /// Fetches a manifest, verified.
+    /// Fetches and verifies a manifest.
     async fn pull(
         &self,
         site: &Site,
@@ -420,7 +421,7 @@ impl Shared {
         Ok(pulled.map(|pulled| Arc::new(Document::from(pulled))))
     }
 
-    /// Remembers a manifest that arrived, and writes it behind the answer.
+    /// Remembers a fetched manifest, and writes it in the background.
     fn learn(self: &Arc<Self>, image: &ImageName, tag: Option<&Tag>, document: &Arc<Document>) {
         self.known.learn_document(image, tag, document);
         let (image, tag, document) = (image.clone(), tag.cloned(), Arc::clone(document));
@@ -432,7 +433,7 @@ impl Shared {
     }
 }
 
-/// Makes the answer that holds a manifest, or its head.
+/// Makes the answer with a manifest, or with its head.
 fn answer(request: &ManifestRequest, fetched: &Fetched) -> Response<CacheBody> {
     match fetched {
         Fetched::Document(document) => {

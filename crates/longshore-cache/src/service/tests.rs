@@ -31,15 +31,15 @@ mod records;
 struct Cache {
     service: CacheService,
     registry: Registry,
-    /// The time of the service, whose waits end on command.
+    /// The clock of the service; its waits end on command.
     clock: TestClock,
-    /// The time of the upstream, whose waits end at once, and whose limits are never reached.
+    /// The clock of the upstream; its waits end immediately, and no time limit is reached.
     upstream_clock: TestClock,
     seen: Seen,
     handle: CacheHandle,
 }
 
-/// What a cache of a test is made of.
+/// The parts of a cache in a test.
 struct Setup {
     registry: Builder,
     upstream: Box<dyn FnOnce(UpstreamBuilder) -> UpstreamBuilder>,
@@ -241,19 +241,19 @@ impl Cache {
         self.seen.0.lock().unwrap().outcomes.last().copied()
     }
 
-    /// Moves the time of everything on.
+    /// Advances both clocks.
     fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.upstream_clock.advance(by);
     }
 
-    /// Has the registry misbehave, and nothing else than this.
+    /// Makes the registry misbehave by this rule alone.
     fn misbehave(&self, rule: Rule) {
         self.registry.behave();
         self.registry.misbehave(rule);
     }
 
-    /// Gets something while every wait of the service ends as soon as it begins.
+    /// Sends a `GET`; every wait of the service ends as soon as it starts.
     async fn get_impatiently(&self, path: &str) -> Answer {
         self.clock.ring(true);
         let answer = self.get(path).await;
@@ -261,13 +261,13 @@ impl Cache {
         answer
     }
 
-    /// Waits until everything that was fetched is written.
+    /// Waits until all fetched content is written.
     async fn settle(&self) {
         self.service.shared.tasks.ended().await;
     }
 }
 
-/// Waits for something that another thread does.
+/// Waits until another thread makes the condition true.
 async fn until(mut is_done: impl FnMut() -> bool) {
     while !is_done() {
         tokio::task::yield_now().await;
@@ -299,5 +299,5 @@ fn path(repository: &str, kind: &str, reference: impl fmt::Display) -> String {
     format!("/{API}/{repository}/{kind}/{reference}")
 }
 
-/// The first segment of every path, which is for the crate of the protocol to know.
+/// The first segment of every path.
 const API: &str = "v2";

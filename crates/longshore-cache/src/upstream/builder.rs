@@ -45,8 +45,8 @@ pub enum UpstreamBuildError {
         /// What is missing.
         source: BuildError,
     },
-    /// No clock was given, and none comes with the features of this build.
-    #[error("upstream {upstream}: no clock was given, and this build has none (feature `server`)")]
+    /// No clock was set, and this build has no default clock.
+    #[error("upstream {upstream}: there is no clock; set one, or enable the feature `server`")]
     NoClock {
         /// The upstream.
         upstream: UpstreamName,
@@ -79,40 +79,39 @@ impl UpstreamBuilder {
         }
     }
 
-    /// Sends over this transport. The default is that of the feature `server`.
+    /// Sends requests over this transport. The feature `server` has a default.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(DynTransport::new(transport));
         self
     }
 
-    /// Uses this clock. The default is that of the feature `server`.
+    /// Uses this clock. The feature `server` has a default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Looks up the credentials for the upstream here, by the host and port of its URL; for Docker
-    /// Hub by `docker.io`. Mirrors get no credentials (CR1). The default is none.
+    /// Takes the credentials for the upstream from this source, by the host and port of its URL;
+    /// for Docker Hub by `docker.io`. Mirrors get no credentials (CR1). By default there are none.
     ///
-    /// The source is asked at most every [`CREDENTIAL_KEPT`](super::CREDENTIAL_KEPT) for each
-    /// repository, and after a refusal.
+    /// The source is queried for each repository at most once per
+    /// [`CREDENTIAL_KEPT`](super::CREDENTIAL_KEPT), and again after a refusal.
     #[must_use]
     pub fn credentials(mut self, source: impl CredentialSource) -> Self {
         self.credentials = Some(DynCredentials::new(source));
         self
     }
 
-    /// Takes these peculiarities of the registry into account. The default is what is known of the
-    /// host of its URL.
+    /// Sets the quirks of the registry. The default are the known quirks of the host in its URL.
     #[must_use]
     pub fn quirks(mut self, quirks: Quirks) -> Self {
         self.settings.quirks = Some(quirks);
         self
     }
 
-    /// Adds a mirror: `https://host[:port][/path]`. Mirrors are asked before the upstream itself,
+    /// Adds a mirror: `https://host[:port][/path]`. Mirrors are tried before the upstream itself,
     /// in the order in which they were added.
     #[must_use]
     pub fn mirror(mut self, url: &str) -> Self {
@@ -120,7 +119,8 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Never sends a request, so that only cached content is served. The default is `false`.
+    /// With `true`, sends no request, so that only cached content is served. The default is
+    /// `false`.
     #[must_use]
     pub const fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
@@ -134,7 +134,7 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Uses the TLS settings that the transport has under this name for the upstream itself.
+    /// Uses the TLS settings with this name in the transport for the upstream itself.
     #[must_use]
     pub fn tls(mut self, tls: TlsIdentity) -> Self {
         self.settings.tls = tls;
@@ -156,38 +156,37 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Puts this before every repository name at the upstream itself.
+    /// Adds this prefix to every repository name at the upstream itself.
     #[must_use]
     pub fn prefix(mut self, prefix: RepositoryName) -> Self {
         self.settings.prefix = Some(prefix);
         self
     }
 
-    /// Sends this header field with every request to the upstream itself, as a gateway in front of
-    /// it may demand. It is a secret: mirrors, redirects to other origins and token endpoints do
-    /// not get it (CR10).
+    /// Sends this header field with every request to the upstream itself, for example for a gateway
+    /// in front of the registry. The field is a secret: mirrors, redirects to other origins and
+    /// token endpoints do not get it (CR10).
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.settings.headers.append(name, value);
         self
     }
 
-    /// Calls this listener with every call that has ended. It should return soon. A call for which
-    /// no request may be sent, because the upstream is offline or paused, is not reported.
+    /// Calls this listener after every call. The listener should return soon. A call for which no
+    /// request may be sent, because the upstream is offline or paused, is not reported.
     #[must_use]
     pub fn on_call(mut self, listener: impl Fn(&UpstreamCall<'_>) + Send + Sync + 'static) -> Self {
         self.on_call = Some(Box::new(listener));
         self
     }
 
-    /// Reports every call that has ended to this observer, instead of a
-    /// [listener](Self::on_call).
+    /// Reports every ended call to this observer, instead of a [listener](Self::on_call).
     #[must_use]
     pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
         self.on_call(move |call| observer.event(&Event::UpstreamCall(call)))
     }
 
-    /// Builds the upstream. Sends nothing.
+    /// Builds the upstream, without a request.
     ///
     /// # Errors
     ///
@@ -278,7 +277,7 @@ impl UpstreamBuilder {
 /// the clients of a cache have other sources, and retry too.
 const ATTEMPTS: u32 = 3;
 
-/// The clock of a host, and who is told of its rate limits.
+/// The clock of a host, and the monitor that records its rate limits.
 struct Watch<'a> {
     clock: &'a Arc<dyn Clock>,
     monitor: Option<&'a Arc<Monitor>>,

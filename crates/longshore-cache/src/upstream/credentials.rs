@@ -1,4 +1,4 @@
-//! The credentials of an upstream, and what is remembered of refused ones.
+//! The credentials of an upstream, and the memory of refused ones.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,31 +8,32 @@ use std::time::Duration;
 use longshore::{Credential, CredentialError, CredentialSource, DynCredentials};
 use longshore_transport::Clock;
 
-/// How long an answer of a source of credentials is used before the source is asked again. A source
-/// may have to run a program for each answer.
+/// How long the answer of a credential source is used before the source is queried again. A source
+/// may run a program for each answer.
 pub const CREDENTIAL_KEPT: Duration = Duration::from_secs(60);
 
-/// How long a credential that was refused for one repository is not tried again for it.
+/// How long a credential that was refused for a repository is not sent again for that repository.
 pub const REFUSAL_KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// Number of repositories in a row for which a credential is refused before it counts as refused
 /// for the whole upstream.
 pub const REFUSALS_IN_A_ROW: usize = 3;
 
-/// Maximum number of answers and refusals that are kept; beyond it all answers are forgotten, and a
+/// Maximum number of kept answers and refusals. Beyond it, all answers are removed, and a
 /// credential counts as refused for the whole upstream.
 const REPOSITORIES_KEPT: usize = 1024;
 
 /// Maximum number of different credentials whose refusals are kept; the oldest is removed first.
 const CREDENTIALS_KEPT: usize = 16;
 
-/// A source that does not give out a credential again after it was refused, so that a wrong
-/// password does not cause a login with each request. Requests are then sent without credentials.
+/// A source that withholds a credential after a refusal, so that a wrong password does not cause a
+/// login with each request. Requests are then sent without credentials.
 ///
-/// Some token endpoints answer a wrong password in the same way as a repository that the account
-/// may not read. So a refusal counts for its repository first, for [`REFUSAL_KEPT`], and after
-/// [`REFUSALS_IN_A_ROW`] repositories, without an accepted request between, for the upstream: until
-/// the source gives another credential, or [`reload`](Self::reload).
+/// Some token endpoints give the same answer to a wrong password and to a repository that the
+/// account may not read. So a refusal first counts for its repository, for [`REFUSAL_KEPT`]. After
+/// refusals for [`REFUSALS_IN_A_ROW`] repositories without an accepted request between them, it
+/// counts for the whole upstream, until the source returns another credential or
+/// [`reload`](Self::reload) is called.
 #[derive(Clone)]
 pub(super) struct Remembered(Arc<Inner>);
 
@@ -40,7 +41,7 @@ struct Inner {
     source: DynCredentials,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    /// Held while the source is asked.
+    /// Held during a query of the source.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -64,9 +65,9 @@ type Found = Result<Option<Credential>, CredentialError>;
 struct Refused {
     credential: Credential,
     everywhere: bool,
-    /// The repositories it was refused for, and when.
+    /// The repositories for which the credential was refused, and when.
     repositories: HashMap<Box<str>, Duration>,
-    /// Number of repositories it was refused for since it was last accepted.
+    /// Number of repositories for which the credential was refused since it was last accepted.
     in_a_row: usize,
 }
 
@@ -85,7 +86,7 @@ impl Remembered {
         *self.state() = State::default();
     }
 
-    /// Records that a request that concerns this repository was answered.
+    /// Records that the upstream accepted a request for this repository.
     pub(super) fn accepted(&self, repository: Option<&str>) {
         let mut state = self.state();
         let state = &mut *state;
@@ -98,7 +99,7 @@ impl Remembered {
         }
     }
 
-    /// Whether the credential that the source gives now was refused since it was last accepted.
+    /// Whether the current credential was refused since it was last accepted.
     pub(super) fn is_refused(&self) -> bool {
         let state = self.state();
         let Some(current) = &state.current else {
@@ -164,7 +165,7 @@ impl Remembered {
 }
 
 impl State {
-    /// Records a refusal. The source is asked again if it is a new one (CR7).
+    /// Records a refusal. The source is queried again after a new refusal (CR7).
     fn refuse(&mut self, repository: Option<&str>, credential: &Credential, now: Duration) {
         let at = self.refused.iter().position(|it| it.is_of(credential));
         let at = at.unwrap_or_else(|| {
@@ -203,7 +204,7 @@ impl Refused {
         self.credential == *credential
     }
 
-    /// Whether the credential is not to be sent for this repository.
+    /// Whether the refusal applies to this repository: the credential is not sent.
     fn applies(&self, repository: Option<&str>, now: Duration) -> bool {
         let recent = |at: &Duration| now < at.saturating_add(REFUSAL_KEPT);
         let here = repository.and_then(|name| self.repositories.get(name));
@@ -238,7 +239,7 @@ impl CredentialSource for Remembered {
         Ok(self.unless_refused(found, Some(repository)))
     }
 
-    /// The answer changes at the first refusal: to another credential, or to none.
+    /// After the first refusal the source returns another credential, or none.
     fn is_renewable(&self, _registry: &str) -> bool {
         true
     }

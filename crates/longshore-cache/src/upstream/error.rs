@@ -10,11 +10,11 @@ use longshore_model::{Digest, RepositoryName, TagOrDigest};
 
 use crate::name::UpstreamName;
 
-/// Why a call to an upstream failed: what was asked, of which upstream, and the kind of failure.
+/// Why a call to an upstream failed: the request, the upstream, and the kind of failure.
 ///
-/// Cheap to clone, because several clients may wait for one call. `Display` is safe to send to a
-/// client: it has names and a status, and no text, challenge or secret of the upstream (CA7). The
-/// source chain has the details, for the log.
+/// Cheap to clone, because several clients may wait for one call. The `Display` text can be sent to
+/// a client: it contains names and a status, but no text, challenge or secret of the upstream
+/// (CA7). The source chain has the details, for the log.
 #[derive(Clone)]
 pub struct UpstreamError(Arc<Inner>);
 
@@ -32,7 +32,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UpstreamErrorKind {
-    /// The upstream does not have the blob that was to be read. Calls that can say so return `None`
+    /// The upstream does not have the requested blob. Calls that return an `Option` return `None`
     /// instead.
     Absent,
     /// The upstream demands credentials, does not accept the ones it got, or denies access.
@@ -57,7 +57,7 @@ pub enum UpstreamErrorKind {
     Unverifiable,
 }
 
-/// What was asked of an upstream.
+/// The request to an upstream.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Blob(RepositoryName, Digest),
@@ -68,7 +68,7 @@ pub(crate) enum What {
 }
 
 impl UpstreamError {
-    /// A failure without a request.
+    /// A failure before a request was sent.
     pub(super) fn unasked(
         upstream: &UpstreamName,
         what: What,
@@ -150,7 +150,7 @@ impl UpstreamErrorKind {
         }
     }
 
-    /// Whether the upstream failed. That it refuses one request is not a failure.
+    /// Whether the upstream failed. A refusal of one request is not a failure.
     pub(super) const fn is_failure(self) -> bool {
         matches!(
             self,
@@ -167,7 +167,9 @@ impl UpstreamErrorKind {
             Self::Invalid => "the answer cannot be used",
             Self::Offline => "the upstream is configured as offline",
             Self::RateLimited { abuse: false } => "its quota of requests is used up",
-            Self::RateLimited { abuse: true } => "it refuses all requests of this address for now",
+            Self::RateLimited { abuse: true } => {
+                "it refuses all requests from this address for some time"
+            }
             Self::TooLarge => "it is larger than the limit",
             Self::Unavailable => "the upstream cannot be reached or cannot answer",
             Self::Unverifiable => "the algorithm of the digest is not supported",
@@ -176,7 +178,7 @@ impl UpstreamErrorKind {
 }
 
 impl What {
-    /// The repository that it is about.
+    /// The repository of the request.
     pub(super) const fn repository(&self) -> Option<&RepositoryName> {
         match self {
             Self::Blob(name, _)

@@ -1,4 +1,4 @@
-//! Blobs, read as they arrive from any host of an upstream.
+//! Streams of blobs from the hosts of an upstream.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,8 +18,8 @@ use super::{
 
 /// The frames of a blob, or of a part of it, **not verified**.
 ///
-/// A transfer that breaks off is resumed at the same host by `Range` (RT6), and then continued at
-/// the same position by the next host of the upstream. It fails when no host is left.
+/// An interrupted transfer is first resumed at the same host with `Range` (RT6), and then at the
+/// next host of the upstream. It fails when no host is left.
 pub struct UpstreamFrames {
     upstream: Upstream,
     repository: RepositoryName,
@@ -30,7 +30,7 @@ pub struct UpstreamFrames {
     last: Option<u64>,
     /// The position of the next byte.
     position: u64,
-    /// Which host of the upstream is asked.
+    /// Index of the current host of the upstream.
     host: usize,
     state: State,
     meter: Option<Meter>,
@@ -43,7 +43,7 @@ enum State {
     Reading(Box<BlobFrames>),
 }
 
-/// `None` if the blob has no such part.
+/// A request whose answer is awaited; `None` if the blob does not have the requested part.
 type Opening = Pin<Box<dyn Future<Output = Result<Option<BlobFrames>, Error>> + Send>>;
 
 impl UpstreamFrames {
@@ -151,7 +151,7 @@ impl UpstreamFrames {
         }
     }
 
-    /// Begins to read from the current host.
+    /// Requests the blob from the current host.
     fn open(&mut self) -> Result<Opening, UpstreamError> {
         if self.meter.is_none() {
             self.upstream.check_open(&self.what())?;
@@ -180,7 +180,7 @@ impl UpstreamFrames {
         hosts.get(self.host).unwrap_or(&self.upstream.0.home)
     }
 
-    /// Takes the result of a read; `None` when the next host is to be asked.
+    /// Handles the result of a read; returns `None` to continue with the next host.
     fn on_frame(
         &mut self,
         frame: Option<Result<Bytes, Error>>,
@@ -209,12 +209,12 @@ impl UpstreamFrames {
         }
     }
 
-    /// Turns to the next host, or fails.
+    /// Continues with the next host, or fails.
     fn on_failure(&mut self, error: Error) -> Result<(), UpstreamError> {
         if self.host + 1 < self.upstream.0.hosts.len() {
             tracing::debug!(
                 upstream = %self.upstream.name(), digest = %self.digest, position = self.position,
-                %error, "a mirror does not send the blob; the next host is asked"
+                %error, "a mirror did not send the blob; trying the next host"
             );
             self.host += 1;
             self.state = State::Due;

@@ -1,4 +1,4 @@
-//! What is observed of an upstream: its health, its quota, and each call.
+//! Observations of an upstream: its health, its quota, and each call.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,20 +10,21 @@ use super::quota::{ABUSE_PAUSE, ABUSE_PAUSE_LIMIT, Quota};
 use super::{Upstream, UpstreamErrorKind};
 use crate::name::UpstreamName;
 
-/// How an upstream does, as its calls show.
+/// The health of an upstream, from its calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpstreamHealth {
-    /// When it last answered as it should, as Unix time. An answer that something does not exist,
-    /// or is not for this client, counts.
+    /// When it last gave a correct answer, as Unix time. Also counts answers that something does
+    /// not exist or that access is denied.
     pub last_success: Option<Duration>,
     /// Its last failure.
     pub last_failure: Option<UpstreamFailure>,
-    /// Number of failures since it last answered as it should.
+    /// Number of failures since its last correct answer.
     pub consecutive_failures: u32,
     /// Whether it refuses the configured credentials, so that requests are sent without them.
     pub credentials_refused: bool,
-    /// The rest of the time for which no request is sent, because it refused all of them.
+    /// The rest of the pause in which no request is sent, because the upstream refuses all
+    /// requests.
     pub paused: Option<Duration>,
     /// Its quota, as last stated (RT8).
     pub quota: Option<RateLimit>,
@@ -39,17 +40,17 @@ pub struct UpstreamFailure {
     pub at: Duration,
 }
 
-/// A call to an upstream that has ended, for an observer.
+/// An ended call to an upstream, for an observer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UpstreamCall<'a> {
     /// The upstream.
     pub upstream: &'a UpstreamName,
-    /// What was asked for.
+    /// The kind of the call.
     pub kind: UpstreamCallKind,
-    /// How long it took, with all attempts and mirrors.
+    /// Duration of the call, with all attempts and mirrors.
     pub duration: Duration,
-    /// How long it took until the head of the answer to a request for a blob.
+    /// Time until the head of the answer arrived, for a request for a blob.
     pub head: Option<Duration>,
     /// Number of content bytes that were received.
     pub bytes: u64,
@@ -59,7 +60,7 @@ pub struct UpstreamCall<'a> {
     pub quota: Option<RateLimit>,
 }
 
-/// What an upstream is asked for.
+/// The kind of a call to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UpstreamCallKind {
@@ -73,7 +74,7 @@ pub enum UpstreamCallKind {
     Manifest,
     /// The digest of a manifest.
     ManifestHead,
-    /// Whether it is a registry.
+    /// The version check.
     Ping,
     /// The list of the manifests that refer to one.
     Referrers,
@@ -132,10 +133,10 @@ impl UpstreamOutcome {
     }
 }
 
-/// The listener of the calls of an upstream.
+/// The listener for calls to an upstream.
 pub(super) type OnCall = Box<dyn Fn(&UpstreamCall<'_>) + Send + Sync>;
 
-/// What the calls to an upstream have shown.
+/// The health and quota of an upstream, recorded from its calls.
 #[derive(Debug, Default)]
 pub(super) struct Monitor(Mutex<Observed>);
 
@@ -160,7 +161,7 @@ impl Monitor {
         self.lock().quota
     }
 
-    /// Whether a quota was stated as used up since this time.
+    /// Whether the upstream stated since this time that its quota is used up.
     pub(super) fn is_used_up_since(&self, time: Duration) -> bool {
         let quota = self.quota();
         quota.is_some_and(|it| it.seen >= time && it.limit.remaining == Some(0))
@@ -221,7 +222,8 @@ impl Monitor {
     }
 }
 
-/// Measures one call, and reports it when it ends, or as abandoned when it is dropped before.
+/// Measures one call, and reports it when it ends. If it is dropped before, the call is reported as
+/// abandoned.
 #[derive(Debug)]
 pub(super) struct Meter {
     upstream: Upstream,

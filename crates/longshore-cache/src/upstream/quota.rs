@@ -5,17 +5,17 @@ use std::time::Duration;
 use longshore_proto::error_code::ErrorCode;
 use longshore_proto::{RateLimit, Refusal};
 
-/// How long all requests to an upstream pause after its limit against abuse, unless the upstream
-/// says how long to wait.
+/// Pause of all requests to an upstream when it applies its limit against abuse, unless the
+/// upstream states a wait.
 pub const ABUSE_PAUSE: Duration = Duration::from_secs(60);
 
-/// Maximum time for which all requests to an upstream pause after its limit against abuse.
+/// Maximum pause of all requests to an upstream when it applies its limit against abuse.
 pub const ABUSE_PAUSE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// Revalidation slows down when less than this part of a quota is left: a quarter.
+/// Revalidation slows down when less than one quarter of the quota is left.
 const SLOW_BELOW: u64 = 4;
 
-/// A rate limit, and when it was read.
+/// A stated rate limit, and when it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quota {
     pub(super) limit: RateLimit,
@@ -26,11 +26,11 @@ pub(super) struct Quota {
 /// How long to wait before the next request that only revalidates content, so that a quota is not
 /// used up before its window ends.
 ///
-/// Zero while at least a quarter of the quota is left. Below, the requests that are left are spread
+/// Zero while at least a quarter of the quota is left. With less, the remaining requests are spread
 /// evenly over the rest of the window; when none is left, the wait is the rest of the window. All
-/// numbers are the registry's own (RT8); without a window there is no wait.
+/// numbers come from the registry (RT8); if it states no window, there is no wait.
 ///
-/// `age` is the time since `limit` was read, and `since_last` the time since the last request.
+/// `age` is the time since `limit` was received, and `since_last` the time since the last request.
 #[must_use]
 pub fn revalidation_wait(
     limit: &RateLimit,
@@ -52,12 +52,12 @@ pub fn revalidation_wait(
     since_last.map_or(Duration::ZERO, |since| each.saturating_sub(since))
 }
 
-/// Whether a rate limit is one against abuse, which counts every request of an address, and not a
-/// quota.
+/// Whether a refusal comes from a limit against abuse, which counts every request of an address,
+/// and not from a quota.
 ///
-/// A quota says its name: by the code `TOOMANYREQUESTS`, by its text, or by the fields of a rate
-/// limit that is used up (`states_quota`). The limit against abuse of Docker Hub has a body without
-/// a code and no such fields; the secondary limit of GHCR is a 403 with another code.
+/// A quota is recognized by the code `TOOMANYREQUESTS`, by its text, or by header fields that state
+/// that the quota is used up (`states_quota`). The limit against abuse of Docker Hub has a body
+/// without a code and no such fields; the secondary limit of GHCR is a 403 with another code.
 pub(super) fn is_abuse(refusal: &Refusal, states_quota: bool) -> bool {
     let body = &refusal.body;
     let is_quota = states_quota
@@ -90,7 +90,7 @@ mod tests {
         let left = |remaining| RateLimit::new(remaining, 100, HOURS);
         check(left(100), 0, Some(0), 0);
         check(left(25), 0, Some(0), 0);
-        // 24 requests for six hours are one in 900 s.
+        // 24 requests in six hours are one every 900 s.
         check(left(24), 0, Some(0), 900);
         check(left(24), 0, Some(600), 300);
         check(left(24), 0, Some(901), 0);
@@ -158,7 +158,7 @@ mod tests {
         abuse(429, "Too Many Requests", false, true);
         let page = "<html><head><title>429 Too Many Requests</title></head></html>";
         abuse(429, page, false, true);
-        // Amazon's limit for each second, and GHCR's secondary limit.
+        // Amazon's limit per second, and GHCR's secondary limit.
         let second = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"Rate exceeded"}]}"#;
         abuse(429, second, false, false);
         let secondary = concat!(

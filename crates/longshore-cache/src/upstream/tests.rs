@@ -11,7 +11,7 @@ mod calls;
 mod limits;
 mod logins;
 
-/// An upstream at this URL, with a clock in the test's hands.
+/// An upstream at this URL, with a clock that the test controls.
 fn builder(url: &str) -> (UpstreamBuilder, TestClock) {
     let clock = TestClock::default();
     let builder = Upstream::builder("registry.example".parse().unwrap(), url);

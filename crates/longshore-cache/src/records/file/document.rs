@@ -11,11 +11,12 @@ use crate::records::{ContentRecord, ListKey, ListRecord, TagRecord};
 /// The version of the documents. A document of another version is not read.
 const VERSION: u32 = 1;
 
-/// What a file contains.
+/// The content of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed<T> {
     Record(T),
-    /// A document of another version of this program, which is replaced but not removed.
+    /// A document of another version of this program. It is replaced by the next write, but not
+    /// removed.
     OtherVersion,
     /// Anything else.
     Corrupt,
@@ -50,7 +51,7 @@ fn read<T: DeserializeOwned>(document: &[u8]) -> Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    /// The record as another type, if it is the one that the file should contain.
+    /// Converts the record; corrupt if it is not the record that the file should contain.
     fn and_then<U>(self, convert: impl FnOnce(T) -> Option<U>) -> Parsed<U> {
         match self {
             Self::Record(record) => convert(record).map_or(Parsed::Corrupt, Parsed::Record),
@@ -122,7 +123,7 @@ impl TagDocument {
         }
     }
 
-    /// Reads the document of any tag.
+    /// Reads the document of a tag.
     pub(super) fn read(document: &[u8]) -> Parsed<(Tag, TagRecord)> {
         read::<Self>(document).and_then(|found| {
             let record = TagRecord {

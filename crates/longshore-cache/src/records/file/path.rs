@@ -1,4 +1,4 @@
-//! Where each record is kept.
+//! The path of each record.
 //!
 //! ```text
 //! content  = "meta/" algorithm "/" two "/" encoded       two: the first two digits of the digest
@@ -13,19 +13,19 @@
 //!            character is an upper-case letter, the highest bit for the first of the four
 //! ```
 //!
-//! No two records share a path, also where the file system does not tell upper from lower case:
-//! names and registered digests have no upper-case letters, and neither names nor tags have a `+`.
-//! A name is one component, so `a/b` is not below `a`. A digest of an algorithm that is not known
-//! here may have any letters: its `algorithm` is `other` and its `encoded` the SHA-256 of its text.
+//! No two records share a path, even on a file system that ignores case: names and registered
+//! digests have no upper-case letters, and neither names nor tags have a `+`. A name is one
+//! component, so `a/b` is not below `a`. A digest of an unknown algorithm may have upper-case
+//! letters: its `algorithm` is `other` and its `encoded` is the SHA-256 of its text.
 
 use longshore_model::{Algorithm, Digest, RepositoryName, Tag};
 
 use crate::name::{ImageName, UpstreamName};
 use crate::records::ListKey;
 
-/// The directory of all records in that of a cache.
+/// The directory of all records, in the directory of a cache.
 pub(super) const RECORDS: &str = "records";
-/// The directories at the top.
+/// The top directories.
 pub(super) const META: &str = "meta";
 pub(super) const OWN: &str = "own";
 pub(super) const TAGS: &str = "tags";
@@ -73,7 +73,7 @@ pub(super) fn list(name: &ImageName, key: &ListKey) -> FilePath {
     }
 }
 
-/// The directories of an image below one of the top.
+/// The directories of a repository below a top directory.
 pub(super) fn image(top: &str, name: &ImageName) -> Vec<String> {
     let component = |name: &str| name.replace('/', "+");
     vec![

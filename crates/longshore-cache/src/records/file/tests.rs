@@ -100,7 +100,7 @@ async fn records_may_have_a_directory_in_that_of_the_store() {
     );
 }
 
-// CA2: after a kill at any point, what is left is complete or counts as absent.
+// CA2: after a kill at any point, each file is complete or counts as absent.
 #[tokio::test]
 async fn ca2_a_corrupt_record_is_absent_and_removed() {
     let root = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ async fn a_record_that_would_not_be_read_is_not_written() {
     let mut content = ContentRecord::new(Digest::sha256(b""), None, 0, Duration::ZERO);
     content.content_key = Some(vec![0; 40_000].into());
     let error = records.put_content(content.clone()).await.unwrap_err();
-    let expected = "and 65536 are allowed";
+    let expected = "at most 65536 are allowed";
     assert!(error.to_string().ends_with(expected), "{error}");
     assert_eq!(records.content(&content.digest).await.unwrap(), None);
     let none: [PathBuf; 0] = [];

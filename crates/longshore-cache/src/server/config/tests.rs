@@ -225,7 +225,7 @@ fn an_error_has_file_line_and_key() {
         ),
         (
             "[[serve.upstream]]\nurl = \"https://a.example\"\n[[serve.upstream]]\nprefix = \"B\"",
-            "cache.toml:4: serve.upstream[2].prefix: `B` is not a name for an upstream: use \
+            "cache.toml:4: serve.upstream[2].prefix: `B` is not an upstream name: use \
              lower-case path segments without a port, such as `registry.example` or `mirror/quay`",
         ),
         (
