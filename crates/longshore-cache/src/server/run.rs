@@ -290,7 +290,11 @@ fn open_blocking(
     let used: u64 = used.sum();
     let limit = config.store_size(free.saturating_add(used)).bytes();
     if used > limit {
-        tracing::warn!(used, limit, "the store holds more bytes than its size allows: evicting");
+        tracing::warn!(
+            used,
+            limit,
+            "the store holds more bytes than its size allows: evicting"
+        );
     }
     let store = BoundedStore::builder(Arc::new(files.clone()), limit)
         .clock(clock)
