@@ -8,7 +8,7 @@ use super::setting::{Key, Setting as _};
 use super::upstream::built_in;
 
 /// Returns the reference of all keys, in Markdown. It is generated from the fields of the sections,
-/// and the file `CONFIGURATION.md` of this crate holds it.
+/// and stored in the file `CONFIGURATION.md` of this crate.
 #[must_use]
 pub fn reference() -> String {
     let keys = ServeConfig::keys();
@@ -51,14 +51,14 @@ fn table(text: &mut String, path: &str, keys: &[Key]) {
     }
 }
 
-/// Writes what a key is for, with an indent.
+/// Writes the documentation of a key, with an indent.
 fn about(text: &mut String, key: &Key, indent: &str) {
     for line in key.about.lines() {
         let _ = writeln!(text, "{indent}{}", line.trim());
     }
 }
 
-/// Whether a default is written as in a file.
+/// Whether a default is a TOML value.
 fn is_toml(default: &str) -> bool {
     toml::de::DeValue::parse(default).is_ok()
 }
