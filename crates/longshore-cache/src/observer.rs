@@ -328,7 +328,7 @@ pub enum Outcome {
     Miss(MissReason),
     /// From a transfer that another client started.
     Joined,
-    /// From the upstream, and nothing was stored: a distant range of a blob, or no room for it.
+    /// A range of a blob, passed on from the upstream without being stored.
     PassedThrough,
     /// The cache refused the request: it is malformed or not allowed, or the cache itself failed.
     Refused,

@@ -315,10 +315,11 @@ impl Listener {
 }
 
 impl<S> Server<S> {
-    /// Serves clients until the server is told to drain or stop, and all connections have ended.
+    /// Serves clients until the [handle](Self::handle) drains or stops the server and all
+    /// connections have ended.
     ///
     /// Draining ends after [`Limits::with_drain_time`] at the latest. The admin listener answers
-    /// until the end. Dropping the future stops the server at once.
+    /// until the end. Dropping the future stops the server immediately.
     pub async fn run<B>(self) -> DrainReport
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,

@@ -142,7 +142,7 @@ mod tests {
         let mut pace = Pace::new();
         // No byte is released yet, so nothing is published.
         assert_eq!(pace.due(63 * KIB, ms(0)), None);
-        // The first byte that is released is published at once.
+        // The first released byte is published immediately.
         assert_eq!(pace.due(64 * KIB + 1, ms(0)), Some(ms(0)));
         pace.published(64 * KIB + 1, ms(0));
         assert!(!pace.is_behind(64 * KIB + 1));

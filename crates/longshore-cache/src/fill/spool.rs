@@ -1,4 +1,4 @@
-//! The place where the readers of a fill find its bytes.
+//! The storage of the bytes of a fill, for its readers.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use longshore_store::RandomReader;
 use super::ring::Ring;
 use crate::bounded::StoredBlob;
 
-/// The place of the bytes of a fill.
+/// The storage of the bytes of a fill.
 #[derive(Debug)]
 pub(crate) enum Spool {
     /// A whole blob in memory.

@@ -56,7 +56,7 @@ impl ConfigFault {
         Self { place, key, what }
     }
 
-    /// Returns where it is.
+    /// Returns the place of the fault.
     #[must_use]
     pub const fn place(&self) -> &Place {
         &self.place

@@ -616,7 +616,7 @@ fn docker_hub_is_the_default_unless_another_upstream_is() {
     );
 }
 
-/// Run with `LONGSHORE_BLESS=1` to write the file anew.
+/// Run with `LONGSHORE_BLESS=1` to write the file again.
 #[test]
 fn the_reference_is_the_generated_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIGURATION.md");
