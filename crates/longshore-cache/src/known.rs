@@ -286,7 +286,10 @@ impl Known {
         match self.store.get(digest) {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::warn!(%digest, %error, "a stored blob cannot be read");
+                tracing::warn!(
+                    %digest, %error,
+                    "cannot read a stored blob; it will be fetched again"
+                );
                 None
             }
         }
@@ -391,7 +394,7 @@ impl Known {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) | Err(_) => return,
             Ok(Err(error)) => {
-                tracing::debug!(digest = %document.digest(), %error, "a manifest is not stored");
+                tracing::debug!(digest = %document.digest(), %error, "cannot store a manifest");
                 return;
             }
         }

@@ -280,7 +280,7 @@ impl Shared {
     /// error, and work that was started for the request continues.
     async fn within_budget(self: &Arc<Self>, read: &TargetRead) -> Reply {
         let Some(site) = self.sites.get(&read.image.upstream) else {
-            // The builder checked that every upstream of the router is there.
+            // The builder checked that every upstream of the router exists.
             return Reply::new(Outcome::Refused, Err(Failure::Interrupted));
         };
         if !site.policy.allows(&read.image.repository) {

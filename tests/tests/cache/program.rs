@@ -136,7 +136,7 @@ impl Slow {
         let draining = self.cache.process().wait_until(|process| {
             process
                 .said()
-                .contains("finishing open answers")
+                .contains("waiting for open answers")
                 .then_some(())
         });
         assert!(draining.is_some(), "{}", self.cache.said());

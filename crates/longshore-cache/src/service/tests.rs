@@ -114,7 +114,7 @@ impl Setup {
     }
 }
 
-/// What was observed.
+/// The observed events.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Observed>>);
 
@@ -149,7 +149,7 @@ impl Observer for Seen {
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
-    /// The bytes of the body; an error if it broke off.
+    /// The bytes of the body; an error with the received bytes if it ended early.
     body: Result<Bytes, Bytes>,
 }
 

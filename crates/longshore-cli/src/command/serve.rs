@@ -23,7 +23,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), Failure> {
     serve(config).await
 }
 
-/// Says that the configuration is valid, and which upstreams answer.
+/// Prints that the configuration is valid, and which upstreams answer.
 async fn check(config: &ServeConfig) -> Result<(), Failure> {
     output::text(&format!("the configuration is valid\n{}", summary(config)))?;
     let mut failed = Vec::new();
@@ -43,11 +43,11 @@ async fn check(config: &ServeConfig) -> Result<(), Failure> {
         "these upstreams do not answer as registries: {}",
         failed.join(", ")
     );
-    let hint = "the cache starts all the same, and answers what it has; check their URLs";
+    let hint = "check their URLs; `serve` starts nevertheless and answers from stored content";
     Err(Failure::new(Exit::Unavailable, &what).hint(hint))
 }
 
-/// Serves until the program is stopped.
+/// Serves clients until the program is stopped.
 async fn serve(config: ServeConfig) -> Result<(), Failure> {
     log(&config);
     raise_descriptor_limit();
@@ -74,7 +74,7 @@ async fn serve(config: ServeConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The failure of a start, with what to do about it.
+/// The failure of a start, with a hint.
 fn start_failure(error: StartError) -> Failure {
     let (exit, hint) = match &error {
         StartError::Listen(ListenError::Busy { .. }) => (
@@ -91,8 +91,8 @@ fn start_failure(error: StartError) -> Failure {
     Failure::of(exit, &error).hint(hint)
 }
 
-/// Logs to standard error as the configuration says. The level of requests to upstreams is one
-/// below that of requests of clients.
+/// Sets up the log on standard error. Requests to upstreams have the next lower level than requests
+/// of clients.
 fn log(config: &ServeConfig) {
     let level = match config.log.level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -109,7 +109,7 @@ fn log(config: &ServeConfig) {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         _ => lines.with_ansi(false).boxed(),
     };
-    // Fails only if it is already set, and a process runs one command.
+    // This fails only if a logger is already set; a process runs one command.
     let _ = tracing_subscriber::registry()
         .with(targets)
         .with(lines)
@@ -127,7 +127,7 @@ fn sources(args: &Serve) -> Result<ConfigSources, Failure> {
         .flag("--admin-listen", "serve.admin.listen", &args.admin_listen))
 }
 
-/// Says what is cached, where, and how clients use it.
+/// Describes what is cached and where, and how clients use the cache.
 fn summary(config: &ServeConfig) -> String {
     let prefixes = config.upstream.iter().map(|it| it.prefix.as_str());
     let prefixes: Vec<_> = prefixes.collect();
