@@ -105,9 +105,14 @@ impl Failure {
         }
     }
 
-    /// Whether the upstream said that there is no such content.
-    pub(crate) const fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
+    /// Whether a stale copy must not be the answer: the upstream says that the content does not
+    /// exist or that access is denied (CA8).
+    pub(crate) fn excludes_stale(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::Upstream(error) => error.kind() == UpstreamErrorKind::Denied,
+            _ => false,
+        }
     }
 }
 

@@ -166,7 +166,7 @@ impl Shared {
                 };
                 (outcome, Ok(Fetched::Document(found)))
             }
-            Some(Err(failure)) if failure.is_absent() || !stale => (expired, Err(failure)),
+            Some(Err(failure)) if failure.excludes_stale() || !stale => (expired, Err(failure)),
             Some(Ok(Fetched::Head(head))) => (expired, Ok(Fetched::Head(head))),
             Some(Err(_)) => {
                 let key = AbsentKey::Tag(key.clone());
