@@ -62,7 +62,7 @@ pub enum StartError {
     /// The parts of the cache do not fit together.
     #[error(transparent)]
     Service(#[from] CacheBuildError),
-    /// The task that opened the directory ended without a result.
+    /// A task of the start ended without a result.
     #[error("the start was interrupted")]
     Interrupted,
 }

@@ -38,7 +38,7 @@ pub struct UpstreamBuilder {
 #[non_exhaustive]
 pub enum UpstreamBuildError {
     /// The client cannot be built.
-    #[error("upstream {upstream}: the client cannot be built")]
+    #[error("upstream {upstream}: cannot build the client")]
     Client {
         /// The upstream.
         upstream: UpstreamName,

@@ -131,7 +131,7 @@ impl UpstreamError {
         &self.0.upstream
     }
 
-    /// How long to wait before another request, if the upstream said so.
+    /// How long to wait before another request, if the upstream stated it.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
