@@ -3,8 +3,8 @@
 use std::mem::size_of;
 
 use bytes::Bytes;
-use longshore::PulledManifest;
-use longshore_model::{Descriptor, Digest, MediaType};
+use longshore::VerifiedDocument;
+use longshore_model::{Descriptor, Digest, Manifest, MediaType};
 
 /// A manifest: its exact, verified bytes and its descriptor.
 #[derive(Debug)]
@@ -36,13 +36,21 @@ impl Document {
     }
 }
 
-impl From<PulledManifest> for Document {
-    fn from(pulled: PulledManifest) -> Self {
-        let manifest = pulled.manifest;
-        Self::new(
-            manifest.media_type().clone(),
-            manifest.digest().clone(),
-            manifest.bytes().clone(),
-        )
+impl From<VerifiedDocument> for Document {
+    fn from(verified: VerifiedDocument) -> Self {
+        let media_type = media_type(&verified);
+        Self::new(media_type, verified.digest, verified.bytes)
+    }
+}
+
+/// The media type that the upstream states; if it states none, the one that the document has.
+fn media_type(verified: &VerifiedDocument) -> MediaType {
+    let stated = verified.claims.content_type.as_deref();
+    if let Some(Ok(stated)) = stated.map(str::parse) {
+        return stated;
+    }
+    match Manifest::parse(verified.bytes.clone(), None) {
+        Ok(manifest) => manifest.media_type().clone(),
+        Err(_) => MediaType::OCI_MANIFEST,
     }
 }

@@ -115,6 +115,18 @@ impl RequestId {
     pub const fn number(self) -> u64 {
         self.0
     }
+
+    /// The text of the id, without a formatter: every answer has it.
+    pub(crate) fn digits(self) -> [u8; 16] {
+        let mut digits = [b'0'; 16];
+        let mut rest = self.0;
+        for digit in digits.iter_mut().rev() {
+            let value = rest as u8 & 0xf;
+            *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
+            rest >>= 4;
+        }
+        digits
+    }
 }
 
 impl fmt::Display for RequestId {

@@ -120,18 +120,18 @@ impl Pattern {
     /// Whether a tag or a repository name matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
+        // No part of a character in UTF-8 is an ASCII character.
+        let equals = |segment: &&str, text: &&str| {
+            let (segment, text) = (segment.as_bytes(), text.as_bytes());
+            is_match(segment, text, |it| *it == b'*', |a, b| a == b)
+        };
+        if !self.0.contains('/') && *self.0 != *"**" {
+            // As every pattern of tags.
+            return !text.contains('/') && equals(&&*self.0, &text);
+        }
         let (pattern, text): (Vec<_>, Vec<_>) =
             (self.0.split('/').collect(), text.split('/').collect());
-        is_match(
-            &pattern,
-            &text,
-            |segment| *segment == "**",
-            |segment, text| {
-                let (segment, text): (Vec<_>, Vec<_>) =
-                    (segment.chars().collect(), text.chars().collect());
-                is_match(&segment, &text, |it| *it == '*', |a, b| a == b)
-            },
-        )
+        is_match(&pattern, &text, |segment| *segment == "**", equals)
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore::{BlobHead, Client, Error, ErrorKind, ManifestHead, PulledManifest, Repository};
+use longshore::{BlobHead, Client, Error, ErrorKind, ManifestHead, Repository, VerifiedDocument};
 use longshore_model::{Descriptor, Digest, RepositoryName, TagOrDigest};
+use longshore_origin::Escaped;
 use longshore_proto::RateLimit;
 use longshore_transport::Clock;
 
@@ -213,16 +214,16 @@ impl Upstream {
         repository: &RepositoryName,
         target: &TagOrDigest,
         patience: Patience,
-    ) -> Result<Option<PulledManifest>, UpstreamError> {
+    ) -> Result<Option<VerifiedDocument>, UpstreamError> {
         let pull = |host: Host| {
             let (repository, target) = (repository.clone(), target.clone());
             async move {
                 let repository = host.repository(&repository, patience).await?;
-                unless_absent(repository.manifest(&target).await)
+                unless_absent(repository.document(&target).await)
             }
         };
         let what = What::Manifest(repository.clone(), target.clone());
-        let length = |found: &PulledManifest| found.manifest.bytes().len();
+        let length = |found: &VerifiedDocument| found.bytes.len();
         self.call_for_content(
             UpstreamCallKind::Manifest,
             what,
@@ -415,7 +416,15 @@ impl Upstream {
                 .pause(self.clock().now(), error.retry_after());
         }
         meter.end(UpstreamOutcome::Failed(kind));
-        UpstreamError::new(self.name(), what, kind, error)
+        let refused_credentials = kind == UpstreamErrorKind::Denied && error.had_credentials();
+        let error = UpstreamError::new(self.name(), what, kind, error);
+        // The first of several failures is enough for the log of an operator.
+        if refused_credentials || kind.is_failure() && self.monitor().failures() == 1 {
+            let causes = format!("{error:?}");
+            let causes = Escaped::text(&causes);
+            tracing::warn!(upstream = %self.name(), %causes, "an upstream fails");
+        }
+        error
     }
 
     fn clock(&self) -> &Arc<dyn Clock> {

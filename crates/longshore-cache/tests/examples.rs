@@ -43,8 +43,8 @@ async fn a_client_pulls_through_the_cache_under_hyper() {
     let (repository, tag) = ("app".parse().unwrap(), "v1".parse().unwrap());
     for _ in 0..2 {
         let pulled = client.manifest(&repository, &tag, Patience::Normal).await;
-        let manifest = pulled.unwrap().unwrap().manifest;
-        assert_eq!(*manifest.bytes(), image::single(1).document());
+        let manifest = pulled.unwrap().unwrap();
+        assert_eq!(manifest.bytes, image::single(1).document());
     }
     assert_eq!(registry.requests().len(), 1);
     server.abort();

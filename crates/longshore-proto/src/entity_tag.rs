@@ -16,7 +16,7 @@ use longshore_model::Digest;
 
 /// The entity tag of the content with this digest.
 pub(crate) fn of(digest: &Digest) -> String {
-    format!("\"{digest}\"")
+    ["\"", digest.as_str(), "\""].concat()
 }
 
 /// Whether the value of `If-None-Match` names the content with this digest, by the weak comparison

@@ -23,7 +23,18 @@ pub(crate) const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// Adds a field if there is a value and it fits into a header.
 pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<&impl Display>) {
-    if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value.to_string()).ok()) {
+    put_text(headers, name, value.map(ToString::to_string).as_deref());
+}
+
+/// No fields yet, with room for those of an answer that has content and for as many that a server
+/// adds.
+pub(crate) fn headers_of_content() -> HeaderMap {
+    HeaderMap::with_capacity(12)
+}
+
+/// As [`put`], of text.
+pub(crate) fn put_text(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
         headers.insert(name, value);
     }
 }

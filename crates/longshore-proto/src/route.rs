@@ -14,6 +14,8 @@
 //! tags and digests follow the grammar of the specification, and no encoded text can avoid these
 //! checks).
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method, StatusCode};
 use longshore_model::{Digest, RepositoryName, TagOrDigest};
 
@@ -272,7 +274,10 @@ impl Resource {
         };
         let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
         // The colon is the only character of these grammars that some clients encode.
-        let decoded = last.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
+        let decoded = match last.contains('%') {
+            true => last.replacen("%3A", ":", 1).replacen("%3a", ":", 1).into(),
+            false => Cow::Borrowed(last),
+        };
         let digest = || decoded.parse().map_err(|_| RouteError::Digest);
         Ok(match kind {
             "blobs" => Self::Blob(name, digest()?),

@@ -60,6 +60,7 @@ pub use longshore_hyper as hyper;
 pub use longshore_model as model;
 pub use longshore_origin as origin;
 pub use longshore_proto as proto;
+pub use longshore_proto::document::VerifiedDocument;
 pub use longshore_proto::download::BLOB_LIMIT_BYTES;
 pub use longshore_proto::referrers::ReferrersPage;
 pub use longshore_proto::retry::QUOTA_WAIT_LIMIT;

@@ -11,7 +11,7 @@ use longshore_model::{
 use longshore_origin::Origin;
 use longshore_proto::RefusalKind;
 use longshore_proto::call::{Ask, Take};
-use longshore_proto::document::{self, DocumentError};
+use longshore_proto::document::{self, DocumentError, VerifiedDocument};
 use longshore_proto::download::PartDownload;
 use longshore_proto::endpoint::{
     BlobAnswer, BlobRequest, Endpoint, ManifestAnswer, ManifestRequest, Read,
@@ -200,6 +200,25 @@ impl Repository {
             .await),
             Err(error) => Err(answer.failed(&self.site, error.into())),
         }
+    }
+
+    /// Pulls the document that a tag or digest names, verified and not parsed, for a caller that
+    /// passes it on: documents of types that this client does not know pass as well.
+    ///
+    /// Digests and limits are as for [`manifest`](Self::manifest). If neither the request nor the
+    /// answer has a digest, the document must be a manifest.
+    ///
+    /// # Errors
+    ///
+    /// As [`manifest`](Self::manifest).
+    pub async fn document(&self, target: &TagOrDigest) -> Result<VerifiedDocument, Error> {
+        let request = self.manifest_request(Read::Get, target);
+        let limit = self.manifest_limit;
+        let ask = Ask::new(request, Take::Document { limit });
+        let mut answer = self.site.drive(ask).await?.successful(&self.site)?;
+        let bytes = answer.take_bytes();
+        let verified = document::verify(target.digest(), &answer.head, bytes);
+        verified.map_err(|error| answer.failed(&self.site, error.into()))
     }
 
     /// Pulls the bytes that the registry has as the manifest of this digest, whatever they are,

@@ -9,9 +9,11 @@ const SEPARATOR: &str = "\n---\n";
 
 /// Reads a file, then lines of `NAME=VALUE` with environment variables and of `--flag VALUE`.
 ///
-/// A configuration that is accepted has an upstream, a listener and a router, no URL with a
-/// password, and if it has credentials, listeners on loopback only (CA7). Client
-/// configurations can be made of it. An error shows no unsafe character (OU1).
+/// # Panics
+///
+/// When an accepted configuration has no upstream, listener or router, has a URL with a password,
+/// has credentials together with a listener beyond loopback (CA7), or cannot be turned into client
+/// configurations; or when an error shows an unsafe character (OU1).
 pub fn serve_config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;

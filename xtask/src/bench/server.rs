@@ -183,14 +183,17 @@ impl Server {
     }
 
     /// Starts `longshore serve` in front of an upstream, with an empty cache of this many bytes.
+    /// At the level `info` it logs a line for each request.
     pub(super) fn longshore(
         program: &Path,
         directory: &Path,
         upstream: SocketAddr,
         bytes: u64,
+        log_level: &str,
     ) -> Result<Self, String> {
         let address = free_address()?;
         let mut command = Command::new(program);
+        command.env("LONGSHORE_SERVE_LOG_LEVEL", log_level);
         command.args(["serve", "--listen"]).arg(address.to_string());
         command.arg("--dir").arg(directory.join("cache"));
         command.arg("--upstream").arg(format!("http://{upstream}"));

@@ -250,11 +250,11 @@ impl Cache<'_> {
                 names.join(", ")
             ));
         }
-        notes.push("Restart dockerd to apply this: systemctl restart docker".to_owned());
-        let files = match settings.is_empty() {
-            true => Vec::new(),
-            false => vec![ClientFile::json("/etc/docker/daemon.json", settings)],
-        };
+        let mut files = Vec::new();
+        if !settings.is_empty() {
+            files.push(ClientFile::json("/etc/docker/daemon.json", settings));
+            notes.push("Restart dockerd to apply this: systemctl restart docker".to_owned());
+        }
         ClientConfig {
             files,
             notes,

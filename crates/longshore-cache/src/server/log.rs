@@ -39,7 +39,7 @@ pub(super) fn shown_id(headers: &HeaderMap, own: RequestId) -> HeaderValue {
     match (values.next(), values.next()) {
         (Some(id), None) if is_well_formed(id.as_bytes()) => id.clone(),
         _ => {
-            let own = HeaderValue::try_from(own.to_string());
+            let own = HeaderValue::from_bytes(&own.digits());
             own.unwrap_or_else(|_| HeaderValue::from_static("unknown"))
         }
     }
@@ -92,13 +92,23 @@ impl AccessLine {
             status = end.status.map(|status| status.as_u16()),
             bytes = end.bytes,
             complete = end.complete,
-            milliseconds = now.saturating_sub(self.started).as_secs_f64() * 1000.0,
+            milliseconds = rounded(now.saturating_sub(self.started)),
             kind = end.note.as_ref().map(|note| note.kind.as_str()),
             outcome = end.note.as_ref().map(|note| note.outcome.as_str()),
             upstream = upstream.map(|upstream| upstream.as_str()),
             "request"
         );
     }
+}
+
+/// Milliseconds with one decimal.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an answer takes no thousands of years"
+)]
+fn rounded(time: Duration) -> f64 {
+    let tenths = (time.as_micros() + 50) / 100;
+    tenths as f64 / 10.0
 }
 
 /// How a request ended.

@@ -9,7 +9,7 @@ use longshore_hyper::TokioClock;
 use longshore_store::{FsStore, Interrupt, Store, StoreDirectory, StoreError};
 use longshore_transport::Clock;
 
-use super::config::{ConnectError, ServeConfig};
+use super::config::{ConnectError, ServeConfig, StoreConfig};
 use super::{
     DrainReport, ListenError, Metrics, Readiness, Server, ServerHandle, StoreHealth,
     UpstreamReadiness,
@@ -279,8 +279,7 @@ fn open_blocking(
     config: &ServeConfig,
     clock: Arc<dyn Clock>,
 ) -> Result<(BoundedStore, Disk), StartError> {
-    let (path, wait) = (&config.store.path, config.store.lock_wait);
-    let directory = StoreDirectory::open(path, DIRECTORY, VERSION, wait, &Interrupt::new())?;
+    let directory = open_directory(&config.store)?;
     let files = directory.store(config.store.durability);
     // CA2: files of a dead process are removed, or kept to be resumed.
     files.clear_leftovers()?;
@@ -288,12 +287,36 @@ fn open_blocking(
     let recency = directory.dir().read(RECENCY_FILE, RECENCY_LIMIT_BYTES);
     let used = files.list()?.filter_map(Result::ok);
     let used = used.filter_map(|digest| files.size(&digest).ok().flatten());
-    let limit = config.store_size(free.saturating_add(used.sum())).bytes();
+    let used: u64 = used.sum();
+    let limit = config.store_size(free.saturating_add(used)).bytes();
+    if used > limit {
+        tracing::warn!(
+            used,
+            limit,
+            "the store holds more bytes than its size allows: evicting"
+        );
+    }
     let store = BoundedStore::builder(Arc::new(files.clone()), limit)
         .clock(clock)
         .recency(recency.ok().flatten().unwrap_or_default())
         .open()?;
     Ok((store, Disk { files, directory }))
+}
+
+/// Opens the directory and takes its lock. Says so before it waits for another process.
+fn open_directory(store: &StoreConfig) -> Result<StoreDirectory, StoreError> {
+    let open = |wait| {
+        let interrupt = Interrupt::new();
+        StoreDirectory::open(&store.path, DIRECTORY, VERSION, wait, &interrupt)
+    };
+    match open(Duration::ZERO) {
+        Err(error @ StoreError::Locked { .. }) if !store.lock_wait.is_zero() => {
+            let seconds = store.lock_wait.as_secs();
+            tracing::warn!(%error, seconds, "waiting for the directory of the cache");
+            open(store.lock_wait)
+        }
+        opened => opened,
+    }
 }
 
 /// Free bytes of the file system that holds this directory; the largest number if the system does

@@ -244,6 +244,7 @@ impl UpstreamBuilder {
         settings.base_url = Some(url.to_owned());
         let clock = watch.clock;
         let mut builder = Client::builder()
+            .attempts(ATTEMPTS)
             .clock(Arc::clone(clock))
             .token_cache(TokenCache::new(Arc::clone(clock)))
             .credentials(credentials)
@@ -271,6 +272,10 @@ impl UpstreamBuilder {
         Ok(Host { client, registry })
     }
 }
+
+/// Maximum number of attempts of one request to a host: fewer than a client makes by itself, because
+/// the clients of a cache have other sources, and retry too.
+const ATTEMPTS: u32 = 3;
 
 /// The clock of a host, and the monitor that records its rate limits.
 struct Watch<'a> {

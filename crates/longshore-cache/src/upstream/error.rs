@@ -57,24 +57,6 @@ pub enum UpstreamErrorKind {
     Unverifiable,
 }
 
-impl UpstreamErrorKind {
-    /// Describes the kind, for a health report.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Absent => "the content does not exist",
-            Self::Denied => "access is denied",
-            Self::Invalid => "the answer cannot be used",
-            Self::Offline => "it is configured as offline",
-            Self::RateLimited { abuse: true } => "it refuses all requests for some time",
-            Self::RateLimited { abuse: false } => "its quota is used up",
-            Self::TooLarge => "the answer is larger than its limit",
-            Self::Unavailable => "it cannot be reached or cannot answer",
-            Self::Unverifiable => "the algorithm of the digest is not supported",
-        }
-    }
-}
-
 /// The request to an upstream.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
@@ -138,6 +120,20 @@ impl UpstreamError {
     }
 }
 
+impl UpstreamError {
+    /// What failed, without a word of the upstream.
+    fn reason(&self) -> &'static str {
+        match self.0.source.as_ref().map(Error::cause) {
+            Some(Cause::Digest(_) | Cause::OtherDigest { .. }) => {
+                "its bytes do not match the digest or size"
+            }
+            Some(Cause::WebPage) => "the answer is a web page, not that of a registry",
+            Some(Cause::Violation(_)) => "the answer breaks the distribution specification",
+            _ => self.0.kind.as_str(),
+        }
+    }
+}
+
 impl UpstreamErrorKind {
     /// The kind of a failure of the client. `is_abuse` decides which of the two rate limits it is.
     pub(super) fn of(error: &Error, is_abuse: impl FnOnce() -> bool) -> Self {
@@ -162,7 +158,9 @@ impl UpstreamErrorKind {
         )
     }
 
-    const fn reason(self) -> &'static str {
+    /// Returns the kind in words, for errors and reports of health.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Absent => "it does not exist there",
             Self::Denied => "access is denied",
@@ -213,12 +211,11 @@ impl fmt::Display for UpstreamError {
         let Inner {
             upstream,
             what,
-            kind,
             status,
             retry_after,
             ..
         } = &*self.0;
-        write!(f, "upstream {upstream}: cannot {what}: {}", kind.reason())?;
+        write!(f, "upstream {upstream}: cannot {what}: {}", self.reason())?;
         if let Some(status) = status {
             write!(f, " (status {status})")?;
         }

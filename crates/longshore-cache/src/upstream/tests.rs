@@ -82,7 +82,7 @@ async fn head(upstream: &Upstream) -> Result<Option<ManifestHead>, UpstreamError
 }
 
 /// The manifest `app:v1`, with one attempt.
-async fn pull(upstream: &Upstream) -> Result<Option<PulledManifest>, UpstreamError> {
+async fn pull(upstream: &Upstream) -> Result<Option<VerifiedDocument>, UpstreamError> {
     let once = Patience::OneAttempt;
     upstream.manifest(&app(), &v1(), once).await
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use http::{HeaderMap, Response, StatusCode, header, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
 use longshore_model::{Digest, RepositoryName};
 
 use super::request::{Access, AnswerBody, Need, Patience, Request, RequestHead};
@@ -292,7 +292,7 @@ impl BlobAnswer {
     /// Writes the head of the answer: 200, 206 or 416.
     #[must_use]
     pub fn write(&self) -> (StatusCode, HeaderMap) {
-        let mut headers = HeaderMap::new();
+        let mut headers = field::headers_of_content();
         let (status, range) = match self.extent {
             Extent::Beyond(total) => (
                 StatusCode::RANGE_NOT_SATISFIABLE,
@@ -304,16 +304,16 @@ impl BlobAnswer {
             ),
             Extent::Whole => (StatusCode::OK, None),
         };
-        field::put(
-            &mut headers,
-            header::CONTENT_TYPE,
-            Some(&"application/octet-stream"),
-        );
-        field::put(&mut headers, header::ACCEPT_RANGES, Some(&"bytes"));
-        field::put(&mut headers, header::CONTENT_LENGTH, self.length.as_ref());
-        field::put(&mut headers, field::CONTENT_DIGEST, self.digest.as_ref());
+        let octets = HeaderValue::from_static("application/octet-stream");
+        headers.insert(header::CONTENT_TYPE, octets);
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if let Some(length) = self.length {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        let digest = self.digest.as_ref().map(Digest::as_str);
+        field::put_text(&mut headers, field::CONTENT_DIGEST, digest);
         field::put(&mut headers, header::CONTENT_RANGE, range.as_ref());
-        field::put(&mut headers, header::ETAG, self.etag.as_ref());
+        field::put_text(&mut headers, header::ETAG, self.etag.as_deref());
         (status, headers)
     }
 

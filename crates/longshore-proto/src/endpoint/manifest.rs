@@ -294,15 +294,15 @@ impl ManifestAnswer {
     /// Writes the head of the answer.
     #[must_use]
     pub fn write(&self) -> (StatusCode, HeaderMap) {
-        let mut headers = HeaderMap::new();
-        field::put(
-            &mut headers,
-            header::CONTENT_TYPE,
-            self.content_type.as_ref(),
-        );
-        field::put(&mut headers, header::CONTENT_LENGTH, self.length.as_ref());
-        field::put(&mut headers, field::CONTENT_DIGEST, self.digest.as_ref());
-        field::put(&mut headers, header::ETAG, self.etag.as_ref());
+        let mut headers = field::headers_of_content();
+        let content_type = self.content_type.as_deref();
+        field::put_text(&mut headers, header::CONTENT_TYPE, content_type);
+        if let Some(length) = self.length {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        let digest = self.digest.as_ref().map(Digest::as_str);
+        field::put_text(&mut headers, field::CONTENT_DIGEST, digest);
+        field::put_text(&mut headers, header::ETAG, self.etag.as_deref());
         (StatusCode::OK, headers)
     }
 

@@ -42,6 +42,13 @@ pub(super) fn open_file(within: &Handle, name: &str) -> io::Result<Option<(File,
     regular(File::open(path)?)
 }
 
+/// Opens a file in the directory `dir` in this one with one call of the system, which this system
+/// does not have.
+#[cfg(not(unix))]
+pub(super) fn open_file_in(_within: &Handle, _dir: &str, _name: &str) -> Option<(File, u64)> {
+    None
+}
+
 /// Opens a private file for writing, made where there is none; `None` as [`open_file`].
 pub(super) fn open_or_create(within: &Handle, name: &str) -> io::Result<Option<(File, u64)>> {
     let path = within.join(name);

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::ResolveFlags;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -47,6 +49,22 @@ pub(super) fn open_file(within: &Handle, name: &str) -> io::Result<Option<(File,
     open_regular(within, name, OFlags::RDONLY)
 }
 
+/// As [`open_file`], of a file in the directory `dir` in this one, with one call of the system;
+/// `None` also where that fails.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn open_file_in(within: &Handle, dir: &str, name: &str) -> Option<(File, u64)> {
+    let path = [dir, "/", name].concat();
+    let flags = OFlags::RDONLY | REGULAR;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let opened = rustix::fs::openat2(within, path, flags, Mode::empty(), resolve).ok()?;
+    regular(opened.into()).ok()?
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn open_file_in(_within: &Handle, _dir: &str, _name: &str) -> Option<(File, u64)> {
+    None
+}
+
 /// Opens a private file for writing, made where there is none; `None` as [`open_file`].
 pub(super) fn open_or_create(within: &Handle, name: &str) -> io::Result<Option<(File, u64)>> {
     open_regular(within, name, OFlags::RDWR | OFlags::CREATE)
@@ -60,6 +78,11 @@ fn open_regular(within: &Handle, name: &str, flags: OFlags) -> io::Result<Option
         Err(Errno::LOOP | Errno::MLINK | Errno::NXIO | Errno::ISDIR) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    regular(file)
+}
+
+/// A file with its size; `None` for anything but a regular file.
+fn regular(file: File) -> io::Result<Option<(File, u64)>> {
     let metadata = file.metadata()?;
     Ok(metadata.is_file().then_some((file, metadata.len())))
 }

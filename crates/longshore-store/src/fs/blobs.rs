@@ -143,6 +143,13 @@ impl Blobs {
     }
 
     pub(super) fn open(&self, digest: &Digest) -> Result<Option<(File, u64)>, StoreError> {
+        supported(digest)?;
+        if let Some(shard) = self.arrangement.shard(digest)
+            && let Some(dir) = self.algorithm(&digest.algorithm())?
+            && let Some(found) = dir.file_in(shard, digest.encoded())?
+        {
+            return Ok(Some(found));
+        }
         match self.dir(digest)? {
             Some(dir) => dir.file(digest.encoded()),
             None => Ok(None),

@@ -15,17 +15,20 @@ pub(super) enum Program {
     DockerRegistry,
     /// A bare HTTP server.
     Floor,
-    /// `longshore serve`.
+    /// `longshore serve`, which logs warnings only.
     Longshore,
+    /// `longshore serve` with its default log, which has a line for each request.
+    LongshoreLogging,
     /// nginx with sendfile.
     Nginx,
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Floor,
         Self::Nginx,
         Self::Longshore,
+        Self::LongshoreLogging,
         Self::DockerRegistry,
     ];
 
@@ -34,19 +37,27 @@ impl Program {
             Self::DockerRegistry => "docker-registry",
             Self::Floor => "floor",
             Self::Longshore => "longshore",
+            Self::LongshoreLogging => "longshore-logging",
             Self::Nginx => "nginx",
         }
     }
 
     /// Whether it is a cache, and does not have the files from the start.
     pub(super) fn is_cache(self) -> bool {
-        matches!(self, Self::DockerRegistry | Self::Longshore)
+        matches!(
+            self,
+            Self::DockerRegistry | Self::Longshore | Self::LongshoreLogging
+        )
     }
 
     /// Whether the work means anything for it. nginx takes part in the work of cold clients, where
     /// its clients are not cold, because a target is relative to it.
     pub(super) fn does(self, work: Work) -> bool {
-        self != Self::Floor || work != Work::Cold
+        match self {
+            Self::Floor => work != Work::Cold,
+            Self::LongshoreLogging => work.is_short(),
+            _ => true,
+        }
     }
 
     /// Starts it in an empty directory.
@@ -63,9 +74,13 @@ impl Program {
                 Server::docker_registry_proxy(program, directory, upstream)
             }
             Self::Floor => Server::floor(programs.path("bench-serve")?, directory, trees),
-            Self::Longshore => {
+            Self::Longshore | Self::LongshoreLogging => {
                 let program = programs.path("longshore")?;
-                Server::longshore(program, directory, upstream, CACHE_BYTES)
+                let log_level = match self {
+                    Self::LongshoreLogging => "info",
+                    _ => "warn",
+                };
+                Server::longshore(program, directory, upstream, CACHE_BYTES, log_level)
             }
             Self::Nginx => Server::nginx(programs.path("nginx")?, directory, trees, None),
         }

@@ -94,9 +94,9 @@ async fn the_next_mirror_continues_at_the_position_where_the_first_died() {
     let (bytes, error) = read(&mut frames).await;
     assert!(bytes == content(), "{} bytes", bytes.len());
     assert!(error.is_none());
-    // One transfer, and five attempts to resume it (RT1).
+    // One transfer, and three attempts to resume it (RT1).
     let resume = format!("GET {} bytes=100000-", path());
-    assert_eq!(lines(&mirror).len(), 6);
+    assert_eq!(lines(&mirror).len(), 4);
     assert_eq!(lines(&mirror)[0], format!("GET {}", path()));
     assert!(lines(&mirror)[1..].iter().all(|line| *line == resume));
     assert_eq!(lines(&home), [resume]);
@@ -122,7 +122,7 @@ async fn a_blob_fails_when_no_host_is_left() {
     assert_eq!(error.unwrap().kind(), UpstreamErrorKind::Unavailable);
     assert!(frames.next().await.is_none());
     let asked = (lines(&mirror).len(), lines(&home).len());
-    assert_eq!(asked, (1, 6));
+    assert_eq!(asked, (1, 4));
     let health = upstream.health();
     assert_eq!(health.consecutive_failures, 1);
     let failure = health.last_failure.unwrap();

@@ -25,7 +25,7 @@ async fn what_exists_is_found_and_the_rest_is_absent() {
     let head = upstream.manifest_head(&app(), &v1(), normal).await.unwrap();
     assert_eq!(head.unwrap().digest.as_ref(), Some(tree.digest()));
     let pulled = upstream.manifest(&app(), &v1(), normal).await.unwrap();
-    assert_eq!(pulled.unwrap().digest(), tree.digest());
+    assert_eq!(&pulled.unwrap().digest, tree.digest());
     assert!(
         upstream
             .manifest_head(&app(), &none, normal)
@@ -87,7 +87,7 @@ async fn mirrors_are_asked_first_and_the_registry_itself_decides() {
     let builder = builder.mirror(&empty.url()).mirror(&mirror.url());
     let upstream = builder.build().unwrap();
     let pulled = upstream.manifest(&app(), &v1(), Patience::Normal).await;
-    assert_eq!(pulled.unwrap().unwrap().digest(), image::single(7).digest());
+    assert_eq!(&pulled.unwrap().unwrap().digest, image::single(7).digest());
     let asked = |registry: &Registry| registry.requests().len();
     assert_eq!((asked(&empty), asked(&mirror), asked(&home)), (1, 1, 0));
     let none = "none".parse().unwrap();
@@ -108,7 +108,7 @@ async fn one_attempt_is_one_request() {
     let unavailable = Misbehaviour::Status(StatusCode::SERVICE_UNAVAILABLE);
     registry.misbehave(Rule::always(unavailable));
     let (upstream, clock) = upstream(&registry);
-    for (patience, requests) in [(Patience::OneAttempt, 1), (Patience::Normal, 5)] {
+    for (patience, requests) in [(Patience::OneAttempt, 1), (Patience::Normal, 3)] {
         registry.requests().clear();
         let head = upstream.manifest_head(&app(), &v1(), patience).await;
         assert_eq!(head.unwrap_err().kind(), UpstreamErrorKind::Unavailable);
@@ -174,7 +174,7 @@ async fn dg2_a_digest_header_that_cannot_be_used_is_ignored() {
         let digest = image::single(7).digest().clone();
         let by_digest = digest.clone().into();
         let pulled = upstream.manifest(&app, &by_digest, Patience::Normal);
-        assert_eq!(*pulled.await.unwrap().unwrap().digest(), digest);
+        assert_eq!(pulled.await.unwrap().unwrap().digest, digest);
     }
 }
 
