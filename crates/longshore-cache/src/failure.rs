@@ -14,7 +14,7 @@ use crate::upstream::{UpstreamError, UpstreamErrorKind};
 pub(crate) enum Failure {
     /// The upstream does not have it.
     Absent,
-    /// It is not in the cache, and the upstream must not be asked.
+    /// It is not in the cache, and the upstream is configured as offline.
     Offline,
     /// The settings of the cache do not allow this repository.
     NotAllowed,

@@ -60,7 +60,7 @@ pub(crate) enum AbsentKey {
     List(ImageName, ListKey),
 }
 
-/// What an upstream said about a manifest in answer to `HEAD`.
+/// The answer of an upstream to `HEAD` of a manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct HeadFact {
     /// Its digest.
@@ -149,7 +149,7 @@ impl Known {
         until.is_some_and(|until| self.clock.now() < until)
     }
 
-    /// Remembers that the upstream said that this does not exist.
+    /// Remembers the answer of the upstream that this does not exist.
     pub(crate) fn set_absent(&self, key: AbsentKey) {
         let until = self.clock.now().saturating_add(self.negative_ttl);
         self.absent.insert(key, until);
@@ -387,7 +387,7 @@ impl Known {
     }
 
     /// Writes a manifest, its record, the mark of the repository and the tag, in this order: a
-    /// reference is never written before what it names (CA1).
+    /// reference is never written before the content that it names (CA1).
     pub(crate) async fn keep_document(
         &self,
         image: &ImageName,

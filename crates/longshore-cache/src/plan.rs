@@ -48,7 +48,7 @@ pub(crate) struct NameFacts {
     pub(crate) age: Option<Age>,
     /// Whether the content that the record names is in the cache.
     pub(crate) at_hand: bool,
-    /// Whether the upstream said recently that it does not exist.
+    /// Whether the upstream answered recently that it does not exist.
     pub(crate) known_absent: bool,
     /// Whether the upstream is configured as offline.
     pub(crate) offline: bool,
@@ -103,7 +103,7 @@ pub(crate) struct ContentFacts {
     pub(crate) shown: bool,
     /// Whether its verified bytes are in the cache.
     pub(crate) at_hand: bool,
-    /// Whether the upstream said recently that this repository does not contain it.
+    /// Whether the upstream answered recently that this repository does not contain it.
     pub(crate) known_absent: bool,
     /// Whether the upstream is configured as offline.
     pub(crate) offline: bool,
@@ -186,11 +186,11 @@ pub(crate) struct RangeFacts {
 pub(crate) struct RangePlan {
     /// Whether to join or start a fill.
     pub(crate) fill: bool,
-    /// Where the bytes come from.
+    /// The source of the bytes.
     pub(crate) from: RangeSource,
 }
 
-/// Where the bytes of a range come from.
+/// The source of the bytes of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RangeSource {
     /// From the fill, once it has written them.

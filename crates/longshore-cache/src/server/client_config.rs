@@ -53,7 +53,9 @@ pub struct ClientFile {
 
 /// An existing file into which the settings cannot be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the existing file is not a JSON object, or one of its settings has another form")]
+#[error(
+    "the existing file is not a JSON object, or a setting in it does not have the expected type"
+)]
 #[non_exhaustive]
 pub struct MergeError;
 

@@ -256,7 +256,7 @@ fn basic(username: Option<&str>, secret: Secret) -> Result<Credential, &'static 
         Some(username) => Credential::basic(username, secret).map_err(|_| CONTROL),
         None => {
             let (username, password) = secret.expose().split_once(':').ok_or(
-                "the secret is not `USER:PASSWORD`; give `username` if it is only the password",
+                "the secret is not `USER:PASSWORD`; set `username` if it is only the password",
             )?;
             let password = Secret::new(password.to_owned());
             Credential::basic(username, password).map_err(|_| CONTROL)

@@ -408,7 +408,7 @@ text_setting!(
     "an origin, such as `https://registry.example`",
     |text| text.parse().map_err(|error| match error {
         longshore_origin::OriginError::UserInformation => USER_INFORMATION.to_owned(),
-        error => format!("expected http:// or https://, a host, and perhaps a port: {error}"),
+        error => format!("expected http:// or https://, a host, and optionally a port: {error}"),
     }),
     |origin| origin.to_string(),
     "a list of origins"

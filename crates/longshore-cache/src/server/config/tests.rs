@@ -210,7 +210,7 @@ fn an_error_has_file_line_and_key() {
         ),
         (
             "\n[serve]\n\ntag_ttl = 5",
-            "cache.toml:4: serve.tag_ttl: expected a duration, such as `5m`, or `never`, and this \
+            "cache.toml:4: serve.tag_ttl: expected a duration, such as `5m`, or `never`, but this \
              is a number",
         ),
         (
@@ -573,7 +573,8 @@ fn a_name_stands_for_one_upstream() {
     );
     assert_eq!(
         error,
-        "cache.toml:8: serve.upstream[2].ns: `quay.io` cannot name b: it names a already"
+        "cache.toml:8: serve.upstream[2].ns: `quay.io` cannot name b: it already names a; \
+         use it for one of them"
     );
     let error = refused(
         "[[serve.upstream]]\nurl = \"https://a.example\"\n\
