@@ -44,6 +44,9 @@ mod upstream;
 /// Largest default size of the store: 20 GiB.
 pub const DEFAULT_STORE_SIZE: ByteSize = ByteSize::new(20 << 30);
 
+/// Smallest size of the store: 1 MiB. Less is a number without its unit.
+const LEAST_STORE_SIZE: ByteSize = ByteSize::new(1 << 20);
+
 /// The address of the default listener: 127.0.0.1:5000.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
@@ -91,7 +94,7 @@ section! {
         /// The directory of the cache. Only one process uses it at a time. The cache uses a private
         /// directory in it, and creates both.
         path: PathBuf = PathBuf::new(), "`longshore/serve` in the user's cache directory";
-        /// Maximum size of what is stored.
+        /// Maximum size of what is stored, at least 1 MiB.
         size: Option<ByteSize> = None, "20 GiB, or half of the free space if that is less";
         /// When stored content is made durable: `each` before it is visible, or `none` when the
         /// system gets to it. With `none`, content may be damaged after a power cut, so use it only
@@ -304,9 +307,15 @@ impl ServeConfig {
                 Some(path) => path.clone_into(&mut self.store.path),
                 None => reader.fault_of(
                     "serve.store.path",
-                    "the user's cache directory is not known; give a directory",
+                    "the user's cache directory is not known; give a directory with --dir, or \
+                     with `path` in [serve.store]",
                 ),
             }
+        }
+        if let Some(size) = self.store.size.filter(|size| *size < LEAST_STORE_SIZE) {
+            let bytes = size.bytes();
+            let what = format!("{bytes} bytes are too few for a store; give a unit, such as 20GiB");
+            reader.fault_of("serve.store.size", what);
         }
         if let Some(tls) = &self.tls {
             for (key, path) in [("cert", &tls.cert), ("key", &tls.key)] {
