@@ -298,7 +298,7 @@ fn an_error_has_file_line_and_key() {
 fn every_fault_is_reported_at_once() {
     let error = parse("[serve]\na = 1\n[serve.store]\nsize = true\n").unwrap_err();
     let faults: Vec<_> = error.faults().iter().map(|it| it.key()).collect();
-    assert_eq!(faults, ["serve.store.size", "serve.a"]);
+    assert_eq!(faults, ["serve.a", "serve.store.size"]);
 }
 
 #[test]
