@@ -49,7 +49,9 @@ async fn check(config: &ServeConfig, options: &Upstreams) -> Result<(), Failure>
             continue;
         }
         output::text(&format!("{name}: {}", error.kind().as_str()))?;
-        failures.push(ping_failure(&error));
+        let configured = config.upstream.iter().find(|it| it.prefix == name);
+        let has_credentials = configured.is_some_and(|it| it.credentials.is_some());
+        failures.push(ping_failure(&error, has_credentials));
     }
     Failure::all(failures)
 }
@@ -73,7 +75,7 @@ const TLS_HINT: &str = "correct `cert` and `key` in [serve.tls], or the files";
 const UPSTREAM_HINT: &str = "correct the settings of this upstream, or the files that they name";
 
 /// The failure of an upstream that does not answer as it should.
-fn ping_failure(error: &UpstreamError) -> Failure {
+fn ping_failure(error: &UpstreamError, has_credentials: bool) -> Failure {
     let cause = error.source();
     let cause = cause.and_then(<dyn Error>::downcast_ref::<longshore::Error>);
     let lacks_secret = cause.is_some_and(|it| {
@@ -84,7 +86,8 @@ fn ping_failure(error: &UpstreamError) -> Failure {
             Exit::Auth,
             "what `credentials` of this upstream names cannot be read or used; correct it",
         ),
-        UpstreamErrorKind::Denied if cause.is_some_and(longshore::Error::had_credentials) => (
+        // A refused credential is not sent again, so the error may be that of an anonymous request.
+        UpstreamErrorKind::Denied if has_credentials => (
             Exit::Auth,
             "the registry does not accept what `credentials` of this upstream names; check the \
              user name and the password",
