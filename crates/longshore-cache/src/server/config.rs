@@ -313,8 +313,11 @@ impl ServeConfig {
             }
         }
         if let Some(size) = self.store.size.filter(|size| *size < LEAST_STORE_SIZE) {
-            let bytes = size.bytes();
-            let what = format!("{bytes} bytes are too few for a store; give a unit, such as 20GiB");
+            let bytes = match size.bytes() {
+                1 => "1 byte is".to_owned(),
+                bytes => format!("{bytes} bytes are"),
+            };
+            let what = format!("{bytes} too few for a store; give a unit, such as 20GiB");
             reader.fault_of("serve.store.size", what);
         }
         if let Some(tls) = &self.tls {

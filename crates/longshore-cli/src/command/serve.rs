@@ -536,7 +536,18 @@ mod tests {
             .unwrap();
         let file = place.path().join("file");
         std::fs::write(&file, "").unwrap();
+        let config = place.path().join("cache.toml");
+        std::fs::write(
+            &config,
+            "[serve.tls]\ncert = \"/absent\"\nkey = \"/absent\"\n",
+        )
+        .unwrap();
         for (options, exit, hint) in [
+            (
+                vec!["--listen=127.0.0.1:0", "--config", config.to_str().unwrap()],
+                Exit::Usage,
+                "in [serve.tls]",
+            ),
             (
                 vec!["--listen", &taken.1],
                 Exit::Unavailable,

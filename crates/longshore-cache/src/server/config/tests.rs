@@ -71,11 +71,16 @@ fn the_store_takes_20_gib_or_half_of_the_free_space() {
 
 #[test]
 fn a_size_without_its_unit_is_refused() {
-    for (size, bytes) in [("20", 20), ("1048575", 1_048_575), ("\"20 KiB\"", 20_480)] {
+    for (size, bytes) in [
+        ("1", "1 byte is"),
+        ("20", "20 bytes are"),
+        ("1048575", "1048575 bytes are"),
+        ("\"20 KiB\"", "20480 bytes are"),
+    ] {
         assert_eq!(
             refused(&format!("[serve.store]\nsize = {size}")),
             format!(
-                "cache.toml:2: serve.store.size: {bytes} bytes are too few for a store; give a \
+                "cache.toml:2: serve.store.size: {bytes} too few for a store; give a \
                  unit, such as 20GiB"
             )
         );
