@@ -28,10 +28,10 @@ use part::{Content, Parts};
 use relayed::RelayedParts;
 use report::Report;
 
-/// The body of an answer of a cache: bytes in memory, parts of a stored blob or of one that
-/// arrives, or frames that are passed on.
+/// The body of an answer of a cache: bytes in memory, parts of a stored blob or of a running fill,
+/// or frames passed on from an upstream.
 ///
-/// A body of known length never ends cleanly before all of it was sent (CA3).
+/// A body of known length never ends without an error before all its bytes were sent (CA3).
 #[derive(Default)]
 pub struct CacheBody {
     inner: Inner,
@@ -50,15 +50,16 @@ enum Inner {
 /// Frames that are passed on without being verified.
 struct Relay {
     frames: Pin<Box<dyn Stream<Item = Result<Bytes, UpstreamError>> + Send>>,
-    /// Number of bytes that the upstream has still to send.
+    /// Number of bytes that the upstream must still send.
     to_come: u64,
-    /// The last frame. It waits for the end, so that a body that is too long is noticed: a
-    /// connection sends no more than was announced, and the client would not know.
+    /// The last frame. It is held back until the upstream ends its answer, so that an answer that
+    /// is too long is an error. Otherwise the connection would send the announced length, and the
+    /// client would not notice the error.
     last: Bytes,
 }
 
-/// Why a body broke off. The connection is then aborted, so that the client does not take what it
-/// has for the whole.
+/// Why a body ended early. The connection is then aborted, so that the client cannot take the
+/// received part for the whole.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheBodyError {
@@ -73,34 +74,34 @@ pub enum CacheBodyError {
     Read {
         /// Where reading failed.
         position: u64,
-        /// The answer of the operating system.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The blob arrives from the upstream, and that failed.
-    #[error("the blob did not arrive from the upstream")]
+    /// The transfer of the blob from the upstream failed.
+    #[error("the transfer of the blob from the upstream failed")]
     Fill(#[source] FillError),
-    /// The blob is not stored, and this client was too slow for the others who read it.
+    /// The blob is not stored, and this client was much slower than its other readers.
     #[error("the blob is not stored, and the client is too slow to read it as it arrives")]
     FellBehind,
-    /// Frames were passed on from the upstream, and that failed.
-    #[error("the upstream failed while its answer was passed on")]
+    /// The upstream failed while its frames were passed on.
+    #[error("the upstream failed while the cache passed its answer on")]
     Relay(#[source] UpstreamError),
     /// The upstream sent fewer or more bytes than it announced.
     #[error("the upstream sent {} bytes than announced", if *.longer { "more" } else { "fewer" })]
     Length {
-        /// Whether it sent more.
+        /// Whether the upstream sent more.
         longer: bool,
     },
 }
 
 impl CacheBody {
-    /// A body without a byte.
+    /// An empty body.
     #[must_use]
     pub const fn empty() -> Self {
         Self::of(Inner::Empty)
     }
 
-    /// These bytes.
+    /// A body of these bytes.
     #[must_use]
     pub const fn full(bytes: Bytes) -> Self {
         Self::of(Inner::Bytes(bytes))
@@ -119,20 +120,21 @@ impl CacheBody {
         Self::parts(Parts::several(Content::Stored(blob), parts))
     }
 
-    /// A part of a blob that arrives, to its end at most; if its size is not known, `0..u64::MAX`
-    /// is all of it. To be called after the head of the fill has come.
+    /// A part of the blob of a fill, at most to its end. If the size is not known, `0..u64::MAX` is
+    /// the whole blob. Call this after the head of the fill was received.
     pub(crate) fn filling(fill: Fill, range: Range<u64>) -> Self {
         let end = fill.progress().size.unwrap_or(u64::MAX);
         let range = range.start..range.end.min(end);
         Self::parts(Parts::one(Content::filling(fill), range))
     }
 
-    /// Several parts of a blob that arrives.
+    /// Several parts of the blob of a fill.
     pub(crate) fn filling_parts(fill: Fill, parts: Multipart) -> Self {
         Self::parts(Parts::several(Content::filling(fill), parts))
     }
 
-    /// The next `length` bytes of an upstream, which must be all. They are not verified.
+    /// The bytes of an upstream answer, which must have exactly `length` bytes. They are not
+    /// verified.
     #[must_use]
     pub fn relay(frames: UpstreamFrames, length: u64) -> Self {
         Self::pass_on(frames, length)
@@ -159,7 +161,7 @@ impl CacheBody {
         Self::pass_on(RelayedParts::new(parts, open), length)
     }
 
-    /// The same body, whose end is reported.
+    /// The same body, with a report of its end.
     pub(crate) fn reported(
         mut self,
         id: RequestId,
@@ -172,8 +174,7 @@ impl CacheBody {
         self
     }
 
-    /// Adds bytes to the report. A connection need not ask for the end of a body whose length it
-    /// knows.
+    /// Adds bytes to the report. A connection may not poll a body of known length for its end.
     fn reported_bytes(&mut self, bytes: usize) {
         if let Some(report) = &mut self.report {
             report.bytes += bytes as u64;
@@ -194,7 +195,7 @@ impl CacheBody {
 }
 
 impl Relay {
-    /// Number of bytes that were not returned yet.
+    /// Number of bytes that were not yet returned.
     const fn left(&self) -> u64 {
         self.to_come + self.last.len() as u64
     }
@@ -250,7 +251,7 @@ impl http_body::Body for CacheBody {
         };
         match &frame {
             Some(Ok(bytes)) => this.reported_bytes(bytes.len()),
-            // Nothing follows the end, or an error. Files and readers are released.
+            // After the end or an error nothing follows: release files and readers.
             None => {
                 this.inner = Inner::Empty;
                 this.reported_bytes(0);

@@ -1,8 +1,8 @@
 //! Fills: one transfer of a blob from an upstream, for any number of readers.
 //!
-//! A transfer runs in a task of its own. It writes into the partial file of the store and publishes
-//! how far it has come; each reader reads that file at its own offset and speed. Neither a reader
-//! that leaves nor a slow one affects the transfer (CA5).
+//! A transfer runs in a separate task. It writes into the partial file of the store and publishes
+//! its progress; each reader reads that file at its own offset and speed. Readers that leave or are
+//! slow do not affect the transfer (CA5).
 
 mod error;
 mod limits;
@@ -44,30 +44,30 @@ use ring::Ring;
 use spool::Spool;
 use transfer::Transfer;
 
-/// Number of bytes at the end of a blob that readers get only after its digest was verified: 64 KiB
+/// Number of bytes at the end of a blob that readers get only after the digest was verified: 64 KiB
 /// (CA4).
 pub const FILL_HOLD_BACK_BYTES: u64 = 64 * 1024;
 
-/// A fill ends after this time, even if bytes still arrive: 6 hours.
+/// Maximum duration of a fill, even if bytes still arrive: 6 hours.
 pub const FILL_DEADLINE: Duration = Duration::from_secs(6 * 3600);
 
-/// A fill that nobody reads, and that is not finished anyway, ends after this time: 30 s.
+/// A fill without readers ends after this time, unless it is nearly complete or small: 30 s.
 pub const FILL_UNREAD_GRACE: Duration = Duration::from_secs(30);
 
-/// A fill that nobody reads is finished if more than this part of the blob arrived: 25 %.
+/// A fill without readers continues to its end if more than this part of the blob arrived: 25 %.
 pub const FILL_UNREAD_PERCENT: u64 = 25;
 
-/// A fill that nobody reads is finished if the blob is smaller than this: 64 MiB.
+/// A fill without readers continues to its end if the blob is smaller than this: 64 MiB.
 pub const FILL_UNREAD_SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Default maximum number of transfers that run concurrently, each in a thread that may block: 64.
-/// Further ones wait for their turn.
+/// Further transfers wait.
 pub const CONCURRENT_FILLS: usize = 64;
 
-/// The running fills of a cache. Clones share them, and so may several services.
+/// The running fills of a cache. Clones share the fills, and several services may share them.
 ///
 /// When the last clone and the last body of a fill are dropped, the transfers end as with
-/// [`stop`](Self::stop). Before that a Tokio runtime that is dropped waits for them.
+/// [`stop`](Self::stop). A Tokio runtime that is dropped before that waits for the transfers.
 #[derive(Clone)]
 pub struct Fills(Arc<PoolUse>);
 
@@ -75,7 +75,7 @@ pub struct Fills(Arc<PoolUse>);
 #[derive(Debug)]
 struct PoolUse(Arc<Pool>);
 
-/// Makes [`Fills`].
+/// Builds [`Fills`].
 #[must_use = "builders do nothing until `build` is called"]
 pub struct FillsBuilder {
     store: BoundedStore,
@@ -91,14 +91,14 @@ pub(crate) struct FillKey {
     pub(crate) digest: Digest,
 }
 
-/// What all transfers share.
+/// State that all transfers share.
 struct Pool {
     store: BoundedStore,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     permits: Arc<Semaphore>,
     running: Mutex<HashMap<FillKey, Arc<Shared>>>,
-    /// Number of transfers, for those who wait for their end.
+    /// Number of transfers; [`Fills::stop`] waits until it is 0.
     count: watch::Sender<usize>,
     /// Becomes true when the transfers must end.
     stopping: watch::Sender<bool>,
@@ -106,7 +106,7 @@ struct Pool {
     is_degraded: AtomicBool,
 }
 
-/// What a transfer and its readers share.
+/// State that a transfer and its readers share.
 #[derive(Debug)]
 struct Shared {
     key: FillKey,
@@ -115,12 +115,12 @@ struct Shared {
     readers: Readers,
     /// Set before the head is published.
     spool: OnceLock<Spool>,
-    /// Whether the transfer is over, and the store has what it will have of the blob.
+    /// Whether the transfer has ended and its writes to the store are complete.
     settled: watch::Sender<bool>,
 }
 
-/// The part that one client has in a fill. As long as it exists, or the body that it became, the
-/// fill counts as read.
+/// The handle of one client to a fill. The fill counts as read while this handle exists, or the
+/// body that was made from it.
 #[derive(Debug)]
 pub(crate) struct Fill {
     shared: Arc<Shared>,
@@ -129,12 +129,12 @@ pub(crate) struct Fill {
     pool: Arc<PoolUse>,
 }
 
-/// The end of a fill. A fill does not count as read because somebody waits for its end.
+/// A handle that waits for the end of a fill. It does not count as a reader.
 #[derive(Debug)]
 pub(crate) struct Verdict(Arc<Shared>);
 
 impl Verdict {
-    /// Waits until the blob was verified and is stored, or passed through.
+    /// Waits until the blob was verified, and was stored or passed through.
     ///
     /// # Errors
     ///
@@ -156,14 +156,14 @@ impl Verdict {
     }
 }
 
-/// What is known about a blob when the upstream has answered.
+/// What is known about a blob after the upstream has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FillHead {
-    /// The size in bytes; `None` if neither the client of the cache nor the upstream said it.
+    /// The size in bytes; `None` if neither the caller nor the upstream stated it.
     pub(crate) size: Option<u64>,
 }
 
-/// What a reader finds at a position.
+/// The bytes that are available to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Available {
     /// Bytes, up to this position.
@@ -173,7 +173,7 @@ pub(crate) enum Available {
 }
 
 impl Fills {
-    /// Begins to set up fills into this store.
+    /// Starts to build fills into this store.
     pub fn builder(store: BoundedStore, clock: Arc<dyn Clock>) -> FillsBuilder {
         FillsBuilder {
             store,
@@ -183,7 +183,7 @@ impl Fills {
         }
     }
 
-    /// Returns the store into which they write.
+    /// Returns the store into which the fills write.
     #[must_use]
     pub fn store(&self) -> &BoundedStore {
         &self.pool().store
@@ -191,7 +191,7 @@ impl Fills {
 
     /// Joins the running fill of a blob, if there is one that can still be read from its beginning.
     ///
-    /// The caller has shown that its repository contains the digest (CA6).
+    /// The caller has proved that its repository contains the digest (CA6).
     pub(crate) fn join(&self, key: &FillKey) -> Option<Fill> {
         let running = self.pool().running();
         let fill = running
@@ -204,12 +204,12 @@ impl Fills {
         fill
     }
 
-    /// Joins the running fill of a blob, or begins one.
+    /// Joins the running fill of a blob, or starts one.
     ///
-    /// A blob that is not stored, because there is no room, passes through. Those who come after
-    /// its first bytes are gone get a transfer of their own.
+    /// If there is no room to store a blob, it passes through. A client that comes after its first
+    /// bytes were dropped gets a separate transfer.
     ///
-    /// The caller has shown that its repository contains the digest (CA6). It must be within a
+    /// The caller has proved that its repository contains the digest (CA6). It must be within a
     /// Tokio runtime.
     pub(crate) fn begin<S: BlobSource>(&self, key: FillKey, source: S, size: Option<u64>) -> Fill {
         let mut running = self.pool().running();
@@ -237,8 +237,8 @@ impl Fills {
         fill
     }
 
-    /// Ends all transfers and waits for them; what arrived is kept, and the next start resumes it.
-    /// Transfers that begin later end at once.
+    /// Ends all transfers and waits for them. Partial blobs are kept, and resumed after the next
+    /// start. Transfers that start later end immediately.
     pub async fn stop(&self) {
         self.pool().stop();
         // The sender lives as long as `self`.
@@ -254,7 +254,7 @@ impl Fills {
         &self.0.0
     }
 
-    /// `None` if the first bytes are gone.
+    /// `None` if the first bytes were dropped.
     fn join_running(&self, shared: &Arc<Shared>) -> Option<Fill> {
         let ring = shared.spool.get().and_then(Spool::as_ring);
         ring.is_none_or(Ring::is_whole).then(|| self.enter(shared))
@@ -289,7 +289,7 @@ impl FillsBuilder {
         self
     }
 
-    /// Makes the fills.
+    /// Builds the fills.
     #[must_use]
     pub fn build(self) -> Fills {
         let permits = self.concurrency.clamp(1, Semaphore::MAX_PERMITS);
@@ -312,17 +312,17 @@ impl Pool {
         self.stopping.send_replace(true);
     }
 
-    /// The values stay whole even if a thread panics while it holds the lock.
+    /// The values stay consistent even if a thread panics while it holds the lock.
     fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Shared>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a fill, unless another one took its place.
+    /// Removes a fill, unless another one has replaced it.
     fn remove(&self, shared: &Arc<Shared>) {
         remove_from(&mut self.running(), shared);
     }
 
-    /// Removes a fill, unless somebody has begun to read it again.
+    /// Removes a fill, unless it has a reader again.
     fn remove_unread(&self, shared: &Arc<Shared>) -> bool {
         let mut running = self.running();
         let is_unread = shared.readers.is_empty();
@@ -339,21 +339,21 @@ impl Pool {
         });
     }
 
-    /// A blob was stored.
+    /// Records that a blob was stored.
     fn stored(&self) {
         if self.is_degraded.swap(false, Ordering::Relaxed) {
             self.observer.event(&Event::StoreDegraded(false));
         }
     }
 
-    /// A blob could not be stored: it passes through (CA9).
+    /// Records that a blob could not be stored and passes through (CA9).
     fn not_stored(&self, digest: &Digest, error: &StoreError) {
         if !self.is_degraded.swap(true, Ordering::Relaxed) {
             self.observer.event(&Event::StoreDegraded(true));
         }
-        // The store warns, too, but not for each blob.
+        // The store also logs a warning, but not for each blob.
         let error = error as &dyn std::error::Error;
-        tracing::debug!(%digest, error, "a blob cannot be stored and passes through");
+        tracing::debug!(%digest, error, "cannot store a blob; it passes through");
     }
 }
 
@@ -365,14 +365,15 @@ fn remove_from(running: &mut HashMap<FillKey, Arc<Shared>>, shared: &Arc<Shared>
 }
 
 impl Fill {
-    /// The repository from which the blob is transferred. If the fill fails, that says nothing
-    /// about another repository.
+    /// The repository from which the blob is transferred. A failure of the fill says nothing about
+    /// other repositories.
     pub(crate) fn repository(&self) -> &RepositoryName {
         &self.shared.repository
     }
 
-    /// Whether the head shows that this repository contains the blob: the upstream sent it for the
-    /// repository (CA6). A fill that found the blob in the store sent no request.
+    /// Whether the fill proves that this repository contains the blob, because the upstream sent it
+    /// from that repository (CA6). A fill that found the blob in the store sent no request and
+    /// proves nothing.
     pub(crate) fn shows(&self, repository: &RepositoryName) -> bool {
         self.shared.shows(repository)
     }
@@ -406,17 +407,19 @@ impl Fill {
         self.shared.progress.borrow().clone()
     }
 
-    /// The end of the fill, for somebody who does not read it.
+    /// A handle to the end of the fill, for a caller that does not read it.
     pub(crate) fn verdict(&self) -> Verdict {
         Verdict(Arc::clone(&self.shared))
     }
 
-    /// Whether the blob is not stored. Only those who read from the beginning find all bytes.
+    /// Whether the blob passes through without being stored. Then only readers from the beginning
+    /// find all bytes.
     pub(crate) fn passes_through(&self) -> bool {
         self.shared.spool.get().and_then(Spool::as_ring).is_some()
     }
 
-    /// Returns up to where bytes may be read; `None` if that is not beyond this position yet.
+    /// Returns the position up to which bytes may be read; `None` while it is not beyond
+    /// `position`.
     ///
     /// # Errors
     ///
@@ -438,7 +441,7 @@ impl Fill {
         let mut receiver = self.shared.progress.subscribe();
         Box::pin(async move {
             let is_reached = |it: &Progress| it.is_over() || it.released() > position;
-            // Without a sender there is nothing to wait for.
+            // If the sender is gone, the fill has ended.
             let _ = receiver.wait_for(is_reached).await;
         })
     }
@@ -449,12 +452,12 @@ impl Fill {
         spool.map_or(Piece::Gone, |spool| spool.find(range))
     }
 
-    /// States that a client reads now, from this position.
+    /// Records that the client starts to read at this position.
     pub(crate) fn starts_reading(&self, position: u64) {
         self.shared.readers.moved(self.reader, position);
     }
 
-    /// States which byte this reader needs next. Only a transfer that is not stored depends on it.
+    /// Records the next byte that this reader needs. Only a transfer that is not stored uses it.
     pub(crate) fn needs(&self, position: u64) {
         if self.passes_through() {
             self.shared.readers.moved(self.reader, position);

@@ -168,7 +168,8 @@ impl Known {
         if let Some(record) = self.tags.get(key) {
             return Some(record);
         }
-        let record = self.read(self.records.tag(&key.image, &key.tag).await)?;
+        let record = Box::pin(self.records.tag(&key.image, &key.tag)).await;
+        let record = self.read(record)?;
         self.tags.insert(key.clone(), record.clone());
         Some(record)
     }
@@ -200,7 +201,7 @@ impl Known {
         if self.shown.get(key).is_some() {
             return true;
         }
-        let shown = self.records.contains(&key.0, &key.1).await;
+        let shown = Box::pin(self.records.contains(&key.0, &key.1)).await;
         let shown = self.read(shown.map(Some)).unwrap_or_default();
         if shown {
             self.shown.insert(key.clone(), ());
@@ -224,7 +225,8 @@ impl Known {
         if let Some(kind) = self.kinds.get(digest) {
             return Some(kind);
         }
-        let record = self.read(self.records.content(digest).await)?;
+        let record = Box::pin(self.records.content(digest)).await;
+        let record = self.read(record)?;
         let kind = match record.media_type {
             Some(_) => ContentKind::Manifest,
             None => ContentKind::Blob(record.size),
@@ -284,7 +286,10 @@ impl Known {
         match self.store.get(digest) {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::warn!(%digest, %error, "a stored blob cannot be read");
+                tracing::warn!(
+                    %digest, %error,
+                    "cannot read a stored blob; it will be fetched again"
+                );
                 None
             }
         }
@@ -312,6 +317,11 @@ impl Known {
             self.store.touch(digest);
             return Some(document);
         }
+        Box::pin(self.stored_document(digest)).await
+    }
+
+    /// A manifest from the store.
+    async fn stored_document(&self, digest: &Digest) -> Option<Arc<Document>> {
         let record = self.read(self.records.content(digest).await)?;
         let media_type = record.media_type?;
         let store = self.store.clone();
@@ -384,7 +394,7 @@ impl Known {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) | Err(_) => return,
             Ok(Err(error)) => {
-                tracing::debug!(digest = %document.digest(), %error, "a manifest is not stored");
+                tracing::debug!(digest = %document.digest(), %error, "cannot store a manifest");
                 return;
             }
         }

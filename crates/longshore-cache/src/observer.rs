@@ -9,10 +9,10 @@ use longshore_model::Digest;
 use crate::name::{ImageName, UpstreamName};
 use crate::upstream::UpstreamCall;
 
-/// Takes the events of a cache, for example to count them.
+/// Receives the events of a cache, for example to count them.
 ///
-/// Events come from several threads, often while a client waits: an observer must neither block nor
-/// wait. Everything that an event borrows exists already, so that reporting allocates nothing.
+/// Several threads report events, often while a client waits, so an observer must not block. Events
+/// borrow existing data, so that a report allocates nothing.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ use crate::upstream::UpstreamCall;
 /// }
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Takes one event.
+    /// Receives one event.
     fn event(&self, event: &Event<'_>);
 }
 
@@ -50,7 +50,7 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 pub struct NoObserver;
 
 impl NoObserver {
-    /// Makes one.
+    /// Makes an observer that ignores every event.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -61,7 +61,7 @@ impl Observer for NoObserver {
     fn event(&self, _event: &Event<'_>) {}
 }
 
-/// Several observers, each of which takes every event, in the order in which they were added.
+/// Several observers. Each receives every event, in the order in which they were added.
 #[derive(Clone, Default)]
 pub struct Observers(Vec<Arc<dyn Observer>>);
 
@@ -98,7 +98,8 @@ impl fmt::Debug for Observers {
 
 /// The number of a request: different for each request of a process.
 ///
-/// A listener puts it into the extensions of a request; a service numbers requests that have none.
+/// A listener puts the id into the extensions of a request; a service assigns an id to a request
+/// without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(u64);
 
@@ -134,14 +135,14 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What happened in a cache.
+/// An event of a cache.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A request was assigned to an upstream. There is no such event for a request that names no
-    /// upstream, such as `ping`.
+    /// A request was assigned to an upstream. A request that names no upstream, such as `ping`, has
+    /// no such event.
     Routed(Routed<'a>),
-    /// The head of an answer is ready. Every request gets exactly one.
+    /// The head of an answer is ready. Every request has exactly one such event.
     Answered(Answered<'a>),
     /// The body of an answer has been sent, or its client has left.
     Sent(Sent),
@@ -170,7 +171,7 @@ pub enum Event<'a> {
         /// How it ended.
         end: FillEnd,
     },
-    /// Bytes of a blob were sent before the whole blob was verified; the answer was marked.
+    /// An answer with a range of a blob is sent before the whole blob was verified; it is marked.
     UnverifiedRange {
         /// The upstream.
         upstream: &'a UpstreamName,
@@ -180,12 +181,12 @@ pub enum Event<'a> {
     /// The store cannot be written to (`true`), or can be again (`false`). Meanwhile content is
     /// passed through without being stored.
     StoreDegraded(bool),
-    /// A request to an upstream ended. Upstreams report it that were built with
+    /// A request to an upstream ended. Reported by upstreams that were built with
     /// [`UpstreamBuilder::observer`](crate::UpstreamBuilder::observer).
     UpstreamCall(&'a UpstreamCall<'a>),
     /// The number of open connections of clients changed.
     Connections(usize),
-    /// A connection was refused, because too many are open.
+    /// A connection was refused because too many are open.
     ConnectionRefused,
 }
 
@@ -225,7 +226,7 @@ pub struct Answered<'a> {
     pub target: Option<&'a str>,
     /// Where the answer came from.
     pub outcome: Outcome,
-    /// The status of the answer. It says nothing about the outcome: an answer with 206, 304 or 404
+    /// The status of the answer. It is independent of the outcome: an answer with 206, 304 or 404
     /// may be a hit or a miss.
     pub status: StatusCode,
 }
@@ -268,7 +269,7 @@ pub struct Sent {
     pub id: RequestId,
     /// What was requested.
     pub kind: RequestKind,
-    /// How many bytes of the body were given to the connection.
+    /// Number of bytes of the body that were passed to the connection.
     pub bytes: u64,
     /// Whether that was the whole body.
     pub complete: bool,
@@ -287,7 +288,7 @@ impl Sent {
     }
 }
 
-/// What a request is about.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestKind {
@@ -323,7 +324,7 @@ impl RequestKind {
     }
 }
 
-/// Where an answer came from.
+/// The source of the answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -333,15 +334,15 @@ pub enum Outcome {
     Revalidated,
     /// From the store, although the upstream did not confirm that it is current.
     Stale,
-    /// From memory: the upstream said shortly before that it has no such content.
+    /// From memory: the upstream answered recently that it has no such content.
     Negative,
     /// From the upstream.
     Miss(MissReason),
-    /// From the transfer that another client had started.
+    /// From a transfer that another client started.
     Joined,
-    /// From the upstream, and nothing was stored: a distant range of a blob, or no room for it.
+    /// A range of a blob, passed on from the upstream without being stored.
     PassedThrough,
-    /// The cache refused the request by itself: it was malformed, or nothing may answer it.
+    /// The cache refused the request: it is malformed or not allowed, or the cache itself failed.
     Refused,
 }
 
@@ -355,7 +356,8 @@ impl Outcome {
         }
     }
 
-    /// Whether the content had to come from an upstream, also if the upstream had none or failed.
+    /// Whether the request needed the upstream, even if the upstream did not have the content or
+    /// failed.
     #[must_use]
     pub const fn is_miss(self) -> bool {
         match self {
@@ -380,21 +382,22 @@ impl Outcome {
     }
 }
 
-/// Why the store could not answer.
+/// Why a request was a miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissReason {
-    /// Nothing is known about the content.
+    /// The cache has no record of the content.
     Cold,
-    /// The time of a tag or list was over, and the upstream has a newer one.
+    /// The TTL of a tag or list was over, and the upstream has a newer one.
     Expired,
     /// The content was known, but it was evicted.
     Evicted,
-    /// The content is stored, but this repository was not yet shown to contain it.
+    /// The content is stored, but no upstream answer has proved yet that this repository contains
+    /// it.
     Unmarked,
     /// The stored content was damaged.
     Damaged,
-    /// The content is not stored, and the upstream may not be asked.
+    /// The content is not stored, and the upstream is configured as offline.
     Offline,
 }
 
@@ -427,7 +430,7 @@ pub enum FillEnd {
     Deadline,
     /// The store failed.
     Store,
-    /// No client waited for it any more.
+    /// No client read the fill any more.
     Abandoned,
 }
 
@@ -446,7 +449,7 @@ impl FillEnd {
     }
 }
 
-/// What the access log says about an answer, besides what the listener sees.
+/// Facts about an answer for the access log that the listener cannot know.
 ///
 /// A service puts it into the extensions of a response; [`Event::Answered`] has the same facts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-//! What `longshore serve` runs: listeners, limits, metrics and logs around a service.
+//! The server of `longshore serve`: listeners, limits, metrics and logs around a service.
 //!
-//! [`Server`] takes any service of HTTP requests, such as that of this crate.
+//! [`Server`] runs any service of HTTP requests, such as the one of this crate.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -92,20 +92,19 @@ pub use self::metrics::{METRICS_CONTENT_TYPE, Metrics};
 pub use self::run::{CacheServer, StartError, ping_upstreams};
 pub use self::tls::{CertificateError, TlsFiles};
 
-/// Serves a service to clients: over HTTP/1.1 and HTTP/2, in the clear and over TLS.
+/// Serves clients with a service, over HTTP/1.1 and HTTP/2, without TLS and with TLS.
 ///
-/// In the clear, HTTP/2 needs prior knowledge; over TLS both protocols are offered by ALPN. Every
-/// request gets an id, which the answer and the access log show in `X-Request-Id`: that of the
-/// client if it is well-formed, else a new one. The extensions of a request have its
-/// [`RequestId`](crate::RequestId); a service may put an [`AnswerNote`](crate::AnswerNote) into
-/// those of its response.
+/// Without TLS, HTTP/2 needs prior knowledge; with TLS, ALPN offers both protocols. Every request
+/// gets an id, which is in `X-Request-Id` of the answer and in the access log: the id that the
+/// client sent if it is well-formed, otherwise a new one. The extensions of a request have its
+/// [`RequestId`](crate::RequestId); a service may put an [`AnswerNote`](crate::AnswerNote) into the
+/// extensions of its response.
 ///
 /// `/healthz` and `/readyz` are answered before the service, and have no line in the access log.
-/// `/readyz` shows details, and `/metrics` exists, on the [admin listener](ServerBuilder::admin)
-/// only.
+/// Only the [admin listener](ServerBuilder::admin) serves `/readyz` with details, and `/metrics`.
 ///
-/// The body of a request is not read unless the service reads it: after the answer, what has not
-/// arrived of it ends the connection (HTTP/1.1) or the stream (HTTP/2).
+/// The server does not read the body of a request; only the service may read it. If the body is
+/// incomplete after the answer, the connection (HTTP/1.1) or the stream (HTTP/2) is closed.
 pub struct Server<S> {
     service: S,
     listeners: Vec<Listener>,
@@ -119,7 +118,7 @@ struct Listener {
     tls: Option<Arc<Identity>>,
 }
 
-/// What a server is made of besides its service and its listeners.
+/// The parts of a server except its service and its listeners.
 struct Parts {
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -134,7 +133,7 @@ struct Parts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// The number of connections that were cut because they were still open at the end.
+    /// Number of connections that were cut because they were still open at the end.
     pub cut: usize,
 }
 
@@ -147,7 +146,7 @@ pub struct ServerBuilder<S> {
 }
 
 impl<S> Server<S> {
-    /// Begins with the default settings and no address.
+    /// Starts to build a server with the default settings and no address.
     pub fn builder(service: S) -> ServerBuilder<S> {
         ServerBuilder {
             service,
@@ -166,7 +165,7 @@ impl<S> Server<S> {
     }
 
     /// Returns the addresses of the listeners for clients, in the order in which they were given.
-    /// Port 0 has become the port that the system chose.
+    /// Port 0 is replaced by the port that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|one| one.address).collect()
@@ -178,7 +177,7 @@ impl<S> Server<S> {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
-    /// Returns the same server, whose requests another service answers.
+    /// Returns the same server with another service.
     #[must_use]
     pub fn with_service<T>(self, service: T) -> Server<T> {
         Server {
@@ -189,7 +188,7 @@ impl<S> Server<S> {
         }
     }
 
-    /// Returns what stops the server.
+    /// Returns the handle that stops the server.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.parts.handle.clone()
@@ -197,7 +196,7 @@ impl<S> Server<S> {
 }
 
 impl<S> ServerBuilder<S> {
-    /// Listens on an address, in the clear.
+    /// Listens on an address, without TLS.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.addresses.push((address, None));
@@ -206,19 +205,19 @@ impl<S> ServerBuilder<S> {
 
     /// Listens on an address, with TLS.
     ///
-    /// The files are read when the server binds its addresses, again within a minute after they
-    /// changed, and after [`ServerHandle::reload`]. Files that cannot be used then are reported in
-    /// the log, and the old certificate stays.
+    /// The files are read when the server binds its addresses, within a minute after a change, and
+    /// after [`ServerHandle::reload`]. If changed files cannot be used, the log says so, and the
+    /// old certificate stays in use.
     #[must_use]
     pub fn listen_tls(mut self, address: SocketAddr, files: TlsFiles) -> Self {
         self.addresses.push((address, Some(files)));
         self
     }
 
-    /// Listens on an address for probes and metrics, in the clear.
+    /// Listens on an address for probes and metrics, without TLS.
     ///
-    /// Everybody who reaches it sees the names and the state of the upstreams, so it should be a
-    /// loopback or internal address.
+    /// It has no authentication and shows the names and the state of the upstreams, so it should be
+    /// a loopback or internal address.
     #[must_use]
     pub const fn admin(mut self, address: SocketAddr) -> Self {
         self.admin = Some(address);
@@ -232,35 +231,36 @@ impl<S> ServerBuilder<S> {
         self
     }
 
-    /// Sets what takes the events of listeners. [`Metrics`] that are to count them belong here too.
+    /// Sets the observer of the events of listeners. Set [`Metrics`] here too if they should count
+    /// connections.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.parts.observer = Arc::new(observer);
         self
     }
 
-    /// Shows these metrics under `/metrics`.
+    /// Serves these metrics at `/metrics`.
     #[must_use]
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.parts.metrics = Some(metrics);
         self
     }
 
-    /// Sets what `/readyz` says. It is called for each probe, so it must not block.
+    /// Sets the report of `/readyz`. It is called for each probe, so it must not block.
     #[must_use]
     pub fn readiness(mut self, report: impl Fn() -> Readiness + Send + Sync + 'static) -> Self {
         self.parts.report = Arc::new(report);
         self
     }
 
-    /// Adds what else is done after [`ServerHandle::reload`]. It must not block.
+    /// Adds an action that runs after [`ServerHandle::reload`]. It must not block.
     #[must_use]
     pub fn on_reload(mut self, action: impl Fn() + Send + Sync + 'static) -> Self {
         self.parts.reloaded.push(Box::new(action));
         self
     }
 
-    /// Sets the clock; by default tokio's.
+    /// Sets the clock; the default is the clock of tokio.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.parts.clock = clock;
@@ -272,7 +272,7 @@ impl<S> ServerBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`ListenError`]; then no address stays bound.
+    /// [`ListenError`]; after an error no address stays bound.
     pub async fn bind(self) -> Result<Server<S>, ListenError> {
         if self.addresses.is_empty() {
             return Err(ListenError::NoAddress);
@@ -315,10 +315,11 @@ impl Listener {
 }
 
 impl<S> Server<S> {
-    /// Serves clients until the server is told to drain or stop, and all connections have ended.
+    /// Serves clients until the [handle](Self::handle) drains or stops the server and all
+    /// connections have ended.
     ///
     /// Draining ends after [`Limits::with_drain_time`] at the latest. The admin listener answers
-    /// until the end. Dropping the future stops the server at once.
+    /// until the end. Dropping the future stops the server immediately.
     pub async fn run<B>(self) -> DrainReport
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -331,7 +332,7 @@ impl<S> Server<S> {
         let reloaded = std::mem::take(&mut parts.reloaded);
         let phase = parts.handle.phase();
         let slots = Slots::new(parts.limits.connections);
-        // Connections end with their server, whatever ends it.
+        // Connections end with their server, however the server ends.
         let admin_phase = PhaseControl::new();
         let _stop = StopOnDrop([phase.clone(), admin_phase.clone()]);
 
@@ -366,7 +367,7 @@ impl<S> Server<S> {
     }
 }
 
-/// Waits until all connections have ended, and cuts those that last too long.
+/// Waits until all connections have ended, and cuts those that are still open at the deadline.
 async fn end(slots: &Slots, phase: &PhaseControl, deadline: Timer) -> DrainReport {
     let mut stopped = phase.watch();
     tokio::select! {
@@ -395,7 +396,7 @@ impl Parts {
             clock: Arc::clone(&self.clock),
             limits: self.limits,
             observer: if admin {
-                // Its connections are not those of clients.
+                // Connections of the admin listener do not count as connections of clients.
                 Arc::new(NoObserver::new())
             } else {
                 Arc::clone(&self.observer)
@@ -423,7 +424,8 @@ impl Parts {
     }
 }
 
-/// Number of connections of the admin listener, which do not count as those of clients.
+/// Maximum number of connections of the admin listener. They do not count as connections of
+/// clients.
 const ADMIN_CONNECTIONS: u32 = 64;
 
 impl<S> fmt::Debug for Server<S> {

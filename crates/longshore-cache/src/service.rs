@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 use longshore_model::{Digest, Hasher, TagOrDigest};
+use longshore_proto::Refusal;
 use longshore_proto::endpoint::Endpoint;
 use longshore_transport::Clock;
 use tokio::runtime::Handle;
@@ -176,7 +177,10 @@ impl<B> Service<Request<B>> for CacheService {
     fn call(&mut self, request: Request<B>) -> Answering {
         let (parts, _) = request.into_parts();
         let shared = Arc::clone(&self.shared);
-        Answering(Box::pin(async move { shared.respond(parts).await }))
+        // The head is read before the future is made, which would hold all of it.
+        let id = shared.request_id(&parts);
+        let target = Target::read(&parts, &shared.router).map_err(Box::new);
+        Answering(Box::pin(shared.respond(id, parts.method, target)))
     }
 }
 
@@ -198,21 +202,29 @@ impl fmt::Debug for Answering {
 }
 
 impl Shared {
-    async fn respond(self: Arc<Self>, parts: request::Parts) -> Response<CacheBody> {
-        let id = parts.extensions.get::<RequestId>().copied();
-        let id =
-            id.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)));
-        let (subject, kind, read, reply) = match Target::read(&parts, &self.router) {
+    /// The number that a listener gave to the request, or a new one.
+    fn request_id(&self, parts: &request::Parts) -> RequestId {
+        let given = parts.extensions.get::<RequestId>().copied();
+        given.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    async fn respond(
+        self: Arc<Self>,
+        id: RequestId,
+        method: Method,
+        target: Result<Target, Box<Refusal>>,
+    ) -> Response<CacheBody> {
+        let (subject, kind, read, reply) = match target {
             Err(refusal) => {
-                let reply = Reply::new(Outcome::Refused, Err(Failure::Request(refusal)));
+                let reply = Reply::new(Outcome::Refused, Err(Failure::Request(*refusal)));
                 (Subject::Repository, RequestKind::Other, None, reply)
             }
             Ok(Target::Ping) => {
-                let reply = Reply::new(Outcome::Hit, Ok(pong(&parts.method)));
+                let reply = Reply::new(Outcome::Hit, Ok(pong(&method)));
                 (Subject::Repository, RequestKind::Ping, None, reply)
             }
             Ok(Target::Catalogue(request)) => {
-                let reply = self.catalogue(&request).await;
+                let reply = Box::pin(self.catalogue(&request)).await;
                 (Subject::Repository, RequestKind::Catalogue, None, reply)
             }
             Ok(Target::Read(read)) => {
@@ -223,7 +235,7 @@ impl Shared {
                 (subject, kind, Some(read), reply)
             }
         };
-        self.finish(id, &parts.method, (subject, kind), read.as_deref(), reply)
+        self.finish(id, &method, (subject, kind), read.as_deref(), reply)
     }
 
     /// Completes an answer: adds its headers and its note for the access log, and reports the
@@ -268,7 +280,7 @@ impl Shared {
     /// error, and work that was started for the request continues.
     async fn within_budget(self: &Arc<Self>, read: &TargetRead) -> Reply {
         let Some(site) = self.sites.get(&read.image.upstream) else {
-            // The builder checked that every upstream of the router is there.
+            // The builder checked that every upstream of the router exists.
             return Reply::new(Outcome::Refused, Err(Failure::Interrupted));
         };
         if !site.policy.allows(&read.image.repository) {
@@ -293,8 +305,10 @@ impl Shared {
         match &read.endpoint {
             Endpoint::Manifest(request) => self.manifest(site, image, request).await,
             Endpoint::Blob(request) => self.blob(site, image, request).await,
-            Endpoint::Tags(request) => self.tags(site, image, request, &read.outer).await,
-            Endpoint::Referrers(request) => self.referrers(site, image, request, &read.outer).await,
+            Endpoint::Tags(request) => Box::pin(self.tags(site, image, request, &read.outer)).await,
+            Endpoint::Referrers(request) => {
+                Box::pin(self.referrers(site, image, request, &read.outer)).await
+            }
             _ => Reply::new(Outcome::Refused, Err(Failure::NotAllowed)),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use longshore::{BlobHead, Client, Error, ErrorKind, ManifestHead, Repository, VerifiedDocument};
 use longshore_model::{Descriptor, Digest, RepositoryName, TagOrDigest};
+use longshore_origin::Escaped;
 use longshore_proto::RateLimit;
 use longshore_transport::Clock;
 
@@ -415,7 +416,15 @@ impl Upstream {
                 .pause(self.clock().now(), error.retry_after());
         }
         meter.end(UpstreamOutcome::Failed(kind));
-        UpstreamError::new(self.name(), what, kind, error)
+        let refused_credentials = kind == UpstreamErrorKind::Denied && error.had_credentials();
+        let error = UpstreamError::new(self.name(), what, kind, error);
+        // The first of several failures is enough for the log of an operator.
+        if refused_credentials || kind.is_failure() && self.monitor().failures() == 1 {
+            let causes = format!("{error:?}");
+            let causes = Escaped::text(&causes);
+            tracing::warn!(upstream = %self.name(), %causes, "an upstream fails");
+        }
+        error
     }
 
     fn clock(&self) -> &Arc<dyn Clock> {

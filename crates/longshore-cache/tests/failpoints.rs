@@ -29,7 +29,7 @@ const UPSTREAM: &str = "LONGSHORE_TEST_CACHE_UPSTREAM";
 /// The limit of the store: the layers do not fit together, so content is evicted too.
 const LIMIT_BYTES: u64 = 250_000;
 
-// Not a test of its own: the process of the tests below.
+// Not a test: the child process of the tests below.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_at_a_failpoint() {
     let (Ok(directory), Ok(upstream)) = (std::env::var(DIRECTORY), std::env::var(UPSTREAM)) else {
@@ -178,7 +178,7 @@ impl Upstream {
         Self { registry, tree }
     }
 
-    /// A cache dies at the failpoint, or not; the next one finds only what is whole, and goes on.
+    /// A cache may die at the failpoint. The next one finds only complete files, and continues.
     /// Returns whether it died. The directory is new, or that of a cache that was killed.
     fn dies_at(&self, failpoint: &str, is_new: bool) -> bool {
         let place = quick_directory();

@@ -158,17 +158,17 @@ pub(crate) enum Command {
     Repos(Repos),
     /// Run a read-through cache in front of registries
     ///
-    /// The first client that pulls an image makes the cache download it; other clients read it
-    /// while it arrives and afterwards. Nothing is kept that was not verified. Images that are
-    /// cached can be pulled while their registry is slow, refuses more requests, or is down.
+    /// When a client first pulls an image, the cache downloads it; other clients read it while it
+    /// arrives and afterwards. Only verified content is stored. Cached images can be pulled while
+    /// their registry is slow, limits requests, or is down.
     ///
     /// Without options, the cache serves docker.io, ghcr.io, quay.io, gcr.io, registry.k8s.io,
     /// public.ecr.aws, mcr.microsoft.com, nvcr.io and registry.gitlab.com on 127.0.0.1:5000.
     /// `longshore cache client-config` prints the configuration that makes clients use it.
     ///
-    /// A setting comes from an option, or else from an environment variable (LONGSHORE_SERVE_…), or
-    /// else from the file of --config, or else from its default. Secrets are never part of the
-    /// configuration: it names files, environment variables or credential helpers that have them.
+    /// Options have precedence over environment variables (LONGSHORE_SERVE_…), variables over the
+    /// file of --config, and the file over the defaults. The configuration contains no secrets: it
+    /// names files, environment variables or credential helpers that have them.
     #[command(after_long_help = help::end(help::SERVE))]
     Serve(Serve),
     /// Give an image or artifact further tags in its repository

@@ -1,6 +1,6 @@
 //! Parts of a blob: the `Range` of a request and the `Content-Range` of its answer.
 //!
-//! RFC 9110 §14.1.1, §14.1.2, §14.2 and §14.4, with the one unit registries know:
+//! RFC 9110 §14.1.1, §14.1.2, §14.2 and §14.4, with the only unit that registries support:
 //!
 //! ```text
 //! Range         = "bytes=" range-set          range-set = 1#( int-range / suffix-range )
@@ -18,7 +18,7 @@ use std::ops::Range;
 /// §17.15). Clients that read blobs in parts, such as podman, send at most this many at once.
 pub const RANGES_LIMIT: usize = 1024;
 
-/// A part of a blob that is asked for.
+/// A requested part of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
@@ -33,20 +33,20 @@ pub enum ByteRange {
     Suffix(u64),
 }
 
-/// The parts of a blob that one request asks for: at least one and at most [`RANGES_LIMIT`], in the
-/// order of the request.
+/// The requested parts of a blob: at least one and at most [`RANGES_LIMIT`], in the order of the
+/// request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RangeSet(Vec<ByteRange>);
 
-/// What a request's `Range` field asks a server to do.
+/// How a server handles the `Range` field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "a server can answer with 200, 206, 400 or 416"
 )]
 pub enum RangeField {
-    /// Not ranges that are served: another unit, or malformed. RFC 9110 §14.2 lets a server ignore
-    /// the field and send everything.
+    /// Another unit, or malformed. RFC 9110 §14.2 lets a server ignore the field and send the whole
+    /// content.
     Ignored,
     /// These ranges.
     Set(RangeSet),
@@ -56,8 +56,8 @@ pub enum RangeField {
     Unsatisfiable,
 }
 
-/// Why ranges of one request are refused with 400 (RFC 9110 §14.2 and §17.15: they would make a
-/// server do more work than sending the whole).
+/// Why the ranges of a request are refused with 400 (RFC 9110 §14.2 and §17.15: they would cost the
+/// server more than the whole content).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RangesError {
@@ -83,7 +83,7 @@ impl ByteRange {
         }
     }
 
-    /// Writes the range as it stands in a set.
+    /// Writes the range in the form of an element of a set.
     fn write(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::From(first) => write!(f, "{first}-"),
@@ -117,7 +117,7 @@ impl RangeSet {
     }
 
     /// The parts within content of this length in bytes, in the order of the request; none of them
-    /// is empty. Ranges beyond the content are left out; without any part the answer is 416.
+    /// is empty. Ranges beyond the content are omitted; if no part is left, the answer is 416.
     ///
     /// ```
     /// use longshore_proto::range::{RangeField, RangesError};
@@ -164,7 +164,8 @@ impl fmt::Display for RangeSet {
 
 impl RangeField {
     /// Reads the value of a `Range` field. Empty elements of the set are skipped (RFC 9110
-    /// §5.6.1.2). If one range cannot be satisfied by any content, the whole set counts as such.
+    /// §5.6.1.2). If no content can satisfy one of the ranges, the whole set is
+    /// [`Unsatisfiable`](Self::Unsatisfiable).
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
         let Some((unit, set)) = split_at(value, b'=') else {
@@ -217,14 +218,14 @@ impl Element {
     }
 }
 
-/// The part of a blob that an answer carries, or that there is no such part.
+/// The part of a blob in an answer, or the statement that no such part exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "RFC 9110 §14.4 has these two forms"
 )]
 pub enum ContentRange {
-    /// First and last position, and the length of the whole where the server knows it.
+    /// First and last position, and the length of the whole blob if the server knows it.
     Part {
         /// Position of the first byte of the body in the blob.
         first: u64,
@@ -233,7 +234,7 @@ pub enum ContentRange {
         /// Length of the whole blob; above `last`.
         total: Option<u64>,
     },
-    /// Nothing of the blob lies in the range asked for (with 416).
+    /// The blob has no bytes in the requested range (with 416).
     Unsatisfied {
         /// Length of the whole blob.
         total: u64,

@@ -1,4 +1,4 @@
-//! Method and URI of a request, read back into the endpoint they name.
+//! Parses the method and URI of a request into the endpoint that they name.
 //!
 //! ```text
 //! target    = [ "/" outer ] path [ "?" query ]   ; the outer path only below a mirror
@@ -11,7 +11,8 @@
 //!
 //! A name may itself contain `manifests` or `blobs`, so the path is read from its end. Percent
 //! encoding is refused, except of the colon in a digest: none of the grammars needs it (DG8: names,
-//! tags and digests follow the grammar of the specification, and nothing encoded gets past it).
+//! tags and digests follow the grammar of the specification, and no encoded text can avoid these
+//! checks).
 
 use std::borrow::Cow;
 
@@ -37,14 +38,14 @@ pub enum RouteError {
     /// The type of the manifest in the body is missing or malformed.
     #[error("the media type of the manifest is missing or malformed")]
     MediaType,
-    /// The endpoint does not have this method.
-    #[error("the endpoint does not have this method")]
+    /// The endpoint does not support this method.
+    #[error("the endpoint does not support this method")]
     Method {
-        /// The methods it has.
+        /// The methods that the endpoint supports.
         allow: &'static [Method],
     },
     /// The path before `/v2` is malformed.
-    #[error("the path before /v2 is malformed: it consists of segments of repository names")]
+    #[error("the path before /v2 is malformed: use segments of repository names")]
     Mount,
     /// The repository name breaks the grammar.
     #[error("the repository name is malformed")]
@@ -86,7 +87,7 @@ impl RouteError {
             Self::Method { .. } => ErrorCode::Unsupported,
             Self::Mount | Self::Name | Self::Namespace => ErrorCode::NameInvalid,
             Self::MediaType | Self::Reference => ErrorCode::ManifestInvalid,
-            // The specification has no code for ranges; Distribution has this one.
+            // The specification has no code for ranges; the registry Distribution uses this one.
             Self::Ranges(_) => ErrorCode::from("RANGE_INVALID"),
             Self::Unknown => ErrorCode::NameUnknown,
             Self::Upload => ErrorCode::BlobUploadInvalid,
@@ -107,7 +108,7 @@ impl RouteError {
 
 /// Reads the endpoint of a request.
 ///
-/// `target` is the path and query as they stand in the request. Lists, uploads and the `PUT` of a
+/// `target` is the path and query of the request, not decoded. Lists, uploads and the `PUT` of a
 /// manifest by digest have a query; the query of any other request is ignored.
 ///
 /// # Errors
@@ -120,12 +121,12 @@ pub fn read(method: &Method, target: &str, headers: &HeaderMap) -> Result<Endpoi
 
 /// Reads the endpoint of a request to a read-only registry.
 ///
-/// Every other request is refused with 405, `UNSUPPORTED` and the methods that read, whatever its
-/// path (CA11: a read-only server answers every write with 405).
+/// Every request that does not read content or names is refused with 405, `UNSUPPORTED` and the
+/// methods that read, for any path (CA11: a read-only server answers every write with 405).
 ///
 /// # Errors
 ///
-/// As [`read`]; [`RouteError::Method`] also where the endpoint would write.
+/// As [`read`]; also [`RouteError::Method`] for every request that does not read content or names.
 pub fn read_only(
     method: &Method,
     target: &str,
@@ -135,14 +136,15 @@ pub fn read_only(
     Resource::for_reading(method, Resource::parse(path))?.endpoint(method, query, headers)
 }
 
-/// A request to a read-only registry that clients may also reach below another path.
+/// A request to a read-only registry that may be mounted below another path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mounted {
     /// The path before `/v2`, without its slashes: `mirror/quay` of `/mirror/quay/v2/…`.
     pub outer: Option<RepositoryName>,
-    /// The parameter `ns`, decoded: the registry whose mirror the client takes this server for.
-    /// Any text of at most [`NAMESPACE_LIMIT_BYTES`]; `None` when it is missing or empty.
+    /// The parameter `ns`, decoded: the registry of the image, for which the client uses this
+    /// server as a mirror. Any text of at most [`NAMESPACE_LIMIT_BYTES`]; `None` when it is missing
+    /// or empty.
     pub namespace: Option<String>,
     /// The endpoint, as [`read_only`] reads it from the rest of the path.
     pub endpoint: Endpoint,
@@ -166,14 +168,14 @@ pub const NAMESPACE_LIMIT_BYTES: usize = 259;
 ///
 /// Clients of a mirror send three things that clients of a registry do not:
 ///
-/// - A path before `/v2`: containerd and dockerd append `/v2` to the path of the mirror's URL.
-///   A path that begins with `/v2/` has none, otherwise the first segment `v2` ends it. Its
-///   segments are those of repository names.
+/// - A path before `/v2`: containerd and dockerd append `/v2` to the path of the mirror's URL. A
+///   path that begins with `/v2/` has no such part; otherwise the part ends before the first
+///   segment `v2`. Its segments follow the grammar of repository names.
 /// - The parameter `ns` in any request, which names the registry of the image.
 /// - A prefix before the name of the repository. It remains in the name of the endpoint.
 ///
-/// This function compares neither with any configuration: a parameter or path must only select
-/// among known upstreams, never name an address (CA11).
+/// This function does not compare them with any configuration. The caller must use a parameter or
+/// path only to select a known upstream, never as an address (CA11).
 ///
 /// ```
 /// use http::{HeaderMap, Method};
@@ -210,7 +212,7 @@ pub fn read_mounted(
     })
 }
 
-/// The path before `/v2`, without its first slash, and the rest.
+/// Splits a path into the part before `/v2`, without its first slash, and the rest.
 fn split_mount(path: &str) -> (Option<&str>, &str) {
     let is_api = |rest: &str| rest == "/v2" || rest.starts_with("/v2/");
     let mut slashes = path.match_indices('/').map(|(at, _)| path.split_at(at));
@@ -240,7 +242,7 @@ fn split(target: &str) -> (&str, &str) {
     target.split_once('?').unwrap_or((target, ""))
 }
 
-/// What the path of a request names, whatever the method is.
+/// The resource that the path of a request names, for any method.
 enum Resource {
     Blob(RepositoryName, Digest),
     Catalogue,
@@ -271,7 +273,7 @@ impl Resource {
             _ => return Err(RouteError::Unknown),
         };
         let name: RepositoryName = name.parse().map_err(|_| RouteError::Name)?;
-        // A colon is the one character of these grammars that some clients encode.
+        // The colon is the only character of these grammars that some clients encode.
         let decoded = match last.contains('%') {
             true => last.replacen("%3A", ":", 1).replacen("%3a", ":", 1).into(),
             false => Cow::Borrowed(last),
@@ -293,7 +295,7 @@ impl Resource {
         })
     }
 
-    /// What a path names, if this method may read it.
+    /// The resource of a path, if this method may read it.
     fn for_reading(method: &Method, found: Result<Self, RouteError>) -> Result<Self, RouteError> {
         let allow = found.as_ref().map_or(READS, Self::reads);
         if allow.contains(method) {
@@ -303,7 +305,7 @@ impl Resource {
         }
     }
 
-    /// The methods that the specification has for this path.
+    /// The methods that the specification defines for this path.
     const fn methods(&self) -> &'static [Method] {
         match self {
             Self::Blob(..) => &[Method::GET, Method::HEAD, Method::DELETE],
@@ -677,7 +679,7 @@ mod tests {
                     assert!(ErrorBody::parse(&body).names(&ErrorCode::Unsupported));
                 }
             }
-            // As Distribution does, a list has no HEAD.
+            // A list has no HEAD, as in Distribution.
             let head = read_mounted(&Method::HEAD, path, &HeaderMap::new());
             let is_refused = matches!(head, Err(RouteError::Method { .. }));
             assert_eq!(is_refused, allow != reads, "{path}");

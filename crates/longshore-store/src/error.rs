@@ -54,10 +54,10 @@ pub enum StoreError {
     },
     /// Another process held the lock for longer than anybody needs it.
     #[error(
-        "{} has held {} for more than {} s",
+        "{} holds {}{}",
         who(holder.as_ref()),
         path.display(),
-        waited.as_secs()
+        for_longer_than(*waited)
     )]
     Locked {
         /// The lock file.
@@ -171,6 +171,14 @@ impl fmt::Display for LockHolder {
             Some(program) => write!(f, " ({program})"),
             None => Ok(()),
         }
+    }
+}
+
+/// How long a lock was waited for, if that is worth saying.
+fn for_longer_than(waited: Duration) -> String {
+    match waited.as_secs() {
+        0 => String::new(),
+        seconds => format!(" and has not released it within {seconds} s"),
     }
 }
 

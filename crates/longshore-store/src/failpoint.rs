@@ -10,10 +10,10 @@
 //! action    = "abort" / "full" / "io" / "read-only" / "trace"
 //! ```
 //!
-//! The process passes a failpoint before it takes the step; a write has its failpoint halfway. At
-//! the given pass, and at no other, the process is aborted (the default), or the step fails with
-//! the error of a full disk, a broken disk or a read-only file system. `trace` writes the name of
-//! each step to the standard error, one on a line.
+//! The process passes a failpoint before each step; a write has its failpoint halfway. Only at the
+//! given pass, the process aborts (the default), or the step fails with the error of a full disk, a
+//! broken disk or a read-only file system. `trace` writes the name of each step to standard error,
+//! one per line.
 //!
 //! Without the feature `failpoints` the functions here do nothing.
 
@@ -45,14 +45,14 @@ pub(crate) enum Step {
     WriteHolder,
 }
 
-/// Passes a failpoint; returns the error that a test asked for.
+/// Passes a failpoint; returns the error that a test configured.
 #[cfg(not(any(test, feature = "failpoints")))]
 #[inline]
 pub(crate) fn pass(_step: Step) -> io::Result<()> {
     Ok(())
 }
 
-/// Splits what is to be written, so that a test can fail between the parts.
+/// Splits the bytes to write, so that a test can fail between the parts.
 #[cfg(not(any(test, feature = "failpoints")))]
 #[inline]
 pub(crate) fn parts(content: &[u8]) -> (&[u8], &[u8]) {
@@ -106,7 +106,7 @@ mod active {
         TABLE.iter().map(|(_, name)| *name)
     }
 
-    /// What the test asked for.
+    /// The failure that the test configured.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Plan {
         /// Every step if `None`.
@@ -138,7 +138,7 @@ mod active {
         }
         if plan.action == Action::Trace {
             if let Some((_, name)) = TABLE.iter().find(|(known, _)| *known == step) {
-                // If this fails, nobody reads it.
+                // An error means that standard error is closed.
                 let _ = writeln!(io::stderr(), "{name}");
             }
             return Ok(());

@@ -1,4 +1,4 @@
-//! Reading a blob at any position, also while it is written.
+//! Reads of a blob at any position, also while it is written.
 
 use std::fmt;
 use std::fs::File;
@@ -15,14 +15,14 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What the driver meets.
+    /// The error of the driver.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
 
-    /// As [`RandomReader::try_read_at`]. The default never reads.
+    /// As [`RandomReader::try_read_at`]. The default reads nothing and returns `None`.
     ///
     /// # Errors
     ///
-    /// What the driver meets.
+    /// The error of the driver.
     fn try_read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<Option<usize>> {
         let _ = (buffer, position);
         Ok(None)
@@ -33,12 +33,12 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
 ///
 /// It comes from [`Writer::reader`](crate::Writer::reader) for a blob that is being written, or
 /// from [`Reader::into_random`](crate::Reader::into_random). It stays readable when the blob is
-/// committed, kept, discarded or deleted. A deleted file takes room on the disk until its last
-/// reader is dropped.
+/// committed, kept, discarded or deleted. A deleted file uses disk space until its last reader is
+/// dropped.
 ///
 /// The bytes of an unfinished blob are not verified yet. After a failed
 /// [`Writer::write`](crate::Writer::write) the reader may see a part of the failed write, so a
-/// caller compares positions with [`Writer::position`](crate::Writer::position).
+/// caller must not read beyond [`Writer::position`](crate::Writer::position).
 #[derive(Clone, Debug)]
 pub struct RandomReader(Arc<dyn ReadAt>);
 
@@ -48,8 +48,8 @@ impl RandomReader {
         Self(Arc::new(source))
     }
 
-    /// Reads from a regular file; for drivers. A writer may use the file at the same time if it
-    /// does not depend on the cursor of the file.
+    /// Reads from a regular file; for drivers. A writer may use the same file concurrently if it
+    /// does not depend on the file cursor.
     #[must_use]
     pub fn from_file(file: Arc<File>) -> Self {
         Self::new(FileSource(file))
@@ -58,8 +58,8 @@ impl RandomReader {
     /// Reads up to the length of `buffer` from `position`, in bytes from the start of the blob;
     /// returns how many bytes were read. May block.
     ///
-    /// It returns 0 at the end of what is written so far, and fewer bytes than requested at any
-    /// position.
+    /// It returns 0 at the end of the bytes written so far. It may return fewer bytes than
+    /// requested at any position.
     ///
     /// # Errors
     ///
@@ -70,10 +70,10 @@ impl RandomReader {
 
     /// As [`RandomReader::read_at`], but never waits for a disk: for a thread that must not block.
     ///
-    /// `None` means that the bytes are not in memory, that the system cannot tell (only Linux
-    /// can, and not on all file systems), or that the read failed: call
-    /// [`RandomReader::read_at`] where blocking is allowed. At the end of a file it is `None` too,
-    /// because Linux 5.9 and 5.10 report the end where there is none. Source: preadv2(2), "BUGS".
+    /// `None` means that the bytes are not in memory, that the system does not support such reads
+    /// (only Linux does, and not on all file systems), or that the read failed: call
+    /// [`RandomReader::read_at`] on a thread that may block. The result is `None` at the end of a
+    /// file too, because Linux 5.9 and 5.10 may report a false end. Source: preadv2(2), "BUGS".
     ///
     /// # Errors
     ///
@@ -136,8 +136,8 @@ mod tests {
         }
     }
 
-    // A file that was just written is in the page cache, so Linux answers without waiting, unless
-    // the file system cannot tell.
+    // A file that was just written is in the page cache, so Linux reads it without waiting, unless
+    // the file system does not support this.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_cached_file_is_read_without_waiting() {
@@ -154,12 +154,12 @@ mod tests {
         let expected = supported.then_some(3);
         assert_eq!(reader.try_read_at(&mut buffer, 4).unwrap(), expected);
         assert_eq!(&buffer[..3], if supported { b"ent" } else { &[0; 3] });
-        // The end of the file is for `read_at` to report.
+        // Only `read_at` reports the end of the file.
         assert_eq!(reader.try_read_at(&mut buffer, 7).unwrap(), None);
         assert_eq!(reader.read_at(&mut buffer, 7).unwrap(), 0);
     }
 
-    // A pipe stands for a file system that cannot tell: it has no positions.
+    // A pipe has no positions, so it fails like a file system without support.
     #[cfg(unix)]
     #[test]
     fn what_cannot_be_read_without_waiting_is_left_to_the_blocking_call() {

@@ -152,7 +152,7 @@ impl Slow {
         let draining = self.cache.process().wait_until(|process| {
             process
                 .said()
-                .contains("finishing open answers")
+                .contains("waiting for open answers")
                 .then_some(())
         });
         assert!(draining.is_some(), "{}", self.cache.said());
@@ -207,7 +207,7 @@ fn a_directory_in_use_is_waited_for_and_refused_with_its_holder() {
         builder.env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "100ms")
     };
     let said = second().fails();
-    assert!(said.contains("(longshore) has held"), "{said}");
+    assert!(said.contains("(longshore) holds"), "{said}");
     assert!(said.contains("--dir"), "{said}");
     assert_eq!(http::get(first.address(), MANIFEST).status, 200);
     // One that waits listens, and answers once the other is gone.

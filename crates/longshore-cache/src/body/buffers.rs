@@ -1,26 +1,26 @@
-//! Buffers that are used again after a connection has sent them.
+//! Buffers that are reused after a connection has sent them.
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
 
-/// Maximum size of a frame that is read from a file: 128 KiB. Larger ones cost the processor no
-/// less, and memory for each connection.
+/// Maximum size of a frame that is read from a file: 128 KiB. Larger frames save no processor time,
+/// and cost memory for each connection.
 pub(super) const FRAME_BYTES: usize = 128 * 1024;
 
-/// A frame of fewer bytes has a buffer of its own, of its length.
+/// A smaller frame gets a new buffer of its length.
 const SMALL_BYTES: usize = 16 * 1024;
 
 /// Maximum number of free buffers that one thread keeps: 1 MiB.
 const BUFFERS_KEPT: usize = 8;
 
 thread_local! {
-    /// Buffers of [`FRAME_BYTES`] that nobody uses. A new buffer would cost the time to clear its
-    /// memory, and often the time in which the system provides it.
+    /// Free buffers of [`FRAME_BYTES`]. Reuse saves the time to zero a new buffer, and often the
+    /// time to get memory from the system.
     static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer that returns to the free ones when its last frame is dropped.
+/// A buffer that is returned to the free list when its last frame is dropped.
 #[derive(Debug)]
 pub(super) struct Buffer {
     memory: Vec<u8>,
@@ -29,7 +29,7 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Returns a buffer of this length, at most [`FRAME_BYTES`], with any content.
+    /// Returns a buffer of this length, at most [`FRAME_BYTES`], with arbitrary content.
     pub(super) fn take(length: usize) -> Self {
         let length = length.min(FRAME_BYTES);
         let memory = if length < SMALL_BYTES {
@@ -45,7 +45,7 @@ impl Buffer {
         self.memory.get_mut(..self.length).unwrap_or_default()
     }
 
-    /// The first bytes, so many as were read.
+    /// Returns the first `length` bytes as a frame.
     pub(super) fn into_frame(mut self, length: usize) -> Bytes {
         self.length = length.min(self.length);
         Bytes::from_owner(self)
@@ -62,7 +62,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         if memory.len() == FRAME_BYTES {
-            // A thread that ends keeps nothing.
+            // A thread that is ending keeps no buffers.
             let _ = FREE.try_with(|free| {
                 let mut free = free.borrow_mut();
                 if free.len() < BUFFERS_KEPT {

@@ -1,4 +1,4 @@
-//! Parts of a blob, read from where it is or arrives.
+//! Parts of a blob, read from the store or from a fill.
 
 use std::io;
 use std::ops::Range;
@@ -15,14 +15,14 @@ use super::buffers::Buffer;
 use crate::bounded::StoredBlob;
 use crate::fill::{Available, Fill, Piece};
 
-/// One part of a blob, or several with the text between them.
+/// One part of a blob, or several parts with the delimiters between them.
 pub(super) struct Parts {
     content: Content,
-    /// Bytes of the blob that come next.
+    /// The next bytes of the blob.
     range: Range<u64>,
-    /// What comes after them.
+    /// The parts after them.
     rest: Option<Multipart>,
-    /// Number of bytes that are left; `None` if the size of the blob is not known.
+    /// Number of remaining bytes; `None` if the size of the blob is not known.
     left: Option<u64>,
     /// A read that may block, in another thread.
     reading: Option<JoinHandle<ReadAnswer>>,
@@ -30,7 +30,7 @@ pub(super) struct Parts {
 
 type ReadAnswer = (Buffer, io::Result<usize>);
 
-/// Where the bytes of a blob come from.
+/// The source of the bytes of a blob.
 pub(super) enum Content {
     Stored(StoredBlob),
     Filling {
@@ -188,7 +188,7 @@ fn poll_piece(
     }
 }
 
-/// Reads in a thread that may block.
+/// Reads on a thread that may block.
 fn read_elsewhere(
     reader: RandomReader,
     mut buffer: Buffer,

@@ -1,4 +1,4 @@
-//! Several parts of a blob, passed on from the upstream one after the other.
+//! Several parts of a blob, passed on from the upstream in sequence.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use longshore_proto::endpoint::{Multipart, MultipartPiece};
 
-/// The pieces of an answer with several parts. A part is requested when the ones before it were
+/// The pieces of an answer with several parts. A part is requested after the previous parts were
 /// passed on.
 pub(super) struct RelayedParts<F, S> {
     pieces: Multipart,

@@ -10,9 +10,9 @@ pub(super) struct Report {
     id: RequestId,
     kind: RequestKind,
     observer: Arc<dyn Observer>,
-    /// Number of bytes that were given to the connection.
+    /// Number of bytes that were passed to the connection.
     pub(super) bytes: u64,
-    /// Whether these are all.
+    /// Whether these are all bytes of the body.
     pub(super) complete: bool,
 }
 

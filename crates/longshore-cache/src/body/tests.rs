@@ -89,7 +89,7 @@ async fn a_range_of_a_stored_blob_is_read_in_frames() {
             }
             assert_eq!(had, content[range.start as usize..range.end as usize]);
         }
-        // No more than there is.
+        // A range beyond the end is cut at the end.
         let rest = CacheBody::stored(blob, 999_990..u64::MAX);
         assert_eq!(read_whole(rest).await, content[999_990..]);
     }
@@ -196,14 +196,14 @@ async fn the_end_of_a_body_is_reported_once() {
     let blob = stored(MemoryStore::new(), &content(200_000));
     drop(reported(CacheBody::empty()));
     read_whole(reported(CacheBody::full(Bytes::from_static(b"abc")))).await;
-    // A connection does not ask for the end of a body whose length it knows.
+    // A connection does not poll a body of known length for its end.
     for frames in [1, 2] {
         let mut body = reported(CacheBody::stored(blob.clone(), 0..200_000));
         for _ in 0..frames {
             frame(&mut body).await.unwrap().unwrap();
         }
     }
-    // Who asks again after an error does not make the body whole.
+    // Polling again after an error does not make the body complete.
     let mut body = reported(CacheBody::pass_on(Sent(vec![b"ab"]), 6));
     assert!(frame(&mut body).await.unwrap().is_ok());
     assert!(frame(&mut body).await.unwrap().is_err());

@@ -141,7 +141,7 @@ fn a_commit_takes_the_place_of_its_reservation() {
     let mut read = [0; 30];
     assert_eq!(reader.read_at(&mut read, 0).unwrap(), 30);
 
-    // An unknown size grows, and ends at what cannot be evicted.
+    // A blob of unknown size grows until nothing more can be evicted.
     let _blob = store.get(&digest(1, 30)).unwrap().unwrap();
     let reservation = store.reserve(0).unwrap();
     let mut writer = store.begin(&digest(2, 90), None, reservation).unwrap();
@@ -189,17 +189,17 @@ fn partial_blobs_count_and_are_resumed() {
     drop(writer);
     assert_eq!(store.used(), 90);
 
-    // After a restart it still counts.
+    // The partial blob still counts after a restart.
     let again = BoundedStore::open(Arc::new(memory.clone()), 1_000).unwrap();
     assert_eq!(again.used(), 90);
 
-    // It leaves when no blob can.
+    // The partial blob is evicted when no blob can be evicted.
     let reservation = store.reserve(950).unwrap();
     assert_eq!(store.used(), 950);
     assert_eq!(memory.partials().unwrap().count(), 0);
     drop(reservation);
 
-    // More than a tenth of the limit is not kept.
+    // A partial blob larger than a tenth of the limit is not kept.
     let mut writer = begin();
     writer.write(&content(1, 101)).unwrap();
     drop(writer);
@@ -271,7 +271,7 @@ fn ca3_a_blob_of_another_size_is_quarantined_and_absent() {
     assert!(!path.exists());
     assert_eq!((store.used(), store.size(&digest(1, 40))), (40, None));
     assert_eq!(*locked(&gone), [(digest(1, 40), 40)]);
-    // It is written anew.
+    // The blob is written again.
     assert!(put(&store, 1, 40));
     let blob = store.get(&digest(1, 40)).unwrap().unwrap();
     assert_eq!(read(&blob), content(1, 40));
@@ -310,7 +310,7 @@ fn a_blob_deleted_by_hand_is_a_miss() {
 fn ca9_a_write_error_gives_the_reservation_back_and_hits_go_on() {
     let clock = TestClock::default();
     clock.advance(Duration::from_secs(1_000));
-    // The disk is smaller than the budget.
+    // The disk is smaller than the limit of the store.
     let disk = MemoryStore::with_limit_bytes(50);
     let builder = BoundedStore::builder(Arc::new(disk), 100);
     let store = builder.clock(Arc::new(clock.clone())).open().unwrap();

@@ -46,9 +46,9 @@ impl BoundedWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Full`] when a blob of unknown size exceeds what is reserved and nothing can be
-    /// evicted; the writer is still usable then, to keep or discard. Otherwise as
-    /// [`Writer::write`]: nothing of the blob is left, and its reservation is given back.
+    /// [`StoreError::Full`] when a blob of unknown size exceeds its reservation and nothing can be
+    /// evicted; the blob can then still be kept or discarded. Otherwise as
+    /// [`Writer::write`]: the partial blob is removed, and its reservation is released.
     pub fn write(&mut self, content: &[u8]) -> Result<(), StoreError> {
         let end = self.position.saturating_add(content.len() as u64);
         let missing = end.saturating_sub(self.reservation.bytes());

@@ -8,7 +8,7 @@ use super::key::Key;
 /// The number of a slot, or [`NONE`].
 pub(super) type Number = u32;
 
-/// No slot. Memory ends long before a store has so many entries.
+/// No slot. A store never has this many entries, because memory would run out.
 pub(super) const NONE: Number = Number::MAX;
 
 /// The queue an entry is in.

@@ -103,7 +103,7 @@ fn places_survive_a_restart() {
     });
     assert_eq!((again.len(), again.bytes()), (4, 80));
     assert_eq!(again.newest(3), places);
-    // Blob 1 is the one beyond the limit: it is the coldest now.
+    // Blob 1 was beyond the limit of the snapshot, so it is the first to be evicted.
     assert_eq!(again.newest(4)[3].key, key(1));
     assert_eq!(again.newest(4)[3].count, 0);
 }

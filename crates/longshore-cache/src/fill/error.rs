@@ -8,7 +8,7 @@ use crate::upstream::{UpstreamError, UpstreamErrorKind};
 
 /// Why a fill ended before its blob was complete and verified.
 ///
-/// All that wait for the fill get the same error, so it is cheap to clone.
+/// All readers of the fill get the same error, so it is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FillError {
     kind: FillErrorKind,
@@ -31,11 +31,12 @@ pub enum FillErrorKind {
     Mismatch,
     /// No verifier exists for the algorithm of the digest (DG1).
     Unsupported,
-    /// The transfer took longer than [`FILL_DEADLINE`](super::FILL_DEADLINE). What arrived is kept.
+    /// The transfer took longer than [`FILL_DEADLINE`](super::FILL_DEADLINE). The partial blob is
+    /// kept.
     Deadline,
-    /// Nobody read the fill any more. What arrived is kept.
+    /// The fill had no readers any more. The partial blob is kept.
     Abandoned,
-    /// The cache is shutting down. What arrived is kept.
+    /// The cache is shutting down. The partial blob is kept.
     Stopped,
     /// Bytes that were stored cannot be read again.
     Store,
@@ -81,13 +82,13 @@ impl From<UpstreamError> for FillError {
 impl fmt::Display for FillError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            FillErrorKind::Upstream(_) => "the blob could not be fetched from the upstream",
+            FillErrorKind::Upstream(_) => "cannot fetch the blob from the upstream",
             FillErrorKind::Mismatch => "the bytes from the upstream differ from the digest or size",
             FillErrorKind::Unsupported => "the algorithm of the digest is not supported",
             FillErrorKind::Deadline => "the transfer from the upstream took longer than 6 hours",
             FillErrorKind::Abandoned => "the transfer was stopped because no client read it",
             FillErrorKind::Stopped => "the cache is shutting down",
-            FillErrorKind::Store => "the part of the blob that was stored cannot be read",
+            FillErrorKind::Store => "cannot read the stored part of the blob",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! How long a fill may take, and when one that nobody reads goes on.
+//! The deadline of a fill, and when a fill without readers continues.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{
     FILL_DEADLINE, FILL_UNREAD_GRACE, FILL_UNREAD_PERCENT, FILL_UNREAD_SMALL_BYTES, FillErrorKind,
 };
 
-/// Watches the deadline of a fill, and whether anybody reads it.
+/// Watches the deadline of a fill, and whether it has readers.
 #[derive(Debug)]
 pub(crate) struct Limits {
     deadline: Duration,
@@ -14,12 +14,12 @@ pub(crate) struct Limits {
     unread_since: Option<Duration>,
 }
 
-/// How far a fill is, for its limits.
+/// The state of a fill that its limits depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
-    /// Whether anybody reads, or waits to read.
+    /// Whether the fill has a reader, or a client that waits to read.
     pub(crate) is_read: bool,
-    /// Whether the bytes are stored; otherwise they are only for those who read now.
+    /// Whether the bytes are stored; otherwise only the present readers get them.
     pub(crate) is_stored: bool,
     pub(crate) written: u64,
     pub(crate) size: Option<u64>,
@@ -33,7 +33,7 @@ impl Limits {
         }
     }
 
-    /// Returns until when the fill may go on if nothing changes.
+    /// Returns the time until which the fill may continue if nothing changes.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Limits {
     }
 }
 
-/// Whether a fill is finished although nobody reads it.
+/// Whether a fill without readers continues to its end.
 fn continues_unread(written: u64, size: Option<u64>) -> bool {
     size.is_some_and(|size| {
         let threshold = size / 100 * FILL_UNREAD_PERCENT + size % 100 * FILL_UNREAD_PERCENT / 100;
@@ -127,13 +127,13 @@ mod tests {
         assert_eq!(limits.check(seconds(100), read), Ok(end));
         assert_eq!(limits.check(seconds(110), unread), Ok(seconds(140)));
         assert_eq!(limits.check(seconds(139), unread), Ok(seconds(140)));
-        // A reader in time starts the grace period anew.
+        // A reader within the grace period restarts it.
         assert_eq!(limits.check(seconds(139), read), Ok(end));
         assert_eq!(limits.check(seconds(150), unread), Ok(seconds(180)));
         assert_eq!(limits.check(seconds(180), far), Ok(end));
         let abandoned = Err(FillErrorKind::Abandoned);
         assert_eq!(limits.check(seconds(180), unread), abandoned);
-        // Bytes that are not stored are of no use without a reader.
+        // Without a reader, a transfer that is not stored is useless.
         assert_eq!(limits.check(seconds(181), passes), abandoned);
         assert_eq!(limits.check(end, read), Err(FillErrorKind::Deadline));
     }

@@ -1,16 +1,16 @@
-//! How far a fill has come, and what its readers may have of it.
+//! The progress of a fill, and the bytes that its readers may have.
 
 use std::time::Duration;
 
 use super::{FILL_HOLD_BACK_BYTES, FillError};
 
-/// A new progress is published when this many more bytes were written: 64 KiB.
+/// Minimum number of new bytes between two publications of progress: 64 KiB.
 pub(crate) const PUBLISH_BYTES: u64 = 64 * 1024;
 
 /// Minimum time between two publications of progress: 5 ms.
 pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How far a fill has come.
+/// The progress of a fill.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     /// Number of bytes that were written, from the beginning of the blob.
@@ -27,9 +27,9 @@ pub(crate) enum FillState {
     Asking,
     /// Bytes arrive.
     Filling,
-    /// All bytes arrived, and their digest is right.
+    /// All bytes arrived, and their digest matches.
     Verified,
-    /// The fill ended before.
+    /// The fill ended early.
     Failed(FillError),
 }
 
@@ -44,7 +44,7 @@ impl Progress {
 
     /// Number of bytes, from the beginning of the blob, that readers may send.
     ///
-    /// CA4: the last 64 KiB wait for the digest, so that no client has a complete body of wrong
+    /// CA4: the last 64 KiB wait for the digest, so that no client gets a complete body of wrong
     /// bytes.
     pub(crate) const fn released(&self) -> u64 {
         match self.state {
@@ -54,15 +54,15 @@ impl Progress {
         }
     }
 
-    /// Whether the fill has ended, in either way.
+    /// Whether the fill has ended, verified or failed.
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self.state, FillState::Verified | FillState::Failed(_))
     }
 }
 
 /// Decides when progress is published, so that many readers are not woken for each frame: after
-/// [`PUBLISH_BYTES`] and [`PUBLISH_INTERVAL`], whichever is later. The first bytes that are
-/// released do not wait for more.
+/// [`PUBLISH_BYTES`] and [`PUBLISH_INTERVAL`], whichever is later. The first released bytes are
+/// published immediately.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// The position and the time of the last publication.
@@ -78,7 +78,7 @@ impl Pace {
         }
     }
 
-    /// After how much time the progress is to be published; `None` if there are too few new bytes.
+    /// The time after which progress must be published; `None` if there are too few new bytes.
     pub(crate) fn due(&self, written: u64, now: Duration) -> Option<Duration> {
         let begins = self.published <= FILL_HOLD_BACK_BYTES && written > FILL_HOLD_BACK_BYTES;
         if !begins && written.saturating_sub(self.published) < PUBLISH_BYTES {
@@ -95,7 +95,7 @@ impl Pace {
         self.at = Some(now);
     }
 
-    /// Whether there are bytes that were not published.
+    /// Whether there are unpublished bytes.
     pub(crate) const fn is_behind(&self, written: u64) -> bool {
         written > self.published
     }
@@ -140,9 +140,9 @@ mod tests {
     fn progress_is_published_after_bytes_and_time() {
         let ms = Duration::from_millis;
         let mut pace = Pace::new();
-        // Nothing is released yet, so nobody needs to know.
+        // No byte is released yet, so nothing is published.
         assert_eq!(pace.due(63 * KIB, ms(0)), None);
-        // The first byte that is released is published at once.
+        // The first released byte is published immediately.
         assert_eq!(pace.due(64 * KIB + 1, ms(0)), Some(ms(0)));
         pace.published(64 * KIB + 1, ms(0));
         assert!(!pace.is_behind(64 * KIB + 1));

@@ -1,11 +1,11 @@
-//! Who waits for a fill, or reads it.
+//! The readers of a fill, and the clients that wait to read it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The readers of one fill, and those who wait until they can read.
+/// The readers of one fill, and the clients that wait until they can read.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
     all: Mutex<All>,
@@ -18,21 +18,21 @@ struct All {
     places: BTreeMap<u64, Place>,
 }
 
-/// What one of them needs.
+/// The position and state of one reader.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// The position of the next byte that it needs.
+    /// The position of the next byte that the reader needs.
     pub(crate) position: u64,
-    /// Whether it reads; otherwise it waits for the head, or for the end.
+    /// Whether the reader has started to read; otherwise it waits for the head or the end.
     pub(crate) is_reading: bool,
 }
 
-/// Names one of the readers of a fill.
+/// The id of a reader of a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReaderId(u64);
 
 impl Readers {
-    /// Adds one that may read from the first byte.
+    /// Adds a reader that may read from the first byte.
     pub(crate) fn enter(&self) -> ReaderId {
         let mut all = self.lock();
         let id = all.next;
@@ -47,7 +47,7 @@ impl Readers {
         ReaderId(id)
     }
 
-    /// States which byte a reader needs next.
+    /// Records the next byte that a reader needs.
     pub(crate) fn moved(&self, ReaderId(id): ReaderId, position: u64) {
         let is_reading = true;
         let place = Place {
@@ -65,7 +65,7 @@ impl Readers {
         self.changed.notify_one();
     }
 
-    /// Lets the transfer look at the clock.
+    /// Wakes the transfer, so that it checks the time.
     #[cfg(test)]
     pub(crate) fn wake(&self) {
         self.changed.notify_one();
@@ -75,7 +75,7 @@ impl Readers {
         self.lock().places.is_empty()
     }
 
-    /// Waits until one enters, leaves, or has moved. For one task: the transfer.
+    /// Waits until a reader enters, leaves or moves. Only one task, the transfer, may wait.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -84,7 +84,7 @@ impl Readers {
         self.lock().places.values().copied().collect()
     }
 
-    /// The values stay whole even if a thread panics while it holds the lock.
+    /// The values stay consistent even if a thread panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, All> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }

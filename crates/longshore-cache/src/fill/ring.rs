@@ -13,8 +13,8 @@ pub(crate) const RING_BYTES: usize = 4 * 1024 * 1024;
 
 /// The last bytes of a transfer that is not stored (CA9: without a disk, a blob passes through).
 ///
-/// A byte stays until all readers have had it, but a reader does not hold up others for long; see
-/// [`Room`].
+/// A byte stays until all readers have read it, but a slow reader delays others only for a limited
+/// time; see [`Room`].
 #[derive(Debug)]
 pub(crate) struct Ring {
     /// The position of the first byte that is not in a file.
@@ -24,7 +24,7 @@ pub(crate) struct Ring {
 
 #[derive(Debug)]
 struct Held {
-    /// The position of the first byte that is held.
+    /// The position of the first byte in the ring.
     start: u64,
     frames: VecDeque<Bytes>,
     bytes: usize,
@@ -34,11 +34,10 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Free,
-    /// The readers have to read first. None of them waits for another one, so this may take as long
-    /// as it takes.
+    /// The readers must read first. None of them waits for another one, so the wait is not limited.
     Unread,
-    /// The slowest reader has to read first, and holds up another one that has read everything; or
-    /// somebody has not begun to read.
+    /// The slowest reader must read first and delays another reader that has read everything, or a
+    /// client has not started to read.
     HeldUp,
 }
 
@@ -60,14 +59,14 @@ impl Ring {
         self.from
     }
 
-    /// Whether one that reads from the first byte of the blob still finds all bytes.
+    /// Whether a reader from the first byte of the blob still finds all bytes.
     pub(crate) fn is_whole(&self) -> bool {
         self.lock().start == self.from
     }
 
     /// Removes bytes that all these readers have read, until there is room for `bytes` more.
     ///
-    /// A reader whose next byte was removed already is not waited for.
+    /// It does not wait for a reader whose next byte was already removed.
     pub(crate) fn make_room(&self, bytes: usize, places: &[Place]) -> Room {
         let mut held = self.lock();
         let start = held.start;
@@ -105,7 +104,7 @@ impl Ring {
         held.frames.push_back(frame);
     }
 
-    /// Returns bytes at this position: at most `limit`, and at most to the end of a frame; `None`
+    /// Returns bytes from this position: at most `limit`, and at most to the end of a frame; `None`
     /// if they were removed.
     pub(crate) fn read(&self, position: u64, limit: u64) -> Option<Bytes> {
         let held = self.lock();
@@ -121,14 +120,14 @@ impl Ring {
         Some(frame)
     }
 
-    /// The values stay whole even if a thread panics while it holds the lock.
+    /// The values stay consistent even if a thread panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Held {
-    /// An empty ring takes a frame of any length.
+    /// An empty ring accepts a frame of any length.
     fn has_room(&self, bytes: usize) -> bool {
         self.frames.is_empty() || self.bytes.saturating_add(bytes) <= RING_BYTES
     }
@@ -190,7 +189,7 @@ mod tests {
     #[test]
     fn ca9_the_slowest_reader_holds_the_ring() {
         let mib = MIB as u64;
-        // One that reads the file before the ring needs the ring from its beginning.
+        // A reader that still reads the file will need the ring from its beginning.
         assert_eq!(full(10).make_room(1, &[reader(0)]), Room::Unread);
         assert_eq!(full(10).make_room(1, &[reader(9 + mib)]), Room::Unread);
         assert_eq!(full(10).make_room(1, &[reader(10 + mib)]), Room::Free);
@@ -206,7 +205,7 @@ mod tests {
             let ring = full(0);
             assert_eq!(ring.make_room(1, &both), expected);
             ring.force_room(1);
-            // The one that has fallen behind is not waited for.
+            // The ring does not wait for the reader that has fallen behind.
             assert_eq!(ring.make_room(MIB + 1, &both), Room::Free);
         }
     }

@@ -1,4 +1,4 @@
-//! Where the bytes of a fill come from.
+//! The source of the bytes of a fill.
 
 use bytes::Bytes;
 use longshore_model::{Digest, RepositoryName};
@@ -17,8 +17,8 @@ pub(crate) trait BlobSource: Send + Sync + 'static {
     fn open(&self, digest: &Digest, size: Option<u64>, position: u64) -> Self::Frames;
 }
 
-/// The bytes of a blob as they arrive, not verified. A transfer that broke off was resumed where
-/// that was possible: an error is final.
+/// The bytes of a blob as they arrive, not verified. An interrupted transfer is resumed inside, if
+/// possible, so an error is final.
 pub(crate) trait Frames: Send + 'static {
     /// Waits until the upstream has answered. Cancel-safe.
     fn head(&mut self) -> impl Future<Output = Result<(), FillError>> + Send;
@@ -26,8 +26,7 @@ pub(crate) trait Frames: Send + 'static {
     /// The next bytes; `None` at the end. Cancel-safe.
     fn next(&mut self) -> impl Future<Output = Option<Result<Bytes, FillError>>> + Send;
 
-    /// The size of the whole blob in bytes: as it was requested, or as the upstream said when it
-    /// answered.
+    /// The size of the whole blob in bytes: from the request, or from the answer of the upstream.
     fn size(&self) -> Option<u64>;
 }
 

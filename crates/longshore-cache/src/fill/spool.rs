@@ -1,4 +1,4 @@
-//! Where the readers of a fill find its bytes.
+//! The storage of the bytes of a fill, for its readers.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -9,14 +9,14 @@ use longshore_store::RandomReader;
 use super::ring::Ring;
 use crate::bounded::StoredBlob;
 
-/// Where the bytes of a fill are.
+/// The storage of the bytes of a fill.
 #[derive(Debug)]
 pub(crate) enum Spool {
     /// A whole blob in memory.
     Memory(Bytes),
     /// The store had the blob already.
     Stored(StoredBlob),
-    /// In a file; from the first byte that could not be stored on, in a ring.
+    /// In a file, and, from the first byte that could not be stored, in a ring.
     Transfer {
         /// `None` if nothing is stored: the ring begins with the first byte.
         file: Option<RandomReader>,
@@ -31,7 +31,7 @@ pub(crate) enum Piece<'a> {
     Source(&'a RandomReader, u64),
     /// These bytes.
     Bytes(Bytes),
-    /// The bytes were there, but they are not kept.
+    /// The bytes were dropped.
     Gone,
 }
 

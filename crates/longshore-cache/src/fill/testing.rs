@@ -1,4 +1,4 @@
-//! What tests of fills need: an upstream that sends what a test allows.
+//! Tools for tests of fills: an upstream that sends only the bytes that a test allows.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::body::{CacheBody, CacheBodyError};
 
-/// A repository with one blob. It sends as many bytes as a test allows.
+/// A repository with one blob. It sends only the bytes that a test allows.
 #[derive(Clone)]
 pub(crate) struct TestSource(Arc<Script>);
 
@@ -25,9 +25,9 @@ pub(crate) struct Script {
     /// The size that it announces.
     pub(crate) announced: Option<u64>,
     frame_bytes: usize,
-    /// Up to where it sends; the end comes when this is beyond the content.
+    /// The position up to which it sends; it sends the end when this is beyond the content.
     allowed: watch::Sender<u64>,
-    /// Once, it fails at this position.
+    /// The position at which it fails once.
     fails_at: Mutex<Option<(u64, FillErrorKind)>>,
     /// The positions from which it was requested.
     opened: Mutex<Vec<u64>>,
@@ -39,7 +39,7 @@ pub(crate) struct TestFrames {
     position: u64,
 }
 
-/// Content whose bytes differ at any two near positions.
+/// Content whose bytes differ at near positions.
 pub(crate) fn content(length: usize) -> Bytes {
     (0..length)
         .map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8)
@@ -59,7 +59,7 @@ impl TestSource {
         }))
     }
 
-    /// Sends everything at once.
+    /// A source that sends everything immediately.
     pub(crate) fn open(content: Bytes) -> Self {
         let source = Self::new(content);
         source.allow_all();
@@ -113,7 +113,7 @@ impl BlobSource for TestSource {
 }
 
 impl TestFrames {
-    /// Fails once at the position at which the source fails.
+    /// Fails once, at the configured position.
     fn fail(&self) -> Result<(), FillError> {
         let mut fails_at = self.script.fails_at.lock().unwrap();
         match fails_at.take_if(|(at, _)| *at == self.position) {
@@ -193,14 +193,14 @@ impl Fill {
     }
 }
 
-/// Waits until so many bytes were published.
+/// Waits until this number of bytes was published.
 pub(crate) async fn written(fill: &Fill, bytes: u64) {
     fill.shared
         .wait_for(|it| it.written >= bytes || it.is_over())
         .await;
 }
 
-/// Lets the transfers look at the clock.
+/// Wakes the transfers, so that they check the time.
 pub(crate) fn wake(scene: &Scene) {
     for shared in scene.fills.pool().running().values() {
         shared.readers.wake();
@@ -237,7 +237,7 @@ pub(crate) async fn read_whole(body: CacheBody) -> Vec<u8> {
     bytes
 }
 
-/// Reads so many bytes, after which there are no more for now.
+/// Reads this number of bytes, and checks that no more are available.
 pub(crate) async fn read_released(body: &mut CacheBody, bytes: usize) -> Vec<u8> {
     let mut had = Vec::new();
     while had.len() < bytes {

@@ -15,7 +15,7 @@ mod verified;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * 1024;
 
-/// No limit that matters.
+/// A limit that is never reached.
 const ROOM: u64 = 1 << 40;
 
 const UNAVAILABLE: FillErrorKind = FillErrorKind::Upstream(UpstreamErrorKind::Unavailable);

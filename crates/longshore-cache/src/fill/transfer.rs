@@ -1,4 +1,4 @@
-//! The task that brings a blob from an upstream into the store.
+//! The task that transfers a blob from an upstream into the store.
 
 use std::io;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use super::{
 use crate::bounded::BoundedWriter;
 use crate::observer::{Event, FillEnd};
 
-/// A blob of at most this size is received into memory, and stored after it was answered: 64 KiB,
-/// because none of it is released before it was verified.
+/// A blob of at most this size is received into memory, and stored after it was sent: 64 KiB,
+/// because such a blob is released only after its verification anyway.
 const SMALL_BYTES: u64 = FILL_HOLD_BACK_BYTES;
 
 /// If the size of a blob is not known, room for it is reserved in steps of 64 MiB.
 const RESERVE_STEP_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long a slow reader of a transfer that is not stored may hold up the others: 10 s in all.
+/// Total time that a slow reader of a transfer that is not stored may delay the others: 10 s.
 const SLOW_READER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Maximum size of what is added to a ring at once, in bytes: much less than the ring.
+/// Maximum number of bytes that are added to a ring at a time; much less than its size.
 const PART_BYTES: usize = 128 * 1024;
 
-/// Size of the buffer for hashing what was stored before the store failed, in bytes.
+/// Size in bytes of the buffer to hash the bytes that were stored before the store failed.
 const REHASH_BUFFER_BYTES: usize = 128 * 1024;
 
 /// One transfer.
@@ -50,18 +50,18 @@ pub(super) struct Transfer<S: BlobSource> {
     is_stored: bool,
     pace: Pace,
     limits: Limits,
-    /// Rings when a limit may be reached.
+    /// Ends when a limit may be reached.
     alarm: Option<(Duration, Timer)>,
-    /// What is left of [`SLOW_READER_PATIENCE`] for the slowest reader.
+    /// The rest of [`SLOW_READER_PATIENCE`] for the slowest reader.
     patience: Duration,
     stopping: watch::Receiver<bool>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 enum Sink {
     Store(BoundedWriter, RandomReader),
-    /// Nowhere but to the readers.
+    /// Only to the readers.
     Readers(Verifier),
 }
 
@@ -95,7 +95,7 @@ impl<S: BlobSource> Transfer<S> {
             return self.store_small(received).await;
         }
         let handle = Handle::current();
-        // If the runtime ends first, the transfer is dropped, and so ends.
+        // If the runtime shuts down first, the transfer is dropped and ends.
         drop(tokio::task::spawn_blocking(move || {
             let ended = handle.block_on(self.transfer(opened));
             self.end(ended);
@@ -108,7 +108,7 @@ impl<S: BlobSource> Transfer<S> {
             upstream: &self.shared.key.upstream,
             digest: &self.shared.key.digest,
         });
-        // An upstream is not asked for what cannot be verified.
+        // Content that cannot be verified is not requested.
         self.verifier()?;
         self.permit = Some(self.turn().await?);
         if self.size.is_some() || self.is_listed() {
@@ -150,7 +150,7 @@ impl<S: BlobSource> Transfer<S> {
         Ok(content.freeze())
     }
 
-    /// Answers with a small blob, then stores it.
+    /// Releases a small blob to the readers, then stores it.
     async fn store_small(mut self, received: Result<Bytes, FillError>) {
         let content = match received {
             Ok(content) => content,
@@ -166,7 +166,7 @@ impl<S: BlobSource> Transfer<S> {
                 Ok(false) => {}
                 Err(error) => self.pool.not_stored(digest, &error),
             }
-            // It is removed from the running fills now that the store has it.
+            // Remove the fill from the running ones only now, when the store has the blob.
             self.end(Ok(()));
         });
         drop(handle);
@@ -199,8 +199,8 @@ impl<S: BlobSource> Transfer<S> {
         }
     }
 
-    /// Whether the store seems to have the blob: another fill may have ended since the caller
-    /// looked.
+    /// Whether the index of the store lists the blob: another fill may have stored it since the
+    /// caller checked.
     fn is_listed(&self) -> bool {
         self.pool.store.size(&self.shared.key.digest).is_some()
     }
@@ -217,7 +217,8 @@ impl<S: BlobSource> Transfer<S> {
         Ok(true)
     }
 
-    /// Reserves room and begins to store, or to continue; without room the blob passes through.
+    /// Reserves room and starts or resumes a writer of the store. Without room the blob passes
+    /// through.
     fn sink(&mut self) -> Result<Sink, FillError> {
         match self.begin_to_store() {
             Ok(Some((writer, reader))) => {
@@ -226,7 +227,10 @@ impl<S: BlobSource> Transfer<S> {
                 return Ok(Sink::Store(writer, reader));
             }
             Ok(None) => {
-                tracing::debug!(digest = %self.shared.key.digest, "no room to store the blob");
+                tracing::debug!(
+                    digest = %self.shared.key.digest,
+                    "no room to store the blob; it passes through"
+                );
             }
             Err(error @ StoreError::Unsupported { .. }) => {
                 return Err(FillError::new(FillErrorKind::Unsupported, error));
@@ -251,7 +255,7 @@ impl<S: BlobSource> Transfer<S> {
 
     fn opened_at(&self, position: u64, opened: Option<S::Frames>) -> S::Frames {
         let digest = &self.shared.key.digest;
-        // A blob of which a part was kept is requested again, from the end of that part.
+        // If a partial blob was kept, request the blob again from the end of that part.
         let opened = opened.filter(|_| position == 0);
         opened.unwrap_or_else(|| self.source.open(digest, self.size, position))
     }
@@ -277,7 +281,8 @@ impl<S: BlobSource> Transfer<S> {
         Ok(())
     }
 
-    /// Continues without the store, which failed (CA9). What it has of the blob can still be read.
+    /// Continues without the store after it failed (CA9). The stored part of the blob can still be
+    /// read.
     fn overflow(&mut self, stored: &RandomReader) -> Result<Verifier, FillError> {
         let mut verifier = self.verifier()?;
         let mut buffer = vec![0; REHASH_BUFFER_BYTES];
@@ -302,7 +307,7 @@ impl<S: BlobSource> Transfer<S> {
         Ok(verifier)
     }
 
-    /// Gives a frame to the readers, and waits for the slowest of them if the ring is full.
+    /// Passes a frame to the readers, and waits for the slowest of them if the ring is full.
     async fn pass_on(&mut self, mut frame: Bytes) -> Result<(), FillError> {
         let shared = Arc::clone(&self.shared);
         let Some(ring) = shared.spool.get().and_then(Spool::as_ring) else {
@@ -332,7 +337,7 @@ impl<S: BlobSource> Transfer<S> {
         }
     }
 
-    /// Waits for the slowest reader. One that is too slow loses its place.
+    /// Waits for the slowest reader. A reader that is too slow falls behind.
     async fn wait_for_slow_reader(&mut self, ring: &Ring, bytes: usize, until: Duration) {
         let begin = self.pool.clock.now();
         self.wait(until.min(begin.saturating_add(self.patience)))
@@ -351,14 +356,14 @@ impl<S: BlobSource> Transfer<S> {
             Sink::Store(writer, _) => match writer.commit() {
                 Ok(()) => self.pool.stored(),
                 Err(StoreError::Content { source, .. }) => return Err(mismatch(source)),
-                // The bytes are right. Their readers have the file open.
+                // The bytes are verified, and their readers have the file open.
                 Err(error) => self.pool.not_stored(&self.shared.key.digest, &error),
             },
         }
         Ok(())
     }
 
-    /// Keeps what arrived, for the next fill of the blob.
+    /// Keeps the partial blob for the next fill.
     fn keep(&self, sink: Sink) {
         if let Sink::Store(writer, _) = sink
             && let Err(error) = writer.keep()
@@ -409,7 +414,7 @@ impl<S: BlobSource> Transfer<S> {
         }
     }
 
-    /// Returns until when the transfer may go on if nothing changes.
+    /// Returns the time until which the transfer may continue if nothing changes.
     fn check(&mut self) -> Result<Duration, FillError> {
         if *self.stopping.borrow() {
             return Err(FillErrorKind::Stopped.into());
@@ -423,7 +428,7 @@ impl<S: BlobSource> Transfer<S> {
             };
             match self.limits.check(self.pool.clock.now(), standing) {
                 Ok(until) => return Ok(until),
-                // Somebody may begin to read just now.
+                // A reader may have joined in this moment.
                 Err(FillErrorKind::Abandoned) if !self.pool.remove_unread(&self.shared) => {}
                 Err(kind) => return Err(kind.into()),
             }
@@ -464,7 +469,7 @@ impl<S: BlobSource> Transfer<S> {
         verifier.map_err(|error| FillError::new(FillErrorKind::Unsupported, error))
     }
 
-    /// Publishes the verdict. Who comes later finds the blob in the store, or begins a new fill.
+    /// Publishes the result. A later client finds the blob in the store, or starts a new fill.
     fn end(&mut self, ended: Result<(), FillError>) {
         self.pool.remove(&self.shared);
         let state = match ended {
@@ -479,7 +484,7 @@ impl<S: BlobSource> Transfer<S> {
 
 impl<S: BlobSource> Drop for Transfer<S> {
     fn drop(&mut self) {
-        // The runtime ends, or the transfer panicked.
+        // The runtime is shutting down, or the transfer panicked.
         self.end(Err(FillErrorKind::Stopped.into()));
         let progress = self.shared.progress.borrow();
         let end = match &progress.state {

@@ -75,7 +75,7 @@ fn a_name_cannot_be_given_to_two_upstreams() {
     assert_eq!(add("cache.example").err(), taken("cache.example"));
     assert_eq!(add("cache.example:5000").err(), None);
 
-    // A later prefix may not take a namespace away either.
+    // A later prefix must not take over a namespace either.
     let hub = router(&["a.example"]).unwrap();
     let hub = hub.namespace("docker.io", &a).unwrap();
     let error = RouterError::HostTaken {

@@ -19,14 +19,14 @@ use super::listen::body::BytesBody;
 use super::metrics::{METRICS_CONTENT_TYPE, Metrics};
 use crate::name::UpstreamName;
 
-/// What `/readyz` says about a cache.
+/// The report of `/readyz` about a cache.
 ///
-/// A cache whose upstreams fail still answers what it has, so that alone is no reason to send it no
-/// requests: it is ready unless there is a [reason](Self::with_reason) against it.
+/// A cache whose upstreams fail still answers from its store, so it stays ready. A cache is ready
+/// unless a [reason](Self::with_reason) is set.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Readiness {
-    /// Why it cannot answer requests; empty if it can.
+    /// Why the cache cannot answer requests; empty if it can.
     pub reasons: Vec<ShownText>,
     /// The state of its store.
     pub store: StoreHealth,
@@ -63,8 +63,8 @@ impl Readiness {
     }
 }
 
-/// Text that may have come from a peer: it is escaped when it is shown (OU1: text of a peer reaches
-/// an output only through one type that escapes it).
+/// Text that may come from a peer; it is escaped when it is shown (OU1: text of a peer reaches an
+/// output only through one type that escapes it).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownText(String);
 
@@ -78,7 +78,7 @@ impl Serialize for ShownText {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct StoreHealth {
-    /// Whether it cannot be written to: then content is passed through without being stored.
+    /// Whether the store cannot be written to. Then content passes through without being stored.
     pub degraded: bool,
     /// Bytes in use.
     pub used_bytes: u64,
@@ -105,17 +105,17 @@ pub struct UpstreamReadiness {
     /// Its name.
     #[serde(serialize_with = "name")]
     pub name: UpstreamName,
-    /// Whether its last answer was as it should be, or it was not asked yet.
+    /// Whether the last answer of the upstream was correct, or no request was sent yet.
     pub healthy: bool,
-    /// Whether it refused the configured credential.
+    /// Whether the upstream refused the configured credential.
     pub credential_refused: bool,
-    /// Whether the configuration says that it is not to be asked.
+    /// Whether the upstream is configured as offline.
     pub offline: bool,
-    /// Number of requests left in its window, if it says so.
+    /// Number of requests left in the window of the quota, if the upstream states it.
     pub quota_remaining: Option<u64>,
-    /// Number of requests allowed in its window, if it says so.
+    /// Number of requests allowed in the window of the quota, if the upstream states it.
     pub quota_limit: Option<u64>,
-    /// What failed last.
+    /// The last failure.
     pub reason: Option<ShownText>,
 }
 
@@ -138,7 +138,7 @@ impl UpstreamReadiness {
         }
     }
 
-    /// Says what failed last.
+    /// Sets the last failure.
     #[must_use]
     pub fn with_failure(mut self, reason: impl Into<String>) -> Self {
         self.healthy = false;
@@ -146,21 +146,21 @@ impl UpstreamReadiness {
         self
     }
 
-    /// Says that it refused the configured credential.
+    /// Sets that the upstream refused the configured credential.
     #[must_use]
     pub const fn with_credential_refused(mut self) -> Self {
         self.credential_refused = true;
         self
     }
 
-    /// Says that it is not to be asked.
+    /// Sets that the upstream is configured as offline.
     #[must_use]
     pub const fn with_offline(mut self) -> Self {
         self.offline = true;
         self
     }
 
-    /// Says how many requests are left and allowed in its window.
+    /// Sets how many requests are left and allowed in the window of the quota.
     #[must_use]
     pub const fn with_quota(mut self, remaining: Option<u64>, limit: Option<u64>) -> Self {
         self.quota_remaining = remaining;
@@ -169,15 +169,15 @@ impl UpstreamReadiness {
     }
 }
 
-/// Tells how ready the cache is.
+/// A function that reports the readiness of the cache.
 pub(super) type Report = Arc<dyn Fn() -> Readiness + Send + Sync>;
 
 /// Answers `/healthz` and `/readyz`.
 pub(super) struct Probes {
     pub(super) report: Report,
     pub(super) phase: PhaseControl,
-    /// Whether `/readyz` shows reasons, store and upstreams. Listeners for clients show the status
-    /// alone.
+    /// Whether `/readyz` shows reasons, store and upstreams. Listeners for clients show only the
+    /// status.
     pub(super) detailed: bool,
 }
 
@@ -204,7 +204,7 @@ impl Probes {
         }
     }
 
-    /// The process is alive if it answers.
+    /// Answers `/healthz`: a process that answers is alive.
     fn health(&self, method: &Method) -> Response<Bytes> {
         let body = Bytes::from_static(br#"{"status":"alive"}"#);
         document(method, StatusCode::OK, JSON, body)
@@ -228,7 +228,7 @@ impl Probes {
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// An answer that no cache keeps; to other methods than `GET` and `HEAD` it is 405.
+/// An answer with `Cache-Control: no-store`. Methods other than `GET` and `HEAD` get a 405.
 fn document(method: &Method, code: StatusCode, kind: HeaderValue, body: Bytes) -> Response<Bytes> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         let mut response = Response::new(Bytes::new());
@@ -237,7 +237,7 @@ fn document(method: &Method, code: StatusCode, kind: HeaderValue, body: Bytes) -
         response.headers_mut().insert(ALLOW, allowed);
         return response;
     }
-    // The connection leaves the body of an answer to `HEAD` out, and writes its length.
+    // For `HEAD`, the connection omits the body and sends its length.
     let mut response = Response::new(body);
     *response.status_mut() = code;
     let headers = response.headers_mut();
@@ -246,7 +246,7 @@ fn document(method: &Method, code: StatusCode, kind: HeaderValue, body: Bytes) -
     response
 }
 
-/// The service of the admin listener, below its probes.
+/// The service of the admin listener behind the probes.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
     pub(super) metrics: Option<Metrics>,
@@ -280,4 +280,4 @@ impl Service<Request<Incoming>> for Admin {
     }
 }
 
-const PATHS: &[u8] = b"There are /healthz, /readyz and /metrics.\n";
+const PATHS: &[u8] = b"not found; the paths are /healthz, /readyz and /metrics\n";

@@ -1,6 +1,6 @@
 //! Files that make clients use the cache: dockerd, containerd, podman, BuildKit, k3s and kaniko.
 //!
-//! [`client_config`] is a pure function; who calls it writes the files.
+//! [`client_config`] is a pure function; the caller writes the files.
 
 use std::path::PathBuf;
 
@@ -27,15 +27,15 @@ pub enum Client {
     Kaniko,
 }
 
-/// What makes a client use the cache.
+/// The configuration that makes a client use the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientConfig {
     /// The files to write.
     pub files: Vec<ClientFile>,
-    /// Options to give to the client, for one without a file.
+    /// Command-line options, for a client without a file.
     pub arguments: Vec<String>,
-    /// What the user has to know or do, in full sentences.
+    /// Notes for the user, in full sentences.
     pub notes: Vec<String>,
 }
 
@@ -43,11 +43,11 @@ pub struct ClientConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientFile {
-    /// The absolute path where the client looks for it.
+    /// The absolute path of the file.
     pub path: PathBuf,
-    /// The content, if there is no file yet.
+    /// The content of a new file.
     pub content: String,
-    /// Settings to put into an existing JSON file.
+    /// Settings to merge into an existing JSON file.
     merged: Option<Map<String, Value>>,
 }
 
@@ -79,12 +79,12 @@ impl ClientFile {
         }
     }
 
-    /// Returns the content for a place where this file exists. Other settings of a `daemon.json`
-    /// are kept, and entries are added to its lists. Any other file is replaced as a whole.
+    /// Returns the new content for an existing file. In a `daemon.json`, other settings are kept,
+    /// and entries are added to lists. Any other file is replaced as a whole.
     ///
     /// # Errors
     ///
-    /// [`MergeError`] when the existing file should be JSON, and is not.
+    /// [`MergeError`] when the existing file should be JSON but is not.
     pub fn content_over(&self, existing: &str) -> Result<String, MergeError> {
         let Some(settings) = &self.merged else {
             return Ok(self.content.clone());
@@ -99,7 +99,7 @@ impl ClientFile {
             let (Value::Array(entries), Value::Array(added)) = (entry, value) else {
                 return Err(MergeError);
             };
-            // The first mirror is asked first.
+            // The client tries the first mirror first.
             for value in added
                 .iter()
                 .rev()
@@ -141,7 +141,8 @@ pub fn local_url(config: &ServeConfig) -> Option<Origin> {
     Origin::from_authority(scheme, &address.to_string()).ok()
 }
 
-/// Returns what makes a client use the cache at `server` for the registries of these upstreams.
+/// Returns the configuration that makes a client use the cache at `server` for the registries of
+/// these upstreams.
 #[must_use]
 pub fn client_config(
     client: Client,
@@ -167,7 +168,7 @@ pub fn client_config(
     config
 }
 
-/// The cache, as the clients see it.
+/// The cache as the clients reach it.
 struct Cache<'a> {
     server: &'a Origin,
     upstreams: &'a [UpstreamConfig],
@@ -175,13 +176,13 @@ struct Cache<'a> {
 
 /// A registry that the cache serves.
 struct Registry<'a> {
-    /// Its name in the names of images.
+    /// The name of the registry in image names.
     name: &'a str,
     upstream: &'a UpstreamConfig,
 }
 
 impl Registry<'_> {
-    /// Returns where the registry itself is.
+    /// Returns the URL of the registry itself.
     fn url(&self) -> String {
         let origin = &self.upstream.url.origin;
         match self.name {
@@ -197,7 +198,7 @@ impl Registry<'_> {
     }
 }
 
-/// The name of Docker Hub in names of images.
+/// The name of Docker Hub in image names.
 const HUB: &str = "docker.io";
 
 impl Cache<'_> {
@@ -209,7 +210,7 @@ impl Cache<'_> {
         })
     }
 
-    /// Returns host and port, as in names of images.
+    /// Returns host and port, as in image names.
     fn host(&self) -> &str {
         self.server.authority()
     }
@@ -284,8 +285,8 @@ impl Cache<'_> {
                 ClientFile::new(&path, format!("server = {server}\n\n{host}"))
             })
             .collect();
-        // The cache answers 404 for registries that it does not know, and containerd goes on to
-        // the registry itself.
+        // The cache answers 404 for registries that it does not know. containerd then uses the
+        // registry itself.
         files.push(ClientFile::new(
             &format!("{CERTS_D}/_default/hosts.toml"),
             host,
@@ -398,7 +399,7 @@ impl Cache<'_> {
         }
     }
 
-    /// Returns warnings about an address that the client cannot reach, and about plain http.
+    /// Returns warnings about an address that the client may not reach, and about plain http.
     fn reachability(&self, client: Client) -> Vec<String> {
         if !self.is_loopback() {
             return match self.is_plain() {
@@ -504,7 +505,7 @@ mod tests {
             note.ends_with("in the cache: cache.example:5000/corp/…"),
             "{note}"
         );
-        // dockerd trusts every loopback address.
+        // dockerd accepts http from every loopback address.
         let made = configured(Client::Docker, "http://127.0.0.1:5000");
         let found: Value = serde_json::from_str(&made.files[0].content).unwrap();
         assert_eq!(

@@ -5,9 +5,9 @@
 //! over the file, and the file over the default. Every key is declared once, as a field of a
 //! section; the field's documentation is also the text of the [`reference()`].
 //!
-//! OU3 (secrets appear in no log, error or argument list): a configuration holds only references
-//! to secrets: files, environment variables, credential helpers. A secret in line is an error that
-//! does not repeat it.
+//! OU3 (secrets appear in no log, error or argument list): a configuration holds only references to
+//! secrets: files, environment variables, credential helpers. A secret in the configuration itself
+//! is an error, and the error does not repeat it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -53,27 +53,28 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCA
 section! {
     /// The configuration of a server, with all defaults filled in.
     pub struct ServeConfig as "a table" {
-        /// Addresses on which clients are served.
+        /// Addresses on which the cache listens for clients.
         listen: Vec<SocketAddr> = vec![DEFAULT_LISTEN];
-        /// How long a tag is fresh. After that, the upstream is asked with HEAD whether it has
-        /// moved. `never` asks only once. Upstreams can have their own value.
+        /// How long a tag is fresh. After that, a request with HEAD asks the upstream whether the
+        /// tag has changed. `never` means that tags do not change. Upstreams can have their own
+        /// value.
         tag_ttl: TagTtl = TagTtl::For(crate::DEFAULT_TAG_TTL);
-        /// How long the cache remembers that an upstream does not have a tag or manifest.
+        /// How long the cache remembers that an upstream does not have a tag, manifest or blob.
         negative_ttl: Duration = Duration::from_secs(10);
-        /// How long an upstream may take to confirm a tag if a stale copy can be answered instead.
+        /// How long a client waits for the upstream to confirm a tag if the cache has a stale copy.
         stale_wait: Duration = Duration::from_secs(2);
-        /// How long a tag that is no longer fresh is still answered if the upstream fails.
+        /// How long a stale tag is used after its TTL if the upstream fails.
         stale_if_error: Duration = Duration::from_secs(24 * 3600);
-        /// Longest time until the head of a response, whatever the upstream does. Some clients give
-        /// up after 30 seconds.
+        /// Maximum time until the cache answers with the head of a response. Some clients give up
+        /// after 30 seconds.
         head_budget: Duration = Duration::from_secs(25);
         /// Whether a range of a blob may be answered before the whole blob was verified: `allow`
-        /// marks such a response with `Longshore-Verified: no`, `wait` answers it after the
+        /// marks such a response with `Longshore-Verified: no`, `wait` answers after the
         /// verification.
         unverified_ranges: UnverifiedRanges = UnverifiedRanges::Allow;
-        /// How long running requests may take to end after the first signal to stop.
+        /// How long running requests may continue after the first signal to stop.
         drain: Duration = Duration::from_secs(30);
-        /// What is stored, and where.
+        /// The store of the cache.
         store: StoreConfig = StoreConfig::default();
         /// Limits on clients.
         limits: LimitsConfig = LimitsConfig::default();
@@ -83,24 +84,24 @@ section! {
         admin: AdminConfig = AdminConfig::default();
         /// The log, on standard error.
         log: LogConfig = LogConfig::default();
-        /// The upstream registries. If there is any, it replaces the built-in ones.
+        /// The upstream registries. They replace all built-in upstreams.
         upstream: Vec<UpstreamConfig> = Vec::new(), "the built-in upstreams, below";
     }
 }
 
 section! {
-    /// What is stored, and where.
+    /// The store of the cache.
     pub struct StoreConfig as "a table" {
-        /// The directory of the cache. Only one process uses it at a time. The cache uses a private
-        /// directory in it, and creates both.
+        /// The directory of the cache. Only one process can use it at a time. The cache creates it
+        /// if it is absent, with a private directory `cache` in it.
         path: PathBuf = PathBuf::new(), "`longshore/serve` in the user's cache directory";
-        /// Maximum size of what is stored, at least 1 MiB.
+        /// Maximum size of the stored content, at least 1 MiB.
         size: Option<ByteSize> = None, "20 GiB, or half of the free space if that is less";
-        /// When stored content is made durable: `each` before it is visible, or `none` when the
-        /// system gets to it. With `none`, content may be damaged after a power cut, so use it only
-        /// where the directory does not outlive the machine.
+        /// Which writes survive a power cut. `each`: all, because content is flushed to disk before
+        /// it becomes visible. `none`: the system decides when to write, and content may be damaged
+        /// after a power cut; use it only if the directory is deleted at a restart of the machine.
         durability: Durability = Durability::Each;
-        /// How long the start waits for another process that uses the directory.
+        /// How long the start waits if another process uses the directory.
         lock_wait: Duration = Duration::from_secs(60);
     }
 }
@@ -114,14 +115,14 @@ section! {
         header_time: Duration = Duration::from_secs(10);
         /// How long a connection may be idle.
         idle: Duration = Duration::from_secs(60);
-        /// How long a client may take nothing of a response that is ready for it.
+        /// How long a client may stop reading a response.
         stall: Duration = Duration::from_secs(300);
     }
 }
 
 section! {
-    /// The certificate of the server, in PEM. The files are read again when the configuration is
-    /// reloaded.
+    /// The certificate of the server, in PEM. The files are read again after a change and after
+    /// SIGHUP.
     pub struct TlsConfig as "a table" {
         /// The file with the certificate of the server, followed by those of intermediate
         /// authorities. Required in this table.
@@ -134,23 +135,23 @@ section! {
 section! {
     /// The listener for operators.
     pub struct AdminConfig as "a table" {
-        /// The address on which `/healthz`, `/readyz` and `/metrics` are served. It has no
-        /// authentication: keep it away from the internet.
-        listen: Option<SocketAddr> = None, "no such listener";
+        /// The address on which `/healthz`, `/readyz` and `/metrics` are served. They have no
+        /// authentication: do not expose the address to the internet.
+        listen: Option<SocketAddr> = None, "none";
     }
 }
 
 section! {
     /// The log, on standard error.
     pub struct LogConfig as "a table" {
-        /// The form of the lines: `text` for people, or `json` for programs.
+        /// The format of the lines: `text` for people, or `json` for programs.
         format: LogFormat = LogFormat::Text;
-        /// The least important messages that are logged.
+        /// The least severe level that is logged.
         level: LogLevel = LogLevel::Info;
     }
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogFormat {
@@ -160,17 +161,17 @@ pub enum LogFormat {
     Json,
 }
 
-/// The least important messages that are logged.
+/// The least severe level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogLevel {
-    /// What makes requests fail.
+    /// Failures of requests.
     Error,
-    /// What an operator should look at.
+    /// Also problems that an operator should look at.
     Warn,
-    /// Each request.
+    /// Also one line for each request of a client.
     Info,
-    /// Each request to an upstream.
+    /// Also one line for each request to an upstream.
     Debug,
     /// Everything.
     Trace,
@@ -230,8 +231,8 @@ impl ServeConfig {
     /// # Errors
     ///
     /// [`ConfigError`] with every fault that was found: text that is not TOML, unknown keys, values
-    /// of another form, contradictions between settings, secrets in line, and upstream credentials
-    /// together with listeners beyond loopback (CA7).
+    /// of the wrong form, settings that contradict each other, secrets in the configuration itself,
+    /// and upstream credentials together with listeners that are not on loopback (CA7).
     pub fn parse(sources: &ConfigSources) -> Result<Self, ConfigError> {
         let mut reader = Reader::default();
         let config = source::read(sources, &mut reader);
@@ -257,8 +258,8 @@ impl ServeConfig {
             .all(|address| address.ip().to_canonical().is_loopback())
     }
 
-    /// Returns how long what an upstream says counts. Where `tag_ttl` is `never`, the
-    /// [policy](Self::policy) of each upstream says so.
+    /// Returns how long answers of upstreams stay valid. If `tag_ttl` is `never`, the
+    /// [policy](Self::policy) of each upstream states this.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
         let mut freshness = Freshness::default();
@@ -284,7 +285,7 @@ impl ServeConfig {
         }
     }
 
-    /// Makes the router of the upstreams.
+    /// Builds the router of the upstreams.
     ///
     /// # Errors
     ///
@@ -294,7 +295,7 @@ impl ServeConfig {
         upstream::router(&self.upstream).map_err(|(_, error)| error)
     }
 
-    /// Checks what depends on several settings, and fills in what follows from others.
+    /// Checks combinations of settings, and fills in defaults that depend on other settings.
     fn complete(&mut self, sources: &ConfigSources, reader: &mut Reader) {
         if self.upstream.is_empty() {
             self.upstream = upstream::built_in();
@@ -307,8 +308,8 @@ impl ServeConfig {
                 Some(path) => path.clone_into(&mut self.store.path),
                 None => reader.fault_of(
                     "serve.store.path",
-                    "the user's cache directory is not known; give a directory with --dir, or \
-                     with `path` in [serve.store]",
+                    "the user's cache directory is not known; set a directory with --dir, or with \
+                     `path` in [serve.store]",
                 ),
             }
         }
@@ -335,8 +336,8 @@ impl ServeConfig {
         self.check_credentials(reader);
     }
 
-    /// CA7 (no listener beyond loopback while upstream credentials are configured): whoever reaches
-    /// the listener could read what the credentials give access to.
+    /// CA7 (listeners only on loopback while upstream credentials are configured): every client
+    /// that reaches the listener could read the content to which the credentials give access.
     fn check_credentials(&self, reader: &mut Reader) {
         if self.is_loopback_only() {
             return;

@@ -1,24 +1,24 @@
-//! Stopping: answers that have begun are finished, for a limited time (CA12).
+//! Shutdown: answers that have started may finish, for a limited time (CA12).
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How far a server has come.
+/// The phase of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Running,
-    /// No new connections or requests; answers that have begun are finished.
+    /// No new connections or requests; answers that have started may finish.
     Draining,
-    /// Everything ends at once.
+    /// All connections are closed immediately.
     Stopped,
 }
 
-/// The phase of a server, for those who change it.
+/// The sender of the phase of a server.
 #[derive(Clone, Debug)]
 pub(super) struct PhaseControl(Arc<watch::Sender<Phase>>);
 
-/// The phase of a server, for those who obey it.
+/// A receiver of the phase of a server.
 #[derive(Clone, Debug)]
 pub(super) struct PhaseWatch(watch::Receiver<Phase>);
 
@@ -27,7 +27,7 @@ impl PhaseControl {
         Self(Arc::new(watch::Sender::new(Phase::Running)))
     }
 
-    /// Enters a phase; there is no way back.
+    /// Enters a phase. An earlier phase is ignored.
     pub(super) fn enter(&self, phase: Phase) {
         self.0.send_if_modified(|current| {
             let later = *current < phase;
@@ -46,7 +46,7 @@ impl PhaseControl {
 }
 
 impl PhaseWatch {
-    /// Whether the phase is another one than at the start. Takes no lock.
+    /// Whether the phase is different from the initial one. Takes no lock.
     pub(super) fn has_changed(&self) -> bool {
         self.0.has_changed().unwrap_or(true)
     }
@@ -55,7 +55,7 @@ impl PhaseWatch {
     pub(super) async fn reached(&mut self, phase: Phase) -> Phase {
         match self.0.wait_for(|current| *current >= phase).await {
             Ok(current) => *current,
-            // Nobody is left who could let the answers finish.
+            // The sender is gone, so no later phase can follow.
             Err(_) => Phase::Stopped,
         }
     }
@@ -77,25 +77,26 @@ impl ServerHandle {
         }
     }
 
-    /// Stops accepting connections and requests, and lets answers that have begun finish within
-    /// [`Limits::with_drain_time`](super::Limits::with_drain_time). `/readyz` says 503 from now on.
+    /// Stops accepting connections and requests, and lets answers that have started finish within
+    /// [`Limits::with_drain_time`](super::Limits::with_drain_time). From now on, `/readyz` answers
+    /// 503.
     pub fn drain(&self) {
         self.phase.enter(Phase::Draining);
     }
 
-    /// Ends at once: open connections are cut.
+    /// Stops immediately: open connections are cut.
     pub fn stop(&self) {
         self.phase.enter(Phase::Stopped);
     }
 
-    /// Whether the server was told to drain or stop.
+    /// Whether [`drain`](Self::drain) or [`stop`](Self::stop) was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.phase.current() > Phase::Running
     }
 
-    /// Reads the certificates of TLS listeners again, even if their files seem unchanged, and
-    /// carries out [what else was asked for](super::ServerBuilder::on_reload).
+    /// Reads the certificates of TLS listeners again, even if their files seem unchanged, and runs
+    /// the [actions for a reload](super::ServerBuilder::on_reload).
     pub fn reload(&self) {
         self.reload.notify_one();
     }
@@ -109,16 +110,16 @@ impl ServerHandle {
         self.reload.notified().await;
     }
 
-    /// Obeys the signals of the process: the first SIGTERM or SIGINT drains, the second stops, and
-    /// SIGHUP [reloads](Self::reload). On systems without these signals it is Ctrl-C that
-    /// drains and stops.
+    /// Handles the signals of the process: the first SIGTERM or SIGINT drains, the second stops,
+    /// and SIGHUP [reloads](Self::reload). On systems without these signals, Ctrl-C drains and
+    /// stops.
     ///
-    /// Returns after the second signal; drop the future to stop obeying. A program runs it
-    /// alongside [`Server::run`](super::Server::run).
+    /// Returns after the second signal; drop the future to stop handling signals. Run it
+    /// concurrently with [`Server::run`](super::Server::run).
     ///
     /// # Errors
     ///
-    /// If the system does not let the process handle these signals.
+    /// The system does not let the process handle these signals.
     pub async fn obey_signals(&self) -> std::io::Result<()> {
         let mut signals = Signals::new()?;
         loop {
@@ -129,7 +130,7 @@ impl ServerHandle {
                     return Ok(());
                 }
                 Signal::End => {
-                    tracing::info!("finishing open answers; a second signal ends at once");
+                    tracing::info!("waiting for open answers; a second signal stops immediately");
                     self.drain();
                 }
             }
@@ -182,7 +183,7 @@ impl Signals {
 
     async fn next(&mut self) -> Signal {
         if tokio::signal::ctrl_c().await.is_err() {
-            // No signal can arrive.
+            // No signal can arrive any more.
             std::future::pending::<()>().await;
         }
         Signal::End

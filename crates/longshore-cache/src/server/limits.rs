@@ -1,11 +1,11 @@
-//! What clients may use: connections, time and bytes (CA10: the limit of connections comes from the
-//! limit of open files, and waits for a client are bounded).
+//! Limits on clients: connections, time and bytes (CA10: the limit of connections is derived from
+//! the limit of open files, and waits for a client are bounded).
 
 use std::time::Duration;
 
 pub(super) mod watch;
 
-/// What clients may use. The defaults are those of rule CA10.
+/// Limits on clients. The defaults are those of rule CA10.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits the number of open connections; by default [`default_connections`].
+    /// Limits the number of open connections; the default is [`default_connections`].
     ///
     /// A client above the limit gets 503 with `Retry-After`, and its connection is closed. The
     /// limit is at least 1 and at most 1,048,576.
@@ -51,19 +51,19 @@ impl Limits {
         self
     }
 
-    /// Limits the time in which a client takes nothing of an answer that is ready for it; 5 minutes
-    /// by default. Then its connection is cut.
+    /// Limits the time in which a client reads nothing of an answer that is ready; 5 minutes by
+    /// default. After that time the connection is cut.
     ///
-    /// The time is checked at least once a minute, so a connection may live up to one minute
-    /// longer. Waiting for an upstream does not count.
+    /// The time is checked at least once a minute, so a connection may stay open up to one minute
+    /// longer. Time spent waiting for an upstream does not count.
     #[must_use]
     pub const fn with_stall_time(mut self, time: Duration) -> Self {
         self.stall_time = time;
         self
     }
 
-    /// Limits the time that a stopping server gives to answers that have begun; 30 s by default
-    /// (CA12: a first signal lets answers finish).
+    /// Limits the time for open answers after [`ServerHandle::drain`](super::ServerHandle::drain);
+    /// 30 s by default (CA12: a first signal lets answers finish).
     #[must_use]
     pub const fn with_drain_time(mut self, time: Duration) -> Self {
         self.drain_time = time;
@@ -83,7 +83,7 @@ impl Default for Limits {
     }
 }
 
-/// Maximum size in bytes of the head of a request: more is answered with 431.
+/// Maximum size in bytes of the head of a request; a larger head gets a 431.
 pub(super) const HEAD_LIMIT_BYTES: u32 = 32 * 1024;
 
 /// Maximum number of concurrent requests on one HTTP/2 connection.
@@ -92,22 +92,22 @@ pub(super) const STREAMS_LIMIT: u32 = 128;
 /// Maximum number of connections, if the limit of open files allows as many.
 const CONNECTIONS_LIMIT: u32 = 16_384;
 
-/// Number of descriptors kept for listeners, the store, logs and upstreams.
+/// Number of descriptors reserved for listeners, the store, logs and upstreams.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
 /// Returns how many connections the limit of open files (`RLIMIT_NOFILE`) allows, at least 16 and
 /// at most 16,384.
 ///
-/// It is half of what is left after 64 descriptors for other purposes, since each answer may have a
-/// file open.
+/// 64 descriptors are reserved for other purposes. The number is half of the rest, because each
+/// answer may have an open file.
 ///
-/// The result follows the present soft limit; [`raise_descriptor_limit`] raises it.
+/// The result depends on the current soft limit; [`raise_descriptor_limit`] raises that limit.
 #[must_use]
 pub fn default_connections() -> u32 {
     connections_for(descriptor_limit())
 }
 
-/// How many connections fit into this number of descriptors; `None` is no limit.
+/// The number of connections for this number of descriptors; `None` is no limit.
 fn connections_for(descriptors: Option<u64>) -> u32 {
     let Some(descriptors) = descriptors else {
         return CONNECTIONS_LIMIT;
@@ -131,11 +131,11 @@ fn descriptor_limit() -> Option<u64> {
     None
 }
 
-/// Raises the soft limit of open files of this process to what it needs, as far as the hard limit
-/// allows, and returns the limit that applies now; `None` if there is no limit.
+/// Raises the soft limit of open files of this process to the number that it needs, at most to the
+/// hard limit, and returns the new limit; `None` if there is no limit.
 ///
-/// A program calls this once, before it makes [`Limits`]: many systems start programs with a soft
-/// limit of 1,024. If the limit cannot be raised, it stays.
+/// Call this once, before making [`Limits`]: many systems start programs with a soft limit of
+/// 1,024. If the limit cannot be raised, it stays as it is.
 pub fn raise_descriptor_limit() -> Option<u64> {
     #[cfg(unix)]
     {
@@ -148,14 +148,14 @@ pub fn raise_descriptor_limit() -> Option<u64> {
                 current: Some(wanted),
                 maximum,
             };
-            // The old limit is enough for fewer connections.
+            // With the old limit the server has fewer connections.
             let _ = setrlimit(Resource::Nofile, raised);
         }
     }
     descriptor_limit()
 }
 
-/// Number of descriptors with which [`CONNECTIONS_LIMIT`] connections are allowed.
+/// Number of descriptors that [`CONNECTIONS_LIMIT`] connections need.
 #[cfg(unix)]
 const WANTED_DESCRIPTORS: u64 = 2 * 16_384 + RESERVED_DESCRIPTORS;
 

@@ -1,4 +1,4 @@
-//! Listeners: from an address to a connection that is served or refused.
+//! Listeners: they accept connections, and serve or refuse them.
 
 use std::convert::Infallible;
 use std::future::{self, ready};
@@ -63,7 +63,7 @@ pub enum ListenError {
         source: CertificateError,
     },
     /// There is no address to listen on.
-    #[error("there is no address to listen on; give one")]
+    #[error("there is no address to listen on; set one")]
     NoAddress,
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError
     })
 }
 
-/// Where connections come from.
+/// A source of connections.
 pub(super) trait Accept: Send + 'static {
     fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
 }
@@ -108,11 +108,14 @@ where
                 door.admit(stream, client);
             }
             Err(error) if is_about_one_client(&error) => {}
-            // Mostly `EMFILE`: the connection stays in the queue of the system, and accepting again
-            // at once would fail again.
+            // The usual error is `EMFILE`: the connection stays in the queue of the system, and an
+            // immediate retry would fail again.
             Err(error) => {
                 if pause == PAUSE_MIN {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot accept a connection; retrying"
+                    );
                 }
                 tokio::select! {
                     biased;
@@ -139,7 +142,7 @@ fn is_about_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// Lets connections in, or refuses them.
+/// Admits or refuses connections.
 #[derive(Clone)]
 pub(super) struct Door<S> {
     pub(super) shared: Arc<Shared>,
@@ -149,7 +152,7 @@ pub(super) struct Door<S> {
     pub(super) tls: Option<TlsAcceptor>,
 }
 
-/// How many connections may be open.
+/// The limit of open connections.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     served: Arc<Semaphore>,
@@ -159,8 +162,8 @@ pub(super) struct Slots {
     cut: Arc<AtomicUsize>,
 }
 
-/// Number of connections above the limit that get an answer at the same time; further ones are
-/// closed without one.
+/// Maximum number of connections above the limit that concurrently get a 503. Further ones are
+/// closed without an answer.
 const REFUSED_LIMIT: u32 = 32;
 
 impl Slots {
@@ -183,7 +186,7 @@ impl Slots {
         self.cut.load(Ordering::Relaxed)
     }
 
-    /// Waits until all connections have ended. New ones must no longer be let in.
+    /// Waits until all connections have ended. No new connections may be admitted.
     pub(super) async fn all_free(&self) {
         // The semaphores are never closed.
         let _ = self.served.acquire_many(self.limit).await;
@@ -223,7 +226,7 @@ impl<S> Door<S> {
         S: HttpService<B>,
         B: HttpBody,
     {
-        // Without it answers are only slower.
+        // Without this option answers are only slower.
         let _ = stream.set_nodelay(true);
         if let Ok(slot) = Arc::clone(&self.slots.served).try_acquire_owned() {
             let open = Open::new(&self.shared, &self.slots, slot);
@@ -259,7 +262,7 @@ impl<S> Door<S> {
     }
 }
 
-/// Shakes hands, where the listener speaks TLS, and answers requests.
+/// Does the TLS handshake, if the listener uses TLS, and answers requests.
 async fn converse<S, B>(door: Door<S>, stream: TcpStream, client: SocketAddr) -> Ending
 where
     S: HttpService<B>,
@@ -291,7 +294,7 @@ where
 #[derive(Clone, Copy, Debug)]
 struct Refuser;
 
-/// When a refused client should try again.
+/// `Retry-After` of the answer to a refused client.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Service<Request<Incoming>> for Refuser {

@@ -1,4 +1,4 @@
-//! Request ids, and one line of the log for each request.
+//! Request ids, and the access log: one line for each request.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -15,10 +15,10 @@ use crate::observer::{AnswerNote, RequestId};
 /// The header with the id of a request, in requests and answers.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Maximum length in bytes of the id that a client chose.
+/// Maximum length in bytes of an id from a client.
 const ID_LIMIT_BYTES: usize = 128;
 
-/// Numbers requests. The first number is random, so that ids of two processes differ.
+/// Assigns ids to requests. The first id is random, so that ids of two processes differ.
 #[derive(Debug)]
 pub(super) struct RequestIds(AtomicU64);
 
@@ -32,8 +32,8 @@ impl RequestIds {
     }
 }
 
-/// The id that the answer and the log show: the client's if it is well-formed (1 to 128 visible
-/// ASCII characters), else our own.
+/// The id in the answer and the log: the id that the client sent if it is well-formed (1 to 128
+/// visible ASCII characters), otherwise the id that the server assigned.
 pub(super) fn shown_id(headers: &HeaderMap, own: RequestId) -> HeaderValue {
     let mut values = headers.get_all(REQUEST_ID).iter();
     match (values.next(), values.next()) {
@@ -49,12 +49,12 @@ fn is_well_formed(id: &[u8]) -> bool {
     (1..=ID_LIMIT_BYTES).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
-/// Whether lines of the access log are wanted.
+/// Whether the access log is enabled.
 pub(super) fn is_enabled() -> bool {
     tracing::enabled!(target: "longshore_cache::access", tracing::Level::INFO)
 }
 
-/// What the log says about a request.
+/// The line of the access log for a request.
 #[derive(Debug)]
 pub(super) struct AccessLine {
     id: HeaderValue,
@@ -80,7 +80,7 @@ impl AccessLine {
         }
     }
 
-    /// Writes the line. There is no status if the client left before the answer.
+    /// Writes the line. It has no status if the client disconnected before the answer.
     pub(super) fn write(&self, end: &AccessEnd, now: Duration) {
         let upstream = end.note.as_ref().and_then(|note| note.upstream.as_ref());
         tracing::info!(
@@ -116,13 +116,13 @@ fn rounded(time: Duration) -> f64 {
 pub(super) struct AccessEnd {
     pub(super) status: Option<StatusCode>,
     pub(super) note: Option<AnswerNote>,
-    /// Bytes of the body that were given to the connection.
+    /// Number of bytes of the body that were passed to the connection.
     pub(super) bytes: u64,
     /// Whether that was the whole body.
     pub(super) complete: bool,
 }
 
-/// A method, whose name is chosen by the client.
+/// A method, which is text of the client.
 struct Shown<'a>(&'a Method);
 
 impl fmt::Display for Shown<'_> {

@@ -19,16 +19,17 @@ use crate::upstream::{UpstreamCall, UpstreamCallKind};
 /// The `Content-Type` of [`Metrics::encode`] (OpenMetrics 1.0, "Overall Structure").
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Counts the events of a cache and shows them to Prometheus. Clones share the counts.
+/// Counts the events of a cache, as metrics for Prometheus. Clones share the counts.
 ///
-/// The names `registry_proxy_*` are those of the registry `distribution`, so that dashboards for
-/// its proxy mode work; their label `type` is `blob` or `manifest`. `registry_proxy_hits_total` and
-/// `registry_proxy_misses_total` add up to `registry_proxy_requests_total`: requests that the cache
-/// itself refused are in none of the three. `registry_proxy_pulled_bytes_total` counts bytes that
-/// arrived from upstreams, `registry_proxy_pushed_bytes_total` bytes that were sent to clients.
+/// The names `registry_proxy_*` are the same as in the registry `distribution`, so that dashboards
+/// for its proxy mode work; their label `type` is `blob` or `manifest`. `registry_proxy_hits_total`
+/// and `registry_proxy_misses_total` add up to `registry_proxy_requests_total`: none of the three
+/// counts requests that the cache itself refused. `registry_proxy_pulled_bytes_total` counts bytes
+/// that arrived from upstreams, `registry_proxy_pushed_bytes_total` bytes that were sent to
+/// clients.
 ///
-/// All other names begin with `longshore_cache_`. No label has the name of a repository, tag or
-/// client: the number of time series depends on the configured upstreams only.
+/// All other names begin with `longshore_cache_`. No label contains the name of a repository, tag
+/// or client: the number of time series depends only on the configured upstreams.
 ///
 /// ```
 /// use longshore_cache::{Event, Observer, server::Metrics};
@@ -67,7 +68,7 @@ struct Inner {
 }
 
 impl Metrics {
-    /// Makes metrics that are all 0.
+    /// Makes metrics with all values 0.
     #[must_use]
     pub fn new() -> Self {
         let mut names = Names(Registry::default());
@@ -112,12 +113,14 @@ impl Metrics {
         }))
     }
 
-    /// Shows how full this store is, and counts what it removes. Only the first store is shown.
+    /// Reports the size of this store, and counts the content that it evicts. Later calls do not
+    /// change which store is reported.
     pub fn observe_store(&self, store: &BoundedStore) {
         if self.0.store.set(store.clone()).is_err() {
             return;
         }
-        // Not the metrics, which hold the store.
+        // Capture only the counters: the metrics hold the store, so capturing them would be a
+        // cycle.
         let (count, bytes) = (self.0.evictions.clone(), self.0.evicted_bytes.clone());
         store.on_evicted(move |_, size| {
             count.inc();
@@ -249,7 +252,7 @@ impl Inner {
     }
 }
 
-/// A number as a gauge holds it.
+/// A number as the value of a gauge.
 fn shown(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -9,7 +9,7 @@ use longshore_hyper::TokioClock;
 use longshore_store::{FsStore, Interrupt, Store, StoreDirectory, StoreError};
 use longshore_transport::Clock;
 
-use super::config::{ConnectError, ServeConfig};
+use super::config::{ConnectError, ServeConfig, StoreConfig};
 use super::{
     DrainReport, ListenError, Metrics, Readiness, Server, ServerHandle, StoreHealth,
     UpstreamReadiness,
@@ -22,10 +22,10 @@ use crate::router::RouterError;
 use crate::service::{CacheBuildError, CacheHandle, CacheService};
 use crate::upstream::{Upstream, UpstreamBuildError, UpstreamError};
 
-/// The directory of the cache within the configured one.
+/// The name of the cache directory within the configured directory.
 const DIRECTORY: &str = "cache";
 
-/// The version of what the directory holds (CA12: an older program refuses a newer directory).
+/// The version of the content of the directory (CA12: an older program refuses a newer directory).
 const VERSION: u32 = 1;
 
 /// The file that holds the order in which blobs were used.
@@ -41,14 +41,14 @@ const RECENCY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// An address cannot be listened on.
+    /// The server cannot listen on an address.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The directory of the cache cannot be used.
-    #[error("the directory of the cache cannot be used")]
+    #[error("cannot use the directory of the cache")]
     Store(#[from] StoreError),
     /// The records in that directory cannot be used.
-    #[error("the records of the cache cannot be used")]
+    #[error("cannot use the records of the cache")]
     Records(#[from] RecordsError),
     /// The settings of a connection cannot be used.
     #[error(transparent)]
@@ -67,7 +67,7 @@ pub enum StartError {
     Interrupted,
 }
 
-/// A cache that listens, as `longshore serve` runs it.
+/// A whole cache with its listeners, as `longshore serve` runs it.
 pub struct CacheServer {
     server: Server<CacheService>,
     cache: CacheHandle,
@@ -76,15 +76,15 @@ pub struct CacheServer {
     clock: Arc<dyn Clock>,
 }
 
-/// The directory of a running cache, which stays locked while this exists.
+/// The directory of a running cache. It stays locked while this exists.
 struct Disk {
     files: FsStore,
     directory: StoreDirectory,
 }
 
 impl CacheServer {
-    /// Binds the listeners, opens the directory and sets up the upstreams. Clients can connect from
-    /// now on, and are served once the server [runs](Self::run). No upstream is asked.
+    /// Binds the listeners, opens the directory and builds the upstreams. Clients can connect from
+    /// now on, and are served when the server [runs](Self::run). Sends no request to an upstream.
     ///
     /// If another process uses the directory, waits for it for the configured time.
     ///
@@ -112,7 +112,7 @@ impl CacheServer {
             builder = builder.upstream_with(upstream.clone(), config.policy(configured));
         }
         let (service, cache) = builder.build()?;
-        // Set once, here.
+        // This is the only place that sets it.
         let _ = parts.set((store.clone(), upstreams));
         Ok(Self {
             server: listening.with_service(service),
@@ -135,20 +135,20 @@ impl CacheServer {
         self.server.admin_address()
     }
 
-    /// Returns the maximum size of what is stored, in bytes.
+    /// Returns the maximum size of the stored content, in bytes.
     #[must_use]
     pub fn store_limit(&self) -> u64 {
         self.store.limit()
     }
 
-    /// Returns what stops the server.
+    /// Returns the handle that stops the server.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.server.handle()
     }
 
-    /// Serves clients until the server is told to drain or stop. Then the transfers that run are
-    /// stopped; what arrived of them is kept, and the next start resumes it.
+    /// Serves clients until the [handle](Self::handle) drains or stops the server. Then running
+    /// transfers are stopped; their partial blobs are kept and resumed after the next start.
     pub async fn run(self) -> DrainReport {
         let Self {
             server,
@@ -169,11 +169,11 @@ impl CacheServer {
     }
 }
 
-/// Asks every upstream of a configuration whether it is a registry that can be used.
+/// Checks whether every upstream of a configuration answers as a registry.
 ///
 /// # Errors
 ///
-/// [`StartError`] if the upstreams cannot be set up; what each one answered is in the result.
+/// [`StartError`] if the upstreams cannot be set up; the result has the answer of each one.
 pub async fn ping_upstreams(
     config: &ServeConfig,
 ) -> Result<Vec<(UpstreamName, Result<(), UpstreamError>)>, StartError> {
@@ -204,7 +204,7 @@ fn upstreams(
     config.upstream.iter().map(build).collect()
 }
 
-/// What the readiness of a cache depends on, once it has started.
+/// The parts that the readiness of a cache depends on after its start.
 type ReadyParts = Arc<OnceLock<(BoundedStore, Vec<Upstream>)>>;
 
 /// Binds all addresses. No client is answered before the service exists.
@@ -279,16 +279,23 @@ fn open_blocking(
     config: &ServeConfig,
     clock: Arc<dyn Clock>,
 ) -> Result<(BoundedStore, Disk), StartError> {
-    let (path, wait) = (&config.store.path, config.store.lock_wait);
-    let directory = StoreDirectory::open(path, DIRECTORY, VERSION, wait, &Interrupt::new())?;
+    let directory = open_directory(&config.store)?;
     let files = directory.store(config.store.durability);
-    // CA2: what a dead process left is removed or kept for resuming.
+    // CA2: files of a dead process are removed, or kept to be resumed.
     files.clear_leftovers()?;
     let free = free_bytes(directory.dir().path());
     let recency = directory.dir().read(RECENCY_FILE, RECENCY_LIMIT_BYTES);
     let used = files.list()?.filter_map(Result::ok);
     let used = used.filter_map(|digest| files.size(&digest).ok().flatten());
-    let limit = config.store_size(free.saturating_add(used.sum())).bytes();
+    let used: u64 = used.sum();
+    let limit = config.store_size(free.saturating_add(used)).bytes();
+    if used > limit {
+        tracing::warn!(
+            used,
+            limit,
+            "the store holds more bytes than its size allows: evicting"
+        );
+    }
     let store = BoundedStore::builder(Arc::new(files.clone()), limit)
         .clock(clock)
         .recency(recency.ok().flatten().unwrap_or_default())
@@ -296,8 +303,24 @@ fn open_blocking(
     Ok((store, Disk { files, directory }))
 }
 
+/// Opens the directory and takes its lock. Says so before it waits for another process.
+fn open_directory(store: &StoreConfig) -> Result<StoreDirectory, StoreError> {
+    let open = |wait| {
+        let interrupt = Interrupt::new();
+        StoreDirectory::open(&store.path, DIRECTORY, VERSION, wait, &interrupt)
+    };
+    match open(Duration::ZERO) {
+        Err(error @ StoreError::Locked { .. }) if !store.lock_wait.is_zero() => {
+            let seconds = store.lock_wait.as_secs();
+            tracing::warn!(%error, seconds, "waiting for the directory of the cache");
+            open(store.lock_wait)
+        }
+        opened => opened,
+    }
+}
+
 /// Free bytes of the file system that holds this directory; the largest number if the system does
-/// not say.
+/// not report it.
 #[cfg(unix)]
 fn free_bytes(path: &std::path::Path) -> u64 {
     rustix::fs::statvfs(path).map_or(u64::MAX, |it| it.f_bavail.saturating_mul(it.f_frsize))
@@ -308,7 +331,7 @@ fn free_bytes(_path: &std::path::Path) -> u64 {
     u64::MAX
 }
 
-/// Writes the recency from time to time; does not end.
+/// Writes the recency file periodically; never returns.
 async fn housekeep(store: &BoundedStore, disk: &Arc<Disk>, clock: &dyn Clock) {
     loop {
         clock.sleep(RECENCY_INTERVAL).await;
@@ -316,8 +339,8 @@ async fn housekeep(store: &BoundedStore, disk: &Arc<Disk>, clock: &dyn Clock) {
     }
 }
 
-/// Writes the order in which blobs were used. It only makes later evictions better, so an error is
-/// no more than a warning.
+/// Writes the order in which blobs were used. It only improves later evictions, so an error is only
+/// logged.
 async fn save_recency(store: &BoundedStore, disk: &Arc<Disk>) {
     let (store, disk) = (store.clone(), Arc::clone(disk));
     let write = move || {
@@ -325,7 +348,7 @@ async fn save_recency(store: &BoundedStore, disk: &Arc<Disk>) {
         lock.replace(RECENCY_FILE, &store.snapshot())
     };
     if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
-        tracing::warn!(%error, "the order in which blobs were used cannot be written");
+        tracing::warn!(%error, "cannot write the order in which blobs were used");
     }
 }
 

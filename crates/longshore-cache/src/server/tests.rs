@@ -24,7 +24,7 @@ mod logs;
 mod probes;
 mod secure;
 
-/// Answers by path; what a test holds back arrives through channels.
+/// A service that answers by path. A test releases held answers through channels.
 #[derive(Clone, Default)]
 struct Toy(Arc<Mutex<Channels>>);
 
@@ -32,7 +32,8 @@ struct Toy(Arc<Mutex<Channels>>);
 struct Channels {
     /// The body of the next answer to `/held`.
     held: Option<mpsc::UnboundedReceiver<Bytes>>,
-    /// Ends the wait of the next request to `/wait`; the sender is told that it arrived.
+    /// Ends the wait of the next request to `/wait`; the sender gets a message when the request
+    /// arrives.
     wait: Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>,
 }
 
@@ -115,8 +116,8 @@ impl Toy {
         sender
     }
 
-    /// Holds back the next answer to `/wait`: the first end tells that the request arrived, the
-    /// second lets it be answered.
+    /// Holds back the next answer to `/wait`: the first channel reports that the request arrived,
+    /// the second releases the answer.
     fn wait(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
         let (arrived, arrival) = oneshot::channel();
         let (go_on, going_on) = oneshot::channel();
@@ -125,12 +126,12 @@ impl Toy {
     }
 }
 
-/// Sends each event on as text.
+/// Sends each event as text to a channel.
 struct Reporter(mpsc::UnboundedSender<String>);
 
 impl Observer for Reporter {
     fn event(&self, event: &Event<'_>) {
-        // The test may have seen enough.
+        // The test may have dropped the receiver.
         let _ = self.0.send(format!("{event:?}"));
     }
 }
@@ -185,22 +186,22 @@ impl Running {
     }
 }
 
-/// Sends text on a connection of its own, and reads until the server closes it.
+/// Sends text on a new connection, and reads until the server closes it.
 async fn exchange(address: SocketAddr, text: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     read_to_end(&mut stream).await
 }
 
-/// Reads until the connection ends, in whatever way.
+/// Reads until the connection ends, also by a reset.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // A reset is an end as well.
+    // A reset also ends the connection.
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8(bytes).unwrap()
 }
 
-/// Reads until the text read ends with this.
+/// Reads until the received text ends with this.
 async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(end.as_bytes()) {
@@ -252,7 +253,7 @@ async fn a_busy_address_is_named() {
     let error = Server::builder(Toy::default()).bind().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no address to listen on; give one"
+        "there is no address to listen on; set one"
     );
 }
 

@@ -23,14 +23,14 @@ use super::drain::ServerHandle;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsFiles {
-    /// The certificate of the server, and after it those that lead to a root.
+    /// The certificate of the server, followed by the intermediate certificates.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
 }
 
 impl TlsFiles {
-    /// Names the files.
+    /// Sets the paths of the files.
     #[must_use]
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self {
@@ -59,10 +59,10 @@ pub enum CertificateError {
         path: PathBuf,
         /// `certificate` or `private key`.
         wanted: &'static str,
-        /// Why, where it says more.
+        /// Why, if there is more to say.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// The key does not fit the certificate, or is of a kind that is not supported.
+    /// The key does not match the certificate, or its type is not supported.
     #[error(
         "cannot use the key in {} with the certificate in {}",
         key.display(),
@@ -78,7 +78,7 @@ pub enum CertificateError {
     },
 }
 
-/// The certificate of a listener, which is replaced when its files change.
+/// The certificate of a listener. It is replaced when its files change.
 pub(super) struct Identity {
     files: TlsFiles,
     config: ConfigBuilder<ServerConfig, WantsServerCert>,
@@ -86,7 +86,7 @@ pub(super) struct Identity {
     stamp: Mutex<Stamp>,
 }
 
-/// How files looked when they were read: length and time of the last change of each.
+/// The length and modification time of each file when it was read.
 type Stamp = [Option<(u64, SystemTime)>; 2];
 
 impl Identity {
@@ -99,7 +99,7 @@ impl Identity {
             .with_safe_default_protocol_versions()
             .map_err(unusable)?
             .with_no_client_auth();
-        // Before the files are read, so that a change in between is noticed later.
+        // Taken before the files are read, so that a later change is always noticed.
         let stamp = stamp(files);
         Ok(Arc::new(Self {
             current: RwLock::new(Arc::new(read(files, config.crypto_provider())?)),
@@ -109,8 +109,8 @@ impl Identity {
         }))
     }
 
-    /// Reads the files again if they changed, or in any case. If they cannot be used, the old
-    /// certificate stays. Blocks.
+    /// Reads the files again if they changed, or, with `force`, in any case. If they cannot be
+    /// used, the old certificate stays in use. Blocks.
     pub(super) fn reload(&self, force: bool) -> Result<bool, CertificateError> {
         let stamp = stamp(&self.files);
         let old = std::mem::replace(
@@ -125,7 +125,7 @@ impl Identity {
         Ok(true)
     }
 
-    /// What a listener needs to speak TLS: it offers HTTP/2 and HTTP/1.1.
+    /// Returns the TLS acceptor of a listener. It offers HTTP/2 and HTTP/1.1.
     pub(super) fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
         let certificates = Arc::clone(self) as Arc<dyn ResolvesServerCert>;
         let mut config = self.config.clone().with_cert_resolver(certificates);
@@ -134,8 +134,8 @@ impl Identity {
     }
 }
 
-/// Reads certificates again when their files changed, and when the server is told to; then it also
-/// carries out these actions. Does not return.
+/// Reads certificates again when their files change and after a reload request; after a request it
+/// also runs `actions`. Never returns.
 pub(super) async fn keep_current(
     identities: Vec<Arc<Identity>>,
     actions: Vec<Box<dyn Fn() + Send + Sync>>,
@@ -155,11 +155,14 @@ pub(super) async fn keep_current(
             let result = tokio::task::spawn_blocking(move || one.reload(force)).await;
             let certificate = identity.files.certificate.display();
             match result {
-                Ok(Ok(true)) => tracing::info!(%certificate, "certificate read again"),
+                Ok(Ok(true)) => tracing::info!(%certificate, "read the certificate again"),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
                     let error: &dyn Error = &error;
-                    tracing::warn!(error, "the certificate stays as it was");
+                    tracing::warn!(
+                        error,
+                        "cannot use the new certificate; the old one stays in use"
+                    );
                 }
                 // The runtime is shutting down.
                 Err(_) => return,
@@ -168,7 +171,7 @@ pub(super) async fn keep_current(
     }
 }
 
-/// Time between two looks at the files.
+/// Time between two checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl fmt::Debug for Identity {

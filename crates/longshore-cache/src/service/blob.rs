@@ -48,7 +48,7 @@ impl Shared {
         request: &BlobRequest,
     ) -> BlobResult {
         if self.known.kind(&key.1).await == Some(ContentKind::Manifest) {
-            return self.manifest_as_blob(site, key).await;
+            return Box::pin(self.manifest_as_blob(site, key)).await;
         }
         let shown = self.known.is_shown(key).await;
         let at_hand = self.known.store().size(&key.1).is_some();
@@ -63,14 +63,14 @@ impl Shared {
             ContentPlan::Serve => (Outcome::Hit, MissReason::Damaged),
             ContentPlan::Show => {
                 let outcome = Outcome::Miss(MissReason::Unmarked);
-                if let Err(failure) = self.head_blob(site, key).await {
+                if let Err(failure) = Box::pin(self.head_blob(site, key)).await {
                     return (outcome, Err(failure));
                 }
                 (outcome, MissReason::Damaged)
             }
             ContentPlan::Fetch => {
                 let reason = self.known.reason(&key.1);
-                return self.fetched(site, key, request, reason).await;
+                return Box::pin(self.fetched(site, key, request, reason)).await;
             }
             ContentPlan::Absent => return (Outcome::Negative, Err(Failure::Absent)),
             ContentPlan::Offline => {
@@ -90,7 +90,7 @@ impl Shared {
                 (outcome, result)
             }
             // The stored blob is damaged, or its file was deleted.
-            None => self.fetched(site, key, request, reason).await,
+            None => Box::pin(self.fetched(site, key, request, reason)).await,
         }
     }
 

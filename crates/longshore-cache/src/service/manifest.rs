@@ -95,7 +95,7 @@ impl Shared {
                 (outcome, Ok(Fetched::Document(document)))
             }
             (NamePlan::Revalidate { stale }, Some(document)) => {
-                self.revalidated(site, key, document, stale).await
+                Box::pin(self.revalidated(site, key, document, stale)).await
             }
             (NamePlan::Absent, _) => (Outcome::Negative, Err(Failure::Absent)),
             (NamePlan::Offline, _) => {
@@ -107,7 +107,7 @@ impl Shared {
                     Some(record) => self.known.reason(&record.digest),
                     None => MissReason::Cold,
                 };
-                self.fetched_by_tag(site, key, read, head, reason).await
+                Box::pin(self.fetched_by_tag(site, key, read, head, reason)).await
             }
         }
     }
@@ -307,48 +307,49 @@ impl Shared {
                 && self.known.is_absent(&AbsentKey::Manifest(key.clone())),
             offline: site.upstream.is_offline(),
         });
-        let (this, upstream, content) = (Arc::clone(self), Arc::clone(site), key.clone());
-        let content_digest = &key.1;
-        let (reason, flight) = match (plan, document) {
-            (ContentPlan::Serve, Some(document)) => {
-                return (Outcome::Hit, Ok(Fetched::Document(document)));
-            }
-            (ContentPlan::Absent, _) => return (Outcome::Negative, Err(Failure::Absent)),
+        match (plan, document) {
+            (ContentPlan::Serve, Some(document)) => (Outcome::Hit, Ok(Fetched::Document(document))),
+            (ContentPlan::Absent, _) => (Outcome::Negative, Err(Failure::Absent)),
             (ContentPlan::Offline, _) => {
                 let offline = Outcome::Miss(MissReason::Offline);
-                return (offline, Err(Failure::Offline));
+                (offline, Err(Failure::Offline))
             }
-            (ContentPlan::Show, Some(document)) => {
-                let flight = self.fetch(&FetchKey::DigestHead(key.clone()), || async move {
-                    this.head_digest(&upstream, &content).await
-                });
-                let shown = flight.result().await.unwrap_or(Err(Failure::Interrupted));
-                let result = shown.map(|_| Fetched::Document(document));
-                return (Outcome::Miss(MissReason::Unmarked), result);
-            }
-            _ if read == Read::Head => {
-                if let Some(head) = self.known.digest_head(key) {
-                    return (Outcome::Hit, Ok(Fetched::Head(head)));
-                }
-                let key = FetchKey::DigestHead(key.clone());
-                let flight = self.fetch(&key, || async move {
-                    this.head_digest(&upstream, &content).await
-                });
-                (self.known.reason(content_digest), flight)
-            }
-            _ => {
-                let key = FetchKey::Digest(key.clone());
-                let flight = self.fetch(&key, || async move {
-                    this.fetch_digest(&upstream, &content).await
-                });
-                (self.known.reason(content_digest), flight)
-            }
+            (_, document) => Box::pin(self.fetched_by_digest(site, key, read, document)).await,
+        }
+    }
+
+    /// Answers for a digest with a request to the upstream. A `document` that is available is the
+    /// answer once the upstream has proved that the repository contains it.
+    async fn fetched_by_digest(
+        self: &Arc<Self>,
+        site: &Arc<Site>,
+        key: &ContentKey,
+        read: Read,
+        document: Option<Arc<Document>>,
+    ) -> (Outcome, FetchResult) {
+        let is_head = read == Read::Head && document.is_none();
+        if is_head && let Some(head) = self.known.digest_head(key) {
+            return (Outcome::Hit, Ok(Fetched::Head(head)));
+        }
+        let (this, upstream, content) = (Arc::clone(self), Arc::clone(site), key.clone());
+        let flight = if is_head || document.is_some() {
+            self.fetch(&FetchKey::DigestHead(key.clone()), || async move {
+                this.head_digest(&upstream, &content).await
+            })
+        } else {
+            self.fetch(&FetchKey::Digest(key.clone()), || async move {
+                this.fetch_digest(&upstream, &content).await
+            })
         };
         let result = flight.result().await;
-        (
-            Outcome::Miss(reason),
-            result.unwrap_or(Err(Failure::Interrupted)),
-        )
+        let result = result.unwrap_or(Err(Failure::Interrupted));
+        match document {
+            Some(document) => {
+                let result = result.map(|_| Fetched::Document(document));
+                (Outcome::Miss(MissReason::Unmarked), result)
+            }
+            None => (Outcome::Miss(self.known.reason(&key.1)), result),
+        }
     }
 
     /// Asks the upstream whether a repository contains a manifest.

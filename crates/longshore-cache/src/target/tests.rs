@@ -43,7 +43,7 @@ fn read(uri: &str, host: &str) -> Result<TargetRead, Refusal> {
 
 const CACHE: &str = "cache.example:5000";
 
-/// Every way in which a client names `docker.io/library/alpine:3.20`, or another image.
+/// All ways in which a client names `docker.io/library/alpine:3.20`, or another image.
 #[test]
 fn every_url_shape_of_each_client_names_the_same_image() {
     let hub = "docker.io/library/alpine";
@@ -403,7 +403,7 @@ fn any_router() -> impl Strategy<Value = (Router, Vec<UpstreamName>)> {
 }
 
 proptest! {
-    /// Any name, written in any way in which clients may write it, is read as the same name.
+    /// All forms in which clients may write a name resolve to the same name.
     #[test]
     fn a_name_written_in_any_shape_reads_back(
         (router, upstreams) in any_router(),
@@ -421,8 +421,8 @@ proptest! {
         });
         let begins_with_host = repository.split('/').next().is_some_and(|it| it.contains('.'));
         let is_default = router.default_upstream() == Some(upstream) && !begins_with_host;
-        // Without another name only the default is meant, and without its prefix a name that
-        // begins with a prefix is another one.
+        // A name alone belongs to the default upstream, unless it begins with the prefix of another
+        // one.
         prop_assume!(prefix || !begins_like_a_prefix);
         prop_assume!(base || prefix || namespace || host || is_default);
 

@@ -157,6 +157,11 @@ impl Monitor {
         self.lock().quota = Some(Quota { limit, seen: now });
     }
 
+    /// Number of failures since the upstream last answered as it should.
+    pub(super) fn failures(&self) -> u32 {
+        self.lock().consecutive_failures
+    }
+
     pub(super) fn quota(&self) -> Option<Quota> {
         self.lock().quota
     }

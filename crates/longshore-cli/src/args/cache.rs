@@ -11,26 +11,27 @@ use crate::help;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// Serve clients on this address; can be given several times [default: 127.0.0.1:5000]
+    /// Listen for clients on this address; can be given several times [default: 127.0.0.1:5000]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
     /// Keep the cache in this directory [default: longshore/serve in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<String>,
-    /// Maximum size of what is stored: bytes, or a number with KiB, MiB, GiB or TiB [default:
+    /// Maximum size of the stored content: bytes, or a number with KiB, MiB, GiB or TiB [default:
     /// 20GiB, or half of the free space if that is less]
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<String>,
-    /// How long to use a tag before asking its registry again, or `never` to ask once [default: 5m]
+    /// How long a tag is fresh before its registry is asked again, or `never` if tags do not change
+    /// [default: 5m]
     #[arg(long, value_name = "DURATION")]
     pub(crate) tag_ttl: Option<String>,
-    /// How long to remember that a registry does not have a tag [default: 10s]
+    /// How long to remember that a registry does not have a tag, manifest or blob [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub(crate) negative_ttl: Option<String>,
     /// Serve health and metrics on this address, without authentication [default: none]
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin_listen: Option<String>,
-    /// Check the configuration and whether the registries answer, and do not serve
+    /// Check the configuration and whether the registries answer, and exit
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
@@ -41,11 +42,11 @@ pub(crate) struct Serve {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Upstreams {
     /// Cache this registry; can be given several times. The names of its images in the cache begin
-    /// with PREFIX; a registry without PREFIX is the default one, for all other names. Replaces the
-    /// registries of the file and the built-in ones
+    /// with PREFIX; a registry without PREFIX is the default for all other names. This option
+    /// replaces the registries of the file and the built-in ones
     #[arg(long, value_name = "[PREFIX=]URL")]
     pub(crate) upstream: Vec<String>,
-    /// Read the settings in this TOML file; without it, no file is read. Options and environment
+    /// Read settings from this TOML file; by default no file is read. Options and environment
     /// variables (LONGSHORE_SERVE_…) have precedence
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -55,13 +56,13 @@ pub(crate) struct Upstreams {
 pub(crate) enum CacheCommand {
     /// Print the configuration that makes a client use the cache
     ///
-    /// Prints each file after a line with its path, and notes on standard error: how to apply it,
-    /// and what the client cannot do. The registries and the address are those of `longshore serve`
-    /// with the same --config, --upstream and environment.
+    /// Prints each file after a line with its path. Notes on standard error explain how to apply
+    /// the files, and the limits of the client. The registries and the address are those of
+    /// `longshore serve` with the same --config, --upstream and environment.
     ///
-    /// With --install, the files are written. A file that exists and differs is refused; --force
-    /// replaces it and keeps the old one as FILE.bak-1, FILE.bak-2 and so on. Other settings in
-    /// Docker's daemon.json are kept.
+    /// With --install, the files are written. If a file exists with other content, the command
+    /// refuses to replace it; --force replaces it and keeps a backup as FILE.bak-1, FILE.bak-2 and
+    /// so on. Other settings in Docker's daemon.json are kept.
     #[command(after_long_help = help::end(help::CACHE_CLIENT_CONFIG))]
     ClientConfig(ClientConfig),
 }
@@ -71,14 +72,14 @@ pub(crate) struct ClientConfig {
     /// The client
     #[arg(value_name = "CLIENT", value_enum)]
     pub(crate) client: Client,
-    /// The address of the cache, as the client reaches it [default: the address on which
-    /// `longshore serve` would listen]
+    /// The URL of the cache as the client reaches it [default: the address on which `longshore
+    /// serve` would listen]
     #[arg(long, value_name = "URL", value_parser = server)]
     pub(crate) server: Option<Origin>,
     /// Write the files instead of printing them
     #[arg(long)]
     pub(crate) install: bool,
-    /// Replace files that differ; the old ones are kept
+    /// Replace existing files, and keep backups
     #[arg(long, requires = "install")]
     pub(crate) force: bool,
     /// Write the files below this directory, such as the root of a mounted image
@@ -108,7 +109,7 @@ pub(crate) enum Client {
     /// k3s and RKE2
     #[value(alias = "rke2")]
     K3s,
-    /// kaniko, which has options instead of a file
+    /// kaniko, which is configured by options
     #[value(alias = "executor")]
     Kaniko,
 }

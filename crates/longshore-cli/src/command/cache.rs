@@ -21,7 +21,7 @@ pub(crate) fn client(args: &ClientConfig) -> Result<(), Failure> {
     let config = settings::parse(&sources)?;
     let server = args.server.clone().or_else(|| local_url(&config));
     let server = server.ok_or_else(|| {
-        let what = "the address of the cache is not known";
+        let what = "the configuration has no address of the cache";
         Failure::new(Exit::Usage, what).hint("give --server URL")
     })?;
     let made = client_config(args.client.into(), &server, &config.upstream);
@@ -56,7 +56,7 @@ pub(crate) fn client(args: &ClientConfig) -> Result<(), Failure> {
     }
 }
 
-/// Prints each file after its path, or the options.
+/// Prints each file after a line with its path, or the options.
 fn print(made: &Made) -> Result<(), Failure> {
     if made.files.is_empty() && made.arguments.is_empty() {
         return Ok(());
@@ -74,12 +74,12 @@ fn print(made: &Made) -> Result<(), Failure> {
     output::text(text.trim_end())
 }
 
-/// Writes the files below a directory, all or, if any is refused, none. Returns a line for each.
-/// If there is nothing to set, that is no failure; the notes say why.
+/// Writes all files below a directory, or none if one of them is refused. Returns a line for each
+/// file. If there is nothing to set, that is no failure; the notes say why.
 fn install(made: &Made, root: &Path, force: bool) -> Result<Vec<String>, Failure> {
     if !made.arguments.is_empty() {
-        let what = "this client has options instead of a file to install";
-        let hint = "leave --install out, and follow what is printed";
+        let what = "this client has no configuration file to install";
+        let hint = "omit --install, and follow the printed options and notes";
         return Err(Failure::new(Exit::Unsupported, what).hint(hint));
     }
     let mut writes = Vec::new();
@@ -87,9 +87,9 @@ fn install(made: &Made, root: &Path, force: bool) -> Result<Vec<String>, Failure
     for file in &made.files {
         let write = Write::plan(file, root)?;
         if write.replaces() && !force {
-            let what = format!("{} exists and differs", write.path.display());
-            let hint = "compare it with what is printed without --install; --force replaces it and \
-                        keeps the old file";
+            let what = format!("{} exists and has other content", write.path.display());
+            let hint = "run the command without --install to compare; --force replaces the file \
+                        and keeps a backup";
             refused.push(Failure::new(Exit::Disk, &what).hint(hint));
         }
         writes.push(write);
@@ -118,7 +118,7 @@ impl Write {
             None => file.content.clone(),
             Some(text) => file.content_over(text).map_err(|error| {
                 let what = format!("cannot change {}", path.display());
-                Failure::caused(Exit::Other, what, &error).hint("correct the file, or move it away")
+                Failure::caused(Exit::Other, what, &error).hint("correct the file, or move it")
             })?,
         };
         Ok(Self {
@@ -218,7 +218,7 @@ mod tests {
                 .join("etc/containerd/certs.d/docker.io")
                 .exists()
         );
-        // Again: nothing changes, and nothing is refused.
+        // The second run changes nothing and refuses nothing.
         run(root.path(), &["containerd", upstream]).unwrap();
         let names = fs::read_dir(root.path().join("etc/containerd/certs.d/quay.io")).unwrap();
         assert_eq!(names.count(), 1);
@@ -235,7 +235,7 @@ mod tests {
         assert!(
             failure
                 .to_string()
-                .contains("registries.yaml exists and differs"),
+                .contains("registries.yaml exists and has other content"),
             "{failure}"
         );
         assert!(failure.to_string().contains("--force"), "{failure}");

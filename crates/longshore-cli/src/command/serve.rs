@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), Failure> {
     serve(config, &args.upstreams).await
 }
 
-/// Says that the configuration is valid, and which upstreams answer.
+/// Prints that the configuration is valid, and which upstreams answer.
 async fn check(config: &ServeConfig, options: &Upstreams) -> Result<(), Failure> {
     Failure::all(unusable_files(config))?;
     output::text(&format!(
@@ -107,10 +107,10 @@ fn ping_failure(error: &UpstreamError, has_credentials: bool) -> Failure {
     Failure::of(exit, error).hint(hint)
 }
 
-const STARTS: &str = "check `url` of this upstream; the cache starts all the same, and answers \
-                      what it has";
+const STARTS: &str = "check `url` of this upstream; `serve` starts nevertheless and answers from \
+                      stored content";
 
-/// Serves until the program is stopped.
+/// Serves clients until the program is stopped.
 async fn serve(config: ServeConfig, options: &Upstreams) -> Result<(), Failure> {
     log(&config);
     raise_descriptor_limit();
@@ -162,7 +162,7 @@ fn say_cut(config: &ServeConfig, count: usize) {
     output::note(&format!("{count} connection{s} had to be cut"));
 }
 
-/// The failure of a start, with what to do about it.
+/// The failure of a start, with a hint.
 fn start_failure(error: StartError, config: &ServeConfig) -> Failure {
     let (exit, hint) = match &error {
         StartError::Listen(ListenError::Busy { .. }) => (
@@ -205,8 +205,8 @@ fn store_hint(kind: StoreErrorKind) -> &'static str {
     }
 }
 
-/// Logs to standard error as the configuration says. The level of requests to upstreams is one
-/// below that of requests of clients.
+/// Sets up the log on standard error. Requests to upstreams have the next lower level than requests
+/// of clients.
 fn log(config: &ServeConfig) {
     let level = match config.log.level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -223,7 +223,7 @@ fn log(config: &ServeConfig) {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         _ => lines.with_ansi(false).boxed(),
     };
-    // Fails only if it is already set, and a process runs one command.
+    // This fails only if a logger is already set; a process runs one command.
     let _ = tracing_subscriber::registry()
         .with(targets)
         .with(lines)
@@ -241,7 +241,7 @@ fn sources(args: &Serve) -> Result<ConfigSources, Failure> {
         .flag("--admin-listen", "serve.admin.listen", &args.admin_listen))
 }
 
-/// Says what is cached, where, and how clients use it.
+/// Describes what is cached and where, and how clients use the cache.
 fn summary(config: &ServeConfig, options: &Upstreams) -> String {
     let size = match config.store.size {
         Some(size) => output::size(size.bytes()),
@@ -517,7 +517,7 @@ mod tests {
         for expected in [
             "error: cannot read /absent/cert\n",
             "error: upstream a.example: cannot take certificates from /absent/ca\n",
-            "error: upstream b.example: the value of the header x-key cannot be read\n",
+            "error: upstream b.example: cannot read the value of the header x-key\n",
             "cannot read /absent/key",
             "[serve.tls]",
         ] {

@@ -53,7 +53,7 @@ pub struct Multipart {
     boundary: String,
     total: u64,
     ranges: Vec<Range<u64>>,
-    /// Number of pieces that were returned.
+    /// Number of pieces returned so far.
     next: usize,
 }
 
@@ -64,17 +64,17 @@ pub struct Multipart {
     reason = "a server must send every kind of piece"
 )]
 pub enum MultipartPiece {
-    /// Text between the parts, which is sent as it is.
+    /// Text between the parts, sent unchanged.
     Delimiter(Bytes),
-    /// A part: these bytes of the blob. The range is not empty.
+    /// A part: the bytes of the blob in this range. The range is not empty.
     Content(Range<u64>),
 }
 
 impl Multipart {
-    /// The body with these parts of a blob of `total` bytes, in this order.
+    /// Makes the body with these parts of a blob of `total` bytes, in this order.
     ///
-    /// The boundary is made of 128 bits of a hash of the digest and the parts. It is longer than
-    /// any number, so that no head of a part contains it. Content that contains it would have to
+    /// The boundary is 128 bits of a hash of the digest and the parts. It is longer than any
+    /// number, so no head of a part contains it. Content that contains the boundary would have to
     /// contain a hash of its own digest.
     pub(super) fn new(digest: &Digest, total: u64, ranges: Vec<Range<u64>>) -> Self {
         let named = format!("{digest} {ranges:?}");
@@ -100,7 +100,7 @@ impl Multipart {
         &self.ranges
     }
 
-    /// The length in bytes of all pieces that are left.
+    /// The length in bytes of all remaining pieces.
     #[must_use]
     pub fn length(&self) -> u64 {
         let pieces = self.clone().map(|piece| match piece {

@@ -14,7 +14,7 @@ use crate::error::{Action, StoreError};
 use crate::failpoint::{self, Step};
 use crate::interrupt::Interrupt;
 
-/// The name of the file that states the version of what is in the directory.
+/// The name of the file with the version of the content of the directory.
 const VERSION_FILE: &str = "version";
 
 /// The version file while it is written.
@@ -26,7 +26,7 @@ const VERSION_LIMIT_BYTES: u64 = 16;
 /// A directory for the store of one process (CA12: one process uses a directory at a time, behind a
 /// lock; the directory has mode 0700, no link is followed, a version file guards upgrades).
 ///
-/// The lock is held until this is dropped or the process ends, however it ends.
+/// The lock is held until this is dropped or the process ends, even if it crashes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,13 +53,15 @@ pub struct StoreDirectory {
 }
 
 impl StoreDirectory {
-    /// Opens the directory `name` in `above` and takes its lock, for which it waits up to `wait`;
-    /// [`LOCK_WAIT`](super::LOCK_WAIT) is a good choice. What is missing is made, `above` too.
+    /// Opens the directory `name` in `above` and takes its lock. Waits for the lock at most `wait`;
+    /// [`LOCK_WAIT`](super::LOCK_WAIT) is a good choice. Missing directories are made, also
+    /// `above`.
     ///
     /// `above` belongs to the user: links in it are followed, and an existing one keeps its mode.
     ///
-    /// `version`, from 1, is the version of what the caller writes, the newest it knows. The caller
-    /// must be able to read every older version: an older one found here is replaced by `version`.
+    /// `version`, from 1, is the version that the caller writes and the newest that it can read.
+    /// The caller must be able to read every older version: an older version in the directory is
+    /// replaced by `version`.
     ///
     /// # Errors
     ///
@@ -93,9 +95,9 @@ impl StoreDirectory {
         &self.dir
     }
 
-    /// Returns the store in this directory, arranged as by [`FsStore::open_sharded`].
+    /// Returns the store in this directory, with the layout of [`FsStore::open_sharded`].
     ///
-    /// Use it no longer than this: it does not hold the lock.
+    /// Do not use the store after this is dropped: the store does not hold the lock.
     #[must_use]
     pub fn store(&self, durability: Durability) -> FsStore {
         FsStore::arranged(Arc::clone(&self.dir), Arrangement::Sharded, durability)
@@ -123,7 +125,8 @@ impl StoreDirectory {
         }
     }
 
-    /// Returns whether the directory has nothing but what this type makes before the version file.
+    /// Returns whether the directory contains only the files that this type makes before the
+    /// version file.
     fn is_new(&self) -> Result<bool, StoreError> {
         for name in self.dir.names()? {
             let name = name?;
@@ -134,7 +137,7 @@ impl StoreDirectory {
         Ok(true)
     }
 
-    /// Replaces the version file, all at once and durably.
+    /// Replaces the version file atomically and durably.
     fn write_version(&self, version: u32) -> Result<(), StoreError> {
         let name = NEW_VERSION_FILE;
         self.dir.remove(name)?;
@@ -163,7 +166,7 @@ fn make_above(above: &Path) -> Result<Dir, StoreError> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match failpoint::pass(Step::MakeDir).and_then(|()| builder.create(above)) {
         Ok(()) => Dir::open(above),
-        // `Dir::open` says what stands there.
+        // `Dir::open` reports what exists under that name.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Dir::open(above),
         Err(source) => Err(StoreError::Io {
             action: Action::Create,

@@ -1,5 +1,5 @@
-//! Blobs whose bytes proved wrong, kept in the private directory so that a person can look for the
-//! cause (CA3: a bad blob is quarantined). The store never reads them.
+//! Blobs with wrong bytes, kept in the private directory so that a person can find the cause (CA3:
+//! a bad blob is quarantined). The store never reads them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ const SIZE_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 pub(super) struct Quarantine(Dir);
 
 impl Quarantine {
-    /// Opens the directory, made where there is none.
+    /// Opens the directory, and makes it if it does not exist.
     pub(super) fn make(private: &Dir) -> Result<Self, StoreError> {
         private.make_dir(QUARANTINE_DIR, FileMode::Private)?;
         match private.dir(QUARANTINE_DIR)? {
@@ -40,7 +40,7 @@ impl Quarantine {
         now: SystemTime,
     ) -> Result<(), StoreError> {
         dir.rename(digest.encoded(), &self.0, &file_name(digest, now))?;
-        // Best effort: the blob is out of the way, and the next one tries again.
+        // Best effort: the blob has been moved, and the next call tries again.
         let _ = self.limit();
         Ok(())
     }
@@ -111,7 +111,7 @@ mod tests {
             names
         };
         fs::write(place.join("other"), "").unwrap();
-        // Times of another number of digits, and not in order.
+        // Times with different numbers of digits, not in order.
         let mut expected: Vec<String> = [999, 1_000, 998, 1_001].map(|n| take(n, 1)).into();
         expected.extend((2_000..2_014).map(|n| take(n, 1)));
         expected.retain(|name| !name.starts_with("99"));

@@ -39,10 +39,10 @@ fn size_of_blob(id: u8) -> usize {
     usize::from(id) * 30
 }
 
-/// What one user of the store holds.
+/// The state of one user of the store.
 #[derive(Default)]
 struct User {
-    /// Nobody removes blobs on purpose.
+    /// No user removes blobs explicitly.
     alone: bool,
     writer: Option<(u8, BoundedWriter)>,
     blobs: Vec<(u8, StoredBlob)>,
@@ -148,7 +148,7 @@ fn check(disk: &dyn Store, store: &BoundedStore, steps: Vec<Step>) -> Result<(),
 proptest! {
     #[test]
     fn ca9_the_limit_is_never_exceeded(steps in vec(step(), 0..120)) {
-        // Were there ever more bytes than the budget, a write would fail.
+        // A write fails if there are ever more bytes than the limit.
         let disk = MemoryStore::with_limit_bytes(LIMIT);
         let store = BoundedStore::open(Arc::new(disk.clone()), LIMIT).unwrap();
         check(&disk, &store, steps)?;

@@ -48,7 +48,7 @@ impl Store for Stubborn {
     }
 
     fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
-        // Other threads do here what they must not do now.
+        // Runs actions of other threads that must not succeed now.
         for _ in 0..20 {
             thread::yield_now();
         }
@@ -102,7 +102,7 @@ fn ca9_a_blob_that_cannot_be_deleted_is_served_on() {
     assert!(store.reserve(50).is_some());
     assert_eq!(*locked(&evicted), [(digest(1, 80), 80)]);
 
-    // A store that is above its limit and cannot shrink takes nothing new.
+    // A store that is above its limit and cannot delete accepts nothing new.
     assert!(put(&store, 2, 80));
     disk.refuses.store(true, Ordering::SeqCst);
     let smaller = BoundedStore::open(Arc::new(disk), 70).unwrap();
@@ -120,7 +120,7 @@ fn ca3_a_bad_blob_that_cannot_be_deleted_is_not_served_and_counts() {
     assert!(store.get(&digest(1, 40)).unwrap().is_none());
     assert_eq!((store.used(), store.len()), (80, 1));
 
-    // Its file leaves first once that is possible.
+    // Its file is deleted first when that is possible.
     disk.refuses.store(false, Ordering::SeqCst);
     clock.advance(Duration::from_secs(10));
     let reservation = store.reserve(60).unwrap();
@@ -128,7 +128,7 @@ fn ca3_a_bad_blob_that_cannot_be_deleted_is_not_served_and_counts() {
     assert_eq!(disk.size(&digest(1, 40)).unwrap(), None);
     drop(reservation);
 
-    // Or it is replaced.
+    // Or the file is replaced.
     disk.refuses.store(true, Ordering::SeqCst);
     store.quarantine(&digest(2, 40));
     clock.advance(Duration::from_secs(10));

@@ -39,7 +39,7 @@ async fn an_observer_is_told_of_transfers_and_of_a_store_that_fails() {
         let second = fills.begin(key(&digest), source, Some(size));
         let (first, second) = (first.reader(0..size), second.reader(0..size));
         let _ = tokio::join!(read(first), read(second));
-        // A store that failed is not tried for a while.
+        // After a failure the store is not used for some time.
         clock.advance(Duration::from_secs(60));
         fills
             .pool()

@@ -41,7 +41,7 @@ async fn ca5_a_reader_joins_in_the_middle_and_after_the_end() {
     let second = scene.fills.join(&key(&digest)).unwrap();
     let part = scene.begin(&digest, &source, Some(MIB));
     source.allow_all();
-    // The last byte alone, too.
+    // Also the last byte alone.
     assert_eq!(
         read_whole(part.reader(MIB - 1..MIB)).await,
         content[(MIB - 1) as usize..]
@@ -135,7 +135,7 @@ async fn transfers_above_the_limit_wait_for_their_turn() {
     assert_eq!(read_whole(running.reader(0..MIB)).await, first);
 }
 
-/// What one reader does: its range, and after how many frames it leaves.
+/// The range of one reader, and the number of frames after which it leaves.
 type Visit = (u64, u64, Option<usize>);
 
 fn visits() -> impl Strategy<Value = Vec<Visit>> {

@@ -27,7 +27,7 @@ async fn ca9_without_room_a_blob_passes_through() {
 
 #[tokio::test]
 async fn ca9_a_disk_that_fills_up_ends_no_reader() {
-    // The store believes that there is room; writing fails.
+    // The store has room within its limit, but writes fail.
     let scene = Scene::new(MemoryStore::with_limit_bytes(MIB), ROOM);
     let content = content(8 << 20);
     let digest = Digest::sha256(&content);
@@ -44,7 +44,7 @@ async fn ca9_a_disk_that_fills_up_ends_no_reader() {
     let middle = scene.begin(&digest, &source, Some(8 * MIB));
     written(&middle, 2 * MIB - 64 * KIB).await;
     assert!(middle.passes_through());
-    // All of it can still be read, so one may even begin now.
+    // All bytes can still be read, so a new reader can join.
     let late = scene
         .begin(&digest, &source, Some(8 * MIB))
         .reader(0..8 * MIB);
@@ -114,7 +114,8 @@ async fn ca5_a_slow_reader_of_what_is_not_stored_holds_up_the_others_for_a_while
     while had.len() < (4 << 20) - (64 << 10) {
         had.extend_from_slice(&frame(&mut fast).await.unwrap().unwrap());
     }
-    // The ring is full. The slow reader needs its first byte, and the other one has the last.
+    // The ring is full. The slow reader needs the first byte of the ring, and the other reader has
+    // read the last.
     let begin = scene.clock.now();
     let next = loop {
         tokio::select! {

@@ -93,7 +93,7 @@ async fn ca4_no_reader_gets_a_complete_body_of_wrong_bytes() {
             idle(&scene).await;
             assert_eq!(scene.store.size(&digest), None, "{what} of {length}");
             assert_eq!(source.opened(), [0], "{what} of {length}");
-            // Nothing of it is kept: the next fill begins anew, and succeeds.
+            // No part is kept: the next fill starts at the first byte and succeeds.
             let right = TestSource::open(content.clone());
             let fill = scene.begin(&digest, &right, Some(length as u64));
             fill.head().await.unwrap();
@@ -116,7 +116,7 @@ async fn ca3_a_body_ends_with_an_error_when_the_upstream_fails_and_the_next_fill
     assert!(had.len() as u64 <= 636 * KIB);
     assert!(matches!(error, Some(CacheBodyError::Fill(error)) if error.kind() == UNAVAILABLE));
     idle(&scene).await;
-    // The size is known from the upstream only: it is asked, and asked again for the rest.
+    // Only the upstream states the size, so there is one request for it and one for the rest.
     let fill = scene.begin(&digest, &source, None);
     assert_eq!(fill.head().await.unwrap().size, Some(MIB));
     assert_eq!(read_whole(fill.reader(0..MIB)).await, content);

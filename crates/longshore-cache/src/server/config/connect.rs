@@ -1,4 +1,4 @@
-//! Upstreams made of their configuration: credentials, headers, certificates and proxies.
+//! Builds upstreams from their configuration: credentials, headers, certificates and proxies.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
@@ -18,7 +18,7 @@ use crate::upstream::{Upstream, UpstreamBuilder};
 /// Largest file with a secret, in bytes.
 const SECRET_LIMIT_BYTES: u64 = 64 * 1024;
 
-/// Why an upstream cannot be used as it is configured.
+/// Why the configuration of an upstream cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -33,7 +33,7 @@ pub enum ConnectError {
         source: SettingsError,
     },
     /// The proxy, or the certificates of the system, cannot be used.
-    #[error("upstream {upstream}: the connection settings cannot be used")]
+    #[error("upstream {upstream}: cannot use the connection settings")]
     Settings {
         /// The upstream.
         upstream: UpstreamName,
@@ -41,7 +41,7 @@ pub enum ConnectError {
         source: SettingsError,
     },
     /// The secret value of a header cannot be read.
-    #[error("upstream {upstream}: the value of the header {header} cannot be read")]
+    #[error("upstream {upstream}: cannot read the value of the header {header}")]
     Header {
         /// The upstream.
         upstream: UpstreamName,
@@ -89,9 +89,9 @@ impl super::ServeConfig {
 }
 
 impl UpstreamConfig {
-    /// Begins the upstream with everything that is configured, and a transport of its own. Reads
+    /// Starts to build the upstream with all configured settings and a separate transport. Reads
     /// the file with certificate authorities and the secrets of headers; credentials are read when
-    /// the registry asks for them.
+    /// the registry demands them.
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl HeaderSource {
         let mut value = value.map_err(|_| {
             io::Error::new(
                 ErrorKind::InvalidData,
-                "it has characters that no header can have",
+                "it has characters that are not allowed in a header",
             )
         })?;
         value.set_sensitive(true);
@@ -181,7 +181,8 @@ impl Password {
             let what = format!("cannot read {}: {error}", path.display());
             io::Error::new(error.kind(), what)
         };
-        // Large enough that the text is never moved, which would leave a copy behind (OU3).
+        // The capacity is large enough that the text is never moved, which would leave a copy in
+        // memory (OU3).
         let mut text = String::with_capacity(SECRET_LIMIT_BYTES as usize + 1);
         let file = File::open(path).map_err(within)?;
         let read = file.take(SECRET_LIMIT_BYTES + 1).read_to_string(&mut text);
@@ -199,7 +200,7 @@ impl Password {
     }
 }
 
-/// Credentials are looked up anew each time: a mounted secret or the answer of a helper may change.
+/// Credentials are read each time: a mounted secret or the answer of a helper may change.
 impl CredentialSource for Credentials {
     async fn lookup(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
         self.lookup_in(registry, "").await
@@ -256,8 +257,8 @@ impl CredentialSource for Credentials {
     }
 }
 
-/// Makes a credential of a secret, which without a user name is `USER:PASSWORD`. The error does not
-/// repeat it.
+/// Makes a credential from a secret. Without a user name, the secret has the form `USER:PASSWORD`.
+/// The error does not repeat the secret.
 fn basic(username: Option<&str>, secret: Secret) -> Result<Credential, &'static str> {
     const CONTROL: &str = "the user name has a colon, or the secret has control characters";
     if secret.expose().is_empty() {
@@ -399,7 +400,7 @@ mod tests {
         assert_eq!(error.to_string(), expected);
         let text = "headers = { X-Key = { env = \"LONGSHORE_TEST_ABSENT\" } }";
         let error = upstream(text).builder().unwrap_err();
-        let expected = "upstream r.example: the value of the header x-key cannot be read";
+        let expected = "upstream r.example: cannot read the value of the header x-key";
         assert_eq!(error.to_string(), expected);
         let cause = error.source().unwrap().to_string();
         assert_eq!(

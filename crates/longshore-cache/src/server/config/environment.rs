@@ -1,6 +1,6 @@
 //! Settings in environment variables.
 //!
-//! The variable of a key is its path in upper case: `LONGSHORE_SERVE_STORE_SIZE` stands for
+//! The variable of a key is its path in upper case: `LONGSHORE_SERVE_STORE_SIZE` sets
 //! `serve.store.size`. The entries of the list of upstreams are numbered from 1:
 //! `LONGSHORE_SERVE_UPSTREAM_1_URL`.
 
@@ -11,13 +11,13 @@ use super::suggest::{nearest, secret_advice};
 /// The prefix of all names.
 pub(super) const PREFIX: &str = "LONGSHORE_SERVE_";
 
-/// What stands for the number of an entry of a list, in names of variables.
+/// Placeholder for the number of an entry of a list in names of variables.
 pub(super) const NUMBER: &str = "<N>";
 
 /// Maximum number of upstreams that variables may set.
 const UPSTREAMS_LIMIT: usize = 1000;
 
-/// A key that has a variable.
+/// The variable of a key.
 pub(super) struct Variable {
     /// The name, with [`NUMBER`] for the number of an entry.
     pub(super) name: String,
@@ -55,7 +55,7 @@ fn add(keys: &[Key], prefix: &str, above: &[Part], found: &mut Vec<Variable>) {
 }
 
 impl Variable {
-    /// Returns the path that a name stands for, if it is a name of this variable.
+    /// Returns the path of the key for this name, if the name belongs to this variable.
     fn path(&self, name: &str) -> Option<Vec<Step>> {
         let number = match self.name.split_once(NUMBER) {
             None => (self.name == name).then_some(0)?,
@@ -74,7 +74,7 @@ impl Variable {
     }
 }
 
-/// Puts the settings of variables over those of the file.
+/// Adds the settings of variables to those of the file; variables have precedence.
 pub(super) fn overlay(
     root: &mut Node,
     keys: &[Key],
@@ -93,13 +93,13 @@ pub(super) fn overlay(
             None => reader.fault(&place, "", unknown(name, &variables)),
         }
     }
-    // The first upstream comes before the second one, whatever the order of the variables.
+    // Add the upstreams in the order of their numbers, not of the variables.
     found.sort_by_key(|(path, ..)| path.iter().find_map(number));
     for (path, place, value) in found {
         let node = Node::text(place.clone(), value);
         if !root.put(&path, node) {
-            let what = "the numbers of upstreams begin with 1 and have no gap; the first ones are \
-                        those in the file";
+            let what = "number upstreams from 1 without a gap; the upstreams of the file have the \
+                        first numbers";
             reader.fault(&place, "serve.upstream", what);
         }
     }
@@ -118,8 +118,8 @@ fn unknown(name: &str, variables: &[Variable]) -> String {
     }
     let names: Vec<_> = variables.iter().map(|it| it.name.as_str()).collect();
     match nearest(name, &names) {
-        Some(near) => format!("no key has this variable; did you mean {near}?"),
-        None => "no key has this variable; the reference of the configuration lists all".to_owned(),
+        Some(near) => format!("unknown variable; did you mean {near}?"),
+        None => "unknown variable; CONFIGURATION.md lists all variables".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration.
+//! The errors of a configuration.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use longshore_origin::Escaped;
 
 use super::node::Place;
 
-/// Everything that is wrong with a configuration.
+/// All faults of a configuration.
 ///
-/// `Display` writes one line for each fault: the place, the key, what is wrong, and what to do. No
-/// value is repeated, except names of keys and what cannot be a secret.
+/// `Display` writes one line for each fault: the place, the key, what is wrong, and what to do.
+/// Only names of keys, and values that cannot be secrets, are repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     faults: Vec<ConfigFault>,
@@ -58,7 +58,7 @@ impl ConfigFault {
         Self { place, key, what }
     }
 
-    /// Returns where it is.
+    /// Returns the place of the fault.
     #[must_use]
     pub const fn place(&self) -> &Place {
         &self.place
@@ -80,7 +80,7 @@ impl fmt::Display for ConfigFault {
         if !self.key.is_empty() {
             write!(f, "{}: ", Escaped::text(&self.key))?;
         }
-        // It may name texts of the configuration (OU1).
+        // The text may contain parts of the configuration (OU1).
         Escaped::text(&self.what).fmt(f)
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of all sources in one tree, each with the place where it stands.
+//! Settings of all sources in one tree, each with its place in the source.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigFault;
 
-/// Where a setting stands.
+/// The place of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
@@ -25,7 +25,7 @@ pub enum Place {
     Environment(Arc<str>),
     /// In this option of the command line.
     Flag(&'static str),
-    /// Nowhere: the default.
+    /// No source: the default.
     Default,
 }
 
@@ -38,7 +38,7 @@ impl Place {
         }
     }
 
-    /// Whether a value is plain text here, and may stand for a number or a list.
+    /// Whether values from this place are plain text, which may represent a number or a list.
     pub(super) fn is_plain_text(&self) -> bool {
         matches!(self, Self::Environment(_) | Self::Flag(_))
     }
@@ -69,11 +69,12 @@ pub(super) enum Value {
     Boolean(bool),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
-    /// A value that no setting has: a date, or a number that is negative or a fraction.
+    /// A value that is invalid for every setting: a date, or a number that is negative or a
+    /// fraction.
     Other(&'static str),
 }
 
-/// A step from a table or list to what is in it.
+/// A step from a table or list to one of its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Key(&'static str),
@@ -131,9 +132,9 @@ impl Node {
         }
     }
 
-    /// Puts a node below this one, in place of the one that there is. Tables and lists on the way
-    /// are made; a value that is neither is kept, for the reader to report. Returns `false` if an
-    /// entry of a list would not follow the last one.
+    /// Sets a node below this one, and replaces an existing node. Missing tables and lists in the
+    /// path are made. If another value is in the path, it stays, and the reader reports it. Returns
+    /// `false` if a new entry would leave a gap in a list.
     pub(super) fn put(&mut self, path: &[Step], node: Self) -> bool {
         let Some((step, rest)) = path.split_first() else {
             *self = node;
@@ -174,7 +175,7 @@ impl Node {
     }
 }
 
-/// The text of a file, to find the lines of values.
+/// The text of a file, used to find the lines of values.
 struct FileText<'a> {
     name: Arc<str>,
     text: &'a str,

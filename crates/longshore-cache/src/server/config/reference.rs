@@ -8,7 +8,7 @@ use super::setting::{Key, Setting as _};
 use super::upstream::built_in;
 
 /// Returns the reference of all keys, in Markdown. It is generated from the fields of the sections,
-/// and the file `CONFIGURATION.md` of this crate holds it.
+/// and stored in the file `CONFIGURATION.md` of this crate.
 #[must_use]
 pub fn reference() -> String {
     let keys = ServeConfig::keys();
@@ -34,7 +34,7 @@ fn table(text: &mut String, path: &str, keys: &[Key]) {
         let _ = match key.default.as_str() {
             "" => writeln!(text, "."),
             plain if is_toml(plain) => writeln!(text, "; default `{plain}`."),
-            told => writeln!(text, "; default: {told}."),
+            described => writeln!(text, "; default: {described}."),
         };
         about(text, key, "  ");
     }
@@ -51,14 +51,14 @@ fn table(text: &mut String, path: &str, keys: &[Key]) {
     }
 }
 
-/// Writes what a key is for, with an indent.
+/// Writes the documentation of a key, with an indent.
 fn about(text: &mut String, key: &Key, indent: &str) {
     for line in key.about.lines() {
         let _ = writeln!(text, "{indent}{}", line.trim());
     }
 }
 
-/// Whether a default is written as in a file.
+/// Whether a default is a TOML value.
 fn is_toml(default: &str) -> bool {
     toml::de::DeValue::parse(default).is_ok()
 }
@@ -66,11 +66,11 @@ fn is_toml(default: &str) -> bool {
 const INTRODUCTION: &str = "\
 # Configuration of `longshore serve`
 
-This file is generated from the source code; a test compares the two.
+This file is generated from the source code, and a test checks that it is current.
 
-A setting comes from an option of the command line, or else from an environment variable, or else
-from the file that `--config FILE` names, or else from its default. No file is read without
-`--config`. `longshore serve --check` checks a configuration and does not serve.
+Command-line options have precedence over environment variables, variables over the file of
+`--config FILE`, and the file over the defaults. Without `--config`, no file is read.
+`longshore serve --check` checks a configuration and exits.
 
 The file is [TOML](https://toml.io). An unknown key is an error. For example:
 
@@ -94,15 +94,15 @@ credentials = { username = \"ci\", file = \"/run/secrets/registry\" }
 
 - A **duration** is a whole number with one of the units `ms`, `s`, `m`, `h` and `d`: `250ms`, `5m`,
   `24h`.
-- A **size** is a number of bytes, or a text of a whole number with a unit. `KB`, `MB`, `GB` and
+- A **size** is a number of bytes, or a text with a whole number and a unit. `KB`, `MB`, `GB` and
   `TB` are powers of 1,000; `KiB`, `MiB`, `GiB` and `TiB` are powers of 1,024: `\"500MB\"`,
   `\"200 GiB\"`.
-- The **environment variable** of a key is its path in upper case: `LONGSHORE_SERVE_STORE_SIZE` is
+- The **environment variable** of a key is its path in upper case: `LONGSHORE_SERVE_STORE_SIZE` sets
   `size` in `[serve.store]`. Upstreams are numbered from 1: `LONGSHORE_SERVE_UPSTREAM_1_URL` sets
-  `url` of the first one, and a number that follows the last upstream of the file adds one. A list
-  is written with commas between its entries, or as in TOML; lists of tables and tables of headers
-  are written as in TOML. An empty variable counts as absent.
-- **Secrets** are never written into the configuration. It refers to files, environment variables
-  and credential helpers.
-- Upstreams that the command line gives replace those of the environment and of the file.
+  `url` of the first one. The number after the last upstream of the file adds an upstream. A list is
+  TOML, or entries separated by commas; lists of tables and tables of headers are TOML. An empty
+  variable counts as absent.
+- The configuration contains no **secrets**. It refers to files, environment variables and
+  credential helpers that have them.
+- Upstreams from the command line replace those of the environment and of the file.
 ";

@@ -1,4 +1,4 @@
-//! How a value of each type is read from a node, and how its key is described.
+//! Reads values of each type from nodes, and describes their keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use super::units::{ByteSize, format_duration, parse_duration};
 pub(super) trait Setting: Sized {
     /// The form of a value, for the reference and for errors: `duration`.
     const FORM: &'static str;
-    /// Whether the keys below are those of each entry of a list.
+    /// Whether the type is a list; its keys are then those of each entry.
     const IS_LIST: bool = false;
 
     /// The keys of a table. Empty: the value is not a table with fixed keys.
@@ -29,7 +29,7 @@ pub(super) trait Setting: Sized {
     /// Reads a value. `None`: the faults were reported.
     fn read(node: Node, key: &str, reader: &mut Reader) -> Option<Self>;
 
-    /// Writes a default value as in a file. Empty: there is none.
+    /// Writes a default value in TOML. Empty: there is none.
     fn shown(&self) -> String;
 }
 
@@ -37,7 +37,7 @@ pub(super) trait Setting: Sized {
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// What the key is for: the documentation of the field.
+    /// The documentation of the field.
     pub(super) about: &'static str,
     pub(super) form: &'static str,
     pub(super) default: String,
@@ -45,7 +45,7 @@ pub(super) struct Key {
     pub(super) below: Vec<Self>,
 }
 
-/// Collects the faults of a configuration, and where each setting stands.
+/// Collects the faults of a configuration and the place of each setting.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) faults: Vec<ConfigFault>,
@@ -53,7 +53,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reports a fault of the node at hand.
+    /// Reports a fault at this place.
     pub(super) fn fault(&mut self, place: &Place, key: &str, what: impl Into<String>) {
         self.faults.push(ConfigFault::new(place.clone(), key, what));
     }
@@ -64,7 +64,7 @@ impl Reader {
         self.faults.push(ConfigFault::new(place, key, what));
     }
 
-    /// Returns where a setting stands, or else the table that it would be in. A table that an
+    /// Returns the place of a setting, or of its table if the setting is absent. A table that an
     /// option or variable made for another of its keys does not count; an entry of a list does.
     fn place_of(&self, key: &str) -> Place {
         let setting = key;
@@ -82,21 +82,21 @@ impl Reader {
         }
     }
 
-    /// Reports that a value has another form than the one expected.
+    /// Reports that a value does not have the expected form.
     pub(super) fn wrong(&mut self, node: &Node, key: &str, form: &str) {
-        let what = format!("expected {form}, and this is {}", node.kind());
+        let what = format!("expected {form}, but this is {}", node.kind());
         self.fault(&node.place, key, what);
     }
 }
 
-/// The entries of a table that were not read yet.
+/// The unread entries of a table.
 pub(super) struct Table {
     key: String,
     entries: BTreeMap<String, Node>,
 }
 
 impl Table {
-    /// Opens a table. `None`: it is not one, which was reported.
+    /// Opens a table. `None`: it is not a table, and this was reported.
     pub(super) fn open(node: Node, key: &str, reader: &mut Reader) -> Option<Self> {
         let Value::Table(entries) = node.value else {
             reader.wrong(&node, key, "a table");
@@ -114,7 +114,7 @@ impl Table {
         T::read(node, &key, reader)
     }
 
-    /// Reports the entries that are left.
+    /// Reports the remaining entries as unknown keys.
     pub(super) fn close(self, known: &[&str], reader: &mut Reader) {
         for (name, node) in self.entries {
             let key = join(&self.key, &name);
@@ -135,7 +135,7 @@ fn join(above: &str, name: &str) -> String {
     }
 }
 
-/// Returns the key of an entry of a list; people count from 1.
+/// Returns the key of an entry of a list, counted from 1.
 pub(super) fn entry_key(list: &str, index: usize) -> String {
     format!("{list}[{}]", index + 1)
 }
@@ -157,7 +157,7 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// A type whose lists are settings.
+/// A type that can be the entry of a list.
 pub(super) trait Entry: Setting {
     /// The form of a list, for the reference and for errors.
     const LIST: &'static str;
@@ -196,7 +196,7 @@ impl<T: Entry> Setting for Vec<T> {
     }
 }
 
-/// Reads a list in an environment variable or option: TOML, or words that commas separate.
+/// Reads a list in an environment variable or option: TOML, or words separated by commas.
 fn plain_list(place: &Place, text: &str) -> Vec<Node> {
     if text.trim_start().starts_with('[')
         && let Some(Node {
@@ -294,7 +294,8 @@ macro_rules! word_setting {
 /// Declares a table of settings: a struct with a field for each key. The documentation of the
 /// fields is the text of the reference.
 ///
-/// After `=` comes the default. A text after it describes a default that is not a plain value.
+/// The default follows `=`. An optional text after the default describes a default that is not a
+/// plain value.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+

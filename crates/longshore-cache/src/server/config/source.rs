@@ -8,7 +8,7 @@ use super::error::ConfigFault;
 use super::node::{Node, Place, Step, Value};
 use super::setting::{Reader, Setting as _, Table};
 
-/// The texts of which a configuration is made, as read by the caller.
+/// The texts of a configuration, which the caller has read.
 ///
 /// ```
 /// use longshore_cache::server::config::{ConfigSources, ServeConfig};
@@ -46,7 +46,7 @@ impl ConfigSources {
         Self::default()
     }
 
-    /// Adds the text of a configuration file, in TOML. The name is for errors.
+    /// Adds the text of a configuration file, in TOML. Errors show the name.
     #[must_use]
     pub fn file(mut self, name: &str, text: &str) -> Self {
         self.file = Some((name.to_owned(), text.to_owned()));
@@ -89,7 +89,7 @@ impl ConfigSources {
         self
     }
 
-    /// Sets the directory of the store where no source gives one.
+    /// Sets the directory of the store if no source sets it.
     #[must_use]
     pub fn default_store_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.default_store_path = Some(path.into());
@@ -108,7 +108,7 @@ impl std::fmt::Debug for ConfigSources {
     }
 }
 
-/// Reads a configuration. `None` or faults: it is wrong.
+/// Reads a configuration. It is invalid if the result is `None` or there are faults.
 pub(super) fn read(sources: &ConfigSources, reader: &mut Reader) -> Option<ServeConfig> {
     let mut root = match &sources.file {
         None => Node::table(Place::Default),
@@ -156,7 +156,7 @@ impl Flag {
         let path: Vec<_> = self.key.split('.').map(Step::Key).collect();
         if !root.put(&path, node) {
             let place = Place::Flag(self.option);
-            let what = "it cannot be set here";
+            let what = "this key cannot be set by an option";
             reader.faults.push(ConfigFault::new(place, self.key, what));
         }
     }
@@ -165,7 +165,7 @@ impl Flag {
 /// The key of the list of upstreams.
 const UPSTREAM: &str = "serve.upstream";
 
-/// Makes the table of an upstream of `[PREFIX=]URL`.
+/// Makes the table of an upstream from `[PREFIX=]URL`.
 fn upstream(place: &Place, text: &str) -> Node {
     let mut node = Node::table(place.clone());
     let (prefix, url) = match text.split_once('=') {

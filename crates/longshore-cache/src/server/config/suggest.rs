@@ -1,6 +1,6 @@
 //! Advice about unknown keys.
 
-/// Returns the known name that is most like this one, if any is close.
+/// Returns the known name that is most similar to this one, if any is close.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = 1 + name.chars().count() / 4;
     let distances = known.iter().map(|it| (distance(name, it), *it));
@@ -11,8 +11,8 @@ pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 /// Longest name that is compared with others, in characters.
 const LONGEST_CHARS: usize = 80;
 
-/// The number of characters to insert, remove or replace to make one text of the other
-/// (Levenshtein's distance). Upper and lower case count as equal.
+/// The number of characters to insert, remove or replace to turn one text into the other
+/// (Levenshtein distance). Upper and lower case count as equal.
 fn distance(a: &str, b: &str) -> usize {
     if a.chars().count() > LONGEST_CHARS {
         return usize::MAX;
@@ -35,7 +35,7 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Parts of names under which people write secrets.
+/// Parts of key names that suggest a secret.
 const SECRETS: [&str; 8] = [
     "apikey",
     "auth",
@@ -47,12 +47,12 @@ const SECRETS: [&str; 8] = [
     "token",
 ];
 
-/// Returns what to do instead if a key seems to hold a secret.
+/// Returns advice if a key seems to hold a secret.
 pub(super) fn secret_advice(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace(['_', '-'], "");
     let is_secret = SECRETS.iter().any(|word| name.contains(word));
     is_secret.then_some(
-        "secrets do not belong into the configuration: write the secret to a file and refer to it \
+        "secrets do not belong in the configuration: write the secret to a file and refer to it \
          with `credentials = { username = \"…\", file = \"/path\" }`, or to an environment \
          variable with `credentials = { username = \"…\", env = \"NAME\" }`",
     )

@@ -94,7 +94,7 @@ fn an_unknown_cache_directory_is_a_fault_of_no_other_option() {
         .flag("--size", "serve.store.size", ["1 GiB"]);
     assert_eq!(
         ServeConfig::parse(&sources).unwrap_err().to_string(),
-        "serve.store.path: the user's cache directory is not known; give a directory with --dir, \
+        "serve.store.path: the user's cache directory is not known; set a directory with --dir, \
          or with `path` in [serve.store]"
     );
 }
@@ -269,17 +269,17 @@ fn an_error_has_file_line_and_key() {
         ),
         (
             "[[serve.upstream]]\nprefix = \"quay\"",
-            "cache.toml:1: serve.upstream[1].url: give the URL of the registry; it does not follow \
-             from `prefix`",
+            "cache.toml:1: serve.upstream[1].url: set the URL of the registry; it cannot be \
+             derived from `prefix`",
         ),
         (
             "[serve.upstream]\nprefix = \"quay\"",
-            "cache.toml:1: serve.upstream: expected a list of tables, and this is a table",
+            "cache.toml:1: serve.upstream: expected a list of tables, but this is a table",
         ),
         (
             "[serve]\nlisten = \"127.0.0.1:1\"",
             "cache.toml:2: serve.listen: expected a list of addresses with ports, such as \
-             `[\"127.0.0.1:5000\"]`, and this is text",
+             `[\"127.0.0.1:5000\"]`, but this is text",
         ),
         (
             "[serve.limits]\nconnections = 0",
@@ -401,8 +401,8 @@ fn numbered_variables_change_or_add_upstreams() {
     let error = with(&[("LONGSHORE_SERVE_UPSTREAM_3_PREFIX", "ghcr.io")]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "LONGSHORE_SERVE_UPSTREAM_3_PREFIX: serve.upstream: the numbers of upstreams begin with 1 \
-         and have no gap; the first ones are those in the file"
+        "LONGSHORE_SERVE_UPSTREAM_3_PREFIX: serve.upstream: number upstreams from 1 \
+         without a gap; the upstreams of the file have the first numbers"
     );
 }
 
@@ -415,7 +415,7 @@ fn an_unknown_variable_is_an_error_unless_kubernetes_sets_it() {
     };
     assert_eq!(
         with("LONGSHORE_SERVE_STORE_SISE").unwrap_err(),
-        "LONGSHORE_SERVE_STORE_SISE: no key has this variable; did you mean \
+        "LONGSHORE_SERVE_STORE_SISE: unknown variable; did you mean \
          LONGSHORE_SERVE_STORE_SIZE?"
     );
     for name in [
@@ -655,7 +655,7 @@ fn docker_hub_is_the_default_unless_another_upstream_is() {
     );
 }
 
-/// Run with `LONGSHORE_BLESS=1` to write the file anew.
+/// Run with `LONGSHORE_BLESS=1` to write the file again.
 #[test]
 fn the_reference_is_the_generated_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIGURATION.md");

@@ -49,8 +49,8 @@ impl ByteSize {
     }
 }
 
-/// The units of sizes with the number of bytes in each. Of two that divide a size, the later one
-/// is shown.
+/// The units of sizes with the number of bytes in each. If several units divide a size, the last
+/// one is shown.
 const BYTE_UNITS: [(&str, u64); 8] = [
     ("KB", 1_000),
     ("MB", 1_000_000),
@@ -80,7 +80,7 @@ impl FromStr for ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// Writes the size with a unit of powers of 1,024, or else of 1,000, if that is exact.
+    /// Writes the size with a unit of powers of 1,024 if that is exact, otherwise of 1,000.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exact = |(_, bytes): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*bytes);
         match BYTE_UNITS.iter().rev().find(exact) {
@@ -111,7 +111,7 @@ const TIME_UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
 ];
 
-/// Longest duration, in milliseconds: 36,500 days. Clocks can add it without overflow.
+/// Longest duration, in milliseconds: 36,500 days. A clock can add it without overflow.
 const LONGEST_MS: u64 = 36_500 * 86_400_000;
 
 /// Parses a duration: a whole number with a unit, such as `250ms`, `2s`, `5m`, `24h` or `7d`. A
@@ -138,14 +138,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     }
 }
 
-/// Formats a duration as [`parse_duration`] reads it, with the largest unit that is exact. What is
-/// shorter than a millisecond is lost.
+/// Formats a duration as [`parse_duration`] reads it, with the largest unit that is exact.
+/// Fractions of a millisecond are dropped.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let time = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let exact = |(_, unit): &&(&str, u64)| time != 0 && time.is_multiple_of(*unit);
     match TIME_UNITS.iter().rev().find(exact) {
-        // Hours are more common than `1d` up to two days.
+        // Durations of less than two days are shown in hours.
         Some(("d", _)) if time < 2 * 86_400_000 => format!("{}h", time / 3_600_000),
         Some((name, unit)) => format!("{}{name}", time / unit),
         None => "0s".to_owned(),

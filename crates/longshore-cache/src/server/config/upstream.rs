@@ -27,7 +27,7 @@ const HUB_ALIASES: [&str; 2] = ["index.docker.io", HUB_API];
 /// Where the API of Docker Hub is.
 const HUB_API: &str = "registry-1.docker.io";
 
-/// The upstreams of a server without any in its configuration.
+/// The upstreams of a server if its configuration has none.
 const BUILT_IN: [&str; 9] = [
     HUB,
     "ghcr.io",
@@ -46,25 +46,25 @@ section! {
         /// The first path segments of the names of its repositories in the cache, usually the host
         /// of the registry: `quay.io`. Lower case, without a port. No prefix may be another one, or
         /// the beginning of another one, by whole segments. An upstream without `prefix` is the
-        /// default one, and its prefix is the host in `url`.
+        /// default upstream, and its prefix is the host in `url`.
         prefix: Option<UpstreamName> = None, "the host in `url`";
         /// The URL of the registry: `https://registry.example`, perhaps with a port and a path.
         /// Required, unless `prefix` is given and is a host with https.
         url: Option<RegistryUrl> = None, "`https://` and `prefix`";
-        /// Whether names without a known prefix belong to this upstream, as dockerd sends them to a
-        /// mirror. At most one upstream is the default.
+        /// Whether names without a known prefix belong to this upstream. dockerd sends such names
+        /// to a mirror. At most one upstream is the default.
         default: Option<bool> = None, "true without `prefix`; and for `docker.io` if no other is";
         /// Host names of the cache under which all names belong to this upstream: clients that
         /// connect to `quay.cache.example` need no prefix.
         hosts: Vec<String> = Vec::new();
-        /// Values of the parameter `ns`, with which containerd, BuildKit and podman name the
-        /// registry, that stand for this upstream.
+        /// Values of the parameter `ns` that select this upstream. containerd and BuildKit send the
+        /// name of the registry in this parameter.
         ns: Option<Vec<String>> = None, "`prefix` and the host in `url`";
         /// Whether a name of one segment is an official image: `alpine` is `library/alpine`.
         official_images: Option<bool> = None, "true for Docker Hub";
-        /// Where the credentials for the registry are. Requires that all listeners are on loopback.
+        /// Source of the credentials for the registry. Requires that all listeners are on loopback.
         credentials: Option<Credentials> = None, "anonymous access";
-        /// Further token servers that may get the credentials, wherever they are.
+        /// Further token servers that may get the credentials, at any address.
         allow_realm: Vec<Origin> = Vec::new();
         /// A PEM file with certificate authorities to trust for this registry too.
         ca: Option<PathBuf> = None, "the authorities of the system";
@@ -72,23 +72,23 @@ section! {
         /// set in `HTTPS_PROXY`.
         proxy: UpstreamProxy = UpstreamProxy::Environment,
             "`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`";
-        /// Headers to send with each request to the registry itself. A value is text, or a
-        /// reference to a secret: `{ X-Team = "a", X-Key = { file = "/path" } }`.
+        /// Headers to send with each request to the registry itself. A value is text or a reference
+        /// to a secret: `{ X-Team = "a", X-Key = { file = "/path" } }`.
         headers: HeaderMap<HeaderSource> = HeaderMap::default(), "`{}`";
-        /// URLs of other registries with the same content. They are asked before the registry
+        /// URLs of other registries with the same content. They are tried before the registry
         /// itself, in this order, and get no credentials.
         mirrors: Vec<RegistryUrl> = Vec::new();
-        /// How long its tags are fresh, or `never` to ask only once.
+        /// How long tags of this upstream are fresh, or `never` if they do not change.
         tag_ttl: Option<TagTtl> = None, "`serve.tag_ttl`";
-        /// Exceptions from `tag_ttl`. The first one whose pattern matches counts.
+        /// Exceptions from `tag_ttl`. The first rule whose pattern matches applies.
         tag_rules: Vec<TagRule> = Vec::new();
-        /// Whether to answer only from the cache and never ask the registry.
+        /// Whether to answer only from the cache, without requests to the registry.
         offline: bool = false;
         /// Maximum number of concurrent requests to the registry.
         concurrency: Option<u32> = None, "32";
-        /// Patterns of the repositories that clients may read, by path segments. `*` stands for
-        /// any characters of a segment, and `**` for any number of segments:
-        /// `["library/*", "team/**"]`. Others are not found.
+        /// Patterns of the repositories that clients may read, by path segments. `*` matches any
+        /// characters of a segment, and `**` any number of segments: `["library/*", "team/**"]`.
+        /// Requests for other repositories are refused with 403.
         repositories: Vec<Pattern> = vec![Pattern::new("**")];
     }
 }
@@ -100,19 +100,19 @@ const CONCURRENCY: u32 = 32;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct UpstreamConfig {
-    /// Its name, which is the prefix of its repositories in the cache.
+    /// The name of the upstream, which is the prefix of its repositories in the cache.
     pub prefix: UpstreamName,
-    /// Where the registry is.
+    /// The URL of the registry.
     pub url: RegistryUrl,
     /// Whether names without a known prefix belong to it.
     pub is_default: bool,
     /// Host names of the cache under which all names belong to it.
     pub hosts: Vec<String>,
-    /// Values of the parameter `ns` that stand for it.
+    /// Values of the parameter `ns` that select it.
     pub ns: Vec<String>,
     /// Whether a name of one segment is an official image of Docker Hub.
     pub official_images: bool,
-    /// Where the credentials are. `None`: anonymous access.
+    /// Source of the credentials. `None`: anonymous access.
     pub credentials: Option<Credentials>,
     /// Further token servers that may get the credentials.
     pub allow_realm: Vec<Origin>,
@@ -126,9 +126,9 @@ pub struct UpstreamConfig {
     pub mirrors: Vec<RegistryUrl>,
     /// How long its tags are fresh. `None`: as the server says.
     pub tag_ttl: Option<TagTtl>,
-    /// Exceptions from the time that its tags are fresh.
+    /// Exceptions from `tag_ttl`.
     pub tag_rules: Vec<TagRule>,
-    /// Whether the registry is never asked.
+    /// Whether no request is sent to the registry.
     pub offline: bool,
     /// Maximum number of concurrent requests.
     pub concurrency: u32,
@@ -160,20 +160,20 @@ impl UpstreamConfig {
             (None, Some(prefix)) => match url_of(prefix) {
                 Some(url) => url,
                 None => {
-                    let what = "give the URL of the registry; it does not follow from `prefix`";
+                    let what = "set the URL of the registry; it cannot be derived from `prefix`";
                     reader.fault_of(&format!("{key}.url"), what);
                     return None;
                 }
             },
             (None, None) => {
-                let what = "give the URL of the registry, such as `https://registry.example`";
+                let what = "set the URL of the registry, such as `https://registry.example`";
                 reader.fault_of(&format!("{key}.url"), what);
                 return None;
             }
         };
         let is_named = keys.prefix.is_some();
         let Some(prefix) = keys.prefix.or_else(|| prefix_of(&url)) else {
-            let what = "give a prefix; it does not follow from `url`";
+            let what = "set a prefix; it cannot be derived from `url`";
             reader.fault_of(&format!("{key}.prefix"), what);
             return None;
         };
@@ -245,7 +245,7 @@ impl Entry for UpstreamConfig {
     const LIST: &'static str = "a list of tables";
 }
 
-/// Returns the upstreams of a server without any in its configuration.
+/// Returns the upstreams of a server if its configuration has none.
 pub(super) fn built_in() -> Vec<UpstreamConfig> {
     let mut reader = Reader::default();
     let upstreams = BUILT_IN.iter().filter_map(|host| {
@@ -258,14 +258,15 @@ pub(super) fn built_in() -> Vec<UpstreamConfig> {
     upstreams.collect()
 }
 
-/// Fills in what depends on the other upstreams, and checks the upstreams together.
+/// Fills in defaults that depend on other upstreams, and checks all upstreams together.
 pub(super) fn complete(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
     complete_default(upstreams);
     complete_ns(upstreams);
     for (index, upstream) in upstreams.iter().enumerate() {
         if upstream.repositories.is_empty() {
             let key = format!("{}.repositories", entry_key("serve.upstream", index));
-            let what = "the list is empty, so nothing could be read; write `[\"**\"]` for all";
+            let what = "the list is empty, so every request would be refused; write `[\"**\"]` for \
+                        all";
             reader.fault_of(&key, what);
         }
     }
@@ -290,7 +291,7 @@ pub(super) fn complete(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
     }
 }
 
-/// Makes the router. The error comes with the key of the setting that caused it.
+/// Builds the router. An error has the key of the setting that caused it.
 pub(super) fn router(upstreams: &[UpstreamConfig]) -> Result<Router, (String, RouterError)> {
     let mut builder = Router::builder();
     for (index, upstream) in upstreams.iter().enumerate() {
@@ -318,7 +319,7 @@ pub(super) fn router(upstreams: &[UpstreamConfig]) -> Result<Router, (String, Ro
     Ok(builder.build())
 }
 
-/// Makes Docker Hub the default upstream if the configuration does not decide.
+/// Makes Docker Hub the default upstream if the configuration sets no default.
 fn complete_default(upstreams: &mut [UpstreamConfig]) {
     if upstreams.iter().any(|it| it.is_default) {
         return;
@@ -329,11 +330,11 @@ fn complete_default(upstreams: &mut [UpstreamConfig]) {
     }
 }
 
-/// Fills in the values of `ns` for upstreams that give none: names that no other upstream has.
+/// Fills in `ns` for upstreams that do not set it, with names that no other upstream has.
 fn complete_ns(upstreams: &mut [UpstreamConfig]) {
     let given = upstreams.iter().flat_map(|it| &it.ns);
     let mut taken: BTreeSet<_> = given.map(|name| name.to_ascii_lowercase()).collect();
-    // Prefixes are unique; a registry may have several upstreams, for parts of it.
+    // Prefixes are unique, but several upstreams may be parts of one registry.
     for upstream in upstreams.iter_mut() {
         let name = upstream.prefix.as_str();
         let is_free = !name.contains('/') && taken.insert(name.to_owned());
@@ -343,7 +344,7 @@ fn complete_ns(upstreams: &mut [UpstreamConfig]) {
     }
     for upstream in upstreams.iter_mut().filter(|it| !it.is_ns_given) {
         let name = upstream.url.origin.authority();
-        // For a router, all names of Docker Hub are one.
+        // A router treats all names of Docker Hub as equal.
         let name = if is_hub(name) { HUB } else { name };
         if taken.insert(name.to_owned()) {
             upstream.ns.push(name.to_owned());
@@ -372,7 +373,7 @@ pub enum RegistryUrlError {
     /// It has no usable scheme or host.
     #[error("expected a URL such as `https://registry.example`: {0}")]
     Origin(OriginError),
-    /// It has a query, a fragment, or another path than plain segments.
+    /// It has a query, a fragment, or a path that is not plain segments.
     #[error("expected a URL such as `https://registry.example/path`, without query and fragment")]
     Path,
 }
@@ -499,7 +500,7 @@ pub(super) fn parse_tag_ttl(text: &str) -> Result<TagTtl, String> {
     }
 }
 
-/// How long the tags of a pattern are fresh.
+/// How long tags that match a pattern are fresh.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TagRule {
@@ -512,9 +513,9 @@ pub struct TagRule {
 section! {
     /// The keys of a rule for tags, as they are written.
     struct TagRuleKeys as "a table" {
-        /// The tags: a tag, or a pattern in which `*` stands for any characters. Required.
+        /// A tag, or a pattern in which `*` matches any characters. Required.
         tags: Option<Pattern> = None;
-        /// How long they are fresh, or `never` to ask only once. Required.
+        /// How long these tags are fresh, or `never` if they do not change. Required.
         ttl: Option<TagTtl> = None;
     }
 }
@@ -545,16 +546,16 @@ impl Entry for TagRule {
     const LIST: &'static str = "a list of tables";
 }
 
-/// Where the credentials for an upstream are.
+/// Source of the credentials for an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// A user name, and where the password is. Without a user name, the secret is
+    /// A user name, and the source of the password. Without a user name, the secret is
     /// `USER:PASSWORD`.
     Password {
         /// The user name.
         username: Option<String>,
-        /// Where the password or token is.
+        /// Source of the password or token.
         password: Password,
     },
     /// A Docker credential helper, by its name without `docker-credential-`.
@@ -563,12 +564,12 @@ pub enum Credentials {
     DockerConfig(PathBuf),
 }
 
-/// Where a password or token is.
+/// Source of a password or token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Password {
-    /// In a file, without the line end at its end. The file is read again when the registry refuses
-    /// the credentials.
+    /// In a file; a line break at its end is ignored. The file is read again when the registry
+    /// refuses the credentials.
     File(PathBuf),
     /// In the environment variable of this name.
     Environment(String),
@@ -590,7 +591,7 @@ section! {
     }
 }
 
-/// What is expected of a table of credentials.
+/// The error message for a table of credentials.
 const ONE_SOURCE: &str = "give exactly one of `file`, `env`, `helper` and `docker_config`; \
                           `username` goes with `file` and `env`";
 
@@ -603,7 +604,7 @@ impl Setting for Credentials {
 
     fn read(node: Node, key: &str, reader: &mut Reader) -> Option<Self> {
         if matches!(node.value, Value::Text(_)) {
-            // The text may be a secret, so the error has to say where it belongs.
+            // The text may be a secret, so the error says where secrets belong.
             let what = "expected a table that says where the credentials are, such as \
                         `{ username = \"me\", file = \"/path\" }`; a secret does not belong here";
             reader.fault(&node.place, key, what);
@@ -661,7 +662,7 @@ fn is_helper(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain)
 }
 
-/// Where the value of a header is.
+/// Source of the value of a header.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeaderSource {
@@ -674,14 +675,14 @@ pub enum HeaderSource {
 impl fmt::Debug for HeaderSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // It is no secret, unless by mistake.
+            // A user may have written a secret here by mistake, so it is not shown.
             Self::Text(_) => f.write_str("Text(…)"),
             Self::Secret(source) => f.debug_tuple("Secret").field(source).finish(),
         }
     }
 }
 
-/// Headers that the client sets itself, or that would hold a secret in line.
+/// Headers that the client sets itself, or that would put a secret into the configuration.
 const REFUSED_HEADERS: [&str; 17] = [
     "accept",
     "accept-encoding",
@@ -722,7 +723,7 @@ impl Setting for HeaderMap<HeaderSource> {
             let key = format!("{key}.{name}");
             let found = HeaderName::try_from(&name).ok();
             let Some(name) = found.filter(|it| !REFUSED_HEADERS.contains(&it.as_str())) else {
-                let what = "this header cannot be set here; credentials belong into `credentials`";
+                let what = "this header cannot be set here; put credentials into `credentials`";
                 reader.fault(&node.place, &key, what);
                 continue;
             };
@@ -768,7 +769,7 @@ fn header(name: &HeaderName, node: Node, key: &str, reader: &mut Reader) -> Opti
             let value = HeaderValue::from_str(text);
             value
                 .map(HeaderSource::Text)
-                .map_err(|_| "the text has characters that a header cannot hold".to_owned())
+                .map_err(|_| "the text has characters that are not allowed in a header".to_owned())
         },
     )
 }

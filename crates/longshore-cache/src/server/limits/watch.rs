@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Limits;
 
-/// What is known about one connection. The socket, the requests and the bodies report to it; the
-/// task of the connection asks it for a verdict.
+/// The state of one connection. The socket, the requests and the bodies report to it; the task of
+/// the connection gets a verdict from it.
 ///
-/// Reports only set flags: the task stamps them with the time when it looks, so that a request
-/// needs one look at the clock.
+/// Reports only set flags. The task adds the time when it checks them, so that a request reads the
+/// clock only once.
 #[derive(Debug)]
 pub(in crate::server) struct Watch {
     limits: Limits,
@@ -26,23 +26,23 @@ struct State {
     speech: Speech,
     /// Number of requests that are being answered.
     active: usize,
-    /// Number of bodies that gave data to the connection and were not yet asked for more.
+    /// Number of bodies that gave data to the connection and were not yet polled for more.
     unasked: usize,
-    /// Whether the socket takes no more data.
+    /// Whether the socket accepts no more data.
     blocked: bool,
     /// Whether bytes arrived while no request was being answered.
     received: bool,
-    /// Whether data moved towards the client since the last look.
+    /// Whether data was sent to the client since the last check.
     progressed: bool,
     progress: Duration,
     idle_since: Option<Duration>,
     head_since: Option<Duration>,
 }
 
-/// What the client speaks, by its first bytes.
+/// The protocol of the client, from its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Speech {
-    /// The first bytes are those of HTTP/2 so far; this is their number.
+    /// The bytes so far match the preface of HTTP/2; this is their number.
     Unknown(usize),
     Http1,
     Http2,
@@ -54,13 +54,13 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What to do with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Verdict {
-    /// Nothing before this time; look again then.
+    /// Keep it, and check again at this time.
     Until(Duration),
     /// Close it.
     Cut(Overdue),
 }
 
-/// What a client did not do in time.
+/// The action that a client did not complete in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Overdue {
     /// Send a request.
@@ -76,12 +76,12 @@ impl Overdue {
         match self {
             Self::Idle => "idle",
             Self::Head => "the head of a request took too long",
-            Self::Stalled => "the client does not read",
+            Self::Stalled => "the client does not read the answer",
         }
     }
 }
 
-/// Longest time between two looks at a connection, since a body can stall unseen.
+/// Maximum time between two checks of a connection, because a stalled body sends no report.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl Watch {
@@ -116,7 +116,7 @@ impl Watch {
         }
     }
 
-    /// Decides about the connection, and stamps what was reported since the last time.
+    /// Decides about the connection, and adds the time to the reports since the last check.
     pub(in crate::server) fn look(&self, now: Duration) -> Verdict {
         let mut state = self.lock();
         if std::mem::take(&mut state.progressed) {
@@ -146,14 +146,14 @@ impl Watch {
         state.progressed |= !blocked;
     }
 
-    /// The values stay whole whatever panicked while it was held.
+    /// The values stay consistent even if a thread panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// When the connection is cut unless something happens, and why.
+    /// When the connection is cut if nothing is reported before, and why.
     fn due(&mut self, limits: Limits, now: Duration) -> (Duration, Overdue) {
         if self.blocked || self.unasked > 0 {
             return (
@@ -162,13 +162,13 @@ impl State {
             );
         }
         if self.active > 0 {
-            // The client waits for us.
+            // The client waits for the server.
             return (Duration::MAX, Overdue::Stalled);
         }
         if std::mem::take(&mut self.received) && self.speech != Speech::Http2 {
             self.head_since.get_or_insert(now);
         } else if self.speech == Speech::Http2 {
-            // Its preface was complete; frames without a request do not keep a connection open.
+            // The preface was complete. Frames without a request do not keep a connection open.
             self.head_since = None;
         }
         match self.head_since {
@@ -206,7 +206,8 @@ pub(in crate::server) struct Active {
 }
 
 impl Active {
-    /// The connection asked the body for data (`false`), or the body gave some (`true`).
+    /// Reports that the connection polled the body for data (`false`), or that the body returned
+    /// data (`true`).
     pub(in crate::server) fn gave(&mut self, data: bool) {
         if data {
             let mut state = self.watch.lock();
@@ -239,7 +240,7 @@ impl<T> Watched<T> {
         Self { stream, watch }
     }
 
-    /// Passes on the result of a write.
+    /// Reports the result of a write, and returns it.
     fn written<R>(&self, result: Poll<R>) -> Poll<R> {
         self.watch.wrote(result.is_pending());
         result
@@ -288,7 +289,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         if result.is_pending() {
-            // TLS keeps data until the socket takes it.
+            // TLS buffers data until the socket accepts it.
             self.watch.wrote(true);
         }
         result

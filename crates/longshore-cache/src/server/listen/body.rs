@@ -1,4 +1,4 @@
-//! The body of an answer, as the connection reads it.
+//! The body of an answer, with reports to the watch and the access log.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use super::connection::Context as ConnectionContext;
 use crate::server::limits::watch::Active;
 use crate::server::log::{AccessEnd, AccessLine};
 
-/// A request from its head to the end of its answer. When it is dropped, the request is over, and
-/// its line is written to the log.
+/// A request, from its head to the end of its answer. Dropping it ends the request and writes its
+/// line to the access log.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) context: Arc<ConnectionContext>,
@@ -32,7 +32,7 @@ impl Drop for Exchange {
     }
 }
 
-/// The body of an answer, by a service or by the listener itself.
+/// The body of an answer of a service or of the listener itself.
 #[derive(Debug)]
 pub(super) struct ServedBody<B> {
     body: Source<B>,
@@ -45,7 +45,7 @@ enum Source<B> {
     Own(BytesBody),
 }
 
-/// A body that is in memory.
+/// A body in memory.
 #[derive(Debug)]
 pub(in crate::server) struct BytesBody(pub(in crate::server) Bytes);
 

@@ -61,7 +61,7 @@ impl<B> HttpBody for B where
 {
 }
 
-/// What all connections of a server share.
+/// State that all connections of a server share.
 pub(in crate::server) struct Shared {
     pub(in crate::server) clock: Arc<dyn Clock>,
     pub(in crate::server) limits: Limits,
@@ -71,7 +71,7 @@ pub(in crate::server) struct Shared {
     pub(in crate::server) access_log: bool,
 }
 
-/// What the requests of one connection share.
+/// State that the requests of one connection share.
 pub(super) struct Context {
     pub(super) clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
@@ -117,11 +117,13 @@ where
     poll_fn(|cx| {
         match guard.poll_phase(cx) {
             Some(Phase::Stopped) => return Poll::Ready(Ending::Stopped),
-            // Before the connection is polled: the next head already says that it closes.
+            // Do this before the connection is polled, so that the next head has `Connection:
+            // close`.
             Some(_) => connection.as_mut().graceful_shutdown(),
             None => {}
         }
-        // Errors of a connection are the client's: it left, or broke the protocol.
+        // An error of a connection is caused by the client: it disconnected, or violated the
+        // protocol.
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ending::Over);
         }
@@ -133,7 +135,7 @@ where
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// By its client, by draining, or because it was overdue.
+    /// The client closed it, the server drained it, or it was overdue.
     Over,
     /// The server stopped.
     Stopped,
@@ -144,7 +146,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .max_buf_size(HEAD_LIMIT_BYTES as usize)
-        // The watch limits the time of a head and of idleness, each with its own limit.
+        // The watch limits the time for a head and the idle time separately.
         .header_read_timeout(None);
     builder
         .http2()
@@ -153,13 +155,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Tells when a connection has to drain, and when its time is over.
+/// Watches the phase of the server and the time limits of a connection.
 struct Guard<'a> {
     context: &'a Context,
     phase: Pin<Box<dyn Future<Output = Phase> + Send>>,
     watch: PhaseWatch,
     timer: Option<(Duration, Timer)>,
-    /// The waker with which the phase and the timer were polled: they need no other poll before
+    /// The waker with which the phase and the timer were polled. They need no further poll until
     /// they wake it.
     waker: Option<Waker>,
 }
@@ -175,13 +177,13 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Returns each phase after [`Phase::Running`] once. To be called before
+    /// Returns each phase after [`Phase::Running`] once. Call it before
     /// [`poll_timer`](Self::poll_timer).
     fn poll_phase(&mut self, cx: &mut TaskContext<'_>) -> Option<Phase> {
         let known = self.waker.as_ref();
         if known.is_none_or(|known| !known.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
-            // A timer for another waker is worth nothing.
+            // The timer would wake the old waker.
             self.timer = None;
         } else if !self.watch.has_changed() {
             return None;
@@ -210,7 +212,7 @@ impl<'a> Guard<'a> {
                     return Poll::Ready(());
                 }
             };
-            // A timer that ends too early costs one more look; setting a timer costs more.
+            // A timer that ends too early costs one more check, which is cheaper than a new timer.
             if self
                 .timer
                 .as_ref()
@@ -258,7 +260,7 @@ where
             let (parts, body) = own.into_parts();
             exchange.end.status = Some(parts.status);
             exchange.end.complete = head_only;
-            // Probes come every few seconds.
+            // Probes come every few seconds, so they are not logged.
             exchange.line = None;
             Response::from_parts(parts, ServedBody::own(body, exchange))
         }

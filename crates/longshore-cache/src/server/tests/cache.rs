@@ -59,7 +59,7 @@ async fn metrics_of_a_cache_agree_with_its_registry() {
             &format!("registry_proxy_{name}_total{{type=\"manifest\"}}"),
         )
     };
-    // The malformed request is neither.
+    // The malformed request is neither a hit nor a miss.
     assert_eq!((of("requests"), of("hits"), of("misses")), (4, 2, 2));
     assert_eq!(of("pulled_bytes"), length);
     assert!(of("pushed_bytes") > 3 * length);

@@ -99,7 +99,7 @@ async fn ca12_the_first_signal_drains_and_the_second_stops() {
 
     let obeying = server.handle.clone();
     let mut obeying = Box::pin(async move { obeying.obey_signals().await });
-    // The first poll takes the signals over.
+    // The first poll installs the signal handlers.
     let first = poll_fn(|cx| Poll::Ready(obeying.as_mut().poll(cx))).await;
     assert!(first.is_pending());
     let obeying = tokio::spawn(obeying);

@@ -2,7 +2,7 @@ use super::*;
 
 type Requests = h2::client::SendRequest<Bytes>;
 
-/// Speaks HTTP/2 at once, as a client with prior knowledge does. The task ends with the connection.
+/// Uses HTTP/2 directly, as a client with prior knowledge does. The task ends with the connection.
 async fn connect(address: SocketAddr) -> (Requests, JoinHandle<Result<(), h2::Error>>) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (requests, connection) = h2::client::handshake(stream).await.unwrap();
@@ -79,7 +79,7 @@ async fn ca10_an_http2_stream_that_is_not_read_is_cut() {
     server.event("Connections(0)").await;
     let elapsed = start.elapsed().as_secs();
     assert!((300..=421).contains(&elapsed), "{elapsed}");
-    // In whatever way it ends.
+    // It may end with or without an error.
     let _ = connection.await.unwrap();
 }
 

@@ -13,14 +13,14 @@ async fn ca10_a_slow_head_is_cut_after_10_seconds() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
-    // A byte a second does not help.
+    // One byte per second does not extend the limit.
     let dripping = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
     let mut rest = Vec::new();
-    // A reset is an end as well.
+    // A reset also ends the connection.
     let _ = reader.read_to_end(&mut rest).await;
     assert_eq!(rest, b"");
     let elapsed = start.elapsed().as_secs();
@@ -126,7 +126,7 @@ async fn a_client_that_leaves_before_the_answer_frees_its_connection() {
     server.event("Connections(0)").await;
 }
 
-/// Fails as a process without free descriptors does, and then never again.
+/// Fails once, as in a process without free descriptors.
 struct NoDescriptors(AtomicUsize, mpsc::UnboundedSender<usize>);
 
 impl Accept for NoDescriptors {
@@ -137,7 +137,7 @@ impl Accept for NoDescriptors {
             0..7 => Err(io::Error::from_raw_os_error(
                 rustix::io::Errno::MFILE.raw_os_error(),
             )),
-            // A client that left does not slow down the others.
+            // A client that disconnected does not delay the others.
             7 => Err(io::ErrorKind::ConnectionAborted.into()),
             _ => std::future::pending().await,
         }

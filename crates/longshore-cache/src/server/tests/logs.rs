@@ -4,7 +4,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
-/// Keeps the lines of the log.
+/// Collects the lines of the log.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -74,7 +74,7 @@ async fn ou4_each_request_has_one_line_without_secrets() {
     let access: Vec<_> = text
         .lines()
         .filter(|line| line.contains("longshore_cache::access"))
-        // Other tests write lines as well.
+        // Other tests also write lines.
         .filter(|line| line.contains("n=7 ") || line.contains("/a%0ab"))
         .collect();
     let [line, head, left] = access.as_slice() else {

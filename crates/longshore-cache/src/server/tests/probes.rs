@@ -30,7 +30,7 @@ async fn probes_of_clients_see_the_status_alone() {
     assert_eq!(ask(server.address, "/readyz").await, ready);
     let alive = said("200", r#"{"status":"alive"}"#);
     assert_eq!(ask(server.address, "/healthz").await, alive);
-    // Metrics are not for clients: the service gets the request.
+    // Listeners for clients serve no metrics: the service gets the request.
     assert_eq!(ask(server.address, "/metrics").await, said("200", "hello"));
     let post = get_and_close("/healthz").replace("GET", "POST");
     let answer = exchange(server.address, &post).await;

@@ -230,7 +230,7 @@ async fn preconditions_cost_no_transfer() {
 
 #[tokio::test]
 async fn a_small_range_of_a_large_cold_blob_transfers_only_itself() {
-    // The digest is another: what is passed on is not verified.
+    // The digest differs: ranges that are passed on are not verified.
     let content = BlobContent::repeated("0123456789", 64 * MIB);
     let digest = digest_of(&random(1));
     let cache = cache_with(Setup::new(), &digest, &content);
@@ -285,7 +285,7 @@ async fn a_range_far_ahead_of_a_fill_gets_a_request_of_its_own() {
     let running = cache
         .send(Request::builder().uri(blob(&digest)).body(()).unwrap())
         .await;
-    // Near, and there already.
+    // A near range, and one that is already written.
     let near = range(&cache, &digest, "bytes=0-9").await;
     assert_eq!(*near.bytes(), "0123456789");
     assert_eq!(near.header("longshore-verified"), Some("no"));
@@ -413,7 +413,7 @@ async fn a_damaged_blob_is_fetched_again() {
     assert_eq!(*cache.get(&blob(&digest)).await.bytes(), content.bytes());
     assert_eq!(cache.outcomes(), [Outcome::Miss(MissReason::Damaged)]);
     cache.settle().await;
-    // Its size is right, and its content is not: a scrub finds that.
+    // Its size is right but its content is not. Only a scrub finds this.
     store.quarantine(&digest);
     assert_eq!(*cache.get(&blob(&digest)).await.bytes(), content.bytes());
     assert_eq!(upstream_ranges(&cache), ["GET", "GET"]);

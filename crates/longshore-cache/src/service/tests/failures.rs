@@ -1,4 +1,4 @@
-//! What a client is told when an upstream is in trouble, or the request is wrong.
+//! Answers to clients when an upstream fails or the request is malformed.
 
 use longshore_testkit::ScriptedResponse;
 
@@ -69,7 +69,7 @@ async fn every_failure_of_an_upstream_has_its_status_and_code() {
             } else {
                 assert_eq!(answer.header("cache-status"), Some("longshore; fwd=miss"));
             }
-            // Nothing of it was kept.
+            // No part was stored.
             cache.settle().await;
             cache.registry.behave();
             cache.advance(seconds(2 * 60 * 60));
@@ -119,7 +119,7 @@ async fn a_rate_limit_is_429_or_503_where_the_client_would_repeat_at_once() {
 async fn a_slow_upstream_is_504_in_time_and_its_answer_is_for_the_next_client() {
     for path in paths() {
         let store = BoundedStore::open(Arc::new(MemoryStore::new()), 1 << 30).unwrap();
-        // The limits of a fill are not what this test is about.
+        // This test does not concern the limits of a fill.
         let fills = Fills::builder(store.clone(), Arc::new(TestClock::default())).build();
         let cache = Setup::new().store(store);
         let cache = cache.service(|it| it.fills(fills)).start();

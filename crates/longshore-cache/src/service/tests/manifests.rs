@@ -1,4 +1,4 @@
-//! Manifests: hits, revalidation, and what is answered when the upstream is in trouble.
+//! Manifests: hits, revalidation, and answers when the upstream fails.
 
 use longshore_testkit::token::TokenServer;
 
@@ -138,16 +138,16 @@ async fn ca8_a_stale_tag_is_served_when_the_upstream_fails_in_any_way() {
         assert_eq!(answer.status, StatusCode::OK, "{failure:?}");
         assert_eq!(*answer.bytes(), tree().document(), "{failure:?}");
         assert_eq!(answer.header("cache-status"), STALE, "{failure:?}");
-        // A connection that was kept open may turn out to be closed, which is no attempt.
+        // An idle connection may be closed; a request on it does not count as an attempt.
         let attempts = match failure {
             Misbehaviour::HangUp => asked(&["HEAD", "HEAD"]),
-            // The answer to HEAD has no body, which says more, and some refuse HEAD alone.
+            // The answer to HEAD has no body with details, and some registries refuse only HEAD.
             Misbehaviour::SecondaryRateLimit
             | Misbehaviour::Status(S::UNAUTHORIZED | S::FORBIDDEN) => asked(&["HEAD", "GET"]),
             _ => asked(&["HEAD"]),
         };
         assert_eq!(cache.upstream_requests(), attempts, "{failure:?}");
-        // 24 hours after the TTL it is too old.
+        // 24 hours after the TTL the copy is too old.
         cache.advance(seconds(24 * 60 * 60));
         let answer = cache.get(&manifest("v1")).await;
         assert!(
@@ -182,7 +182,7 @@ async fn ca8_a_stale_tag_is_served_when_the_token_server_fails() {
 
 #[tokio::test]
 async fn ca8_a_stale_tag_is_served_when_the_connection_is_refused() {
-    // Nobody listens at the port after the listener is gone.
+    // After the listener is dropped, the port refuses connections.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", port.local_addr().unwrap());
     drop(port);
@@ -298,7 +298,7 @@ async fn the_answer_to_head_is_kept_and_get_by_digest_costs_one_request() {
     assert_eq!(*get.bytes(), tree.document());
     let by_digest = format!("GET {}", manifest(tree.digest()));
     assert_eq!(cache.upstream_requests(), [by_digest]);
-    // The tag is known since the HEAD, and the manifest is at hand now.
+    // The HEAD resolved the tag, and the cache has the manifest now.
     assert_eq!(*cache.get(&manifest("v1")).await.bytes(), tree.document());
     assert_eq!(cache.upstream_requests(), [""; 0]);
 }
@@ -433,7 +433,7 @@ async fn ca5_many_cold_clients_of_a_manifest_cost_one_request() {
     assert_eq!(cache.upstream_requests(), asked(&["GET"]));
 }
 
-/// A clock whose Unix time was set to another one.
+/// A clock whose Unix time is shifted.
 #[derive(Debug)]
 struct SetClock(TestClock, Arc<Mutex<Duration>>);
 
@@ -464,7 +464,8 @@ async fn ca8_a_clock_that_jumps_neither_freezes_nor_loses_a_tag() {
     let cache = setup.service(|it| it.clock(SetClock(TestClock::default(), two)));
     let cache = cache.start();
     warm(&cache).await;
-    // Forward by a year: too old without the upstream. Back by two: stale, and asked about.
+    // Forward by a year: too old without the upstream. Back by two years: stale, so it is
+    // revalidated.
     for now in [START + 365 * 86_400, START - 365 * 86_400] {
         *time.lock().unwrap() = seconds(now);
         assert_eq!(*cache.get(&manifest("v1")).await.bytes(), tree().document());
@@ -472,7 +473,7 @@ async fn ca8_a_clock_that_jumps_neither_freezes_nor_loses_a_tag() {
         assert_eq!(cache.outcome(), Some(Outcome::Revalidated), "{now}");
         cache.settle().await;
     }
-    // A failure that lies in the future does not keep the upstream from being asked.
+    // A failure with a time in the future does not prevent requests to the upstream.
     *time.lock().unwrap() = seconds(START);
     cache.misbehave(Rule::always(Misbehaviour::Status(StatusCode::BAD_GATEWAY)));
     cache.get(&manifest("v2")).await;
@@ -534,7 +535,7 @@ async fn a_damaged_manifest_is_fetched_again() {
     let kept = records.clone();
     let setup = Setup::new().store(bounded.clone());
     warm(&setup.service(|it| it.records(kept)).start()).await;
-    // As if its file were gone.
+    // Simulates a lost file.
     bounded.quarantine(tree().digest());
     let setup = Setup::new().store(bounded);
     let cache = setup.service(|it| it.records(records)).start();

@@ -1,4 +1,4 @@
-//! What an observer sees: every request once, every byte once.
+//! The events of an observer: every request once, every byte once.
 
 use super::*;
 

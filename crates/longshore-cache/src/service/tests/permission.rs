@@ -1,4 +1,5 @@
-//! Who sees what: repositories are apart (CA6), and credentials stay where they belong (CA7).
+//! Isolation: a repository gives no access to another one (CA6), and credentials are not forwarded
+//! (CA7).
 
 use longshore_testkit::token::TokenServer;
 
@@ -10,7 +11,7 @@ fn two() -> Cache {
     Cache::over(registry.image("b", "v1", &tree()))
 }
 
-/// The paths of what `a` and `b` share, in this repository.
+/// The paths, in this repository, of the content that `a` and `b` share.
 fn paths(repository: &str) -> Vec<String> {
     let tree = tree();
     let layer = &tree.blobs()[1].descriptor.digest;
@@ -53,7 +54,7 @@ async fn ca6_what_one_repository_warmed_is_shown_to_another_by_the_upstream_only
                 assert!(answer.body.as_ref().is_ok_and(|it| it.len() < 1000));
             }
         }
-        // A repository does not lose what it had.
+        // The other repository keeps its content.
         for path in paths("a") {
             assert_eq!(cache.get(&path).await.status, StatusCode::OK, "{path}");
         }

@@ -1,4 +1,4 @@
-//! What is written behind the answers, and what is not read for a hit.
+//! Writes in the background, and hits that read no records.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ use crate::records::{
     TagRecord,
 };
 
-/// Records that note each call, fail on command, and write when a gate is open.
+/// Records that log each call, fail on command, and write only while a gate is open.
 #[derive(Clone)]
 struct Noted(Arc<Inner>);
 
@@ -65,7 +65,7 @@ impl Records for Noted {
     }
 
     async fn put_content(&self, record: ContentRecord) -> Result<(), RecordsError> {
-        // CA1: data before what refers to it.
+        // CA1: content is written before records that refer to it.
         assert!(self.0.store.size(&record.digest).is_some());
         self.write("put_content").await?.put_content(record).await
     }
@@ -177,7 +177,7 @@ const WRITES: [&str; 7] = [
     "put_list",
 ];
 
-/// The calls that write, since the last look.
+/// The writing calls since the last check.
 fn writes(records: &Noted) -> Vec<String> {
     let mut calls = records.calls();
     calls.retain(|call| WRITES.contains(&call.as_str()));

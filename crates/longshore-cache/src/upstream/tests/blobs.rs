@@ -1,4 +1,4 @@
-//! Blobs that break off, mirrors, and parts.
+//! Interrupted transfers of blobs, mirrors, and parts.
 
 use futures_core::Stream;
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! Documents and lists, absence and failure, what errors say.
+//! Documents and lists, absence and failure, and the texts of errors.
 
 use std::error::Error as _;
 

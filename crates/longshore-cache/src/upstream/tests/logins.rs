@@ -10,7 +10,7 @@ use longshore_testkit::token::TokenServer;
 
 use super::*;
 
-/// A source whose password can be changed. It counts how often it is asked.
+/// A source whose password can be changed. It counts the queries.
 #[derive(Clone, Default)]
 struct Changing {
     password: Arc<Mutex<String>>,
@@ -41,7 +41,7 @@ impl CredentialSource for Changing {
     }
 }
 
-/// A registry whose tokens are issued to `ahab` with the password `right`, and to nobody.
+/// A registry whose tokens are issued to `ahab` with the password `right`, and to no one else.
 fn public() -> (Registry, TokenServer) {
     let tokens = TokenServer::builder().user("ahab", "right").anonymous();
     let tokens = tokens.start().unwrap();
@@ -86,14 +86,14 @@ async fn a_wrong_password_causes_one_login_for_a_repository_and_access_stays_ano
     let ((upstream, clock), (registry, tokens)) = (trusting(&servers, &source), &servers);
     for _ in 0..20 {
         assert_eq!(read(&upstream, "a").await, Ok(true));
-        // The tokens that were issued are not used again, so that each call needs one.
+        // Issued tokens are not reused, so that each call needs a new one.
         registry.revoke_tokens();
     }
     assert_eq!(logins(tokens), 1);
     assert!(upstream.health().credentials_refused);
     // One look-up, and one more after the refusal (CR7).
     assert_eq!(source.asked(), 2);
-    // The refusal for one repository is remembered for some time only.
+    // The refusal for one repository is remembered only for some time.
     clock.advance(REFUSAL_KEPT);
     assert_eq!(read(&upstream, "a").await, Ok(true));
     assert_eq!(logins(tokens), 2);
