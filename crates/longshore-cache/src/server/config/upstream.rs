@@ -134,7 +134,8 @@ pub struct UpstreamConfig {
     pub concurrency: u32,
     /// The repositories that clients may read.
     pub repositories: Vec<Pattern>,
-    /// Whether `is_default` and `ns` were set.
+    /// Whether `prefix`, `is_default` and `ns` were set.
+    is_named: bool,
     is_default_given: bool,
     is_ns_given: bool,
 }
@@ -180,6 +181,7 @@ impl UpstreamConfig {
         Some(Self {
             is_default: keys.default.unwrap_or(!is_named),
             is_default_given: keys.default.is_some() || !is_named,
+            is_named,
             is_ns_given: keys.ns.is_some(),
             ns: keys.ns.unwrap_or_default(),
             official_images: keys.official_images.unwrap_or(is_hub),
@@ -269,7 +271,23 @@ pub(super) fn complete(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
         }
     }
     if let Err((key, error)) = router(upstreams) {
-        reader.fault_of(&key, error.to_string());
+        let is_unnamed = |name: &UpstreamName| {
+            let found = upstreams.iter().find(|it| it.prefix == *name);
+            found.is_some_and(|it| !it.is_named)
+        };
+        let what = match &error {
+            RouterError::Defaults { first, second } if is_unnamed(second) => format!(
+                "{error}; an upstream without a prefix is the default one, so give {} a prefix: \
+                 `prefix` in the file, PREFIX=URL as an option",
+                if is_unnamed(first) {
+                    "one of them"
+                } else {
+                    "it"
+                }
+            ),
+            _ => error.to_string(),
+        };
+        reader.fault_of(&key, what);
     }
 }
 
