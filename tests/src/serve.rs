@@ -26,6 +26,7 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     cache: Option<PathBuf>,
     port: Option<u16>,
+    limits: Option<String>,
     tls: bool,
 }
 
@@ -145,6 +146,13 @@ impl Builder {
         self
     }
 
+    /// Runs it after this shell command, which sets limits: `ulimit -f 1024`.
+    #[must_use]
+    pub fn limits(mut self, command: &str) -> Self {
+        self.limits = Some(command.to_owned());
+        self
+    }
+
     /// Starts it and waits until it answers.
     ///
     /// # Panics
@@ -208,7 +216,15 @@ impl Builder {
     }
 
     fn command(&self, directory: &Path, address: SocketAddr) -> Command {
-        let mut command = Command::new(binary::longshore());
+        let mut command = match &self.limits {
+            Some(limits) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("{limits}; exec \"$@\""), "sh"]);
+                shell.arg(binary::longshore());
+                shell
+            }
+            None => Command::new(binary::longshore()),
+        };
         command
             .env_clear()
             .env("HOME", directory)

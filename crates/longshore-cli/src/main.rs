@@ -13,6 +13,7 @@ mod file;
 mod help;
 mod input;
 mod local;
+mod log_writer;
 mod output;
 mod progress;
 mod rate_limits;

@@ -190,7 +190,9 @@ fn ca12_a_second_signal_ends_at_once() {
     let status = slow.cache.process().end();
     assert!(slow.rest() < slow.length);
     assert!(
-        slow.cache.said().contains("1 connection had to be cut"),
+        slow.cache
+            .said()
+            .contains("connections had to be cut connections=1"),
         "{}",
         slow.cache.said()
     );

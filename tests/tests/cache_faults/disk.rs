@@ -55,6 +55,37 @@ fn ca9_without_room_on_the_disk_content_passes_through_and_hits_go_on() {
 }
 
 #[test]
+fn ca9_a_limit_on_the_size_of_files_is_a_write_error() {
+    // 512 blocks of 1 KiB or less, depending on the shell.
+    let scene = Scene::with(|registry| registry, |serve| serve.limits("ulimit -f 512"));
+    let contents = scene.registry.contents();
+    let large = add_blob(contents, APP, BlobContent::random(1, 4 << 20));
+    let path = blob(APP, &large.descriptor.digest);
+    for _ in 0..2 {
+        assert!(get(scene.address(), &path).whole() == large.content.bytes());
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_no_request() {
+    let scene = Scene::with(
+        |registry| registry,
+        |serve| {
+            // The other end of the pipe is open and never read.
+            let unread = "mkfifo unread && exec 3<>unread 2>unread";
+            serve
+                .limits(unread)
+                .env("LONGSHORE_SERVE_LOG_LEVEL", "trace")
+        },
+    );
+    let path = blob(APP, &scene.layer().descriptor.digest);
+    // Each request writes more than 100 bytes; a pipe holds 64 KiB.
+    for _ in 0..1500 {
+        assert_eq!(get(scene.address(), &path).status, 200);
+    }
+}
+
+#[test]
 fn ca9_the_byte_budget_is_never_exceeded_and_pulls_go_on() {
     const LIMIT: u64 = 2 << 20;
     let scene = Scene::with(

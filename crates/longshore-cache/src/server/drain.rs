@@ -156,6 +156,11 @@ impl Signals {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
+        // By default this signal ends the process. With a handler, a file that would become larger
+        // than the limit of the process is a write error (CA9). The handler stays when the
+        // listener is dropped.
+        let file_size = rustix::process::Signal::XFSZ.as_raw();
+        drop(signal(SignalKind::from_raw(file_size))?);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{Serve, Upstreams};
 use crate::exit::{Exit, Failure};
+use crate::log_writer::LogWriter;
 use crate::output;
 use crate::settings;
 
@@ -112,7 +113,14 @@ const STARTS: &str = "check `url` of this upstream; `serve` starts nevertheless 
 
 /// Serves clients until the program is stopped.
 async fn serve(config: ServeConfig, options: &Upstreams) -> Result<(), Failure> {
-    log(&config);
+    let lines = LogWriter::start(std::io::stderr()).map_err(Failure::runtime)?;
+    log(&config, &lines);
+    let result = run_server(config, options).await;
+    lines.flush();
+    result
+}
+
+async fn run_server(config: ServeConfig, options: &Upstreams) -> Result<(), Failure> {
     raise_descriptor_limit();
     let server = CacheServer::start(&config).await;
     let server = server.map_err(|error| start_failure(error, &config))?;
@@ -126,7 +134,7 @@ async fn serve(config: ServeConfig, options: &Upstreams) -> Result<(), Failure> 
     let report = server.run().await;
     signals.abort();
     if report.cut > 0 {
-        say_cut(&bound, report.cut);
+        tracing::warn!(connections = report.cut, "connections had to be cut");
     }
     Ok(())
 }
@@ -151,15 +159,6 @@ fn say_begun(config: &ServeConfig, options: &Upstreams) {
             "health and metrics: http://{address}/readyz, /healthz, /metrics"
         ));
     }
-}
-
-fn say_cut(config: &ServeConfig, count: usize) {
-    if config.log.format == LogFormat::Json {
-        tracing::warn!(connections = count, "connections had to be cut");
-        return;
-    }
-    let s = if count == 1 { "" } else { "s" };
-    output::note(&format!("{count} connection{s} had to be cut"));
 }
 
 /// The failure of a start, with a hint.
@@ -207,7 +206,7 @@ fn store_hint(kind: StoreErrorKind) -> &'static str {
 
 /// Sets up the log on standard error. Requests to upstreams have the next lower level than requests
 /// of clients.
-fn log(config: &ServeConfig) {
+fn log(config: &ServeConfig, writer: &LogWriter) {
     let level = match config.log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -218,7 +217,7 @@ fn log(config: &ServeConfig) {
     let targets = Targets::new()
         .with_target("longshore", level)
         .with_target("longshore_cache", level);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
     let lines = match config.log.format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         _ => lines.with_ansi(false).boxed(),
