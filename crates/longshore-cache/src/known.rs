@@ -468,9 +468,14 @@ impl Known {
         self.lists.insert(key.clone(), Arc::clone(list));
     }
 
-    /// Writes a list that the upstream sent.
+    /// Writes a list that the upstream sent. An empty list is only remembered in memory, and its
+    /// record is removed: clients may ask for the referrers of any number of digests (CA9).
     pub(crate) async fn keep_list(&self, key: &(ImageName, ListKey), list: &ListRecord) {
-        let kept = self.records.put_list(&key.0, &key.1, list.clone()).await;
+        let kept = if list.entries.is_empty() {
+            self.records.drop_list(&key.0, &key.1).await
+        } else {
+            self.records.put_list(&key.0, &key.1, list.clone()).await
+        };
         self.written(kept);
     }
 

@@ -237,6 +237,40 @@ async fn a_hit_reads_and_writes_no_record() {
     assert_eq!(cache.outcomes(), [Outcome::Hit; 5]);
 }
 
+// CA9: clients may ask for the referrers of any number of digests, so an empty list takes no file.
+#[tokio::test]
+async fn ca9_an_empty_list_is_remembered_and_not_written() {
+    let store = store(1 << 30);
+    let records = Noted::new(&store);
+    let cache = cache(&store, &records);
+    for repository in ["app", "missing"] {
+        let path = path(repository, "referrers", Digest::sha256(b"anything"));
+        for _ in 0..2 {
+            let answer = cache.get(&path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+            cache.settle().await;
+        }
+        let cold = Outcome::Miss(MissReason::Cold);
+        assert_eq!(cache.outcomes(), [cold, Outcome::Hit], "{path}");
+    }
+    assert_eq!(writes(&records), [""; 0]);
+
+    // The record of a list that has become empty is removed.
+    let subject = tree();
+    let image: ImageName = ImageName {
+        upstream: "registry.example".parse().unwrap(),
+        repository: "app".parse().unwrap(),
+    };
+    let key = ListKey::Referrers(subject.digest().clone());
+    let list = ListRecord::new(vec!["{}".to_owned()], Duration::ZERO);
+    let kept = &records.0.records;
+    kept.put_list(&image, &key, list).await.unwrap();
+    cache.advance(TTL);
+    cache.get(&path("app", "referrers", subject.digest())).await;
+    cache.settle().await;
+    assert_eq!(kept.list(&image, &key).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn a_restart_finds_what_was_written() {
     let store = store(1 << 30);
