@@ -272,6 +272,48 @@ async fn ca9_an_empty_list_is_remembered_and_not_written() {
 }
 
 #[tokio::test]
+async fn li2_a_large_list_is_read_once() {
+    let store = store(1 << 30);
+    let records = Noted::new(&store);
+    let image: ImageName = ImageName {
+        upstream: "registry.example".parse().unwrap(),
+        repository: "app".parse().unwrap(),
+    };
+    let tags: Vec<String> = (0..300_000).map(|at| format!("{at:0100}")).collect();
+    let cache = cache(&store, &records);
+    let list = ListRecord::new(tags, cache.service.shared.known.unix_time());
+    let kept = &records.0.records;
+    kept.put_list(&image, &ListKey::Tags, list).await.unwrap();
+    let path = format!("{}?n=1", path("app", "tags", "list"));
+    let (a, b, c) = tokio::join!(cache.get(&path), cache.get(&path), cache.get(&path));
+    let expected = format!("{{\"name\":\"app\",\"tags\":[\"{:0100}\"]}}", 0);
+    for answer in [a, b, c, cache.get(&path).await] {
+        assert_eq!(*answer.bytes(), expected);
+    }
+    assert_eq!(records.calls(), ["list"]);
+    assert_eq!(cache.upstream_requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn ca9_concurrent_requests_for_the_catalogue_read_the_records_once() {
+    let store = store(1 << 30);
+    let records = Noted::new(&store);
+    let cache = cache(&store, &records);
+    cache.get(&manifest("v1")).await;
+    cache.settle().await;
+    records.calls();
+    let catalogue = format!("/{API}/_catalog");
+    let (a, b) = tokio::join!(cache.get(&catalogue), cache.get(&catalogue));
+    for answer in [a, b] {
+        assert_eq!(
+            *answer.bytes(),
+            r#"{"repositories":["registry.example/app"]}"#
+        );
+    }
+    assert_eq!(records.calls(), ["images"]);
+}
+
+#[tokio::test]
 async fn a_restart_finds_what_was_written() {
     let store = store(1 << 30);
     let records = Noted::new(&store);
