@@ -270,7 +270,7 @@ impl Files {
         })
     }
 
-    /// Removes a file, and its directory if it is empty then.
+    /// Removes a file, and the directory of its repository if it is empty then.
     fn remove(&self, path: &FilePath) -> Result<(), RecordsError> {
         let Some((name, above)) = path.directories.split_last() else {
             return Ok(());
@@ -287,7 +287,10 @@ impl Files {
             let _ = self
                 .files
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-            self.remove_empty(&above, name);
+            // The directories of content are few, and are soon needed again.
+            if path.directories.first().is_none_or(|top| top != path::META) {
+                self.remove_empty(&above, name);
+            }
         }
         Ok(())
     }

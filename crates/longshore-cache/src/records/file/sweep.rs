@@ -36,11 +36,12 @@ impl Files {
     pub(super) fn count_files(&self) -> Result<u64, StoreError> {
         let mut count = 0;
         self.walk(|_, dir| {
+            let before = count;
             for name in dir.names()? {
                 name?;
                 count += 1;
             }
-            Ok(())
+            Ok(count - before)
         })?;
         Ok(count)
     }
@@ -50,10 +51,13 @@ impl Files {
     pub(super) fn sweep(&self) {
         let limit = self.limit.load(Ordering::Relaxed);
         let kept = limit - limit / 4;
+        let before = self.files.load(Ordering::Relaxed);
         let swept = self.try_sweep(kept);
         // Also after a failure, the next sweep comes after a quarter of the limit in new files.
         let left = swept.as_ref().map_or(kept, |(left, _)| *left);
-        self.files.store(left.min(kept), Ordering::Relaxed);
+        // Files that were made during the sweep may be counted twice until the next one.
+        let made = self.files.load(Ordering::Relaxed).saturating_sub(before);
+        self.files.store(left.min(kept) + made, Ordering::Relaxed);
         self.sweeping.store(false, Ordering::Release);
         match swept {
             Ok((_, removed)) => info!(
@@ -65,14 +69,15 @@ impl Files {
     }
 
     /// Returns how many files are left and how many were removed.
-    fn try_sweep(&self, kept: u64) -> Result<(u64, u64), StoreError> {
+    pub(super) fn try_sweep(&self, kept: u64) -> Result<(u64, u64), StoreError> {
         let stored = Stored::read(self)?;
         let mut orders = Vec::new();
         self.walk(|top, dir| {
+            let before = orders.len();
             for name in dir.names()? {
                 orders.push(stored.order(top, dir, name?.to_str()));
             }
-            Ok(())
+            Ok((orders.len() - before) as u64)
         })?;
         let found = orders.len() as u64;
         let excess = found.saturating_sub(kept);
@@ -92,24 +97,29 @@ impl Files {
     fn remove_until(&self, stored: &Stored, last: Order, most: u64) -> Result<u64, StoreError> {
         let mut removed = 0;
         self.walk(|top, dir| {
+            let mut left = 0;
             for name in dir.names()? {
                 let name = name?;
-                let Some(name) = name.to_str() else { continue };
+                let old = name
+                    .to_str()
+                    .filter(|name| removed < most && stored.order(top, dir, Some(name)) <= last);
                 // What cannot be removed, such as a directory, stays.
-                if removed < most && stored.order(top, dir, Some(name)) <= last {
-                    removed += u64::from(dir.remove(name).is_ok());
+                match old.map(|name| dir.remove(name)) {
+                    Some(Ok(())) => removed += 1,
+                    Some(Err(_)) | None => left += 1,
                 }
             }
-            Ok(())
+            Ok(left)
         })?;
         Ok(removed)
     }
 
-    /// Calls `visit` with each directory of files and the name of its top directory, and then
-    /// removes the directory if it is empty. At most three directories are open at a time.
+    /// Calls `visit` with each directory of files and the name of its top directory. If it returns
+    /// that no file is left, the directory is removed. At most three directories are open at a
+    /// time.
     fn walk(
         &self,
-        mut visit: impl FnMut(&str, &Dir) -> Result<(), StoreError>,
+        mut visit: impl FnMut(&str, &Dir) -> Result<u64, StoreError>,
     ) -> Result<(), StoreError> {
         for top in [path::LISTS, path::OWN, path::TAGS, path::META] {
             let Some(within) = self.root.dir(top)? else {
@@ -117,8 +127,9 @@ impl Files {
             };
             each_dir(&within, |_, middle| {
                 each_dir(middle, |name, dir| {
-                    visit(top, dir)?;
-                    self.remove_empty(middle, name);
+                    if visit(top, dir)? == 0 {
+                        self.remove_empty(middle, name);
+                    }
                     Ok(())
                 })
             })?;

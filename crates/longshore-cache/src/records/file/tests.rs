@@ -227,6 +227,7 @@ async fn ca9_the_number_of_files_has_a_limit() {
         let image = ImageName::new("r.example".parse().unwrap(), repository);
         let digest = Digest::sha256(&at.to_le_bytes());
         records.mark(&image, &digest).await.unwrap();
+        swept(&records).await;
         let list = ListRecord::new(vec!["1".to_owned()], Duration::ZERO);
         records
             .put_list(&image, &ListKey::Tags, list)
@@ -252,6 +253,27 @@ async fn ca9_the_number_of_files_has_a_limit() {
     records.mark(&image(), &Digest::sha256(b"")).await.unwrap();
     swept(&records).await;
     assert_eq!(files(root.path()).len(), 3);
+}
+
+#[tokio::test]
+async fn the_directory_of_a_repository_goes_with_its_last_file() {
+    let root = tempfile::tempdir().unwrap();
+    let records = FileRecords::open(root.path()).unwrap();
+    let digests = [Digest::sha256(b"1"), Digest::sha256(b"2")];
+    for digest in &digests {
+        records.mark(&image(), digest).await.unwrap();
+    }
+    let directory = root.path().join("own/r.example/a+b");
+    for (digest, is_left) in digests.iter().zip([true, false]) {
+        records.unmark(&image(), digest).await.unwrap();
+        records.unmark(&image(), digest).await.unwrap();
+        assert_eq!(directory.exists(), is_left);
+    }
+    assert_eq!(records.files.files.load(Ordering::Relaxed), 0);
+    // A directory that an earlier process left empty is removed when the records are opened.
+    fs::create_dir(&directory).unwrap();
+    FileRecords::open(root.path()).unwrap();
+    assert!(!directory.exists());
 }
 
 // CA9: what costs least to observe again goes first.
