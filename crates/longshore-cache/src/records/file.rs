@@ -368,10 +368,11 @@ impl Files {
                 return Ok(());
             };
             each_dir(dir, |name, dir| {
-                if let Some(repository) = path::repository_of(name) {
-                    if dir.names()?.next().is_some() {
-                        images.push(ImageName::new(upstream.clone(), repository));
-                    }
+                let Some(repository) = path::repository_of(name) else {
+                    return Ok(());
+                };
+                if dir.names()?.next().is_some() {
+                    images.push(ImageName::new(upstream.clone(), repository));
                 }
                 Ok(())
             })

@@ -241,7 +241,7 @@ async fn ca9_the_number_of_files_has_a_limit() {
     // No directory of a repository is left without a file.
     for top in ["own", "lists"] {
         for entry in fs::read_dir(root.path().join(top).join("r.example")).unwrap() {
-            assert_ne!(files(&entry.unwrap().path()), [PathBuf::new(); 0]);
+            assert!(!files(&entry.unwrap().path()).is_empty());
         }
     }
     // The files are counted when the records are opened.
