@@ -21,7 +21,7 @@ use longshore_cache::{
 use longshore_store::MemoryStore;
 use tokio::net::TcpListener;
 
-/// What the cache may hold: 1 GiB.
+/// Maximum size of the cached content: 1 GiB.
 const LIMIT_BYTES: u64 = 1 << 30;
 
 /// A cache of the registry of this name, whose API is at `url`.
@@ -48,8 +48,8 @@ pub(crate) fn cache(
 
 /// Answers every connection, over HTTP/1.1 or HTTP/2.
 ///
-/// A server that strangers reach limits connections and times too: the module `server` of the
-/// crate does.
+/// A public server must also limit connections and times, as the module `server` of this crate
+/// does.
 pub(crate) async fn serve(listener: TcpListener, cache: CacheService) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;

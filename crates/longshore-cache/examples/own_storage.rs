@@ -1,8 +1,8 @@
-//! A cache with records and a store of one's own.
+//! A cache with custom records and a custom store.
 //!
 //! The records are a table in memory that forgets tags and lists, so that the upstream is asked for
-//! them after a restart. The store counts how often content is opened; a real one would keep it
-//! elsewhere.
+//! them after a restart. The store counts how often content is opened; a real store would keep the
+//! content elsewhere, for example in a database.
 
 #![expect(clippy::print_stdout, reason = "a program may talk")]
 

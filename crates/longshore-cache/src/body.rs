@@ -70,7 +70,7 @@ pub enum CacheBodyError {
         position: u64,
     },
     /// A stored file cannot be read.
-    #[error("the stored blob cannot be read at byte {position}")]
+    #[error("cannot read the stored blob at byte {position}")]
     Read {
         /// Where reading failed.
         position: u64,

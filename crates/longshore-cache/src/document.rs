@@ -5,6 +5,7 @@ use std::mem::size_of;
 use bytes::Bytes;
 use longshore::VerifiedDocument;
 use longshore_model::{Descriptor, Digest, Manifest, MediaType};
+use serde::Deserialize;
 
 /// A manifest: its exact, verified bytes and its descriptor.
 #[derive(Debug)]
@@ -43,14 +44,23 @@ impl From<VerifiedDocument> for Document {
     }
 }
 
-/// The media type that the upstream states; if it states none, the one that the document has.
+/// The media type of a document. Upstreams share its bytes, so the bytes decide where they can:
+/// otherwise one upstream would set the type for the clients of another.
 fn media_type(verified: &VerifiedDocument) -> MediaType {
-    let stated = verified.claims.content_type.as_deref();
-    if let Some(Ok(stated)) = stated.map(str::parse) {
-        return stated;
+    #[derive(Deserialize)]
+    struct Stated {
+        #[serde(rename = "mediaType")]
+        media_type: Option<String>,
     }
-    match Manifest::parse(verified.bytes.clone(), None) {
-        Ok(manifest) => manifest.media_type().clone(),
-        Err(_) => MediaType::OCI_MANIFEST,
-    }
+    let stated = serde_json::from_slice::<Stated>(&verified.bytes).ok();
+    let stated = stated.and_then(|stated| stated.media_type?.parse().ok());
+    let parsed = || {
+        let manifest = Manifest::parse(verified.bytes.clone(), None);
+        manifest.ok().map(|manifest| manifest.media_type().clone())
+    };
+    let sent = || verified.claims.content_type.as_deref()?.parse().ok();
+    stated
+        .or_else(parsed)
+        .or_else(sent)
+        .unwrap_or(MediaType::OCI_MANIFEST)
 }

@@ -14,7 +14,7 @@ use crate::upstream::{UpstreamError, UpstreamErrorKind};
 pub(crate) enum Failure {
     /// The upstream does not have it.
     Absent,
-    /// It is not in the cache, and the upstream must not be asked.
+    /// It is not in the cache, and the upstream is configured as offline.
     Offline,
     /// The settings of the cache do not allow this repository.
     NotAllowed,
@@ -105,9 +105,14 @@ impl Failure {
         }
     }
 
-    /// Whether the upstream said that there is no such content.
-    pub(crate) const fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
+    /// Whether a stale copy must not be the answer: the upstream says that the content does not
+    /// exist or that access is denied (CA8).
+    pub(crate) fn excludes_stale(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::Upstream(error) => error.kind() == UpstreamErrorKind::Denied,
+            _ => false,
+        }
     }
 }
 

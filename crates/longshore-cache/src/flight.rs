@@ -76,7 +76,7 @@ where
             began: now,
         };
         running.insert(key.clone(), flight.clone());
-        let landing = Landing {
+        let guard = RemovalGuard {
             running: Arc::clone(&self.running),
             key: key.clone(),
         };
@@ -84,7 +84,7 @@ where
         tokio::spawn(async move {
             let value = work.await;
             // A caller that comes after the result starts new work.
-            drop(landing);
+            drop(guard);
             sender.send_replace(Some(value));
         });
         flight
@@ -92,12 +92,12 @@ where
 }
 
 /// Removes work from the map when it ends, even if it panicked.
-struct Landing<K: Hash + Eq, V> {
+struct RemovalGuard<K: Hash + Eq, V> {
     running: Arc<Mutex<HashMap<K, Flight<V>>>>,
     key: K,
 }
 
-impl<K: Hash + Eq, V> Drop for Landing<K, V> {
+impl<K: Hash + Eq, V> Drop for RemovalGuard<K, V> {
     fn drop(&mut self) {
         lock(&self.running).remove(&self.key);
     }

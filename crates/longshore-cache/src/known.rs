@@ -44,7 +44,7 @@ pub(crate) type ContentKey = (ImageName, Digest);
 /// The kind of content, if it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentKind {
-    /// A blob of this size in bytes.
+    /// A blob of this size in bytes, which was verified.
     Blob(u64),
     /// A manifest.
     Manifest,
@@ -60,7 +60,7 @@ pub(crate) enum AbsentKey {
     List(ImageName, ListKey),
 }
 
-/// What an upstream said about a manifest in answer to `HEAD`.
+/// The answer of an upstream to `HEAD` of a manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct HeadFact {
     /// Its digest.
@@ -82,6 +82,9 @@ pub(crate) struct Known {
     negative_ttl: Duration,
     documents: Recent<Digest, Arc<Document>>,
     kinds: Recent<Digest, ContentKind>,
+    /// The sizes of blobs as the upstream stated them for a repository, in bytes. They are claims,
+    /// so one upstream must not state the size for another.
+    stated_sizes: Recent<ContentKey, u64>,
     tags: Recent<TagKey, TagRecord>,
     heads: Recent<TagKey, HeadFact>,
     digest_heads: Recent<ContentKey, HeadFact>,
@@ -113,6 +116,7 @@ impl Known {
             negative_ttl,
             documents: Recent::with_weight(DOCUMENTS_BYTES, |document| document.weight()),
             kinds: Recent::with_entries(ENTRIES),
+            stated_sizes: Recent::with_entries(ENTRIES),
             tags: Recent::with_entries(ENTRIES),
             heads: Recent::with_entries(ENTRIES),
             digest_heads: Recent::with_entries(ENTRIES),
@@ -145,7 +149,7 @@ impl Known {
         until.is_some_and(|until| self.clock.now() < until)
     }
 
-    /// Remembers that the upstream said that this does not exist.
+    /// Remembers the answer of the upstream that this does not exist.
     pub(crate) fn set_absent(&self, key: AbsentKey) {
         let until = self.clock.now().saturating_add(self.negative_ttl);
         self.absent.insert(key, until);
@@ -235,19 +239,24 @@ impl Known {
         Some(kind)
     }
 
-    /// Remembers the size of a blob from an upstream answer. Known manifests stay manifests, even
-    /// if the upstream also serves them as blobs.
-    pub(crate) fn learn_blob_size(&self, digest: &Digest, size: u64) {
-        if self.kinds.get(digest) != Some(ContentKind::Manifest) {
-            self.kinds.insert(digest.clone(), ContentKind::Blob(size));
+    /// The size of a blob in bytes: the verified one, or else what the upstream stated for this
+    /// repository.
+    pub(crate) async fn blob_size(&self, key: &ContentKey) -> Option<u64> {
+        match self.kind(&key.1).await {
+            Some(ContentKind::Blob(size)) => Some(size),
+            Some(ContentKind::Manifest) => None,
+            None => self.stated_sizes.get(key),
         }
     }
 
-    /// Forgets the size of a blob, because the upstream may have sent a wrong size.
-    pub(crate) fn forget_blob_size(&self, digest: &Digest) {
-        if matches!(self.kinds.get(digest), Some(ContentKind::Blob(_))) {
-            self.kinds.remove(digest);
-        }
+    /// Remembers the size of a blob from an upstream answer.
+    pub(crate) fn learn_blob_size(&self, key: &ContentKey, size: u64) {
+        self.stated_sizes.insert(key.clone(), size);
+    }
+
+    /// Forgets the size of a blob, because the upstream may have stated a wrong size.
+    pub(crate) fn forget_blob_size(&self, key: &ContentKey) {
+        self.stated_sizes.remove(key);
     }
 
     /// Why content is not available in the cache.
@@ -304,6 +313,7 @@ impl Known {
         if self.kind(digest).await == Some(ContentKind::Manifest) {
             return;
         }
+        self.kinds.insert(digest.clone(), ContentKind::Blob(size));
         let record = ContentRecord::new(digest.clone(), None, size, self.unix_time());
         let kept = self.records.put_content(record).await;
         self.written(kept);
@@ -377,7 +387,7 @@ impl Known {
     }
 
     /// Writes a manifest, its record, the mark of the repository and the tag, in this order: a
-    /// reference is never written before what it names (CA1).
+    /// reference is never written before the content that it names (CA1).
     pub(crate) async fn keep_document(
         &self,
         image: &ImageName,

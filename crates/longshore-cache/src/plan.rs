@@ -48,7 +48,7 @@ pub(crate) struct NameFacts {
     pub(crate) age: Option<Age>,
     /// Whether the content that the record names is in the cache.
     pub(crate) at_hand: bool,
-    /// Whether the upstream said recently that it does not exist.
+    /// Whether the upstream answered recently that it does not exist.
     pub(crate) known_absent: bool,
     /// Whether the upstream is configured as offline.
     pub(crate) offline: bool,
@@ -103,7 +103,7 @@ pub(crate) struct ContentFacts {
     pub(crate) shown: bool,
     /// Whether its verified bytes are in the cache.
     pub(crate) at_hand: bool,
-    /// Whether the upstream said recently that this repository does not contain it.
+    /// Whether the upstream answered recently that this repository does not contain it.
     pub(crate) known_absent: bool,
     /// Whether the upstream is configured as offline.
     pub(crate) offline: bool,
@@ -158,9 +158,14 @@ const fn ranges_before_fill(size: u64) -> u64 {
     if size / 4 < MOST { size / 4 } else { MOST }
 }
 
-/// What is known about a blob that is not stored and of which a range is requested.
+/// Maximum number of ranges of one request that are requested from the upstream one by one.
+const RELAYED_RANGES: usize = 8;
+
+/// What is known about a blob that is not stored and of which ranges are requested.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RangeFacts {
+    /// Number of ranges.
+    pub(crate) count: usize,
     /// Position of the first requested byte.
     pub(crate) first: u64,
     /// Number of requested bytes, plus the bytes that earlier requests for ranges got from the
@@ -181,11 +186,11 @@ pub(crate) struct RangeFacts {
 pub(crate) struct RangePlan {
     /// Whether to join or start a fill.
     pub(crate) fill: bool,
-    /// Where the bytes come from.
+    /// The source of the bytes.
     pub(crate) from: RangeSource,
 }
 
-/// Where the bytes of a range come from.
+/// The source of the bytes of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RangeSource {
     /// From the fill, once it has written them.
@@ -210,10 +215,12 @@ pub(crate) const fn plan_range(facts: RangeFacts) -> RangePlan {
     let fits = facts.size <= facts.store_limit / RANGE_FILL_DIVISOR;
     let near = facts.first <= written.saturating_add(RANGE_REACH_BYTES);
     let many = facts.wanted >= ranges_before_fill(facts.size);
-    let fill = running || fits && many || !facts.may_be_unverified;
+    // Each range would be a request of its own.
+    let costly = facts.count > RELAYED_RANGES;
+    let fill = running || fits && many || costly || !facts.may_be_unverified;
     let from = if !facts.may_be_unverified {
         RangeSource::Verified
-    } else if fill && near {
+    } else if fill && (near || costly) {
         RangeSource::Fill
     } else {
         RangeSource::Upstream
@@ -346,6 +353,7 @@ mod tests {
             RangeSource::Upstream,
         );
         let base = RangeFacts {
+            count: 1,
             first: 0,
             wanted: 4 * MIB,
             size: 100 * MIB,
@@ -381,6 +389,9 @@ mod tests {
             (wait(at(90 * MIB, small)), (true, verified)),
             (RangeFacts { size: 39, ..few }, (true, fill)),
             (RangeFacts { size: 44, ..few }, (false, upstream)),
+            (RangeFacts { count: 8, ..few }, (false, upstream)),
+            (RangeFacts { count: 9, ..few }, (true, fill)),
+            (at(90 * MIB, RangeFacts { count: 9, ..small }), (true, fill)),
         ] {
             let RangePlan { fill, from } = plan_range(facts);
             assert_eq!((fill, from), expected, "{facts:?}");

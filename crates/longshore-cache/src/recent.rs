@@ -25,12 +25,12 @@ struct Generations<K, V> {
 }
 
 impl<K: Hash + Eq, V: Clone> Recent<K, V> {
-    /// Makes a map of at most this many entries.
+    /// Makes a map of at most `most` entries.
     pub(crate) fn with_entries(most: usize) -> Self {
         Self::with_weight(most, |_| 1)
     }
 
-    /// Makes a map whose entries weigh at most this much together.
+    /// Makes a map whose entries have at most the total weight `most`.
     pub(crate) fn with_weight(most: usize, weight: fn(&V) -> usize) -> Self {
         Self {
             generations: RwLock::new(Generations {

@@ -180,7 +180,7 @@ impl<B> Service<Request<B>> for CacheService {
     fn call(&mut self, request: Request<B>) -> Answering {
         let (parts, _) = request.into_parts();
         let shared = Arc::clone(&self.shared);
-        // The head is read before the future is made, which would hold all of it.
+        // Read the head before making the future, so that the future does not hold it.
         let id = shared.request_id(&parts);
         let target = Target::read(&parts, &shared.router).map_err(Box::new);
         Answering(Box::pin(shared.respond(id, parts.method, target)))
@@ -205,7 +205,7 @@ impl fmt::Debug for Answering {
 }
 
 impl Shared {
-    /// The number that a listener gave to the request, or a new one.
+    /// The id that a listener assigned to the request, or a new one.
     fn request_id(&self, parts: &request::Parts) -> RequestId {
         let given = parts.extensions.get::<RequestId>().copied();
         given.unwrap_or_else(|| RequestId::new(self.requests.fetch_add(1, Ordering::Relaxed)))

@@ -69,7 +69,7 @@ struct Host {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Patience {
-    /// With the retries and waits of the client (RT1–RT3).
+    /// Up to three attempts at each host, with the waits of the client (RT1–RT3).
     #[default]
     Normal,
     /// One attempt at each host, for a caller that does not depend on the answer.
@@ -418,11 +418,11 @@ impl Upstream {
         meter.end(UpstreamOutcome::Failed(kind));
         let refused_credentials = kind == UpstreamErrorKind::Denied && error.had_credentials();
         let error = UpstreamError::new(self.name(), what, kind, error);
-        // The first of several failures is enough for the log of an operator.
+        // Log only the first of consecutive failures.
         if refused_credentials || kind.is_failure() && self.monitor().failures() == 1 {
             let causes = format!("{error:?}");
             let causes = Escaped::text(&causes);
-            tracing::warn!(upstream = %self.name(), %causes, "an upstream fails");
+            tracing::warn!(upstream = %self.name(), %causes, "an upstream failed");
         }
         error
     }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Args;
@@ -12,7 +14,50 @@ use crate::{exit, output, redact};
 pub(crate) fn parse() -> Args {
     let matches = command().try_get_matches();
     let parsed = matches.and_then(|matches| Args::from_arg_matches(&matches));
-    parsed.unwrap_or_else(|error| fail(&error))
+    parsed.unwrap_or_else(|error| fail(&advised(error)))
+}
+
+/// Words that users of other programs try: the command before them, the word, and what to do.
+const ADVICE: &[(&str, &str, &str)] = &[
+    ("", "mirror", SERVE_ADVICE),
+    ("", "proxy", SERVE_ADVICE),
+    ("cache", "list", REPOS_ADVICE),
+    ("cache", "ls", REPOS_ADVICE),
+    (
+        "cache client-config",
+        "--dir",
+        "'--root DIR' writes the files below a directory",
+    ),
+    (
+        "serve",
+        "--port",
+        "the port is a part of the address: '--listen 127.0.0.1:PORT'",
+    ),
+];
+
+const SERVE_ADVICE: &str = "'longshore serve' runs a read-through cache";
+
+const REPOS_ADVICE: &str = "'longshore repos HOST:PORT' prints what a running cache has";
+
+/// Replaces the suggestions of clap, which compares only letters, where there is better advice.
+fn advised(mut error: clap::Error) -> clap::Error {
+    let kind = match error.kind() {
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        _ => return error,
+    };
+    let text = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let (wrong, usage) = (text(kind), text(ContextKind::Usage));
+    let found = ADVICE.iter().find(|(command, word, _)| {
+        wrong == *word && usage.contains(format!("longshore {command}").trim_end())
+    });
+    if let Some((_, _, advice)) = found {
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::SuggestedSubcommand);
+        let advice = ContextValue::StyledStrs(vec![StyledStr::from(*advice)]);
+        error.insert(ContextKind::Suggested, advice);
+    }
+    error
 }
 
 /// Ends the program with help or with an error, which does not show user information.
@@ -186,6 +231,28 @@ pub(crate) const VERIFY: &str = "  \
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_other_programs_get_advice() {
+        for (line, expected) in [
+            ("serve --port 5001", "'--listen 127.0.0.1:PORT'"),
+            ("serve --port=5001", "'--listen 127.0.0.1:PORT'"),
+            ("proxy", "'longshore serve'"),
+            ("mirror --listen 127.0.0.1:1", "'longshore serve'"),
+            ("cache list", "'longshore repos HOST:PORT'"),
+            ("cache ls", "'longshore repos HOST:PORT'"),
+            ("cache client-config podman --dir /tmp", "'--root DIR'"),
+        ] {
+            let words = std::iter::once("longshore").chain(line.split(' '));
+            let error = command().try_get_matches_from(words).unwrap_err();
+            let text = advised(error).to_string();
+            let tips = text.matches("tip: ").count();
+            assert!(tips == 1 && text.contains(expected), "{text}");
+        }
+        let error = command().try_get_matches_from(["longshore", "serve", "--lisen"]);
+        let text = advised(error.unwrap_err()).to_string();
+        assert!(text.contains("'--listen'"), "{text}");
+    }
 
     #[test]
     fn every_command_is_listed_once() {

@@ -37,11 +37,10 @@ fn check_says_which_upstreams_answer() {
         failed.stdout
     );
     assert!(failed.stdout.contains("quay.io: "), "{}", failed.stdout);
-    assert!(
-        failed.stderr.contains("registries: quay.io\n"),
-        "{}",
-        failed.stderr
-    );
+    let causes = failed.stderr.to_lowercase();
+    assert!(causes.starts_with("error: upstream quay.io: "), "{causes}");
+    assert!(causes.contains("caused by"), "{causes}");
+    assert!(causes.contains("refused"), "{causes}");
     let invalid = check(&["--tag-ttl", "5"]);
     let _ = invalid.failed(2, &["--tag-ttl"]);
     assert!(!place.path().join("cache").exists());
@@ -54,9 +53,26 @@ fn without_options_the_well_known_registries_are_cached() {
     let listed = "caching: docker.io, ghcr.io, quay.io, gcr.io, registry.k8s.io, public.ecr.aws, \
                   mcr.microsoft.com, nvcr.io, registry.gitlab.com\n";
     assert!(said.contains(listed), "{said}");
-    assert!(said.contains("client-config docker|containerd"), "{said}");
+    let client = format!("client-config docker --server {}\n", cache.url());
+    assert!(said.contains(&client), "{said}");
     let name = format!("{}/docker.io/NAME:TAG", cache.authority());
     assert!(said.contains(&name), "{said}");
+}
+
+#[test]
+fn every_line_of_a_log_for_programs_is_json() {
+    let upstream = kit("library/app", "1", &image_of(1));
+    let builder = Serve::builder().upstream("docker.io", &upstream.url());
+    let cache = builder.env("LONGSHORE_SERVE_LOG_FORMAT", "json").start();
+    assert_eq!(http::get(cache.address(), MANIFEST).status, 200);
+    let said = cache.said();
+    let lines: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[0]["message"], "the cache serves clients", "{said}");
+    assert_eq!(lines[0]["upstreams"], "docker.io");
+    assert_eq!(lines[0]["listen"], cache.authority());
 }
 
 #[test]

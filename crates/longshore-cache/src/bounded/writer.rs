@@ -122,7 +122,7 @@ impl BoundedWriter {
         }
     }
 
-    /// Keeps what was written for a later [`BoundedStore::begin`] of the same digest.
+    /// Keeps the partial blob for a later [`BoundedStore::begin`] of the same digest.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl BoundedWriter {
         self.keep_writer(writer)
     }
 
-    /// Discards what was written.
+    /// Discards the partial blob.
     pub fn discard(mut self) {
         if let Some(writer) = self.writer.take() {
             writer.discard();

@@ -14,7 +14,7 @@ use crate::bounded::StoredBlob;
 pub(crate) enum Spool {
     /// A whole blob in memory.
     Memory(Bytes),
-    /// The store had the blob already.
+    /// The store already had the blob.
     Stored(StoredBlob),
     /// In a file, and, from the first byte that could not be stored, in a ring.
     Transfer {

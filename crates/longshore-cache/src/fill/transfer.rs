@@ -102,7 +102,7 @@ impl<S: BlobSource> Transfer<S> {
         }));
     }
 
-    /// Waits for its turn, and asks the upstream if the size is not known.
+    /// Waits for a permit, and requests the blob if its size is not known.
     async fn open(&mut self) -> Result<Option<S::Frames>, FillError> {
         self.pool.observer.event(&Event::FillStarted {
             upstream: &self.shared.key.upstream,

@@ -14,27 +14,27 @@ pub struct RouterBuilder {
     table: Table,
 }
 
-/// Why a name cannot be given to an upstream.
+/// Why a name cannot be assigned to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouterError {
     /// A segment of the prefix is `v2`, the path of the API, which makes requests ambiguous.
-    #[error("`{0}` has the path segment `v2`, with which the API of a registry begins")]
+    #[error("`{0}` has the path segment `v2`, which is the path of the API: use another prefix")]
     ApiSegment(UpstreamName),
-    /// There is a default upstream already.
-    #[error("{second} cannot be the default upstream: {first} is the default already")]
+    /// A default upstream is already set.
+    #[error("{second} cannot be the default upstream: {first} already is; remove one of the two")]
     Defaults {
         /// The default.
         first: UpstreamName,
         /// The upstream that should also be the default.
         second: UpstreamName,
     },
-    /// The prefix is used already. `index.docker.io` and `registry-1.docker.io` count as
+    /// The prefix is already used. `index.docker.io` and `registry-1.docker.io` count as
     /// `docker.io`.
     #[error("two upstreams have the prefix `{0}`: give one of them another prefix")]
     Duplicate(UpstreamName),
-    /// A host or namespace belongs to another upstream already.
-    #[error("`{host}` cannot name {second}: it names {first} already")]
+    /// A host or namespace already belongs to another upstream.
+    #[error("`{host}` cannot name {second}: it already names {first}; use it for one of them")]
     HostTaken {
         /// The host or namespace.
         host: String,
@@ -55,7 +55,7 @@ pub enum RouterError {
         inner: UpstreamName,
     },
     /// The upstream was not added before.
-    #[error("there is no upstream `{0}`: add it before it is given other names")]
+    #[error("there is no upstream `{0}`: add the upstream before its other names")]
     UnknownUpstream(UpstreamName),
 }
 

@@ -53,7 +53,9 @@ pub struct ClientFile {
 
 /// An existing file into which the settings cannot be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the existing file is not a JSON object, or one of its settings has another form")]
+#[error(
+    "the existing file is not a JSON object, or a setting in it does not have the expected type"
+)]
 #[non_exhaustive]
 pub struct MergeError;
 
@@ -191,6 +193,11 @@ impl Registry<'_> {
             name => format!("https://{name}"),
         }
     }
+
+    /// Whether the registry itself is reached without TLS.
+    fn is_plain(&self) -> bool {
+        self.url().starts_with("http://")
+    }
 }
 
 /// The name of Docker Hub in image names.
@@ -218,35 +225,42 @@ impl Cache<'_> {
         self.server.scheme() == Scheme::Http
     }
 
+    /// The upstream that answers dockerd's requests to a mirror, which has names of Docker Hub.
+    fn mirrored(&self) -> Option<&UpstreamConfig> {
+        let is_hub = |it: &&UpstreamConfig| it.is_default && it.registries().contains(&HUB);
+        self.upstreams.iter().find(is_hub)
+    }
+
     fn docker(&self) -> ClientConfig {
         let mut settings = Map::new();
         let mut notes = Vec::new();
-        let is_hub = |it: &&UpstreamConfig| it.is_default && it.registries().contains(&HUB);
-        if self.upstreams.iter().any(|it| is_hub(&it)) {
+        let mirrored = self.mirrored();
+        if mirrored.is_some() {
             settings.insert(
                 "registry-mirrors".to_owned(),
                 json!([self.server.to_string()]),
-            );
-        } else {
-            notes.push(
-                "dockerd uses a mirror only for Docker Hub and sends it names without a prefix; \
-                 Docker Hub is not the default upstream of the cache, so no mirror is set."
-                    .to_owned(),
             );
         }
         if self.is_plain() && !self.is_loopback() {
             settings.insert("insecure-registries".to_owned(), json!([self.host()]));
         }
-        let others = self.registries().filter(|it| it.name != HUB);
+        let others = self.upstreams.iter().map(|it| &it.prefix);
+        let others = others.filter(|name| mirrored.is_none_or(|hub| hub.prefix != **name));
         let names: Vec<_> = others
-            .map(|it| format!("{}/{}/…", self.host(), it.upstream.prefix))
+            .map(|name| format!("{}/{name}/…", self.host()))
             .collect();
-        if !names.is_empty() {
-            notes.push(format!(
+        let names = names.join(", ");
+        match mirrored {
+            None => notes.push(format!(
+                "dockerd has mirrors only for Docker Hub, which is not the default upstream of \
+                 the cache, so no mirror is set: dockerd uses the cache only for images that are \
+                 pulled by the name that they have in it: {names}"
+            )),
+            Some(_) if names.is_empty() => {}
+            Some(_) => notes.push(format!(
                 "dockerd has mirrors only for Docker Hub. Pull images of other registries by the \
-                 name that they have in the cache: {}",
-                names.join(", ")
-            ));
+                 name that they have in the cache: {names}"
+            )),
         }
         let mut files = Vec::new();
         if !settings.is_empty() {
@@ -296,23 +310,24 @@ impl Cache<'_> {
     }
 
     fn podman(&self) -> ClientConfig {
-        let insecure = match self.is_plain() {
-            true => "insecure = true\n",
-            false => "",
-        };
+        let insecure = |is_plain| if is_plain { "insecure = true\n" } else { "" };
         let mut text = String::new();
-        for Registry { name, upstream } in self.registries() {
-            let mirror = format!("{}/{}", self.host(), upstream.prefix);
+        for registry in self.registries() {
+            let mirror = format!("{}/{}", self.host(), registry.upstream.prefix);
             text.push_str(&format!(
-                "[[registry]]\nlocation = {}\n\n[[registry.mirror]]\nlocation = {}\n{insecure}\n",
-                quoted(name),
-                quoted(&mirror)
+                "[[registry]]\nlocation = {}\n{}\n[[registry.mirror]]\nlocation = {}\n{}\n",
+                quoted(registry.name),
+                insecure(registry.is_plain()),
+                quoted(&mirror),
+                insecure(self.is_plain()),
             ));
         }
         let path = "/etc/containers/registries.conf.d/50-longshore.conf";
         let notes = vec![
-            "A [[registry]] table for the same location in another file of registries.conf.d \
-             replaces this one if its file name is later in the alphabet."
+            "A [[registry]] table replaces one for the same location in \
+             /etc/containers/registries.conf, or in a file of registries.conf.d whose name is \
+             earlier in the alphabet. If you have such tables, copy their other settings into \
+             these; and in a later file, such a table replaces one of these."
                 .to_owned(),
         ];
         ClientConfig {
@@ -503,12 +518,69 @@ mod tests {
 
     #[test]
     fn dockerd_gets_no_mirror_if_docker_hub_is_not_the_default_upstream() {
-        let upstreams = config("[[serve.upstream]]\nprefix = \"quay.io\"").upstream;
+        let upstreams =
+            "[[serve.upstream]]\nprefix = \"quay.io\"\nns = [\"quay.io\", \"q.example\"]\n";
+        let upstreams = config(upstreams).upstream;
+        let made =
+            |server: &str| client_config(Client::Docker, &server.parse().unwrap(), &upstreams);
+        let plain = made("http://cache.example:5000");
+        let found: Value = serde_json::from_str(&plain.files[0].content).unwrap();
+        assert_eq!(
+            found,
+            json!({"insecure-registries": ["cache.example:5000"]})
+        );
+        let secure = made("https://cache.example");
+        assert_eq!(secure.files, []);
+        assert_eq!(
+            secure.notes[0],
+            "dockerd has mirrors only for Docker Hub, which is not the default upstream of the \
+             cache, so no mirror is set: dockerd uses the cache only for images that are pulled \
+             by the name that they have in it: cache.example/quay.io/…"
+        );
+    }
+
+    #[test]
+    fn the_notes_for_dockerd_name_each_other_registry_once() {
+        let upstreams = "[[serve.upstream]]\nprefix = \"docker.io\"\n\
+                         ns = [\"docker.io\", \"hub.example\"]\n\
+                         [[serve.upstream]]\nprefix = \"corp\"\nurl = \"https://r.example\"\n\
+                         ns = [\"r.example\", \"s.example\"]\n";
+        let upstreams = config(upstreams).upstream;
         let server = "https://cache.example".parse().unwrap();
-        let made = client_config(Client::Docker, &server, &upstreams);
-        assert_eq!(made.files, []);
+        let note = &client_config(Client::Docker, &server, &upstreams).notes[0];
         assert!(
-            made.notes[0].contains("not the default upstream"),
+            note.ends_with("in the cache: cache.example/corp/…"),
+            "{note}"
+        );
+    }
+
+    #[test]
+    fn podman_may_use_http_for_a_registry_that_is_configured_with_http() {
+        let upstreams = config(
+            "[[serve.upstream]]\nprefix = \"corp\"\nurl = \"http://r.example:5000\"\n\
+             [[serve.upstream]]\nprefix = \"quay.io\"\nurl = \"http://mirror.example\"\n",
+        )
+        .upstream;
+        let server = "https://cache.example".parse().unwrap();
+        let made = client_config(Client::Podman, &server, &upstreams);
+        let table = toml(&made.files[0]);
+        let registries = table["registry"].as_array().unwrap().iter();
+        let found: Vec<_> = registries
+            .map(|it| {
+                let is_insecure = it.get("insecure").and_then(toml::Value::as_bool);
+                (it["location"].as_str().unwrap(), is_insecure)
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("r.example:5000", Some(true)),
+                ("quay.io", None),
+                ("mirror.example", Some(true)),
+            ]
+        );
+        assert!(
+            made.notes[0].contains("replaces one for the same"),
             "{:?}",
             made.notes
         );

@@ -44,6 +44,9 @@ mod upstream;
 /// Largest default size of the store: 20 GiB.
 pub const DEFAULT_STORE_SIZE: ByteSize = ByteSize::new(20 << 30);
 
+/// Smallest size of the store: 1 MiB. Less is a number without its unit.
+const LEAST_STORE_SIZE: ByteSize = ByteSize::new(1 << 20);
+
 /// The address of the default listener: 127.0.0.1:5000.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
@@ -92,7 +95,8 @@ section! {
         /// The directory of the cache. Only one process can use it at a time. The cache creates it
         /// if it is absent, with a private directory `cache` in it.
         path: PathBuf = PathBuf::new(), "`longshore/serve` in the user's cache directory";
-        /// Maximum size of the stored content.
+        /// Maximum size of the stored content, at least 1 MiB. For the default, space that the cache
+        /// already uses counts as free.
         size: Option<ByteSize> = None, "20 GiB, or half of the free space if that is less";
         /// Which writes survive a power cut. `each`: all, because content is flushed to disk before
         /// it becomes visible. `none`: the system decides when to write, and content may be damaged
@@ -305,9 +309,18 @@ impl ServeConfig {
                 Some(path) => path.clone_into(&mut self.store.path),
                 None => reader.fault_of(
                     "serve.store.path",
-                    "the user's cache directory is not known; set a directory",
+                    "the user's cache directory is not known; set a directory with --dir, or with \
+                     `path` in [serve.store]",
                 ),
             }
+        }
+        if let Some(size) = self.store.size.filter(|size| *size < LEAST_STORE_SIZE) {
+            let bytes = match size.bytes() {
+                1 => "1 byte is".to_owned(),
+                bytes => format!("{bytes} bytes are"),
+            };
+            let what = format!("{bytes} too few for a store; give a unit, such as 20GiB");
+            reader.fault_of("serve.store.size", what);
         }
         if let Some(tls) = &self.tls {
             for (key, path) in [("cert", &tls.cert), ("key", &tls.key)] {

@@ -104,7 +104,7 @@ impl AccessLine {
 /// Milliseconds with one decimal.
 #[expect(
     clippy::cast_precision_loss,
-    reason = "an answer takes no thousands of years"
+    reason = "the duration of an answer is small enough"
 )]
 fn rounded(time: Duration) -> f64 {
     let tenths = (time.as_micros() + 50) / 100;

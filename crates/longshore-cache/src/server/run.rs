@@ -62,7 +62,7 @@ pub enum StartError {
     /// The parts of the cache do not fit together.
     #[error(transparent)]
     Service(#[from] CacheBuildError),
-    /// The task that opened the directory ended without a result.
+    /// A task of the start ended without a result.
     #[error("the start was interrupted")]
     Interrupted,
 }
@@ -293,7 +293,7 @@ fn open_blocking(
         tracing::warn!(
             used,
             limit,
-            "the store holds more bytes than its size allows: evicting"
+            "the store is larger than its limit; evicting content"
         );
     }
     let store = BoundedStore::builder(Arc::new(files.clone()), limit)
@@ -303,7 +303,7 @@ fn open_blocking(
     Ok((store, Disk { files, directory }))
 }
 
-/// Opens the directory and takes its lock. Says so before it waits for another process.
+/// Opens the directory and takes its lock. Logs a warning before it waits for another process.
 fn open_directory(store: &StoreConfig) -> Result<StoreDirectory, StoreError> {
     let open = |wait| {
         let interrupt = Interrupt::new();

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use longshore_model::Digest;
 use longshore_proto::endpoint::{BlobBody, BlobRequest, Read};
 
 use super::{Reply, Shared, Site, check_verifiable};
@@ -16,7 +15,7 @@ use crate::name::ImageName;
 use crate::observer::{Event, MissReason, Outcome};
 use crate::plan::{ContentFacts, ContentPlan, RangeFacts, RangeSource, plan_content, plan_range};
 use crate::policy::UnverifiedRanges;
-use crate::upstream::{Patience, UpstreamErrorKind, UpstreamFrames};
+use crate::upstream::{Patience, UpstreamError, UpstreamErrorKind, UpstreamFrames};
 
 /// The header field that marks an answer sent before the whole blob was verified.
 const VERIFIED: HeaderName = HeaderName::from_static("longshore-verified");
@@ -160,9 +159,9 @@ impl Shared {
         key: &ContentKey,
         reason: MissReason,
     ) -> (Outcome, Result<(Fill, u64), Failure>) {
-        let (image, digest) = key;
+        let image = &key.0;
         // The size from an earlier answer of the upstream may be wrong.
-        let mut size = self.said_size(digest).await;
+        let mut size = self.known.blob_size(key).await;
         loop {
             let (outcome, fill) = match self.fills.join(&fill_key(key)) {
                 Some(fill) => (Outcome::Joined, fill),
@@ -178,13 +177,13 @@ impl Shared {
                     {
                         return (outcome, Err(failure));
                     }
-                    self.known.learn_blob_size(digest, size);
+                    self.known.learn_blob_size(key, size);
                     return (outcome, Ok((fill, size)));
                 }
                 // An error of another repository says nothing about this one: try again.
                 Err(_) if *fill.repository() != image.repository => {}
                 Err(error) if error.kind() == INVALID && size.is_some() => {
-                    self.known.forget_blob_size(digest);
+                    self.known.forget_blob_size(key);
                     size = None;
                 }
                 Err(error) => {
@@ -212,21 +211,13 @@ impl Shared {
         Ok(fill.progress().written)
     }
 
-    /// The size of a blob, from its record or an answer of the upstream.
-    async fn said_size(&self, digest: &Digest) -> Option<u64> {
-        match self.known.kind(digest).await? {
-            ContentKind::Blob(size) => Some(size),
-            ContentKind::Manifest => None,
-        }
-    }
-
     fn begin_fill(self: &Arc<Self>, site: &Arc<Site>, key: &ContentKey, size: Option<u64>) -> Fill {
         let source = FillSource::new(site.upstream.clone(), key.0.repository.clone());
         let fill = self.fills.begin(fill_key(key), source, size);
         let (key, verdict) = (key.clone(), fill.verdict());
         self.behind(|this| async move {
             if verdict.reached().await.is_err() {
-                this.known.forget_blob_size(&key.1);
+                this.known.forget_blob_size(&key);
                 return;
             }
             this.known.keep_blob(&key.1).await;
@@ -270,6 +261,7 @@ impl Shared {
         let running = self.fills.join(&fill_key(key));
         let running = running.filter(|fill| !fill.passes_through());
         let plan = plan_range(RangeFacts {
+            count: ranges.len(),
             first: farthest(ranges),
             wanted,
             size,
@@ -287,8 +279,21 @@ impl Shared {
         if plan.fill {
             self.fill_behind(site, key);
         }
-        let response = response.map(|body| relayed(site, key, size, body));
-        (Outcome::PassedThrough, Ok(self.marked(key, response)))
+        let (parts, body) = response.into_parts();
+        match relayed(site, key, size, body).await {
+            Ok(body) => {
+                let response = Response::from_parts(parts, body);
+                (Outcome::PassedThrough, Ok(self.marked(key, response)))
+            }
+            // The upstream sends no ranges.
+            Err(error) if error.kind() == UpstreamErrorKind::Invalid => {
+                match request.answer(size) {
+                    Ok(response) => self.filled_part(site, key, response, false, reason).await,
+                    Err(refusal) => (Outcome::Refused, Err(Failure::Request(refusal))),
+                }
+            }
+            Err(error) => (Outcome::Miss(reason), Err(Failure::Upstream(error))),
+        }
     }
 
     /// Answers with one or more ranges of a blob from its fill; with `must_wait`, only after the
@@ -344,9 +349,9 @@ impl Shared {
 
     /// The size of a blob of this repository, without a request to the upstream.
     async fn known_size(&self, key: &ContentKey) -> Option<u64> {
-        match self.known.kind(&key.1).await {
-            Some(ContentKind::Blob(size)) if self.known.is_shown(key).await => Some(size),
-            _ => None,
+        match self.known.is_shown(key).await {
+            true => self.known.blob_size(key).await,
+            false => None,
         }
     }
 
@@ -382,7 +387,7 @@ impl Shared {
             };
             this.known.learn_shown(&content);
             if let Some(size) = head.size {
-                this.known.learn_blob_size(digest, size);
+                this.known.learn_blob_size(&content, size);
             }
             this.behind(|this| async move { this.known.keep_mark(&content).await });
             Ok(head.size)
@@ -412,16 +417,25 @@ fn part_of(site: &Site, key: &ContentKey, size: u64, range: Range<u64>) -> Upstr
         .blob_range(repository, &key.1, size, range.start, last)
 }
 
-/// Parts of a blob, directly from the upstream.
-fn relayed(site: &Arc<Site>, key: &ContentKey, size: u64, body: BlobBody) -> CacheBody {
+/// Parts of a blob, directly from the upstream. One part is requested before this returns, so that
+/// an error of the upstream gets an answer with its status.
+async fn relayed(
+    site: &Arc<Site>,
+    key: &ContentKey,
+    size: u64,
+    body: BlobBody,
+) -> Result<CacheBody, UpstreamError> {
     match body {
         BlobBody::Bytes(range) => {
             let length = range.end - range.start;
-            CacheBody::relay(part_of(site, key, size, range), length)
+            let mut frames = part_of(site, key, size, range);
+            frames.head().await?;
+            Ok(CacheBody::relay(frames, length))
         }
         BlobBody::Multipart(parts) => {
             let (site, key) = (Arc::clone(site), key.clone());
-            CacheBody::relay_parts(parts, move |range| part_of(&site, &key, size, range))
+            let open = move |range| part_of(&site, &key, size, range);
+            Ok(CacheBody::relay_parts(parts, open))
         }
     }
 }

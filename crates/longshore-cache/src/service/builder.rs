@@ -40,16 +40,16 @@ pub struct CacheBuilder {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheBuildError {
-    /// No clock was given.
+    /// No clock was set.
     #[error("the cache has no clock; set one with `clock`")]
     NoClock,
-    /// No router was given.
+    /// No router was set.
     #[error("the cache has no router; set one with `router`")]
     NoRouter,
-    /// Neither a store nor a pool of fills was given.
+    /// Neither a store nor a pool of fills was set.
     #[error("the cache has no store; set one with `store` or `fills`")]
     NoStore,
-    /// The router names an upstream that was not given.
+    /// The router names an upstream that was not added.
     #[error("the router names the upstream `{0}`, which the cache does not have; add it")]
     NoUpstream(UpstreamName),
     /// The pool of fills belongs to another store.

@@ -166,7 +166,7 @@ impl Shared {
                 };
                 (outcome, Ok(Fetched::Document(found)))
             }
-            Some(Err(failure)) if failure.is_absent() || !stale => (expired, Err(failure)),
+            Some(Err(failure)) if failure.excludes_stale() || !stale => (expired, Err(failure)),
             Some(Ok(Fetched::Head(head))) => (expired, Ok(Fetched::Head(head))),
             Some(Err(_)) => {
                 let key = AbsentKey::Tag(key.clone());
@@ -318,8 +318,9 @@ impl Shared {
         }
     }
 
-    /// Answers for a digest with a request to the upstream. A `document` that is available is the
-    /// answer once the upstream has proved that the repository contains it.
+    /// Answers a request by digest with a request to the upstream. If the cache has the manifest
+    /// (`document`), that is the answer after the upstream has proved that the repository contains
+    /// it.
     async fn fetched_by_digest(
         self: &Arc<Self>,
         site: &Arc<Site>,

@@ -26,6 +26,7 @@ mod manifests;
 mod observed;
 mod permission;
 mod records;
+mod upstreams;
 
 /// A cache in front of one registry, which is the default upstream `registry.example`.
 struct Cache {

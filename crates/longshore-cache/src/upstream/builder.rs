@@ -38,7 +38,7 @@ pub struct UpstreamBuilder {
 #[non_exhaustive]
 pub enum UpstreamBuildError {
     /// The client cannot be built.
-    #[error("upstream {upstream}: the client cannot be built")]
+    #[error("upstream {upstream}: cannot build the client")]
     Client {
         /// The upstream.
         upstream: UpstreamName,
@@ -273,8 +273,8 @@ impl UpstreamBuilder {
     }
 }
 
-/// Maximum number of attempts of one request to a host: fewer than a client makes by itself, because
-/// the clients of a cache have other sources, and retry too.
+/// Maximum number of attempts for a request to a host. It is lower than the default of the client,
+/// because the clients of a cache have other sources and also retry.
 const ATTEMPTS: u32 = 3;
 
 /// The clock of a host, and the monitor that records its rate limits.

@@ -113,7 +113,7 @@ impl UpstreamError {
         &self.0.upstream
     }
 
-    /// How long to wait before another request, if the upstream said so.
+    /// How long to wait before another request, if the upstream stated it.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -121,14 +121,14 @@ impl UpstreamError {
 }
 
 impl UpstreamError {
-    /// What failed, without a word of the upstream.
+    /// Describes the failure, without text of the upstream.
     fn reason(&self) -> &'static str {
         match self.0.source.as_ref().map(Error::cause) {
             Some(Cause::Digest(_) | Cause::OtherDigest { .. }) => {
                 "its bytes do not match the digest or size"
             }
-            Some(Cause::WebPage) => "the answer is a web page, not that of a registry",
-            Some(Cause::Violation(_)) => "the answer breaks the distribution specification",
+            Some(Cause::WebPage) => "the answer is a web page and not an answer of a registry",
+            Some(Cause::Violation(_)) => "the answer violates the distribution specification",
             _ => self.0.kind.as_str(),
         }
     }
@@ -158,7 +158,7 @@ impl UpstreamErrorKind {
         )
     }
 
-    /// Returns the kind in words, for errors and reports of health.
+    /// Describes the kind, for errors and health reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -66,8 +66,8 @@ impl UpstreamFrames {
         }
     }
 
-    /// The size of the whole blob in bytes: by its descriptor, or by the upstream once it has
-    /// answered; `None` if the upstream does not say it.
+    /// The size of the whole blob in bytes: from its descriptor, or from the answer of the
+    /// upstream; `None` if the upstream does not state it.
     #[must_use]
     pub const fn size(&self) -> Option<u64> {
         self.size

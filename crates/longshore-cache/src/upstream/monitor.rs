@@ -157,7 +157,7 @@ impl Monitor {
         self.lock().quota = Some(Quota { limit, seen: now });
     }
 
-    /// Number of failures since the upstream last answered as it should.
+    /// Number of failures since the last correct answer.
     pub(super) fn failures(&self) -> u32 {
         self.lock().consecutive_failures
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use longshore::origin::Origin;
+use longshore::origin::{Origin, OriginError};
 use longshore_cache::server::client_config;
 
 use super::Output;
@@ -74,7 +74,7 @@ pub(crate) struct ClientConfig {
     pub(crate) client: Client,
     /// The URL of the cache as the client reaches it [default: the address on which `longshore
     /// serve` would listen]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = server)]
     pub(crate) server: Option<Origin>,
     /// Write the files instead of printing them
     #[arg(long)]
@@ -98,15 +98,31 @@ pub(crate) enum Client {
     /// dockerd, which mirrors only Docker Hub
     Docker,
     /// containerd, also as the runtime of Kubernetes
+    #[value(aliases = ["ctr", "nerdctl"])]
     Containerd,
     /// podman, buildah, skopeo and CRI-O
+    #[value(aliases = ["buildah", "cri-o", "crio", "skopeo"])]
     Podman,
     /// BuildKit
+    #[value(aliases = ["buildkitd", "buildx"])]
     Buildkit,
     /// k3s and RKE2
+    #[value(alias = "rke2")]
     K3s,
     /// kaniko, which is configured by options
+    #[value(alias = "executor")]
     Kaniko,
+}
+
+/// Parses the address of the cache. It is not repeated, as it may hold a password by mistake.
+fn server(text: &str) -> Result<Origin, String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    match text.split_once("://") {
+        Some((_, rest)) if rest.contains(['/', '?', '#']) => {
+            Err("a path is not allowed here: give http://HOST[:PORT] or https://HOST[:PORT]".into())
+        }
+        _ => text.parse().map_err(|error: OriginError| error.to_string()),
+    }
 }
 
 impl From<Client> for client_config::Client {
@@ -119,5 +135,53 @@ impl From<Client> for client_config::Client {
             Client::K3s => Self::K3s,
             Client::Kaniko => Self::Kaniko,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Args, Command};
+    use super::*;
+
+    fn parsed(client: &str, options: &[&str]) -> Result<ClientConfig, clap::Error> {
+        let words = ["longshore", "cache", "client-config", client];
+        let parsed = Args::try_parse_from(words.iter().chain(options))?;
+        match parsed.command {
+            Command::Cache(CacheCommand::ClientConfig(args)) => Ok(args),
+            _ => panic!("not client-config"),
+        }
+    }
+
+    #[test]
+    fn clients_have_the_names_of_the_programs_that_use_their_files() {
+        for (names, client) in [
+            (&["docker"][..], Client::Docker),
+            (&["containerd", "ctr", "nerdctl"], Client::Containerd),
+            (
+                &["podman", "crio", "cri-o", "skopeo", "buildah"],
+                Client::Podman,
+            ),
+            (&["buildkit", "buildx", "buildkitd"], Client::Buildkit),
+            (&["k3s", "rke2"], Client::K3s),
+            (&["kaniko", "executor"], Client::Kaniko),
+        ] {
+            for name in names {
+                assert_eq!(parsed(name, &[]).unwrap().client, client, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_address_of_the_cache_has_no_path() {
+        let server = |text| parsed("podman", &["--server", text]).map(|it| it.server.unwrap());
+        for text in ["http://h.example:1", "http://h.example:1/"] {
+            assert_eq!(server(text).unwrap().to_string(), "http://h.example:1");
+        }
+        let error = server("http://h:1/foo").unwrap_err().to_string();
+        assert!(error.contains("a path is not allowed here"), "{error}");
+        let error = server("h:1").unwrap_err().to_string();
+        assert!(error.contains("the scheme is missing"), "{error}");
     }
 }

@@ -16,7 +16,9 @@ use crate::output;
 use crate::settings;
 
 pub(crate) fn client(args: &ClientConfig) -> Result<(), Failure> {
-    let config = settings::parse(&settings::sources(&args.upstreams)?)?;
+    // The directory is not used, so it need not be known.
+    let sources = settings::sources(&args.upstreams)?.default_store_path("/");
+    let config = settings::parse(&sources)?;
     let server = args.server.clone().or_else(|| local_url(&config));
     let server = server.ok_or_else(|| {
         let what = "the configuration has no address of the cache";
@@ -30,6 +32,7 @@ pub(crate) fn client(args: &ClientConfig) -> Result<(), Failure> {
     match args.output {
         Output::Text => {
             match written {
+                Some(lines) if lines.is_empty() => {}
                 Some(lines) => output::text(&lines.join("\n"))?,
                 None => print(&made)?,
             }
@@ -55,6 +58,9 @@ pub(crate) fn client(args: &ClientConfig) -> Result<(), Failure> {
 
 /// Prints each file after a line with its path, or the options.
 fn print(made: &Made) -> Result<(), Failure> {
+    if made.files.is_empty() && made.arguments.is_empty() {
+        return Ok(());
+    }
     let mut text = String::new();
     for file in &made.files {
         if !text.is_empty() {
@@ -69,9 +75,9 @@ fn print(made: &Made) -> Result<(), Failure> {
 }
 
 /// Writes all files below a directory, or none if one of them is refused. Returns a line for each
-/// file.
+/// file. If there is nothing to set, that is no failure; the notes say why.
 fn install(made: &Made, root: &Path, force: bool) -> Result<Vec<String>, Failure> {
-    if made.files.is_empty() {
+    if !made.arguments.is_empty() {
         let what = "this client has no configuration file to install";
         let hint = "omit --install, and follow the printed options and notes";
         return Err(Failure::new(Exit::Unsupported, what).hint(hint));
@@ -278,6 +284,17 @@ mod tests {
         let failure = run(root.path(), &["docker", "--force"]).unwrap_err();
         assert!(failure.to_string().contains("cannot change"), "{failure}");
         assert_eq!(read(root.path(), path), "{");
+    }
+
+    #[test]
+    fn if_there_is_nothing_to_set_nothing_is_written() {
+        let root = tempdir().unwrap();
+        run(
+            root.path(),
+            &["docker", "--upstream=quay.io=https://quay.io"],
+        )
+        .unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use longshore_origin::Secret;
 use super::upstream::{Credentials, HeaderSource, Password, UpstreamConfig, UpstreamProxy};
 use crate::name::UpstreamName;
 use crate::server::limits::Limits;
-use crate::server::tls::TlsFiles;
+use crate::server::tls::{CertificateError, Identity, TlsFiles};
 use crate::upstream::{Upstream, UpstreamBuilder};
 
 /// Largest file with a secret, in bytes.
@@ -73,6 +73,18 @@ impl super::ServeConfig {
         self.tls
             .as_ref()
             .map(|tls| TlsFiles::new(&tls.cert, &tls.key))
+    }
+
+    /// Reads the certificate of the listeners and its key, if they use TLS, as a start does.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] when they cannot be read, or do not fit together.
+    pub fn check_tls(&self) -> Result<(), CertificateError> {
+        match self.tls_files() {
+            Some(files) => Identity::load(&files).map(drop),
+            None => Ok(()),
+        }
     }
 }
 
@@ -256,7 +268,7 @@ fn basic(username: Option<&str>, secret: Secret) -> Result<Credential, &'static 
         Some(username) => Credential::basic(username, secret).map_err(|_| CONTROL),
         None => {
             let (username, password) = secret.expose().split_once(':').ok_or(
-                "the secret is not `USER:PASSWORD`; give `username` if it is only the password",
+                "the secret is not `USER:PASSWORD`; set `username` if it is only the password",
             )?;
             let password = Secret::new(password.to_owned());
             Credential::basic(username, password).map_err(|_| CONTROL)
@@ -352,6 +364,27 @@ mod tests {
         fs::write(&path, r#"{"auths": {"r.example": {"auth": "bWU6cHc="}}}"#).unwrap();
         assert_eq!(shown(source.lookup("r.example").await.unwrap()), "me:pw");
         assert_eq!(shown(source.lookup("other.example").await.unwrap()), "None");
+    }
+
+    #[test]
+    fn the_files_of_the_listeners_can_be_checked() {
+        let parse = |text: &str| {
+            let sources = ConfigSources::new().file("cache.toml", text);
+            ServeConfig::parse(&sources.default_store_path("/cache")).unwrap()
+        };
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("cert.pem");
+        let path = path.to_str().unwrap();
+        let config = parse(&format!("[serve.tls]\ncert = '{path}'\nkey = '{path}'"));
+        let error = config.check_tls().unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read {path}"));
+        fs::write(path, "not PEM").unwrap();
+        let error = config.check_tls().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{path} has no certificate in PEM")
+        );
+        assert!(parse("").check_tls().is_ok());
     }
 
     #[test]

@@ -16,11 +16,13 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) const fn new(faults: Vec<ConfigFault>) -> Self {
+    pub(super) fn new(mut faults: Vec<ConfigFault>) -> Self {
+        faults.sort_by_key(|fault| fault.place.line());
         Self { faults }
     }
 
-    /// Returns the faults, at least one, in the order of their places in the configuration.
+    /// Returns the faults, at least one: those of options and variables, then those of the file by
+    /// line.
     #[must_use]
     pub fn faults(&self) -> &[ConfigFault] {
         &self.faults

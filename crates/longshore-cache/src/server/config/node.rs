@@ -30,6 +30,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// The line in the file. `None`: it is not in the file.
+    pub(super) const fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { line, .. } => Some(*line),
+            _ => None,
+        }
+    }
+
     /// Whether values from this place are plain text, which may represent a number or a list.
     pub(super) fn is_plain_text(&self) -> bool {
         matches!(self, Self::Environment(_) | Self::Flag(_))

@@ -64,12 +64,16 @@ impl Reader {
         self.faults.push(ConfigFault::new(place, key, what));
     }
 
-    /// Returns the place of a setting, or of its table if the setting is absent.
+    /// Returns the place of a setting, or of its table if the setting is absent. A table that an
+    /// option or variable made for another of its keys does not count; an entry of a list does.
     fn place_of(&self, key: &str) -> Place {
+        let setting = key;
         let mut key = key;
         loop {
-            if let Some(place) = self.places.get(key) {
-                return place.clone();
+            let is_whole = key == setting || key.ends_with(']');
+            match self.places.get(key) {
+                Some(place) if is_whole || !place.is_plain_text() => return place.clone(),
+                _ => {}
             }
             match key.rsplit_once(['.', '[']) {
                 Some((above, _)) => key = above,
@@ -408,7 +412,7 @@ text_setting!(
     "an origin, such as `https://registry.example`",
     |text| text.parse().map_err(|error| match error {
         longshore_origin::OriginError::UserInformation => USER_INFORMATION.to_owned(),
-        error => format!("expected http:// or https://, a host, and perhaps a port: {error}"),
+        error => format!("expected http:// or https://, a host, and optionally a port: {error}"),
     }),
     |origin| origin.to_string(),
     "a list of origins"

@@ -65,8 +65,47 @@ fn the_store_takes_20_gib_or_half_of_the_free_space() {
     assert_eq!(config.store_size(10 << 30), ByteSize::new(5 << 30));
     let config = parse("[serve.store]\nsize = \"200 GiB\"").unwrap();
     assert_eq!(config.store_size(1), ByteSize::new(200 << 30));
-    let config = parse("[serve.store]\nsize = 1024").unwrap();
-    assert_eq!(config.store_size(1), ByteSize::new(1024));
+    let config = parse("[serve.store]\nsize = 1048576").unwrap();
+    assert_eq!(config.store_size(1), ByteSize::new(1 << 20));
+}
+
+#[test]
+fn a_size_without_its_unit_is_refused() {
+    for (size, bytes) in [
+        ("1", "1 byte is"),
+        ("20", "20 bytes are"),
+        ("1048575", "1048575 bytes are"),
+        ("\"20 KiB\"", "20480 bytes are"),
+    ] {
+        assert_eq!(
+            refused(&format!("[serve.store]\nsize = {size}")),
+            format!(
+                "cache.toml:2: serve.store.size: {bytes} too few for a store; give a \
+                 unit, such as 20GiB"
+            )
+        );
+    }
+}
+
+#[test]
+fn an_unknown_cache_directory_is_a_fault_of_no_other_option() {
+    let sources = ConfigSources::new()
+        .flag("--listen", "serve.listen", ["127.0.0.1:1"])
+        .flag("--size", "serve.store.size", ["1 GiB"]);
+    assert_eq!(
+        ServeConfig::parse(&sources).unwrap_err().to_string(),
+        "serve.store.path: the user's cache directory is not known; set a directory with --dir, \
+         or with `path` in [serve.store]"
+    );
+}
+
+#[test]
+fn the_faults_of_a_file_are_in_the_order_of_its_lines() {
+    let text = "[[serve.upstream]]\ntagttl = 1\nurl = \"ftp://x\"\n[serve]\ntag_ttl = 5\n\
+                colour = 1\n[serve.store]\nsize = true\n[unknown]\n";
+    let error = parse(text).unwrap_err();
+    let lines: Vec<_> = error.faults().iter().map(|it| it.place().line()).collect();
+    assert_eq!(lines, [2, 3, 5, 6, 8, 9].map(Some));
 }
 
 #[test]
@@ -210,7 +249,7 @@ fn an_error_has_file_line_and_key() {
         ),
         (
             "\n[serve]\n\ntag_ttl = 5",
-            "cache.toml:4: serve.tag_ttl: expected a duration, such as `5m`, or `never`, and this \
+            "cache.toml:4: serve.tag_ttl: expected a duration, such as `5m`, or `never`, but this \
              is a number",
         ),
         (
@@ -264,7 +303,7 @@ fn an_error_has_file_line_and_key() {
 fn every_fault_is_reported_at_once() {
     let error = parse("[serve]\na = 1\n[serve.store]\nsize = true\n").unwrap_err();
     let faults: Vec<_> = error.faults().iter().map(|it| it.key()).collect();
-    assert_eq!(faults, ["serve.store.size", "serve.a"]);
+    assert_eq!(faults, ["serve.a", "serve.store.size"]);
 }
 
 #[test]
@@ -573,17 +612,18 @@ fn a_name_stands_for_one_upstream() {
     );
     assert_eq!(
         error,
-        "cache.toml:8: serve.upstream[2].ns: `quay.io` cannot name b: it names a already"
+        "cache.toml:8: serve.upstream[2].ns: `quay.io` cannot name b: it already names a; \
+         use it for one of them"
     );
     let error = refused(
         "[[serve.upstream]]\nurl = \"https://a.example\"\n\
          [[serve.upstream]]\nurl = \"https://b.example\"\n",
     );
-    assert!(
-        error.starts_with(
-            "cache.toml:3: serve.upstream[2].default: b.example cannot be the default"
-        ),
-        "{error}"
+    assert_eq!(
+        error,
+        "cache.toml:3: serve.upstream[2].default: b.example cannot be the default upstream: \
+         a.example is the default already; an upstream without a prefix is the default one, so \
+         give one of them a prefix: `prefix` in the file, PREFIX=URL as an option"
     );
     // Two parts of one registry: the name of the host stays with the first one.
     let config = parse(

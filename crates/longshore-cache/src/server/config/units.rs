@@ -119,7 +119,7 @@ const LONGEST_MS: u64 = 36_500 * 86_400_000;
 ///
 /// # Errors
 ///
-/// [`DurationError`] if the text has another form, or the duration exceeds 36,500 days.
+/// [`DurationError`] if the text does not have this form, or the duration exceeds 36,500 days.
 ///
 /// ```
 /// use std::time::Duration;

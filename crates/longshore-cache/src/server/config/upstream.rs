@@ -44,12 +44,12 @@ section! {
     /// The keys of an upstream, as they are written.
     struct UpstreamKeys as "a table" {
         /// The first path segments of the names of its repositories in the cache, usually the host
-        /// of the registry: `quay.io`. Lower case, without a port. No prefix may be another one, or
-        /// the beginning of another one, by whole segments. An upstream without `prefix` is the
-        /// default upstream, and its prefix is the host in `url`.
+        /// of the registry: `quay.io`. Lower case, without a port. Two upstreams must not have the
+        /// same prefix, and no prefix may begin with the segments of another one. An upstream
+        /// without `prefix` is the default upstream, and its prefix is the host in `url`.
         prefix: Option<UpstreamName> = None, "the host in `url`";
-        /// The URL of the registry: `https://registry.example`, perhaps with a port and a path.
-        /// Required, unless `prefix` is given and is a host with https.
+        /// The URL of the registry: `https://registry.example`, optionally with a port and a path.
+        /// Required, unless `prefix` is set and is a host that supports https.
         url: Option<RegistryUrl> = None, "`https://` and `prefix`";
         /// Whether names without a known prefix belong to this upstream. dockerd sends such names
         /// to a mirror. At most one upstream is the default.
@@ -124,7 +124,7 @@ pub struct UpstreamConfig {
     pub headers: HeaderMap<HeaderSource>,
     /// Registries with the same content.
     pub mirrors: Vec<RegistryUrl>,
-    /// How long its tags are fresh. `None`: as the server says.
+    /// How long its tags are fresh. `None`: `serve.tag_ttl`.
     pub tag_ttl: Option<TagTtl>,
     /// Exceptions from `tag_ttl`.
     pub tag_rules: Vec<TagRule>,
@@ -134,7 +134,8 @@ pub struct UpstreamConfig {
     pub concurrency: u32,
     /// The repositories that clients may read.
     pub repositories: Vec<Pattern>,
-    /// Whether `is_default` and `ns` were given.
+    /// Whether `prefix`, `is_default` and `ns` were set.
+    is_named: bool,
     is_default_given: bool,
     is_ns_given: bool,
 }
@@ -180,6 +181,7 @@ impl UpstreamConfig {
         Some(Self {
             is_default: keys.default.unwrap_or(!is_named),
             is_default_given: keys.default.is_some() || !is_named,
+            is_named,
             is_ns_given: keys.ns.is_some(),
             ns: keys.ns.unwrap_or_default(),
             official_images: keys.official_images.unwrap_or(is_hub),
@@ -269,7 +271,23 @@ pub(super) fn complete(upstreams: &mut [UpstreamConfig], reader: &mut Reader) {
         }
     }
     if let Err((key, error)) = router(upstreams) {
-        reader.fault_of(&key, error.to_string());
+        let is_unnamed = |name: &UpstreamName| {
+            let found = upstreams.iter().find(|it| it.prefix == *name);
+            found.is_some_and(|it| !it.is_named)
+        };
+        let what = match &error {
+            RouterError::Defaults { first, second } if is_unnamed(second) => format!(
+                "{error}; an upstream without a prefix is the default one, so give {} a prefix: \
+                 `prefix` in the file, PREFIX=URL as an option",
+                if is_unnamed(first) {
+                    "one of them"
+                } else {
+                    "it"
+                }
+            ),
+            _ => error.to_string(),
+        };
+        reader.fault_of(&key, what);
     }
 }
 
@@ -334,14 +352,14 @@ fn complete_ns(upstreams: &mut [UpstreamConfig]) {
     }
 }
 
-/// The URL of a registry: `http` or `https`, a host, perhaps a port, and perhaps a path below which
+/// The URL of a registry: `http` or `https`, a host, and optionally a port and a path below which
 /// the registry is.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegistryUrl {
     /// Scheme, host and port.
     pub origin: Origin,
-    /// Empty, or a path that begins with `/` and does not end with it.
+    /// Empty, or a path with a leading and without a trailing `/`.
     pub path: String,
 }
 
@@ -464,7 +482,7 @@ fn has_scheme(text: &str, schemes: &[&str]) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpstreamProxy {
-    /// As the environment variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
+    /// From the environment variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
     Environment,
     /// Without a proxy.
     None,

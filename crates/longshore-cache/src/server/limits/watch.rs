@@ -23,7 +23,7 @@ pub(in crate::server) struct Watch {
 
 #[derive(Debug)]
 struct State {
-    speech: Speech,
+    protocol: ClientProtocol,
     /// Number of requests that are being answered.
     active: usize,
     /// Number of bodies that gave data to the connection and were not yet polled for more.
@@ -41,7 +41,7 @@ struct State {
 
 /// The protocol of the client, from its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speech {
+enum ClientProtocol {
     /// The bytes so far match the preface of HTTP/2; this is their number.
     Unknown(usize),
     Http1,
@@ -89,7 +89,7 @@ impl Watch {
         Arc::new(Self {
             limits,
             state: Mutex::new(State {
-                speech: Speech::Unknown(0),
+                protocol: ClientProtocol::Unknown(0),
                 active: 0,
                 unasked: 0,
                 blocked: false,
@@ -132,7 +132,7 @@ impl Watch {
 
     fn received(&self, bytes: &[u8]) {
         let mut state = self.lock();
-        state.speech = state.speech.after(bytes);
+        state.protocol = state.protocol.after(bytes);
         state.received |= state.active == 0;
     }
 
@@ -165,9 +165,9 @@ impl State {
             // The client waits for the server.
             return (Duration::MAX, Overdue::Stalled);
         }
-        if std::mem::take(&mut self.received) && self.speech != Speech::Http2 {
+        if std::mem::take(&mut self.received) && self.protocol != ClientProtocol::Http2 {
             self.head_since.get_or_insert(now);
-        } else if self.speech == Speech::Http2 {
+        } else if self.protocol == ClientProtocol::Http2 {
             // The preface was complete. Frames without a request do not keep a connection open.
             self.head_since = None;
         }
@@ -181,7 +181,7 @@ impl State {
     }
 }
 
-impl Speech {
+impl ClientProtocol {
     fn after(self, bytes: &[u8]) -> Self {
         let Self::Unknown(matched) = self else {
             return self;
