@@ -4,12 +4,15 @@
 //! access. Everything in memory can be read again from the records and the store, or requested
 //! again from the upstream.
 
+mod lists;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longshore_model::{Digest, MediaType, Tag};
 use longshore_transport::Clock;
 
+use self::lists::Lists;
 use crate::bounded::{BoundedStore, StoredBlob};
 use crate::document::Document;
 use crate::name::ImageName;
@@ -19,9 +22,6 @@ use crate::records::{ContentRecord, DynRecords, ListKey, ListRecord, RecordsErro
 
 /// Maximum memory for manifests, in bytes: 16 MiB.
 const DOCUMENTS_BYTES: usize = 16 * 1024 * 1024;
-
-/// Maximum memory for lists, in bytes: 8 MiB.
-const LISTS_BYTES: usize = 8 * 1024 * 1024;
 
 /// Maximum number of entries in each map of small facts, such as tags and marks.
 const ENTRIES: usize = 65_536;
@@ -94,7 +94,7 @@ pub(crate) struct Known {
     /// The time of the clock until which the upstream is not asked about each key again, because it
     /// gave no usable answer.
     unanswered: Recent<AbsentKey, Duration>,
-    lists: Recent<(ImageName, ListKey), Arc<ListRecord>>,
+    lists: Lists,
     /// Number of bytes of each blob that were fetched in ranges and not stored.
     relayed: Recent<Digest, u64>,
     evicted: Recent<Digest, ()>,
@@ -123,7 +123,7 @@ impl Known {
             shown: Recent::with_entries(ENTRIES),
             absent: Recent::with_entries(ENTRIES),
             unanswered: Recent::with_entries(ENTRIES),
-            lists: Recent::with_weight(LISTS_BYTES, |list| list_weight(list)),
+            lists: Lists::new(),
             relayed: Recent::with_entries(ENTRIES),
             evicted: Recent::with_entries(ENTRIES),
             warned: Mutex::default(),
@@ -456,8 +456,15 @@ impl Known {
         self.written(dropped);
     }
 
-    /// The list that the upstream sent last.
-    pub(crate) async fn list(&self, key: &(ImageName, ListKey)) -> Option<Arc<ListRecord>> {
+    /// The list that the upstream sent last, if it is in memory.
+    pub(crate) fn list(&self, key: &(ImageName, ListKey)) -> Option<Arc<ListRecord>> {
+        self.lists.get(key)
+    }
+
+    /// The list that the upstream sent last, from its record. Few records are read at a time,
+    /// because a list may be large.
+    pub(crate) async fn stored_list(&self, key: &(ImageName, ListKey)) -> Option<Arc<ListRecord>> {
+        let _turn = self.lists.turn_to_read().await;
         if let Some(list) = self.lists.get(key) {
             return Some(list);
         }
@@ -478,9 +485,14 @@ impl Known {
         self.lists.insert(key.clone(), Arc::clone(list));
     }
 
-    /// Writes a list that the upstream sent.
+    /// Writes a list that the upstream sent. An empty list is only remembered in memory, and its
+    /// record is removed: clients may ask for the referrers of any number of digests (CA9).
     pub(crate) async fn keep_list(&self, key: &(ImageName, ListKey), list: &ListRecord) {
-        let kept = self.records.put_list(&key.0, &key.1, list.clone()).await;
+        let kept = if list.entries.is_empty() {
+            self.records.drop_list(&key.0, &key.1).await
+        } else {
+            self.records.put_list(&key.0, &key.1, list.clone()).await
+        };
         self.written(kept);
     }
 
@@ -533,9 +545,4 @@ fn read_document(store: &BoundedStore, digest: &Digest) -> Option<bytes::Bytes> 
         return None;
     }
     Some(bytes.into())
-}
-
-fn list_weight(list: &ListRecord) -> usize {
-    let entries = list.entries.iter().map(|entry| entry.len() + 16);
-    entries.sum::<usize>() + size_of::<ListRecord>()
 }

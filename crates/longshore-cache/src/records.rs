@@ -9,7 +9,7 @@ use std::time::Duration;
 use longshore_model::{Digest, MediaType, Tag};
 
 pub use self::driver::{DynRecords, Records, RecordsError};
-pub use self::file::FileRecords;
+pub use self::file::{FileRecords, RECORD_FILES_LIMIT};
 pub use self::memory::MemoryRecords;
 use crate::name::ImageName;
 

@@ -29,7 +29,7 @@ use tower_service::Service;
 pub use self::builder::{CacheBuildError, CacheBuilder, CacheHandle};
 
 use self::blob::BlobHeadResult;
-use self::list::{ListId, ListResult};
+use self::list::{CatalogueResult, ListId, ListResult};
 use self::manifest::{FetchKey, FetchResult};
 use crate::body::CacheBody;
 use crate::failure::{Failure, Subject};
@@ -41,6 +41,7 @@ use crate::observer::{
     AnswerNote, Answered, Event, MissReason, Observer, Outcome, RequestId, RequestKind, Routed,
 };
 use crate::policy::{Freshness, UnverifiedRanges, UpstreamPolicy};
+use crate::records::ListRecord;
 use crate::router::Router;
 use crate::target::{Target, TargetRead};
 use crate::tasks::Tasks;
@@ -119,6 +120,8 @@ pub(crate) struct Shared {
     fetches: Flights<FetchKey, FetchResult>,
     blob_heads: Flights<ContentKey, BlobHeadResult>,
     lists: Flights<ListId, ListResult>,
+    list_reads: Flights<ListId, Option<Arc<ListRecord>>>,
+    catalogues: Flights<Option<UpstreamName>, CatalogueResult>,
     tasks: Tasks,
     requests: AtomicU64,
 }

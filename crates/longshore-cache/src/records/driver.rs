@@ -14,7 +14,8 @@ use crate::name::ImageName;
 /// Stores what a cache knows about content.
 ///
 /// Records are facts that can be observed again. Absence is a result and not an error: a driver
-/// that can no longer read a record may report it as absent. Each call is atomic: a reader sees the
+/// that can no longer read a record, or removed it to bound their number, may report it as absent.
+/// Each call is atomic: a reader sees the
 /// record as it was before or after the call. Every later call in the same process sees a written
 /// record, and so do calls after a restart. After a crash of the process or the machine, the last
 /// records may be missing.

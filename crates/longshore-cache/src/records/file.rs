@@ -2,14 +2,15 @@
 
 mod document;
 mod path;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use longshore_model::{Digest, Tag};
@@ -28,6 +29,9 @@ const RECORD_LIMIT_BYTES: u64 = 64 * 1024;
 /// Maximum size in bytes of the file of a list. A larger file is corrupt.
 const LIST_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Maximum number of files unless [`FileRecords::with_limit`] sets another one: 250,000.
+pub const RECORD_FILES_LIMIT: u64 = 250_000;
+
 /// Keeps each record in a small file below one directory, readable only by its owner.
 ///
 /// A file is written under a temporary name and then renamed, so that it is complete or absent,
@@ -39,7 +43,11 @@ const LIST_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// its store. Files are read and written on the blocking threads of tokio, so every call needs a
 /// tokio runtime.
 ///
-/// Limits: 64 KiB for each record, 64 MiB for each list.
+/// Limits: 64 KiB for each record, 64 MiB for each list, and [`RECORD_FILES_LIMIT`] files. When a
+/// new file exceeds the last limit, a sweep in the background removes the files that were written
+/// least recently, until three quarters of the limit are left: lists first, then tags and marks
+/// whose content has no record, then all others. This is always safe: each record can be observed
+/// again at the upstream. There are at most as many directories of repositories as files.
 #[derive(Clone)]
 pub struct FileRecords {
     files: Arc<Files>,
@@ -52,6 +60,15 @@ struct Files {
     count: AtomicU64,
     /// Held while a record is read and replaced.
     changing: Mutex<()>,
+    /// Shared while a file is made in a directory; exclusive while an empty directory is removed.
+    /// Readers do not take it.
+    directories: RwLock<()>,
+    /// The number of files. A sweep counts them again.
+    files: AtomicU64,
+    /// Maximum number of files.
+    limit: AtomicU64,
+    /// Whether a sweep runs.
+    sweeping: AtomicBool,
 }
 
 impl fmt::Debug for FileRecords {
@@ -64,7 +81,7 @@ impl fmt::Debug for FileRecords {
 
 impl FileRecords {
     /// Opens the records below this directory, which exists. It blocks while it removes the
-    /// temporary files of an earlier process.
+    /// temporary files of an earlier process and counts the files.
     ///
     /// Links in the path itself are followed: it belongs to the caller.
     ///
@@ -95,13 +112,27 @@ impl FileRecords {
                 temporary.remove(name)?;
             }
         }
-        let files = Arc::new(Files {
+        let files = Files {
             root,
             temporary,
             count: AtomicU64::new(0),
             changing: Mutex::new(()),
-        });
-        Ok(Self { files })
+            directories: RwLock::new(()),
+            files: AtomicU64::new(0),
+            limit: AtomicU64::new(RECORD_FILES_LIMIT),
+            sweeping: AtomicBool::new(false),
+        };
+        files.files.store(files.count_files()?, Ordering::Relaxed);
+        Ok(Self {
+            files: Arc::new(files),
+        })
+    }
+
+    /// Sets the maximum number of files. It applies when the next file is made, and to all clones.
+    #[must_use]
+    pub fn with_limit(self, files: u64) -> Self {
+        self.files.limit.store(files, Ordering::Relaxed);
+        self
     }
 
     /// Runs a blocking call on a thread that may block.
@@ -111,12 +142,26 @@ impl FileRecords {
     ) -> Result<T, RecordsError> {
         let files = Arc::clone(&self.files);
         let task = tokio::task::spawn_blocking(move || call(&files));
-        task.await.unwrap_or_else(|error| {
+        let result = task.await.unwrap_or_else(|error| {
             Err(RecordsError::new(
                 "the access to a record was interrupted",
                 Some(error.into()),
             ))
-        })
+        });
+        self.sweep_if_full();
+        result
+    }
+
+    /// Starts a sweep in the background if there are too many files and none runs.
+    fn sweep_if_full(&self) {
+        let limit = self.files.limit.load(Ordering::Relaxed);
+        if self.files.files.load(Ordering::Relaxed) > limit
+            && !self.files.sweeping.swap(true, Ordering::Acquire)
+        {
+            let files = Arc::clone(&self.files);
+            // Nobody waits for it.
+            drop(tokio::task::spawn_blocking(move || files.sweep()));
+        }
     }
 }
 
@@ -160,6 +205,10 @@ impl Files {
         directories: &[String],
         use_it: impl FnOnce(&Dir) -> Result<T, StoreError>,
     ) -> Result<T, RecordsError> {
+        let _staying = self
+            .directories
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut found: Option<Dir> = None;
         for name in directories {
             let within = found.as_ref().unwrap_or(&self.root);
@@ -207,7 +256,12 @@ impl Files {
                 path: self.temporary.path().join(&name),
                 source,
             });
-            let renamed = written.and_then(|()| self.temporary.rename(&name, dir, &path.name));
+            let is_new = written.and_then(|()| Ok(dir.entry(&path.name)?.is_none()));
+            let renamed = is_new.and_then(|is_new| {
+                self.temporary.rename(&name, dir, &path.name)?;
+                self.files.fetch_add(is_new.into(), Ordering::Relaxed);
+                Ok(())
+            });
             if renamed.is_err() {
                 // Report the first error.
                 let _ = self.temporary.remove(&name);
@@ -216,11 +270,39 @@ impl Files {
         })
     }
 
+    /// Removes a file, and the directory of its repository if it is empty then.
     fn remove(&self, path: &FilePath) -> Result<(), RecordsError> {
-        match self.find(&path.directories)? {
-            Some(dir) => dir.remove(&path.name).map_err(failed),
-            None => Ok(()),
+        let Some((name, above)) = path.directories.split_last() else {
+            return Ok(());
+        };
+        let Some(above) = self.find(above)? else {
+            return Ok(());
+        };
+        let removed = above.dir(name).and_then(|dir| match dir {
+            Some(dir) if dir.entry(&path.name)?.is_some() => dir.remove(&path.name).map(|()| true),
+            _ => Ok(false),
+        });
+        if removed.map_err(failed)? {
+            let less = |files: u64| files.checked_sub(1);
+            let _ = self
+                .files
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            // The directories of content are few, and are soon needed again.
+            if path.directories.first().is_none_or(|top| top != path::META) {
+                self.remove_empty(&above, name);
+            }
         }
+        Ok(())
+    }
+
+    /// Removes a directory if it is empty.
+    fn remove_empty(&self, above: &Dir, name: &str) {
+        let _alone = self
+            .directories
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // This fails if it is not empty.
+        let _ = above.remove_dir(name);
     }
 
     fn content(&self, digest: &Digest) -> Result<Option<ContentRecord>, RecordsError> {
@@ -266,31 +348,35 @@ impl Files {
                 {
                     Ok(())
                 }
-                created => created.map(drop),
+                created => {
+                    drop(created?);
+                    self.files.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
+                }
             }
         })
     }
 
-    /// The repositories that have a file below this top directory.
-    fn images(&self, top: &str) -> Result<Vec<ImageName>, RecordsError> {
-        let mut images = Vec::new();
-        let Some(top) = self.root.dir(top).map_err(failed)? else {
-            return Ok(images);
+    /// Adds the repositories that have a file below this top directory. At most three directories
+    /// are open at a time.
+    fn add_images(&self, top: &str, images: &mut Vec<ImageName>) -> Result<(), StoreError> {
+        let Some(top) = self.root.dir(top)? else {
+            return Ok(());
         };
-        for (name, dir) in directories(&top).map_err(failed)? {
-            let Some(upstream) = path::upstream_of(&name) else {
-                continue;
+        each_dir(&top, |name, dir| {
+            let Some(upstream) = path::upstream_of(name) else {
+                return Ok(());
             };
-            for (name, dir) in directories(&dir).map_err(failed)? {
-                let Some(repository) = path::repository_of(&name) else {
-                    continue;
+            each_dir(dir, |name, dir| {
+                let Some(repository) = path::repository_of(name) else {
+                    return Ok(());
                 };
-                if dir.names().map_err(failed)?.next().is_some() {
+                if dir.names()?.next().is_some() {
                     images.push(ImageName::new(upstream.clone(), repository));
                 }
-            }
-        }
-        Ok(images)
+                Ok(())
+            })
+        })
     }
 
     fn image(&self, name: &ImageName) -> Result<Option<ImageRecord>, RecordsError> {
@@ -355,20 +441,23 @@ fn read<T>(
     }
 }
 
-/// The directories in a directory; other entries are skipped.
-fn directories(within: &Dir) -> Result<Vec<(String, Dir)>, StoreError> {
-    let mut found = Vec::new();
+/// Calls `visit` with each directory in this one and its name, one at a time; other entries are
+/// skipped.
+fn each_dir(
+    within: &Dir,
+    mut visit: impl FnMut(&str, &Dir) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     for name in within.names()? {
         let Ok(name) = name?.into_string() else {
             continue;
         };
         match within.dir(&name) {
-            Ok(Some(dir)) => found.push((name, dir)),
+            Ok(Some(dir)) => visit(&name, &dir)?,
             Ok(None) | Err(StoreError::NotADirectory { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 impl Records for FileRecords {
@@ -492,9 +581,11 @@ impl Records for FileRecords {
 
     async fn images(&self) -> Result<Vec<ImageName>, RecordsError> {
         self.run(|files| {
-            let mut images = files.images(path::OWN)?;
-            images.append(&mut files.images(path::TAGS)?);
-            images.sort();
+            let mut images = Vec::new();
+            for top in [path::OWN, path::TAGS] {
+                files.add_images(top, &mut images).map_err(failed)?;
+            }
+            images.sort_unstable();
             images.dedup();
             Ok(images)
         })

@@ -193,6 +193,8 @@ impl CacheBuilder {
             fetches: Flights::new(),
             blob_heads: Flights::new(),
             lists: Flights::new(),
+            list_reads: Flights::new(),
+            catalogues: Flights::new(),
             tasks: Tasks::new(),
             requests: AtomicU64::new(1),
         });

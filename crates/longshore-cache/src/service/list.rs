@@ -11,7 +11,7 @@ use super::{PAUSE_AFTER_FAILURE, Reply, Shared, Site};
 use crate::body::CacheBody;
 use crate::failure::Failure;
 use crate::known::AbsentKey;
-use crate::name::ImageName;
+use crate::name::{ImageName, UpstreamName};
 use crate::observer::{MissReason, Outcome};
 use crate::plan::{Age, NameFacts, NamePlan, plan_name};
 use crate::records::{ListKey, ListRecord};
@@ -19,6 +19,8 @@ use crate::target::{Outer, PAGE_ENTRIES_LIMIT, TargetCatalogue};
 
 pub(super) type ListId = (ImageName, ListKey);
 pub(super) type ListResult = Result<Arc<ListRecord>, Failure>;
+/// The sorted names of the cached repositories.
+pub(super) type CatalogueResult = Result<Arc<Vec<String>>, Failure>;
 
 impl Shared {
     pub(super) async fn tags(
@@ -58,21 +60,16 @@ impl Shared {
         Reply::new(outcome, result)
     }
 
-    pub(super) async fn catalogue(&self, target: &TargetCatalogue) -> Reply {
-        let images = match self.known.records().images().await {
-            Ok(images) => images,
-            Err(error) => {
-                tracing::warn!(%error, "cannot list the repositories in the records of the cache");
-                return Reply::new(Outcome::Refused, Err(Failure::Records));
-            }
+    pub(super) async fn catalogue(self: &Arc<Self>, target: &TargetCatalogue) -> Reply {
+        // Every request reads all names, so concurrent requests share one read.
+        let (this, upstream) = (Arc::clone(self), target.upstream.clone());
+        let work = || async move { this.repositories(upstream.as_ref()).await };
+        let now = self.clock.now();
+        let flight = self.catalogues.join(&target.upstream, now, work);
+        let names = match flight.result().await.unwrap_or(Err(Failure::Interrupted)) {
+            Ok(names) => names,
+            Err(failure) => return Reply::new(Outcome::Refused, Err(failure)),
         };
-        let wanted = |image: &&ImageName| match &target.upstream {
-            Some(upstream) => image.upstream == *upstream,
-            None => true,
-        };
-        let images = images.iter().filter(wanted);
-        let mut names: Vec<String> = images.map(ToString::to_string).collect();
-        names.sort_unstable();
         let answer = target
             .request
             .answer(&target.base, &names, PAGE_ENTRIES_LIMIT);
@@ -80,8 +77,33 @@ impl Shared {
         Reply::new(Outcome::Hit, result)
     }
 
+    /// The names of the cached repositories, of one upstream or of all.
+    async fn repositories(&self, upstream: Option<&UpstreamName>) -> CatalogueResult {
+        let images = self.known.records().images().await.map_err(|error| {
+            tracing::warn!(%error, "cannot list the repositories in the records of the cache");
+            Failure::Records
+        })?;
+        let is_wanted =
+            |image: &ImageName| upstream.is_none_or(|upstream| image.upstream == *upstream);
+        let images = images.into_iter().filter(is_wanted);
+        let mut names: Vec<String> = images.map(|image| image.to_string()).collect();
+        names.sort_unstable();
+        Ok(Arc::new(names))
+    }
+
+    /// The list that the upstream sent last. Concurrent requests read its record once.
+    async fn known_list(self: &Arc<Self>, key: &ListId) -> Option<Arc<ListRecord>> {
+        if let Some(list) = self.known.list(key) {
+            return Some(list);
+        }
+        let (this, list) = (Arc::clone(self), key.clone());
+        let work = || async move { this.known.stored_list(&list).await };
+        let flight = self.list_reads.join(key, self.clock.now(), work);
+        flight.result().await.flatten()
+    }
+
     async fn list(self: &Arc<Self>, site: &Arc<Site>, key: &ListId) -> (Outcome, ListResult) {
-        let known = self.known.list(key).await;
+        let known = self.known_list(key).await;
         let now = self.known.unix_time();
         let (ttl, limit) = (self.freshness.tag_ttl, self.freshness.stale_if_error);
         let age = known.as_ref();

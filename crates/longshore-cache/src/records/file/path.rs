@@ -97,7 +97,8 @@ fn digest_component(digest: &Digest) -> String {
     format!("{algorithm}-{encoded}")
 }
 
-fn parts(digest: &Digest) -> (String, String) {
+/// The algorithm and the encoded part of a digest, as components of a path.
+pub(super) fn parts(digest: &Digest) -> (String, String) {
     match digest.algorithm() {
         known @ (Algorithm::Sha256 | Algorithm::Sha384 | Algorithm::Sha512) => {
             (known.as_str().to_owned(), digest.encoded().to_owned())

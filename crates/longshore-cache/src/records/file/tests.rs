@@ -203,6 +203,155 @@ async fn set_tags_at_once_leave_the_last_observation() {
     assert_eq!(files(root.path()).len(), 1, "no temporary file is left");
 }
 
+/// Waits until no sweep runs.
+async fn swept(records: &FileRecords) {
+    while records.files.sweeping.load(Ordering::Acquire) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sets the time of the last write of a file.
+fn set_age(root: &Path, file: &str, seconds: u64) {
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+    let file = fs::File::options().write(true).open(root.join(file));
+    file.unwrap().set_modified(time).unwrap();
+}
+
+// CA9: clients may cause any number of records; the number of files has a limit.
+#[tokio::test]
+async fn ca9_the_number_of_files_has_a_limit() {
+    let root = tempfile::tempdir().unwrap();
+    let records = FileRecords::open(root.path()).unwrap().with_limit(40);
+    for at in 0_u32..400 {
+        let repository = format!("r{at}").parse().unwrap();
+        let image = ImageName::new("r.example".parse().unwrap(), repository);
+        let digest = Digest::sha256(&at.to_le_bytes());
+        records.mark(&image, &digest).await.unwrap();
+        swept(&records).await;
+        let list = ListRecord::new(vec!["1".to_owned()], Duration::ZERO);
+        records
+            .put_list(&image, &ListKey::Tags, list)
+            .await
+            .unwrap();
+        swept(&records).await;
+        let count = files(root.path()).len();
+        assert!(count <= 40, "{count}");
+        assert_eq!(records.files.files.load(Ordering::Relaxed), count as u64);
+    }
+    // No directory of a repository is left without a file.
+    for top in ["own", "lists"] {
+        for entry in fs::read_dir(root.path().join(top).join("r.example")).unwrap() {
+            assert!(!files(&entry.unwrap().path()).is_empty());
+        }
+    }
+    // The files are counted when the records are opened.
+    drop(records);
+    let count = files(root.path()).len();
+    let records = FileRecords::open(root.path()).unwrap();
+    assert_eq!(records.files.files.load(Ordering::Relaxed), count as u64);
+    let records = records.with_limit(4);
+    records.mark(&image(), &Digest::sha256(b"")).await.unwrap();
+    swept(&records).await;
+    assert_eq!(files(root.path()).len(), 3);
+}
+
+#[tokio::test]
+async fn the_directory_of_a_repository_goes_with_its_last_file() {
+    let root = tempfile::tempdir().unwrap();
+    let records = FileRecords::open(root.path()).unwrap();
+    let digests = [Digest::sha256(b"1"), Digest::sha256(b"2")];
+    for digest in &digests {
+        records.mark(&image(), digest).await.unwrap();
+    }
+    let directory = root.path().join("own/r.example/a+b");
+    for (digest, is_left) in digests.iter().zip([true, false]) {
+        records.unmark(&image(), digest).await.unwrap();
+        records.unmark(&image(), digest).await.unwrap();
+        assert_eq!(directory.exists(), is_left);
+    }
+    assert_eq!(records.files.files.load(Ordering::Relaxed), 0);
+    // A directory that an earlier process left empty is removed when the records are opened.
+    fs::create_dir(&directory).unwrap();
+    FileRecords::open(root.path()).unwrap();
+    assert!(!directory.exists());
+}
+
+// CA9: what costs least to observe again goes first.
+#[tokio::test]
+async fn ca9_a_sweep_removes_lists_then_unused_then_old_records() {
+    let root = tempfile::tempdir().unwrap();
+    let records = FileRecords::open(root.path()).unwrap();
+    let (used, unused) = (Digest::sha256(b"used"), Digest::sha256(b"unused"));
+    let content = ContentRecord::new(used.clone(), None, 4, Duration::ZERO);
+    records.put_content(content).await.unwrap();
+    for digest in [&used, &unused] {
+        records.mark(&image(), digest).await.unwrap();
+    }
+    for name in ["used", "unused"] {
+        let record = record(name.as_bytes());
+        records.set_tag(&image(), &tag(name), record).await.unwrap();
+    }
+    let list = ListRecord::new(vec!["1".to_owned()], Duration::ZERO);
+    let key = ListKey::Referrers(used.clone());
+    for key in [&ListKey::Tags, &key] {
+        let list = list.clone();
+        records.put_list(&image(), key, list).await.unwrap();
+    }
+    let hex = |digest: &Digest| digest.encoded().to_owned();
+    let (used, unused) = (hex(&used), hex(&unused));
+    let order = [
+        (format!("lists/r.example/a+b/referrers-sha256-{used}"), 60),
+        ("lists/r.example/a+b/tags".to_owned(), 70),
+        (format!("own/r.example/a+b/sha256-{unused}"), 40),
+        ("tags/r.example/a+b/unused".to_owned(), 50),
+        ("tags/r.example/a+b/used".to_owned(), 10),
+        (format!("own/r.example/a+b/sha256-{used}"), 20),
+        (format!("meta/sha256/{}/{used}", &used[..2]), 30),
+    ];
+    for (file, age) in &order {
+        set_age(root.path(), file, *age);
+    }
+    for kept in (0..order.len()).rev() {
+        let (left, removed) = records.files.try_sweep(kept as u64).unwrap();
+        assert_eq!((left, removed), (kept as u64, 1));
+        let last = order.len() - kept;
+        let mut expected: Vec<_> = order[last..]
+            .iter()
+            .map(|(file, _)| root.path().join(file))
+            .collect();
+        expected.sort();
+        assert_eq!(files(root.path()), expected);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn ca9_the_images_need_few_descriptors() {
+    let root = tempfile::tempdir().unwrap();
+    for at in 0..2_000 {
+        let dir = root.path().join(format!("own/r.example/r{at:04}"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("sha256-0"), "").unwrap();
+    }
+    let records = FileRecords::open(root.path()).unwrap();
+    let most = Arc::new(AtomicU64::new(0));
+    let (watched, stop) = (Arc::clone(&most), Arc::new(AtomicU64::new(0)));
+    let stopped = Arc::clone(&stop);
+    let watcher = std::thread::spawn(move || {
+        while stopped.load(Ordering::Relaxed) == 0 {
+            let open = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+            watched.fetch_max(open, Ordering::Relaxed);
+        }
+    });
+    for _ in 0..5 {
+        assert_eq!(records.images().await.unwrap().len(), 2_000);
+    }
+    stop.store(1, Ordering::Relaxed);
+    watcher.join().unwrap();
+    let most = most.load(Ordering::Relaxed);
+    assert!(most < 200, "{most}");
+}
+
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -237,6 +237,82 @@ async fn a_hit_reads_and_writes_no_record() {
     assert_eq!(cache.outcomes(), [Outcome::Hit; 5]);
 }
 
+// CA9: clients may ask for the referrers of any number of digests, so an empty list takes no file.
+#[tokio::test]
+async fn ca9_an_empty_list_is_remembered_and_not_written() {
+    let store = store(1 << 30);
+    let records = Noted::new(&store);
+    let cache = cache(&store, &records);
+    for repository in ["app", "missing"] {
+        let path = path(repository, "referrers", Digest::sha256(b"anything"));
+        for _ in 0..2 {
+            let answer = cache.get(&path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+            cache.settle().await;
+        }
+        let cold = Outcome::Miss(MissReason::Cold);
+        assert_eq!(cache.outcomes(), [cold, Outcome::Hit], "{path}");
+    }
+    assert_eq!(writes(&records), [""; 0]);
+
+    // The record of a list that has become empty is removed.
+    let subject = tree();
+    let image: ImageName = ImageName {
+        upstream: "registry.example".parse().unwrap(),
+        repository: "app".parse().unwrap(),
+    };
+    let key = ListKey::Referrers(subject.digest().clone());
+    let list = ListRecord::new(vec!["{}".to_owned()], Duration::ZERO);
+    let kept = &records.0.records;
+    kept.put_list(&image, &key, list).await.unwrap();
+    cache.advance(TTL);
+    cache.get(&path("app", "referrers", subject.digest())).await;
+    cache.settle().await;
+    assert_eq!(kept.list(&image, &key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn li2_a_large_list_is_read_once() {
+    let store = store(1 << 30);
+    let records = Noted::new(&store);
+    let image: ImageName = ImageName {
+        upstream: "registry.example".parse().unwrap(),
+        repository: "app".parse().unwrap(),
+    };
+    let tags: Vec<String> = (0..300_000).map(|at| format!("{at:0100}")).collect();
+    let cache = cache(&store, &records);
+    let list = ListRecord::new(tags, cache.service.shared.known.unix_time());
+    let kept = &records.0.records;
+    kept.put_list(&image, &ListKey::Tags, list).await.unwrap();
+    let path = format!("{}?n=1", path("app", "tags", "list"));
+    let (a, b, c) = tokio::join!(cache.get(&path), cache.get(&path), cache.get(&path));
+    let expected = format!("{{\"name\":\"app\",\"tags\":[\"{:0100}\"]}}", 0);
+    for answer in [a, b, c, cache.get(&path).await] {
+        assert_eq!(*answer.bytes(), expected);
+    }
+    assert_eq!(records.calls(), ["list"]);
+    assert_eq!(cache.upstream_requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn ca9_concurrent_requests_for_the_catalogue_read_the_records_once() {
+    let store = store(1 << 30);
+    let records = Noted::new(&store);
+    let cache = cache(&store, &records);
+    cache.get(&manifest("v1")).await;
+    cache.settle().await;
+    records.calls();
+    let catalogue = format!("/{API}/_catalog");
+    let (a, b) = tokio::join!(cache.get(&catalogue), cache.get(&catalogue));
+    for answer in [a, b] {
+        assert_eq!(
+            *answer.bytes(),
+            r#"{"repositories":["registry.example/app"]}"#
+        );
+    }
+    assert_eq!(records.calls(), ["images"]);
+}
+
 #[tokio::test]
 async fn a_restart_finds_what_was_written() {
     let store = store(1 << 30);
