@@ -24,7 +24,7 @@ use tower_service::Service;
 
 use super::body::{Exchange, ServedBody};
 use super::refuse;
-use crate::observer::{AnswerNote, Observer};
+use crate::observer::{AnswerNote, Event, Observer};
 use crate::server::admin::Probes;
 use crate::server::drain::{Phase, PhaseWatch};
 use crate::server::limits::watch::{Verdict, Watch, Watched};
@@ -239,6 +239,20 @@ fn reached(watch: &PhaseWatch, phase: Phase) -> Pin<Box<dyn Future<Output = Phas
     Box::pin(async move { watch.reached(phase).await })
 }
 
+impl Exchange {
+    /// Takes a place for the answer of the service. If no place is free, returns the answer (CA10).
+    fn enter(&mut self, request: &Request<Incoming>) -> Option<Response<Bytes>> {
+        let shared = &self.context.shared;
+        if let Ok(place) = Arc::clone(&shared.answers).try_acquire_owned() {
+            self.place = Some(place);
+            return None;
+        }
+        shared.observer.event(&Event::RequestRefused);
+        let message = "too many open answers; try again later";
+        Some(refuse(message, request))
+    }
+}
+
 /// Answers one request.
 async fn answer<S, B>(
     context: Arc<Context>,
@@ -266,16 +280,7 @@ where
         // Probes come every few seconds, so they are not logged.
         exchange.line = None;
     }
-    let own =
-        own.or_else(
-            || match Arc::clone(&exchange.context.shared.answers).try_acquire_owned() {
-                Ok(place) => {
-                    exchange.place = Some(place);
-                    None
-                }
-                Err(_) => Some(refuse("too many open answers; try again later", &request)),
-            },
-        );
+    let own = own.or_else(|| exchange.enter(&request));
     let mut response = match own {
         Some(own) => {
             let (parts, body) = own.into_parts();

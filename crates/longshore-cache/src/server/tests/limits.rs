@@ -121,7 +121,7 @@ async fn ca10_a_connection_above_the_limit_gets_503() {
 async fn ca10_a_request_above_the_limit_of_open_answers_gets_503() {
     for (window, path) in [(0, "/endless"), (1, "/")] {
         let limits = Limits::default().with_answers(2);
-        let server = start(|builder| builder.limits(limits)).await;
+        let mut server = start(|builder| builder.limits(limits)).await;
         let mut client = h2::client::Builder::new();
         client.initial_window_size(window);
         let client = client.handshake::<_, Bytes>(server.connect().await);
@@ -150,6 +150,7 @@ async fn ca10_a_request_above_the_limit_of_open_answers_gets_503() {
         assert!(answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
         let message = r#"{"errors":[{"code":"UNAVAILABLE","message":"too many open answers;"#;
         assert!(answer.contains(message), "{answer}");
+        assert_eq!(server.event("Refused").await, "RequestRefused");
         let answer = exchange(server.address, &get_and_close("/healthz")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 
