@@ -6,6 +6,7 @@
 
 mod error;
 mod limits;
+mod places;
 mod progress;
 mod readers;
 mod ring;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use longshore_model::{Digest, RepositoryName};
 use longshore_store::StoreError;
 use longshore_transport::Clock;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::bounded::BoundedStore;
 use crate::name::UpstreamName;
@@ -39,6 +40,7 @@ pub(crate) use progress::{FillState, Progress};
 pub(crate) use source::{BlobSource, FillSource, Frames};
 pub(crate) use spool::Piece;
 
+use places::Places;
 use readers::{ReaderId, Readers};
 use ring::Ring;
 use spool::Spool;
@@ -60,9 +62,14 @@ pub const FILL_UNREAD_PERCENT: u64 = 25;
 /// A fill without readers continues to its end if the blob is smaller than this: 64 MiB.
 pub const FILL_UNREAD_SMALL_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Default maximum number of transfers that run concurrently, each in a thread that may block: 64.
-/// Further transfers wait.
-pub const CONCURRENT_FILLS: usize = 64;
+/// Default maximum number of transfers that run concurrently from one upstream, each in a thread
+/// that may block: 32. Further transfers wait, but not for those of other upstreams (CA5).
+pub const CONCURRENT_FILLS: usize = 32;
+
+/// Maximum number of transfers that run concurrently from all upstreams: 256. It leaves half of the
+/// threads of Tokio that may block (512 by default) to readers; with the default of each upstream,
+/// 7 upstreams that hang do not reach it.
+pub const CONCURRENT_FILLS_TOTAL: usize = 256;
 
 /// The running fills of a cache. Clones share the fills, and several services may share them.
 ///
@@ -96,7 +103,7 @@ struct Pool {
     store: BoundedStore,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-    permits: Arc<Semaphore>,
+    places: Places,
     running: Mutex<HashMap<FillKey, Arc<Shared>>>,
     /// Number of transfers; [`Fills::stop`] waits until it is 0.
     count: watch::Sender<usize>,
@@ -282,8 +289,9 @@ impl FillsBuilder {
         self
     }
 
-    /// Sets the maximum number of transfers that run concurrently; by default it is
-    /// [`CONCURRENT_FILLS`]. Each large one occupies a thread that may block.
+    /// Sets the maximum number of transfers that run concurrently from one upstream; by default it
+    /// is [`CONCURRENT_FILLS`]. Each large one occupies a thread that may block. Transfers from all
+    /// upstreams are limited to this number or [`CONCURRENT_FILLS_TOTAL`], whichever is larger.
     pub const fn concurrency(mut self, transfers: usize) -> Self {
         self.concurrency = transfers;
         self
@@ -292,12 +300,11 @@ impl FillsBuilder {
     /// Builds the fills.
     #[must_use]
     pub fn build(self) -> Fills {
-        let permits = self.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         let pool = Pool {
             store: self.store,
             clock: self.clock,
             observer: self.observer,
-            permits: Arc::new(Semaphore::new(permits)),
+            places: Places::new(self.concurrency),
             running: Mutex::default(),
             count: watch::Sender::new(0),
             stopping: watch::Sender::new(false),

@@ -125,8 +125,9 @@ mod upstream;
 pub use body::{CacheBody, CacheBodyError};
 pub use bounded::{BoundedStore, BoundedStoreBuilder, BoundedWriter, Reservation, StoredBlob};
 pub use fill::{
-    CONCURRENT_FILLS, FILL_DEADLINE, FILL_HOLD_BACK_BYTES, FILL_UNREAD_GRACE, FILL_UNREAD_PERCENT,
-    FILL_UNREAD_SMALL_BYTES, FillError, FillErrorKind, Fills, FillsBuilder,
+    CONCURRENT_FILLS, CONCURRENT_FILLS_TOTAL, FILL_DEADLINE, FILL_HOLD_BACK_BYTES,
+    FILL_UNREAD_GRACE, FILL_UNREAD_PERCENT, FILL_UNREAD_SMALL_BYTES, FillError, FillErrorKind,
+    Fills, FillsBuilder,
 };
 pub use name::{ImageName, UpstreamName, UpstreamNameError};
 pub use observer::{

@@ -188,6 +188,8 @@ pub enum Event<'a> {
     Connections(usize),
     /// A connection was refused because too many are open.
     ConnectionRefused,
+    /// A request was refused because too many answers are open.
+    RequestRefused,
 }
 
 /// A request was assigned to an upstream.

@@ -395,6 +395,7 @@ impl Parts {
         Arc::new(Shared {
             clock: Arc::clone(&self.clock),
             limits: self.limits,
+            answers: listen::places(self.limits.answers),
             observer: if admin {
                 // Connections of the admin listener do not count as connections of clients.
                 Arc::new(NoObserver::new())

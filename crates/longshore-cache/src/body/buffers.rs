@@ -1,6 +1,7 @@
 //! Buffers that are reused after a connection has sent them.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -13,6 +14,16 @@ const SMALL_BYTES: usize = 16 * 1024;
 
 /// Maximum number of free buffers that one thread keeps: 1 MiB.
 const BUFFERS_KEPT: usize = 8;
+
+/// Maximum number of buffers of [`FRAME_BYTES`] that are used concurrently: 64 MiB (CA10).
+/// Connections hold frames of answers that their clients do not read.
+const BUFFERS_LIMIT: usize = 512;
+
+/// Size of a frame while all of these buffers are used: 8 KiB.
+const SCARCE_BYTES: usize = 8 * 1024;
+
+/// Number of buffers of [`FRAME_BYTES`] that are used.
+static USED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// Free buffers of [`FRAME_BYTES`]. Reuse saves the time to zero a new buffer, and often the
@@ -29,15 +40,24 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Returns a buffer of this length, at most [`FRAME_BYTES`], with arbitrary content.
+    /// Returns a buffer of this length, or a shorter one, with arbitrary content. It has at most
+    /// [`FRAME_BYTES`]; while [`BUFFERS_LIMIT`] is reached, fewer than [`SMALL_BYTES`].
     pub(super) fn take(length: usize) -> Self {
         let length = length.min(FRAME_BYTES);
-        let memory = if length < SMALL_BYTES {
-            vec![0; length]
-        } else {
-            let free = FREE.try_with(|free| free.borrow_mut().pop());
-            free.ok().flatten().unwrap_or_else(|| vec![0; FRAME_BYTES])
-        };
+        if length < SMALL_BYTES {
+            return Self::small(length);
+        }
+        if USED.fetch_add(1, Ordering::Relaxed) >= BUFFERS_LIMIT {
+            USED.fetch_sub(1, Ordering::Relaxed);
+            return Self::small(SCARCE_BYTES);
+        }
+        let free = FREE.try_with(|free| free.borrow_mut().pop());
+        let memory = free.ok().flatten().unwrap_or_else(|| vec![0; FRAME_BYTES]);
+        Self { memory, length }
+    }
+
+    fn small(length: usize) -> Self {
+        let memory = vec![0; length];
         Self { memory, length }
     }
 
@@ -62,6 +82,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         if memory.len() == FRAME_BYTES {
+            USED.fetch_sub(1, Ordering::Relaxed);
             // A thread that is ending keeps no buffers.
             let _ = FREE.try_with(|free| {
                 let mut free = free.borrow_mut();
@@ -102,6 +123,18 @@ mod tests {
         assert_eq!(free(), 1);
         let third = frame(SMALL_BYTES);
         assert_eq!((third.as_ptr(), third.len()), (address, SMALL_BYTES));
+    }
+
+    #[test]
+    fn ca10_frames_are_small_while_64_mib_are_not_sent() {
+        let held: Vec<Bytes> = (0..BUFFERS_LIMIT)
+            .map(|_| Buffer::take(FRAME_BYTES).into_frame(FRAME_BYTES))
+            .collect();
+        assert_eq!(frame(FRAME_BYTES).len(), SCARCE_BYTES);
+        assert_eq!(frame(SMALL_BYTES).len(), SCARCE_BYTES);
+        assert_eq!(frame(SMALL_BYTES - 1).len(), SMALL_BYTES - 1);
+        drop(held);
+        assert_eq!(frame(FRAME_BYTES).len(), FRAME_BYTES);
     }
 
     #[test]

@@ -9,9 +9,10 @@ use longshore_model::{Verifier, VerifyError};
 use longshore_store::{RandomReader, StoreError};
 use longshore_transport::Timer;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::limits::{Limits, Standing};
+use super::places::Place;
 use super::progress::Pace;
 use super::ring::{Ring, Room};
 use super::{
@@ -55,7 +56,7 @@ pub(super) struct Transfer<S: BlobSource> {
     /// The rest of [`SLOW_READER_PATIENCE`] for the slowest reader.
     patience: Duration,
     stopping: watch::Receiver<bool>,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 /// The destination of the bytes.
@@ -81,7 +82,7 @@ impl<S: BlobSource> Transfer<S> {
             pace: Pace::new(),
             alarm: None,
             patience: SLOW_READER_PATIENCE,
-            permit: None,
+            place: None,
         }
     }
 
@@ -110,7 +111,7 @@ impl<S: BlobSource> Transfer<S> {
         });
         // Content that cannot be verified is not requested.
         self.verifier()?;
-        self.permit = Some(self.turn().await?);
+        self.place = Some(self.turn().await?);
         if self.size.is_some() || self.is_listed() {
             return Ok(None);
         }
@@ -121,16 +122,16 @@ impl<S: BlobSource> Transfer<S> {
         Ok(Some(frames))
     }
 
-    async fn turn(&mut self) -> Result<OwnedSemaphorePermit, FillError> {
-        let permits = Arc::clone(&self.pool.permits);
-        let mut turn = std::pin::pin!(permits.acquire_owned());
+    async fn turn(&mut self) -> Result<Place, FillError> {
+        let (pool, shared) = (Arc::clone(&self.pool), Arc::clone(&self.shared));
+        let mut turn = std::pin::pin!(pool.places.take(&shared.key.upstream));
         loop {
             let until = self.check()?;
             tokio::select! {
                 biased;
-                // The semaphore is never closed.
-                permit = &mut turn => {
-                    return permit.map_err(|_| FillErrorKind::Stopped.into());
+                // It never fails.
+                place = &mut turn => {
+                    return place.map_err(|_| FillErrorKind::Stopped.into());
                 }
                 () = self.wait(until) => {}
             }

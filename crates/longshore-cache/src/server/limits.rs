@@ -19,6 +19,7 @@ pub(super) mod watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub(super) connections: u32,
+    pub(super) answers: u32,
     pub(super) head_time: Duration,
     pub(super) idle_time: Duration,
     pub(super) stall_time: Duration,
@@ -33,6 +34,20 @@ impl Limits {
     #[must_use]
     pub fn with_connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 1024 * 1024);
+        self.answers = self.answers.max(self.connections);
+        self
+    }
+
+    /// Limits the number of requests that are answered concurrently; the default is
+    /// [`default_connections`] or the limit of connections, whichever is larger.
+    ///
+    /// Each answer may have an open file and two frames in memory, and a client may have 128
+    /// requests on one HTTP/2 connection. A request above the limit gets 503 with `Retry-After`.
+    /// The limit is at least 1 and at most 1,048,576. Call this after
+    /// [`with_connections`](Self::with_connections), which may raise it.
+    #[must_use]
+    pub fn with_answers(mut self, answers: u32) -> Self {
+        self.answers = answers.clamp(1, 1024 * 1024);
         self
     }
 
@@ -75,6 +90,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: default_connections(),
+            answers: default_connections(),
             head_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(60),
             stall_time: Duration::from_secs(5 * 60),
@@ -89,6 +105,10 @@ pub(super) const HEAD_LIMIT_BYTES: u32 = 32 * 1024;
 /// Maximum number of concurrent requests on one HTTP/2 connection.
 pub(super) const STREAMS_LIMIT: u32 = 128;
 
+/// Number of bytes of an HTTP/2 stream that are queued before the next frame waits: 16 KiB. A
+/// client that does not read thus holds at most this, and two frames, for each answer.
+pub(super) const STREAM_QUEUE_BYTES: usize = 16 * 1024;
+
 /// Maximum number of connections, if the limit of open files allows as many.
 const CONNECTIONS_LIMIT: u32 = 16_384;
 
@@ -99,7 +119,7 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 /// at most 16,384.
 ///
 /// 64 descriptors are reserved for other purposes. The number is half of the rest, because each
-/// answer may have an open file.
+/// answer may have an open file; [`Limits::with_answers`] limits those.
 ///
 /// The result depends on the current soft limit; [`raise_descriptor_limit`] raises that limit.
 #[must_use]
@@ -176,7 +196,12 @@ mod tests {
         ] {
             assert_eq!(connections_for(descriptors), connections, "{descriptors:?}");
         }
-        assert_eq!(Limits::default().connections, default_connections());
+        let limits = Limits::default();
+        assert_eq!(limits.connections, default_connections());
+        assert_eq!(limits.answers, default_connections());
+        let limits = limits.with_answers(7).with_connections(5);
+        assert_eq!((limits.connections, limits.answers), (5, 7));
+        assert_eq!(limits.with_connections(9).answers, 9);
     }
 
     #[test]

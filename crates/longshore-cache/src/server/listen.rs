@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -166,15 +167,17 @@ pub(super) struct Slots {
 /// closed without an answer.
 const REFUSED_LIMIT: u32 = 32;
 
+/// A limit of things that exist concurrently.
+pub(super) fn places(number: u32) -> Arc<Semaphore> {
+    let number = usize::try_from(number).unwrap_or(Semaphore::MAX_PERMITS);
+    Arc::new(Semaphore::new(number))
+}
+
 impl Slots {
     pub(super) fn new(limit: u32) -> Self {
-        let slots = |number: u32| {
-            let number = usize::try_from(number).unwrap_or(Semaphore::MAX_PERMITS);
-            Arc::new(Semaphore::new(number))
-        };
         Self {
-            served: slots(limit),
-            refused: slots(REFUSED_LIMIT),
+            served: places(limit),
+            refused: places(REFUSED_LIMIT),
             limit,
             open: Arc::new(AtomicUsize::new(0)),
             cut: Arc::new(AtomicUsize::new(0)),
@@ -297,6 +300,15 @@ struct Refuser;
 /// `Retry-After` of the answer to a refused client.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// The answer to a request above a limit (CA10).
+fn refuse(message: &str, request: &Request<Incoming>) -> Response<Bytes> {
+    let body = ErrorBody::one(ErrorCode::from("UNAVAILABLE"), message);
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, body);
+    refusal
+        .with_retry_after(RETRY_AFTER)
+        .write(request.method())
+}
+
 impl Service<Request<Incoming>> for Refuser {
     type Response = Response<BytesBody>;
     type Error = Infallible;
@@ -307,11 +319,7 @@ impl Service<Request<Incoming>> for Refuser {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let message = "too many open connections; try again later";
-        let body = ErrorBody::one(ErrorCode::from("UNAVAILABLE"), message);
-        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, body);
-        let refusal = refusal.with_retry_after(RETRY_AFTER);
-        let mut response = refusal.write(request.method());
+        let mut response = refuse("too many open connections; try again later", &request);
         if request.version() < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);

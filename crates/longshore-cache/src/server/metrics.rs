@@ -65,6 +65,7 @@ struct Inner {
     quota_limit: Family<UpstreamLabels, Gauge>,
     connections: Gauge,
     connections_refused: Counter,
+    requests_refused: Counter,
 }
 
 impl Metrics {
@@ -108,6 +109,10 @@ impl Metrics {
             connections: names.gauge("connections", "Open connections of clients"),
             connections_refused: names
                 .counter("connections_refused", "Connections above the limit"),
+            requests_refused: names.counter(
+                "requests_refused",
+                "Requests above the limit of open answers",
+            ),
             store: OnceLock::new(),
             registry: names.0,
         }))
@@ -196,6 +201,9 @@ impl Observer for Metrics {
             }
             Event::ConnectionRefused => {
                 inner.connections_refused.inc();
+            }
+            Event::RequestRefused => {
+                inner.requests_refused.inc();
             }
         }
     }

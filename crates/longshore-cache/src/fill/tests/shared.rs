@@ -135,6 +135,33 @@ async fn transfers_above_the_limit_wait_for_their_turn() {
     assert_eq!(read_whole(running.reader(0..MIB)).await, first);
 }
 
+#[tokio::test]
+async fn ca5_an_upstream_that_hangs_takes_no_place_of_another_one() {
+    let scene = memory();
+    let hanging = TestSource::new(Bytes::new());
+    let held: Vec<Fill> = (0..3 * CONCURRENT_FILLS)
+        .map(|number| {
+            let mut key = key(&Digest::sha256(&number.to_le_bytes()));
+            key.upstream = "hanging.example".parse().unwrap();
+            scene.fills.begin(key, hanging.clone(), Some(MIB))
+        })
+        .collect();
+    // A small blob, a large one, and one of unknown size.
+    for (length, size) in [(KIB, Some(KIB)), (MIB, Some(MIB)), (2 * MIB, None)] {
+        let content = content(length as usize);
+        let source = TestSource::open(content.clone());
+        let fill = scene.begin(&Digest::sha256(&content), &source, size);
+        fill.head().await.unwrap();
+        assert!(read_whole(fill.reader(0..length)).await == content);
+    }
+    assert_eq!(hanging.opened(), [0; CONCURRENT_FILLS]);
+    scene.fills.stop().await;
+    for fill in held {
+        let error = fill.done().await.unwrap_err();
+        assert_eq!(error.kind(), FillErrorKind::Stopped);
+    }
+}
+
 /// The range of one reader, and the number of frames after which it leaves.
 type Visit = (u64, u64, Option<usize>);
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Context as ConnectionContext;
 use crate::server::limits::watch::Active;
@@ -21,6 +22,8 @@ pub(super) struct Exchange {
     /// `None` if the access log is off.
     pub(super) line: Option<AccessLine>,
     pub(super) end: AccessEnd,
+    /// The place of the answer among those that are open; `None` for an answer of the listener.
+    pub(super) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Exchange {
@@ -43,6 +46,19 @@ pub(super) struct ServedBody<B> {
 enum Source<B> {
     Service(B),
     Own(BytesBody),
+}
+
+/// The last frame of an answer. HTTP/2 drops the body once the frame is queued, which is long
+/// before it is sent if the client does not read, so the frame keeps the place of the answer.
+struct LastFrame {
+    bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for LastFrame {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A body in memory.
@@ -114,14 +130,23 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ServedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         this.exchange.active.gave(false);
-        let frame = ready!(this.body.poll(cx));
-        match &frame {
+        let mut frame = ready!(this.body.poll(cx));
+        match &mut frame {
             None => this.exchange.end.complete = true,
             Some(Ok(frame)) => {
                 let data = frame.data_ref().map_or(0, Bytes::len);
                 this.exchange.end.bytes += u64::try_from(data).unwrap_or(u64::MAX);
                 this.exchange.end.complete = this.body.is_over();
                 this.exchange.active.gave(true);
+                if let Some(bytes) = frame.data_mut()
+                    && this.body.is_over()
+                    && let Some(place) = this.exchange.place.take()
+                {
+                    *bytes = Bytes::from_owner(LastFrame {
+                        bytes: std::mem::take(bytes),
+                        _place: place,
+                    });
+                }
             }
             Some(Err(_)) => {}
         }

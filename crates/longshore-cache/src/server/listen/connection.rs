@@ -19,14 +19,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use longshore_transport::{Clock, Timer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::body::{Exchange, ServedBody};
-use crate::observer::{AnswerNote, Observer};
+use super::refuse;
+use crate::observer::{AnswerNote, Event, Observer};
 use crate::server::admin::Probes;
 use crate::server::drain::{Phase, PhaseWatch};
 use crate::server::limits::watch::{Verdict, Watch, Watched};
-use crate::server::limits::{HEAD_LIMIT_BYTES, Limits, STREAMS_LIMIT};
+use crate::server::limits::{HEAD_LIMIT_BYTES, Limits, STREAM_QUEUE_BYTES, STREAMS_LIMIT};
 use crate::server::log::{self, AccessEnd, AccessLine, RequestIds};
 
 /// A service that a server can run.
@@ -65,6 +67,8 @@ impl<B> HttpBody for B where
 pub(in crate::server) struct Shared {
     pub(in crate::server) clock: Arc<dyn Clock>,
     pub(in crate::server) limits: Limits,
+    /// The places of open answers.
+    pub(in crate::server) answers: Arc<Semaphore>,
     pub(in crate::server) observer: Arc<dyn Observer>,
     pub(in crate::server) ids: RequestIds,
     pub(in crate::server) probes: Probes,
@@ -151,6 +155,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .max_concurrent_streams(STREAMS_LIMIT)
+        .max_send_buf_size(STREAM_QUEUE_BYTES)
         .max_header_list_size(HEAD_LIMIT_BYTES);
     builder
 }
@@ -234,6 +239,20 @@ fn reached(watch: &PhaseWatch, phase: Phase) -> Pin<Box<dyn Future<Output = Phas
     Box::pin(async move { watch.reached(phase).await })
 }
 
+impl Exchange {
+    /// Takes a place for the answer of the service. If no place is free, returns the answer (CA10).
+    fn enter(&mut self, request: &Request<Incoming>) -> Option<Response<Bytes>> {
+        let shared = &self.context.shared;
+        if let Ok(place) = Arc::clone(&shared.answers).try_acquire_owned() {
+            self.place = Some(place);
+            return None;
+        }
+        shared.observer.event(&Event::RequestRefused);
+        let message = "too many open answers; try again later";
+        Some(refuse(message, request))
+    }
+}
+
 /// Answers one request.
 async fn answer<S, B>(
     context: Arc<Context>,
@@ -252,16 +271,21 @@ where
         active: context.watch.request(),
         line,
         end: AccessEnd::default(),
+        place: None,
         context,
     };
     let head_only = *request.method() == Method::HEAD;
-    let mut response = match exchange.context.shared.probes.answer(&request) {
+    let own = exchange.context.shared.probes.answer(&request);
+    if own.is_some() {
+        // Probes come every few seconds, so they are not logged.
+        exchange.line = None;
+    }
+    let own = own.or_else(|| exchange.enter(&request));
+    let mut response = match own {
         Some(own) => {
             let (parts, body) = own.into_parts();
             exchange.end.status = Some(parts.status);
             exchange.end.complete = head_only;
-            // Probes come every few seconds, so they are not logged.
-            exchange.line = None;
             Response::from_parts(parts, ServedBody::own(body, exchange))
         }
         None => {

@@ -161,6 +161,7 @@ fn every_other_event_has_a_metric() {
         Event::StoreDegraded(true),
         Event::Connections(12),
         Event::ConnectionRefused,
+        Event::RequestRefused,
     ] {
         metrics.event(&event);
     }
@@ -176,6 +177,7 @@ fn every_other_event_has_a_metric() {
         ("longshore_cache_store_degraded", "1"),
         ("longshore_cache_connections", "12"),
         ("longshore_cache_connections_refused_total", "1"),
+        ("longshore_cache_requests_refused_total", "1"),
     ] {
         assert_eq!(value(&metrics, series), expected, "{series}");
     }

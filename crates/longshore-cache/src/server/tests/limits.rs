@@ -115,6 +115,54 @@ async fn ca10_a_connection_above_the_limit_gets_503() {
     assert!(answer.ends_with("hello"), "{answer}");
 }
 
+/// Answers that a client does not read, on one connection: with an empty window, the frames stay in
+/// their bodies; with a window of 1 byte, the only frame is queued and its body is dropped.
+#[tokio::test]
+async fn ca10_a_request_above_the_limit_of_open_answers_gets_503() {
+    for (window, path) in [(0, "/endless"), (1, "/")] {
+        let limits = Limits::default().with_answers(2);
+        let mut server = start(|builder| builder.limits(limits)).await;
+        let mut client = h2::client::Builder::new();
+        client.initial_window_size(window);
+        let client = client.handshake::<_, Bytes>(server.connect().await);
+        let (mut requests, connection) = client.await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let request = Request::get(format!("http://cache{path}"))
+                .body(())
+                .unwrap();
+            let (response, _) = requests.send_request(request, true).unwrap();
+            let mut response = response.await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            if window > 0 {
+                let sent = response.body_mut().data().await.unwrap().unwrap();
+                assert_eq!(sent, "h");
+            }
+            held.push(response);
+        }
+
+        let answer = exchange(server.address, &get_and_close("/")).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
+        let message = r#"{"errors":[{"code":"UNAVAILABLE","message":"too many open answers;"#;
+        assert!(answer.contains(message), "{answer}");
+        assert_eq!(server.event("Refused").await, "RequestRefused");
+        let answer = exchange(server.address, &get_and_close("/healthz")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+
+        connection.abort();
+        // The server notices the end of the connection soon.
+        while !exchange(server.address, &get_and_close("/"))
+            .await
+            .ends_with("hello")
+        {}
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_before_the_answer_frees_its_connection() {
     let mut server = start(|builder| builder).await;
