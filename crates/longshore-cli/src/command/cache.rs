@@ -109,6 +109,9 @@ impl Write {
     fn plan(file: &ClientFile, root: &Path) -> Result<Self, Failure> {
         let below = file.path.strip_prefix("/").unwrap_or(&file.path);
         let path = root.join(below);
+        if root != Path::new("/") {
+            refuse_links(root, below)?;
+        }
         let existing = match fs::read_to_string(&path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -174,6 +177,25 @@ fn back_up(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other(what))
 }
 
+/// Refuses a path below another root that has a link in it: the link is one of that root, and here
+/// it would lead to files outside of it.
+fn refuse_links(root: &Path, below: &Path) -> Result<(), Failure> {
+    let mut path = root.to_owned();
+    for part in below.components() {
+        path.push(part);
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink());
+        if is_link {
+            let what = format!(
+                "{} is a symbolic link, which may lead out of --root",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Destination, &what)
+                .hint("replace the link by a directory or file, or remove it"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -201,6 +223,26 @@ mod tests {
 
     fn read(root: &Path, path: &str) -> String {
         fs::read_to_string(root.join(path)).unwrap()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_below_the_root_is_refused() {
+        use std::os::unix::fs::symlink;
+
+        for link in ["etc", "etc/docker", "etc/docker/daemon.json"] {
+            let (root, outside) = (tempdir().unwrap(), tempdir().unwrap());
+            let link = root.path().join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(outside.path().join("target"), &link).unwrap();
+            let failure = run(root.path(), &["docker", "--force"]).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Destination);
+            assert!(
+                failure.to_string().contains("is a symbolic link"),
+                "{failure}"
+            );
+            assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        }
     }
 
     #[test]
