@@ -34,17 +34,15 @@ impl Limits {
     #[must_use]
     pub fn with_connections(mut self, connections: u32) -> Self {
         self.connections = connections.clamp(1, 1024 * 1024);
-        self.answers = self.answers.max(self.connections);
         self
     }
 
-    /// Limits the number of requests that are answered concurrently; the default is
-    /// [`default_connections`] or the limit of connections, whichever is larger.
+    /// Limits the number of answers that are open in addition to one on each connection; the
+    /// default is [`default_connections`].
     ///
     /// Each answer may have an open file and two frames in memory, and a client may have 128
-    /// requests on one HTTP/2 connection. A request above the limit gets 503 with `Retry-After`.
-    /// The limit is at least 1 and at most 1,048,576. Call this after
-    /// [`with_connections`](Self::with_connections), which may raise it.
+    /// requests on one HTTP/2 connection. A request above the limit gets 503 with `Retry-After`,
+    /// but never the only request of a connection. The limit is at least 1 and at most 1,048,576.
     #[must_use]
     pub fn with_answers(mut self, answers: u32) -> Self {
         self.answers = answers.clamp(1, 1024 * 1024);
@@ -118,8 +116,9 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 /// Returns how many connections the limit of open files (`RLIMIT_NOFILE`) allows, at least 16 and
 /// at most 16,384.
 ///
-/// 64 descriptors are reserved for other purposes. The number is half of the rest, because each
-/// answer may have an open file; [`Limits::with_answers`] limits those.
+/// 64 descriptors are reserved for other purposes. The number is a third of the rest: each
+/// connection has a socket and may have an answer with an open file, and as many further answers
+/// may be open ([`Limits::with_answers`]).
 ///
 /// The result depends on the current soft limit; [`raise_descriptor_limit`] raises that limit.
 #[must_use]
@@ -132,8 +131,8 @@ fn connections_for(descriptors: Option<u64>) -> u32 {
     let Some(descriptors) = descriptors else {
         return CONNECTIONS_LIMIT;
     };
-    let half = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
-    u32::try_from(half)
+    let third = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 3;
+    u32::try_from(third)
         .unwrap_or(u32::MAX)
         .clamp(16, CONNECTIONS_LIMIT)
 }
@@ -177,7 +176,7 @@ pub fn raise_descriptor_limit() -> Option<u64> {
 
 /// Number of descriptors that [`CONNECTIONS_LIMIT`] connections need.
 #[cfg(unix)]
-const WANTED_DESCRIPTORS: u64 = 2 * 16_384 + RESERVED_DESCRIPTORS;
+const WANTED_DESCRIPTORS: u64 = 3 * 16_384 + RESERVED_DESCRIPTORS;
 
 #[cfg(test)]
 mod tests {
@@ -188,9 +187,9 @@ mod tests {
         for (descriptors, connections) in [
             (None, 16_384),
             (Some(u64::MAX), 16_384),
-            (Some(32_832), 16_384),
-            (Some(32_830), 16_383),
-            (Some(1024), 480),
+            (Some(49_216), 16_384),
+            (Some(49_215), 16_383),
+            (Some(1024), 320),
             (Some(96), 16),
             (Some(0), 16),
         ] {
@@ -201,7 +200,6 @@ mod tests {
         assert_eq!(limits.answers, default_connections());
         let limits = limits.with_answers(7).with_connections(5);
         assert_eq!((limits.connections, limits.answers), (5, 7));
-        assert_eq!(limits.with_connections(9).answers, 9);
     }
 
     #[test]

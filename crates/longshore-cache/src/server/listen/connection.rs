@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::body::{Exchange, ServedBody};
-use super::refuse;
+use super::{places, refuse};
 use crate::observer::{AnswerNote, Event, Observer};
 use crate::server::admin::Probes;
 use crate::server::drain::{Phase, PhaseWatch};
@@ -67,7 +67,7 @@ impl<B> HttpBody for B where
 pub(in crate::server) struct Shared {
     pub(in crate::server) clock: Arc<dyn Clock>,
     pub(in crate::server) limits: Limits,
-    /// The places of open answers.
+    /// The places of open answers, in addition to one for each connection.
     pub(in crate::server) answers: Arc<Semaphore>,
     pub(in crate::server) observer: Arc<dyn Observer>,
     pub(in crate::server) ids: RequestIds,
@@ -80,6 +80,8 @@ pub(super) struct Context {
     pub(super) clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     watch: Arc<Watch>,
+    /// The place of one answer. Clients with many answers cannot take it from others.
+    first: Arc<Semaphore>,
     client: SocketAddr,
 }
 
@@ -109,6 +111,7 @@ where
         clock: Arc::clone(&shared.clock),
         shared,
         watch: Arc::clone(&watch),
+        first: places(1),
         client,
     });
     let answering = Arc::clone(&context);
@@ -243,8 +246,10 @@ impl Exchange {
     /// Takes a place for the answer of the service. If no place is free, returns the answer (CA10).
     fn enter(&mut self, request: &Request<Incoming>) -> Option<Response<Bytes>> {
         let shared = &self.context.shared;
-        if let Ok(place) = Arc::clone(&shared.answers).try_acquire_owned() {
-            self.place = Some(place);
+        let places = [&self.context.first, &shared.answers];
+        let mut places = places.into_iter();
+        self.place = places.find_map(|it| Arc::clone(it).try_acquire_owned().ok());
+        if self.place.is_some() {
             return None;
         }
         shared.observer.event(&Event::RequestRefused);
