@@ -95,8 +95,8 @@ section! {
         /// The directory of the cache. Only one process can use it at a time. The cache creates it
         /// if it is absent, with a private directory `cache` in it.
         path: PathBuf = PathBuf::new(), "`longshore/serve` in the user's cache directory";
-        /// Maximum size of the stored content, at least 1 MiB. For the default, space that the cache
-        /// already uses counts as free.
+        /// Maximum size of the stored content, at least 1 MiB. For the default, space that the
+        /// cache already uses counts as free.
         size: Option<ByteSize> = None, "20 GiB, or half of the free space if that is less";
         /// Which writes survive a power cut. `each`: all, because content is flushed to disk before
         /// it becomes visible. `none`: the system decides when to write, and content may be damaged
