@@ -22,7 +22,7 @@ pub enum RouterError {
     #[error("`{0}` has the path segment `v2`, which is the path of the API: use another prefix")]
     ApiSegment(UpstreamName),
     /// A default upstream is already set.
-    #[error("{second} cannot be the default upstream: {first} already is; remove one of the two")]
+    #[error("{second} cannot be the default upstream: {first} is the default already")]
     Defaults {
         /// The default.
         first: UpstreamName,

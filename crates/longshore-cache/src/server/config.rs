@@ -44,8 +44,8 @@ mod upstream;
 /// Largest default size of the store: 20 GiB.
 pub const DEFAULT_STORE_SIZE: ByteSize = ByteSize::new(20 << 30);
 
-/// Smallest size of the store: 1 MiB. Less is a number without its unit.
-const LEAST_STORE_SIZE: ByteSize = ByteSize::new(1 << 20);
+/// Smallest size of the store: 128 KiB. Less is a number without its unit.
+const LEAST_STORE_SIZE: ByteSize = ByteSize::new(128 << 10);
 
 /// The address of the default listener: 127.0.0.1:5000.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
@@ -95,7 +95,7 @@ section! {
         /// The directory of the cache. Only one process can use it at a time. The cache creates it
         /// if it is absent, with a private directory `cache` in it.
         path: PathBuf = PathBuf::new(), "`longshore/serve` in the user's cache directory";
-        /// Maximum size of the stored content, at least 1 MiB. For the default, space that the
+        /// Maximum size of the stored content, at least 128 KiB. For the default, space that the
         /// cache already uses counts as free.
         size: Option<ByteSize> = None, "20 GiB, or half of the free space if that is less";
         /// Which writes survive a power cut. `each`: all, because content is flushed to disk before

@@ -65,8 +65,8 @@ fn the_store_takes_20_gib_or_half_of_the_free_space() {
     assert_eq!(config.store_size(10 << 30), ByteSize::new(5 << 30));
     let config = parse("[serve.store]\nsize = \"200 GiB\"").unwrap();
     assert_eq!(config.store_size(1), ByteSize::new(200 << 30));
-    let config = parse("[serve.store]\nsize = 1048576").unwrap();
-    assert_eq!(config.store_size(1), ByteSize::new(1 << 20));
+    let config = parse("[serve.store]\nsize = 131072").unwrap();
+    assert_eq!(config.store_size(1), ByteSize::new(128 << 10));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_size_without_its_unit_is_refused() {
     for (size, bytes) in [
         ("1", "1 byte is"),
         ("20", "20 bytes are"),
-        ("1048575", "1048575 bytes are"),
+        ("131071", "131071 bytes are"),
         ("\"20 KiB\"", "20480 bytes are"),
     ] {
         assert_eq!(
