@@ -155,8 +155,8 @@ fn ca12_a_second_process_waits_for_the_directory_and_says_who_has_it() {
     let second = second.cache(&first.serve.cache());
     let second = second.env("LONGSHORE_SERVE_STORE_LOCK_WAIT", "100ms");
     let said = second.fails();
-    assert!(said.contains("use"), "{said}");
-    assert!(said.contains("stop the process that uses it"), "{said}");
+    assert!(said.contains("(longshore) holds"), "{said}");
+    assert!(said.contains("stop that process"), "{said}");
     // Nothing of the first one is harmed.
     first.pull();
 }
