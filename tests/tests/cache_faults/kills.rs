@@ -167,9 +167,11 @@ fn ca8_a_cache_starts_without_its_upstream_and_answers_what_it_has() {
     let tree;
     let url;
     {
-        let scene = Scene::with(|it| it, |serve| serve.cache(place.path()));
+        let mut scene = Scene::with(|it| it, |serve| serve.cache(place.path()));
         scene.pull();
-        scene.wait_stored();
+        // Records are written in the background; this signal waits for them.
+        scene.serve.process().signal("TERM");
+        assert_eq!(scene.serve.process().end().code(), Some(0));
         tree = scene.tree.clone();
         url = scene.registry.url();
     }
