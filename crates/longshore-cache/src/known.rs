@@ -496,8 +496,8 @@ impl Known {
         self.written(kept);
     }
 
-    /// A fact that was read; `None` if there is none. A record that cannot be read counts as
-    /// absent: it costs a request to the upstream.
+    /// Returns a record, and logs an error of the driver. A record that cannot be read counts as
+    /// absent, which costs a request to the upstream.
     fn read<T>(&self, read: Result<Option<T>, RecordsError>) -> Option<T> {
         read.unwrap_or_else(|error| {
             self.warn(&error);

@@ -107,7 +107,7 @@ impl ReadAt for Bytes {
     }
 }
 
-/// Copies the bytes of `content` from `position` to `buffer`, as many as fit; returns how many.
+/// Copies bytes of `content` from `position` on into `buffer`. Returns the number of copied bytes.
 pub(crate) fn copy_at(content: &[u8], buffer: &mut [u8], position: u64) -> usize {
     let rest = usize::try_from(position)
         .ok()

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// The rows of a corpus file; `None`, with a line that says so, where there are none.
+/// Reads the rows of a corpus file. Prints a line and returns `None` if the file is absent.
 #[expect(
     clippy::print_stderr,
     reason = "a test has to find its data, and say loudly that it did not"

@@ -66,7 +66,7 @@ fn ca3_a_blob_that_is_damaged_on_disk_is_fetched_again() {
         assert_eq!(scene.asked(digest), number + 1, "{what}");
         let is_stored = || fs::symlink_metadata(&path).is_ok_and(|it| it.is_file());
         wait_until(what, || is_stored() && fs::read(&path).unwrap() == body);
-        // What the link led to is not of this directory.
+        // The target of the link is outside of this directory.
         if kept.exists() {
             assert!(fs::read(&kept).unwrap() == body);
         }

@@ -94,7 +94,7 @@ impl UpstreamBuilder {
     }
 
     /// Takes the credentials for the upstream from this source, by the host and port of its URL;
-    /// for Docker Hub by `docker.io`. Mirrors get no credentials (CR1). By default there are none.
+    /// for Docker Hub by `docker.io`. Mirrors get no credentials (CR1). The default is no mirror.
     ///
     /// The source is queried for each repository at most once per
     /// [`CREDENTIAL_KEPT`](super::CREDENTIAL_KEPT), and again after a refusal.

@@ -114,8 +114,8 @@ impl Blobs {
         }
     }
 
-    /// Opens the directory `name` in `within`, whose path in the root is `above`; it is made where
-    /// there is none.
+    /// Opens the directory `name` in `within`, whose path in the root is `above`. Creates it if it
+    /// is absent.
     fn make_in(
         &self,
         within: &Dir,

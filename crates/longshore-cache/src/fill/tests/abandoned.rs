@@ -18,7 +18,7 @@ async fn ca5_a_fill_that_nobody_reads_is_kept_and_resumed() {
     assert_eq!(scene.store.size(&digest), None);
     source.allow_all();
     let fill = scene.begin(&digest, &source, Some(BIG));
-    assert!(fill.done().await.is_ok());
+    fill.done().await.unwrap();
     assert_eq!(source.opened(), [0, 8 * MIB]);
     assert!(read_whole(fill.reader(0..BIG)).await == content);
 }
@@ -55,7 +55,7 @@ async fn ca5_a_reader_in_time_keeps_the_fill() {
     let fill = scene.fills.join(&key(&digest)).unwrap();
     scene.clock.advance(Duration::from_secs(20));
     source.allow_all();
-    assert!(fill.done().await.is_ok());
+    fill.done().await.unwrap();
     assert_eq!(source.opened(), [0]);
 }
 

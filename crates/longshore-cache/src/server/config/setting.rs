@@ -29,7 +29,7 @@ pub(super) trait Setting: Sized {
     /// Reads a value. `None`: the faults were reported.
     fn read(node: Node, key: &str, reader: &mut Reader) -> Option<Self>;
 
-    /// Writes a default value in TOML. Empty: there is none.
+    /// Writes a default value in TOML; an empty text if there is no default.
     fn shown(&self) -> String;
 }
 

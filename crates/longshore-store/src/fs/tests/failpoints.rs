@@ -55,7 +55,7 @@ fn attempt<T>(outcome: Result<T, StoreError>) -> Option<T> {
     None
 }
 
-/// Writes a blob, and goes on with it once in between.
+/// Writes a blob, with one interruption after which it is resumed.
 fn write_in_two_parts(store: &FsStore, name: &str) -> Result<(), StoreError> {
     let content = content(name);
     let mut writer = store.begin(&digest(name), Some(1_000))?;
