@@ -117,6 +117,7 @@ impl RequestId {
     }
 
     /// The text of the id, without a formatter: every answer has it.
+    #[cfg(any(feature = "server", test))]
     pub(crate) fn digits(self) -> [u8; 16] {
         let mut digits = [b'0'; 16];
         let mut rest = self.0;
